@@ -1,0 +1,2 @@
+//! milena on the command line.
+fn main() {}

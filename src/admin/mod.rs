@@ -1,0 +1,1 @@
+//! The few requests beside producing.

@@ -1,0 +1,46 @@
+//! What is known of the cluster: an immutable snapshot.
+//!
+//! In: parsed metadata answers (the sender makes a new snapshot of each). Out: brokers, topics, partitions, leaders.
+//! Pure. Deliberately absent: any way to change a snapshot, and how old it is.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::error::ErrorCode;
+
+/// A topic's id (KIP-516), as 16 bytes; all zero stands for "none known".
+pub(crate) type TopicId = uuid::Uuid;
+
+/// One broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Broker {
+    pub(crate) id: i32,
+    pub(crate) host: Arc<str>,
+    pub(crate) port: u16,
+}
+
+/// One partition's leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Partition {
+    /// The leader's node id, `None` while there is none.
+    pub(crate) leader: Option<i32>,
+    /// The leader's epoch; -1 where the broker is too old to tell.
+    pub(crate) leader_epoch: i32,
+}
+
+/// One topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Topic {
+    pub(crate) id: TopicId,
+    /// By partition number, without gaps.
+    pub(crate) partitions: Vec<Partition>,
+}
+
+/// A snapshot of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cluster {
+    pub(crate) cluster_id: Option<Arc<str>>,
+    pub(crate) brokers: BTreeMap<i32, Broker>,
+    pub(crate) topics: BTreeMap<Arc<str>, Topic>,
+    /// Topics that the last answer refused, and how.
+    pub(crate) errors: BTreeMap<Arc<str>, ErrorCode>,
+}

@@ -1,0 +1,192 @@
+//! The thread that runs user code: interceptors' `on_acknowledgement` and delivery callbacks.
+//!
+//! In: a batch's notices with its outcome, in the order in which batches complete. Out: calls of user code. It is a
+//! thread of its own, started with the first callback, so that user code which blocks, or panics, or outlives the
+//! runtime never stalls a socket and still hears every outcome. Its queue is bounded by `buffer.memory`: a batch's share
+//! of it is returned when its last callback has run.
+
+use std::{
+    cell::Cell as Flag,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock, mpsc},
+    thread,
+};
+
+use super::Ack;
+use crate::{error::DeliveryError, record::intercept::Interceptor};
+
+/// A user's callback for one record.
+pub(crate) type Callback = Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>;
+
+/// Someone to tell of one record's outcome.
+pub(crate) struct Notice {
+    pub(crate) index: u32,
+    pub(crate) timestamp: i64,
+    pub(crate) callback: Option<Callback>,
+}
+
+impl fmt::Debug for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "notice for record {}", self.index)
+    }
+}
+
+type Answers = Box<dyn Fn(&Notice) -> Result<Ack, DeliveryError> + Send>;
+
+struct Job {
+    notices: Vec<Notice>,
+    answers: Answers,
+    kept: Option<Box<dyn Send>>,
+}
+
+/// Where callbacks run. Cheap to clone; the thread ends when the last clone is gone and its queue is empty.
+#[derive(Clone)]
+pub(crate) struct Callbacks(Arc<Shared>);
+
+struct Shared {
+    interceptors: Arc<[Arc<dyn Interceptor>]>,
+    thread: Option<OnceLock<mpsc::Sender<Job>>>,
+}
+
+impl fmt::Debug for Callbacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "callbacks for {} interceptors", self.0.interceptors.len())
+    }
+}
+
+thread_local! {
+    static IN_CALLBACK: Flag<bool> = const { Flag::new(false) };
+}
+
+impl Callbacks {
+    /// Callbacks on a thread of their own.
+    pub(crate) fn threaded(interceptors: Vec<Arc<dyn Interceptor>>) -> Self {
+        Self(Arc::new(Shared { interceptors: interceptors.into(), thread: Some(OnceLock::new()) }))
+    }
+
+    /// Callbacks run where the batch is completed: for tests and simulations, which have one thread.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
+    pub(crate) fn inline(interceptors: Vec<Arc<dyn Interceptor>>) -> Self {
+        Self(Arc::new(Shared { interceptors: interceptors.into(), thread: None }))
+    }
+
+    /// Whether every record needs a notice, with or without a callback of its own.
+    pub(crate) fn has_interceptors(&self) -> bool {
+        !self.0.interceptors.is_empty()
+    }
+
+    /// Whether the calling thread is running a callback.
+    pub(crate) fn running_here() -> bool {
+        IN_CALLBACK.get()
+    }
+
+    pub(super) fn run(&self, notices: Vec<Notice>, answers: Answers, kept: Option<Box<dyn Send>>) {
+        let job = Job { notices, answers, kept };
+        let job = match &self.0.thread {
+            Some(thread) => match thread.get_or_init(|| self.start()).send(job) {
+                Ok(()) => return,
+                Err(mpsc::SendError(job)) => job,
+            },
+            None => job,
+        };
+        perform(&self.0.interceptors, job);
+    }
+
+    fn start(&self) -> mpsc::Sender<Job> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let interceptors = Arc::clone(&self.0.interceptors);
+        let worker = move || queue.into_iter().for_each(|job| perform(&interceptors, job));
+        if let Err(error) = thread::Builder::new().name("milena-callbacks".into()).spawn(worker) {
+            // The queue is gone with the closure, so `run` falls back to the calling thread: late, but never silent.
+            tracing::warn!(%error, "no thread for delivery callbacks: they will run on the sender's");
+        }
+        jobs
+    }
+}
+
+fn perform(interceptors: &[Arc<dyn Interceptor>], job: Job) {
+    IN_CALLBACK.set(true);
+    for mut notice in job.notices {
+        let outcome = (job.answers)(&notice);
+        for interceptor in interceptors {
+            guarded("interceptor's on_acknowledgement", || interceptor.on_acknowledgement(outcome.as_ref()));
+        }
+        if let Some(callback) = notice.callback.take() {
+            guarded("delivery callback", || callback(outcome));
+        }
+    }
+    IN_CALLBACK.set(false);
+    drop(job.kept);
+}
+
+/// Runs user code; a panic in it is logged and ends there.
+fn guarded(what: &str, user_code: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(user_code)).is_err() {
+        tracing::error!("{what} panicked; the producer goes on");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn notice(index: u32, callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static) -> Notice {
+        Notice { index, timestamp: 0, callback: Some(Box::new(callback)) }
+    }
+
+    fn answers() -> Answers {
+        Box::new(|notice| {
+            Ok(Ack { topic: "t".into(), partition: 0, offset: Some(i64::from(notice.index)), timestamp: 0 })
+        })
+    }
+
+    #[test]
+    fn callbacks_run_in_order_on_their_own_thread_and_a_panic_ends_with_itself() {
+        let callbacks = Callbacks::threaded(Vec::new());
+        let (told, heard) = mpsc::channel();
+        let (first, last) = (told.clone(), told);
+        let notices = vec![
+            notice(0, move |ack| first.send((ack.unwrap().offset(), thread::current().id())).unwrap()),
+            notice(1, |_| panic!("user code")),
+            notice(2, move |ack| last.send((ack.unwrap().offset(), thread::current().id())).unwrap()),
+        ];
+        callbacks.run(notices, answers(), None);
+        let heard: Vec<_> = heard.iter().collect();
+        assert_eq!(heard.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [Some(0), Some(2)]);
+        assert!(heard.iter().all(|(_, thread)| *thread != thread::current().id()));
+    }
+
+    #[test]
+    fn what_the_batch_kept_is_released_after_its_last_callback() {
+        struct Tell(mpsc::Sender<&'static str>);
+        impl Drop for Tell {
+            fn drop(&mut self) {
+                self.0.send("released").unwrap();
+            }
+        }
+        let (told, heard) = mpsc::channel();
+        let kept = Box::new(Tell(told.clone()));
+        let callbacks = Callbacks::threaded(Vec::new());
+        callbacks.run(vec![notice(0, move |_| told.send("called").unwrap())], answers(), Some(kept));
+        assert_eq!(heard.iter().collect::<Vec<_>>(), ["called", "released"]);
+    }
+
+    #[test]
+    fn interceptors_hear_of_every_record_before_its_callback() {
+        struct Spy(std::sync::Mutex<mpsc::Sender<String>>);
+        impl Interceptor for Spy {
+            fn on_acknowledgement(&self, outcome: Result<&Ack, &DeliveryError>) {
+                self.0.lock().unwrap().send(format!("interceptor {:?}", outcome.unwrap().offset())).unwrap();
+            }
+        }
+        let (told, heard) = mpsc::channel();
+        let callbacks = Callbacks::inline(vec![Arc::new(Spy(std::sync::Mutex::new(told.clone())))]);
+        let with = notice(0, move |ack| told.send(format!("callback {:?}", ack.unwrap().offset())).unwrap());
+        callbacks.run(vec![with, Notice { index: 1, timestamp: 0, callback: None }], answers(), None);
+        let heard: Vec<_> = heard.try_iter().collect();
+        assert_eq!(heard, ["interceptor Some(0)", "callback Some(0)", "interceptor Some(1)"]);
+    }
+}

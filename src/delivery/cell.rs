@@ -1,0 +1,291 @@
+//! The cell that all records of one batch share.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    task::Waker,
+    time::Duration,
+};
+
+use super::{
+    Ack,
+    callbacks::{Callbacks, Notice},
+};
+use crate::error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted};
+
+/// What became of a batch.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// Its records stand in the log, one after the other from `base_offset` if the broker told it.
+    Acked { base_offset: Option<i64>, append_time: Option<i64> },
+    /// None of its records was delivered, for one reason.
+    Failed(DeliveryError),
+    /// Some records were refused by name; `others` is the answer of the rest.
+    Refused { records: Arc<[(u32, DeliveryError)]>, others: DeliveryError },
+    /// It was too large; each part `(first record, cell)` has its own outcome.
+    Split(Arc<[(u32, Arc<Cell>)]>),
+}
+
+/// The place where a batch's outcome will stand. Filled once, by its [`Completer`].
+pub(crate) struct Cell {
+    origin: Origin,
+    outcome: OnceLock<Outcome>,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+/// The partition a batch is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}: {:?}", self.origin.topic, self.origin.partition, self.outcome.get())
+    }
+}
+
+impl Cell {
+    fn new(origin: Origin) -> Self {
+        Self { origin, outcome: OnceLock::new(), wakers: Mutex::new(Vec::new()) }
+    }
+
+    pub(super) fn partition(&self) -> i32 {
+        self.origin.partition
+    }
+
+    /// Remembers whom to wake; false when the outcome came meanwhile.
+    pub(super) fn wake_later(&self, waker: &Waker) -> bool {
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.outcome.get().is_some() {
+            return false;
+        }
+        if !wakers.last().is_some_and(|last| last.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+        true
+    }
+
+    fn fill(&self, outcome: Outcome) {
+        if self.outcome.set(outcome).is_ok() {
+            let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// The outcome of the record at `index`, or the cell (perhaps a part of a split batch) that will hold it.
+pub(super) fn answer(
+    cell: &Arc<Cell>,
+    index: u32,
+    timestamp: i64,
+) -> Result<Result<Ack, DeliveryError>, (Arc<Cell>, u32)> {
+    match cell.outcome.get() {
+        None => Err((Arc::clone(cell), index)),
+        Some(Outcome::Split(parts)) => {
+            let part = parts.partition_point(|(first, _)| *first <= index).saturating_sub(1);
+            let (first, part) = &parts[part];
+            answer(part, index - first, timestamp)
+        }
+        Some(outcome) => Ok(outcome_of(&cell.origin, outcome, index, timestamp)),
+    }
+}
+
+/// The outcome of one record of a batch that was not split.
+fn outcome_of(origin: &Origin, outcome: &Outcome, index: u32, timestamp: i64) -> Result<Ack, DeliveryError> {
+    match outcome {
+        Outcome::Acked { base_offset, append_time } => Ok(Ack {
+            topic: Arc::clone(&origin.topic),
+            partition: origin.partition,
+            offset: base_offset.map(|base| base + i64::from(index)),
+            timestamp: append_time.unwrap_or(timestamp),
+        }),
+        Outcome::Failed(error) => Err(error.clone()),
+        Outcome::Refused { records, others } => {
+            Err(records.iter().find(|(refused, _)| *refused == index).map_or(others, |(_, error)| error).clone())
+        }
+        Outcome::Split(_) => unreachable_part(origin),
+    }
+}
+
+/// A split batch's own completer never carries notices (they move to its parts), so this is not reached; if it were, the
+/// record's fate would be unknown, and that is what is answered.
+fn unreachable_part(origin: &Origin) -> Result<Ack, DeliveryError> {
+    Err(abandoned(origin, true))
+}
+
+fn abandoned(origin: &Origin, sent: bool) -> DeliveryError {
+    DeliveryError::new(DeliveryFailure {
+        kind: FailureKind::Abandoned,
+        code: ErrorCode::NONE,
+        persisted: if sent { Persisted::Unknown } else { Persisted::No },
+        topic: Arc::clone(&origin.topic),
+        partition: origin.partition,
+        broker: None,
+        attempts: u32::from(sent),
+        elapsed: Duration::ZERO,
+        cause: None,
+    })
+}
+
+/// The one right to answer a batch's records.
+#[derive(Debug)]
+pub(crate) struct Completer {
+    cell: Arc<Cell>,
+    notices: Vec<Notice>,
+    callbacks: Callbacks,
+    sent: bool,
+}
+
+impl Completer {
+    pub(crate) fn new(origin: Origin, callbacks: Callbacks) -> Self {
+        Self { cell: Arc::new(Cell::new(origin)), notices: Vec::new(), callbacks, sent: false }
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.cell.origin
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<Cell> {
+        &self.cell
+    }
+
+    /// Has a record's callback (or the interceptors alone) told of its outcome. Records come in rising order.
+    pub(crate) fn notify(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    /// Whether any record has someone to tell.
+    pub(crate) fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
+    /// Notes that a request with the batch went to a socket, so that dropping it from now on answers "unknown".
+    pub(crate) fn mark_sent(&mut self) {
+        self.sent = true;
+    }
+
+    /// Answers every record. `kept` is dropped when the last callback has run: it holds the batch's share of
+    /// `buffer.memory` and what `flush` waits for.
+    pub(crate) fn complete(mut self, outcome: Outcome, kept: Box<dyn Send>) {
+        self.answer(outcome, Some(kept));
+    }
+
+    /// Hands the records over to smaller batches: part `i` gets the records from `firsts[i]` on.
+    pub(crate) fn split(mut self, firsts: &[u32]) -> Vec<Self> {
+        let mut notices = std::mem::take(&mut self.notices);
+        let mut parts: Vec<Self> = Vec::with_capacity(firsts.len());
+        for &first in firsts.iter().rev() {
+            let mut part = Self::new(self.cell.origin.clone(), self.callbacks.clone());
+            part.sent = self.sent;
+            let from = notices.partition_point(|notice| notice.index < first);
+            part.notices = notices.split_off(from);
+            part.notices.iter_mut().for_each(|notice| notice.index -= first);
+            parts.push(part);
+        }
+        parts.reverse();
+        let cells = firsts.iter().zip(&parts).map(|(first, part)| (*first, Arc::clone(&part.cell))).collect();
+        self.cell.fill(Outcome::Split(cells));
+        parts
+    }
+
+    fn answer(&mut self, outcome: Outcome, kept: Option<Box<dyn Send>>) {
+        self.cell.fill(outcome.clone());
+        let notices = std::mem::take(&mut self.notices);
+        if !notices.is_empty() {
+            let origin = self.cell.origin.clone();
+            let answers = move |notice: &Notice| outcome_of(&origin, &outcome, notice.index, notice.timestamp);
+            self.callbacks.run(notices, Box::new(answers), kept);
+        }
+    }
+}
+
+impl Drop for Completer {
+    fn drop(&mut self) {
+        if self.cell.outcome.get().is_none() {
+            let error = abandoned(&self.cell.origin, self.sent);
+            self.answer(Outcome::Failed(error), None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::delivery::Delivery;
+
+    fn origin() -> Origin {
+        Origin { topic: "orders".into(), partition: 2 }
+    }
+
+    fn acked(base: i64) -> Outcome {
+        Outcome::Acked { base_offset: Some(base), append_time: None }
+    }
+
+    #[test]
+    fn every_record_of_an_acked_batch_learns_its_own_offset() {
+        let completer = Completer::new(origin(), Callbacks::inline(Vec::new()));
+        let deliveries: Vec<_> = (0..3).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
+        assert!(deliveries[0].outcome().is_none());
+        completer.complete(acked(40), Box::new(()));
+        let offsets: Vec<_> = deliveries.iter().map(|d| d.outcome().unwrap().unwrap().offset()).collect();
+        assert_eq!(offsets, [Some(40), Some(41), Some(42)]);
+    }
+
+    #[test]
+    fn a_dropped_completer_answers_abandoned_and_says_whether_it_was_sent() {
+        for (sent, persisted) in [(false, Persisted::No), (true, Persisted::Unknown)] {
+            let mut completer = Completer::new(origin(), Callbacks::inline(Vec::new()));
+            let delivery = Delivery::new(Arc::clone(completer.cell()), 0, 7);
+            if sent {
+                completer.mark_sent();
+            }
+            drop(completer);
+            let error = delivery.outcome().unwrap().unwrap_err();
+            assert_eq!((error.kind(), error.persisted()), (FailureKind::Abandoned, persisted));
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_split_batch_answer_for_its_records_and_callbacks_move_with_them() {
+        let (told, heard) = mpsc::channel();
+        let mut completer = Completer::new(origin(), Callbacks::inline(Vec::new()));
+        let deliveries: Vec<_> = (0..4).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
+        for index in 0..4 {
+            let told = told.clone();
+            completer.notify(Notice {
+                index,
+                timestamp: 7,
+                callback: Some(Box::new(move |outcome| told.send(outcome.unwrap().offset()).unwrap())),
+            });
+        }
+        let mut parts = completer.split(&[0, 1]).into_iter();
+        parts.next().unwrap().complete(acked(10), Box::new(()));
+        assert_eq!(deliveries[0].outcome().unwrap().unwrap().offset(), Some(10));
+        assert!(deliveries[1].outcome().is_none());
+        parts.next().unwrap().complete(acked(50), Box::new(()));
+        let offsets: Vec<_> = deliveries.iter().map(|d| d.outcome().unwrap().unwrap().offset()).collect();
+        assert_eq!(offsets, [Some(10), Some(50), Some(51), Some(52)]);
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), offsets);
+    }
+
+    #[test]
+    fn a_refused_record_gets_its_own_error_and_its_batch_mates_another() {
+        let completer = Completer::new(origin(), Callbacks::inline(Vec::new()));
+        let deliveries: Vec<_> = (0..2).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
+        let error = |cause: &str| {
+            DeliveryError::new(DeliveryFailure {
+                cause: Some(cause.into()),
+                ..abandoned(&origin(), false).failure().clone()
+            })
+        };
+        completer
+            .complete(Outcome::Refused { records: [(1, error("guilty"))].into(), others: error("mate") }, Box::new(()));
+        let causes: Vec<_> =
+            deliveries.iter().map(|d| d.outcome().unwrap().unwrap_err().cause().unwrap().to_owned()).collect();
+        assert_eq!(causes, ["mate", "guilty"]);
+    }
+}

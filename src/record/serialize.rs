@@ -1,0 +1,1 @@
+//! From typed keys and values to bytes.
