@@ -1,1 +1,314 @@
-//! accumulator
+//! Where records wait.
+//!
+//! In: encoded records, appended on the caller's core under a lock of their partition's own. Out: sealed batches, in order,
+//! to the sender, which learns from a list which partitions have one: nothing here costs more when there are more
+//! partitions. Pure but for being awaited: time is passed in. Deliberately absent: batches that were drained (they belong
+//! to the sender's lanes), and any knowledge of brokers.
+//!
+//! A batch is ready when it is full, has waited `linger.ms`, or when somebody waits for memory, flushes or closes. It
+//! stays open until the sender takes it, so that under backpressure batches fill up instead of growing in number.
+
+mod batch;
+mod memory;
+mod outstanding;
+mod partition;
+mod topics;
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+pub(crate) use self::{
+    batch::{Held, SealedBatch},
+    memory::{Charge, Closed, Memory},
+    partition::Partition,
+    topics::{Topic, TopicState, Topics},
+};
+use self::{batch::Batch, outstanding::Outstanding};
+use crate::{
+    delivery::{Callback, Callbacks, Completer, Delivery},
+    wire::record_batch::{HEADER_LEN, writer::Payload},
+};
+
+/// The smallest buffer that a batch starts with, in bytes.
+const SMALLEST_BUFFER: usize = 512;
+
+/// How large, how long, how much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// `batch.size` in bytes.
+    pub(crate) batch_size: usize,
+    /// `linger.ms`.
+    pub(crate) linger: Duration,
+    /// `buffer.memory` in bytes.
+    pub(crate) buffer_memory: usize,
+}
+
+/// Where records wait. Shared by all that append and by the sender.
+#[derive(Debug)]
+pub(crate) struct Accumulator {
+    limits: Limits,
+    callbacks: Callbacks,
+    memory: Arc<Memory>,
+    outstanding: Arc<Outstanding>,
+    topics: Topics,
+    ready: Mutex<Ready>,
+    flushing: AtomicUsize,
+    closed: AtomicBool,
+    wake: Notify,
+}
+
+/// What the sender is to look at. Touched once or twice a batch, never by a record.
+#[derive(Debug, Default)]
+struct Ready {
+    /// Slots of partitions with a batch that can be taken.
+    listed: Vec<u32>,
+    /// Open batches by the time at which they become due: first in, first out, because `linger.ms` is one constant.
+    lingering: VecDeque<Lingering>,
+}
+
+#[derive(Debug)]
+struct Lingering {
+    until: Instant,
+    slot: u32,
+    serial: u64,
+}
+
+/// A record that was appended.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    pub(crate) delivery: Delivery,
+    /// Bytes that it took.
+    pub(crate) bytes: usize,
+    /// Whether the batch is as good as full: another record of this size would not fit.
+    pub(crate) filled: bool,
+}
+
+/// Why a record was not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A new batch must be opened and needs so many bytes: charge them, and come again.
+    NeedsMemory(usize),
+    /// The producer is closed.
+    Closed,
+}
+
+impl Accumulator {
+    pub(crate) fn new(limits: Limits, callbacks: Callbacks) -> Arc<Self> {
+        Arc::new(Self {
+            memory: Memory::new(limits.buffer_memory, limits.batch_size),
+            limits,
+            callbacks,
+            outstanding: Arc::default(),
+            topics: Topics::default(),
+            ready: Mutex::default(),
+            flushing: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            wake: Notify::new(),
+        })
+    }
+
+    /// The topics that can be appended to.
+    pub(crate) fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// `buffer.memory`.
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// Appends a record whose largest length is `max_len`. `charge` is memory that the caller was charged before, if any;
+    /// `callback` is taken only when the record is. `now` is asked for only when a batch is opened.
+    pub(crate) fn append(
+        &self,
+        partition: &Partition,
+        record: (i64, &Payload<'_>, usize),
+        callback: &mut Option<Callback>,
+        charge: Option<Charge>,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<Appended, Refused> {
+        let (timestamp, payload, max_len) = record;
+        let mut queue = partition.lock();
+        if queue.closed {
+            return Err(Refused::Closed);
+        }
+        let limit = self.limits.batch_size;
+        if !queue.open.as_mut().is_some_and(|open| open.make_room(max_len, limit)) {
+            if queue.open.is_some() {
+                queue.seal();
+                self.list(partition, &mut queue);
+            }
+            let charge = self.charge(queue.usual_len, HEADER_LEN + max_len, charge)?;
+            self.open(partition, &mut queue, charge, now());
+        }
+        let Some(open) = &mut queue.open else { return Err(Refused::Closed) };
+        let before = open.len();
+        let tell = callback.is_some() || self.callbacks.has_interceptors();
+        let delivery = open.append(timestamp, payload, callback.take(), tell);
+        let bytes = open.len() - before;
+        let filled = open.len() + bytes > limit;
+        Ok(Appended { delivery, bytes, filled })
+    }
+
+    /// Memory for a new batch: what was charged before, else as much as the last batch took, else as little as will do.
+    fn charge(&self, usual: usize, least: usize, charge: Option<Charge>) -> Result<Charge, Refused> {
+        if let Some(charge) = charge.filter(|charge| charge.bytes() >= least) {
+            return Ok(charge);
+        }
+        let usual = usual.next_power_of_two().clamp(SMALLEST_BUFFER, self.limits.batch_size.max(SMALLEST_BUFFER));
+        let wanted = if usual >= self.limits.batch_size { self.limits.batch_size } else { usual }.max(least);
+        let charge = self.memory.try_charge(wanted).or_else(|| self.memory.try_charge(least));
+        charge.ok_or(Refused::NeedsMemory(least))
+    }
+
+    fn open(&self, partition: &Partition, queue: &mut partition::Queue, charge: Charge, now: Instant) {
+        queue.serial += 1;
+        let completer = Completer::new(partition.origin.clone(), self.callbacks.clone());
+        let mut batch = Batch::new(charge, self.outstanding.enter(), completer, now, queue.serial);
+        partition.opened();
+        if self.limits.linger.is_zero() {
+            batch.due = true;
+            queue.open = Some(batch);
+            self.list(partition, queue);
+            return;
+        }
+        queue.open = Some(batch);
+        let lingering = Lingering { until: now + self.limits.linger, slot: partition.slot, serial: queue.serial };
+        let mut ready = self.ready();
+        ready.lingering.push_back(lingering);
+        let first = ready.lingering.len() == 1;
+        drop(ready);
+        if first || self.in_a_hurry() {
+            self.wake();
+        }
+    }
+
+    /// Tells the sender that the partition has something to take, unless it knows.
+    fn list(&self, partition: &Partition, queue: &mut partition::Queue) {
+        if !std::mem::replace(&mut queue.listed, true) {
+            self.ready().listed.push(partition.slot);
+            self.wake();
+        }
+    }
+
+    /// Moves to `into` the slots of partitions that have a batch to take since the last call.
+    pub(crate) fn take_ready(&self, now: Instant, into: &mut Vec<u32>) {
+        let hurry = self.in_a_hurry();
+        let mut due = Vec::new();
+        {
+            let mut ready = self.ready();
+            into.append(&mut ready.listed);
+            while ready.lingering.front().is_some_and(|front| hurry || front.until <= now) {
+                due.extend(ready.lingering.pop_front());
+            }
+        }
+        for Lingering { slot, serial, .. } in due {
+            let Some(partition) = self.topics.partition(slot) else { continue };
+            let mut queue = partition.lock();
+            if queue.due(serial) && !std::mem::replace(&mut queue.listed, true) {
+                into.push(slot);
+            }
+        }
+    }
+
+    /// When `take_ready` is to be called again, if nothing wakes the sender before.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.ready().lingering.front().map(|front| front.until)
+    }
+
+    /// Whether open batches are to be sent without lingering.
+    fn in_a_hurry(&self) -> bool {
+        self.flushing.load(SeqCst) > 0 || self.closed.load(SeqCst) || self.memory.waiting() > 0
+    }
+
+    /// Waits for memory for a new batch. Meanwhile what is there is sent early.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn wait_for_memory(&self, bytes: usize) -> Result<Charge, Closed> {
+        self.memory.charge(bytes, || self.wake()).await
+    }
+
+    /// Waits until all batches that are open or undelivered now are done, and sends them without lingering.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn flush(&self) {
+        let _hurry = Hurry::new(&self.flushing);
+        let generation = self.outstanding.mark();
+        self.wake();
+        self.outstanding.settled(generation).await;
+    }
+
+    /// Batches that are not done.
+    pub(crate) fn undelivered(&self) -> usize {
+        self.outstanding.count()
+    }
+
+    /// Refuses further records. Those that wait can still be taken.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, SeqCst);
+        self.topics.partitions().iter().for_each(|partition| partition.close());
+        self.memory.close();
+        self.topics.announce();
+        self.wake();
+    }
+
+    /// Whether records are refused.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    /// Refuses further records and takes all that wait.
+    pub(crate) fn abandon(&self) -> Vec<(Arc<Partition>, SealedBatch)> {
+        self.close();
+        let of = |partition: Arc<Partition>| partition.abandon().into_iter().map(move |batch| (Arc::clone(&partition), batch));
+        self.topics.partitions().into_iter().flat_map(of).collect()
+    }
+
+    /// Makes a topic's partitions known; see [`Topics::publish`].
+    pub(crate) fn publish(&self, name: &Arc<str>, with_leader: &[bool], seed: u64) -> Arc<Topic> {
+        let topic = self.topics.publish(name, with_leader, seed);
+        if self.is_closed() {
+            topic.partitions.iter().for_each(|partition| partition.close());
+        }
+        topic
+    }
+
+    /// Has the sender look.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Waits until the sender has something to look at.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Ready> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Hurry<'a>(&'a AtomicUsize);
+
+impl<'a> Hurry<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}

@@ -1,0 +1,95 @@
+//! A batch, open and sealed.
+//!
+//! In: records. Out: a [`SealedBatch`], whose records are fixed: it belongs to the sender until it is resolved. Pure.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{memory::Charge, outstanding::Token};
+use crate::{
+    delivery::{Callback, Completer, Delivery, Notice},
+    wire::record_batch::writer::{Payload, Writer},
+};
+
+/// An open batch: records can be appended.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    writer: Writer,
+    charge: Charge,
+    token: Token,
+    completer: Completer,
+    created: Instant,
+    /// Tells this batch from the partition's earlier and later ones.
+    pub(super) serial: u64,
+    /// Whether it may be sent though it is not full.
+    pub(super) due: bool,
+}
+
+/// A batch whose records are fixed.
+#[derive(Debug)]
+pub(crate) struct SealedBatch {
+    /// Encoded, without a stamp.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) records: u32,
+    /// When it was opened: `delivery.timeout.ms` counts from here.
+    pub(crate) created: Instant,
+    pub(crate) completer: Completer,
+    pub(crate) held: Held,
+}
+
+/// What a batch holds until its last callback has run: its share of `buffer.memory`, and its place among those that
+/// `flush` waits for. Parts of a split batch share the place; one that was given up in flight has only the memory left.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) charge: Charge,
+    pub(crate) token: Option<Arc<Token>>,
+}
+
+impl Batch {
+    pub(super) fn new(charge: Charge, token: Token, completer: Completer, created: Instant, serial: u64) -> Self {
+        let writer = Writer::new(charge.memory().buffer(charge.bytes()));
+        Self { writer, charge, token, completer, created, serial, due: false }
+    }
+
+    /// Bytes so far.
+    pub(super) fn len(&self) -> usize {
+        self.writer.len()
+    }
+
+    /// When it was opened.
+    pub(super) fn created(&self) -> Instant {
+        self.created
+    }
+
+    /// Makes room for a record of `needed` bytes, in steps up to `limit`; false when it does not fit or no memory is free.
+    pub(super) fn make_room(&mut self, needed: usize, limit: usize) -> bool {
+        let len = self.writer.len() + needed;
+        if len <= self.charge.bytes() {
+            return true;
+        }
+        if len > limit {
+            return false;
+        }
+        let grown = (2 * self.charge.bytes()).max(len).min(limit);
+        let Some(more) = self.charge.memory().try_charge(grown - self.charge.bytes()) else { return false };
+        self.charge += more;
+        self.writer.grow(grown);
+        true
+    }
+
+    /// Appends a record for which there is room.
+    pub(super) fn append(&mut self, timestamp: i64, payload: &Payload<'_>, callback: Option<Callback>, tell: bool) -> Delivery {
+        let index = self.writer.append(timestamp, payload);
+        if tell {
+            self.completer.notify(Notice { index, timestamp, callback });
+        }
+        Delivery::new(Arc::clone(self.completer.cell()), index, timestamp)
+    }
+
+    /// Fixes its records. `None` if it has none.
+    pub(super) fn seal(self) -> Option<SealedBatch> {
+        let records = self.writer.count();
+        let bytes = self.writer.finish()?;
+        let held = Held { charge: self.charge, token: Some(Arc::new(self.token)) };
+        Some(SealedBatch { bytes, records, created: self.created, completer: self.completer, held })
+    }
+}

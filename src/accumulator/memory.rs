@@ -1,0 +1,249 @@
+//! `buffer.memory`: who may hold how many bytes, and the buffers that are used again.
+//!
+//! In: requests for bytes. Out: [`Charge`]s, given back when they are dropped. Pure but for being awaited. Waiting is fair:
+//! who came first is served first, and a large request is not passed over. Buffers that wait to be used again are not
+//! charged to anybody, so together with what is charged they never exceed the limit.
+
+use std::{
+    ops::AddAssign,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use tokio::sync::Semaphore;
+
+/// The budget. Shared by all that append.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    free: Semaphore,
+    limit: usize,
+    waiting: AtomicUsize,
+    buffer_len: usize,
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+/// Bytes of the budget that belong to one batch.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    memory: Arc<Memory>,
+    bytes: usize,
+}
+
+/// The producer is closed: there is nothing to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+impl Memory {
+    /// A budget of `limit` bytes that keeps buffers of exactly `buffer_len` bytes for use again.
+    pub(crate) fn new(limit: usize, buffer_len: usize) -> Arc<Self> {
+        let limit = limit.min(Semaphore::MAX_PERMITS);
+        let (free, spare) = (Semaphore::new(limit), Mutex::default());
+        Arc::new(Self { free, limit, waiting: AtomicUsize::new(0), buffer_len, spare })
+    }
+
+    /// The whole budget in bytes.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Bytes that nobody holds.
+    pub(crate) fn free(&self) -> usize {
+        self.free.available_permits()
+    }
+
+    /// How many tasks wait for bytes.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
+    }
+
+    /// Takes `bytes` if they are free and nobody waits for them.
+    pub(crate) fn try_charge(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+        self.free.try_acquire_many(u32::try_from(bytes).ok()?).ok()?.forget();
+        Some(Charge { memory: Arc::clone(self), bytes })
+    }
+
+    /// Waits for `bytes`. `waits` is called once if it is not served at once.
+    ///
+    /// Cancel safe: a dropped call has taken nothing.
+    pub(crate) async fn charge(self: &Arc<Self>, bytes: usize, waits: impl FnOnce()) -> Result<Charge, Closed> {
+        if let Some(charge) = self.try_charge(bytes) {
+            return Ok(charge);
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        waits();
+        let permits = u32::try_from(bytes).map_err(|_| Closed)?;
+        self.free.acquire_many(permits).await.map_err(|_| Closed)?.forget();
+        Ok(Charge { memory: Arc::clone(self), bytes })
+    }
+
+    /// Ends all waiting.
+    pub(crate) fn close(&self) {
+        self.free.close();
+    }
+
+    /// An empty buffer of at least `capacity` bytes, which the caller has been charged for.
+    pub(crate) fn buffer(&self, capacity: usize) -> Vec<u8> {
+        if capacity == self.buffer_len
+            && let Some(buffer) = self.spare().pop()
+        {
+            return buffer;
+        }
+        let over = |spare: usize| spare * self.buffer_len > self.free();
+        let mut spare = self.spare();
+        while !spare.is_empty() && over(spare.len()) {
+            spare.pop();
+        }
+        drop(spare);
+        Vec::with_capacity(capacity)
+    }
+
+    /// Takes back a buffer that nothing refers to any more, before its charge is given back.
+    pub(crate) fn recycle(&self, mut buffer: Vec<u8>) {
+        let mut spare = self.spare();
+        if buffer.capacity() == self.buffer_len && (spare.len() + 1) * self.buffer_len <= self.limit / 2 {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Charge {
+    /// How many bytes it stands for.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives back all but `bytes`.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        let surplus = self.bytes.saturating_sub(bytes);
+        self.bytes -= surplus;
+        self.memory.free.add_permits(surplus);
+    }
+
+    /// Moves up to `bytes` of it to a charge of their own.
+    pub(crate) fn split_off(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { memory: Arc::clone(&self.memory), bytes }
+    }
+
+    /// The budget it is from.
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+}
+
+impl AddAssign for Charge {
+    fn add_assign(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.memory.free.add_permits(self.bytes);
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future,
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+
+    fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn what_was_charged_is_free_again_when_it_is_dropped_shrunk_or_merged() {
+        let memory = Memory::new(100, 16);
+        let mut first = memory.try_charge(60).unwrap();
+        assert!(memory.try_charge(41).is_none());
+        first += memory.try_charge(40).unwrap();
+        assert_eq!((first.bytes(), memory.free()), (100, 0));
+        first.shrink_to(30);
+        assert_eq!(memory.free(), 70);
+        drop(first);
+        assert_eq!(memory.free(), 100);
+    }
+
+    #[test]
+    fn a_large_request_is_served_before_a_small_one_that_came_later() {
+        let memory = Memory::new(100, 16);
+        let held = memory.try_charge(50).unwrap();
+        let mut large = pin!(memory.charge(80, || ()));
+        assert!(poll(large.as_mut()).is_pending());
+        assert!(memory.try_charge(10).is_none(), "it would overtake");
+        let mut small = pin!(memory.charge(10, || ()));
+        assert!(poll(small.as_mut()).is_pending());
+        assert_eq!(memory.waiting(), 2);
+        drop(held);
+        assert!(poll(large).is_ready());
+        assert!(poll(small).is_ready());
+    }
+
+    #[test]
+    fn a_wait_that_is_given_up_takes_nothing_and_closing_ends_all_others() {
+        let memory = Memory::new(100, 16);
+        let held = memory.try_charge(100).unwrap();
+        {
+            let mut given_up = pin!(memory.charge(10, || ()));
+            assert!(poll(given_up.as_mut()).is_pending());
+        }
+        assert_eq!(memory.waiting(), 0);
+        let mut waits = pin!(memory.charge(10, || ()));
+        assert!(poll(waits.as_mut()).is_pending());
+        memory.close();
+        assert!(matches!(poll(waits), Poll::Ready(Err(Closed))));
+        drop(held);
+        assert_eq!(memory.free(), 100);
+    }
+
+    #[test]
+    fn buffers_are_used_again_up_to_half_of_the_budget() {
+        let memory = Memory::new(64, 16);
+        let buffers: Vec<_> = (0..4).map(|_| Vec::with_capacity(16)).collect();
+        let first = buffers[0].as_ptr();
+        buffers.into_iter().for_each(|buffer| memory.recycle(buffer));
+        assert_eq!(memory.spare().len(), 2);
+        memory.recycle(Vec::with_capacity(17));
+        assert_eq!(memory.spare().len(), 2, "only buffers of the usual size are kept");
+        memory.buffer(16);
+        assert_eq!(memory.buffer(16).as_ptr(), first);
+    }
+
+    #[test]
+    fn spare_buffers_make_room_for_others() {
+        let memory = Memory::new(64, 16);
+        (0..2).for_each(|_| memory.recycle(Vec::with_capacity(16)));
+        let _held = memory.try_charge(50).unwrap();
+        memory.buffer(5);
+        assert_eq!(memory.spare().len(), 0);
+    }
+}

@@ -1,0 +1,167 @@
+//! The topics that records can be appended to, and what those who wait for one must know.
+//!
+//! In: what the sender learnt of the cluster. Out: a snapshot that is read without a lock, once a record. Pure but for being
+//! awaited. A partition keeps its slot for life, whatever metadata says meanwhile: a topic that vanishes and returns finds
+//! its queue, and in the sender its sequence numbers, as they were. Deliberately absent: brokers and leaders.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{Notify, futures::Notified};
+
+use super::partition::Partition;
+use crate::{delivery::Origin, error::ErrorCode, record::partition::Sticky};
+
+/// One topic, as those who append see it. Immutable: a change makes a new one.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) name: Arc<str>,
+    /// By partition number.
+    pub(crate) partitions: Box<[Arc<Partition>]>,
+    /// Which partitions have a leader.
+    pub(crate) with_leader: Box<[bool]>,
+    /// Where records without a key go.
+    pub(crate) sticky: Arc<Sticky>,
+}
+
+/// What is known of a topic.
+#[derive(Clone, Debug)]
+pub(crate) enum TopicState {
+    /// It can be appended to.
+    Ready(Arc<Topic>),
+    /// It was asked for; the last answer, if any, was this.
+    Awaited(Option<ErrorCode>),
+    /// The cluster refuses it.
+    Refused(ErrorCode),
+}
+
+type States = HashMap<Arc<str>, TopicState, foldhash::fast::RandomState>;
+
+/// A snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    states: States,
+    /// What keeps the producer from asking the cluster, if anything.
+    pub(crate) trouble: Option<Arc<str>>,
+}
+
+impl Known {
+    /// What is known of a topic.
+    pub(crate) fn topic(&self, name: &str) -> Option<&TopicState> {
+        self.states.get(name)
+    }
+}
+
+/// All topics.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    known: ArcSwap<Known>,
+    registry: Mutex<Registry>,
+    changed: Notify,
+}
+
+/// Touched when a topic is asked for or changes, never by a record.
+#[derive(Debug, Default)]
+struct Registry {
+    /// By slot.
+    partitions: Vec<Arc<Partition>>,
+    by_topic: HashMap<Arc<str>, (Vec<Arc<Partition>>, Arc<Sticky>)>,
+    wanted: Vec<Arc<str>>,
+}
+
+impl Topics {
+    /// The current snapshot.
+    pub(crate) fn known(&self) -> Guard<Arc<Known>> {
+        self.known.load()
+    }
+
+    /// Resolves at the next change. Ask for it before looking.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Has the sender ask the cluster for a topic; false if it has been asked to and did not take note yet.
+    pub(crate) fn want(&self, name: &str) -> bool {
+        let mut registry = self.registry();
+        let new = !registry.wanted.iter().any(|wanted| &**wanted == name);
+        if new {
+            registry.wanted.push(Arc::from(name));
+        }
+        new
+    }
+
+    /// The topics that were asked for since the last call.
+    pub(crate) fn take_wanted(&self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.registry().wanted)
+    }
+
+    /// The partition of a slot.
+    pub(crate) fn partition(&self, slot: u32) -> Option<Arc<Partition>> {
+        self.registry().partitions.get(usize::try_from(slot).ok()?).cloned()
+    }
+
+    /// All partitions that ever were, by slot.
+    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.registry().partitions.clone()
+    }
+
+    /// Makes a topic ready with as many partitions as `with_leader` is long.
+    pub(super) fn publish(&self, name: &Arc<str>, with_leader: &[bool], seed: u64) -> Arc<Topic> {
+        let (partitions, sticky) = self.registry().topic(name, with_leader.len(), seed);
+        let topic = Arc::new(Topic { name: Arc::clone(name), partitions, with_leader: with_leader.into(), sticky });
+        self.set(name, Some(TopicState::Ready(Arc::clone(&topic))));
+        topic
+    }
+
+    /// Changes what is known of a topic; `None` forgets it.
+    pub(crate) fn set(&self, name: &Arc<str>, state: Option<TopicState>) {
+        self.update(|known| match state {
+            Some(state) => drop(known.states.insert(Arc::clone(name), state)),
+            None => drop(known.states.remove(name)),
+        });
+    }
+
+    /// Changes what keeps the producer from asking the cluster.
+    pub(crate) fn set_trouble(&self, trouble: Option<Arc<str>>) {
+        if self.known().trouble != trouble {
+            self.update(|known| known.trouble = trouble);
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Known)) {
+        let _one_at_a_time = self.registry();
+        let now = self.known.load();
+        let mut next = Known { states: now.states.clone(), trouble: now.trouble.clone() };
+        change(&mut next);
+        self.known.store(Arc::new(next));
+        self.announce();
+    }
+
+    /// Has all who wait look again.
+    pub(super) fn announce(&self) {
+        self.changed.notify_waiters();
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    /// The first `count` partitions of a topic, made where they are new.
+    fn topic(&mut self, name: &Arc<str>, count: usize, seed: u64) -> (Box<[Arc<Partition>]>, Arc<Sticky>) {
+        let (partitions, sticky) =
+            self.by_topic.entry(Arc::clone(name)).or_insert_with(|| (Vec::new(), Arc::new(Sticky::new(seed))));
+        for number in partitions.len()..count {
+            let slot = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
+            let origin = Origin { topic: Arc::clone(name), partition: i32::try_from(number).unwrap_or(i32::MAX) };
+            let partition = Arc::new(Partition::new(slot, origin));
+            self.partitions.push(Arc::clone(&partition));
+            partitions.push(partition);
+        }
+        (partitions.iter().take(count).cloned().collect(), Arc::clone(sticky))
+    }
+}

@@ -1,0 +1,182 @@
+//! One batch in its lane.
+//!
+//! In: a sealed batch. Out: its bytes, each time it is sent, and what those who wait for it are told. Pure. Between a send
+//! and the broker's definite no its bytes and its stamp do not change; they are reference counted, so what a socket still
+//! holds stays as it is, whatever becomes of the batch.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use crate::{
+    accumulator::{Held, SealedBatch},
+    delivery::{Completer, Origin, Outcome},
+    error::ErrorCode,
+    wire::record_batch::{
+        split::Part,
+        writer::{Stamp, stamp},
+    },
+};
+
+/// Whether a batch is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It is to be sent, for the first time or again.
+    Waiting,
+    /// It went out in this request, whose answer has not come.
+    InFlight(u64),
+}
+
+/// What the last attempt came to.
+#[derive(Clone, Debug)]
+pub(crate) struct LastError {
+    pub(crate) code: ErrorCode,
+    pub(crate) broker: i32,
+    pub(crate) message: Option<Arc<str>>,
+}
+
+/// One batch in its lane.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) state: State,
+    pub(crate) records: u32,
+    pub(crate) created: Instant,
+    /// How often it was sent.
+    pub(crate) attempts: u32,
+    /// Whether an attempt went out whole and had no definite answer.
+    pub(crate) maybe_written: bool,
+    pub(crate) last_error: Option<LastError>,
+    bytes: Encoded,
+    stamp: Option<Stamp>,
+    completer: Option<Completer>,
+    held: Option<Held>,
+}
+
+#[derive(Debug)]
+enum Encoded {
+    /// Not sent since it was encoded.
+    Fresh(Vec<u8>),
+    /// Perhaps still held by a socket.
+    Frozen(Bytes),
+}
+
+impl Entry {
+    pub(crate) fn new(batch: SealedBatch) -> Self {
+        let SealedBatch { bytes, records, created, completer, held } = batch;
+        Self {
+            state: State::Waiting,
+            records,
+            created,
+            attempts: 0,
+            maybe_written: false,
+            last_error: None,
+            bytes: Encoded::Fresh(bytes),
+            stamp: None,
+            completer: Some(completer),
+            held: Some(held),
+        }
+    }
+
+    pub(crate) fn is_in_flight(&self) -> bool {
+        matches!(self.state, State::InFlight(_))
+    }
+
+    /// Whether those who waited have been answered, and it is kept only for what is in flight.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.completer.is_none()
+    }
+
+    /// Bytes on the wire.
+    pub(crate) fn len(&self) -> usize {
+        match &self.bytes {
+            Encoded::Fresh(bytes) => bytes.len(),
+            Encoded::Frozen(bytes) => bytes.len(),
+        }
+    }
+
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        self.stamp
+    }
+
+    /// Gives it a stamp. Bytes that a socket may still hold are left as they are: they are copied.
+    pub(crate) fn put_stamp(&mut self, origin: Stamp) {
+        let bytes = std::mem::replace(&mut self.bytes, Encoded::Fresh(Vec::new()));
+        let mut bytes = match bytes {
+            Encoded::Fresh(bytes) => bytes,
+            Encoded::Frozen(bytes) => bytes.into(),
+        };
+        stamp(&mut bytes, origin);
+        (self.bytes, self.stamp) = (Encoded::Fresh(bytes), Some(origin));
+    }
+
+    /// Has it stamped anew before it is sent again.
+    pub(crate) fn clear_stamp(&mut self) {
+        self.stamp = None;
+    }
+
+    /// Its bytes, from now on immutable.
+    pub(crate) fn send(&mut self, request: u64) -> Bytes {
+        let bytes = match std::mem::replace(&mut self.bytes, Encoded::Fresh(Vec::new())) {
+            Encoded::Fresh(bytes) => Bytes::from(bytes),
+            Encoded::Frozen(bytes) => bytes,
+        };
+        self.bytes = Encoded::Frozen(bytes.clone());
+        self.state = State::InFlight(request);
+        self.attempts += 1;
+        if let Some(completer) = &mut self.completer {
+            completer.mark_sent();
+        }
+        bytes
+    }
+
+    /// Its bytes, to be split.
+    pub(crate) fn bytes(&self) -> Bytes {
+        match &self.bytes {
+            Encoded::Fresh(bytes) => Bytes::copy_from_slice(bytes),
+            Encoded::Frozen(bytes) => bytes.clone(),
+        }
+    }
+
+    /// Which partition it is for.
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.completer.as_ref().map(Completer::origin)
+    }
+
+    /// Tells those who wait; nobody waits any more. While it is in flight it keeps its bytes and their memory.
+    pub(crate) fn answer(&mut self, outcome: Outcome) {
+        let Some(completer) = self.completer.take() else { return };
+        if self.is_in_flight() {
+            let token = self.held.as_mut().and_then(|held| held.token.take());
+            completer.complete(outcome, Box::new(token));
+        } else {
+            self.recycle();
+            completer.complete(outcome, Box::new(self.held.take()));
+        }
+    }
+
+    /// Gives its buffer back, if no socket holds it.
+    fn recycle(&mut self) {
+        let Some(held) = &self.held else { return };
+        match std::mem::replace(&mut self.bytes, Encoded::Fresh(Vec::new())) {
+            Encoded::Frozen(bytes) if bytes.is_unique() => held.charge.memory().recycle(bytes.into()),
+            Encoded::Fresh(bytes) => held.charge.memory().recycle(bytes),
+            Encoded::Frozen(_) => {}
+        }
+    }
+
+    /// Becomes its parts, which take its place, its age and those who wait for it.
+    pub(crate) fn split(&mut self, parts: Vec<Part>) -> Option<Vec<Self>> {
+        let (completer, held) = (self.completer.take()?, self.held.take()?);
+        let firsts: Vec<_> = parts.iter().map(|part| part.first).collect();
+        let Held { mut charge, token } = held;
+        // The parts' bytes are charged to the whole batch's share; its own buffer goes.
+        self.bytes = Encoded::Fresh(Vec::new());
+        let parts = parts.into_iter().zip(completer.split(&firsts)).map(|(part, completer)| {
+            let share = charge.split_off(part.bytes.len());
+            let held = Held { charge: share, token: token.clone() };
+            let sealed = SealedBatch { bytes: part.bytes, records: part.records, created: self.created, completer, held };
+            Self { maybe_written: self.maybe_written, last_error: self.last_error.clone(), ..Self::new(sealed) }
+        });
+        Some(parts.collect())
+    }
+}

@@ -1,0 +1,386 @@
+//! A partition's lane: its sealed batches in sequence order, from the first drain to the answer.
+//!
+//! In: batches, answers, leaders. Out: what may be sent next, and batches that are done. Pure. Deliberately absent:
+//! connections, requests and the clock.
+//!
+//! ```text
+//!  answered ◄── [in flight][in flight] [waiting][waiting] ◄── accumulator
+//!                └── window, at most 5 ─┘
+//! ```
+//! A failure does not disturb the batches behind it: when the answers of all that are in flight have come, the lane goes on
+//! with the first batch that has none, in order. Until a batch succeeds on the leader of now, one is in flight at most
+//! (KAFKA-15591): a broker that does not know this producer yet accepts any first sequence number, so a second batch
+//! could be written though the first was refused.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::entry::{Entry, State};
+use crate::{
+    accumulator::{Partition, SealedBatch},
+    error::{ErrorCode, Persisted},
+    wire::record_batch::writer::Stamp,
+};
+
+/// Who a lane's batches are from. Each lane has an epoch of its own: brokers keep a producer's epoch by partition, so
+/// starting anew in one partition disturbs no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) producer_id: i64,
+    pub(crate) epoch: i16,
+}
+
+/// A partition's leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leader {
+    pub(crate) node: i32,
+    pub(crate) epoch: i32,
+}
+
+/// A hole in the row of sequence numbers. Filled, or stepped over with the next epoch, once nothing is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gap {
+    /// What is missing is certainly not in the log.
+    Certain,
+    /// What is missing may be in the log, or may yet come to be.
+    Unknown,
+}
+
+/// One partition's lane.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    /// Where its batches come from.
+    pub(crate) queue: Arc<Partition>,
+    /// Whether the accumulator said that there is a batch to take.
+    pub(crate) supplied: bool,
+    /// Whether it stands in a node's list of lanes to drain.
+    pub(crate) listed: bool,
+    leader: Option<Leader>,
+    /// The newest leader epoch that was heard of; -1 for none.
+    newest_epoch: i32,
+    entries: VecDeque<Entry>,
+    in_flight: usize,
+    /// The node that has what is in flight.
+    sent_to: i32,
+    identity: Option<Identity>,
+    /// A producer id that must not be used again here.
+    spent: Option<i64>,
+    next_sequence: i32,
+    gap: Option<Gap>,
+    /// Whether a batch succeeded on the leader of now.
+    proven: bool,
+    retry_at: Option<Instant>,
+}
+
+/// What limits a lane.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    /// The most batches in flight.
+    pub(crate) max: usize,
+    /// Whether batches carry sequence numbers.
+    pub(crate) idempotent: bool,
+}
+
+/// Whether a lane can send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// It can.
+    Ready,
+    /// It has nothing to send.
+    Idle,
+    /// It must wait for an answer, or for a leader.
+    Blocked,
+    /// It must wait for this moment.
+    Until(Instant),
+    /// It must wait for a producer id other than this one.
+    NeedsProducerId(Option<i64>),
+}
+
+impl Lane {
+    pub(crate) fn new(queue: Arc<Partition>) -> Self {
+        Self {
+            queue,
+            supplied: false,
+            listed: false,
+            leader: None,
+            newest_epoch: -1,
+            entries: VecDeque::new(),
+            in_flight: 0,
+            sent_to: -1,
+            identity: None,
+            spent: None,
+            next_sequence: 0,
+            gap: None,
+            proven: false,
+            retry_at: None,
+        }
+    }
+
+    /// The partition's leader, if it is known.
+    pub(crate) fn leader(&self) -> Option<Leader> {
+        self.leader
+    }
+
+    /// How many batches have been sent and not answered.
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Whether there is anything to send, now or later.
+    pub(crate) fn has_work(&self) -> bool {
+        self.supplied || self.entries.len() > self.in_flight
+    }
+
+    /// Whether no batch is here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Takes note of who leads; an older epoch than is known changes nothing (a stale hint or answer). Says whether the
+    /// leader changed. A change ends a wait: what failed there may succeed here.
+    pub(crate) fn lead(&mut self, leader: Option<Leader>, any_epoch: bool) -> bool {
+        let epoch = leader.map_or(-1, |leader| leader.epoch);
+        if epoch >= 0 && epoch < self.newest_epoch && !any_epoch {
+            return false;
+        }
+        let moved = self.leader.map(|l| l.node) != leader.map(|l| l.node);
+        if moved || epoch > self.newest_epoch {
+            self.retry_at = None;
+            self.proven = false;
+        }
+        self.leader = leader;
+        self.newest_epoch = if any_epoch { epoch } else { self.newest_epoch.max(epoch) };
+        moved
+    }
+
+    /// Whether a batch may be sent to the leader now.
+    pub(crate) fn readiness(&self, now: Instant, window: Window, current: Option<i64>) -> Readiness {
+        if !self.has_work() {
+            return Readiness::Idle;
+        }
+        let Some(leader) = self.leader else { return Readiness::Blocked };
+        let max = if window.idempotent && self.proven { window.max } else { 1 };
+        let elsewhere = self.in_flight > 0 && self.sent_to != leader.node;
+        // Answers are missing: what was sent behind a failed batch, or what the window allows no more.
+        if elsewhere || self.in_flight >= max || (self.in_flight > 0 && (self.gap.is_some() || self.is_rewinding())) {
+            return Readiness::Blocked;
+        }
+        if let Some(at) = self.retry_at.filter(|at| *at > now) {
+            return Readiness::Until(at);
+        }
+        if window.idempotent && self.needs_producer_id(current) {
+            return Readiness::NeedsProducerId(self.unusable());
+        }
+        Readiness::Ready
+    }
+
+    /// Whether a batch waits before one that is in flight, or one in flight has been given up.
+    fn is_rewinding(&self) -> bool {
+        self.entries.iter().take(self.in_flight).any(|entry| entry.state == State::Waiting || entry.is_given_up())
+    }
+
+    fn needs_producer_id(&self, current: Option<i64>) -> bool {
+        let fresh = current.is_some() && current != self.unusable();
+        !fresh && (self.identity.is_none() || (self.must_restart() && self.has_no_epoch_left()))
+    }
+
+    /// The producer id that a restart must not use: its epochs have run out, or the broker knows a newer one.
+    fn unusable(&self) -> Option<i64> {
+        self.identity.filter(|identity| identity.epoch == i16::MAX).map(|identity| identity.producer_id).or(self.spent)
+    }
+
+    fn has_no_epoch_left(&self) -> bool {
+        self.identity.is_none_or(|identity| Some(identity.producer_id) == self.unusable())
+    }
+
+    /// The next batch to send, from the lane or else from the accumulator, without sending it.
+    pub(crate) fn peek_len(&mut self) -> Option<usize> {
+        if self.entries.len() == self.in_flight {
+            match self.queue.take() {
+                Some(batch) => self.entries.push_back(Entry::new(batch)),
+                None => self.supplied = false,
+            }
+        }
+        self.waiting().map(Entry::len)
+    }
+
+    /// Sends the batch that [`peek_len`](Self::peek_len) showed, in `request` to `node`: its bytes, which will not change.
+    /// The lane must be [`Ready`](Readiness::Ready). `current` is the producer id of now, if there is one.
+    pub(crate) fn send(&mut self, request: u64, node: i32, current: Option<i64>) -> Option<Bytes> {
+        if current.is_some() && self.must_restart() {
+            self.restart(current);
+        }
+        if self.identity.is_none() {
+            self.identity = current.map(|producer_id| Identity { producer_id, epoch: 0 });
+        }
+        let (identity, next) = (self.identity, self.next_sequence);
+        let entry = self.entries.iter_mut().find(|entry| entry.state == State::Waiting)?;
+        if entry.stamp().is_none() {
+            let origin = identity.map_or(Stamp::NONE, |identity| Stamp {
+                producer_id: identity.producer_id,
+                epoch: identity.epoch,
+                base_sequence: next,
+            });
+            entry.put_stamp(origin);
+            self.next_sequence = sequence_after(next, entry.records);
+        }
+        self.in_flight += 1;
+        self.sent_to = node;
+        Some(entry.send(request))
+    }
+
+    fn waiting(&self) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.state == State::Waiting)
+    }
+
+    /// Whether the next batch needs a new epoch. A batch that may have been written is sent as it is, to learn whether what
+    /// is missing before it was written too.
+    fn must_restart(&self) -> bool {
+        match self.gap {
+            None => false,
+            Some(Gap::Certain) => true,
+            Some(Gap::Unknown) => !self.waiting().is_some_and(|entry| entry.stamp().is_some() && entry.maybe_written),
+        }
+    }
+
+    /// Goes on with the next epoch from sequence 0, or with another producer id when epochs have run out.
+    fn restart(&mut self, current: Option<i64>) {
+        self.identity = match self.identity {
+            Some(identity) if !self.has_no_epoch_left() => Some(Identity { epoch: identity.epoch + 1, ..identity }),
+            _ => current.map(|producer_id| Identity { producer_id, epoch: 0 }),
+        };
+        self.spent = None;
+        self.next_sequence = 0;
+        self.gap = None;
+        self.proven = false;
+        self.entries.iter_mut().for_each(Entry::clear_stamp);
+    }
+
+    /// The batch that was sent in `request`: its place in the lane.
+    pub(crate) fn position(&self, request: u64) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.state == State::InFlight(request))
+    }
+
+    /// The batch at `position`.
+    pub(crate) fn entry(&mut self, position: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(position)
+    }
+
+    /// Whether the batch at `position` follows one whose fate was never learnt.
+    pub(crate) fn follows_unknown(&self) -> bool {
+        self.gap == Some(Gap::Unknown)
+    }
+
+    /// The batch at `position` was written: it leaves the lane.
+    pub(crate) fn acked(&mut self, position: usize) -> Option<Entry> {
+        let entry = self.leave(position)?;
+        // Its predecessors have lower sequence numbers of the same epoch: the broker would have refused it without them.
+        if self.gap == Some(Gap::Unknown) && self.is_current(&entry) {
+            self.gap = None;
+        }
+        self.proven = self.leader.is_some_and(|leader| leader.node == self.sent_to);
+        Some(entry)
+    }
+
+    /// The batch at `position` is to be sent again, not before `at`.
+    pub(crate) fn retry(&mut self, position: usize, at: Instant) {
+        if let Some(entry) = self.entries.get_mut(position) {
+            self.in_flight -= usize::from(entry.is_in_flight());
+            entry.state = State::Waiting;
+            self.retry_at = Some(self.retry_at.map_or(at, |before| before.max(at)));
+        }
+        self.proven = false;
+    }
+
+    /// Sequence numbers start anew once nothing is in flight; `spent` if the producer id is of no use any more.
+    pub(crate) fn restart_later(&mut self, spent: bool) {
+        self.gap = Some(Gap::Certain);
+        if spent {
+            self.spent = self.identity.map(|identity| identity.producer_id);
+        }
+    }
+
+    /// The batch at `position` has failed for good: it leaves the lane.
+    pub(crate) fn failed(&mut self, position: usize, persisted: Persisted) -> Option<Entry> {
+        let entry = self.leave(position)?;
+        self.proven = false;
+        if let Some(stamp) = entry.stamp().filter(|_| self.is_current(&entry)) {
+            let last = sequence_after(stamp.base_sequence, entry.records) == self.next_sequence;
+            match persisted {
+                // Nothing after it was stamped and it is nowhere: its numbers are free again.
+                Persisted::No if last && self.gap.is_none() => self.next_sequence = stamp.base_sequence,
+                Persisted::No => self.gap = Some(Gap::Certain),
+                Persisted::Unknown => self.gap = Some(Gap::Unknown),
+            }
+        }
+        Some(entry)
+    }
+
+    fn is_current(&self, entry: &Entry) -> bool {
+        let of = entry.stamp().map(|stamp| Identity { producer_id: stamp.producer_id, epoch: stamp.epoch });
+        of.is_some() && of == self.identity
+    }
+
+    fn leave(&mut self, position: usize) -> Option<Entry> {
+        let entry = self.entries.remove(position)?;
+        self.in_flight -= usize::from(entry.is_in_flight());
+        Some(entry)
+    }
+
+    /// Puts the parts of a batch that was too large in its place. Together they have its sequence numbers.
+    pub(crate) fn replace(&mut self, position: usize, parts: Vec<Entry>) {
+        let Some(whole) = self.leave(position) else { return };
+        let mut stamp = whole.stamp();
+        for (offset, mut part) in parts.into_iter().enumerate() {
+            if let Some(origin) = &mut stamp {
+                part.put_stamp(*origin);
+                if origin.base_sequence >= 0 {
+                    origin.base_sequence = sequence_after(origin.base_sequence, part.records);
+                }
+            }
+            self.entries.insert(position + offset, part);
+        }
+        self.proven = false;
+    }
+
+    /// The first batch that was opened at least `age` ago and that somebody waits for.
+    pub(crate) fn expired(&self, now: Instant, age: Duration) -> Option<usize> {
+        let is_old = |entry: &Entry| !entry.is_given_up() && now.saturating_duration_since(entry.created) >= age;
+        self.entries.iter().position(is_old)
+    }
+
+    /// When the oldest batch that somebody waits for was opened.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let waited_for = self.entries.iter().filter(|entry| !entry.is_given_up());
+        waited_for.map(|entry| entry.created).chain(self.queue.oldest()).min()
+    }
+
+    /// All that is here leaves.
+    pub(crate) fn take_all(&mut self) -> Vec<Entry> {
+        self.in_flight = 0;
+        self.entries.drain(..).collect()
+    }
+
+    /// A batch that was taken from the accumulator elsewhere, to fail together with the others.
+    pub(crate) fn adopt(&mut self, batch: SealedBatch) -> usize {
+        self.entries.push_back(Entry::new(batch));
+        self.entries.len() - 1
+    }
+
+    /// The last thing that went wrong with a batch of this lane.
+    pub(crate) fn last_error(&self) -> Option<ErrorCode> {
+        self.entries.iter().find_map(|entry| entry.last_error.as_ref().map(|error| error.code))
+    }
+}
+
+/// The sequence number after `records` records from `base`. They wrap from 2^31 - 1 to 0.
+pub(crate) fn sequence_after(base: i32, records: u32) -> i32 {
+    let next = (i64::from(base) + i64::from(records)) % (i64::from(i32::MAX) + 1);
+    i32::try_from(next).unwrap_or(0)
+}

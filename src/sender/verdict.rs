@@ -1,0 +1,162 @@
+//! What an answer means for its batch: one pure function over one table.
+//!
+//! In: a broker's error code and the facts of the batch. Out: a [`Verdict`]. Pure. Deliberately absent: carrying it out,
+//! which is the lane's work.
+
+use crate::{
+    error::{ErrorCode, Persisted},
+    wire::errors::{Class, Written},
+};
+
+/// What the verdict on a batch depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    /// Whether the producer is idempotent.
+    pub(crate) idempotent: bool,
+    /// How many records the batch has.
+    pub(crate) records: u32,
+    /// Whether `retries` allows another attempt, and the batch still has someone who waits for it.
+    pub(crate) may_retry: bool,
+    /// Whether it is the first batch of its partition without an answer.
+    pub(crate) first: bool,
+    /// Whether an earlier attempt may have written it.
+    pub(crate) maybe_written: bool,
+    /// Whether a batch before it was given up without knowing whether it was written.
+    pub(crate) after_unknown: bool,
+}
+
+/// What is to be done with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is in the log, at the offset told.
+    Acked,
+    /// It is in the log, where is not told.
+    Duplicate,
+    /// Send the same bytes again; `refresh` the metadata before.
+    Retry { refresh: bool },
+    /// Send its records again in smaller batches.
+    Split,
+    /// Tell those who wait that it failed.
+    Fail { persisted: Persisted },
+    /// Once nothing of the partition is in flight, go on with the next epoch from sequence 0.
+    BumpEpoch,
+    /// Once nothing of the partition is in flight, go on with a new producer id.
+    NewProducerId,
+    /// Tell those who wait that it failed; and nothing of this producer will succeed any more.
+    Fatal { persisted: Persisted },
+}
+
+/// Judges an answer.
+pub(crate) fn verdict(error: ErrorCode, facts: Facts) -> Verdict {
+    let row = error.row();
+    let unknown = facts.maybe_written || row.written == Written::Unknown;
+    let persisted = if unknown { Persisted::Unknown } else { Persisted::No };
+    let fail = Verdict::Fail { persisted };
+    match row.class {
+        Class::None => Verdict::Acked,
+        Class::Duplicate => Verdict::Duplicate,
+        Class::Fatal => Verdict::Fatal { persisted },
+        Class::Permanent => fail,
+        Class::TooLarge if facts.records > 1 && facts.may_retry => Verdict::Split,
+        Class::TooLarge => fail,
+        Class::Transient if facts.may_retry => Verdict::Retry { refresh: row.refresh },
+        Class::Transient => fail,
+        Class::Sequence if facts.idempotent && facts.may_retry => sequence(error, facts, fail),
+        Class::Sequence => fail,
+    }
+}
+
+/// Judges a disagreement about sequence numbers. The broker refused this attempt; the question is why.
+fn sequence(error: ErrorCode, facts: Facts, fail: Verdict) -> Verdict {
+    // An earlier batch has no answer yet, so this one came too soon: it goes again behind that one.
+    if !facts.first {
+        return Verdict::Retry { refresh: false };
+    }
+    // The broker has a newer epoch of this producer id. If it wrote an earlier attempt before that, it no longer says so.
+    if error == ErrorCode::INVALID_PRODUCER_EPOCH {
+        return if facts.maybe_written { fail } else { Verdict::NewProducerId };
+    }
+    // It follows a batch that may yet be written by a request which is still on its way to the broker, and then so would
+    // an earlier attempt of this one: under a new sequence number it could end up in the log twice.
+    if facts.maybe_written && facts.after_unknown {
+        return fail;
+    }
+    // The broker lost what it knew of this producer, or batches that it had acknowledged.
+    Verdict::BumpEpoch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Facts =
+        Facts { idempotent: true, records: 3, may_retry: true, first: true, maybe_written: false, after_unknown: false };
+    const NO: Verdict = Verdict::Fail { persisted: Persisted::No };
+    const UNKNOWN: Verdict = Verdict::Fail { persisted: Persisted::Unknown };
+    const STAY: Verdict = Verdict::Retry { refresh: false };
+    const MOVE: Verdict = Verdict::Retry { refresh: true };
+
+    #[test]
+    fn every_kind_of_answer_has_its_verdict() {
+        use ErrorCode as E;
+        let one = Facts { records: 1, ..PLAIN };
+        let last = Facts { may_retry: false, ..PLAIN };
+        let tried = Facts { maybe_written: true, ..PLAIN };
+        let later = Facts { first: false, ..PLAIN };
+        let plain = Facts { idempotent: false, ..PLAIN };
+        let after_unknown = Facts { after_unknown: true, ..PLAIN };
+        let both = Facts { after_unknown: true, ..tried };
+        let table = [
+            (E::NONE, PLAIN, Verdict::Acked),
+            (E::NONE, last, Verdict::Acked),
+            (E::DUPLICATE_SEQUENCE_NUMBER, PLAIN, Verdict::Duplicate),
+            (E::NOT_LEADER_OR_FOLLOWER, PLAIN, MOVE),
+            (E::NOT_LEADER_OR_FOLLOWER, last, NO),
+            (E::NOT_LEADER_OR_FOLLOWER, Facts { maybe_written: true, ..last }, UNKNOWN),
+            (E::CORRUPT_MESSAGE, PLAIN, STAY),
+            (E::REQUEST_TIMED_OUT, PLAIN, STAY),
+            (E::REQUEST_TIMED_OUT, last, UNKNOWN),
+            (E::MESSAGE_TOO_LARGE, PLAIN, Verdict::Split),
+            (E::MESSAGE_TOO_LARGE, one, NO),
+            (E::MESSAGE_TOO_LARGE, last, NO),
+            (E::INVALID_RECORD, PLAIN, NO),
+            (E::INVALID_RECORD, tried, UNKNOWN),
+            (E::PRODUCER_FENCED, PLAIN, Verdict::Fatal { persisted: Persisted::No }),
+            (E::PRODUCER_FENCED, tried, Verdict::Fatal { persisted: Persisted::Unknown }),
+            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, later, STAY),
+            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, PLAIN, Verdict::BumpEpoch),
+            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, tried, Verdict::BumpEpoch),
+            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, after_unknown, Verdict::BumpEpoch),
+            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, both, UNKNOWN),
+            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, plain, NO),
+            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, last, NO),
+            (E::UNKNOWN_PRODUCER_ID, later, STAY),
+            (E::UNKNOWN_PRODUCER_ID, PLAIN, Verdict::BumpEpoch),
+            (E::INVALID_PRODUCER_EPOCH, PLAIN, Verdict::NewProducerId),
+            (E::INVALID_PRODUCER_EPOCH, tried, UNKNOWN),
+            (E::INVALID_PRODUCER_EPOCH, later, STAY),
+        ];
+        for (error, facts, expected) in table {
+            assert_eq!(verdict(error, facts), expected, "{error} with {facts:?}");
+        }
+    }
+
+    #[test]
+    fn no_error_code_whatsoever_is_taken_for_success() {
+        for code in (i16::MIN..=i16::MAX).filter(|code| ![0, 46].contains(code)) {
+            let verdict = verdict(ErrorCode(code), PLAIN);
+            assert!(!matches!(verdict, Verdict::Acked | Verdict::Duplicate), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_batch_that_may_have_been_written_never_fails_as_certainly_not_written() {
+        for code in i16::MIN..=i16::MAX {
+            for may_retry in [true, false] {
+                let facts = Facts { maybe_written: true, may_retry, ..PLAIN };
+                let verdict = verdict(ErrorCode(code), facts);
+                assert!(!matches!(verdict, NO | Verdict::Fatal { persisted: Persisted::No }), "{code}");
+            }
+        }
+    }
+}

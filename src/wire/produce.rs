@@ -1,0 +1,209 @@
+//! The Produce request, encoded by hand so that batches are not copied.
+//!
+//! In: stamped batches and where they go. Out: the request as segments, small ones that are written here and the batches
+//! themselves, to be sent with one vectored write. Pure. Deliberately absent: transactional ids.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::cluster::TopicId;
+
+const API_KEY: i16 = 0;
+/// The first version with compact lengths and tagged fields (KIP-482).
+const FLEXIBLE_FROM: i16 = 9;
+/// The first version that names topics by id (KIP-516).
+pub(crate) const TOPIC_IDS_FROM: i16 = 13;
+
+/// One batch of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) topic: Arc<str>,
+    pub(crate) topic_id: TopicId,
+    pub(crate) partition: i32,
+    pub(crate) batch: Bytes,
+}
+
+/// What stands in the request beside its batches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) version: i16,
+    pub(crate) correlation: i32,
+    pub(crate) client_id: &'a str,
+    pub(crate) acks: i16,
+    pub(crate) timeout_ms: i32,
+}
+
+/// Encodes the request with its length in front. `parts` of one topic must stand together.
+pub(crate) fn encode(head: &Head<'_>, parts: &[Part]) -> Vec<Bytes> {
+    let mut out = Segments::new(head.version >= FLEXIBLE_FROM);
+    out.small.put_i32(0);
+    out.small.put_i16(API_KEY);
+    out.small.put_i16(head.version);
+    out.small.put_i32(head.correlation);
+    put_string(&mut out.small, head.client_id);
+    out.tags();
+    out.null_string();
+    out.small.put_i16(head.acks);
+    out.small.put_i32(head.timeout_ms);
+    out.count(parts.chunk_by(same_topic).count());
+    for topic in parts.chunk_by(same_topic) {
+        out.topic(head.version, topic);
+    }
+    out.tags();
+    out.finish()
+}
+
+fn same_topic(a: &Part, b: &Part) -> bool {
+    a.topic == b.topic
+}
+
+/// The small fields in one buffer, with the places where the batches belong.
+struct Segments {
+    flexible: bool,
+    small: BytesMut,
+    batches: Vec<(usize, Bytes)>,
+}
+
+impl Segments {
+    fn new(flexible: bool) -> Self {
+        Self { flexible, small: BytesMut::with_capacity(256), batches: Vec::new() }
+    }
+
+    fn topic(&mut self, version: i16, parts: &[Part]) {
+        let Some(first) = parts.first() else { return };
+        if version >= TOPIC_IDS_FROM {
+            self.small.put_slice(first.topic_id.as_bytes());
+        } else if self.flexible {
+            put_unsigned(&mut self.small, first.topic.len() + 1);
+            self.small.put_slice(first.topic.as_bytes());
+        } else {
+            put_string(&mut self.small, &first.topic);
+        }
+        self.count(parts.len());
+        for part in parts {
+            self.small.put_i32(part.partition);
+            self.batch(part.batch.clone());
+            self.tags();
+        }
+        self.tags();
+    }
+
+    fn batch(&mut self, batch: Bytes) {
+        if self.flexible {
+            put_unsigned(&mut self.small, batch.len() + 1);
+        } else {
+            self.small.put_i32(i32_len(batch.len()));
+        }
+        self.batches.push((self.small.len(), batch));
+    }
+
+    fn count(&mut self, count: usize) {
+        if self.flexible {
+            put_unsigned(&mut self.small, count + 1);
+        } else {
+            self.small.put_i32(i32_len(count));
+        }
+    }
+
+    fn null_string(&mut self) {
+        if self.flexible { self.small.put_u8(0) } else { self.small.put_i16(-1) }
+    }
+
+    /// No tagged fields.
+    fn tags(&mut self) {
+        if self.flexible {
+            self.small.put_u8(0);
+        }
+    }
+
+    fn finish(mut self) -> Vec<Bytes> {
+        let total = self.small.len() - 4 + self.batches.iter().map(|(_, batch)| batch.len()).sum::<usize>();
+        self.small[..4].copy_from_slice(&i32_len(total).to_be_bytes());
+        let small = self.small.freeze();
+        let mut segments = Vec::with_capacity(2 * self.batches.len() + 1);
+        let mut from = 0;
+        for (at, batch) in self.batches {
+            segments.push(small.slice(from..at));
+            segments.push(batch);
+            from = at;
+        }
+        segments.push(small.slice(from..));
+        segments.retain(|segment| !segment.is_empty());
+        segments
+    }
+}
+
+fn put_string(out: &mut BytesMut, text: &str) {
+    out.put_i16(i16::try_from(text.len()).unwrap_or(i16::MAX));
+    out.put_slice(&text.as_bytes()[..text.len().min(i16::MAX as usize)]);
+}
+
+fn put_unsigned(out: &mut BytesMut, value: usize) {
+    let mut bytes = Vec::with_capacity(5);
+    crate::wire::varint::put_unsigned(&mut bytes, value as u64);
+    out.put_slice(&bytes);
+}
+
+/// A length or count on the wire. Requests are bounded far below `i32::MAX` by `max.request.size`.
+fn i32_len(len: usize) -> i32 {
+    i32::try_from(len).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::{
+        messages::{ApiKey, ProduceRequest, RequestHeader},
+        protocol::Decodable,
+    };
+
+    use super::*;
+
+    fn part(topic: &str, id: u128, partition: i32, batch: &'static [u8]) -> Part {
+        Part { topic: topic.into(), topic_id: TopicId::from_u128(id), partition, batch: Bytes::from_static(batch) }
+    }
+
+    fn parts() -> Vec<Part> {
+        vec![part("orders", 1, 0, b"first"), part("orders", 1, 2, &[9; 200]), part("refunds", 2, 1, b"third")]
+    }
+
+    fn encoded(version: i16) -> Vec<Bytes> {
+        encode(&Head { version, correlation: 77, client_id: "shop", acks: -1, timeout_ms: 30_000 }, &parts())
+    }
+
+    #[test]
+    fn another_decoder_reads_every_version_as_it_was_meant() {
+        for version in 3..=13 {
+            let whole = encoded(version).concat();
+            let (len, body) = whole.split_at(4);
+            assert_eq!(i32::from_be_bytes(len.try_into().unwrap()) as usize, body.len());
+            let mut body = Bytes::copy_from_slice(body);
+            let header = RequestHeader::decode(&mut body, ApiKey::Produce.request_header_version(version)).unwrap();
+            assert_eq!((header.request_api_key, header.request_api_version, header.correlation_id), (0, version, 77));
+            assert_eq!(header.client_id.as_deref(), Some("shop"));
+            let request = ProduceRequest::decode(&mut body, version).unwrap();
+            assert!(body.is_empty(), "version {version}");
+            assert_eq!((request.acks, request.timeout_ms, request.transactional_id), (-1, 30_000, None));
+            let seen: Vec<_> = request
+                .topic_data
+                .iter()
+                .flat_map(|t| t.partition_data.iter().map(move |p| (t.name.0.to_string(), t.topic_id, p)))
+                .map(|(name, id, p)| (name, id.as_u128(), p.index, p.records.clone().unwrap()))
+                .collect();
+            let sent = parts().into_iter().map(|p| {
+                let by_id = version >= TOPIC_IDS_FROM;
+                let name = if by_id { String::new() } else { p.topic.to_string() };
+                (name, if by_id { p.topic_id.as_u128() } else { 0 }, p.partition, p.batch)
+            });
+            assert_eq!(seen, sent.collect::<Vec<_>>(), "version {version}");
+        }
+    }
+
+    #[test]
+    fn batches_are_not_copied() {
+        let batch = Bytes::from(vec![1; 64]);
+        let part = Part { batch: batch.clone(), ..part("t", 1, 0, b"") };
+        let head = Head { version: 9, correlation: 1, client_id: "", acks: 1, timeout_ms: 1 };
+        assert!(encode(&head, &[part]).iter().any(|segment| segment.as_ptr() == batch.as_ptr()));
+    }
+}

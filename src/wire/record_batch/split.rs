@@ -1,0 +1,103 @@
+//! Splits a batch that a broker found too large.
+//!
+//! In: the bytes of a batch of ours. Out: smaller batches with the same records in the same order. Pure.
+
+use bytes::Bytes;
+
+use super::{
+    HEADER_LEN,
+    reader::{Batch, BatchError, BatchRecord},
+    writer::{Payload, Writer},
+};
+use crate::record::Header;
+
+/// One part of a split batch.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Its first record's index in the whole batch.
+    pub(crate) first: u32,
+    pub(crate) records: u32,
+    /// Encoded, without a stamp.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Splits `batch` into parts of at most `target` bytes and at most half of its own length, so that repeating it comes to an
+/// end; a part has at least one record.
+pub(crate) fn split(batch: &Bytes, target: usize) -> Result<Vec<Part>, BatchError> {
+    let target = target.min(batch.len() / 2).max(HEADER_LEN);
+    let batch = Batch::parse(batch.clone())?;
+    let (mut parts, mut first, mut writer) = (Vec::new(), 0, Writer::new(Vec::new()));
+    for record in batch.records()? {
+        let record = record?;
+        let timestamp = batch.header().timestamp_of(&record);
+        let headers = headers(&record);
+        let payload = Payload { key: record.key.as_deref(), value: record.value.as_deref(), headers: &headers };
+        if writer.count() > 0 && writer.len() + payload.max_len() > target {
+            first = close(&mut parts, first, std::mem::replace(&mut writer, Writer::new(Vec::new())));
+        }
+        writer.append(timestamp, &payload);
+    }
+    close(&mut parts, first, writer);
+    Ok(parts)
+}
+
+fn close(parts: &mut Vec<Part>, first: u32, writer: Writer) -> u32 {
+    let records = writer.count();
+    parts.extend(writer.finish().map(|bytes| Part { first, records, bytes }));
+    first + records
+}
+
+fn headers(record: &BatchRecord) -> Vec<Header<'_>> {
+    let headers = record.headers.iter();
+    headers.map(|(key, value)| Header { key: String::from_utf8_lossy(key), value: value.as_deref().map(Into::into) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::record_batch::writer::{Stamp, stamp};
+
+    fn batch(values: &[&[u8]]) -> Bytes {
+        let mut writer = Writer::new(Vec::new());
+        for (i, value) in values.iter().enumerate() {
+            let headers = [Header::new("n", value), Header::null("null")];
+            writer.append(1_000 - i as i64, &Payload { key: None, value: Some(value), headers: &headers });
+        }
+        stamped(writer.finish().unwrap())
+    }
+
+    fn stamped(mut bytes: Vec<u8>) -> Bytes {
+        stamp(&mut bytes, Stamp::NONE);
+        bytes.into()
+    }
+
+    fn records(batch: &Bytes) -> Vec<(i64, Option<Bytes>, usize)> {
+        let batch = Batch::parse(batch.clone()).unwrap();
+        let records = batch.records().unwrap().map(Result::unwrap);
+        records.map(|r| (batch.header().timestamp_of(&r), r.value.clone(), r.headers.len())).collect()
+    }
+
+    #[test]
+    fn the_parts_hold_the_same_records_in_the_same_order() {
+        let whole = batch(&[&[1; 90], &[2; 90], &[3; 90], &[4; 90], &[5; 90]]);
+        let parts = split(&whole, 16_384).unwrap();
+        assert_eq!(parts.iter().map(|p| (p.first, p.records)).collect::<Vec<_>>(), [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]);
+        let together: Vec<_> = parts.into_iter().flat_map(|part| records(&stamped(part.bytes))).collect();
+        assert_eq!(together, records(&whole));
+    }
+
+    #[test]
+    fn a_batch_of_two_ends_as_two_batches_of_one() {
+        let parts = split(&batch(&[&[1; 500], b"x"]), 16_384).unwrap();
+        assert_eq!(parts.iter().map(|p| (p.first, p.records)).collect::<Vec<_>>(), [(0, 1), (1, 1)]);
+    }
+
+    #[test]
+    fn parts_keep_to_the_target_where_records_allow() {
+        let value = [7; 40];
+        let whole = batch(&[&value[..]; 100]);
+        let parts = split(&whole, 1_000).unwrap();
+        assert!(parts.iter().all(|part| part.bytes.len() <= 1_000 && part.records > 1));
+        assert_eq!(parts.iter().map(|part| part.records).sum::<u32>(), 100);
+    }
+}

@@ -1,0 +1,214 @@
+//! The answers that the producer reads.
+//!
+//! In: frames from a broker, which may hold anything. Out: plain values of our own, or why the frame is not an answer.
+//! Pure. The shape of a frame is checked before it is decoded, so neither a count nor a length in it can make us allocate
+//! more than the frame is long.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::messages::{ApiVersionsResponse, InitProducerIdResponse, MetadataResponse, ProduceResponse};
+
+use super::{
+    errors::ErrorCode,
+    shape,
+    varint,
+    versions::{Api, Versions},
+};
+use crate::cluster::{Broker, TopicId};
+
+/// Why a frame is not the answer it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{api} answer (version {version}) cannot be read: {reason}")]
+pub(crate) struct BadAnswer {
+    pub(crate) api: Api,
+    pub(crate) version: i16,
+    pub(crate) reason: String,
+}
+
+/// The correlation id that every answer begins with.
+pub(crate) fn correlation(frame: &[u8]) -> Option<i32> {
+    frame.first_chunk().map(|id| i32::from_be_bytes(*id))
+}
+
+/// What a broker speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiVersionsAnswer {
+    pub(crate) error: ErrorCode,
+    pub(crate) versions: Versions,
+}
+
+/// A broker's view of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MetadataAnswer {
+    pub(crate) error: i16,
+    pub(crate) throttle_ms: i32,
+    pub(crate) cluster_id: Option<Arc<str>>,
+    pub(crate) brokers: Vec<Broker>,
+    pub(crate) topics: Vec<TopicAnswer>,
+}
+
+/// One topic of a [`MetadataAnswer`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TopicAnswer {
+    pub(crate) error: ErrorCode,
+    pub(crate) name: Arc<str>,
+    pub(crate) id: TopicId,
+    /// `(partition, leader or -1, leader epoch or -1)`.
+    pub(crate) partitions: Vec<(i32, i32, i32)>,
+}
+
+/// A producer's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InitProducerIdAnswer {
+    pub(crate) error: ErrorCode,
+    pub(crate) throttle_ms: i32,
+    pub(crate) producer_id: i64,
+    pub(crate) epoch: i16,
+}
+
+/// What became of the batches of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProduceAnswer {
+    pub(crate) throttle_ms: i32,
+    pub(crate) partitions: Vec<PartitionAnswer>,
+    /// Addresses that go with the leader hints (KIP-951).
+    pub(crate) brokers: Vec<Broker>,
+}
+
+/// What became of one batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PartitionAnswer {
+    pub(crate) topic: TopicRef,
+    pub(crate) partition: i32,
+    pub(crate) error: ErrorCode,
+    pub(crate) base_offset: Option<i64>,
+    pub(crate) append_time: Option<i64>,
+    pub(crate) log_start: Option<i64>,
+    /// Records that were refused by name, by index in the batch (KIP-467).
+    pub(crate) record_errors: Vec<(u32, Option<String>)>,
+    pub(crate) message: Option<String>,
+    /// The partition's leader and its epoch, when the broker asked is not it (KIP-951).
+    pub(crate) leader: Option<(i32, i32)>,
+}
+
+/// How an answer names a topic: by id from Produce 13 on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum TopicRef {
+    /// By name.
+    Name(Arc<str>),
+    /// By id.
+    Id(TopicId),
+}
+
+/// Reads an ApiVersions answer. A broker that does not know the version asked for answers in version 0.
+pub(crate) fn api_versions(frame: &Bytes, version: i16) -> Result<ApiVersionsAnswer, BadAnswer> {
+    let body = body(frame, Api::ApiVersions, version)?;
+    let unsupported = body.first_chunk::<2>().is_some_and(|code| i16::from_be_bytes(*code) == ErrorCode::UNSUPPORTED_VERSION.0);
+    let version = if unsupported { 0 } else { version };
+    let answer: ApiVersionsResponse = decode(Api::ApiVersions, version, &body)?;
+    let ranges = answer.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version));
+    Ok(ApiVersionsAnswer { error: ErrorCode(answer.error_code), versions: Versions::new(ranges) })
+}
+
+/// Reads a Metadata answer.
+pub(crate) fn metadata(frame: &Bytes, version: i16) -> Result<MetadataAnswer, BadAnswer> {
+    let answer: MetadataResponse = decode(Api::Metadata, version, &body(frame, Api::Metadata, version)?)?;
+    let topics = answer.topics.into_iter().filter_map(|topic| {
+        Some(TopicAnswer {
+            error: ErrorCode(topic.error_code),
+            name: Arc::from(topic.name?.0.as_str()),
+            id: topic.topic_id,
+            partitions: topic.partitions.iter().map(|p| (p.partition_index, p.leader_id.0, p.leader_epoch)).collect(),
+        })
+    });
+    Ok(MetadataAnswer {
+        error: answer.error_code,
+        throttle_ms: answer.throttle_time_ms,
+        cluster_id: answer.cluster_id.map(|id| Arc::from(id.as_str())),
+        brokers: answer.brokers.iter().filter_map(|b| broker(b.node_id.0, b.host.as_str(), b.port)).collect(),
+        topics: topics.collect(),
+    })
+}
+
+/// Reads an InitProducerId answer.
+pub(crate) fn init_producer_id(frame: &Bytes, version: i16) -> Result<InitProducerIdAnswer, BadAnswer> {
+    let api = Api::InitProducerId;
+    let answer: InitProducerIdResponse = decode(api, version, &body(frame, api, version)?)?;
+    Ok(InitProducerIdAnswer {
+        error: ErrorCode(answer.error_code),
+        throttle_ms: answer.throttle_time_ms,
+        producer_id: answer.producer_id.0,
+        epoch: answer.producer_epoch,
+    })
+}
+
+/// Reads a Produce answer.
+pub(crate) fn produce(frame: &Bytes, version: i16) -> Result<ProduceAnswer, BadAnswer> {
+    let answer: ProduceResponse = decode(Api::Produce, version, &body(frame, Api::Produce, version)?)?;
+    let by_id = version >= super::produce::TOPIC_IDS_FROM;
+    let mut partitions = Vec::new();
+    for topic in answer.responses {
+        let named = if by_id { TopicRef::Id(topic.topic_id) } else { TopicRef::Name(Arc::from(topic.name.0.as_str())) };
+        partitions.extend(topic.partition_responses.into_iter().map(|p| PartitionAnswer {
+            topic: named.clone(),
+            partition: p.index,
+            error: ErrorCode(p.error_code),
+            base_offset: known(p.base_offset),
+            append_time: known(p.log_append_time_ms),
+            log_start: known(p.log_start_offset),
+            record_errors: p
+                .record_errors
+                .into_iter()
+                .filter_map(|e| Some((u32::try_from(e.batch_index).ok()?, e.batch_index_error_message.map(|m| printable(&m)))))
+                .collect(),
+            message: p.error_message.map(|m| printable(&m)),
+            leader: (p.current_leader.leader_id.0 >= 0 && p.current_leader.leader_epoch >= 0)
+                .then_some((p.current_leader.leader_id.0, p.current_leader.leader_epoch)),
+        }));
+    }
+    let brokers = answer.node_endpoints.iter().filter_map(|n| broker(n.node_id.0, n.host.as_str(), n.port)).collect();
+    Ok(ProduceAnswer { throttle_ms: answer.throttle_time_ms, partitions, brokers })
+}
+
+/// Negative stands for "not told".
+fn known(value: i64) -> Option<i64> {
+    (value >= 0).then_some(value)
+}
+
+fn broker(id: i32, host: &str, port: i32) -> Option<Broker> {
+    let port = u16::try_from(port).ok().filter(|port| *port != 0)?;
+    (id >= 0 && !host.is_empty() && host.len() <= 255).then(|| Broker { id, host: Arc::from(host), port })
+}
+
+/// A broker's text, short and without control characters, so that it can be logged.
+fn printable(text: &str) -> String {
+    text.chars().take(256).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The frame without its header.
+fn body(frame: &Bytes, api: Api, version: i16) -> Result<Bytes, BadAnswer> {
+    let rest = frame.get(4..).and_then(|rest| {
+        let mut rest = rest;
+        // The header of an ApiVersions answer never has tagged fields, so that any client can read it (KIP-511).
+        if api != Api::ApiVersions && version >= api.flexible_from() {
+            skip_tags(&mut rest)?;
+        }
+        Some(rest)
+    });
+    let rest = rest.ok_or_else(|| BadAnswer { api, version, reason: "header cut short".into() })?;
+    Ok(frame.slice_ref(rest))
+}
+
+fn skip_tags(bytes: &mut &[u8]) -> Option<()> {
+    for _ in 0..varint::take_u32(bytes)? {
+        varint::take_u32(bytes)?;
+        let len = usize::try_from(varint::take_u32(bytes)?).ok()?;
+        *bytes = bytes.get(len..)?;
+    }
+    Some(())
+}
+
+fn decode<T: shape::Shaped>(api: Api, version: i16, body: &Bytes) -> Result<T, BadAnswer> {
+    shape::decode(version, body).map_err(|reason| BadAnswer { api, version, reason: reason.to_string() })
+}
