@@ -1,16 +1,338 @@
-//! Typed configuration.
+//! How a producer is to behave.
+//!
+//! In: what the user asks for, by typed setters or by Java property names. Out: a [`Config`] that is valid and never
+//! changes, or a [`ConfigError`] that lists every violation. Pure. Layout: `table` has one row for each setting and
+//! everything that follows from it; `kinds` reads and writes values; `draft` gathers what was given; `rules` are those
+//! between settings; `unsupported` answers for names that are no settings. Deliberately absent: reading files.
+
+mod draft;
+mod kinds;
+mod rules;
+mod table;
+mod unsupported;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+pub(crate) use table::Config;
+use table::SETTINGS;
+
+use crate::{
+    error::ConfigError,
+    record::{intercept::Interceptor, partition::Partitioner},
+};
 
 /// How many replicas must have a record before it counts as written (`acks`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Acks {
-    /// `0`: none.
+    /// `0`: none. The broker does not answer, so an acknowledgement only says that a socket took the record.
     None,
-    /// `1`: the leader.
+    /// `1`: the leader. The record is lost if the leader fails before a follower has it.
     Leader,
-    /// `all`: every replica in sync.
+    /// `all`, also `-1`: every replica in sync, of which `min.insync.replicas` of the topic says how many there must be.
     All,
 }
 
-/// Builds a producer.
-#[derive(Clone, Debug)]
-pub struct ProducerBuilder {}
+/// How batches are compressed (`compression.type`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Compression {
+    /// `none`: not at all.
+    #[default]
+    None,
+}
+
+/// Says how a producer is to behave, then builds it.
+///
+/// Every setter takes the builder and gives it back; none of them fails. What does not fit, alone or together, is
+/// reported by `build`, all of it at once. Times count in whole milliseconds, fractions rounded up; times over a hundred
+/// years count as a hundred years. Of two values for one setting the later one counts.
+///
+/// ```
+/// use std::time::Duration;
+/// use milena::{Acks, ProducerBuilder};
+///
+/// let typed = ProducerBuilder::new("localhost:9092").linger(Duration::from_millis(20)).acks(Acks::Leader);
+/// let named = ProducerBuilder::from_properties([("bootstrap.servers", "localhost:9092"), ("linger.ms", "20"), ("acks", "1")]);
+/// assert_eq!(typed.effective_properties()?, named.effective_properties()?);
+/// # Ok::<(), milena::ConfigError>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct ProducerBuilder {
+    given: Vec<(String, String)>,
+    partitioner: Option<Arc<dyn Partitioner>>,
+    interceptors: Vec<Arc<dyn Interceptor>>,
+}
+
+impl ProducerBuilder {
+    /// Starts with the brokers to ask first, as `host:port,host:port`; one that answers is enough to find all others.
+    /// IPv6 addresses stand in brackets. Java property `bootstrap.servers`, which has no default.
+    pub fn new(bootstrap_servers: &str) -> Self {
+        Self::default().property("bootstrap.servers", bootstrap_servers)
+    }
+
+    /// Starts with Java property names and values, as they stand in a `producer.properties`.
+    pub fn from_properties<N: AsRef<str>, V: AsRef<str>>(properties: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self::default().properties(properties)
+    }
+
+    /// Sets one property by its Java name, in Java's notation. A name that neither milena nor Java's producer knows is
+    /// refused when the producer is built, and so is one that milena does not support yet.
+    pub fn property(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        self.given.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets several properties; see [`ProducerBuilder::property`].
+    pub fn properties<N: AsRef<str>, V: AsRef<str>>(self, properties: impl IntoIterator<Item = (N, V)>) -> Self {
+        properties.into_iter().fold(self, |builder, (name, value)| builder.property(name, value))
+    }
+
+    /// The name under which brokers log this producer and count its quotas. Java property `client.id`, which defaults to
+    /// `milena-producer`; at most 32767 bytes.
+    pub fn client_id(self, client_id: &str) -> Self {
+        self.property("client.id", client_id)
+    }
+
+    /// How long to wait before a request is sent again: `min` at first, doubled each time up to `max`, plus or minus
+    /// 20 %. Java properties `retry.backoff.ms` and `retry.backoff.max.ms`, which default to 100 and 1000.
+    pub fn retry_backoff(self, min: Duration, max: Duration) -> Self {
+        self.millis("retry.backoff.ms", min).millis("retry.backoff.max.ms", max)
+    }
+
+    /// How long to wait before a broken connection is tried again: `min` at first, doubled each time up to `max`, plus or
+    /// minus 20 %. Java properties `reconnect.backoff.ms` and `reconnect.backoff.max.ms`, which default to 50 and 1000.
+    pub fn reconnect_backoff(self, min: Duration, max: Duration) -> Self {
+        self.millis("reconnect.backoff.ms", min).millis("reconnect.backoff.max.ms", max)
+    }
+
+    /// How long an attempt to connect may take: `min` at first, doubled each time up to `max`, plus or minus 20 %. Java
+    /// properties `socket.connection.setup.timeout.ms` and `socket.connection.setup.timeout.max.ms`, which default to
+    /// 10000 and 30000.
+    pub fn connection_setup_timeout(self, min: Duration, max: Duration) -> Self {
+        self.millis("socket.connection.setup.timeout.ms", min).millis("socket.connection.setup.timeout.max.ms", max)
+    }
+
+    /// How long the producer may be without metadata before it starts again from `bootstrap.servers`; `None` is never.
+    /// Java properties `metadata.recovery.strategy` and `metadata.recovery.rebootstrap.trigger.ms`, which default to
+    /// `rebootstrap` and 300000 (KIP-1102).
+    pub fn rebootstrap_after(self, trigger: Option<Duration>) -> Self {
+        match trigger {
+            None => self.property("metadata.recovery.strategy", "none"),
+            Some(trigger) => self
+                .property("metadata.recovery.strategy", "rebootstrap")
+                .millis("metadata.recovery.rebootstrap.trigger.ms", trigger),
+        }
+    }
+
+    /// Chooses partitions in place of the built-in partitioner, for records that do not name theirs. In place of Java's
+    /// `partitioner.class`; by default there is none.
+    pub fn partitioner(mut self, partitioner: impl Partitioner + 'static) -> Self {
+        self.partitioner = Some(Arc::new(partitioner));
+        self
+    }
+
+    /// Adds an interceptor; they see records and outcomes in the order in which they were added. In place of Java's
+    /// `interceptor.classes`; by default there is none.
+    pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
+    /// The Java name and value of every setting as the producer would use it, whether given, defaulted or adjusted.
+    ///
+    /// # Errors
+    /// Every violation at once, as when the producer is built.
+    pub fn effective_properties(&self) -> Result<Vec<(&'static str, String)>, ConfigError> {
+        self.clone().validate().map(|config| config.properties())
+    }
+
+    /// The Java name of every property that milena supports, and what it does, in the order of the documentation.
+    pub fn supported_properties() -> impl Iterator<Item = (&'static str, &'static str)> {
+        SETTINGS.iter().map(|setting| (setting.name, setting.doc))
+    }
+
+    /// The configuration, or everything that is wrong with it.
+    pub(crate) fn validate(self) -> Result<Config, ConfigError> {
+        let mut draft = draft::Draft::new(&self.given);
+        let mut config = Config::read(&mut draft);
+        rules::apply(&mut config, &mut draft);
+        draft.refuse_strangers();
+        let violations = draft.into_violations();
+        if !violations.is_empty() {
+            return Err(ConfigError::new(violations));
+        }
+        Ok(Config { partitioner: self.partitioner, interceptors: self.interceptors, ..config })
+    }
+
+    fn millis(self, name: &str, value: Duration) -> Self {
+        self.property(name, kinds::show_millis(value))
+    }
+}
+
+/// Names only: a value may be a password that was given to the wrong program.
+impl fmt::Debug for ProducerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.given.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(properties: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        ProducerBuilder::new("localhost:9092").properties(properties.iter().copied()).validate()
+    }
+
+    fn violations(properties: &[(&str, &str)]) -> Vec<String> {
+        given(properties).unwrap_err().violations().to_vec()
+    }
+
+    #[test]
+    fn defaults_are_those_of_java_but_for_the_client_id() {
+        let properties = ProducerBuilder::new("localhost:9092").effective_properties().unwrap();
+        let expected = [
+            ("bootstrap.servers", "localhost:9092"),
+            ("client.id", "milena-producer"),
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            ("linger.ms", "5"),
+            ("batch.size", "16384"),
+            ("buffer.memory", "33554432"),
+            ("max.request.size", "1048576"),
+            ("max.in.flight.requests.per.connection", "5"),
+            ("max.block.ms", "60000"),
+            ("delivery.timeout.ms", "120000"),
+            ("request.timeout.ms", "30000"),
+            ("retries", "2147483647"),
+            ("retry.backoff.ms", "100"),
+            ("retry.backoff.max.ms", "1000"),
+            ("reconnect.backoff.ms", "50"),
+            ("reconnect.backoff.max.ms", "1000"),
+            ("socket.connection.setup.timeout.ms", "10000"),
+            ("socket.connection.setup.timeout.max.ms", "30000"),
+            ("connections.max.idle.ms", "540000"),
+            ("metadata.max.age.ms", "300000"),
+            ("metadata.max.idle.ms", "300000"),
+            ("metadata.recovery.strategy", "rebootstrap"),
+            ("metadata.recovery.rebootstrap.trigger.ms", "300000"),
+            ("partitioner.ignore.keys", "false"),
+            ("partitioner.adaptive.partitioning.enable", "true"),
+            ("partitioner.availability.timeout.ms", "0"),
+            ("send.buffer.bytes", "131072"),
+            ("receive.buffer.bytes", "32768"),
+            ("compression.type", "none"),
+        ];
+        assert_eq!(properties, expected.map(|(name, value)| (name, value.to_owned())));
+    }
+
+    #[test]
+    fn properties_that_were_written_read_back_as_the_same_configuration() {
+        let built = ProducerBuilder::new("a:1,[::1]:2")
+            .client_id("shop")
+            .acks(Acks::None)
+            .idempotence(false)
+            .linger(Duration::ZERO)
+            .send_buffer_bytes(None)
+            .rebootstrap_after(None)
+            .retries(0);
+        let properties = built.effective_properties().unwrap();
+        assert_eq!(ProducerBuilder::from_properties(properties.clone()).effective_properties().unwrap(), properties);
+    }
+
+    #[test]
+    fn every_setter_reaches_its_field() {
+        let ms = Duration::from_millis;
+        let config = ProducerBuilder::new("localhost:9092")
+            .client_id("shop")
+            .acks(Acks::Leader)
+            .idempotence(false)
+            .linger(ms(1))
+            .batch_size(2)
+            .buffer_memory(3)
+            .max_request_size(4)
+            .max_in_flight(50)
+            .max_block(ms(6))
+            .delivery_timeout(ms(700))
+            .request_timeout(ms(8))
+            .retries(9)
+            .retry_backoff(ms(10), ms(11))
+            .reconnect_backoff(ms(12), ms(13))
+            .connection_setup_timeout(ms(14), ms(15))
+            .connections_max_idle(ms(16))
+            .metadata_max_age(ms(17))
+            .metadata_max_idle(ms(5_018))
+            .rebootstrap_after(Some(ms(19)))
+            .ignore_keys(true)
+            .adaptive_partitioning(false)
+            .availability_timeout(ms(20))
+            .send_buffer_bytes(Some(21))
+            .receive_buffer_bytes(None)
+            .compression(Compression::None)
+            .validate()
+            .unwrap();
+        assert_eq!((config.client_id.as_ref(), config.acks, config.idempotence), ("shop", Acks::Leader, false));
+        assert_eq!((config.linger, config.batch_size, config.buffer_memory, config.max_request_size), (ms(1), 2, 3, 4));
+        assert_eq!((config.max_in_flight, config.max_block), (50, ms(6)));
+        assert_eq!((config.delivery_timeout, config.request_timeout, config.retries), (ms(700), ms(8), 9));
+        assert_eq!((config.retry_backoff, config.retry_backoff_max), (ms(10), ms(11)));
+        assert_eq!((config.reconnect_backoff, config.reconnect_backoff_max), (ms(12), ms(13)));
+        assert_eq!((config.connection_setup_timeout, config.connection_setup_timeout_max), (ms(14), ms(15)));
+        assert_eq!((config.connections_max_idle, config.metadata_max_age), (ms(16), ms(17)));
+        assert_eq!((config.metadata_max_idle, config.rebootstrap_after), (ms(5_018), Some(ms(19))));
+        assert_eq!((config.ignore_keys, config.adaptive_partitioning), (true, false));
+        assert_eq!((config.availability_timeout, config.send_buffer_bytes), (ms(20), Some(21)));
+        assert_eq!((config.receive_buffer_bytes, config.compression), (None, Compression::None));
+    }
+
+    #[test]
+    fn of_two_values_the_later_one_counts() {
+        assert_eq!(given(&[("linger.ms", "oops"), ("linger.ms", "7")]).unwrap().linger, Duration::from_millis(7));
+    }
+
+    #[test]
+    fn every_violation_is_reported_at_once_in_the_order_of_the_documentation() {
+        let properties = [("linger", "5"), ("retries", "-1"), ("acks", "2"), ("sasl.jaas.config", "hunter2")];
+        assert_eq!(
+            violations(&properties),
+            [
+                r#"acks: expected all or -1 or 1 or 0, got "2""#,
+                r#"retries: expected an integer from 0 to 2147483647, got "-1""#,
+                r#""linger": unknown property, did you mean linger.ms?"#,
+                "sasl.jaas.config: milena does not speak SASL yet: use a PLAINTEXT listener without authentication",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_setter_that_goes_beyond_java_is_refused_like_a_property() {
+        let error = ProducerBuilder::new("localhost:9092").batch_size(usize::MAX).max_in_flight(0).validate();
+        let expected = [
+            r#"batch.size: expected an integer from 0 to 2147483647, got "18446744073709551615""#,
+            r#"max.in.flight.requests.per.connection: expected an integer from 1 to 2147483647, got "0""#,
+        ];
+        assert_eq!(error.unwrap_err().violations(), expected);
+    }
+
+    #[test]
+    fn compression_says_that_it_is_not_there_yet() {
+        let [violation] = &violations(&[("compression.type", "zstd")])[..] else { panic!("one violation") };
+        assert_eq!(violation, r#"compression.type: expected none (milena does not compress yet), got "zstd""#);
+    }
+
+    #[test]
+    fn a_builder_and_a_configuration_print_no_secret() {
+        let builder = ProducerBuilder::new("localhost:9092").property("sasl.jaas.config", "hunter2");
+        assert_eq!(format!("{builder:?}"), r#"["bootstrap.servers", "sasl.jaas.config"]"#);
+        assert!(!builder.validate().unwrap_err().to_string().contains("hunter2"));
+        assert!(format!("{:?}", given(&[]).unwrap()).contains(r#""linger.ms": "5""#));
+    }
+
+    #[test]
+    fn every_setting_is_described_in_sentences() {
+        for (name, doc) in ProducerBuilder::supported_properties() {
+            assert!(doc.len() > 20 && doc.ends_with('.'), "{name}: {doc}");
+        }
+    }
+}

@@ -15,8 +15,12 @@ mod record;
 mod sender;
 mod wire;
 
-pub use config::{Acks, ProducerBuilder};
+pub use config::{Acks, Compression, ProducerBuilder};
 pub use delivery::{Ack, Delivery};
 pub use error::{ConfigError, DeliveryError, ErrorCode, FailureKind, FlushError, Persisted, SendError, WaitedFor};
 pub use producer::Producer;
-pub use record::{Header, Record, intercept::Interceptor};
+pub use record::{
+    Header, Record,
+    intercept::Interceptor,
+    partition::{Partitioner, Partitions},
+};

@@ -1,1 +1,380 @@
 //! Which partition a record goes to.
+//!
+//! In: a record, the partitions of its topic, random numbers that the caller seeds. Out: a partition. Pure. The order is
+//! that of Java: the record's own partition, else a custom [`Partitioner`], else the key's hash over all partitions, else
+//! the sticky partition, which moves on after `batch.size` bytes (KIP-794, `BuiltInPartitioner`). Deliberately absent:
+//! the queues whose lengths weigh in the choice; the caller knows them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::{Record, murmur2::murmur2};
+use crate::{cluster, error::SendError};
+
+/// User code that chooses partitions in place of the built-in partitioner.
+///
+/// It is called on the sending task, once for each record that does not name its partition, and must not block. A
+/// partition that the topic does not have fails the record with [`SendError::InvalidPartition`].
+pub trait Partitioner: Send + Sync {
+    /// The partition for `record`, from 0 to one less than [`Partitions::count`].
+    fn partition(&self, record: &Record<'_>, partitions: &Partitions<'_>) -> i32;
+}
+
+impl<F: Fn(&Record<'_>, &Partitions<'_>) -> i32 + Send + Sync> Partitioner for F {
+    fn partition(&self, record: &Record<'_>, partitions: &Partitions<'_>) -> i32 {
+        self(record, partitions)
+    }
+}
+
+/// The partitions of a topic, as a [`Partitioner`] sees them. There is always at least one.
+#[derive(Clone, Copy, Debug)]
+pub struct Partitions<'a>(&'a [cluster::Partition]);
+
+impl<'a> Partitions<'a> {
+    pub(crate) fn new(partitions: &'a [cluster::Partition]) -> Self {
+        Self(partitions)
+    }
+
+    /// How many there are. They are numbered from 0, without gaps.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The numbers of those that have a leader at the moment, rising; may be empty.
+    pub fn available(&self) -> impl Iterator<Item = i32> + Clone + use<'a> {
+        (0..).zip(self.0).filter(|(_, partition)| partition.leader.is_some()).map(|(number, _)| number)
+    }
+
+    /// The partition that the built-in partitioner gives `key`: its murmur2 hash modulo the number of partitions.
+    #[must_use]
+    pub fn for_key(&self, key: &[u8]) -> i32 {
+        for_key(key, self.0.len())
+    }
+
+    fn has(&self, partition: i32) -> bool {
+        usize::try_from(partition).is_ok_and(|partition| partition < self.0.len())
+    }
+}
+
+/// The partition that is fixed by the record, the custom partitioner or the key; `None` leaves it to [`Sticky`].
+///
+/// # Errors
+/// [`SendError::InvalidPartition`] when the topic does not have the partition that the record or the partitioner names.
+pub(crate) fn fixed(
+    record: &Record<'_>,
+    partitions: &Partitions<'_>,
+    custom: Option<&dyn Partitioner>,
+    ignore_keys: bool,
+) -> Result<Option<i32>, SendError> {
+    let named = record.explicit_partition().or_else(|| custom.map(|custom| custom.partition(record, partitions)));
+    match named {
+        Some(partition) if partitions.has(partition) => Ok(Some(partition)),
+        Some(partition) => Err(invalid(record, partition, partitions)),
+        None if ignore_keys => Ok(None),
+        None => Ok(record.key_bytes().map(|key| partitions.for_key(key))),
+    }
+}
+
+fn invalid(record: &Record<'_>, partition: i32, partitions: &Partitions<'_>) -> SendError {
+    SendError::InvalidPartition { topic: Arc::from(record.topic()), partition, count: partitions.count() }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the remainder is under 2^31")]
+fn for_key(key: &[u8], count: usize) -> i32 {
+    let positive = murmur2(key) & 0x7fff_ffff;
+    (positive as usize % count.max(1)) as i32
+}
+
+/// One partition that the sticky partition may move to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// Its number.
+    pub(crate) partition: i32,
+    /// How many batches wait for it; 0 for every candidate makes the choice uniform.
+    pub(crate) queue: u32,
+    /// Whether it has a leader, and the leader takes batches.
+    pub(crate) available: bool,
+}
+
+/// Chooses among the available candidates, or among all where none is available. The longer a candidate's queue is,
+/// compared with the longest, the less likely it is taken: its weight is `longest + 1 - queue`. Equal queues make equal
+/// weights. Without candidates the answer is 0.
+pub(crate) fn choose(random: u64, candidates: impl Iterator<Item = Candidate> + Clone) -> i32 {
+    let any_available = candidates.clone().any(|candidate| candidate.available);
+    let candidates = candidates.filter(|candidate| candidate.available || !any_available);
+    let longest = candidates.clone().map(|candidate| candidate.queue).max().unwrap_or(0);
+    let weight = |candidate: &Candidate| u64::from(longest - candidate.queue) + 1;
+    let total: u64 = candidates.clone().map(|candidate| weight(&candidate)).sum();
+    let mut left = random % total.max(1);
+    for candidate in candidates {
+        match left.checked_sub(weight(&candidate)) {
+            Some(rest) => left = rest,
+            None => return candidate.partition,
+        }
+    }
+    0
+}
+
+/// The partition that records without a key go to for the time being. One for each topic, shared by all sending tasks.
+///
+/// Its whole state is one word, so that no task ever waits for another: the partition plus 1 in the upper half (0 is
+/// "none yet"), the bytes appended to it in the lower.
+#[derive(Debug)]
+pub(crate) struct Sticky {
+    state: AtomicU64,
+    random: Random,
+}
+
+impl Sticky {
+    /// A sticky partition whose random numbers follow from `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { state: AtomicU64::new(0), random: Random(AtomicU64::new(seed)) }
+    }
+
+    /// The partition for the next record. `choose` makes a partition of a random number; it is asked when there is none
+    /// yet, or the topic, which has `count` partitions, no longer has the one that there was.
+    pub(crate) fn current(&self, count: usize, mut choose: impl FnMut(u64) -> i32) -> i32 {
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let (partition, _) = unpack(state);
+            if usize::try_from(partition).is_ok_and(|partition| partition < count) {
+                return partition;
+            }
+            let chosen = choose(self.random.next());
+            match self.state.compare_exchange_weak(state, pack(chosen, 0), Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return chosen,
+                Err(newer) => state = newer,
+            }
+        }
+    }
+
+    /// Notes that `bytes` went to `partition`, and moves on once it had its share: `batch_size` bytes when the append has
+    /// left no batch open (`batch_boundary`), or twice that in any case. Waiting for the boundary keeps a long `linger.ms`
+    /// from leaving a half-full batch on every partition. Bytes for a partition that is no longer the sticky one count
+    /// for nothing.
+    pub(crate) fn appended(
+        &self,
+        partition: i32,
+        bytes: usize,
+        batch_boundary: bool,
+        batch_size: usize,
+        mut choose: impl FnMut(u64) -> i32,
+    ) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let (current, before) = unpack(state);
+            if current != partition {
+                return;
+            }
+            let produced = before.saturating_add(bytes);
+            let next = if had_its_share(produced, batch_boundary, batch_size) {
+                pack(choose(self.random.next()), 0)
+            } else {
+                pack(partition, produced)
+            };
+            match self.state.compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(newer) => state = newer,
+            }
+        }
+    }
+}
+
+fn had_its_share(produced: u32, batch_boundary: bool, batch_size: usize) -> bool {
+    let produced = produced as usize;
+    (batch_boundary && produced >= batch_size) || produced >= batch_size.saturating_mul(2)
+}
+
+fn pack(partition: i32, bytes: u32) -> u64 {
+    u64::from(partition.wrapping_add(1).cast_unsigned()) << 32 | u64::from(bytes)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+fn unpack(state: u64) -> (i32, u32) {
+    let partition = (state >> 32) as u32;
+    (partition.cast_signed().wrapping_sub(1), state as u32)
+}
+
+/// Random numbers that many tasks may draw from one seed (splitmix64, whose state is a counter).
+#[derive(Debug)]
+struct Random(AtomicU64);
+
+impl Random {
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    fn next(&self) -> u64 {
+        let mut z = self.0.fetch_add(Self::STEP, Ordering::Relaxed).wrapping_add(Self::STEP);
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(leaders: &[bool]) -> Vec<cluster::Partition> {
+        leaders.iter().map(|led| cluster::Partition { leader: led.then_some(1), leader_epoch: 0 }).collect()
+    }
+
+    fn candidates(queues: &[(u32, bool)]) -> impl Iterator<Item = Candidate> + Clone {
+        (0..).zip(queues).map(|(partition, &(queue, available))| Candidate { partition, queue, available })
+    }
+
+    /// How often each partition is chosen when every random number below `draws` is drawn once.
+    fn histogram(queues: &[(u32, bool)], draws: u64) -> Vec<usize> {
+        let mut counts = vec![0; queues.len()];
+        for random in 0..draws {
+            counts[usize::try_from(choose(random, candidates(queues))).unwrap()] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn the_record_s_own_partition_comes_before_partitioner_and_key() {
+        let (leaders, custom) = (topic(&[true; 4]), |_: &Record<'_>, _: &Partitions<'_>| 1);
+        let partitions = Partitions::new(&leaders);
+        let record = Record::to("t").key("21");
+        assert_eq!(fixed(&record.clone().partition(3), &partitions, Some(&custom), true).unwrap(), Some(3));
+        assert_eq!(fixed(&record, &partitions, Some(&custom), true).unwrap(), Some(1));
+        assert_eq!(fixed(&record, &partitions, None, true).unwrap(), None);
+        assert_eq!(fixed(&record, &partitions, None, false).unwrap(), Some((-973_932_308_i32 & 0x7fff_ffff) % 4));
+        assert_eq!(fixed(&Record::to("t"), &partitions, None, false).unwrap(), None);
+    }
+
+    #[test]
+    fn a_partition_that_the_topic_does_not_have_is_refused_whoever_named_it() {
+        let leaders = topic(&[true; 2]);
+        for partition in [-1, 2, i32::MIN, i32::MAX] {
+            let custom = move |_: &Record<'_>, _: &Partitions<'_>| partition;
+            for (record, custom) in
+                [(Record::to("t").partition(partition), None), (Record::to("t"), Some(&custom as &dyn Partitioner))]
+            {
+                let error = fixed(&record, &Partitions::new(&leaders), custom, false).unwrap_err();
+                assert!(matches!(error, SendError::InvalidPartition { partition: p, count: 2, .. } if p == partition));
+            }
+        }
+    }
+
+    #[test]
+    fn keys_go_to_all_partitions_with_or_without_a_leader() {
+        let (led, leaderless) = (topic(&[true; 7]), topic(&[false; 7]));
+        for key in 0..100_u32 {
+            let key = key.to_be_bytes();
+            assert_eq!(Partitions::new(&led).for_key(&key), Partitions::new(&leaderless).for_key(&key));
+        }
+        assert_eq!(for_key(b"k", 0), 0);
+    }
+
+    #[test]
+    fn partitions_with_a_leader_are_available() {
+        let leaders = topic(&[false, true, false, true]);
+        let partitions = Partitions::new(&leaders);
+        assert_eq!((partitions.count(), partitions.available().collect::<Vec<_>>()), (4, vec![1, 3]));
+    }
+
+    #[test]
+    fn equal_queues_make_a_uniform_choice() {
+        assert_eq!(histogram(&[(0, true), (0, true), (0, true)], 9), [3, 3, 3]);
+        assert_eq!(histogram(&[(8, true), (8, true)], 8), [4, 4]);
+    }
+
+    #[test]
+    fn a_longer_queue_is_chosen_less_often() {
+        assert_eq!(histogram(&[(0, true), (3, true), (1, true)], 8), [4, 1, 3]);
+    }
+
+    #[test]
+    fn unavailable_partitions_are_avoided_unless_none_is_available() {
+        assert_eq!(histogram(&[(0, false), (5, true), (0, true)], 7), [0, 1, 6]);
+        assert_eq!(histogram(&[(0, false), (0, false)], 4), [2, 2]);
+    }
+
+    #[test]
+    fn extreme_numbers_do_not_overflow_the_choice() {
+        let queues = [(u32::MAX, true), (0, true)];
+        assert!((0..2).contains(&choose(u64::MAX, candidates(&queues))));
+        assert_eq!(choose(u64::MAX, candidates(&[])), 0);
+    }
+
+    #[test]
+    fn the_sticky_partition_stays_until_a_batch_s_worth_of_bytes_and_a_batch_boundary() {
+        let sticky = Sticky::new(1);
+        let mut to = 0..;
+        let mut next = |_| to.next().unwrap();
+        assert_eq!(sticky.current(9, &mut next), 0);
+        sticky.appended(0, 99, true, 100, &mut next);
+        assert_eq!(sticky.current(9, &mut next), 0, "under batch.size");
+        sticky.appended(0, 1, false, 100, &mut next);
+        assert_eq!(sticky.current(9, &mut next), 0, "batch.size is reached, but a batch is open");
+        sticky.appended(0, 1, true, 100, &mut next);
+        assert_eq!(sticky.current(9, &mut next), 1, "a boundary after batch.size");
+        sticky.appended(1, 199, false, 100, &mut next);
+        assert_eq!(sticky.current(9, &mut next), 1);
+        sticky.appended(1, 1, false, 100, &mut next);
+        assert_eq!(sticky.current(9, &mut next), 2, "twice batch.size needs no boundary");
+    }
+
+    #[test]
+    fn late_bytes_for_an_earlier_partition_count_for_nothing() {
+        let sticky = Sticky::new(1);
+        sticky.current(9, |_| 4);
+        sticky.appended(3, usize::MAX, true, 1, |_| panic!("nothing to choose"));
+        assert_eq!(sticky.current(9, |_| panic!("nothing to choose")), 4);
+    }
+
+    #[test]
+    fn a_partition_that_the_topic_has_lost_is_left() {
+        let sticky = Sticky::new(1);
+        assert_eq!(sticky.current(9, |_| 8), 8);
+        assert_eq!(sticky.current(3, |_| 2), 2);
+    }
+
+    #[test]
+    fn a_record_of_any_size_moves_the_sticky_partition_on() {
+        let sticky = Sticky::new(1);
+        sticky.current(9, |_| 0);
+        sticky.appended(0, usize::MAX, false, usize::MAX / 2, |_| panic!("4 GiB are under the share"));
+        sticky.appended(0, usize::MAX, true, 1 << 20, |_| 5);
+        assert_eq!(sticky.current(9, |_| panic!("nothing to choose")), 5);
+    }
+
+    #[test]
+    fn many_tasks_share_one_sticky_partition_and_its_state_stays_whole() {
+        let (sticky, moves) = (Sticky::new(1), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        let partition = sticky.current(3, |random| i32::try_from(random % 3).unwrap());
+                        sticky.appended(partition, 10, true, 100, |_| {
+                            moves.fetch_add(1, Ordering::Relaxed);
+                            (partition + 1) % 3
+                        });
+                    }
+                });
+            }
+        });
+        let (_, left) = unpack(sticky.state.load(Ordering::Relaxed));
+        assert!(left < 100, "the state is whole: {left} bytes");
+        assert!(moves.load(Ordering::Relaxed) > 0);
+    }
+
+    #[test]
+    fn random_numbers_repeat_with_their_seed_and_cover_the_range() {
+        let draw = |seed| -> Vec<u64> {
+            let random = Random(AtomicU64::new(seed));
+            (0..64).map(|_| random.next()).collect()
+        };
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
+        assert_eq!(draw(0)[0], 0xe220_a839_7b1d_cdaf, "the published first number of splitmix64 with seed 0");
+        let bits = draw(7).into_iter().fold((0, u64::MAX), |(ones, zeros), n| (ones | n, zeros & n));
+        assert_eq!(bits, (u64::MAX, 0), "every bit is sometimes 1 and sometimes 0");
+    }
+}

@@ -1,0 +1,101 @@
+//! A configuration in the making: what was given, and everything that is wrong with it.
+//!
+//! In: Java names and values as they were given. Out: typed values and violations. Pure. A value that cannot be read
+//! leaves a violation and its default behind, so that one mistake does not hide the others; rules between settings then
+//! skip what could not be read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    kinds::Kind,
+    table::SETTINGS,
+    unsupported::{self, Verdict},
+};
+
+/// Longest piece of a given name or value that is repeated in a violation.
+const ECHO_CHARS: usize = 80;
+
+/// What was given, being read.
+pub(super) struct Draft<'a> {
+    given: BTreeMap<&'a str, &'a str>,
+    unreadable: BTreeSet<&'static str>,
+    violations: Vec<String>,
+}
+
+impl<'a> Draft<'a> {
+    /// Of two values for a name the later one counts, as in a properties file.
+    pub(super) fn new(given: &'a [(String, String)]) -> Self {
+        let given = given.iter().map(|(name, value)| (name.trim(), value.trim())).collect();
+        Self { given, unreadable: BTreeSet::new(), violations: Vec::new() }
+    }
+
+    /// The value of one setting.
+    pub(super) fn read<K: Kind>(&mut self, name: &'static str, kind: &K, default: K::Plain) -> K::Value {
+        let Some(text) = self.given.get(name) else { return kind.of(default) };
+        kind.read(text).unwrap_or_else(|expected| {
+            self.violations.push(format!("{name}: expected {expected}, got {}", echo(text)));
+            self.unreadable.insert(name);
+            kind.of(default)
+        })
+    }
+
+    /// Notes every name that is not a setting's, and why it is refused.
+    pub(super) fn refuse_strangers(&mut self) {
+        let strangers = self.given.iter().filter(|(name, _)| SETTINGS.iter().all(|setting| setting.name != **name));
+        let refused: Vec<_> = strangers.filter_map(|(name, value)| refusal(name, value)).collect();
+        self.violations.extend(refused);
+    }
+
+    /// Whether the user set it.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.given.contains_key(name)
+    }
+
+    /// Whether all of these can be reasoned about.
+    pub(super) fn readable(&self, names: &[&str]) -> bool {
+        names.iter().all(|name| !self.unreadable.contains(name))
+    }
+
+    /// Notes a broken rule.
+    pub(super) fn violate(&mut self, violation: String) {
+        self.violations.push(violation);
+    }
+
+    /// Everything that is wrong.
+    pub(super) fn into_violations(self) -> Vec<String> {
+        self.violations
+    }
+}
+
+fn refusal(name: &str, value: &str) -> Option<String> {
+    match unsupported::verdict(name, value) {
+        Verdict::Harmless => None,
+        Verdict::Unsupported(reason) => Some(format!("{name}: {reason}")),
+        Verdict::Unknown(Some(nearest)) => Some(format!("{}: unknown property, did you mean {nearest}?", echo(name))),
+        Verdict::Unknown(None) => Some(format!("{}: unknown property", echo(name))),
+    }
+}
+
+/// What was given, quoted and cut to a bearable length. What may hold a password (`user:password@host`) is not repeated.
+fn echo(text: &str) -> String {
+    match text.char_indices().nth(ECHO_CHARS) {
+        _ if text.is_empty() => "nothing".to_owned(),
+        _ if text.contains('@') => "text with an @, not repeated here".to_owned(),
+        Some((end, _)) => format!("{:?} and more", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_repeated_in_a_violation_is_short_escaped_and_no_secret() {
+        assert_eq!(echo(""), "nothing");
+        assert_eq!(echo("a\nb"), r#""a\nb""#);
+        assert_eq!(echo("user:hunter2@kafka:9092"), "text with an @, not repeated here");
+        let long = echo(&"ä".repeat(1_000_000));
+        assert!(long.ends_with("\" and more") && long.chars().count() < 100, "{long}");
+    }
+}

@@ -1,0 +1,299 @@
+//! The kinds of values that settings have: how each is read from Java's notation and written in it.
+//!
+//! In: text from a property, or a typed value from a setter. Out: a typed value, or the words that say what was expected.
+//! Pure. Deliberately absent: rules between settings, which are in [`super::rules`].
+
+use std::{collections::BTreeSet, fmt::Display, marker::PhantomData, net::Ipv6Addr, sync::Arc, time::Duration};
+
+/// The greatest value of Java's `int`.
+pub(super) const INT: i64 = i32::MAX as i64;
+/// The greatest value of Java's `long`.
+pub(super) const LONG: i64 = i64::MAX;
+/// Longer times count as this one: a hundred years can be added to any clock without overflow.
+pub(super) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// How the values of a setting are read and written.
+pub(super) trait Kind {
+    /// What the setting holds.
+    type Value;
+    /// What the table of settings gives as its default.
+    type Plain;
+    /// The value of a default.
+    fn of(&self, plain: Self::Plain) -> Self::Value;
+    /// Reads Java's notation; the error says what was expected.
+    fn read(&self, text: &str) -> Result<Self::Value, String>;
+    /// Writes Java's notation.
+    fn show(&self, value: &Self::Value) -> String;
+}
+
+/// A time in milliseconds, between two bounds. A negative one, where the bounds allow it, means "for ever".
+pub(super) struct Millis(pub(super) i64, pub(super) i64);
+
+impl Kind for Millis {
+    type Value = Duration;
+    type Plain = u64;
+
+    fn of(&self, plain: u64) -> Duration {
+        Duration::from_millis(plain)
+    }
+
+    fn read(&self, text: &str) -> Result<Duration, String> {
+        let millis = integer(text, self.0, self.1).map_err(|range| format!("{range} (milliseconds)"))?;
+        Ok(u64::try_from(millis).map_or(FOREVER, |millis| Duration::from_millis(millis).min(FOREVER)))
+    }
+
+    fn show(&self, value: &Duration) -> String {
+        show_millis(*value)
+    }
+}
+
+/// A time in whole milliseconds, rounded up so that a short one does not become none.
+pub(super) fn show_millis(value: Duration) -> String {
+    value.min(FOREVER).as_nanos().div_ceil(1_000_000).to_string()
+}
+
+/// An integer between two bounds.
+pub(super) struct Number<T>(i64, i64, PhantomData<T>);
+
+/// An integer from `min` to `max`.
+pub(super) const fn number<T>(min: i64, max: i64) -> Number<T> {
+    Number(min, max, PhantomData)
+}
+
+impl<T: TryFrom<i64> + Display> Kind for Number<T> {
+    type Value = T;
+    type Plain = T;
+
+    fn of(&self, plain: T) -> T {
+        plain
+    }
+
+    fn read(&self, text: &str) -> Result<T, String> {
+        let number = integer(text, self.0, self.1)?;
+        T::try_from(number).map_err(|_| "a number that this machine can address".to_owned())
+    }
+
+    fn show(&self, value: &T) -> String {
+        value.to_string()
+    }
+}
+
+/// The size of a socket's buffer; -1, here `None`, leaves it to the operating system.
+pub(super) struct SocketBuffer;
+
+impl Kind for SocketBuffer {
+    type Value = Option<usize>;
+    type Plain = usize;
+
+    fn of(&self, plain: usize) -> Option<usize> {
+        Some(plain)
+    }
+
+    fn read(&self, text: &str) -> Result<Option<usize>, String> {
+        integer(text, -1, INT).map(|bytes| usize::try_from(bytes).ok())
+    }
+
+    fn show(&self, value: &Option<usize>) -> String {
+        value.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string())
+    }
+}
+
+/// One of a few words, in any case; the first word of a value is the one that is written.
+pub(super) struct Words<T: 'static>(pub(super) &'static [(&'static str, T)], pub(super) &'static str);
+
+/// `true` or `false`.
+pub(super) const FLAG: Words<bool> = Words(&[("true", true), ("false", false)], "");
+
+impl<T: Copy + PartialEq> Kind for Words<T> {
+    type Value = T;
+    type Plain = T;
+
+    fn of(&self, plain: T) -> T {
+        plain
+    }
+
+    fn read(&self, text: &str) -> Result<T, String> {
+        let found = self.0.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<_> = self.0.iter().map(|(word, _)| *word).collect();
+            format!("{}{}", words.join(" or "), self.1)
+        })
+    }
+
+    fn show(&self, value: &T) -> String {
+        self.0.iter().find(|(_, candidate)| candidate == value).map_or_else(String::new, |(word, _)| (*word).to_owned())
+    }
+}
+
+/// Text of at most so many bytes.
+pub(super) struct Text(pub(super) usize);
+
+impl Kind for Text {
+    type Value = Arc<str>;
+    type Plain = &'static str;
+
+    fn of(&self, plain: &'static str) -> Arc<str> {
+        plain.into()
+    }
+
+    fn read(&self, text: &str) -> Result<Arc<str>, String> {
+        if text.len() > self.0 { Err(format!("at most {} bytes", self.0)) } else { Ok(text.into()) }
+    }
+
+    fn show(&self, value: &Arc<str>) -> String {
+        value.to_string()
+    }
+}
+
+/// A list of `host:port`.
+pub(super) struct Servers;
+
+impl Kind for Servers {
+    type Value = Vec<(String, u16)>;
+    type Plain = [(String, u16); 0];
+
+    fn of(&self, plain: Self::Plain) -> Self::Value {
+        plain.into()
+    }
+
+    fn read(&self, text: &str) -> Result<Self::Value, String> {
+        let mut seen = BTreeSet::new();
+        let servers = text.split(',').map(str::trim).filter(|server| !server.is_empty());
+        let servers = servers.map(server).collect::<Result<Vec<_>, _>>()?;
+        Ok(servers.into_iter().filter(|server| seen.insert(server.clone())).collect())
+    }
+
+    fn show(&self, value: &Self::Value) -> String {
+        let server = |(host, port): &(String, u16)| {
+            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        };
+        value.iter().map(server).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn server(text: &str) -> Result<(String, u16), String> {
+    if text.contains("://") {
+        return Err("host:port without a scheme such as PLAINTEXT://".to_owned());
+    }
+    let (host, port) = text.rsplit_once(':').ok_or("host:port, as in localhost:9092 (the port is missing)")?;
+    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) if is_ipv6(address) => address,
+        Some(_) => return Err("an IPv6 address between [ and ]".to_owned()),
+        None if host.contains(':') => return Err("an IPv6 address in brackets and a port, as in [::1]:9092".to_owned()),
+        None if is_host(host) => host,
+        None => return Err("host:port, as in localhost:9092 (this is not a host's name)".to_owned()),
+    };
+    match port.parse() {
+        Ok(port) if port > 0 => Ok((host.to_owned(), port)),
+        _ => Err("host:port with a port from 1 to 65535".to_owned()),
+    }
+}
+
+fn is_ipv6(text: &str) -> bool {
+    let address = text.split_once('%').map_or(text, |(address, _scope)| address);
+    address.parse::<Ipv6Addr>().is_ok()
+}
+
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'))
+}
+
+fn integer(text: &str, min: i64, max: i64) -> Result<i64, String> {
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| format!("an integer {}", range(min, max)))
+}
+
+fn range(min: impl Display, max: i64) -> String {
+    if max == LONG { format!("of at least {min}") } else { format!("from {min} to {max}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(text: &str) -> Result<Vec<(String, u16)>, String> {
+        Servers.read(text)
+    }
+
+    #[test]
+    fn bootstrap_servers_are_hosts_with_ports_and_ipv6_addresses_stand_in_brackets() {
+        let read = servers("a:1, kafka-0.shop.internal:9092,,[::1]:9093,[fe80::1%eth0]:9092,a:1").unwrap();
+        let names: Vec<_> = read.iter().map(|(host, port)| (host.as_str(), *port)).collect();
+        assert_eq!(names, [("a", 1), ("kafka-0.shop.internal", 9092), ("::1", 9093), ("fe80::1%eth0", 9092)]);
+        assert_eq!(Servers.show(&read), "a:1,kafka-0.shop.internal:9092,[::1]:9093,[fe80::1%eth0]:9092");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_bootstrap_server_is_named() {
+        for (text, expected) in [
+            ("localhost", "the port is missing"),
+            ("localhost:", "1 to 65535"),
+            ("localhost:0", "1 to 65535"),
+            ("localhost:65536", "1 to 65535"),
+            ("localhost:kafka", "1 to 65535"),
+            (":9092", "not a host's name"),
+            ("local host:9092", "not a host's name"),
+            ("PLAINTEXT://localhost:9092", "without a scheme"),
+            ("::1:9092", "in brackets"),
+            ("[localhost]:9092", "between [ and ]"),
+            ("a:1,b", "the port is missing"),
+        ] {
+            let error = servers(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn times_keep_to_their_bounds_and_say_which() {
+        let int = Millis(0, INT);
+        assert_eq!(int.read("5"), Ok(Duration::from_millis(5)));
+        assert_eq!(int.read("-1").unwrap_err(), "an integer from 0 to 2147483647 (milliseconds)");
+        assert_eq!(int.read("2147483648"), int.read("-1"));
+        assert_eq!(int.read("5ms"), int.read("-1"));
+        assert_eq!(Millis(1, LONG).read("0").unwrap_err(), "an integer of at least 1 (milliseconds)");
+        assert!(Millis(0, LONG).read("9223372036854775808").is_err());
+    }
+
+    #[test]
+    fn endless_times_become_one_that_every_clock_can_add() {
+        assert_eq!(Millis(0, LONG).read("9223372036854775807"), Ok(FOREVER));
+        assert_eq!(Millis(-1, LONG).read("-1"), Ok(FOREVER));
+        assert_eq!(Millis(0, LONG).read(&Millis(0, LONG).show(&Duration::MAX)), Ok(FOREVER));
+    }
+
+    #[test]
+    fn a_fraction_of_a_millisecond_is_rounded_up_so_that_it_never_becomes_zero() {
+        assert_eq!(Millis(0, INT).show(&Duration::from_micros(1)), "1");
+        assert_eq!(Millis(0, INT).show(&Duration::from_micros(2_001)), "3");
+        assert_eq!(Millis(0, INT).show(&Duration::ZERO), "0");
+    }
+
+    #[test]
+    fn words_are_read_in_any_case_and_written_as_the_first_that_fits() {
+        let words = Words(&[("all", 1), ("-1", 1), ("none", 0)], ", no others");
+        assert_eq!((words.read("ALL"), words.read("-1"), words.read("none")), (Ok(1), Ok(1), Ok(0)));
+        assert_eq!(words.read("2").unwrap_err(), "all or -1 or none, no others");
+        assert_eq!(words.show(&1), "all");
+        assert_eq!(FLAG.read("True"), Ok(true));
+        assert!(FLAG.read("yes").is_err());
+    }
+
+    #[test]
+    fn a_socket_buffer_of_minus_one_is_left_to_the_operating_system() {
+        assert_eq!(SocketBuffer.read("-1"), Ok(None));
+        assert_eq!(SocketBuffer.read("0"), Ok(Some(0)));
+        assert!(SocketBuffer.read("-2").is_err());
+        assert_eq!((SocketBuffer.show(&None), SocketBuffer.show(&Some(7))), ("-1".into(), "7".into()));
+    }
+
+    #[test]
+    fn numbers_and_texts_keep_to_their_bounds() {
+        assert_eq!(number::<usize>(1, INT).read("1"), Ok(1));
+        assert!(number::<usize>(1, INT).read("0").is_err());
+        assert_eq!(number::<u32>(0, INT).read("2147483647"), Ok(2_147_483_647));
+        assert!(number::<u32>(0, INT).read("2147483648").is_err());
+        assert_eq!(number::<u8>(0, INT).read("256").unwrap_err(), "a number that this machine can address");
+        assert_eq!(Text(3).read("abc").as_deref(), Ok("abc"));
+        assert_eq!(Text(3).read("abcd").unwrap_err(), "at most 3 bytes");
+    }
+}

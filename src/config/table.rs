@@ -1,0 +1,154 @@
+//! The table of settings: one row each, from which names, defaults, parsing, printing, setters and their docs all come.
+//!
+//! In: nothing. Out: the struct [`Config`], the list [`SETTINGS`], the setters of [`ProducerBuilder`]. Pure. Names,
+//! bounds and defaults are those of `org.apache.kafka.clients.producer.ProducerConfig` 4.2, with the differences that a
+//! row's text names. Deliberately absent: settings that milena does not have yet, which are in [`super::unsupported`].
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    Acks, Compression, ProducerBuilder,
+    draft::Draft,
+    kinds::{FLAG, INT, Kind, LONG, Millis, Servers, SocketBuffer, Text, Words, number},
+};
+use crate::record::{intercept::Interceptor, partition::Partitioner};
+
+/// One row of the table.
+pub(crate) struct Setting {
+    /// The Java property name.
+    pub(crate) name: &'static str,
+    /// What it does, for a person.
+    pub(crate) doc: &'static str,
+    /// Its value in a configuration, in Java's notation.
+    pub(crate) show: fn(&Config) -> String,
+}
+
+/// A row reads: field, type, default, kind of value, Java property name, the setter if the table is to make it, text.
+macro_rules! settings {
+    ($($field:ident: $type:ty = $default:expr, $kind:expr, $name:literal $(, fn $setter:ident)?, $doc:literal;)*) => {
+        /// A valid configuration. Nothing changes it once it is made.
+        #[derive(Clone)]
+        pub(crate) struct Config {
+            $(#[doc = $doc] pub(crate) $field: $type,)*
+            /// How long without metadata until the producer starts again from `bootstrap.servers`; `None` is never.
+            pub(crate) rebootstrap_after: Option<Duration>,
+            /// Who chooses partitions in place of the built-in partitioner.
+            pub(crate) partitioner: Option<Arc<dyn Partitioner>>,
+            /// Who sees every record and outcome, in this order.
+            pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
+        }
+
+        impl Config {
+            /// What the draft says, or the default where it says nothing or nothing that can be read.
+            pub(super) fn read(draft: &mut Draft<'_>) -> Self {
+                Self {
+                    $($field: draft.read($name, &$kind, $default),)*
+                    rebootstrap_after: None,
+                    partitioner: None,
+                    interceptors: Vec::new(),
+                }
+            }
+        }
+
+        impl fmt::Debug for Config {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_map().entries(self.properties()).finish()
+            }
+        }
+
+        impl ProducerBuilder {
+            $($(
+                #[doc = $doc]
+                #[doc = ""]
+                #[doc = concat!("Java property `", $name, "`, which defaults to `", stringify!($default), "`.")]
+                pub fn $setter(self, value: $type) -> Self {
+                    self.property($name, Kind::show(&$kind, &value))
+                }
+            )?)*
+        }
+
+        /// Every setting, in the order in which they are documented.
+        pub(crate) static SETTINGS: &[Setting] = &[$(Setting {
+            name: $name,
+            doc: $doc,
+            show: |config| Kind::show(&$kind, &config.$field),
+        },)*];
+    };
+}
+
+const ACKS: Words<Acks> = Words(&[("all", Acks::All), ("-1", Acks::All), ("1", Acks::Leader), ("0", Acks::None)], "");
+const COMPRESSION: Words<Compression> = Words(&[("none", Compression::None)], " (milena does not compress yet)");
+const RECOVERY: Words<bool> = Words(&[("rebootstrap", true), ("none", false)], "");
+
+settings! {
+    bootstrap_servers: Vec<(String, u16)> = [], Servers, "bootstrap.servers",
+        "The brokers to ask first, as `host:port,host:port`. One that answers is enough to find all others.";
+    client_id: Arc<str> = "milena-producer", Text(i16::MAX as usize), "client.id",
+        "The name under which brokers log this producer and count its quotas.";
+    acks: Acks = Acks::All, ACKS, "acks", fn acks,
+        "How many replicas must have a record before it counts as written.";
+    idempotence: bool = true, FLAG, "enable.idempotence", fn idempotence,
+        "Whether the broker recognises a batch that is sent a second time. Needs `acks=all`, retries and at most 5 in flight; \
+         where those are set otherwise and this is not set, it is off.";
+    linger: Duration = 5, Millis(0, LONG), "linger.ms", fn linger,
+        "How long a batch waits for more records before it is sent, unless it is full earlier.";
+    batch_size: usize = 16_384, number(0, INT), "batch.size", fn batch_size,
+        "The size in bytes at which a batch is full. A larger record has a batch of its own; 0, which counts as 1, gives every \
+         record its own.";
+    buffer_memory: usize = 33_554_432, number(0, LONG), "buffer.memory", fn buffer_memory,
+        "The bytes that all records without an outcome may take together.";
+    max_request_size: usize = 1_048_576, number(0, INT), "max.request.size", fn max_request_size,
+        "The largest request in bytes, and so the largest record, counted uncompressed.";
+    max_in_flight: usize = 5, number(1, INT), "max.in.flight.requests.per.connection", fn max_in_flight,
+        "How many requests may be without an answer on one connection. At most 5 with idempotence.";
+    max_block: Duration = 60_000, Millis(0, LONG), "max.block.ms", fn max_block,
+        "How long a call to `send` may wait, for metadata and memory together.";
+    delivery_timeout: Duration = 120_000, Millis(0, INT), "delivery.timeout.ms", fn delivery_timeout,
+        "How long after its batch was begun a record has its outcome, retries included. At least `linger.ms` and \
+         `request.timeout.ms` together; raised to that where it is not set.";
+    request_timeout: Duration = 30_000, Millis(1, INT), "request.timeout.ms", fn request_timeout,
+        "How long a request may be without an answer before its connection is given up. At least 1 (Java: 0).";
+    retries: u32 = 2_147_483_647, number(0, INT), "retries", fn retries,
+        "How often a batch is sent again. Better left alone: `delivery.timeout.ms` is what bounds a delivery.";
+    retry_backoff: Duration = 100, Millis(0, LONG), "retry.backoff.ms",
+        "How long to wait before the first repetition of a request; doubled each time, plus or minus 20 %.";
+    retry_backoff_max: Duration = 1_000, Millis(0, LONG), "retry.backoff.max.ms",
+        "How long to wait at most before a repetition of a request.";
+    reconnect_backoff: Duration = 50, Millis(0, LONG), "reconnect.backoff.ms",
+        "How long to wait before the first new attempt to connect; doubled each time, plus or minus 20 %.";
+    reconnect_backoff_max: Duration = 1_000, Millis(0, LONG), "reconnect.backoff.max.ms",
+        "How long to wait at most before a new attempt to connect.";
+    connection_setup_timeout: Duration = 10_000, Millis(1, LONG), "socket.connection.setup.timeout.ms",
+        "How long the first attempt to connect may take; doubled each time, plus or minus 20 %. At least 1 (Java: any).";
+    connection_setup_timeout_max: Duration = 30_000, Millis(1, LONG), "socket.connection.setup.timeout.max.ms",
+        "How long an attempt to connect may take at most. At least 1 (Java: any).";
+    connections_max_idle: Duration = 540_000, Millis(-1, LONG), "connections.max.idle.ms", fn connections_max_idle,
+        "How long a connection may be unused before it is closed; -1 keeps it.";
+    metadata_max_age: Duration = 300_000, Millis(0, LONG), "metadata.max.age.ms", fn metadata_max_age,
+        "How old metadata may be before it is asked for again unprompted.";
+    metadata_max_idle: Duration = 300_000, Millis(5_000, LONG), "metadata.max.idle.ms", fn metadata_max_idle,
+        "How long a topic may be unused before its metadata is forgotten.";
+    rebootstrap: bool = true, RECOVERY, "metadata.recovery.strategy",
+        "Whether to start again from `bootstrap.servers` when no known broker answers: `rebootstrap` or `none`.";
+    rebootstrap_trigger: Duration = 300_000, Millis(0, LONG), "metadata.recovery.rebootstrap.trigger.ms",
+        "How long without metadata until the producer starts again from `bootstrap.servers`.";
+    ignore_keys: bool = false, FLAG, "partitioner.ignore.keys", fn ignore_keys,
+        "Whether keys have no say in the choice of a partition.";
+    adaptive_partitioning: bool = true, FLAG, "partitioner.adaptive.partitioning.enable", fn adaptive_partitioning,
+        "Whether records without a key go less often to partitions whose queues are long.";
+    availability_timeout: Duration = 0, Millis(0, LONG), "partitioner.availability.timeout.ms", fn availability_timeout,
+        "How long a broker may leave its batches waiting before records without a key avoid its partitions; 0 is off.";
+    send_buffer_bytes: Option<usize> = 131_072, SocketBuffer, "send.buffer.bytes", fn send_buffer_bytes,
+        "The size of a socket's send buffer in bytes; `None`, -1 in Java, leaves it to the operating system.";
+    receive_buffer_bytes: Option<usize> = 32_768, SocketBuffer, "receive.buffer.bytes", fn receive_buffer_bytes,
+        "The size of a socket's receive buffer in bytes; `None`, -1 in Java, leaves it to the operating system.";
+    compression: Compression = Compression::None, COMPRESSION, "compression.type", fn compression,
+        "How batches are compressed.";
+}
+
+impl Config {
+    /// The Java name and value of every setting, in the order in which they are documented.
+    pub(crate) fn properties(&self) -> Vec<(&'static str, String)> {
+        SETTINGS.iter().map(|setting| (setting.name, (setting.show)(self))).collect()
+    }
+}

@@ -1,0 +1,194 @@
+//! Properties that are no settings of milena: those that Java's producer knows, each with a sentence of its own, and
+//! those that nobody knows, with the nearest name that somebody does.
+//!
+//! In: a name and a value. Out: a [`Verdict`]. Pure. Deliberately absent: silence, in which a misspelt
+//! `delivery.timout.ms` would cost somebody a night.
+
+use super::table::SETTINGS;
+
+/// What becomes of a property that is no setting.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It asks for what milena does anyway.
+    Harmless,
+    /// Java's producer has it, milena has not.
+    Unsupported(&'static str),
+    /// Nobody has it; the nearest name, if one is near.
+    Unknown(Option<&'static str>),
+}
+
+/// A property of Java's producer that milena does not have.
+struct Missing {
+    /// Its name, or with a dot at the end the start of a family of names.
+    name: &'static str,
+    /// The value that asks for what milena does anyway.
+    harmless: Option<&'static str>,
+    /// What milena does instead, and what the reader can do.
+    reason: &'static str,
+}
+
+const fn missing(name: &'static str, harmless: Option<&'static str>, reason: &'static str) -> Missing {
+    Missing { name, harmless, reason }
+}
+
+static MISSING: &[Missing] = &[
+    missing(
+        "key.serializer",
+        None,
+        "milena takes bytes, so leave it out and give Record::key bytes or text, or use a Serializer",
+    ),
+    missing(
+        "value.serializer",
+        None,
+        "milena takes bytes, so leave it out and give Record::value bytes or text, or use a Serializer",
+    ),
+    missing(
+        "partitioner.class",
+        None,
+        "a Java class cannot run here: pass a Partitioner to ProducerBuilder::partitioner",
+    ),
+    missing(
+        "interceptor.classes",
+        Some(""),
+        "a Java class cannot run here: pass an Interceptor to ProducerBuilder::interceptor",
+    ),
+    missing("metric.reporters", Some(""), "a Java class cannot run here: read Producer's own metrics"),
+    missing("config.providers", Some(""), "a Java class cannot run here: resolve the values before you pass them"),
+    missing("security.providers", Some(""), "a Java class cannot run here: leave it out"),
+    missing("security.protocol", Some("PLAINTEXT"), "milena speaks PLAINTEXT only as yet: use a PLAINTEXT listener"),
+    missing("ssl.", None, "milena does not speak TLS yet: use a PLAINTEXT listener"),
+    missing("sasl.", None, "milena does not speak SASL yet: use a PLAINTEXT listener without authentication"),
+    missing(
+        "transactional.id",
+        None,
+        "milena has no transactions yet: enable.idempotence keeps a session free of duplicates",
+    ),
+    missing("transaction.timeout.ms", None, "milena has no transactions yet: leave it out"),
+    missing("transaction.two.phase.commit.enable", Some("false"), "milena has no transactions yet: leave it out"),
+    missing("compression.gzip.level", None, "milena does not compress yet: leave it out"),
+    missing("compression.lz4.level", None, "milena does not compress yet: leave it out"),
+    missing("compression.zstd.level", None, "milena does not compress yet: leave it out"),
+    missing(
+        "client.dns.lookup",
+        Some("use_all_dns_ips"),
+        "milena always tries every address of a name: leave it out, or use_all_dns_ips",
+    ),
+    missing("client.rack", Some(""), "milena does not choose partitions by rack yet: leave it out"),
+    missing("partitioner.rack.aware", Some("false"), "milena does not choose partitions by rack yet: leave it out"),
+    missing(
+        "enable.metrics.push",
+        Some("false"),
+        "milena does not push its metrics to the broker (KIP-714): leave it out, or false",
+    ),
+    missing("metrics.num.samples", None, "milena keeps metrics in its own way: leave it out"),
+    missing("metrics.recording.level", None, "milena keeps metrics in its own way: leave it out"),
+    missing("metrics.sample.window.ms", None, "milena keeps metrics in its own way: leave it out"),
+];
+
+/// What becomes of a property that is no setting.
+pub(super) fn verdict(name: &str, value: &str) -> Verdict {
+    match MISSING.iter().find(|missing| missing.covers(name)) {
+        Some(missing) if missing.harmless.is_some_and(|harmless| harmless.eq_ignore_ascii_case(value)) => {
+            Verdict::Harmless
+        }
+        Some(missing) => Verdict::Unsupported(missing.reason),
+        None => Verdict::Unknown(nearest(name)),
+    }
+}
+
+impl Missing {
+    fn covers(&self, name: &str) -> bool {
+        if self.name.ends_with('.') { name.starts_with(self.name) } else { name == self.name }
+    }
+}
+
+/// The known name that begins so, or the one with the least edits to `name` unless more than half of it would change.
+fn nearest(name: &str) -> Option<&'static str> {
+    let name: String = name.to_lowercase().replace(['_', '-'], ".").chars().take(100).collect();
+    let given: Vec<char> = name.chars().collect();
+    let known = SETTINGS.iter().map(|setting| setting.name).chain(MISSING.iter().map(|missing| missing.name));
+    let known = known.filter(|known| !known.ends_with('.'));
+    let far = |known: &str| if known.starts_with(&name) { 0 } else { distance(&given, known) };
+    let (edits, known) = known.map(|known| (far(known), known)).min()?;
+    (edits <= given.len().max(known.len()) / 2).then_some(known)
+}
+
+/// Levenshtein's distance: how many characters must be inserted, removed or replaced.
+fn distance(from: &[char], to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=from.len()).collect();
+    for (i, wanted) in to.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, &have) in from.iter().enumerate() {
+            let replaced = diagonal + usize::from(have != wanted);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[from.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_of_two_names_is_the_number_of_edits() {
+        for (from, to, edits) in [
+            ("", "", 0),
+            ("", "ab", 2),
+            ("ab", "", 2),
+            ("acks", "acks", 0),
+            ("linger", "linger.ms", 3),
+            ("abc", "bcd", 2),
+        ] {
+            let from: Vec<char> = from.chars().collect();
+            assert_eq!(distance(&from, to), edits, "{from:?} to {to}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_finds_the_one_that_was_meant() {
+        for (given, meant) in [
+            ("linger", "linger.ms"),
+            ("linger_ms", "linger.ms"),
+            ("batchsize", "batch.size"),
+            ("delivery.timout.ms", "delivery.timeout.ms"),
+            ("bootstrap.server", "bootstrap.servers"),
+            ("max.in.flight", "max.in.flight.requests.per.connection"),
+            ("Acks", "acks"),
+            ("transactional_id", "transactional.id"),
+        ] {
+            assert_eq!(nearest(given), Some(meant), "{given}");
+        }
+        assert_eq!(nearest("völlig.anderes"), None);
+        assert_eq!(nearest(&"x".repeat(1_000_000)), None);
+    }
+
+    #[test]
+    fn what_asks_for_what_milena_does_anyway_is_let_pass() {
+        assert_eq!(verdict("security.protocol", "PLAINTEXT"), Verdict::Harmless);
+        assert_eq!(verdict("enable.metrics.push", "FALSE"), Verdict::Harmless);
+        assert_eq!(verdict("interceptor.classes", ""), Verdict::Harmless);
+    }
+
+    #[test]
+    fn what_java_has_and_milena_has_not_is_refused_with_a_sentence_of_its_own() {
+        for (name, value, says) in [
+            ("security.protocol", "SASL_SSL", "PLAINTEXT only"),
+            ("sasl.jaas.config", "secret", "SASL"),
+            ("ssl.truststore.password", "secret", "TLS"),
+            ("transactional.id", "t", "no transactions"),
+            ("key.serializer", "org.apache.kafka.common.serialization.StringSerializer", "milena takes bytes"),
+        ] {
+            let Verdict::Unsupported(reason) = verdict(name, value) else { panic!("{name} is let pass") };
+            assert!(reason.contains(says), "{name}: {reason}");
+        }
+    }
+
+    #[test]
+    fn no_name_is_both_a_setting_and_missing() {
+        for setting in SETTINGS {
+            assert!(MISSING.iter().all(|missing| !missing.covers(setting.name)), "{}", setting.name);
+        }
+    }
+}
