@@ -1,1 +1,690 @@
-//! reader
+//! Reads record batches v2 (KIP-98) that somebody else wrote.
+//!
+//! In: untrusted [`Bytes`], from a Fetch answer or a Produce request. Out: batches, their headers and their records, as
+//! slices of the same allocation; or a [`BatchError`] that says what was expected and what was there. Pure. Nothing is
+//! reserved for a count before the bytes that would justify it have been seen. Deliberately absent: decompression (a
+//! compressed batch is recognised and named, its records stay closed), message formats v0 and v1, and any opinion on
+//! what the records mean.
+
+use bytes::{Buf, Bytes, TryGetError};
+
+use crate::wire::varint;
+
+/// Bytes from the start of a batch to its first record.
+pub(crate) const HEADER_LEN: usize = 61;
+/// Bytes that come before those that the batch's length counts: base offset and length.
+const LENGTH_END: usize = 12;
+/// Where the bytes start that the checksum covers: at the attributes.
+const CRC_START: usize = 21;
+/// The only record batch format that is read.
+const MAGIC: i8 = 2;
+/// What the smallest record takes: length, attributes, two deltas, key and value lengths, header count.
+const MIN_RECORD_LEN: usize = 7;
+/// What the smallest header of a record takes: two lengths.
+const MIN_HEADER_LEN: usize = 2;
+
+/// Why bytes are not a record batch that can be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BatchError {
+    /// The bytes end before the batch does.
+    #[error("batch is cut short: expected {expected} bytes, got {got}")]
+    Truncated { expected: usize, got: usize },
+    /// There are bytes behind the one batch that was expected.
+    #[error("batch of {expected} bytes is followed by more: got {got}")]
+    NotAlone { expected: usize, got: usize },
+    /// The length cannot be that of a batch.
+    #[error("batch length {got} is impossible, expected at least {}", HEADER_LEN - LENGTH_END)]
+    Length { got: i32 },
+    /// The format is not v2.
+    #[error("record format (magic) {got} is not supported, expected 2")]
+    Magic { got: i8 },
+    /// The checksum does not match the bytes.
+    #[error("batch is corrupt: its header says crc {expected:#010x}, its bytes give {got:#010x}")]
+    Crc { expected: u32, got: u32 },
+    /// The records are compressed, and this build does not open them.
+    #[error("records are compressed with {}, which is not supported for reading; expected none", codec.name())]
+    Compressed { codec: Codec },
+    /// The attributes name a codec that does not exist.
+    #[error("compression codec {got} is unknown, expected 0 to 4")]
+    UnknownCodec { got: i16 },
+    /// The record count cannot be, given the bytes.
+    #[error("batch says it has {got} records, its {bytes} bytes can hold 0 to {}", bytes / MIN_RECORD_LEN)]
+    Count { got: i32, bytes: usize },
+    /// The range of offsets and the record count contradict each other.
+    #[error("last offset delta {last_offset_delta} and record count {count} disagree: expected a count of delta + 1")]
+    OffsetRange { last_offset_delta: i32, count: i32 },
+    /// There are bytes behind the last record.
+    #[error("{got} bytes are left behind the last record, expected 0")]
+    TrailingBytes { got: usize },
+    /// A record's offset does not follow from the one before it.
+    #[error("record {index} has offset delta {got}, expected {min} to {max}")]
+    OffsetDelta { index: i32, got: i32, min: i32, max: i32 },
+    /// A record ends in the middle of a field, or is longer than its fields.
+    #[error("record {index} is malformed: {reason}")]
+    Record { index: i32, reason: &'static str },
+}
+
+/// How the records of a batch are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+impl Codec {
+    /// The name in `compression.type`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// The fields in front of the records, as they stand on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    pub(crate) base_offset: i64,
+    /// Bytes behind the length field itself.
+    pub(crate) batch_length: i32,
+    pub(crate) partition_leader_epoch: i32,
+    pub(crate) magic: i8,
+    /// CRC-32C of everything behind it.
+    pub(crate) crc: u32,
+    pub(crate) attributes: i16,
+    pub(crate) last_offset_delta: i32,
+    pub(crate) base_timestamp: i64,
+    pub(crate) max_timestamp: i64,
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) base_sequence: i32,
+    pub(crate) count: i32,
+}
+
+impl BatchHeader {
+    fn read(mut bytes: &[u8]) -> Result<Self, TryGetError> {
+        Ok(Self {
+            base_offset: bytes.try_get_i64()?,
+            batch_length: bytes.try_get_i32()?,
+            partition_leader_epoch: bytes.try_get_i32()?,
+            magic: bytes.try_get_i8()?,
+            crc: bytes.try_get_u32()?,
+            attributes: bytes.try_get_i16()?,
+            last_offset_delta: bytes.try_get_i32()?,
+            base_timestamp: bytes.try_get_i64()?,
+            max_timestamp: bytes.try_get_i64()?,
+            producer_id: bytes.try_get_i64()?,
+            producer_epoch: bytes.try_get_i16()?,
+            base_sequence: bytes.try_get_i32()?,
+            count: bytes.try_get_i32()?,
+        })
+    }
+
+    /// The codec that the attributes name.
+    pub(crate) fn codec(&self) -> Result<Codec, BatchError> {
+        match self.attributes & 0b111 {
+            0 => Ok(Codec::None),
+            1 => Ok(Codec::Gzip),
+            2 => Ok(Codec::Snappy),
+            3 => Ok(Codec::Lz4),
+            4 => Ok(Codec::Zstd),
+            got => Err(BatchError::UnknownCodec { got }),
+        }
+    }
+
+    /// Whether the broker set the timestamps (`message.timestamp.type=LogAppendTime`).
+    pub(crate) fn is_log_append_time(&self) -> bool {
+        self.attributes & 0b1000 != 0
+    }
+
+    /// Whether the batch belongs to a transaction.
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.attributes & 0b1_0000 != 0
+    }
+
+    /// Whether the batch holds markers of the broker's own instead of records.
+    pub(crate) fn is_control(&self) -> bool {
+        self.attributes & 0b10_0000 != 0
+    }
+
+    /// The offset of the batch's last record.
+    pub(crate) fn last_offset(&self) -> i64 {
+        self.base_offset.saturating_add(i64::from(self.last_offset_delta))
+    }
+
+    /// The offset of one of the batch's records.
+    pub(crate) fn offset_of(&self, record: &BatchRecord) -> i64 {
+        self.base_offset.saturating_add(i64::from(record.offset_delta))
+    }
+
+    /// The timestamp of one of the batch's records, in milliseconds since 1970.
+    pub(crate) fn timestamp_of(&self, record: &BatchRecord) -> i64 {
+        if self.is_log_append_time() {
+            self.max_timestamp
+        } else {
+            self.base_timestamp.saturating_add(record.timestamp_delta)
+        }
+    }
+
+    /// Whether the offsets have no gaps, as in every batch that a producer writes and no compaction has touched.
+    pub(crate) fn check_gapless(&self) -> Result<(), BatchError> {
+        if self.count > 0 && self.last_offset_delta.checked_add(1) == Some(self.count) {
+            return Ok(());
+        }
+        Err(BatchError::OffsetRange { last_offset_delta: self.last_offset_delta, count: self.count })
+    }
+}
+
+/// One whole batch: its length is known to be right, its format to be v2. Nothing else has been checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    header: BatchHeader,
+    bytes: Bytes,
+}
+
+impl Batch {
+    /// Reads `bytes` as exactly one batch.
+    pub(crate) fn parse(mut bytes: Bytes) -> Result<Self, BatchError> {
+        let got = bytes.len();
+        let size = peek_size(&bytes)?.unwrap_or(HEADER_LEN);
+        let batch = Self::take(&mut bytes, size)?;
+        if bytes.is_empty() { Ok(batch) } else { Err(BatchError::NotAlone { expected: size, got }) }
+    }
+
+    fn take(bytes: &mut Bytes, size: usize) -> Result<Self, BatchError> {
+        let truncated = BatchError::Truncated { expected: size, got: bytes.len() };
+        let bytes = take(bytes, size).ok_or(truncated.clone())?;
+        let header = BatchHeader::read(&bytes).map_err(|_| truncated)?;
+        if header.magic == MAGIC { Ok(Self { header, bytes }) } else { Err(BatchError::Magic { got: header.magic }) }
+    }
+
+    /// The header's fields.
+    pub(crate) fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
+    /// The whole batch, header and records.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Compares the checksum. It covers everything but base offset, length, leader epoch and magic.
+    pub(crate) fn check_crc(&self) -> Result<(), BatchError> {
+        let got = crc32c::crc32c(self.bytes.get(CRC_START..).unwrap_or_default());
+        if got == self.header.crc { Ok(()) } else { Err(BatchError::Crc { expected: self.header.crc, got }) }
+    }
+
+    /// The records, in order.
+    pub(crate) fn records(&self) -> Result<Records, BatchError> {
+        match self.header.codec()? {
+            Codec::None => Records::new(&self.header, self.bytes.clone()),
+            codec => Err(BatchError::Compressed { codec }),
+        }
+    }
+}
+
+/// The batches that stand one behind the other in `bytes`.
+///
+/// A last batch that is not whole is the end, not an error: Kafka cuts a Fetch answer off where the size limit falls.
+/// After an error there is nothing more.
+#[derive(Clone, Debug)]
+pub(crate) struct Batches(Bytes);
+
+impl Batches {
+    /// Starts at the front of `bytes`.
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = match peek_size(&self.0) {
+            Ok(Some(size)) if size <= self.0.len() => Batch::take(&mut self.0, size),
+            Ok(_) => return None,
+            Err(error) => Err(error),
+        };
+        if batch.is_err() {
+            self.0.clear();
+        }
+        Some(batch)
+    }
+}
+
+/// How many bytes the batch at the front takes; `None` when not even its length is there.
+fn peek_size(bytes: &[u8]) -> Result<Option<usize>, BatchError> {
+    let Some([_, _, _, _, _, _, _, _, length @ ..]) = bytes.first_chunk::<LENGTH_END>() else { return Ok(None) };
+    let length = i32::from_be_bytes(*length);
+    match usize::try_from(length).ok().and_then(|length| length.checked_add(LENGTH_END)) {
+        Some(size) if size >= HEADER_LEN => Ok(Some(size)),
+        _ => Err(BatchError::Length { got: length }),
+    }
+}
+
+/// One record. Key, value and headers are slices of the batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BatchRecord {
+    /// Counted from the batch's base offset.
+    pub(crate) offset_delta: i32,
+    /// Milliseconds from the batch's base timestamp.
+    pub(crate) timestamp_delta: i64,
+    pub(crate) key: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
+    /// In order; a key may stand there more than once.
+    pub(crate) headers: Vec<(Bytes, Option<Bytes>)>,
+}
+
+/// The records of one batch. After an error there is nothing more.
+#[derive(Clone, Debug)]
+pub(crate) struct Records {
+    bytes: Bytes,
+    count: i32,
+    index: i32,
+    next_delta: i32,
+    last_delta: i32,
+    done: bool,
+}
+
+impl Records {
+    fn new(header: &BatchHeader, mut bytes: Bytes) -> Result<Self, BatchError> {
+        bytes.advance(HEADER_LEN.min(bytes.len()));
+        let most = bytes.len() / MIN_RECORD_LEN;
+        match usize::try_from(header.count) {
+            Ok(count) if count <= most => {}
+            _ => return Err(BatchError::Count { got: header.count, bytes: bytes.len() }),
+        }
+        let last_delta = header.last_offset_delta;
+        Ok(Self { bytes, count: header.count, index: 0, next_delta: 0, last_delta, done: false })
+    }
+
+    fn advance(&mut self) -> Result<BatchRecord, BatchError> {
+        let record = read_record(&mut self.bytes).map_err(|reason| BatchError::Record { index: self.index, reason })?;
+        let (min, max, got) = (self.next_delta, self.last_delta, record.offset_delta);
+        if got < min || got > max {
+            return Err(BatchError::OffsetDelta { index: self.index, got, min, max });
+        }
+        self.next_delta = got.saturating_add(1);
+        self.index = self.index.saturating_add(1);
+        Ok(record)
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<BatchRecord, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        if self.index >= self.count {
+            self.done = true;
+            let got = self.bytes.len();
+            return (got > 0).then_some(Err(BatchError::TrailingBytes { got }));
+        }
+        let record = self.advance();
+        self.done = record.is_err();
+        Some(record)
+    }
+}
+
+fn read_record(bytes: &mut Bytes) -> Result<BatchRecord, &'static str> {
+    const SHORT: &str = "it ends in the middle of a field";
+    let len = take_i32(bytes).and_then(|len| usize::try_from(len).ok()).ok_or("its length is not one")?;
+    let mut body = take(bytes, len).ok_or("it is longer than what is left of the batch")?;
+    take(&mut body, 1).ok_or(SHORT)?;
+    let record = BatchRecord {
+        timestamp_delta: take_i64(&mut body).ok_or(SHORT)?,
+        offset_delta: take_i32(&mut body).ok_or(SHORT)?,
+        key: take_nullable(&mut body).ok_or("its key does not fit")?,
+        value: take_nullable(&mut body).ok_or("its value does not fit")?,
+        headers: take_headers(&mut body)?,
+    };
+    if body.is_empty() { Ok(record) } else { Err("it is longer than its fields") }
+}
+
+fn take_headers(body: &mut Bytes) -> Result<Vec<(Bytes, Option<Bytes>)>, &'static str> {
+    let count = take_i32(body).and_then(|count| usize::try_from(count).ok()).ok_or("its header count is not one")?;
+    if count > body.len() / MIN_HEADER_LEN {
+        return Err("it has more headers than bytes for them");
+    }
+    (0..count).map(|_| take_header(body).ok_or("a header does not fit")).collect()
+}
+
+fn take_header(body: &mut Bytes) -> Option<(Bytes, Option<Bytes>)> {
+    let key = take_nullable(body)??;
+    Some((key, take_nullable(body)?))
+}
+
+/// The outer `None` is a malformed field, the inner one a null.
+fn take_nullable(bytes: &mut Bytes) -> Option<Option<Bytes>> {
+    match take_i32(bytes)? {
+        -1 => Some(None),
+        len => take(bytes, usize::try_from(len).ok()?).map(Some),
+    }
+}
+
+fn take(bytes: &mut Bytes, len: usize) -> Option<Bytes> {
+    (len <= bytes.len()).then(|| bytes.split_to(len))
+}
+
+fn take_i32(bytes: &mut Bytes) -> Option<i32> {
+    take_varint(bytes, varint::take_i32)
+}
+
+fn take_i64(bytes: &mut Bytes) -> Option<i64> {
+    take_varint(bytes, varint::take_i64)
+}
+
+fn take_varint<T>(bytes: &mut Bytes, read: impl Fn(&mut &[u8]) -> Option<T>) -> Option<T> {
+    let mut rest = bytes.as_ref();
+    let value = read(&mut rest)?;
+    let used = bytes.len().saturating_sub(rest.len());
+    bytes.advance(used);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{BufMut, BytesMut};
+    use kafka_protocol::{
+        indexmap::IndexMap,
+        protocol::StrBytes,
+        records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType},
+    };
+
+    use super::*;
+
+    /// Builds one batch by hand: `count` is what the header says, `records` are the bytes behind it.
+    fn batch(attributes: i16, last_offset_delta: i32, count: i32, records: &[u8]) -> Bytes {
+        let mut out = BytesMut::new();
+        out.put_i64(1000);
+        out.put_i32(i32::try_from(records.len() + HEADER_LEN - LENGTH_END).unwrap());
+        out.put_i32(4);
+        out.put_i8(2);
+        out.put_u32(0);
+        out.put_i16(attributes);
+        out.put_i32(last_offset_delta);
+        out.put_i64(5000);
+        out.put_i64(5009);
+        out.put_i64(77);
+        out.put_i16(3);
+        out.put_i32(42);
+        out.put_i32(count);
+        out.put_slice(records);
+        let crc = crc32c::crc32c(&out[CRC_START..]);
+        out[17..21].copy_from_slice(&crc.to_be_bytes());
+        out.freeze()
+    }
+
+    /// length 8, attributes, timestamp delta 1, offset delta, key `k`, null value, no headers
+    fn record(offset_delta: u8) -> [u8; 8] {
+        [14, 0, 2, offset_delta * 2, 2, b'k', 1, 0]
+    }
+
+    /// Everything that reading can say no to, in the order in which a careful reader asks.
+    fn read(bytes: &Bytes) -> Result<Vec<BatchRecord>, BatchError> {
+        let batch = Batch::parse(bytes.clone())?;
+        batch.check_crc()?;
+        batch.header().check_gapless()?;
+        batch.records()?.collect()
+    }
+
+    fn two_records() -> Bytes {
+        batch(0, 1, 2, &[record(0), record(1)].concat())
+    }
+
+    #[test]
+    fn every_header_field_is_read_from_its_place() {
+        let header = *Batch::parse(two_records()).unwrap().header();
+        let expected = BatchHeader {
+            base_offset: 1000,
+            batch_length: 65,
+            partition_leader_epoch: 4,
+            magic: 2,
+            crc: header.crc,
+            attributes: 0,
+            last_offset_delta: 1,
+            base_timestamp: 5000,
+            max_timestamp: 5009,
+            producer_id: 77,
+            producer_epoch: 3,
+            base_sequence: 42,
+            count: 2,
+        };
+        assert_eq!(header, expected);
+        assert_eq!(header.last_offset(), 1001);
+    }
+
+    #[test]
+    fn each_attribute_bit_has_its_own_meaning() {
+        let header = |attributes| *Batch::parse(batch(attributes, 0, 1, &record(0))).unwrap().header();
+        for (id, codec) in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd].into_iter().enumerate() {
+            assert_eq!(header(i16::try_from(id).unwrap()).codec(), Ok(codec));
+        }
+        for got in 5..8 {
+            assert_eq!(header(got).codec(), Err(BatchError::UnknownCodec { got }));
+        }
+        let flags = |attributes| {
+            let header = header(attributes);
+            (header.is_log_append_time(), header.is_transactional(), header.is_control())
+        };
+        assert_eq!(flags(0b111), (false, false, false));
+        assert_eq!(flags(0b1000), (true, false, false));
+        assert_eq!(flags(0b1_0000), (false, true, false));
+        assert_eq!(flags(0b10_0000), (false, false, true));
+    }
+
+    #[test]
+    fn records_carry_offset_and_timestamp_unless_the_broker_set_the_time() {
+        for (attributes, timestamp) in [(0, 5001), (0b1000, 5009)] {
+            let batch = Batch::parse(batch(attributes, 1, 2, &[record(0), record(1)].concat())).unwrap();
+            let second = batch.records().unwrap().last().unwrap().unwrap();
+            assert_eq!(batch.header().offset_of(&second), 1001);
+            assert_eq!(batch.header().timestamp_of(&second), timestamp);
+            assert_eq!(second.key.as_deref(), Some(&b"k"[..]));
+            assert_eq!(second.value, None);
+        }
+    }
+
+    #[test]
+    fn null_and_empty_keys_values_and_header_values_are_told_apart_and_headers_may_repeat() {
+        let body = [0, 0, 0, 1, 0, 6, 2, b'h', 1, 2, b'h', 0, 0, 2, b'x'];
+        let mut bytes = vec![u8::try_from(body.len() * 2).unwrap()];
+        bytes.extend_from_slice(&body);
+        let records = read(&batch(0, 0, 1, &bytes)).unwrap();
+        let h = Bytes::from_static(b"h");
+        let headers = vec![(h.clone(), None), (h, Some(Bytes::new())), (Bytes::new(), Some(Bytes::from_static(b"x")))];
+        let value = Some(Bytes::new());
+        assert_eq!(records, [BatchRecord { offset_delta: 0, timestamp_delta: 0, key: None, value, headers }]);
+    }
+
+    #[test]
+    fn what_another_encoder_wrote_is_read_back() {
+        let records: Vec<Record> = (0..300_i32).map(|i| foreign_record(i, 300 - i)).collect();
+        let mut out = BytesMut::new();
+        let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+        RecordBatchEncoder::encode(&mut out, &records, &options).unwrap();
+        let batch = Batch::parse(out.freeze()).unwrap();
+        assert_eq!(batch.check_crc(), Ok(()));
+        assert_eq!(batch.header().check_gapless(), Ok(()));
+        assert_eq!((batch.header().base_sequence, batch.header().producer_id), (9, 1234));
+        let read: Vec<BatchRecord> = batch.records().unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!(read.len(), records.len());
+        for (ours, theirs) in read.iter().zip(&records) {
+            assert_eq!(batch.header().offset_of(ours), theirs.offset);
+            assert_eq!(batch.header().timestamp_of(ours), theirs.timestamp);
+            assert_eq!((&ours.key, &ours.value), (&theirs.key, &theirs.value));
+            let headers: Vec<_> = theirs.headers.iter().map(|(k, v)| (k.clone().into_bytes(), v.clone())).collect();
+            assert_eq!(ours.headers, headers);
+        }
+    }
+
+    fn foreign_record(i: i32, size: i32) -> Record {
+        let size = usize::try_from(size).unwrap();
+        Record {
+            transactional: false,
+            control: false,
+            delete_horizon: false,
+            partition_leader_epoch: -1,
+            producer_id: 1234,
+            producer_epoch: 2,
+            timestamp_type: TimestampType::Creation,
+            offset: i64::from(i),
+            sequence: 9 + i,
+            timestamp: 1_700_000_000_000 - i64::from(i) * 1_000_000,
+            key: (i % 3 != 0).then(|| Bytes::from(vec![b'k'; size])),
+            value: (i % 5 != 0).then(|| Bytes::from(vec![b'v'; size])),
+            headers: IndexMap::from_iter([
+                (StrBytes::from_string(format!("header-{i}")), Some(Bytes::from(vec![1; size]))),
+                (StrBytes::from_static_str("null"), None),
+            ]),
+        }
+    }
+
+    #[test]
+    fn every_truncation_of_a_valid_batch_is_an_error() {
+        let whole = two_records();
+        for len in 0..whole.len() {
+            assert!(read(&whole.slice(..len)).is_err(), "{len}");
+        }
+        assert!(read(&whole).is_ok());
+    }
+
+    #[test]
+    fn every_changed_bit_is_an_error_but_in_the_offset_and_epoch_that_brokers_write_themselves() {
+        let whole = two_records();
+        for position in (0..whole.len()).filter(|position| !matches!(position, 0..8 | 12..16)) {
+            for bit in 0..8 {
+                let mut bytes = BytesMut::from(&whole[..]);
+                bytes[position] ^= 1 << bit;
+                assert!(read(&bytes.freeze()).is_err(), "bit {bit} of byte {position}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_behind_a_right_checksum_make_the_reader_panic_or_count_wrong() {
+        let records = [record(0), record(1)].concat();
+        for position in 0..records.len() {
+            for byte in 0..=u8::MAX {
+                let mut changed = records.clone();
+                changed[position] = byte;
+                if let Ok(read) = read(&batch(0, 1, 2, &changed)) {
+                    assert_eq!(read.len(), 2);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_checksum_that_does_not_match_names_both_sums() {
+        let mut bytes = BytesMut::from(&two_records()[..]);
+        bytes[17..21].copy_from_slice(&[0; 4]);
+        let batch = Batch::parse(bytes.freeze()).unwrap();
+        let got = crc32c::crc32c(&batch.bytes()[CRC_START..]);
+        assert_eq!(batch.check_crc(), Err(BatchError::Crc { expected: 0, got }));
+    }
+
+    #[test]
+    fn a_compressed_batch_is_named_and_stays_closed() {
+        let error = Batch::parse(batch(3, 0, 1, &[1, 2, 3])).unwrap().records().unwrap_err();
+        assert_eq!(error, BatchError::Compressed { codec: Codec::Lz4 });
+        assert!(error.to_string().contains("lz4"));
+    }
+
+    #[test]
+    fn counts_that_the_bytes_cannot_hold_are_refused_before_any_record_is_read() {
+        for got in [i32::MIN, -1, 3, i32::MAX] {
+            let batch = Batch::parse(batch(0, 1, got, &[record(0), record(1)].concat())).unwrap();
+            assert_eq!(batch.records().unwrap_err(), BatchError::Count { got, bytes: 16 });
+        }
+    }
+
+    #[test]
+    fn a_count_that_is_not_the_range_of_offsets_is_refused_for_what_a_producer_writes() {
+        for (last_offset_delta, count) in [(0, 2), (2, 2), (-1, 0), (i32::MAX, i32::MIN)] {
+            let header = *Batch::parse(batch(0, last_offset_delta, count, &[])).unwrap().header();
+            assert_eq!(header.check_gapless(), Err(BatchError::OffsetRange { last_offset_delta, count }));
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_last_record_are_refused_after_the_records() {
+        let batch = Batch::parse(batch(0, 0, 1, &[record(0), record(1)].concat())).unwrap();
+        let items: Vec<_> = batch.records().unwrap().collect();
+        assert_eq!(items.len(), 2);
+        assert_eq!(items[1], Err(BatchError::TrailingBytes { got: 8 }));
+    }
+
+    #[test]
+    fn offsets_that_go_back_or_beyond_the_last_end_the_records() {
+        let deltas = |second| read(&batch(0, 1, 2, &[record(0), record(second)].concat())).map(|records| records.len());
+        assert_eq!(deltas(1), Ok(2));
+        assert_eq!(deltas(0), Err(BatchError::OffsetDelta { index: 1, got: 0, min: 1, max: 1 }));
+        assert_eq!(deltas(2), Err(BatchError::OffsetDelta { index: 1, got: 2, min: 1, max: 1 }));
+    }
+
+    #[test]
+    fn offsets_may_have_gaps_where_compaction_took_records_out() {
+        let batch = Batch::parse(batch(0, 9, 2, &[record(3), record(7)].concat())).unwrap();
+        let deltas: Vec<_> = batch.records().unwrap().map(|record| record.unwrap().offset_delta).collect();
+        assert_eq!(deltas, [3, 7]);
+    }
+
+    #[test]
+    fn each_malformed_record_says_what_is_wrong_with_it() {
+        let reason = |bytes: &[u8]| match Batch::parse(batch(0, 0, 1, bytes)).unwrap().records().unwrap().next() {
+            Some(Err(BatchError::Record { index: 0, reason })) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reason(&[1, 0, 0, 0, 1, 1, 0]), "its length is not one");
+        assert_eq!(reason(&[14, 0, 0, 0, 1, 1, 0]), "it is longer than what is left of the batch");
+        assert_eq!(reason(&[0, 0, 0, 0, 1, 1, 0]), "it ends in the middle of a field");
+        assert_eq!(reason(&[12, 0, 0, 0, 3, 1, 0]), "its key does not fit");
+        assert_eq!(reason(&[12, 0, 0, 0, 1, 9, 0]), "its value does not fit");
+        assert_eq!(reason(&[12, 0, 0, 0, 1, 1, 1]), "its header count is not one");
+        assert_eq!(reason(&[12, 0, 0, 0, 1, 1, 2]), "it has more headers than bytes for them");
+        assert_eq!(reason(&[16, 0, 0, 0, 1, 1, 2, 1, 0]), "a header does not fit");
+        assert_eq!(reason(&[14, 0, 0, 0, 1, 1, 0, 0]), "it is longer than its fields");
+    }
+
+    #[test]
+    fn batches_follow_one_another_and_an_unfinished_last_one_is_the_end() {
+        let whole = two_records();
+        let three = [&whole[..], &whole[..], &whole[..]].concat();
+        for cut in 0..whole.len() {
+            let bytes = Bytes::copy_from_slice(&three[..whole.len() * 2 + cut]);
+            let batches: Vec<_> = Batches::new(bytes).collect::<Result<_, _>>().unwrap();
+            assert_eq!(batches.len(), 2, "{cut}");
+            assert_eq!(batches[1].bytes(), &whole);
+        }
+    }
+
+    #[test]
+    fn a_batch_in_an_old_format_or_of_impossible_length_ends_the_batches_with_an_error() {
+        for (position, byte, error) in [
+            (16, 1, BatchError::Magic { got: 1 }),
+            (8, 0x80, BatchError::Length { got: i32::MIN + 65 }),
+            (11, 48, BatchError::Length { got: 48 }),
+        ] {
+            let mut bytes = BytesMut::from(&[two_records(), two_records()].concat()[..]);
+            bytes[position] = byte;
+            let items: Vec<_> = Batches::new(bytes.freeze()).collect();
+            assert_eq!(items, [Err(error)]);
+        }
+    }
+
+    #[test]
+    fn a_batch_with_company_is_not_one_batch() {
+        let bytes = Bytes::from([&two_records()[..], b"x"].concat());
+        assert_eq!(Batch::parse(bytes), Err(BatchError::NotAlone { expected: 77, got: 78 }));
+    }
+}
