@@ -1,1 +1,321 @@
-//! shape
+//! Walks the bytes of a message before the kafka-protocol crate decodes them.
+//!
+//! In: a message's table, its version and its untrusted bytes. Out: nothing, or a [`ShapeError`] that names the field.
+//! Pure, allocates nothing. The crate reserves whatever count the wire gives, so a frame of twenty bytes can make it
+//! ask for gigabytes; after [`check`] every count is the number of elements that really stand in the frame, every
+//! length ends inside it, nulls stand only where the schema allows them, and no byte is left over. Deliberately absent:
+//! what the values mean, and UTF-8, which decoding checks itself. The tables are in [`messages`].
+
+mod messages;
+
+use bytes::{Buf, Bytes};
+use kafka_protocol::protocol::Decodable;
+
+use crate::wire::varint;
+
+/// Why bytes are not the message that they were expected to be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ShapeError {
+    /// The version is not one that the table describes.
+    #[error("{message} v{version} is not supported, expected v{min} to v{max}")]
+    Version { message: &'static str, version: i16, min: i16, max: i16 },
+    /// A field does not fit.
+    #[error("malformed {message} v{version}: {field} at byte {at}: {reason}")]
+    Field { message: &'static str, version: i16, field: &'static str, at: usize, reason: Reason },
+    /// The bytes have the right shape but decoding refused a value, such as text that is not UTF-8.
+    #[error("malformed {message} v{version}: {reason}")]
+    Value { message: &'static str, version: i16, reason: String },
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Reason {
+    #[error("expected {expected} bytes, got {got}")]
+    Short { expected: usize, got: usize },
+    #[error("expected a variable-length integer of at most 5 bytes")]
+    Varint,
+    #[error("length {got} is impossible, expected at least {least}")]
+    Negative { got: i32, least: i32 },
+    #[error("null is not allowed")]
+    Null,
+    #[error("count {count} is more than the {left} bytes that are left can hold")]
+    Count { count: usize, left: usize },
+    #[error("tagged field {tag} has {expected} bytes, its content takes {got}")]
+    TagSize { tag: u32, expected: usize, got: usize },
+    #[error("{got} bytes are left over, expected 0")]
+    LeftOver { got: usize },
+}
+
+/// How a field stands on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// So many bytes: integers, booleans, uuids.
+    Fixed(usize),
+    /// A string: 16 bits of length, compact in flexible versions.
+    Text,
+    /// A string that stays 16 bits of length in every version: the client id.
+    OldText,
+    /// Bytes or records: 32 bits of length, compact in flexible versions.
+    Blob,
+    /// A count, then so many.
+    List(&'static Self),
+    /// Fields in order, and tagged fields behind them in flexible versions.
+    Row(&'static [Field]),
+    /// A count, then so many rows.
+    Rows(&'static [Field]),
+}
+
+/// One field of the schema, with the versions in which it is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field {
+    name: &'static str,
+    kind: Kind,
+    since: i16,
+    until: i16,
+    nullable_since: i16,
+    tag: Option<u32>,
+}
+
+impl Field {
+    const fn new(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, since: 0, until: i16::MAX, nullable_since: i16::MAX, tag: None }
+    }
+
+    const fn since(mut self, version: i16) -> Self {
+        self.since = version;
+        self
+    }
+
+    const fn until(mut self, version: i16) -> Self {
+        self.until = version;
+        self
+    }
+
+    const fn nullable(self) -> Self {
+        self.nullable_since(0)
+    }
+
+    const fn nullable_since(mut self, version: i16) -> Self {
+        self.nullable_since = version;
+        self
+    }
+
+    const fn tagged(mut self, tag: u32) -> Self {
+        self.tag = Some(tag);
+        self
+    }
+
+    fn in_version(&self, version: i16) -> bool {
+        self.since <= version && version <= self.until
+    }
+}
+
+/// A message's table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    name: &'static str,
+    min: i16,
+    max: i16,
+    /// The first version with compact lengths and tagged fields.
+    flexible: i16,
+    fields: &'static [Field],
+}
+
+/// A message that has a table.
+pub(crate) trait Shaped: Decodable {
+    /// Its table.
+    const SHAPE: Shape;
+}
+
+/// Checks that `bytes` are one message of that version and nothing more.
+pub(crate) fn check(shape: &Shape, version: i16, bytes: &[u8]) -> Result<(), ShapeError> {
+    let mut walk = Walk::new(shape, version, bytes)?;
+    walk.fields(shape.fields)?;
+    match walk.left.len() {
+        0 => Ok(()),
+        got => Err(walk.error("end", Reason::LeftOver { got })),
+    }
+}
+
+/// Checks and decodes one message that takes all of `bytes`.
+pub(crate) fn decode<T: Shaped>(version: i16, mut bytes: Bytes) -> Result<T, ShapeError> {
+    check(&T::SHAPE, version, &bytes)?;
+    decode_checked(version, &mut bytes)
+}
+
+/// Checks and decodes a header from the front of `bytes`.
+pub(crate) fn take_header<T: Shaped>(version: i16, bytes: &mut Bytes) -> Result<T, ShapeError> {
+    Walk::new(&T::SHAPE, version, bytes)?.fields(T::SHAPE.fields)?;
+    decode_checked(version, bytes)
+}
+
+fn decode_checked<T: Shaped>(version: i16, bytes: &mut Bytes) -> Result<T, ShapeError> {
+    T::decode(bytes, version).map_err(|error| ShapeError::Value {
+        message: T::SHAPE.name,
+        version,
+        reason: error.to_string(),
+    })
+}
+
+/// Where the walk is.
+struct Walk<'a> {
+    message: &'static str,
+    version: i16,
+    flexible: bool,
+    total: usize,
+    left: &'a [u8],
+    /// The innermost named field, for errors.
+    field: &'static str,
+}
+
+impl<'a> Walk<'a> {
+    fn new(shape: &Shape, version: i16, bytes: &'a [u8]) -> Result<Self, ShapeError> {
+        let &Shape { name: message, min, max, flexible, .. } = shape;
+        if version < min || version > max {
+            return Err(ShapeError::Version { message, version, min, max });
+        }
+        let flexible = version >= flexible;
+        Ok(Self { message, version, flexible, total: bytes.len(), left: bytes, field: message })
+    }
+
+    fn error(&self, field: &'static str, reason: Reason) -> ShapeError {
+        let at = self.total.saturating_sub(self.left.len());
+        ShapeError::Field { message: self.message, version: self.version, field, at, reason }
+    }
+
+    fn fail<T>(&self, reason: Reason) -> Result<T, ShapeError> {
+        Err(self.error(self.field, reason))
+    }
+
+    fn fields(&mut self, fields: &[Field]) -> Result<(), ShapeError> {
+        let version = self.version;
+        for field in fields.iter().filter(|field| field.tag.is_none() && field.in_version(version)) {
+            self.field(field)?;
+        }
+        if self.flexible { self.tags(fields) } else { Ok(()) }
+    }
+
+    fn field(&mut self, field: &Field) -> Result<(), ShapeError> {
+        self.field = field.name;
+        self.kind(&field.kind, field.nullable_since <= self.version)
+    }
+
+    fn kind(&mut self, kind: &Kind, nullable: bool) -> Result<(), ShapeError> {
+        match kind {
+            Kind::Fixed(size) => self.skip(*size),
+            Kind::Row(fields) => self.fields(fields),
+            Kind::Text if self.flexible => self.blob(nullable),
+            Kind::Text | Kind::OldText => self.old_text(nullable),
+            Kind::Blob => self.blob(nullable),
+            Kind::List(element) => self.list(nullable, |walk| walk.kind(element, false)),
+            Kind::Rows(fields) => self.list(nullable, |walk| walk.fields(fields)),
+        }
+    }
+
+    fn old_text(&mut self, nullable: bool) -> Result<(), ShapeError> {
+        let length = i32::from(i16::from_be_bytes(self.take_array()?));
+        match self.length(length, nullable)? {
+            Some(length) => self.skip(length),
+            None => Ok(()),
+        }
+    }
+
+    fn blob(&mut self, nullable: bool) -> Result<(), ShapeError> {
+        match self.long_length(nullable)? {
+            Some(length) => self.skip(length),
+            None => Ok(()),
+        }
+    }
+
+    fn list(
+        &mut self,
+        nullable: bool,
+        element: impl Fn(&mut Self) -> Result<(), ShapeError>,
+    ) -> Result<(), ShapeError> {
+        let Some(count) = self.long_length(nullable)? else { return Ok(()) };
+        let left = self.left.len();
+        if count > left {
+            return self.fail(Reason::Count { count, left });
+        }
+        (0..count).try_for_each(|_| element(self))
+    }
+
+    /// Known tagged fields are walked, because decoding reads them in place and disregards their size; others are
+    /// skipped.
+    fn tags(&mut self, fields: &[Field]) -> Result<(), ShapeError> {
+        self.field = "tagged fields";
+        let count = self.uvarint()?;
+        for _ in 0..count {
+            let tag = self.uvarint()?;
+            let size = usize::try_from(self.uvarint()?).unwrap_or(usize::MAX);
+            match fields.iter().find(|field| field.tag == Some(tag)) {
+                Some(field) => self.known_tag(field, tag, size)?,
+                None => self.skip(size)?,
+            }
+            self.field = "tagged fields";
+        }
+        Ok(())
+    }
+
+    fn known_tag(&mut self, field: &Field, tag: u32, size: usize) -> Result<(), ShapeError> {
+        let before = self.left.len();
+        self.field(field)?;
+        match before.saturating_sub(self.left.len()) {
+            got if got == size => Ok(()),
+            got => Err(self.error(field.name, Reason::TagSize { tag, expected: size, got })),
+        }
+    }
+
+    /// The length of bytes or of a list: compact (one more than it is, 0 for null) or 32 bits (-1 for null).
+    fn long_length(&mut self, nullable: bool) -> Result<Option<usize>, ShapeError> {
+        let length = if self.flexible {
+            // u32::MAX and 0 both mean a length that i32 holds as -1 or that no frame can hold
+            i32::try_from(i64::from(self.uvarint()?).saturating_sub(1)).unwrap_or(i32::MAX)
+        } else {
+            i32::from_be_bytes(self.take_array()?)
+        };
+        self.length(length, nullable)
+    }
+
+    fn length(&self, length: i32, nullable: bool) -> Result<Option<usize>, ShapeError> {
+        match usize::try_from(length) {
+            Ok(length) => Ok(Some(length)),
+            Err(_) if length == -1 && nullable => Ok(None),
+            Err(_) if length == -1 => self.fail(Reason::Null),
+            Err(_) => self.fail(Reason::Negative { got: length, least: if nullable { -1 } else { 0 } }),
+        }
+    }
+
+    fn uvarint(&mut self) -> Result<u32, ShapeError> {
+        let mut rest = self.left;
+        match varint::take_u32(&mut rest) {
+            Some(value) => {
+                self.left = rest;
+                Ok(value)
+            }
+            None => self.fail(Reason::Varint),
+        }
+    }
+
+    fn take_array<const N: usize>(&mut self) -> Result<[u8; N], ShapeError> {
+        match self.left.split_first_chunk::<N>() {
+            Some((array, rest)) => {
+                self.left = rest;
+                Ok(*array)
+            }
+            None => self.fail(Reason::Short { expected: N, got: self.left.len() }),
+        }
+    }
+
+    fn skip(&mut self, size: usize) -> Result<(), ShapeError> {
+        let got = self.left.len();
+        if size > got {
+            return self.fail(Reason::Short { expected: size, got });
+        }
+        self.left.advance(size);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
