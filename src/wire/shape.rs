@@ -60,7 +60,9 @@ pub(crate) enum Kind {
     /// A count, then so many.
     List(&'static Self),
     /// Fields in order, and tagged fields behind them in flexible versions.
-    Struct(&'static [Field]),
+    Row(&'static [Field]),
+    /// A count, then so many rows.
+    Rows(&'static [Field]),
 }
 
 /// One field of the schema, with the versions in which it is there.
@@ -201,11 +203,12 @@ impl<'a> Walk<'a> {
     fn kind(&mut self, kind: &Kind, nullable: bool) -> Result<(), ShapeError> {
         match kind {
             Kind::Fixed(size) => self.skip(*size),
-            Kind::Struct(fields) => self.fields(fields),
+            Kind::Row(fields) => self.fields(fields),
             Kind::Text if self.flexible => self.blob(nullable),
             Kind::Text | Kind::OldText => self.old_text(nullable),
             Kind::Blob => self.blob(nullable),
-            Kind::List(element) => self.list(element, nullable),
+            Kind::List(element) => self.list(nullable, |walk| walk.kind(element, false)),
+            Kind::Rows(fields) => self.list(nullable, |walk| walk.fields(fields)),
         }
     }
 
@@ -224,13 +227,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn list(&mut self, element: &Kind, nullable: bool) -> Result<(), ShapeError> {
+    fn list(
+        &mut self,
+        nullable: bool,
+        element: impl Fn(&mut Self) -> Result<(), ShapeError>,
+    ) -> Result<(), ShapeError> {
         let Some(count) = self.long_length(nullable)? else { return Ok(()) };
         let left = self.left.len();
         if count > left {
             return self.fail(Reason::Count { count, left });
         }
-        (0..count).try_for_each(|_| self.kind(element, false))
+        (0..count).try_for_each(|_| element(self))
     }
 
     /// Known tagged fields are walked, because decoding reads them in place and disregards their size; others are

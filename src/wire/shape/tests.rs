@@ -1,0 +1,293 @@
+//! The tables against the kafka-protocol crate: bytes are generated from a table, the crate decodes them to the last
+//! byte and encodes the same bytes again. A table that differs from the crate's schema cannot pass that.
+
+use bytes::{BufMut, BytesMut};
+use kafka_protocol::{
+    messages::{
+        ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest,
+        DescribeConfigsResponse, FetchRequest, FetchResponse, InitProducerIdRequest, InitProducerIdResponse,
+        ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
+        RequestHeader, ResponseHeader,
+        produce_response::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse},
+    },
+    protocol::{Encodable, StrBytes},
+};
+
+use super::*;
+
+/// What the generator puts where a value, a length or a count stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Fill {
+    /// Every list has two elements, every text and blob two bytes, every number is 1s.
+    Full,
+    /// Every list is empty, everything that may be null is null.
+    Bare,
+    /// As `Full`, but the length or count with this number is as large as it can be.
+    Huge(usize),
+}
+
+/// Writes a message as its table describes it.
+struct Generator {
+    fill: Fill,
+    version: i16,
+    flexible: bool,
+    lengths: usize,
+    out: BytesMut,
+}
+
+impl Generator {
+    fn message(shape: &Shape, version: i16, fill: Fill) -> (Bytes, usize) {
+        let flexible = version >= shape.flexible;
+        let mut generator = Self { fill, version, flexible, lengths: 0, out: BytesMut::new() };
+        generator.fields(shape.fields);
+        (generator.out.freeze(), generator.lengths)
+    }
+
+    fn fields(&mut self, fields: &[Field]) {
+        let present: Vec<_> = fields.iter().filter(|field| field.in_version(self.version)).copied().collect();
+        for field in present.iter().filter(|field| field.tag.is_none()) {
+            self.kind(&field.kind, field.nullable_since <= self.version);
+        }
+        if self.flexible {
+            self.tags(present.iter().filter(|field| field.tag.is_some()));
+        }
+    }
+
+    /// The table's own tagged fields, and one with a number that neither the table nor the crate knows.
+    fn tags<'a>(&mut self, fields: impl Iterator<Item = &'a Field>) {
+        let fields: Vec<_> = fields.filter(|_| self.fill != Fill::Bare).collect();
+        self.uvarint(fields.len() + 1);
+        for field in fields {
+            let outer = std::mem::take(&mut self.out);
+            self.kind(&field.kind, false);
+            let content = std::mem::replace(&mut self.out, outer);
+            self.uvarint(field.tag.unwrap().try_into().unwrap());
+            self.uvarint(content.len());
+            self.out.extend_from_slice(&content);
+        }
+        self.out.put_slice(&[99, 3, 0xff, 0xff, 0xff]);
+    }
+
+    fn kind(&mut self, kind: &Kind, nullable: bool) {
+        let empty = self.fill == Fill::Bare;
+        match kind {
+            Kind::Fixed(size) => self.out.put_bytes(1, *size),
+            Kind::Row(fields) => self.fields(fields),
+            _ if empty && nullable => self.length(kind, None),
+            _ if empty => self.length(kind, Some(0)),
+            Kind::Text | Kind::OldText | Kind::Blob => {
+                self.length(kind, Some(2));
+                self.out.put_slice(b"ab");
+            }
+            Kind::List(element) => {
+                self.length(kind, Some(2));
+                (0..2).for_each(|_| self.kind(element, false));
+            }
+            Kind::Rows(fields) => {
+                self.length(kind, Some(2));
+                (0..2).for_each(|_| self.fields(fields));
+            }
+        }
+    }
+
+    fn length(&mut self, kind: &Kind, length: Option<u8>) {
+        let huge = self.fill == Fill::Huge(self.lengths);
+        self.lengths += 1;
+        match kind {
+            Kind::OldText => self.put_i16(length, huge),
+            Kind::Text if !self.flexible => self.put_i16(length, huge),
+            _ if self.flexible && huge => self.uvarint(i32::MAX.try_into().unwrap()),
+            _ if self.flexible => self.uvarint(length.map_or(0, |length| usize::from(length) + 1)),
+            _ if huge => self.out.put_i32(i32::MAX),
+            _ => self.out.put_i32(length.map_or(-1, i32::from)),
+        }
+    }
+
+    fn put_i16(&mut self, length: Option<u8>, huge: bool) {
+        self.out.put_i16(if huge { i16::MAX } else { length.map_or(-1, i16::from) });
+    }
+
+    fn uvarint(&mut self, value: usize) {
+        let mut bytes = Vec::new();
+        varint::put_unsigned(&mut bytes, u64::try_from(value).unwrap());
+        self.out.put_slice(&bytes);
+    }
+}
+
+fn agrees_with_the_crate<T: Shaped + Encodable>(version: i16) {
+    for fill in [Fill::Full, Fill::Bare] {
+        let (bytes, _) = Generator::message(&T::SHAPE, version, fill);
+        let value: T = decode(version, bytes.clone()).unwrap();
+        let mut encoded = BytesMut::new();
+        value.encode(&mut encoded, version).unwrap();
+        assert_eq!(encoded, bytes, "{} v{version}", T::SHAPE.name);
+    }
+}
+
+fn refuses_every_truncation<T: Shaped>(version: i16) {
+    for fill in [Fill::Full, Fill::Bare] {
+        let (bytes, _) = Generator::message(&T::SHAPE, version, fill);
+        for len in 0..bytes.len() {
+            assert!(check(&T::SHAPE, version, &bytes[..len]).is_err(), "{} v{version}: {len}", T::SHAPE.name);
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        let error = check(&T::SHAPE, version, &longer).unwrap_err();
+        assert!(matches!(error, ShapeError::Field { reason: Reason::LeftOver { got: 1 }, .. }), "{error}");
+    }
+}
+
+fn refuses_every_huge_length<T: Shaped>(version: i16) {
+    let (_, lengths) = Generator::message(&T::SHAPE, version, Fill::Full);
+    for number in 0..lengths {
+        let (bytes, _) = Generator::message(&T::SHAPE, version, Fill::Huge(number));
+        assert!(check(&T::SHAPE, version, &bytes).is_err(), "{} v{version}: {number}", T::SHAPE.name);
+    }
+}
+
+/// Changes each byte to values at the edges: what the check lets through, the crate must survive.
+fn protects_the_crate<T: Shaped>(version: i16) {
+    let (whole, _) = Generator::message(&T::SHAPE, version, Fill::Full);
+    for position in 0..whole.len() {
+        for byte in [0, 1, 2, 0x7f, 0x80, 0xfe, 0xff] {
+            let mut bytes = BytesMut::from(&whole[..]);
+            bytes[position] = byte;
+            let _: Result<T, ShapeError> = decode(version, bytes.freeze());
+        }
+    }
+}
+
+fn every_version<T: Shaped>(check: impl Fn(i16)) {
+    (T::SHAPE.min..=T::SHAPE.max).for_each(check);
+}
+
+macro_rules! for_every_message {
+    ($check:ident) => {
+        for_every_message!($check:
+            RequestHeader ResponseHeader ApiVersionsRequest ApiVersionsResponse MetadataRequest MetadataResponse
+            InitProducerIdRequest InitProducerIdResponse ProduceRequest ProduceResponse CreateTopicsRequest
+            CreateTopicsResponse ListOffsetsRequest ListOffsetsResponse FetchRequest FetchResponse
+            DescribeConfigsRequest DescribeConfigsResponse)
+    };
+    ($check:ident: $($message:ident)*) => { $(every_version::<$message>($check::<$message>);)* };
+}
+
+#[test]
+fn every_table_agrees_with_the_crate_in_every_version() {
+    for_every_message!(agrees_with_the_crate);
+}
+
+#[test]
+fn every_truncation_and_every_byte_too_many_is_refused() {
+    for_every_message!(refuses_every_truncation);
+}
+
+#[test]
+fn every_length_and_count_that_the_frame_cannot_hold_is_refused() {
+    for_every_message!(refuses_every_huge_length);
+}
+
+#[test]
+fn nothing_that_passes_makes_the_crate_panic() {
+    for_every_message!(protects_the_crate);
+}
+
+/// The tags that the crate reads in place must be in the tables, or their content would reach it unchecked.
+fn knows_every_tag_of_the_crate<T: Shaped + Encodable>(version: i16) {
+    if version < T::SHAPE.flexible {
+        return;
+    }
+    let (bytes, _) = Generator::message(&T::SHAPE, version, Fill::Bare);
+    let body = bytes.len() - 6;
+    assert_eq!(bytes[body..], [1, 99, 3, 0xff, 0xff, 0xff]);
+    for tag in (0..99).filter(|tag| !T::SHAPE.fields.iter().any(|field| field.tag == Some(u32::from(*tag)))) {
+        let bytes = Bytes::from([&bytes[..body], &[1, tag, 3, 0xff, 0xff, 0xff]].concat());
+        // the crate either keeps it as unknown, or refuses it in this version
+        if let Ok(value) = decode::<T>(version, bytes.clone()) {
+            let mut encoded = BytesMut::new();
+            value.encode(&mut encoded, version).unwrap();
+            assert_eq!(encoded, bytes, "{} v{version}: tag {tag}", T::SHAPE.name);
+        }
+    }
+}
+
+#[test]
+fn no_tagged_field_of_the_crate_is_missing_from_the_end_of_a_table() {
+    for_every_message!(knows_every_tag_of_the_crate);
+}
+
+#[test]
+fn versions_outside_the_table_are_refused() {
+    for version in [i16::MIN, 2, 14, i16::MAX] {
+        let error = check(&ProduceResponse::SHAPE, version, &[]).unwrap_err();
+        assert_eq!(error, ShapeError::Version { message: "ProduceResponse", version, min: 3, max: 13 });
+    }
+}
+
+fn produce_response() -> ProduceResponse {
+    let leader = LeaderIdAndEpoch::default().with_leader_id(2.into()).with_leader_epoch(7);
+    let partition = PartitionProduceResponse::default().with_index(3).with_error_code(6).with_current_leader(leader);
+    let topic = TopicProduceResponse::default()
+        .with_name(StrBytes::from_static_str("orders").into())
+        .with_partition_responses(vec![partition]);
+    let node = NodeEndpoint::default().with_node_id(2.into()).with_host("broker-2".into()).with_port(9092);
+    ProduceResponse::default().with_responses(vec![topic]).with_node_endpoints(vec![node])
+}
+
+fn encoded(value: &impl Encodable, version: i16) -> BytesMut {
+    let mut out = BytesMut::new();
+    value.encode(&mut out, version).unwrap();
+    out
+}
+
+#[test]
+fn a_response_with_leader_hints_is_decoded_whole() {
+    let bytes = encoded(&produce_response(), 10).freeze();
+    assert_eq!(decode(10, bytes), Ok(produce_response()));
+}
+
+#[test]
+fn a_tagged_field_whose_size_is_not_that_of_its_content_is_refused() {
+    let response = produce_response().with_responses(vec![]);
+    let mut bytes = encoded(&response, 10);
+    // no responses, no throttle time, one tagged field with number 0 and this size
+    assert_eq!(bytes[..8], [1, 0, 0, 0, 0, 1, 0, 20]);
+    bytes[7] = 19;
+    let error = check(&ProduceResponse::SHAPE, 10, &bytes).unwrap_err();
+    let reason = Reason::TagSize { tag: 0, expected: 19, got: 20 };
+    assert!(matches!(error, ShapeError::Field { field: "node_endpoints", reason: r, .. } if r == reason), "{error}");
+}
+
+#[test]
+fn a_null_where_the_schema_has_none_and_a_negative_length_are_refused() {
+    let reason = |length: i32| match check(&ProduceResponse::SHAPE, 3, &length.to_be_bytes()) {
+        Err(ShapeError::Field { field: "responses", at: 4, reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reason(-1), Reason::Null);
+    assert_eq!(reason(-2), Reason::Negative { got: -2, least: 0 });
+    assert_eq!(reason(i32::MIN), Reason::Negative { got: i32::MIN, least: 0 });
+    assert_eq!(reason(i32::MAX), Reason::Count { count: 0x7fff_ffff, left: 0 });
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_an_error_of_its_value() {
+    let mut bytes = encoded(&produce_response(), 10);
+    let name = bytes.windows(6).position(|window| window == b"orders").unwrap();
+    bytes[name] = 0xff;
+    let error = decode::<ProduceResponse>(10, bytes.freeze()).unwrap_err();
+    assert!(matches!(error, ShapeError::Value { message: "ProduceResponse", version: 10, .. }), "{error}");
+}
+
+#[test]
+fn a_header_is_taken_from_the_front_and_leaves_the_body() {
+    let mut bytes = Bytes::from_static(b"\0\0\0\x2a\0body");
+    let header: ResponseHeader = take_header(1, &mut bytes).unwrap();
+    assert_eq!(header.correlation_id, 42);
+    assert_eq!(bytes, "body");
+}
+
+#[test]
+fn an_error_names_message_version_field_and_place() {
+    let error = check(&MetadataResponse::SHAPE, 1, &[0, 0, 0, 1, 0, 0, 0, 5, 0xff, 0xff]).unwrap_err();
+    assert_eq!(error.to_string(), "malformed MetadataResponse v1: host at byte 10: null is not allowed");
+}
