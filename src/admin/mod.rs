@@ -1,1 +1,379 @@
-//! The few requests beside producing.
+//! The few requests beside producing that a lab, a test and the command line need.
+//!
+//! In: names of topics, partitions, offsets. Out: their state, and records read back. Does I/O: one request at a time, to
+//! one broker at a time. Deliberately absent: consumer groups, subscriptions, transactions, and any speed beyond what
+//! checking a few hundred thousand records takes.
+
+mod address;
+mod connection;
+mod consumed;
+mod error;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    cluster::{Cluster, Topic},
+    error::ErrorCode,
+    wire::admin_requests::{AdminRequest, AskMetadata, AskOffset, CreateTopic, Fetch},
+};
+use address::Address;
+use connection::Connection;
+pub use consumed::{ConsumedRecord, Fetched, TimestampType};
+pub use error::AdminError;
+
+const MAX_RETRIES: u32 = 9;
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
+const LEADER_POLL: Duration = Duration::from_millis(50);
+const FETCH_BYTES: i32 = 4 * 1024 * 1024;
+const FETCH_WAIT: Duration = Duration::from_millis(500);
+/// How many fetches in a row may come back empty although the log goes on, before [`Admin::read_all`] gives up.
+const EMPTY_FETCHES: u32 = 20;
+
+/// Which end of a partition's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OffsetSpec {
+    /// The first offset that still exists.
+    Earliest,
+    /// The offset that the next record will get.
+    Latest,
+}
+
+/// A client for the few requests beside producing.
+///
+/// Requests that change nothing are repeated up to ten times over about six seconds when a connection breaks or a leader
+/// moves.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), milena::admin::AdminError> {
+/// use milena::admin::Admin;
+/// let mut admin = Admin::connect("localhost:9092").await?;
+/// admin.create_topic("orders", 3, 1, &[("retention.ms", "3600000")]).await?;
+/// for record in admin.read_all("orders").await? {
+///     println!("{}@{}", record.partition, record.offset);
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// # Cancel safety
+/// Every method may be dropped at any await point: the connection it used is closed, and the next call opens another.
+/// A topic may be created all the same.
+#[derive(Debug)]
+pub struct Admin {
+    bootstrap: Vec<Address>,
+    cluster: Cluster,
+    any: Option<Connection>,
+    by_node: BTreeMap<i32, Connection>,
+}
+
+impl Admin {
+    /// Connects to the first of the `bootstrap` servers (`host:port,host:port`) that answers. Every IP address of every
+    /// host is tried, IPv4 first, each for at most 10 seconds.
+    ///
+    /// # Errors
+    /// [`AdminError::InvalidBootstrap`]; [`AdminError::Unreachable`] with what happened at each address; the error of the
+    /// last server when one accepted the connection but is no Kafka broker.
+    pub async fn connect(bootstrap: &str) -> Result<Self, AdminError> {
+        let bootstrap = address::parse_list(bootstrap)?;
+        let any = Some(open_first(&bootstrap).await?);
+        Ok(Self { bootstrap, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
+    }
+
+    /// Creates `topic` and waits until each of its partitions has a leader. -1 for `partitions` or `replication` stands
+    /// for the broker's default. `configs` are topic settings such as `("retention.ms", "3600000")`.
+    ///
+    /// # Errors
+    /// [`AdminError::TopicExists`]; [`AdminError::Refused`] with the broker's reason; [`AdminError::NoLeader`] when the
+    /// topic was created but a partition has no leader after 30 seconds.
+    pub async fn create_topic(
+        &mut self,
+        topic: &str,
+        partitions: i32,
+        replication: i16,
+        configs: &[(&str, &str)],
+    ) -> Result<(), AdminError> {
+        // Creating is the one request that is not repeated, so make sure that the connection is alive.
+        match self.refresh(topic).await {
+            Ok(()) | Err(AdminError::UnknownTopic { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let timeout_ms = i32::try_from(CREATE_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
+        let request = CreateTopic { topic, partitions, replication, configs, timeout_ms };
+        match self.ask_any_once(&request, topic).await {
+            Err(error) if error.code() == Some(error::TOPIC_ALREADY_EXISTS) => {
+                Err(AdminError::TopicExists { topic: topic.to_owned() })
+            }
+            Err(error) => Err(error),
+            Ok(()) => self.await_leaders(topic, usize::try_from(partitions).unwrap_or(1)).await,
+        }
+    }
+
+    /// How many partitions `topic` has, asked anew.
+    ///
+    /// # Errors
+    /// [`AdminError::UnknownTopic`] at once if there is none; it is not created.
+    pub async fn partitions(&mut self, topic: &str) -> Result<i32, AdminError> {
+        self.refresh(topic).await?;
+        let count = self.cluster.topics.get(topic).map_or(0, |topic| topic.partitions.len());
+        Ok(i32::try_from(count).unwrap_or(i32::MAX))
+    }
+
+    /// One end of a partition's log.
+    ///
+    /// # Errors
+    /// [`AdminError::UnknownTopic`], [`AdminError::UnknownPartition`], and what a broker may answer.
+    pub async fn offsets(&mut self, topic: &str, partition: i32, spec: OffsetSpec) -> Result<i64, AdminError> {
+        let timestamp = match spec {
+            OffsetSpec::Latest => -1,
+            OffsetSpec::Earliest => -2,
+        };
+        self.ask_leader(topic, partition, &AskOffset { topic, partition, timestamp }).await
+    }
+
+    /// Fetches once: the records from `from_offset` on, up to about 4 MiB of them. When there are none yet, the broker
+    /// waits `max_wait` for one (0 to 25 seconds; more is cut) and the answer may be empty.
+    ///
+    /// # Errors
+    /// [`AdminError::Refused`] with `OFFSET_OUT_OF_RANGE` when the log does not reach from or to there;
+    /// [`AdminError::Unreadable`] when a batch is damaged or compressed.
+    pub async fn read(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        from_offset: i64,
+        max_wait: Duration,
+    ) -> Result<Fetched, AdminError> {
+        let max_wait_ms = i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX).min(25_000);
+        let request = Fetch { topic, partition, offset: from_offset, max_wait_ms, max_bytes: FETCH_BYTES };
+        let answer = self.ask_leader(topic, partition, &request).await?;
+        consumed::fetched(&answer, partition, from_offset).map_err(|reason| AdminError::Unreadable {
+            topic: topic.to_owned(),
+            partition,
+            offset: from_offset,
+            reason,
+        })
+    }
+
+    /// Every record of `topic`, one partition after the other, each from its earliest offset to the end that it had when
+    /// reading began. All of them are held in memory.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); [`AdminError::Stalled`] when a partition ends before that.
+    pub async fn read_all(&mut self, topic: &str) -> Result<Vec<ConsumedRecord>, AdminError> {
+        let mut records = Vec::new();
+        for partition in 0..self.partitions(topic).await? {
+            let start = self.offsets(topic, partition, OffsetSpec::Earliest).await?;
+            let end = self.offsets(topic, partition, OffsetSpec::Latest).await?;
+            self.read_range(topic, partition, start, end, &mut records).await?;
+        }
+        Ok(records)
+    }
+
+    async fn read_range(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        start: i64,
+        end: i64,
+        records: &mut Vec<ConsumedRecord>,
+    ) -> Result<(), AdminError> {
+        let (mut offset, mut empty) = (start, 0);
+        while offset < end {
+            let fetched = self.read(topic, partition, offset, FETCH_WAIT).await?;
+            empty = if fetched.next_offset > offset { 0 } else { empty + 1 };
+            if empty == EMPTY_FETCHES {
+                return Err(AdminError::Stalled { topic: topic.to_owned(), partition, offset, end });
+            }
+            offset = fetched.next_offset;
+            records.extend(fetched.records.into_iter().filter(|record| record.offset < end));
+        }
+        Ok(())
+    }
+
+    async fn await_leaders(&mut self, topic: &str, partitions: usize) -> Result<(), AdminError> {
+        let deadline = Instant::now() + CREATE_TIMEOUT;
+        loop {
+            let partition = match self.refresh(topic).await {
+                Ok(()) => match leaderless(self.cluster.topics.get(topic), partitions) {
+                    None => return Ok(()),
+                    Some(partition) => partition,
+                },
+                // Not every broker has heard of the topic yet.
+                Err(AdminError::UnknownTopic { .. }) => 0,
+                Err(error) => return Err(error),
+            };
+            if Instant::now() >= deadline {
+                return Err(AdminError::NoLeader { topic: topic.to_owned(), partition });
+            }
+            sleep(LEADER_POLL).await;
+        }
+    }
+
+    async fn refresh(&mut self, topic: &str) -> Result<(), AdminError> {
+        let mut retries = Retries::default();
+        loop {
+            match self.refresh_once(topic).await {
+                Err(error) if error.retriable() && retries.wait().await => self.forget(),
+                done => return done,
+            }
+        }
+    }
+
+    async fn ask_leader<R: AdminRequest>(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        request: &R,
+    ) -> Result<R::Answer, AdminError> {
+        let mut retries = Retries::default();
+        loop {
+            match self.ask_leader_once(topic, partition, request).await {
+                Err(error) if error.retriable() && retries.wait().await => self.forget(),
+                done => return done,
+            }
+        }
+    }
+
+    async fn refresh_once(&mut self, topic: &str) -> Result<(), AdminError> {
+        match self.ask_any_once(&AskMetadata { topic }, topic).await {
+            Ok(fresh) => {
+                self.cluster.brokers = fresh.brokers;
+                self.cluster.topics.extend(fresh.topics);
+                Ok(())
+            }
+            Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
+                Err(AdminError::UnknownTopic { topic: topic.to_owned() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn ask_any_once<R: AdminRequest>(&mut self, request: &R, subject: &str) -> Result<R::Answer, AdminError> {
+        let connection = match self.any.take() {
+            Some(connection) => connection,
+            None => open_first(&self.bootstrap).await?,
+        };
+        let (connection, answer) = connection.call(request, subject).await?;
+        self.any = Some(connection);
+        Ok(answer)
+    }
+
+    async fn ask_leader_once<R: AdminRequest>(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        request: &R,
+    ) -> Result<R::Answer, AdminError> {
+        if !self.cluster.topics.contains_key(topic) {
+            self.refresh_once(topic).await?;
+        }
+        let (node, address) = leader(&self.cluster, topic, partition)?;
+        let connection = match self.by_node.remove(&node) {
+            Some(connection) => connection,
+            None => Connection::open(&address).await?,
+        };
+        let (connection, answer) = connection.call(request, &format!("{topic}-{partition}")).await?;
+        self.by_node.insert(node, connection);
+        Ok(answer)
+    }
+
+    /// Leaders may have moved and connections may be dead: begin anew.
+    fn forget(&mut self) {
+        self.cluster = Cluster::default();
+        self.by_node.clear();
+        self.any = None;
+    }
+}
+
+/// How often a request has been repeated.
+#[derive(Default)]
+struct Retries(u32);
+
+impl Retries {
+    /// Waits longer each time; `false` once there were enough.
+    async fn wait(&mut self) -> bool {
+        if self.0 == MAX_RETRIES {
+            return false;
+        }
+        sleep((FIRST_BACKOFF * 2_u32.pow(self.0)).min(MAX_BACKOFF)).await;
+        self.0 += 1;
+        true
+    }
+}
+
+async fn open_first(bootstrap: &[Address]) -> Result<Connection, AdminError> {
+    let mut tried = Vec::new();
+    for address in bootstrap {
+        match Connection::open(address).await {
+            Ok(connection) => return Ok(connection),
+            Err(AdminError::Unreachable { tried: here }) => tried.extend(here),
+            Err(error) if bootstrap.len() == 1 => return Err(error),
+            Err(error) => tried.push(error.to_string()),
+        }
+    }
+    Err(AdminError::Unreachable { tried })
+}
+
+/// The leader's node id, and where it listens.
+fn leader(cluster: &Cluster, topic: &str, partition: i32) -> Result<(i32, Address), AdminError> {
+    let partitions = cluster.topics.get(topic).map_or(&[][..], |topic| &topic.partitions);
+    let known = usize::try_from(partition).ok().and_then(|index| partitions.get(index));
+    let Some(known) = known else {
+        return Err(AdminError::UnknownPartition { topic: topic.to_owned(), partition, count: partitions.len() });
+    };
+    let broker = known.leader.and_then(|node| cluster.brokers.get(&node));
+    broker
+        .map(|broker| (broker.id, Address { host: broker.host.to_string(), port: broker.port }))
+        .ok_or_else(|| AdminError::NoLeader { topic: topic.to_owned(), partition })
+}
+
+/// The first of `expected` partitions that is not there or has no leader.
+fn leaderless(topic: Option<&Topic>, expected: usize) -> Option<i32> {
+    let partitions = topic.map_or(&[][..], |topic| &topic.partitions);
+    let count = expected.max(partitions.len());
+    let missing = (0..count).find(|&index| partitions.get(index).is_none_or(|p| p.leader.is_none()))?;
+    i32::try_from(missing).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Broker, Partition};
+
+    fn topic(leaders: &[Option<i32>]) -> Topic {
+        let partitions = leaders.iter().map(|&leader| Partition { leader, leader_epoch: 0 }).collect();
+        Topic { id: uuid::Uuid::nil(), partitions }
+    }
+
+    #[test]
+    fn a_topic_is_ready_once_all_its_partitions_have_leaders() {
+        for (leaders, expected, missing) in [
+            (&[Some(1), Some(2)][..], 2, None),
+            (&[Some(1), None], 2, Some(1)),
+            (&[Some(1)], 3, Some(1)),
+            (&[], 1, Some(0)),
+            (&[Some(1), Some(1), Some(1)], 1, None),
+        ] {
+            assert_eq!(leaderless(Some(&topic(leaders)), expected), missing, "{leaders:?} of {expected}");
+        }
+        assert_eq!(leaderless(None, 1), Some(0));
+    }
+
+    #[test]
+    fn a_leader_is_found_or_it_is_told_why_not() {
+        let mut cluster = Cluster::default();
+        cluster.topics.insert("orders".into(), topic(&[Some(1), None, Some(7)]));
+        cluster.brokers.insert(1, Broker { id: 1, host: "localhost".into(), port: 9092 });
+        let no_leader = |partition| Err(AdminError::NoLeader { topic: "orders".into(), partition });
+        let unknown = |partition| Err(AdminError::UnknownPartition { topic: "orders".into(), partition, count: 3 });
+        let expected = (1, Address { host: "localhost".into(), port: 9092 });
+        assert_eq!(leader(&cluster, "orders", 0), Ok(expected));
+        assert_eq!(leader(&cluster, "orders", 1), no_leader(1));
+        assert_eq!(leader(&cluster, "orders", 2), no_leader(2), "the broker is not in the metadata");
+        assert_eq!(leader(&cluster, "orders", 3), unknown(3));
+        assert_eq!(leader(&cluster, "orders", -1), unknown(-1));
+    }
+}

@@ -1,0 +1,182 @@
+//! Records as they stand in the log.
+//!
+//! In: the bytes of a Fetch answer. Out: [`ConsumedRecord`]s and the offset to go on from. Pure. A key, value or header
+//! is a slice of the answer, so one record that is kept holds the whole answer (about 4 MiB). Deliberately absent:
+//! decompression, and hiding the records of aborted transactions.
+
+use bytes::Bytes;
+
+use crate::wire::{
+    admin_requests::FetchedBytes,
+    record_batch::reader::{Batch, BatchError, BatchHeader, BatchRecord, Batches},
+};
+
+/// Who set a record's timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TimestampType {
+    /// The producer (`message.timestamp.type=CreateTime`, the default).
+    CreateTime,
+    /// The broker (`message.timestamp.type=LogAppendTime`).
+    LogAppendTime,
+}
+
+/// One record of a partition's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumedRecord {
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Milliseconds since the Unix epoch; -1 where the producer set none.
+    pub timestamp: i64,
+    /// Who set the timestamp.
+    pub timestamp_type: TimestampType,
+    /// The key; `None` is null.
+    pub key: Option<Bytes>,
+    /// The value; `None` is null.
+    pub value: Option<Bytes>,
+    /// Headers in order, names may repeat, a value may be null. Bytes of a name that are not UTF-8 stand as `U+FFFD`.
+    pub headers: Vec<(String, Option<Bytes>)>,
+}
+
+/// What one fetch brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The records from the asked offset on. May be empty although the log goes on: where only transaction markers stand,
+    /// or compaction took records away.
+    pub records: Vec<ConsumedRecord>,
+    /// The offset to fetch next.
+    pub next_offset: i64,
+    /// The offset after the last record that every replica in sync has.
+    pub high_watermark: i64,
+}
+
+/// Reads the records at or after `from_offset`.
+pub(super) fn fetched(answer: &FetchedBytes, partition: i32, from_offset: i64) -> Result<Fetched, String> {
+    let mut fetched = Fetched { records: Vec::new(), next_offset: from_offset, high_watermark: answer.high_watermark };
+    for batch in Batches::new(answer.records.clone()) {
+        let read = batch.and_then(|batch| append(&batch, partition, from_offset, &mut fetched));
+        read.map_err(|error| error.to_string())?;
+    }
+    Ok(fetched)
+}
+
+fn append(batch: &Batch, partition: i32, from_offset: i64, fetched: &mut Fetched) -> Result<(), BatchError> {
+    let header = batch.header();
+    batch.check_crc()?;
+    // The broker sends whole batches: the first may begin before the offset that was asked for.
+    if header.last_offset() < fetched.next_offset {
+        return Ok(());
+    }
+    if !header.is_control() {
+        for record in batch.records()? {
+            let record = record?;
+            if header.offset_of(&record) >= from_offset {
+                fetched.records.push(consumed(header, record, partition));
+            }
+        }
+    }
+    fetched.next_offset = header.last_offset().saturating_add(1);
+    Ok(())
+}
+
+fn consumed(header: &BatchHeader, record: BatchRecord, partition: i32) -> ConsumedRecord {
+    let (offset, timestamp) = (header.offset_of(&record), header.timestamp_of(&record));
+    let set_by_broker = header.is_log_append_time();
+    let timestamp_type = if set_by_broker { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
+    let name = |name: Bytes| String::from_utf8_lossy(&name).into_owned();
+    let headers = record.headers.into_iter().map(|(key, value)| (name(key), value)).collect();
+    ConsumedRecord { partition, offset, timestamp, timestamp_type, key: record.key, value: record.value, headers }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{BufMut, BytesMut};
+
+    use super::*;
+
+    const CONTROL: i16 = 0b10_0000;
+    const GZIP: i16 = 1;
+
+    /// A batch whose records have the values 0, 1, 2 and so on, no key, no headers.
+    fn batch(base_offset: i64, count: u8, attributes: i16) -> Vec<u8> {
+        // length, attributes, timestamp delta, offset delta, null key, value of one byte, no headers
+        let records: Vec<u8> = (0..count).flat_map(|i| [14, 0, 0, i * 2, 1, 2, i, 0]).collect();
+        let mut covered = BytesMut::new();
+        covered.put_i16(attributes);
+        covered.put_i32(i32::from(count) - 1);
+        covered.put_i64(1_000);
+        covered.put_i64(2_000);
+        covered.put_i64(-1);
+        covered.put_i16(-1);
+        covered.put_i32(-1);
+        covered.put_i32(i32::from(count));
+        covered.put_slice(&records);
+        let mut out = BytesMut::new();
+        out.put_i64(base_offset);
+        out.put_i32(i32::try_from(covered.len() + 9).unwrap());
+        out.put_i32(0);
+        out.put_i8(2);
+        out.put_u32(crc32c::crc32c(&covered));
+        out.put_slice(&covered);
+        out.to_vec()
+    }
+
+    fn read(batches: &[Vec<u8>], from_offset: i64) -> Result<(Vec<i64>, i64), String> {
+        let answer = FetchedBytes { records: batches.concat().into(), high_watermark: 99 };
+        let fetched = fetched(&answer, 7, from_offset)?;
+        Ok((fetched.records.iter().map(|record| record.offset).collect(), fetched.next_offset))
+    }
+
+    #[test]
+    fn records_carry_what_the_log_says() {
+        let answer = FetchedBytes { records: batch(5, 2, 0).into(), high_watermark: 99 };
+        let fetched = fetched(&answer, 7, 5).unwrap();
+        let expected = ConsumedRecord {
+            partition: 7,
+            offset: 6,
+            timestamp: 1_000,
+            timestamp_type: TimestampType::CreateTime,
+            key: None,
+            value: Some(Bytes::from_static(&[1])),
+            headers: Vec::new(),
+        };
+        assert_eq!(fetched.records[1], expected);
+        assert_eq!(fetched.high_watermark, 99);
+    }
+
+    #[test]
+    fn a_brokers_timestamp_is_told_from_a_producers() {
+        let answer = FetchedBytes { records: batch(0, 1, 0b1000).into(), high_watermark: 1 };
+        let record = &fetched(&answer, 0, 0).unwrap().records[0];
+        assert_eq!((record.timestamp, record.timestamp_type), (2_000, TimestampType::LogAppendTime));
+    }
+
+    #[test]
+    fn records_before_the_asked_offset_are_left_out() {
+        assert_eq!(read(&[batch(10, 5, 0), batch(15, 2, 0)], 13), Ok((vec![13, 14, 15, 16], 17)));
+        assert_eq!(read(&[batch(10, 5, 0)], 15), Ok((vec![], 15)));
+    }
+
+    #[test]
+    fn control_batches_have_no_records_and_yet_move_on() {
+        assert_eq!(read(&[batch(0, 1, CONTROL)], 0), Ok((vec![], 1)));
+        assert_eq!(read(&[batch(0, 2, 0), batch(2, 1, CONTROL), batch(3, 1, 0)], 0), Ok((vec![0, 1, 3], 4)));
+    }
+
+    #[test]
+    fn a_last_batch_that_is_cut_short_waits_for_the_next_fetch() {
+        let mut cut = batch(2, 2, 0);
+        cut.truncate(cut.len() - 1);
+        assert_eq!(read(&[batch(0, 2, 0), cut], 0), Ok((vec![0, 1], 2)));
+        assert_eq!(read(&[], 4), Ok((vec![], 4)));
+    }
+
+    #[test]
+    fn damaged_and_compressed_batches_are_told() {
+        let mut damaged = batch(0, 1, 0);
+        *damaged.last_mut().unwrap() ^= 1;
+        assert!(read(&[damaged], 0).unwrap_err().contains("crc"));
+        assert!(read(&[batch(0, 1, GZIP)], 0).unwrap_err().contains("gzip"));
+    }
+}

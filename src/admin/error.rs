@@ -1,0 +1,233 @@
+//! What can go wrong beside producing, told to the person who must act.
+//!
+//! In: facts from [`super`]. Out: [`AdminError`]. Pure. Deliberately absent: what a producer may see, which is in
+//! [`crate::error`].
+
+use crate::error::ErrorCode;
+
+/// Why a request of the admin client failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// The text is not a list `host:port,host:port`.
+    #[error("invalid bootstrap server {given:?}: {reason}; expected host:port, as in localhost:9092")]
+    InvalidBootstrap {
+        /// The entry.
+        given: String,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+    /// None of the addresses could be connected to.
+    #[error("no broker could be reached: {}; check host and port, and that the broker is running", tried.join(", "))]
+    Unreachable {
+        /// One entry per address: which, and what happened.
+        tried: Vec<String>,
+    },
+    /// A connection broke, or stayed silent for too long.
+    #[error("connection to broker {broker} failed during {api}: {reason}")]
+    Connection {
+        /// `host:port`.
+        broker: String,
+        /// The request's name.
+        api: &'static str,
+        /// What happened.
+        reason: String,
+    },
+    /// The broker does not speak a version of the request that milena speaks.
+    #[error("broker {broker} speaks {api} {theirs}, milena speaks {ours}; use Apache Kafka 2.1 or newer")]
+    UnsupportedVersion {
+        /// `host:port`.
+        broker: String,
+        /// The request's name.
+        api: &'static str,
+        /// The versions that the broker speaks.
+        theirs: String,
+        /// The versions that milena speaks.
+        ours: String,
+    },
+    /// What the broker sent cannot be an answer to the request.
+    #[error("broker {broker} sent an answer to {api} that cannot be read: {reason}")]
+    Malformed {
+        /// `host:port`.
+        broker: String,
+        /// The request's name.
+        api: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The topic to create exists already.
+    #[error("topic {topic} exists already")]
+    TopicExists {
+        /// Its name.
+        topic: String,
+    },
+    /// There is no such topic.
+    #[error("topic {topic} does not exist; create it, or check its name")]
+    UnknownTopic {
+        /// Its name.
+        topic: String,
+    },
+    /// The broker answered with an error code.
+    #[error("broker {broker} refused {api} for {subject} with {} ({}){}{}", name(*code), code.0, said(message.as_deref()), hint(*code))]
+    Refused {
+        /// `host:port`.
+        broker: String,
+        /// The request's name.
+        api: &'static str,
+        /// The topic or partition in question.
+        subject: String,
+        /// The broker's code.
+        code: ErrorCode,
+        /// The broker's own words, where it has any.
+        message: Option<String>,
+    },
+    /// The topic does not have this partition.
+    #[error("{topic} has partitions 0 to {}, got {partition}", count.saturating_sub(1))]
+    UnknownPartition {
+        /// The topic.
+        topic: String,
+        /// The partition asked for.
+        partition: i32,
+        /// How many the topic has.
+        count: usize,
+    },
+    /// The partition has no leader at the moment.
+    #[error("{topic}-{partition} has no leader; check that the brokers with its replicas are running")]
+    NoLeader {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// The records cannot be read.
+    #[error("records of {topic}-{partition} from offset {offset} cannot be read: {reason}")]
+    Unreadable {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset that was asked for.
+        offset: i64,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// Reading stopped before the end that the partition had when reading began.
+    #[error("reading {topic}-{partition} stopped at offset {offset}, expected records up to {end}; try again")]
+    Stalled {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The next offset to read.
+        offset: i64,
+        /// The end as it was when reading began.
+        end: i64,
+    },
+}
+
+impl AdminError {
+    /// The broker's error code, where a broker answered with one.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused { code, .. } => Some(*code),
+            Self::TopicExists { .. } => Some(TOPIC_ALREADY_EXISTS),
+            Self::UnknownTopic { .. } => Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub fn retriable(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => retriable(*code),
+            Self::Connection { .. } | Self::Unreachable { .. } | Self::NoLeader { .. } | Self::Stalled { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+pub(super) const TOPIC_ALREADY_EXISTS: ErrorCode = ErrorCode(36);
+
+/// Codes that only these requests see, so that the producer's table does not have them:
+/// code, name, retriable, hint.
+const OTHERS: &[(i16, &str, bool, &str)] = &[
+    (1, "OFFSET_OUT_OF_RANGE", false, "the log does not hold this offset: ask for the earliest and the latest"),
+    (TOPIC_ALREADY_EXISTS.0, "TOPIC_ALREADY_EXISTS", false, "choose another name"),
+    (37, "INVALID_PARTITIONS", false, "give 1 or more partitions, or -1 for the broker's default"),
+    (38, "INVALID_REPLICATION_FACTOR", false, "the cluster has fewer brokers than the replication factor asks for"),
+    (40, "INVALID_CONFIG", false, "check the names and values of the topic's settings"),
+    (41, "NOT_CONTROLLER", true, "the controller has moved"),
+    (42, "INVALID_REQUEST", false, "the broker's log tells what it did not like"),
+    (44, "POLICY_VIOLATION", false, "the cluster's policy does not allow it"),
+    (74, "FENCED_LEADER_EPOCH", true, "the partition's leader has moved"),
+    (76, "UNKNOWN_LEADER_EPOCH", true, "the partition's leader has moved"),
+    (78, "OFFSET_NOT_AVAILABLE", true, "the new leader is catching up"),
+];
+
+fn other(code: ErrorCode) -> Option<&'static (i16, &'static str, bool, &'static str)> {
+    OTHERS.iter().find(|(other, ..)| *other == code.0)
+}
+
+fn name(code: ErrorCode) -> &'static str {
+    other(code).map_or_else(|| if code.row().code == code { code.name() } else { "error" }, |(_, name, ..)| name)
+}
+
+fn retriable(code: ErrorCode) -> bool {
+    other(code).map_or_else(|| code.retriable(), |(_, _, retriable, _)| *retriable)
+}
+
+fn hint(code: ErrorCode) -> String {
+    match other(code) {
+        Some((.., hint)) => format!("; {hint}"),
+        None if code.row().code == code => format!("; {}", code.advice()),
+        None => String::new(),
+    }
+}
+
+fn said(message: Option<&str>) -> String {
+    message.map_or_else(String::new, |message| format!(": {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: i16, message: Option<&str>) -> AdminError {
+        AdminError::Refused {
+            broker: "localhost:9092".into(),
+            api: "Fetch",
+            subject: "orders-0".into(),
+            code: ErrorCode(code),
+            message: message.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_broker_request_subject_code_and_what_to_do() {
+        assert_eq!(
+            refused(1, None).to_string(),
+            "broker localhost:9092 refused Fetch for orders-0 with OFFSET_OUT_OF_RANGE (1); \
+             the log does not hold this offset: ask for the earliest and the latest"
+        );
+        assert!(refused(6, None).to_string().contains("NOT_LEADER_OR_FOLLOWER (6); "));
+    }
+
+    #[test]
+    fn a_code_that_no_table_knows_is_told_as_it_is_with_the_brokers_own_words() {
+        assert_eq!(
+            refused(9999, Some("no idea")).to_string(),
+            "broker localhost:9092 refused Fetch for orders-0 with error (9999): no idea"
+        );
+    }
+
+    #[test]
+    fn what_may_succeed_later_is_retriable() {
+        for (code, expected) in [(1, false), (3, true), (6, true), (41, true), (78, true), (9999, false)] {
+            assert_eq!(refused(code, None).retriable(), expected, "{code}");
+        }
+        assert!(AdminError::NoLeader { topic: "t".into(), partition: 0 }.retriable());
+        assert!(!AdminError::TopicExists { topic: "t".into() }.retriable());
+    }
+}
