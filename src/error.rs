@@ -70,6 +70,7 @@ pub(crate) struct DeliveryFailure {
     pub(crate) kind: FailureKind,
     pub(crate) code: ErrorCode,
     pub(crate) persisted: Persisted,
+    pub(crate) retriable: bool,
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
     pub(crate) broker: Option<i32>,
@@ -94,7 +95,7 @@ impl DeliveryError {
     }
 
     /// The Kafka error code of the last answer; for a failure that no broker answered, the code that Apache Kafka's own
-    /// client uses for it (`REQUEST_TIMED_OUT`, `NETWORK_EXCEPTION`) or `NONE` when it was never tried.
+    /// client uses for it (`REQUEST_TIMED_OUT`, `NETWORK_EXCEPTION`), or `NONE` when the producer went away.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.0.code
@@ -103,10 +104,7 @@ impl DeliveryError {
     /// Whether the same record could succeed if it were sent again later, unchanged.
     #[must_use]
     pub fn retriable(&self) -> bool {
-        match self.0.kind {
-            FailureKind::Rejected | FailureKind::Fatal => self.0.code.retriable(),
-            FailureKind::Expired | FailureKind::Closed | FailureKind::Abandoned => true,
-        }
+        self.0.retriable
     }
 
     /// Whether the record can be in the log all the same.

@@ -17,7 +17,7 @@ mod topics;
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -25,15 +25,17 @@ use std::{
 
 use tokio::sync::Notify;
 
+use self::{batch::Batch, outstanding::Outstanding};
 pub(crate) use self::{
     batch::{Held, SealedBatch},
     memory::{Charge, Closed, Memory},
     partition::Partition,
     topics::{Topic, TopicState, Topics},
 };
-use self::{batch::Batch, outstanding::Outstanding};
 use crate::{
+    cluster,
     delivery::{Callback, Callbacks, Completer, Delivery},
+    error::ErrorCode,
     wire::record_batch::{HEADER_LEN, writer::Payload},
 };
 
@@ -62,6 +64,7 @@ pub(crate) struct Accumulator {
     ready: Mutex<Ready>,
     flushing: AtomicUsize,
     closed: AtomicBool,
+    failed: OnceLock<(ErrorCode, Arc<str>)>,
     wake: Notify,
 }
 
@@ -111,6 +114,7 @@ impl Accumulator {
             ready: Mutex::default(),
             flushing: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            failed: OnceLock::new(),
             wake: Notify::new(),
         })
     }
@@ -260,6 +264,17 @@ impl Accumulator {
         self.wake();
     }
 
+    /// Refuses further records, because the producer cannot go on.
+    pub(crate) fn fail(&self, code: ErrorCode, reason: &Arc<str>) {
+        self.failed.get_or_init(|| (code, Arc::clone(reason)));
+        self.close();
+    }
+
+    /// Why the producer cannot go on, if it cannot.
+    pub(crate) fn failure(&self) -> Option<&(ErrorCode, Arc<str>)> {
+        self.failed.get()
+    }
+
     /// Whether records are refused.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(SeqCst)
@@ -268,13 +283,15 @@ impl Accumulator {
     /// Refuses further records and takes all that wait.
     pub(crate) fn abandon(&self) -> Vec<(Arc<Partition>, SealedBatch)> {
         self.close();
-        let of = |partition: Arc<Partition>| partition.abandon().into_iter().map(move |batch| (Arc::clone(&partition), batch));
+        let of = |partition: Arc<Partition>| {
+            partition.abandon().into_iter().map(move |batch| (Arc::clone(&partition), batch))
+        };
         self.topics.partitions().into_iter().flat_map(of).collect()
     }
 
     /// Makes a topic's partitions known; see [`Topics::publish`].
-    pub(crate) fn publish(&self, name: &Arc<str>, with_leader: &[bool], seed: u64) -> Arc<Topic> {
-        let topic = self.topics.publish(name, with_leader, seed);
+    pub(crate) fn publish(&self, name: &Arc<str>, leaders: &[cluster::Partition], seed: u64) -> Arc<Topic> {
+        let topic = self.topics.publish(name, leaders, seed);
         if self.is_closed() {
             topic.partitions.iter().for_each(|partition| partition.close());
         }

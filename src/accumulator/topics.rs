@@ -2,7 +2,7 @@
 //!
 //! In: what the sender learnt of the cluster. Out: a snapshot that is read without a lock, once a record. Pure but for being
 //! awaited. A partition keeps its slot for life, whatever metadata says meanwhile: a topic that vanishes and returns finds
-//! its queue, and in the sender its sequence numbers, as they were. Deliberately absent: brokers and leaders.
+//! its queue, and in the sender its sequence numbers, as they were. Deliberately absent: brokers.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Notify, futures::Notified};
 
 use super::partition::Partition;
-use crate::{delivery::Origin, error::ErrorCode, record::partition::Sticky};
+use crate::{cluster, delivery::Origin, error::ErrorCode, record::partition::Sticky};
 
 /// One topic, as those who append see it. Immutable: a change makes a new one.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(crate) struct Topic {
     pub(crate) name: Arc<str>,
     /// By partition number.
     pub(crate) partitions: Box<[Arc<Partition>]>,
-    /// Which partitions have a leader.
-    pub(crate) with_leader: Box<[bool]>,
+    /// Their leaders, by partition number.
+    pub(crate) leaders: Box<[cluster::Partition]>,
     /// Where records without a key go.
     pub(crate) sticky: Arc<Sticky>,
 }
@@ -108,10 +108,10 @@ impl Topics {
         self.registry().partitions.clone()
     }
 
-    /// Makes a topic ready with as many partitions as `with_leader` is long.
-    pub(super) fn publish(&self, name: &Arc<str>, with_leader: &[bool], seed: u64) -> Arc<Topic> {
-        let (partitions, sticky) = self.registry().topic(name, with_leader.len(), seed);
-        let topic = Arc::new(Topic { name: Arc::clone(name), partitions, with_leader: with_leader.into(), sticky });
+    /// Makes a topic ready with these partitions.
+    pub(super) fn publish(&self, name: &Arc<str>, leaders: &[cluster::Partition], seed: u64) -> Arc<Topic> {
+        let (partitions, sticky) = self.registry().topic(name, leaders.len(), seed);
+        let topic = Arc::new(Topic { name: Arc::clone(name), partitions, leaders: leaders.into(), sticky });
         self.set(name, Some(TopicState::Ready(Arc::clone(&topic))));
         topic
     }

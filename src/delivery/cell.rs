@@ -120,6 +120,7 @@ fn abandoned(origin: &Origin, sent: bool) -> DeliveryError {
         kind: FailureKind::Abandoned,
         code: ErrorCode::NONE,
         persisted: if sent { Persisted::Unknown } else { Persisted::No },
+        retriable: true,
         topic: Arc::clone(&origin.topic),
         partition: origin.partition,
         broker: None,

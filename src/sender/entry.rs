@@ -174,7 +174,8 @@ impl Entry {
         let parts = parts.into_iter().zip(completer.split(&firsts)).map(|(part, completer)| {
             let share = charge.split_off(part.bytes.len());
             let held = Held { charge: share, token: token.clone() };
-            let sealed = SealedBatch { bytes: part.bytes, records: part.records, created: self.created, completer, held };
+            let sealed =
+                SealedBatch { bytes: part.bytes, records: part.records, created: self.created, completer, held };
             Self { maybe_written: self.maybe_written, last_error: self.last_error.clone(), ..Self::new(sealed) }
         });
         Some(parts.collect())

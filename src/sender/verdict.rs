@@ -89,8 +89,14 @@ fn sequence(error: ErrorCode, facts: Facts, fail: Verdict) -> Verdict {
 mod tests {
     use super::*;
 
-    const PLAIN: Facts =
-        Facts { idempotent: true, records: 3, may_retry: true, first: true, maybe_written: false, after_unknown: false };
+    const PLAIN: Facts = Facts {
+        idempotent: true,
+        records: 3,
+        may_retry: true,
+        first: true,
+        maybe_written: false,
+        after_unknown: false,
+    };
     const NO: Verdict = Verdict::Fail { persisted: Persisted::No };
     const UNKNOWN: Verdict = Verdict::Fail { persisted: Persisted::Unknown };
     const STAY: Verdict = Verdict::Retry { refresh: false };

@@ -1,8 +1,17 @@
 //! Bytes on the wire: the only user of the kafka-protocol crate beside the embedded broker.
+//!
+//! In: what is to be said to a broker, and whatever a broker says. Out: bytes, and plain values of our own. Pure. What
+//! comes from a broker is untrusted: nothing here panics over it, or takes more memory than it is long. Deliberately
+//! absent: sockets, and any decision.
+
 #[cfg(feature = "admin")]
 pub(crate) mod admin_requests;
 pub(crate) mod errors;
 pub(crate) mod frame;
+pub(crate) mod produce;
 pub(crate) mod record_batch;
+pub(crate) mod requests;
+pub(crate) mod responses;
 pub(crate) mod shape;
 pub(crate) mod varint;
+pub(crate) mod versions;

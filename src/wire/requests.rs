@@ -4,7 +4,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
-    messages::{ApiVersionsRequest, InitProducerIdRequest, MetadataRequest, RequestHeader, metadata_request::MetadataRequestTopic},
+    messages::{
+        ApiVersionsRequest, InitProducerIdRequest, MetadataRequest, RequestHeader,
+        metadata_request::MetadataRequestTopic,
+    },
     protocol::{Encodable, StrBytes},
 };
 
@@ -30,9 +33,8 @@ pub(crate) fn api_versions(caller: Caller<'_>, version: i16) -> Bytes {
 /// Asks for the brokers and for `topics`; a broker that is set up so creates those that are missing.
 pub(crate) fn metadata<'t>(caller: Caller<'_>, version: i16, topics: impl Iterator<Item = &'t str>) -> Bytes {
     let named = |topic: &str| MetadataRequestTopic::default().with_name(Some(StrBytes::from(topic.to_owned()).into()));
-    let request = MetadataRequest::default()
-        .with_topics(Some(topics.map(named).collect()))
-        .with_allow_auto_topic_creation(true);
+    let request =
+        MetadataRequest::default().with_topics(Some(topics.map(named).collect())).with_allow_auto_topic_creation(true);
     frame(caller, Api::Metadata, version, &request)
 }
 
@@ -78,7 +80,10 @@ mod tests {
         assert_eq!(frame.get_i32() as usize, frame.len());
         let key = ApiKey::try_from(api.key()).unwrap();
         let header = RequestHeader::decode(&mut frame, key.request_header_version(version)).unwrap();
-        assert_eq!((header.request_api_key, header.request_api_version, header.correlation_id), (api.key(), version, 5));
+        assert_eq!(
+            (header.request_api_key, header.request_api_version, header.correlation_id),
+            (api.key(), version, 5)
+        );
         let body = T::decode(&mut frame, version).unwrap();
         assert!(frame.is_empty());
         body
@@ -97,7 +102,8 @@ mod tests {
             assert_eq!((names, request.allow_auto_topic_creation), (vec!["a".into(), "b".into()], true));
         }
         for version in 0..=Api::InitProducerId.latest() {
-            let request: InitProducerIdRequest = decoded(init_producer_id(CALLER, version), Api::InitProducerId, version);
+            let request: InitProducerIdRequest =
+                decoded(init_producer_id(CALLER, version), Api::InitProducerId, version);
             assert_eq!((request.transactional_id, request.producer_id.0), (None, -1));
         }
     }

@@ -11,8 +11,7 @@ use kafka_protocol::messages::{ApiVersionsResponse, InitProducerIdResponse, Meta
 
 use super::{
     errors::ErrorCode,
-    shape,
-    varint,
+    shape, varint,
     versions::{Api, Versions},
 };
 use crate::cluster::{Broker, TopicId};
@@ -104,7 +103,8 @@ pub(crate) enum TopicRef {
 /// Reads an ApiVersions answer. A broker that does not know the version asked for answers in version 0.
 pub(crate) fn api_versions(frame: &Bytes, version: i16) -> Result<ApiVersionsAnswer, BadAnswer> {
     let body = body(frame, Api::ApiVersions, version)?;
-    let unsupported = body.first_chunk::<2>().is_some_and(|code| i16::from_be_bytes(*code) == ErrorCode::UNSUPPORTED_VERSION.0);
+    let unsupported =
+        body.first_chunk::<2>().is_some_and(|code| i16::from_be_bytes(*code) == ErrorCode::UNSUPPORTED_VERSION.0);
     let version = if unsupported { 0 } else { version };
     let answer: ApiVersionsResponse = decode(Api::ApiVersions, version, &body)?;
     let ranges = answer.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version));
@@ -150,21 +150,25 @@ pub(crate) fn produce(frame: &Bytes, version: i16) -> Result<ProduceAnswer, BadA
     let mut partitions = Vec::new();
     for topic in answer.responses {
         let named = if by_id { TopicRef::Id(topic.topic_id) } else { TopicRef::Name(Arc::from(topic.name.0.as_str())) };
-        partitions.extend(topic.partition_responses.into_iter().map(|p| PartitionAnswer {
-            topic: named.clone(),
-            partition: p.index,
-            error: ErrorCode(p.error_code),
-            base_offset: known(p.base_offset),
-            append_time: known(p.log_append_time_ms),
-            log_start: known(p.log_start_offset),
-            record_errors: p
-                .record_errors
-                .into_iter()
-                .filter_map(|e| Some((u32::try_from(e.batch_index).ok()?, e.batch_index_error_message.map(|m| printable(&m)))))
-                .collect(),
-            message: p.error_message.map(|m| printable(&m)),
-            leader: (p.current_leader.leader_id.0 >= 0 && p.current_leader.leader_epoch >= 0)
-                .then_some((p.current_leader.leader_id.0, p.current_leader.leader_epoch)),
+        partitions.extend(topic.partition_responses.into_iter().map(|p| {
+            PartitionAnswer {
+                topic: named.clone(),
+                partition: p.index,
+                error: ErrorCode(p.error_code),
+                base_offset: known(p.base_offset),
+                append_time: known(p.log_append_time_ms),
+                log_start: known(p.log_start_offset),
+                record_errors: p
+                    .record_errors
+                    .into_iter()
+                    .filter_map(|e| {
+                        Some((u32::try_from(e.batch_index).ok()?, e.batch_index_error_message.map(|m| printable(&m))))
+                    })
+                    .collect(),
+                message: p.error_message.map(|m| printable(&m)),
+                leader: (p.current_leader.leader_id.0 >= 0 && p.current_leader.leader_epoch >= 0)
+                    .then_some((p.current_leader.leader_id.0, p.current_leader.leader_epoch)),
+            }
         }));
     }
     let brokers = answer.node_endpoints.iter().filter_map(|n| broker(n.node_id.0, n.host.as_str(), n.port)).collect();
@@ -210,5 +214,5 @@ fn skip_tags(bytes: &mut &[u8]) -> Option<()> {
 }
 
 fn decode<T: shape::Shaped>(api: Api, version: i16, body: &Bytes) -> Result<T, BadAnswer> {
-    shape::decode(version, body).map_err(|reason| BadAnswer { api, version, reason: reason.to_string() })
+    shape::decode(version, body.clone()).map_err(|reason| BadAnswer { api, version, reason: reason.to_string() })
 }

@@ -1,0 +1,129 @@
+//! From lanes to Produce requests.
+//!
+//! In: the lanes that each broker's list holds. Out: requests, each with at most one batch of a partition and at most
+//! `max.request.size` bytes (a larger batch goes alone). Pure. A lane that cannot send is passed over; it never stops the
+//! others. What a request costs does not depend on how many partitions there are, only on how many are in it.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Action, Sender, index,
+    lane::Readiness,
+    nodes::{InFlight, SentPart},
+};
+use crate::{
+    config::Acks,
+    wire::{
+        produce::{self, Head, Part, TOPIC_IDS_FROM},
+        versions::Api,
+    },
+};
+
+impl Sender {
+    /// Sends what can be sent.
+    pub(super) fn drain(&mut self, now: Instant) {
+        let ready = self.nodes.values().filter(|node| !node.ready.is_empty() && node.up(now).is_some());
+        let ready: Vec<i32> = ready.map(|node| node.id).collect();
+        for id in ready {
+            while self.drain_one(id, now) {}
+        }
+    }
+
+    /// Sends one request to a broker, if it can take one and there is something for it. Says whether it did.
+    fn drain_one(&mut self, id: i32, now: Instant) -> bool {
+        let Some(node) = self.nodes.get(&id) else { return false };
+        if node.ready.is_empty() || node.producing() >= self.config.max_in_flight {
+            return false;
+        }
+        let Some((connection, version)) = node.up(now).map(|(id, versions)| (id, versions.pick(Api::Produce))) else {
+            return false;
+        };
+        let Some(version) = version else {
+            self.refuse_broker(id, now);
+            return false;
+        };
+        let request = self.next_request;
+        self.next_request += 1;
+        let (sent, parts) = self.collect(id, request, now);
+        if sent.is_empty() {
+            return false;
+        }
+        self.send_produce(id, connection, version, request, sent, parts, now);
+        true
+    }
+
+    /// Takes batches from the lanes in the broker's list, round robin.
+    fn collect(&mut self, id: i32, request: u64, now: Instant) -> (Vec<SentPart>, Vec<Part>) {
+        let (mut sent, mut parts, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let turns = self.nodes.get(&id).map_or(0, |node| node.ready.len());
+        for _ in 0..turns {
+            let Some(slot) = self.nodes.get_mut(&id).and_then(|node| node.ready.pop_front()) else { break };
+            let Some(len) = self.next_len(slot, id, now) else { continue };
+            if !sent.is_empty() && bytes + len > self.config.max_request_size {
+                // It keeps its turn for the next request.
+                self.nodes.entry(id).and_modify(|node| node.ready.push_front(slot));
+                self.lanes[index(slot)].listed = true;
+                break;
+            }
+            if let Some(part) = self.take(slot, request, id) {
+                bytes += len;
+                sent.push(SentPart { slot, topic_id: part.topic_id });
+                parts.push(part);
+            }
+            self.list(slot, now);
+        }
+        (sent, parts)
+    }
+
+    /// The length of the batch that a lane would send to this broker now. Lanes that cannot are noted for when they can.
+    fn next_len(&mut self, slot: u32, node: i32, now: Instant) -> Option<usize> {
+        let (window, current) = (self.window, self.producer_id.current());
+        let lane = self.lane(slot)?;
+        lane.listed = false;
+        let here = lane.leader().is_some_and(|leader| leader.node == node);
+        if here && lane.readiness(now, window, current) == Readiness::Ready {
+            return lane.peek_len();
+        }
+        self.list(slot, now);
+        None
+    }
+
+    fn take(&mut self, slot: u32, request: u64, node: i32) -> Option<Part> {
+        let current = self.producer_id.current().filter(|_| self.window.idempotent);
+        let lane = self.lanes.get_mut(index(slot))?;
+        let batch = lane.send(request, node, current)?;
+        let origin = lane.queue.origin.clone();
+        let topic_id =
+            self.metadata.cluster().topics.get(&origin.topic).map_or_else(Default::default, |topic| topic.id);
+        Some(Part { topic: origin.topic, topic_id, partition: origin.partition, batch })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a request is made of")]
+    fn send_produce(
+        &mut self,
+        id: i32,
+        connection: u64,
+        version: i16,
+        request: u64,
+        sent: Vec<SentPart>,
+        mut parts: Vec<Part>,
+        now: Instant,
+    ) {
+        let acks = self.acks();
+        let answered = self.config.acks != Acks::None;
+        // A topic without a known id can only be named.
+        let by_id = parts.iter().all(|part| !part.topic_id.is_nil());
+        let version = if by_id { version } else { version.min(TOPIC_IDS_FROM - 1) };
+        parts.sort_by(|a, b| a.topic.cmp(&b.topic));
+        let client_id = Arc::clone(&self.config.client_id);
+        let timeout_ms = i32::try_from(self.timeouts.request.as_millis()).unwrap_or(i32::MAX);
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let correlation = node.correlation();
+        let head = Head { version, correlation, client_id: &client_id, acks, timeout_ms };
+        let segments = produce::encode(&head, &parts);
+        let api = Api::Produce;
+        node.in_flight.push_back(InFlight { correlation, api, version, sent_at: now, request, parts: sent, answered });
+        node.last_used = now;
+        self.actions.push_back(Action::Send { connection, correlation, segments, answered });
+    }
+}

@@ -1,0 +1,111 @@
+//! Batches that are given up.
+//!
+//! In: time. Out: failures, with what is known of whether the batch was written. Pure. `delivery.timeout.ms` is one
+//! constant, so the batches that were opened first expire first, and no batch needs a timer: the next look is due when the
+//! oldest one expires. A batch that expires while it is in flight is answered at once, but stays in its lane until its
+//! request is over: its bytes are the socket's, and what follows it must not be sent before its fate is known.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Fatal, Sender, entry::Entry, lane::Lane};
+use crate::{
+    delivery::{Origin, Outcome},
+    error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted},
+};
+
+impl Sender {
+    /// Gives up what is older than `delivery.timeout.ms`.
+    pub(super) fn expire(&mut self, now: Instant) {
+        if now < self.expires {
+            return;
+        }
+        let timeout = self.delivery_timeout();
+        for slot in 0..self.lanes.len() {
+            let why = self.why_waiting(slot);
+            let Some(lane) = self.lanes.get_mut(slot) else { continue };
+            while let Some(position) = lane.expired(now, timeout) {
+                give_up(lane, position, FailureKind::Expired, why.as_ref(), now);
+            }
+            for batch in lane.queue.take_older(now, timeout) {
+                let position = lane.adopt(batch);
+                give_up(lane, position, FailureKind::Expired, why.as_ref(), now);
+            }
+            self.list(u32::try_from(slot).unwrap_or(u32::MAX), now);
+        }
+        let oldest = self.lanes.iter().filter_map(Lane::oldest).min();
+        self.expires = oldest.unwrap_or(now) + timeout;
+    }
+
+    /// What keeps a lane from sending, for the person who will read it.
+    fn why_waiting(&self, slot: usize) -> Option<Arc<str>> {
+        let lane = self.lanes.get(slot)?;
+        if lane.last_error().is_some() {
+            return None;
+        }
+        let node = lane.leader().and_then(|leader| self.nodes.get(&leader.node));
+        let Some(node) = node else {
+            let trouble = self.accumulator.topics().known().trouble.clone();
+            return Some(trouble.unwrap_or_else(|| "the partition has no leader".into()));
+        };
+        let no_id = self.producer_id.current().is_none().then(|| self.producer_id.trouble().cloned()).flatten();
+        node.trouble.clone().or(no_id)
+    }
+
+    /// Fails all that is undelivered.
+    pub(super) fn fail_all(&mut self, kind: FailureKind) {
+        let now = self.now;
+        let fatal = self.fatal.clone();
+        for (partition, batch) in self.accumulator.abandon() {
+            if let Some(lane) = self.lane(partition.slot) {
+                lane.adopt(batch);
+            }
+        }
+        for lane in &mut self.lanes {
+            let origin = lane.queue.origin.clone();
+            for mut entry in lane.take_all() {
+                let sent = entry.is_in_flight();
+                entry.maybe_written |= sent;
+                let mut failure = failure_of(&entry, &origin, kind, now);
+                if let Some(Fatal { code, reason }) = &fatal {
+                    (failure.kind, failure.code, failure.retriable) = (FailureKind::Fatal, *code, false);
+                    failure.cause = Some(reason.to_string());
+                }
+                entry.answer(Outcome::Failed(DeliveryError::new(failure)));
+            }
+        }
+    }
+}
+
+/// Answers those who wait for a batch. It leaves the lane unless it is in flight.
+fn give_up(lane: &mut Lane, position: usize, kind: FailureKind, why: Option<&Arc<str>>, now: Instant) {
+    let origin = lane.queue.origin.clone();
+    let Some(entry) = lane.entry(position) else { return };
+    let in_flight = entry.is_in_flight();
+    let mut failure = failure_of(entry, &origin, kind, now);
+    failure.cause = failure.cause.or_else(|| why.map(ToString::to_string));
+    if in_flight {
+        failure.persisted = Persisted::Unknown;
+        entry.answer(Outcome::Failed(DeliveryError::new(failure)));
+    } else if let Some(mut entry) = lane.failed(position, failure.persisted) {
+        entry.answer(Outcome::Failed(DeliveryError::new(failure)));
+    }
+}
+
+/// What is known of a batch that failed.
+pub(super) fn failure_of(entry: &Entry, origin: &Origin, kind: FailureKind, now: Instant) -> DeliveryFailure {
+    let last = entry.last_error.as_ref();
+    let unanswered = if kind == FailureKind::Expired { ErrorCode::REQUEST_TIMED_OUT } else { ErrorCode::NONE };
+    let said = |code: ErrorCode| format!("last attempt ended with {code}");
+    DeliveryFailure {
+        kind,
+        code: last.map_or(unanswered, |last| last.code),
+        persisted: if entry.maybe_written { Persisted::Unknown } else { Persisted::No },
+        retriable: true,
+        topic: Arc::clone(&origin.topic),
+        partition: origin.partition,
+        broker: last.map(|last| last.broker),
+        attempts: entry.attempts,
+        elapsed: now.saturating_duration_since(entry.created),
+        cause: last.map(|last| last.message.as_ref().map_or_else(|| said(last.code), ToString::to_string)),
+    }
+}

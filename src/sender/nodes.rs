@@ -1,0 +1,211 @@
+//! Brokers, and what is on its way to each.
+//!
+//! In: what became of connections. Out: whether a broker can be sent to, and when to try again. Pure. Deliberately absent:
+//! sockets; a connection is a number here.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::backoff::{Backoff, Chance};
+use crate::{
+    cluster::TopicId,
+    wire::versions::{Api, Versions},
+};
+
+/// A connection. Numbers are never used again, so what a dead connection still says is recognised.
+pub(crate) type ConnectionId = u64;
+
+/// A request whose answer has not come.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) correlation: i32,
+    pub(crate) api: Api,
+    pub(crate) version: i16,
+    pub(crate) sent_at: Instant,
+    /// Tells a Produce request's batches from those of other requests in their lanes.
+    pub(crate) request: u64,
+    /// The partitions of a Produce request.
+    pub(crate) parts: Vec<SentPart>,
+    /// Whether the broker will answer.
+    pub(crate) answered: bool,
+}
+
+/// One partition of a Produce request, with the topic's id as it was when the request was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentPart {
+    pub(crate) slot: u32,
+    pub(crate) topic_id: TopicId,
+}
+
+/// The state of a node's connection.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// There is none; not to be tried before this moment.
+    Down { until: Instant },
+    /// It is being made, since this moment.
+    Connecting { id: ConnectionId, since: Instant },
+    /// It is made; what the broker speaks is being asked.
+    Negotiating { id: ConnectionId, since: Instant },
+    /// Requests can be sent.
+    Up { id: ConnectionId, versions: Versions },
+}
+
+/// One broker. Before any is known, those of `bootstrap.servers` stand under negative ids.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) id: i32,
+    pub(crate) host: Arc<str>,
+    pub(crate) port: u16,
+    pub(crate) link: Link,
+    pub(crate) in_flight: VecDeque<InFlight>,
+    /// Slots of lanes with something to send here, the one to be drained next first.
+    pub(crate) ready: VecDeque<u32>,
+    /// Failed attempts to connect in a row.
+    pub(crate) failures: u32,
+    /// Not to be sent to before this moment: the broker asked for it (KIP-219).
+    pub(crate) muted_until: Option<Instant>,
+    pub(crate) last_used: Instant,
+    /// Why the last connection ended.
+    pub(crate) trouble: Option<Arc<str>>,
+    next_correlation: i32,
+}
+
+impl Node {
+    pub(crate) fn new(id: i32, host: Arc<str>, port: u16, now: Instant) -> Self {
+        Self {
+            id,
+            host,
+            port,
+            link: Link::Down { until: now },
+            in_flight: VecDeque::new(),
+            ready: VecDeque::new(),
+            failures: 0,
+            muted_until: None,
+            last_used: now,
+            trouble: None,
+            next_correlation: 0,
+        }
+    }
+
+    /// The connection, if there is or may soon be one.
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        match self.link {
+            Link::Down { .. } => None,
+            Link::Connecting { id, .. } | Link::Negotiating { id, .. } | Link::Up { id, .. } => Some(id),
+        }
+    }
+
+    /// The connection and what it speaks, if requests can be sent now.
+    pub(crate) fn up(&self, now: Instant) -> Option<(ConnectionId, &Versions)> {
+        match &self.link {
+            Link::Up { id, versions } if self.muted_until.is_none_or(|until| until <= now) => Some((*id, versions)),
+            _ => None,
+        }
+    }
+
+    /// Whether a connection may be tried now.
+    pub(crate) fn may_connect(&self, now: Instant) -> bool {
+        matches!(self.link, Link::Down { until } if until <= now)
+    }
+
+    /// Whether a connection has been asked for lately and is not there yet.
+    pub(crate) fn is_connecting(&self, now: Instant, lately: Duration) -> bool {
+        match self.link {
+            Link::Connecting { since, .. } | Link::Negotiating { since, .. } => since + lately > now,
+            _ => false,
+        }
+    }
+
+    /// How many Produce requests are in flight.
+    pub(crate) fn producing(&self) -> usize {
+        self.in_flight.iter().filter(|request| request.api == Api::Produce).count()
+    }
+
+    /// The correlation id of the next request.
+    pub(crate) fn correlation(&mut self) -> i32 {
+        let correlation = self.next_correlation;
+        self.next_correlation = correlation.checked_add(1).unwrap_or(0);
+        correlation
+    }
+
+    /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no answer.
+    pub(crate) fn down(&mut self, why: Arc<str>, now: Instant, backoff: Backoff, chance: &mut Chance) -> Vec<InFlight> {
+        let was_up = matches!(self.link, Link::Up { .. });
+        self.failures = if was_up { 1 } else { self.failures.saturating_add(1) };
+        self.link = Link::Down { until: now + backoff.delay(self.failures, chance) };
+        self.trouble = Some(why);
+        self.in_flight.drain(..).collect()
+    }
+
+    /// When something is to happen here, if nothing else does: a connection that takes too long, an answer that does not
+    /// come, a backoff or a throttle that ends.
+    pub(crate) fn deadline(&self, now: Instant, timeouts: Timeouts) -> Option<Instant> {
+        let waits = !self.ready.is_empty();
+        let link = match self.link {
+            Link::Down { until } => waits.then_some(until),
+            Link::Connecting { since, .. } => Some(since + timeouts.setup(self.failures)),
+            Link::Negotiating { .. } => None,
+            Link::Up { .. } => self.in_flight.is_empty().then_some(self.last_used + timeouts.idle),
+        };
+        let answer = self.in_flight.front().map(|request| request.sent_at + timeouts.request);
+        [link, answer, self.muted_until.filter(|until| waits && *until > now)].into_iter().flatten().min()
+    }
+
+    /// Why the connection must be ended now, if it must.
+    pub(crate) fn overdue(&self, now: Instant, timeouts: Timeouts) -> Option<Overdue> {
+        if let Link::Connecting { since, .. } = self.link
+            && since + timeouts.setup(self.failures) <= now
+        {
+            return Some(Overdue::Setup);
+        }
+        if let Some(request) = self.in_flight.front() {
+            return (request.sent_at + timeouts.request <= now).then_some(Overdue::Answer(request.api));
+        }
+        let idle = matches!(self.link, Link::Up { .. }) && self.last_used + timeouts.idle <= now;
+        idle.then_some(Overdue::Idle)
+    }
+}
+
+/// What a broker can have seen of a request that it did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It was handed to the kernel whole.
+    Whole,
+    /// It may have been, or may yet be.
+    Perhaps,
+    /// Not all of it was: a broker does nothing about a part.
+    InPart,
+}
+
+/// What a connection took too long for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// To be made.
+    Setup,
+    /// To answer a request.
+    Answer(Api),
+    /// To be used.
+    Idle,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    /// `request.timeout.ms`.
+    pub(crate) request: Duration,
+    /// `socket.connection.setup.timeout.ms`, doubled with each failure up to `setup_max`.
+    pub(crate) setup: Duration,
+    /// `socket.connection.setup.timeout.max.ms`.
+    pub(crate) setup_max: Duration,
+    /// `connections.max.idle.ms`. The client closes first, or the broker does while a request is on its way.
+    pub(crate) idle: Duration,
+}
+
+impl Timeouts {
+    fn setup(&self, failures: u32) -> Duration {
+        self.setup.saturating_mul(1 << failures.min(16)).min(self.setup_max.max(self.setup))
+    }
+}
