@@ -23,4 +23,5 @@ pub use record::{
     Header, Record,
     intercept::Interceptor,
     partition::{Partitioner, Partitions},
+    serialize::{SerializeError, Serializer, Standard},
 };

@@ -1,21 +1,134 @@
 //! Interceptors: user code that sees every record on its way in and every outcome on its way out.
 //!
-//! In: a record, or an outcome. Out: the record to send in its place. Pure. KIP-42.
+//! In: a record, or an outcome. Out: the record to send in its place. Pure. Source: KIP-42, `ProducerInterceptors`.
+//! Deliberately absent: `on_acknowledgement`'s caller, which is the callback thread in [`crate::delivery`].
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use super::Record;
 use crate::{Ack, DeliveryError};
 
 /// User code around every record.
 ///
-/// Panics are caught and logged; the record goes on as it was.
+/// Several interceptors make a chain in the order in which the builder got them: each is handed what the one before it
+/// returned. A panic in one is caught and logged; the record goes on as the last one that did not panic left it, and the
+/// rest of the chain still sees it. Without a panic hook of its own the program also prints the panic.
+///
+/// ```
+/// use milena::{Header, Interceptor, Record};
+///
+/// struct Stamp;
+///
+/// impl Interceptor for Stamp {
+///     fn on_send<'a>(&self, record: Record<'a>) -> Record<'a> {
+///         record.with_header(Header::owned("sent-by", "shop-7"))
+///     }
+/// }
+/// ```
 pub trait Interceptor: Send + Sync + 'static {
-    /// Called on the sending task before the partition is chosen; returns the record to send.
+    /// Called on the sending task, once for each call to `send`, before the partition is chosen; must not block. Returns
+    /// the record to send, which may be another one: its topic, partition, timestamp, key, value and headers all count.
     fn on_send<'a>(&self, record: Record<'a>) -> Record<'a> {
         record
     }
 
-    /// Called for every accepted record when its outcome is known, before its callback, on the callback thread.
+    /// Called for every accepted record when its outcome is known, before its callback, on the callback thread. A record
+    /// that `send` refused has no outcome; the error of `send` tells of it.
     fn on_acknowledgement(&self, outcome: Result<&Ack, &DeliveryError>) {
         let _ = outcome;
+    }
+}
+
+/// The record that leaves the chain.
+///
+/// Each interceptor gets a copy: one that panics may have consumed what it was handed. Only who has interceptors pays.
+pub(crate) fn on_send<'a>(interceptors: &[Arc<dyn Interceptor>], record: Record<'a>) -> Record<'a> {
+    interceptors.iter().enumerate().fold(record, |good, (index, interceptor)| {
+        let handed = good.clone();
+        catch_unwind(AssertUnwindSafe(|| interceptor.on_send(handed))).unwrap_or_else(|_| {
+            tracing::error!(
+                topic = good.topic(),
+                "on_send of interceptor {index} panicked; the record goes on without it"
+            );
+            good
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Header;
+
+    struct Append(&'static str);
+
+    impl Interceptor for Append {
+        fn on_send<'a>(&self, record: Record<'a>) -> Record<'a> {
+            record.header(self.0, "")
+        }
+    }
+
+    struct Panics;
+
+    impl Interceptor for Panics {
+        fn on_send<'a>(&self, record: Record<'a>) -> Record<'a> {
+            let _half_changed = record.header("half", "");
+            panic!("user code")
+        }
+    }
+
+    struct Redirects;
+
+    impl Interceptor for Redirects {
+        fn on_send<'a>(&self, record: Record<'a>) -> Record<'a> {
+            let value = record.value_bytes().map(|value| value.to_ascii_uppercase().into());
+            Record::to("elsewhere").partition(3).with_payload(None, value)
+        }
+    }
+
+    fn sent<'a>(chain: &[Arc<dyn Interceptor>], record: Record<'a>) -> Record<'a> {
+        on_send(chain, record)
+    }
+
+    fn header_keys(record: &Record<'_>) -> Vec<String> {
+        record.headers().iter().map(|Header { key, .. }| key.to_string()).collect()
+    }
+
+    #[test]
+    fn without_interceptors_a_record_goes_through_unchanged() {
+        let record = Record::to("t").key("k").value("v").header("h", "x");
+        assert_eq!(sent(&[], record.clone()), record);
+    }
+
+    #[test]
+    fn interceptors_run_in_their_order_each_on_what_the_last_one_left() {
+        let record = sent(&[Arc::new(Append("a")), Arc::new(Append("b"))], Record::to("t").header("own", ""));
+        assert_eq!(header_keys(&record), ["own", "a", "b"]);
+    }
+
+    #[test]
+    fn after_a_panic_the_last_good_record_goes_on_through_the_rest_of_the_chain() {
+        let chain: [Arc<dyn Interceptor>; 3] = [Arc::new(Append("a")), Arc::new(Panics), Arc::new(Append("b"))];
+        let record = sent(&chain, Record::to("t").key("k").value("v"));
+        assert_eq!(header_keys(&record), ["a", "b"]);
+        assert_eq!((record.key_bytes(), record.value_bytes()), (Some(&b"k"[..]), Some(&b"v"[..])));
+    }
+
+    #[test]
+    fn an_interceptor_may_send_another_record_altogether() {
+        let record = sent(&[Arc::new(Redirects)], Record::to("t").key("k").value("v"));
+        assert_eq!((record.topic(), record.explicit_partition()), ("elsewhere", Some(3)));
+        assert_eq!((record.key_bytes(), record.value_bytes()), (None, Some(&b"V"[..])));
+    }
+
+    #[test]
+    fn the_default_interceptor_changes_nothing() {
+        struct Nothing;
+        impl Interceptor for Nothing {}
+        let record = Record::to("t").key("k");
+        assert_eq!(sent(&[Arc::new(Nothing)], record.clone()), record);
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod intercept;
 pub(crate) mod murmur2;
 pub(crate) mod partition;
 pub(crate) mod serialize;
+pub(crate) mod topic;
 
 pub use headers::Header;
 
