@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Action, Fatal, Sender,
+    Action, Sender,
     metadata::Changes,
     nodes::{ConnectionId, InFlight, Link, Node, Overdue, Seen},
 };
@@ -144,9 +144,10 @@ impl Sender {
         written: Option<i32>,
     ) {
         if let Some(id) = self.connections.remove(&connection) {
-            self.lost(id, now, why, ErrorCode::NETWORK_EXCEPTION, |correlation| {
-                written.is_some_and(|last| correlation <= last)
-            });
+            let seen =
+                |correlation| if written.is_some_and(|last| correlation <= last) { Seen::Whole } else { Seen::InPart };
+            self.lost(id, now, why, ErrorCode::NETWORK_EXCEPTION, seen);
+            self.metadata.refresh(now);
         }
     }
 
@@ -313,13 +314,14 @@ impl Sender {
         Ok(())
     }
 
-    /// A broker that speaks too little to be written to.
+    /// A broker that speaks too little to be written to. It may be upgraded, so this ends nothing but the connection: what
+    /// waits for it expires with this cause.
     pub(super) fn refuse_broker(&mut self, id: i32, now: Instant) {
-        let why: Arc<str> = "broker speaks no version of Produce or InitProducerId that milena speaks, Apache Kafka 2.1 or newer is needed".into();
-        self.disconnect(id, now, &why, ErrorCode::UNSUPPORTED_VERSION);
+        let why = "broker speaks no version of Produce or InitProducerId that milena speaks, expected Apache Kafka 2.1 or newer";
+        tracing::error!(broker = id, why);
+        self.end(id, now, why, ErrorCode::UNSUPPORTED_VERSION);
         self.metadata.failed(now, &mut self.chance);
         self.producer_id.failed(now, self.retry, &mut self.chance);
-        self.die(Fatal { code: ErrorCode::UNSUPPORTED_VERSION, reason: why });
     }
 
     /// Takes over what a broker says of the cluster.

@@ -72,8 +72,9 @@ fn sequence(error: ErrorCode, facts: Facts, fail: Verdict) -> Verdict {
     if !facts.first {
         return Verdict::Retry { refresh: false };
     }
-    // The broker has a newer epoch of this producer id. If it wrote an earlier attempt before that, it no longer says so.
-    if error == ErrorCode::INVALID_PRODUCER_EPOCH {
+    // The broker has a newer epoch of this producer id, or no longer knows it. If it wrote an earlier attempt before that, it
+    // no longer says so.
+    if [ErrorCode::INVALID_PRODUCER_EPOCH, ErrorCode::INVALID_PRODUCER_ID_MAPPING].contains(&error) {
         return if facts.maybe_written { fail } else { Verdict::NewProducerId };
     }
     // It follows a batch that may yet be written by a request which is still on its way to the broker, and then so would
@@ -117,8 +118,9 @@ mod tests {
             (E::NONE, last, Verdict::Acked),
             (E::DUPLICATE_SEQUENCE_NUMBER, PLAIN, Verdict::Duplicate),
             (E::NOT_LEADER_OR_FOLLOWER, PLAIN, MOVE),
-            (E::NOT_LEADER_OR_FOLLOWER, last, NO),
-            (E::NOT_LEADER_OR_FOLLOWER, Facts { maybe_written: true, ..last }, UNKNOWN),
+            (E::NOT_LEADER_OR_FOLLOWER, last, UNKNOWN),
+            (E::NOT_ENOUGH_REPLICAS, last, NO),
+            (E::NOT_ENOUGH_REPLICAS, Facts { maybe_written: true, ..last }, UNKNOWN),
             (E::CORRUPT_MESSAGE, PLAIN, STAY),
             (E::REQUEST_TIMED_OUT, PLAIN, STAY),
             (E::REQUEST_TIMED_OUT, last, UNKNOWN),
@@ -141,6 +143,7 @@ mod tests {
             (E::INVALID_PRODUCER_EPOCH, PLAIN, Verdict::NewProducerId),
             (E::INVALID_PRODUCER_EPOCH, tried, UNKNOWN),
             (E::INVALID_PRODUCER_EPOCH, later, STAY),
+            (E::INVALID_PRODUCER_ID_MAPPING, PLAIN, Verdict::NewProducerId),
         ];
         for (error, facts, expected) in table {
             assert_eq!(verdict(error, facts), expected, "{error} with {facts:?}");

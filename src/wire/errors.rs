@@ -17,10 +17,10 @@
 //! - `KAFKA_STORAGE_ERROR` (56): the disk may fail when the log is flushed or rolled after the append, or while the batch
 //!   waits for its replicas (`DelayedProduce`, case A).
 //!
-//! `class` is `Transient` exactly where `retriable` holds. `Fatal` is what ends Java's producer in
-//! `TransactionManager.maybeTransitionToErrorState`: 31, 35, 49, 53 and 90. Each means that every later batch would be
-//! refused as well. `INVALID_PRODUCER_EPOCH` (47) is not among them: since Kafka 2.7 it says that this producer's own epoch
-//! is behind, and a new epoch cures it. All that is left is `Permanent`: it ends its batch and nothing else.
+//! `class` is `Transient` exactly where `retriable` holds. `Fatal` is one code only, `PRODUCER_FENCED` (90): a newer producer
+//! has the identity. What else ends Java's producer (`TransactionManager.maybeTransitionToErrorState`: 31, 35, 49, 53) can be
+//! cured while it lives, by an operator or by a new producer id, so it ends no more than a batch. All that is left is
+//! `Permanent`: it ends its batch and nothing else.
 
 use std::fmt;
 
@@ -164,7 +164,7 @@ errors! {
         "this user may not write to the topic: grant WRITE, and CREATE if the topic is to be created";
      30 GROUP_AUTHORIZATION_FAILED            false false No      Permanent
         "this user may not use the consumer group: grant READ";
-     31 CLUSTER_AUTHORIZATION_FAILED          false false No      Fatal
+     31 CLUSTER_AUTHORIZATION_FAILED          false false No      Permanent
         "this user may not write idempotently: grant IDEMPOTENT_WRITE, or set enable.idempotence=false";
      32 INVALID_TIMESTAMP                     false false No      Permanent
         "a timestamp is further from the broker's clock than the topic allows: correct the timestamp or the clock";
@@ -172,7 +172,7 @@ errors! {
         "the broker does not offer this way to authenticate: choose one that it lists";
      34 ILLEGAL_SASL_STATE                    false false No      Permanent
         "the broker expected another step of authentication: check that the port is the intended listener's";
-     35 UNSUPPORTED_VERSION                   false false No      Fatal
+     35 UNSUPPORTED_VERSION                   false false No      Permanent
         "the broker speaks no version of this request that milena speaks: use Apache Kafka 2.1 or later";
      36 TOPIC_ALREADY_EXISTS                  false false No      Permanent
         "a topic with this name exists already: use it, or choose another name";
@@ -200,15 +200,15 @@ errors! {
         "the broker knows a later epoch of this producer: nothing to do unless it persists";
      48 INVALID_TXN_STATE                     false false No      Permanent
         "the transaction does not allow this step now: abort it";
-     49 INVALID_PRODUCER_ID_MAPPING           false false No      Fatal
-        "the broker has given this identity to another producer, or has forgotten it: create a new producer";
+     49 INVALID_PRODUCER_ID_MAPPING           false false No      Sequence
+        "the broker has forgotten this identity, or has given it to another producer";
      50 INVALID_TRANSACTION_TIMEOUT           false false No      Permanent
         "the transaction's timeout is over the broker's transaction.max.timeout.ms: lower it";
      51 CONCURRENT_TRANSACTIONS               true  false No      Transient
         "the transaction's last step is still being done: wait";
      52 TRANSACTION_COORDINATOR_FENCED        false false No      Permanent
         "another broker has become the transaction's coordinator: report it, it is meant for brokers";
-     53 TRANSACTIONAL_ID_AUTHORIZATION_FAILED false false No      Fatal
+     53 TRANSACTIONAL_ID_AUTHORIZATION_FAILED false false No      Permanent
         "this user may not use the transactional id: grant WRITE on it";
      54 SECURITY_DISABLED                     false false No      Permanent
         "the broker has no authorizer: configure one, or leave access control lists alone";
@@ -473,9 +473,9 @@ mod tests {
         let codes = |class| TABLE.iter().filter(|row| row.class == class).map(|row| row.code.0).collect::<Vec<_>>();
         assert_eq!(codes(Class::None), [0]);
         assert_eq!(codes(Class::TooLarge), [10]);
-        assert_eq!(codes(Class::Sequence), [45, 47, 59]);
+        assert_eq!(codes(Class::Sequence), [45, 47, 49, 59]);
         assert_eq!(codes(Class::Duplicate), [46]);
-        assert_eq!(codes(Class::Fatal), [31, 35, 49, 53, 90]);
+        assert_eq!(codes(Class::Fatal), [90]);
     }
 
     #[test]
