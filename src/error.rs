@@ -383,7 +383,4 @@ pub enum FlushError {
         /// How long the call waited.
         waited: Duration,
     },
-    /// The runtime that the producer ran on has shut down.
-    #[error("the producer's runtime has shut down")]
-    RuntimeGone,
 }

@@ -1,75 +1,483 @@
-//! The caller's half.
-use std::time::Duration;
+//! The caller's half of the producer.
+//!
+//! In: records. Out: [`Delivery`]s, or why a record was not accepted. Runs on the caller's task: intercept, choose the
+//! partition, encode into the partition's open batch. It awaits metadata and memory, nothing else, and both within one
+//! `max.block.ms`. Deliberately absent: everything that happens to a batch after it was sealed.
 
-use crate::{Ack, ConfigError, Delivery, DeliveryError, FlushError, ProducerBuilder, Record, SendError};
+use std::{
+    fmt,
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
-/// Sends records.
-#[derive(Clone, Debug)]
-pub struct Producer {}
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    time::{timeout, timeout_at},
+};
+
+use crate::{
+    accumulator::{Accumulator, Charge, Limits, Refused, Topic, TopicState},
+    config::{Config, ProducerBuilder},
+    delivery::{Ack, Callback, Callbacks, Delivery},
+    error::{ConfigError, DeliveryError, FlushError, SendError, WaitedFor},
+    net::{Driver, Shutdown, check_resolvable},
+    record::{
+        Record, intercept,
+        partition::{Candidate, Partitions, choose, fixed},
+        topic::check_topic_name,
+    },
+    wire::record_batch::{HEADER_LEN, writer::Payload},
+};
+
+/// Sends records to Kafka.
+///
+/// A clone is the same producer: clones may be used from any number of tasks at once. Records that one task sends to one
+/// partition are written in the order in which they were sent.
+///
+/// Dropping the last clone without [`close`](Self::close) ends the producer at once; every record that is undelivered then
+/// resolves as [`Abandoned`](crate::FailureKind::Abandoned).
+#[derive(Clone)]
+pub struct Producer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Arc<Config>,
+    accumulator: Arc<Accumulator>,
+    shutdown: watch::Sender<Shutdown>,
+    /// Closed when the driver has ended.
+    driver: watch::Receiver<()>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shut_down(Shutdown::Abandon);
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let undelivered = self.inner.accumulator.undelivered();
+        f.debug_struct("Producer").field("undelivered_batches", &undelivered).finish_non_exhaustive()
+    }
+}
+
+impl ProducerBuilder {
+    /// Starts the producer on the current tokio runtime, which must have I/O and time enabled. It connects in the
+    /// background; that a broker cannot be reached is told by the first `send`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration at once; none of the hosts in `bootstrap.servers` can be resolved;
+    /// there is no tokio runtime.
+    pub async fn build(self) -> Result<Producer, ConfigError> {
+        let config = Arc::new(self.validate()?);
+        let no_runtime = |_| ConfigError::new(vec!["a producer must be built within a tokio runtime".into()]);
+        let runtime = Handle::try_current().map_err(no_runtime)?;
+        if let Err(why) = check_resolvable(&config.bootstrap_servers).await {
+            return Err(ConfigError::new(vec![format!("bootstrap.servers: no host can be resolved: {why}")]));
+        }
+        Ok(Producer { inner: Arc::new(Inner::start(config, &runtime)) })
+    }
+}
 
 impl Producer {
-    /// Starts a builder; `bootstrap_servers` is a list `host:port,host:port`.
-    #[must_use]
+    /// Starts a builder. `bootstrap_servers` is a list `host:port,host:port`; one broker that answers is enough to find all
+    /// others.
     pub fn builder(bootstrap_servers: &str) -> ProducerBuilder {
-        let _ = bootstrap_servers;
-        todo!()
+        ProducerBuilder::new(bootstrap_servers)
     }
-    /// Builds from Java property names and values.
+
+    /// Builds from Java property names and values, such as `("linger.ms", "5")`.
+    ///
+    /// # Errors
+    /// As [`ProducerBuilder::build`]; a name that is not known is refused with the nearest one.
     pub async fn from_properties<N: AsRef<str>, V: AsRef<str>>(
         properties: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, ConfigError> {
-        let _ = properties.into_iter().count();
-        todo!()
+        ProducerBuilder::from_properties(properties).build().await
     }
-    /// Sends.
+
+    /// Hands a record over. Waits for the topic's metadata and for memory, together at most `max.block.ms`; most calls wait
+    /// for nothing. Await the [`Delivery`] for what became of the record, or drop it.
+    ///
+    /// # Errors
+    /// The record was not accepted and is certainly not written; see [`SendError`].
+    ///
+    /// # Cancel safety
+    /// If the returned future is dropped before it is ready, the record was not accepted.
     pub async fn send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
-        let _ = record;
-        todo!()
+        self.inner.send(record, None).await
     }
-    /// Sends with a callback.
+
+    /// As [`send`](Self::send), but the outcome goes to `callback`, on a thread of its own: callbacks of one partition run
+    /// in the order of their records. One that blocks holds up other callbacks and, when `buffer.memory` is full, further
+    /// sends, but no I/O. A panic in it is caught and logged.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); the callback is then not called.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
     pub async fn send_with(
         &self,
         record: Record<'_>,
         callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static,
     ) -> Result<(), SendError> {
-        let _ = (record, callback);
-        todo!()
+        self.inner.send(record, Some(Box::new(callback))).await.map(drop)
     }
-    /// Sends without waiting.
+
+    /// As [`send`](Self::send), but never waits.
+    ///
+    /// # Errors
+    /// [`SendError::QueueFull`] when memory is short, [`SendError::NotReady`] when the topic's metadata is not here yet (it
+    /// is asked for), and as [`send`](Self::send).
     pub fn try_send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
-        let _ = record;
-        todo!()
+        self.inner.try_send(record, None)
     }
-    /// Sends without waiting, with a callback.
+
+    /// As [`send_with`](Self::send_with), but never waits.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send); the callback is then not called.
     pub fn try_send_with(
         &self,
         record: Record<'_>,
         callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static,
     ) -> Result<(), SendError> {
-        let _ = (record, callback);
-        todo!()
+        self.inner.try_send(record, Some(Box::new(callback))).map(drop)
     }
-    /// How many partitions a topic has.
+
+    /// How many partitions a topic has. Waits for its metadata at most `max.block.ms`.
+    ///
+    /// # Errors
+    /// The topic cannot be sent to; see [`SendError`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
     pub async fn partitions_for(&self, topic: &str) -> Result<usize, SendError> {
-        let _ = topic;
-        todo!()
+        let waiting = Waiting::new(&self.inner.config);
+        loop {
+            match self.inner.topic(topic, |topic| Ok(topic.partitions.len())) {
+                Err(Stop::Topic) => self.inner.wait_for_topic(topic, &waiting).await?,
+                Err(Stop::Fail(error)) => return Err(error),
+                Err(Stop::Memory(_)) => {}
+                Ok(count) => return Ok(count),
+            }
+        }
     }
-    /// Waits for all.
+
+    /// Sends all records handed over so far without lingering, and waits until each has its outcome and its callback has
+    /// run. `delivery.timeout.ms` bounds the wait, if callbacks return.
+    ///
+    /// # Errors
+    /// [`FlushError::InCallback`] when called from a delivery callback.
+    ///
+    /// # Cancel safety
+    /// Cancel safe; what was handed over is delivered all the same.
     pub async fn flush(&self) -> Result<(), FlushError> {
-        todo!()
+        not_in_callback()?;
+        self.inner.accumulator.flush().await;
+        Ok(())
     }
-    /// Waits for all, at most `timeout`.
-    pub async fn flush_timeout(&self, timeout: Duration) -> Result<(), FlushError> {
-        let _ = timeout;
-        todo!()
+
+    /// As [`flush`](Self::flush), but waits at most `limit`.
+    ///
+    /// # Errors
+    /// [`FlushError::Timeout`] when records are undelivered then, which go on being delivered; and as
+    /// [`flush`](Self::flush).
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn flush_timeout(&self, limit: Duration) -> Result<(), FlushError> {
+        not_in_callback()?;
+        let flushed = timeout(limit, self.inner.accumulator.flush()).await;
+        flushed.map_err(|_| FlushError::Timeout { pending: self.inner.accumulator.undelivered(), waited: limit })
     }
-    /// Flushes and closes, waiting as long as `delivery.timeout.ms` allows.
+
+    /// Refuses further records, delivers all that were handed over, runs their callbacks and ends the producer and its
+    /// connections. `delivery.timeout.ms` bounds the wait. Closing again does nothing.
+    ///
+    /// # Errors
+    /// [`FlushError::InCallback`] when called from a delivery callback; the producer goes on.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped leaves a producer that refuses records and goes on delivering; call again to end it.
     pub async fn close(&self) -> Result<(), FlushError> {
-        todo!()
+        not_in_callback()?;
+        self.inner.accumulator.close();
+        self.inner.accumulator.flush().await;
+        self.inner.end().await;
+        Ok(())
     }
-    /// Flushes and closes, waiting at most `timeout`; what is left then fails as `Closed`.
-    pub async fn close_timeout(&self, timeout: Duration) -> Result<(), FlushError> {
-        let _ = timeout;
-        todo!()
+
+    /// As [`close`](Self::close), but delivers for at most `limit`; what is undelivered then resolves as
+    /// [`Closed`](crate::FailureKind::Closed).
+    ///
+    /// # Errors
+    /// [`FlushError::Timeout`] when not all was delivered; the producer has ended all the same. And as
+    /// [`close`](Self::close).
+    ///
+    /// # Cancel safety
+    /// As [`close`](Self::close).
+    pub async fn close_timeout(&self, limit: Duration) -> Result<(), FlushError> {
+        not_in_callback()?;
+        self.inner.accumulator.close();
+        let flushed = timeout(limit, self.inner.accumulator.flush()).await;
+        let pending = self.inner.accumulator.undelivered();
+        self.inner.end().await;
+        flushed.map_err(|_| FlushError::Timeout { pending, waited: limit })
     }
+}
+
+/// Why a record could not be appended right now.
+enum Stop {
+    /// It never can.
+    Fail(SendError),
+    /// The topic's metadata is not here.
+    Topic,
+    /// So many bytes of memory are needed.
+    Memory(usize),
+}
+
+/// One `max.block.ms`, shared by all that a call waits for.
+struct Waiting {
+    since: Instant,
+    limit: Duration,
+}
+
+impl Waiting {
+    fn new(config: &Config) -> Self {
+        Self { since: Instant::now(), limit: config.max_block }
+    }
+
+    async fn within<F: Future>(&self, future: F) -> Option<F::Output> {
+        timeout_at((self.since + self.limit).into(), future).await.ok()
+    }
+}
+
+impl Inner {
+    fn start(config: Arc<Config>, runtime: &Handle) -> Self {
+        let limits =
+            Limits { batch_size: config.batch_size, linger: config.linger, buffer_memory: config.buffer_memory };
+        let callbacks = Callbacks::threaded(config.interceptors.clone());
+        let accumulator = Accumulator::new(limits, callbacks);
+        let (shutdown, watched) = watch::channel(Shutdown::No);
+        let driver = Driver::start(Arc::clone(&config), Arc::clone(&accumulator), watched, seed(), runtime);
+        Self { config, accumulator, shutdown, driver }
+    }
+
+    async fn send(&self, record: Record<'_>, mut callback: Option<Callback>) -> Result<Delivery, SendError> {
+        let record = intercept::on_send(&self.config.interceptors, record);
+        match self.append(&record, &mut callback, None) {
+            Ok(delivery) => Ok(delivery),
+            Err(Stop::Fail(error)) => Err(error),
+            Err(stop) => self.wait_and_append(&record, &mut callback, stop).await,
+        }
+    }
+
+    fn try_send(&self, record: Record<'_>, mut callback: Option<Callback>) -> Result<Delivery, SendError> {
+        let record = intercept::on_send(&self.config.interceptors, record);
+        self.append(&record, &mut callback, None).map_err(|stop| match stop {
+            Stop::Fail(error) => error,
+            Stop::Topic => match self.ask_for(record.topic()) {
+                Ok(()) => SendError::NotReady { topic: Arc::from(record.topic()) },
+                Err(error) => error,
+            },
+            Stop::Memory(needed) => {
+                let memory = self.accumulator.memory();
+                let (free, limit) = (memory.free(), memory.limit());
+                // What is there is sent early, so that a next try may succeed.
+                self.accumulator.hurry();
+                SendError::QueueFull { topic: Arc::from(record.topic()), needed, free, limit }
+            }
+        })
+    }
+
+    async fn wait_and_append(
+        &self,
+        record: &Record<'_>,
+        callback: &mut Option<Callback>,
+        mut stop: Stop,
+    ) -> Result<Delivery, SendError> {
+        let waiting = Waiting::new(&self.config);
+        loop {
+            let charge = match stop {
+                Stop::Fail(error) => return Err(error),
+                Stop::Topic => {
+                    self.wait_for_topic(record.topic(), &waiting).await?;
+                    None
+                }
+                Stop::Memory(bytes) => Some(self.wait_for_memory(record.topic(), bytes, &waiting).await?),
+            };
+            match self.append(record, callback, charge) {
+                Ok(delivery) => return Ok(delivery),
+                Err(again) => stop = again,
+            }
+        }
+    }
+
+    /// Appends a record to its partition's open batch: the hot path.
+    fn append(
+        &self,
+        record: &Record<'_>,
+        callback: &mut Option<Callback>,
+        charge: Option<Charge>,
+    ) -> Result<Delivery, Stop> {
+        let payload = Payload { key: record.key_bytes(), value: record.value_bytes(), headers: record.headers() };
+        let max_len = payload.max_len();
+        self.check_size(record.topic(), HEADER_LEN + max_len).map_err(Stop::Fail)?;
+        self.topic(record.topic(), |topic| {
+            let custom = self.config.partitioner.as_deref();
+            let partitions = Partitions::new(&topic.leaders);
+            let fixed = fixed(record, &partitions, custom, self.config.ignore_keys).map_err(Stop::Fail)?;
+            let choose = |random| self.choose(topic, random);
+            let partition = fixed.unwrap_or_else(|| topic.sticky.current(topic.partitions.len(), choose));
+            let Some(queue) = usize::try_from(partition).ok().and_then(|number| topic.partitions.get(number)) else {
+                return Err(Stop::Topic);
+            };
+            let timestamp = record.explicit_timestamp().unwrap_or_else(unix_ms);
+            let appended =
+                self.accumulator.append(queue, (timestamp, &payload, max_len), callback, charge, Instant::now);
+            match appended {
+                Ok(appended) => {
+                    if fixed.is_none() {
+                        let (bytes, filled) = (appended.bytes, appended.filled);
+                        topic.sticky.appended(partition, bytes, filled, self.config.batch_size, choose);
+                    }
+                    Ok(appended.delivery)
+                }
+                Err(Refused::NeedsMemory(bytes)) => Err(Stop::Memory(bytes)),
+                Err(Refused::Closed) => Err(Stop::Fail(self.closed(&topic.name))),
+            }
+        })
+    }
+
+    /// Chooses the partition for records without a key (KIP-794).
+    fn choose(&self, topic: &Topic, random: u64) -> i32 {
+        let patience = self.config.availability_timeout;
+        let slow_since =
+            (!patience.is_zero()).then(|| Instant::now().checked_sub(self.config.linger + patience)).flatten();
+        let is_slow =
+            |oldest: Option<Instant>| slow_since.is_some_and(|since| oldest.is_some_and(|oldest| oldest < since));
+        let candidates =
+            (0..).zip(topic.partitions.iter().zip(&topic.leaders)).map(|(partition, (queue, leader))| Candidate {
+                partition,
+                queue: if self.config.adaptive_partitioning { queue.backlog() } else { 0 },
+                available: leader.leader.is_some() && (slow_since.is_none() || !is_slow(queue.oldest())),
+            });
+        choose(random, candidates)
+    }
+
+    fn check_size(&self, topic: &str, size: usize) -> Result<(), SendError> {
+        let limits = [("max.request.size", self.config.max_request_size), ("buffer.memory", self.config.buffer_memory)];
+        match limits.into_iter().find(|(_, limit)| size > *limit) {
+            Some((setting, limit)) => Err(SendError::TooLarge { topic: Arc::from(topic), size, limit, setting }),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls `with` with the topic, if its partitions are known.
+    fn topic<T>(&self, name: &str, with: impl FnOnce(&Topic) -> Result<T, Stop>) -> Result<T, Stop> {
+        let known = self.accumulator.topics().known();
+        match known.topic(name) {
+            Some(TopicState::Ready(topic)) => with(topic),
+            _ if self.accumulator.is_closed() => Err(Stop::Fail(self.closed(name))),
+            Some(TopicState::Refused(code)) => {
+                // It may have been granted meanwhile: the next call will know.
+                let refused = SendError::TopicRefused { topic: Arc::from(name), code: *code };
+                Err(Stop::Fail(self.ask_for(name).err().unwrap_or(refused)))
+            }
+            Some(TopicState::Awaited(_)) | None => Err(Stop::Topic),
+        }
+    }
+
+    /// Has the sender ask for a topic's metadata.
+    fn ask_for(&self, topic: &str) -> Result<(), SendError> {
+        if let Err(reason) = check_topic_name(topic) {
+            return Err(SendError::InvalidTopic { topic: shortened(topic), reason });
+        }
+        if self.accumulator.topics().want(topic) {
+            self.accumulator.wake();
+        }
+        Ok(())
+    }
+
+    /// Waits until something has changed about the topics.
+    async fn wait_for_topic(&self, topic: &str, waiting: &Waiting) -> Result<(), SendError> {
+        let mut changed = pin!(self.accumulator.topics().changed());
+        changed.as_mut().enable();
+        if self.topic(topic, |_| Ok(())).is_ok() {
+            return Ok(());
+        }
+        self.ask_for(topic)?;
+        let Some(()) = waiting.within(changed).await else {
+            return Err(self.timed_out(topic, WaitedFor::Metadata, waiting));
+        };
+        Ok(())
+    }
+
+    async fn wait_for_memory(&self, topic: &str, bytes: usize, waiting: &Waiting) -> Result<Charge, SendError> {
+        match waiting.within(self.accumulator.wait_for_memory(bytes)).await {
+            Some(Ok(charge)) => Ok(charge),
+            Some(Err(_)) => Err(self.closed(topic)),
+            None => Err(self.timed_out(topic, WaitedFor::Memory, waiting)),
+        }
+    }
+
+    fn timed_out(&self, topic: &str, waited_for: WaitedFor, waiting: &Waiting) -> SendError {
+        let known = self.accumulator.topics().known();
+        let answer = match known.topic(topic) {
+            Some(TopicState::Awaited(Some(code))) => Some(format!("{code}: {}", code.advice())),
+            _ => None,
+        };
+        let cause = known.trouble.as_ref().map(ToString::to_string).or(answer);
+        SendError::Timeout { topic: Arc::from(topic), waited_for, elapsed: waiting.since.elapsed(), cause }
+    }
+
+    fn closed(&self, topic: &str) -> SendError {
+        let topic = Arc::from(topic);
+        match self.accumulator.failure() {
+            Some((code, reason)) => SendError::Fatal { topic, code: *code, reason: Arc::clone(reason) },
+            None => SendError::Closed { topic },
+        }
+    }
+
+    fn shut_down(&self, how: Shutdown) {
+        self.shutdown.send_if_modified(|now| {
+            let first = *now == Shutdown::No;
+            *now = if first { how } else { *now };
+            first
+        });
+    }
+
+    /// Ends the driver and waits until it has ended.
+    async fn end(&self) {
+        self.shut_down(Shutdown::Close);
+        let mut driver = self.driver.clone();
+        while driver.changed().await.is_ok() {}
+    }
+}
+
+fn not_in_callback() -> Result<(), FlushError> {
+    if Callbacks::running_here() { Err(FlushError::InCallback) } else { Ok(()) }
+}
+
+/// The wall clock, in milliseconds since the Unix epoch.
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A number that differs from producer to producer: brokers should not see all of them back off in step.
+fn seed() -> u64 {
+    use std::hash::BuildHasher;
+    std::hash::RandomState::new().hash_one(0)
+}
+
+/// A name that may be anything, short enough to be told.
+fn shortened(topic: &str) -> Arc<str> {
+    topic.chars().take(256).collect::<String>().into()
 }

@@ -240,6 +240,16 @@ impl Accumulator {
         self.memory.charge(bytes, || self.wake()).await
     }
 
+    /// Lets all open batches be sent without lingering, once.
+    pub(crate) fn hurry(&self) {
+        let mut ready = self.ready();
+        if let Some(until) = ready.lingering.front().map(|front| front.until) {
+            ready.lingering.iter_mut().for_each(|lingering| lingering.until = until - self.limits.linger);
+        }
+        drop(ready);
+        self.wake();
+    }
+
     /// Waits until all batches that are open or undelivered now are done, and sends them without lingering.
     ///
     /// Cancel safe.
