@@ -77,7 +77,13 @@ impl Batch {
     }
 
     /// Appends a record for which there is room.
-    pub(super) fn append(&mut self, timestamp: i64, payload: &Payload<'_>, callback: Option<Callback>, tell: bool) -> Delivery {
+    pub(super) fn append(
+        &mut self,
+        timestamp: i64,
+        payload: &Payload<'_>,
+        callback: Option<Callback>,
+        tell: bool,
+    ) -> Delivery {
         let index = self.writer.append(timestamp, payload);
         if tell {
             self.completer.notify(Notice { index, timestamp, callback });

@@ -25,13 +25,13 @@ use std::{
 
 use tokio::sync::Notify;
 
+use self::{batch::Batch, outstanding::Outstanding};
 pub(crate) use self::{
     batch::{Held, SealedBatch},
     memory::{Charge, Closed, Memory},
     partition::Partition,
     topics::{Topic, TopicState, Topics},
 };
-use self::{batch::Batch, outstanding::Outstanding};
 use crate::{
     delivery::{Callback, Callbacks, Completer, Delivery},
     wire::record_batch::{HEADER_LEN, writer::Payload},
@@ -268,7 +268,9 @@ impl Accumulator {
     /// Refuses further records and takes all that wait.
     pub(crate) fn abandon(&self) -> Vec<(Arc<Partition>, SealedBatch)> {
         self.close();
-        let of = |partition: Arc<Partition>| partition.abandon().into_iter().map(move |batch| (Arc::clone(&partition), batch));
+        let of = |partition: Arc<Partition>| {
+            partition.abandon().into_iter().map(move |batch| (Arc::clone(&partition), batch))
+        };
         self.topics.partitions().into_iter().flat_map(of).collect()
     }
 

@@ -49,7 +49,9 @@ fn close(parts: &mut Vec<Part>, first: u32, writer: Writer) -> u32 {
 
 fn headers(record: &BatchRecord) -> Vec<Header<'_>> {
     let headers = record.headers.iter();
-    headers.map(|(key, value)| Header { key: String::from_utf8_lossy(key), value: value.as_deref().map(Into::into) }).collect()
+    headers
+        .map(|(key, value)| Header { key: String::from_utf8_lossy(key), value: value.as_deref().map(Into::into) })
+        .collect()
 }
 
 #[cfg(test)]
@@ -81,7 +83,10 @@ mod tests {
     fn the_parts_hold_the_same_records_in_the_same_order() {
         let whole = batch(&[&[1; 90], &[2; 90], &[3; 90], &[4; 90], &[5; 90]]);
         let parts = split(&whole, 16_384).unwrap();
-        assert_eq!(parts.iter().map(|p| (p.first, p.records)).collect::<Vec<_>>(), [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]);
+        assert_eq!(
+            parts.iter().map(|p| (p.first, p.records)).collect::<Vec<_>>(),
+            [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]
+        );
         let together: Vec<_> = parts.into_iter().flat_map(|part| records(&stamped(part.bytes))).collect();
         assert_eq!(together, records(&whole));
     }

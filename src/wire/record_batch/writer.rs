@@ -226,7 +226,9 @@ mod tests {
         let seen: Vec<_> = set
             .records
             .iter()
-            .map(|r| (r.offset, r.timestamp, r.sequence, r.key.as_deref(), r.value.as_ref().map(Bytes::len), r.headers.len()))
+            .map(|r| {
+                (r.offset, r.timestamp, r.sequence, r.key.as_deref(), r.value.as_ref().map(Bytes::len), r.headers.len())
+            })
             .collect();
         assert_eq!(
             seen,
