@@ -1,2 +1,102 @@
 //! milena on the command line.
-fn main() {}
+//!
+//! In: arguments. Out: an exit code. Parses, calls the library, prints; a file per command. Deliberately absent: anything
+//! that a program using the library would want to do as well.
+
+mod consume;
+mod exit;
+mod interrupt;
+mod output;
+mod produce;
+mod properties;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+use exit::{CliError, Exit};
+
+/// A Kafka producer written from the wire protocol up, on the command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "milena",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_long_help = "\
+Exit codes:
+  0    all good
+  1    a record failed, a check failed, or a broker could not do what was asked
+  2    the arguments or the configuration are wrong; nothing was sent
+  130  interrupted by Ctrl-C (SIGINT) or SIGTERM, after finishing what was under way"
+)]
+struct Cli {
+    /// What to log to stderr: error, warn, info, debug, trace, or per module as in milena=debug [default: RUST_LOG, else
+    /// warn]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<Targets>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Produce(produce::Args),
+    Consume(consume::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let log = cli.log.unwrap_or_else(log_from_environment);
+    tracing_subscriber::registry().with(fmt::layer().with_writer(std::io::stderr)).with(log).init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(Err(CliError::Failed(format!("cannot start the runtime: {error}")))),
+    };
+    let result = runtime.block_on(run(cli.command));
+    // A read of stdin that nobody waits for any more must not keep the process alive.
+    runtime.shutdown_background();
+    report(result)
+}
+
+/// RUST_LOG is often set for other programs, so what cannot be read there is no error.
+fn log_from_environment() -> Targets {
+    let set = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
+    set.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN))
+}
+
+async fn run(command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Produce(args) => produce::run(args).await,
+        Command::Consume(args) => consume::run(args).await,
+    }
+}
+
+fn report(result: Result<Exit, CliError>) -> ExitCode {
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.exit()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

@@ -9,7 +9,11 @@ mod connection;
 mod consumed;
 mod error;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::{ControlFlow, Range},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep};
 
@@ -30,7 +34,7 @@ const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 const LEADER_POLL: Duration = Duration::from_millis(50);
 const FETCH_BYTES: i32 = 4 * 1024 * 1024;
 const FETCH_WAIT: Duration = Duration::from_millis(500);
-/// How many fetches in a row may come back empty although the log goes on, before [`Admin::read_all`] gives up.
+/// How many fetches in a row may come back empty although the log goes on, before [`Admin::read_range`] gives up.
 const EMPTY_FETCHES: u32 = 20;
 
 /// Which end of a partition's log.
@@ -157,30 +161,19 @@ impl Admin {
         })
     }
 
-    /// Every record of `topic`, one partition after the other, each from its earliest offset to the end that it had when
-    /// reading began. All of them are held in memory.
+    /// Gives every record of `topic` whose offset is in `offsets` to `take`, in order, until it says
+    /// [`ControlFlow::Break`]. Offsets that have no record, as compaction and transactions leave them, are passed over.
     ///
     /// # Errors
-    /// As [`read`](Self::read); [`AdminError::Stalled`] when a partition ends before that.
-    pub async fn read_all(&mut self, topic: &str) -> Result<Vec<ConsumedRecord>, AdminError> {
-        let mut records = Vec::new();
-        for partition in 0..self.partitions(topic).await? {
-            let start = self.offsets(topic, partition, OffsetSpec::Earliest).await?;
-            let end = self.offsets(topic, partition, OffsetSpec::Latest).await?;
-            self.read_range(topic, partition, start, end, &mut records).await?;
-        }
-        Ok(records)
-    }
-
-    async fn read_range(
+    /// As [`read`](Self::read); [`AdminError::Stalled`] when the log ends before the range does.
+    pub async fn read_range(
         &mut self,
         topic: &str,
         partition: i32,
-        start: i64,
-        end: i64,
-        records: &mut Vec<ConsumedRecord>,
+        offsets: Range<i64>,
+        mut take: impl FnMut(ConsumedRecord) -> ControlFlow<()>,
     ) -> Result<(), AdminError> {
-        let (mut offset, mut empty) = (start, 0);
+        let (mut offset, end, mut empty) = (offsets.start, offsets.end, 0);
         while offset < end {
             let fetched = self.read(topic, partition, offset, FETCH_WAIT).await?;
             empty = if fetched.next_offset > offset { 0 } else { empty + 1 };
@@ -188,9 +181,31 @@ impl Admin {
                 return Err(AdminError::Stalled { topic: topic.to_owned(), partition, offset, end });
             }
             offset = fetched.next_offset;
-            records.extend(fetched.records.into_iter().filter(|record| record.offset < end));
+            let mut in_range = fetched.records.into_iter().filter(|record| record.offset < end);
+            if in_range.try_for_each(&mut take).is_break() {
+                return Ok(());
+            }
         }
         Ok(())
+    }
+
+    /// Every record of `topic`, one partition after the other, each from its earliest offset to the end that it had when
+    /// reading began. All of them are held in memory.
+    ///
+    /// # Errors
+    /// As [`read_range`](Self::read_range).
+    pub async fn read_all(&mut self, topic: &str) -> Result<Vec<ConsumedRecord>, AdminError> {
+        let mut records = Vec::new();
+        for partition in 0..self.partitions(topic).await? {
+            let start = self.offsets(topic, partition, OffsetSpec::Earliest).await?;
+            let end = self.offsets(topic, partition, OffsetSpec::Latest).await?;
+            let push = |record| {
+                records.push(record);
+                ControlFlow::Continue(())
+            };
+            self.read_range(topic, partition, start..end, push).await?;
+        }
+        Ok(records)
     }
 
     async fn await_leaders(&mut self, topic: &str, partitions: usize) -> Result<(), AdminError> {

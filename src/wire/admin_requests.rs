@@ -18,12 +18,13 @@ use kafka_protocol::{
         metadata_request::MetadataRequestTopic,
         metadata_response::{MetadataResponseBroker, MetadataResponseTopic},
     },
-    protocol::{Decodable, Encodable, HeaderVersion, StrBytes},
+    protocol::{Encodable, HeaderVersion, StrBytes},
 };
 
 use crate::{
     cluster::{Broker, Cluster, Partition, Topic},
     error::ErrorCode,
+    wire::shape::{self, ShapeError, Shaped},
 };
 
 /// A consumer's replica id: none.
@@ -48,12 +49,18 @@ pub(crate) enum BadAnswer {
     Malformed(String),
 }
 
+impl From<ShapeError> for BadAnswer {
+    fn from(error: ShapeError) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
 /// A request, and how to read what comes back.
 pub(crate) trait AdminRequest {
     const API: Api;
     type Answer;
     type Request: Encodable + HeaderVersion;
-    type Response: Decodable + HeaderVersion;
+    type Response: Shaped + HeaderVersion;
 
     fn request(&self) -> Self::Request;
     fn answer(&self, response: Self::Response) -> Result<Self::Answer, BadAnswer>;
@@ -90,7 +97,7 @@ pub(crate) fn decode<R: AdminRequest>(
     mut frame: Bytes,
 ) -> Result<R::Answer, BadAnswer> {
     let header_version = R::Response::header_version(version);
-    let header: ResponseHeader = read(&mut frame, header_version)?;
+    let header: ResponseHeader = shape::take_header(header_version, &mut frame)?;
     if header.correlation_id != correlation_id {
         let got = header.correlation_id;
         return Err(BadAnswer::Malformed(format!("expected correlation id {correlation_id}, got {got}")));
@@ -98,11 +105,7 @@ pub(crate) fn decode<R: AdminRequest>(
     if let Some(code) = R::early_refusal(&frame) {
         return Err(BadAnswer::Refused { code, message: None });
     }
-    request.answer(read(&mut frame, version)?)
-}
-
-fn read<T: Decodable>(bytes: &mut Bytes, version: i16) -> Result<T, BadAnswer> {
-    T::decode(bytes, version).map_err(|e| BadAnswer::Malformed(e.to_string()))
+    request.answer(shape::decode(version, frame)?)
 }
 
 fn check(code: i16, message: Option<StrBytes>) -> Result<(), BadAnswer> {

@@ -1,0 +1,240 @@
+//! `milena consume`: reads partitions, without a consumer group.
+//!
+//! In: a topic and where to begin. Out: a line for each record. Does I/O. Deliberately absent: groups, committed offsets,
+//! and any state that would outlive the command.
+
+use std::{
+    io::{self, BufWriter, IsTerminal, StdoutLock, Write},
+    ops::ControlFlow,
+    str::FromStr,
+    time::Duration,
+};
+
+use milena::admin::{Admin, ConsumedRecord, OffsetSpec};
+
+use crate::{
+    exit::{CliError, Exit},
+    interrupt::Interrupt,
+    output::{self, Format},
+};
+
+/// How long one round over all partitions waits for records that are not there yet.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// Read the records of a topic's partitions
+///
+/// Reads each partition from the given place to the end that it has when the command starts, one partition after the
+/// other. No consumer group is involved: nothing is committed, and nobody else is disturbed.
+///
+/// Text has, tab after tab: topic-partition@offset, timestamp, key, value, headers as name=value; null is (null). On a
+/// terminal, control characters are shown as escapes; elsewhere bytes come out as they are. JSON has one object for each
+/// record; a key or value that is not UTF-8 comes as base64 under key_base64 or value_base64.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  Everything there is:
+    milena consume --topic orders
+  The next ten records of partition 2 that arrive, as JSON:
+    milena consume --topic orders --partition 2 --from end --max-messages 10 --output json
+  One record by its offset:
+    milena consume --topic orders --partition 0 --from 42 --max-messages 1
+
+Exit codes: 0 read to the end or to --max-messages, 1 a broker could not do it, 2 arguments are wrong (also: there is no \
+such partition or offset), 130 interrupted.")]
+pub(crate) struct Args {
+    /// Topic to read
+    #[arg(long, short)]
+    topic: String,
+
+    /// Brokers to ask first, as host:port,host:port
+    #[arg(long, short, value_name = "HOST:PORT", default_value = "localhost:9092")]
+    bootstrap_server: String,
+
+    /// Partition to read; may be repeated [default: all]
+    #[arg(long = "partition", short, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(0..))]
+    partitions: Vec<i32>,
+
+    /// Where to begin: beginning, end (which implies --follow) or an offset
+    #[arg(long, value_name = "PLACE", default_value = "beginning")]
+    from: From,
+
+    /// Stop after so many records [default: at the end of the log]
+    #[arg(long, short = 'n', value_name = "NUMBER")]
+    max_messages: Option<u64>,
+
+    /// Go on at the end of the log and wait for more
+    #[arg(long)]
+    follow: bool,
+
+    /// How to print records
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+}
+
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Beginning,
+    End,
+    Offset(i64),
+}
+
+impl FromStr for From {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "beginning" => Ok(Self::Beginning),
+            "end" => Ok(Self::End),
+            _ => match text.parse() {
+                Ok(offset) if offset >= 0 => Ok(Self::Offset(offset)),
+                _ => Err("expected beginning, end or an offset from 0".into()),
+            },
+        }
+    }
+}
+
+/// How far a partition has been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Position {
+    partition: i32,
+    next: i64,
+    /// Where it ended when the command started.
+    end: i64,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
+    let mut interrupt = Interrupt::listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
+    tokio::select! {
+        biased;
+        () = interrupt.next() => Ok(Exit::Interrupted),
+        done = read(args) => done.map(|()| Exit::Good),
+    }
+}
+
+async fn read(args: Args) -> Result<(), CliError> {
+    let mut admin = Admin::connect(&args.bootstrap_server).await?;
+    let mut positions = positions(&mut admin, &args).await?;
+    let mut printer = Printer::new(&args);
+    if args.follow || args.from == From::End {
+        return follow(&mut admin, &mut positions, &mut printer).await;
+    }
+    for Position { partition, next, end } in positions {
+        if !printer.full() {
+            admin.read_range(&args.topic, partition, next..end, |record| printer.print(&record)).await?;
+        }
+    }
+    printer.flush();
+    Ok(())
+}
+
+async fn follow(admin: &mut Admin, positions: &mut [Position], printer: &mut Printer<'_>) -> Result<(), CliError> {
+    let share = ROUND / u32::try_from(positions.len()).unwrap_or(u32::MAX).max(1);
+    while !printer.full() {
+        for position in positions.iter_mut() {
+            let fetched = admin.read(printer.topic, position.partition, position.next, share).await?;
+            position.next = fetched.next_offset;
+            let _ = fetched.records.iter().try_for_each(|record| printer.print(record));
+        }
+        printer.flush();
+    }
+    Ok(())
+}
+
+async fn positions(admin: &mut Admin, args: &Args) -> Result<Vec<Position>, CliError> {
+    let count = admin.partitions(&args.topic).await?;
+    let mut wanted = if args.partitions.is_empty() { (0..count).collect() } else { args.partitions.clone() };
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut positions = Vec::new();
+    for partition in wanted {
+        let start = admin.offsets(&args.topic, partition, OffsetSpec::Earliest).await?;
+        let end = admin.offsets(&args.topic, partition, OffsetSpec::Latest).await?;
+        let next = place(args.from, start, end)
+            .map_err(|reason| CliError::Usage(format!("{}-{partition} {reason}", args.topic)))?;
+        positions.push(Position { partition, next, end });
+    }
+    Ok(positions)
+}
+
+fn place(from: From, start: i64, end: i64) -> Result<i64, String> {
+    match from {
+        From::Beginning => Ok(start),
+        From::End => Ok(end),
+        From::Offset(offset) if (start..=end).contains(&offset) => Ok(offset),
+        From::Offset(offset) => Err(format!("holds offsets {start} to {end} (its end), got {offset}")),
+    }
+}
+
+/// Prints records until there were enough, or nobody reads any more.
+struct Printer<'a> {
+    topic: &'a str,
+    format: Format,
+    safe: bool,
+    left: Option<u64>,
+    out: BufWriter<StdoutLock<'static>>,
+}
+
+impl<'a> Printer<'a> {
+    fn new(args: &'a Args) -> Self {
+        let (safe, out) = (io::stdout().is_terminal(), BufWriter::new(io::stdout().lock()));
+        Self { topic: &args.topic, format: args.output, safe, left: args.max_messages, out }
+    }
+
+    fn full(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    /// Breaks with the last record that is wanted.
+    fn print(&mut self, record: &ConsumedRecord) -> ControlFlow<()> {
+        if self.full() {
+            return ControlFlow::Break(());
+        }
+        let mut line = output::record(self.format, self.topic, record, self.safe);
+        line.push(b'\n');
+        let written = self.out.write_all(&line);
+        self.left = if written.is_ok() { self.left.map(|left| left - 1) } else { Some(0) };
+        if self.full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn flush(&mut self) {
+        if self.out.flush().is_err() {
+            self.left = Some(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_to_begin_is_one_of_two_words_or_an_offset() {
+        for (text, expected) in [
+            ("beginning", Ok(From::Beginning)),
+            ("end", Ok(From::End)),
+            ("0", Ok(From::Offset(0))),
+            ("9223372036854775807", Ok(From::Offset(i64::MAX))),
+            ("-1", Err(())),
+            ("9223372036854775808", Err(())),
+            ("latest", Err(())),
+            ("", Err(())),
+        ] {
+            assert_eq!(text.parse::<From>().map_err(|_| ()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_offset_must_be_in_the_log_or_at_its_end() {
+        assert_eq!(place(From::Beginning, 5, 9), Ok(5));
+        assert_eq!(place(From::End, 5, 9), Ok(9));
+        for offset in 5..=9 {
+            assert_eq!(place(From::Offset(offset), 5, 9), Ok(offset));
+        }
+        for offset in [4, 10] {
+            let expected = format!("holds offsets 5 to 9 (its end), got {offset}");
+            assert_eq!(place(From::Offset(offset), 5, 9), Err(expected));
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! `milena produce`: a record for each line.
+//!
+//! In: lines. Out: where each went, or why it did not, and a file with those that failed. Does I/O. Every line that was
+//! read ends in the log, in that file, or in both if nobody can know.
+
+mod failed;
+mod ledger;
+mod lines;
+mod report;
+mod template;
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use clap::ValueEnum;
+use milena::{Ack, DeliveryError, Producer, SendError, WaitedFor};
+use tokio::{
+    io::AsyncRead,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{
+    exit::{CliError, Exit},
+    interrupt::Interrupt,
+    output::{Failure, Format},
+    properties,
+};
+use failed::FailedLines;
+use ledger::Ledger;
+use lines::{Input, Lines};
+use template::Template;
+
+/// How many lines may wait for their outcome. `buffer.memory` bounds their records; this bounds what is kept beside them.
+const MAX_IN_FLIGHT: u32 = 65_536;
+/// How long callbacks may take to run once the producer is closed.
+const LAST_CALLBACKS: Duration = Duration::from_secs(30);
+const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
+
+/// Send each line of a file or of stdin as a record
+///
+/// A line is bytes; they need not be UTF-8. It ends with \n or \r\n, which is no part of the record. Empty lines are
+/// records with an empty value. Lines that fail are kept, byte for byte, in a file that is named at the end, so that
+/// they can be sent again with --file.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  Type some records, end with Ctrl-D:
+    milena produce --topic orders
+  Send a file with keys, one `key:value` per line:
+    milena produce --topic orders --file orders.txt --parse-key --key-separator :
+  Larger batches, and nothing printed but the counts:
+    milena produce --topic orders -X linger.ms=50 -X batch.size=262144 --output none < big.txt
+
+Where a setting is given more than once, --acks, --compression-type and --bootstrap-server count before \
+--property, and --property before --config.
+
+Exit codes: 0 all delivered, 1 a line failed, 2 arguments or configuration are wrong, 130 interrupted. Ctrl-C \
+stops reading, waits for what was sent and reports; a second Ctrl-C stops waiting.")]
+pub(crate) struct Args {
+    /// Topic to send to
+    #[arg(long, short)]
+    topic: String,
+
+    /// Brokers to ask first, as host:port,host:port [default: localhost:9092]
+    #[arg(long, short, value_name = "HOST:PORT")]
+    bootstrap_server: Option<String>,
+
+    /// File to read instead of stdin
+    #[arg(long, short, value_name = "PATH")]
+    file: Option<PathBuf>,
+
+    /// Split each line into key and value; a line without the separator fails
+    #[arg(long)]
+    parse_key: bool,
+
+    /// What stands between key and value; \t is a tab
+    #[arg(long, value_name = "TEXT", default_value = "\\t", value_parser = template::separator, requires = "parse_key")]
+    key_separator: Separator,
+
+    /// Header for every record; may be repeated
+    #[arg(long = "header", short = 'H', value_name = "NAME=VALUE", value_parser = template::name_and_value)]
+    headers: Vec<(String, String)>,
+
+    /// Partition for every record, instead of one chosen by key
+    #[arg(long, short, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(0..))]
+    partition: Option<i32>,
+
+    /// Producer setting by its Java name, as in linger.ms=50; may be repeated
+    #[arg(long = "property", short = 'X', value_name = "NAME=VALUE", value_parser = template::name_and_value)]
+    properties: Vec<(String, String)>,
+
+    /// File of producer settings in the form of Java's .properties, in UTF-8
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+
+    /// Compression of batches; only none for now [default: none]
+    #[arg(long, value_name = "TYPE")]
+    compression_type: Option<String>,
+
+    /// Replicas that must have a record before it counts as delivered: 0, 1 or all [default: all]
+    #[arg(long, value_name = "ACKS")]
+    acks: Option<String>,
+
+    /// What to print on stdout about each line
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Output,
+
+    /// Where to keep lines that failed [default: milena-failed-TOPIC-TIME-PID.txt in the working directory]
+    #[arg(long, value_name = "PATH")]
+    failed_file: Option<PathBuf>,
+
+    /// Longest line in bytes, its end included; a longer one fails and is kept
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024,
+        value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    max_line_bytes: u32,
+}
+
+type Separator = Vec<u8>;
+
+/// What is printed on stdout about each line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Where it went, for a person
+    Text,
+    /// Where it went or why it did not, as a JSON object
+    Json,
+    /// Nothing
+    None,
+}
+
+/// Why reading stopped.
+#[derive(Debug)]
+enum Stop {
+    End,
+    Interrupted,
+    /// Going on makes no sense, and why.
+    GivenUp(String),
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
+    let started = Instant::now();
+    let properties = settings(&args)?;
+    let failed = FailedLines::at(failed_path(&args)?);
+    let mut interrupt = Interrupt::listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
+    // What was read and not sent stands in a file anyway, but nowhere else if it came through a pipe.
+    let keep_rest = args.file.is_none();
+    let input = open(args.file.as_deref()).await?;
+    let session = Session {
+        producer: Producer::from_properties(properties).await?,
+        ledger: Arc::new(Mutex::new(Ledger::new(format(args.output), failed))),
+        in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize)),
+        template: Template {
+            topic: args.topic,
+            partition: args.partition,
+            headers: args.headers,
+            separator: args.parse_key.then_some(args.key_separator),
+        },
+    };
+    let mut lines = Lines::new(input, args.max_line_bytes as usize);
+    let mut number = 0;
+    let stop = session.pump(&mut lines, &mut number, &mut interrupt).await;
+    if keep_rest {
+        session.ledger().keep_unsent(&lines.into_rest());
+    }
+    if matches!(stop, Stop::Interrupted) {
+        eprintln!("interrupted; waiting for what was sent, Ctrl-C again stops that");
+    }
+    session.close(&mut interrupt).await;
+    let ledger = session.ledger();
+    ledger.finish_progress();
+    eprint!("{}", report::text(&stop, number, started.elapsed(), &ledger));
+    Ok(report::exit(&stop, ledger.counts()))
+}
+
+fn format(output: Output) -> Option<Format> {
+    match output {
+        Output::Text => Some(Format::Text),
+        Output::Json => Some(Format::Json),
+        Output::None => None,
+    }
+}
+
+/// Every setting in the order in which the later counts.
+fn settings(args: &Args) -> Result<Vec<(String, String)>, CliError> {
+    let mut settings = vec![("bootstrap.servers".to_owned(), DEFAULT_BOOTSTRAP.to_owned())];
+    if let Some(path) = &args.config {
+        settings.extend(properties::load(path).map_err(CliError::Usage)?);
+    }
+    settings.extend(args.properties.iter().cloned());
+    let flags = [
+        ("bootstrap.servers", &args.bootstrap_server),
+        ("compression.type", &args.compression_type),
+        ("acks", &args.acks),
+    ];
+    settings.extend(flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))));
+    Ok(settings)
+}
+
+fn failed_path(args: &Args) -> Result<PathBuf, CliError> {
+    let Some(path) = args.failed_file.clone() else {
+        let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+        // Nothing of a topic's name that could leave the directory: an illegal name is refused only with the first send.
+        let topic: String = args.topic.chars().filter(|c| c.is_ascii_alphanumeric() || "_-.".contains(*c)).collect();
+        return Ok(format!("milena-failed-{topic:.100}-{time}-{}.txt", std::process::id()).into());
+    };
+    let same = |input: &PathBuf| input.canonicalize().ok().is_some_and(|input| path.canonicalize().ok() == Some(input));
+    if args.file.as_ref().is_some_and(same) {
+        return Err(CliError::Usage(format!("--failed-file and --file are both {}; name another", path.display())));
+    }
+    Ok(path)
+}
+
+async fn open(file: Option<&Path>) -> Result<Box<dyn AsyncRead + Unpin>, CliError> {
+    match file {
+        Some(path) => match tokio::fs::File::open(path).await {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => Err(CliError::Usage(format!("cannot read {}: {error}", path.display()))),
+        },
+        None => {
+            if std::io::stdin().is_terminal() {
+                eprintln!("one record per line; end with Ctrl-D");
+            }
+            Ok(Box::new(tokio::io::stdin()))
+        }
+    }
+}
+
+/// One run.
+struct Session {
+    producer: Producer,
+    template: Template,
+    ledger: Arc<Mutex<Ledger>>,
+    /// A permit for each line whose outcome is not known yet.
+    in_flight: Arc<Semaphore>,
+}
+
+impl Session {
+    /// Sends line after line until there is a reason to stop; `number` counts the lines taken.
+    async fn pump(
+        &self,
+        lines: &mut Lines<impl AsyncRead + Unpin>,
+        number: &mut u64,
+        interrupt: &mut Interrupt,
+    ) -> Stop {
+        loop {
+            let stop = tokio::select! {
+                biased;
+                () = interrupt.next() => Some(Stop::Interrupted),
+                stop = self.step(lines, number) => stop,
+            };
+            if let Some(stop) = stop {
+                return stop;
+            }
+        }
+    }
+
+    /// Deals with the next part of the input. Dropping the future keeps the line that it was sending.
+    async fn step(&self, lines: &mut Lines<impl AsyncRead + Unpin>, number: &mut u64) -> Option<Stop> {
+        match lines.next().await {
+            Err(error) => return Some(Stop::GivenUp(format!("cannot read the input: {error}"))),
+            Ok(None) => return Some(Stop::End),
+            Ok(Some(Input::Line(line))) => {
+                *number += 1;
+                return self.send(*number, line).await;
+            }
+            // No other line may end up in the middle of it, so wait until none is under way.
+            Ok(Some(Input::LongLine)) => {
+                *number += 1;
+                self.idle().await;
+            }
+            Ok(Some(Input::Piece { bytes, ends })) => self.keep_piece(*number, &bytes, ends, lines.max_len()),
+        }
+        self.cannot_keep()
+    }
+
+    fn keep_piece(&self, number: u64, bytes: &[u8], ends: bool, max_len: usize) {
+        let mut ledger = self.ledger();
+        ledger.keep_part(bytes);
+        if ends {
+            let message = format!("line is over --max-line-bytes, which is {max_len}; raise it, and max.request.size");
+            ledger.told(number, &Failure::refused(message));
+        }
+    }
+
+    async fn send(&self, number: u64, line: Bytes) -> Option<Stop> {
+        let in_hand = InHand { ledger: &self.ledger, line: &line };
+        loop {
+            let record = match self.template.record(lines::content(&line)) {
+                Ok(record) => record,
+                Err(reason) => {
+                    in_hand.put_down();
+                    self.ledger().failed(number, &line, &Failure::refused(reason));
+                    return self.cannot_keep();
+                }
+            };
+            let permit = Arc::clone(&self.in_flight).acquire_owned().await;
+            match self.producer.send_with(record, self.callback(number, line.clone(), permit.ok())).await {
+                Ok(()) => {
+                    in_hand.put_down();
+                    return self.cannot_keep();
+                }
+                // What fills the memory is delivered or expires within delivery.timeout.ms: there will be room.
+                Err(SendError::Timeout { waited_for: WaitedFor::Memory, .. }) => {}
+                Err(error) => {
+                    in_hand.put_down();
+                    self.ledger().failed(number, &line, &Failure::from(&error));
+                    return given_up(&error).or_else(|| self.cannot_keep());
+                }
+            }
+        }
+    }
+
+    fn callback(
+        &self,
+        number: u64,
+        line: Bytes,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static {
+        let ledger = Arc::clone(&self.ledger);
+        move |outcome| {
+            match outcome {
+                Ok(ack) => locked(&ledger).delivered(number, &ack),
+                Err(error) => locked(&ledger).failed(number, &line, &Failure::from(&error)),
+            }
+            drop(permit);
+        }
+    }
+
+    /// Waits until every line has its outcome.
+    async fn idle(&self) {
+        drop(self.in_flight.acquire_many(MAX_IN_FLIGHT).await);
+    }
+
+    fn cannot_keep(&self) -> Option<Stop> {
+        let ledger = self.ledger();
+        let error = ledger.failed_lines().lost()?;
+        let path = ledger.failed_lines().path().display();
+        Some(Stop::GivenUp(format!("cannot keep failed lines in {path}: {error}; name another with --failed-file")))
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        locked(&self.ledger)
+    }
+
+    /// Waits for what is under way; a signal ends the waiting.
+    async fn close(&self, interrupt: &mut Interrupt) {
+        let closed = tokio::select! {
+            biased;
+            () = interrupt.next() => self.producer.close_timeout(Duration::ZERO).await,
+            closed = self.producer.close() => closed,
+        };
+        if let Err(error) = closed {
+            tracing::warn!(%error, "closing the producer");
+        }
+        if timeout(LAST_CALLBACKS, self.idle()).await.is_err() {
+            tracing::error!("some lines have no outcome {} s after closing", LAST_CALLBACKS.as_secs());
+        }
+    }
+}
+
+/// A line that is being sent: kept if the sending is given up half way.
+struct InHand<'a> {
+    ledger: &'a Mutex<Ledger>,
+    line: &'a [u8],
+}
+
+impl InHand<'_> {
+    fn put_down(mut self) {
+        self.line = &[];
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            locked(self.ledger).keep_unsent(self.line);
+        }
+    }
+}
+
+/// No panic happens while the lock is held that would leave an account half made.
+fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the lines to come would meet the same refusal, because it is not about this one.
+fn given_up(error: &SendError) -> Option<Stop> {
+    match error {
+        SendError::TooLarge { .. } | SendError::Serialization { .. } | SendError::InvalidRecord { .. } => None,
+        _ => Some(Stop::GivenUp("every line would fail like this one".into())),
+    }
+}

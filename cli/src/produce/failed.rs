@@ -1,0 +1,124 @@
+//! The file that keeps the lines that failed.
+//!
+//! In: lines, byte for byte. Out: a file that can be fed back with `--file`. Does I/O, on the thread that calls.
+//! Created with the first line, so that a run in which all goes well leaves nothing behind.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+/// Where failed lines go.
+#[derive(Debug)]
+pub(crate) struct FailedLines {
+    path: PathBuf,
+    file: Option<File>,
+    lines: u64,
+    lost: Option<io::Error>,
+}
+
+impl FailedLines {
+    /// Will keep lines in `path`, behind what stands there already.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path, file: None, lines: 0, lost: None }
+    }
+
+    /// Keeps whole lines; the last of them gets the `\n` that it may lack.
+    pub(crate) fn keep(&mut self, lines: &[u8]) {
+        self.append(lines);
+        if !lines.is_empty() && !lines.ends_with(b"\n") {
+            self.append(b"\n");
+        }
+    }
+
+    /// Keeps a part of a line.
+    pub(crate) fn append(&mut self, part: &[u8]) {
+        if part.is_empty() {
+            return;
+        }
+        self.lines += part.iter().map(|&b| u64::from(b == b'\n')).sum::<u64>();
+        if let Err(error) = self.try_append(part) {
+            self.lost.get_or_insert(error);
+        }
+    }
+
+    /// How many lines were kept.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Where they are.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Why not all of them could be kept, if so.
+    pub(crate) fn lost(&self) -> Option<&io::Error> {
+        self.lost.as_ref()
+    }
+
+    fn try_append(&mut self, part: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(OpenOptions::new().append(true).create(true).open(&self.path)?),
+        };
+        file.write_all(part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A path of its own for each test, removed when the test is over.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("milena-test-{}-{name}", std::process::id())))
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn lines_are_kept_byte_for_byte_and_one_without_an_end_gets_one() {
+        let path = Scratch::new("kept");
+        let mut failed = FailedLines::at(path.0.clone());
+        for lines in [&b"\xff\x00\r\n"[..], b"", b"no end", b"two\nlines\n"] {
+            failed.keep(lines);
+        }
+        assert_eq!(std::fs::read(&path.0).unwrap(), b"\xff\x00\r\nno end\ntwo\nlines\n");
+        assert_eq!(failed.lines(), 4);
+        assert!(failed.lost().is_none());
+    }
+
+    #[test]
+    fn without_a_failed_line_there_is_no_file() {
+        let path = Scratch::new("none");
+        let mut failed = FailedLines::at(path.0.clone());
+        failed.keep(b"");
+        assert_eq!(failed.lines(), 0);
+        assert!(!path.0.exists());
+    }
+
+    #[test]
+    fn what_stands_in_the_file_already_stays() {
+        let path = Scratch::new("stays");
+        std::fs::write(&path.0, "before\n").unwrap();
+        FailedLines::at(path.0.clone()).keep(b"after");
+        assert_eq!(std::fs::read(&path.0).unwrap(), b"before\nafter\n");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_told() {
+        let mut failed = FailedLines::at("/nowhere/at/all".into());
+        failed.keep(b"line\n");
+        assert_eq!(failed.lost().unwrap().kind(), io::ErrorKind::NotFound);
+    }
+}

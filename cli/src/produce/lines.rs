@@ -1,0 +1,194 @@
+//! Lines as bytes.
+//!
+//! In: anything that can be read. Out: lines with the bytes that ended them. Awaits only. No more is held than the
+//! longest line may take: a longer one comes out in pieces. Deliberately absent: any demand for UTF-8.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// What is asked of the reader at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// A part of the input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// A line, with its `\n` unless the input ended without one.
+    Line(Bytes),
+    /// A line over the limit begins; its pieces follow.
+    LongLine,
+    /// A part of it; `ends` with the last one.
+    Piece { bytes: Bytes, ends: bool },
+}
+
+/// Takes an input apart.
+#[derive(Debug)]
+pub(crate) struct Lines<R> {
+    reader: R,
+    buffer: BytesMut,
+    /// How many bytes at the front of the buffer are known to hold no `\n`.
+    searched: usize,
+    max_len: usize,
+    in_long_line: bool,
+    ended: bool,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    /// Lines of at most `max_len` bytes, their end included.
+    pub(crate) fn new(reader: R, max_len: usize) -> Self {
+        Self { reader, buffer: BytesMut::new(), searched: 0, max_len, in_long_line: false, ended: false }
+    }
+
+    /// The next part of the input; `None` at its end. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Input>> {
+        loop {
+            if let Some(input) = self.take() {
+                return Ok(Some(input));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.buffer.reserve(CHUNK);
+            self.ended = self.reader.read_buf(&mut self.buffer).await? == 0;
+        }
+    }
+
+    /// The limit for a line, in bytes.
+    pub(crate) fn max_len(&self) -> usize {
+        self.max_len
+    }
+
+    /// What has been read and not been handed out, when the caller stops before the end.
+    pub(crate) fn into_rest(self) -> Bytes {
+        self.buffer.freeze()
+    }
+
+    fn take(&mut self) -> Option<Input> {
+        let window = self.buffer.len().min(self.max_len);
+        let newline = self.buffer[self.searched..window].iter().position(|&b| b == b'\n');
+        let len = match newline {
+            Some(position) => self.searched + position + 1,
+            None if self.buffer.len() > self.max_len => return Some(self.long_line()),
+            None if self.ended && (window > 0 || self.in_long_line) => window,
+            None => {
+                self.searched = window;
+                return None;
+            }
+        };
+        Some(self.split(len, true))
+    }
+
+    /// Announces a long line before anything of it is handed out, then hands it out.
+    fn long_line(&mut self) -> Input {
+        if self.in_long_line {
+            return self.split(self.max_len, false);
+        }
+        self.in_long_line = true;
+        self.searched = 0;
+        Input::LongLine
+    }
+
+    fn split(&mut self, len: usize, ends: bool) -> Input {
+        self.searched = 0;
+        let bytes = self.buffer.split_to(len).freeze();
+        if !self.in_long_line {
+            return Input::Line(bytes);
+        }
+        self.in_long_line = !ends;
+        Input::Piece { bytes, ends }
+    }
+}
+
+/// A line without its end: `\n`, or `\r\n` as Java's console producer has it.
+pub(crate) fn content(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// Everything that comes out of `text` when the reader gets `step` bytes at a time, in lines of at most 8 bytes.
+    async fn lines(text: &'static [u8], step: usize) -> Vec<Input> {
+        let (mut writer, reader) = tokio::io::duplex(step);
+        tokio::spawn(async move { writer.write_all(text).await.unwrap() });
+        let mut lines = Lines::new(reader, 8);
+        let mut out = Vec::new();
+        while let Some(input) = lines.next().await.unwrap() {
+            out.push(input);
+        }
+        out
+    }
+
+    fn line(text: &'static [u8]) -> Input {
+        Input::Line(Bytes::from_static(text))
+    }
+
+    fn piece(text: &'static [u8], ends: bool) -> Input {
+        Input::Piece { bytes: Bytes::from_static(text), ends }
+    }
+
+    #[tokio::test]
+    async fn lines_come_out_whole_however_they_arrive() {
+        for step in [1, 2, 3, 7, 100] {
+            for (text, expected) in [
+                (&b""[..], vec![]),
+                (b"a", vec![line(b"a")]),
+                (b"a\n", vec![line(b"a\n")]),
+                (b"\n\nb", vec![line(b"\n"), line(b"\n"), line(b"b")]),
+                (b"a\r\n\xff\x00\n", vec![line(b"a\r\n"), line(b"\xff\x00\n")]),
+            ] {
+                assert_eq!(lines(text, step).await, expected, "{text:?} by {step}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_limit_counts_the_end_of_the_line() {
+        for step in [1, 3, 100] {
+            for (text, expected) in [
+                (&b"1234567\na\n"[..], vec![line(b"1234567\n"), line(b"a\n")]),
+                (b"12345678", vec![line(b"12345678")]),
+                (b"12345678\na\n", vec![Input::LongLine, piece(b"12345678", false), piece(b"\n", true), line(b"a\n")]),
+                (b"123456789", vec![Input::LongLine, piece(b"12345678", false), piece(b"9", true)]),
+            ] {
+                assert_eq!(lines(text, step).await, expected, "{text:?} by {step}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_over_the_limit_comes_out_in_pieces_that_lose_nothing() {
+        let expected = vec![
+            line(b"a\n"),
+            Input::LongLine,
+            piece(b"12345678", false),
+            piece(b"90123456", false),
+            piece(b"7\n", true),
+            line(b"b\n"),
+        ];
+        for step in [1, 5, 100] {
+            assert_eq!(lines(b"a\n12345678901234567\nb\n", step).await, expected, "by {step}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_and_not_handed_out_is_given_back() {
+        let mut lines = Lines::new(&b"a\nb\nc"[..], 8);
+        assert_eq!(lines.next().await.unwrap(), Some(line(b"a\n")));
+        assert_eq!(lines.into_rest(), &b"b\nc"[..]);
+    }
+
+    #[test]
+    fn the_end_of_a_line_is_no_part_of_its_content() {
+        for (line, expected) in
+            [(&b"a\n"[..], &b"a"[..]), (b"a\r\n", b"a"), (b"a", b"a"), (b"\n", b""), (b"a\r\r\n", b"a\r"), (b"", b"")]
+        {
+            assert_eq!(content(line), expected);
+        }
+    }
+}
