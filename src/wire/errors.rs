@@ -201,7 +201,7 @@ errors! {
      48 INVALID_TXN_STATE                     false false No      Permanent
         "the transaction does not allow this step now: abort it";
      49 INVALID_PRODUCER_ID_MAPPING           false false No      Sequence
-        "the broker has forgotten this identity, or has given it to another producer";
+        "the broker has forgotten this identity, or gave it to another producer: nothing to do unless it persists";
      50 INVALID_TRANSACTION_TIMEOUT           false false No      Permanent
         "the transaction's timeout is over the broker's transaction.max.timeout.ms: lower it";
      51 CONCURRENT_TRANSACTIONS               true  false No      Transient

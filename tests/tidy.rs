@@ -1,0 +1,249 @@
+//! The rules of the house, as tests: which module may use which, what a pure module may not touch, how large things may
+//! grow, and what may not be committed at all.
+//!
+//! In: the repository's text files. Out: a list of violations, which must be empty. Sources are read as text, with
+//! comments, strings and test code blanked; that is enough for rules this plain and needs no parser of Rust. Every rule is
+//! a function from one file to its violations, and has a sample that keeps it and one that breaks it.
+
+#[path = "tidy/samples.rs"]
+mod samples;
+#[path = "tidy/source.rs"]
+mod source;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use source::{Source, contains_path, exports, functions, paths, starts_with_path, starts_word};
+
+/// Each may use those after it.
+const PIPELINE: [&str; 6] = ["patterns", "producer", "net", "sender", "accumulator", "wire"];
+/// Everybody may use these. They use each other only, and the table of error codes, which is vocabulary in wire's care.
+const VOCABULARY: [&str; 7] = ["record", "cluster", "config", "error", "delivery", "metrics", "wire::errors"];
+/// These use wire and vocabulary.
+const BESIDE: [&str; 2] = ["broker", "admin"];
+
+/// Files that may touch the world, in modules that otherwise may not.
+const IMPURE: [&str; 4] =
+    ["src/broker/listener.rs", "src/broker/listener/", "src/broker/mod.rs", "src/delivery/callbacks.rs"];
+const PURE: [&str; 10] =
+    ["config", "error", "cluster", "record", "accumulator", "sender", "wire", "broker", "delivery", "metrics"];
+/// The world: clock, sockets, tasks, threads and randomness that nobody seeded.
+const WORLD: [&str; 16] = [
+    "Instant::now",
+    "SystemTime::now",
+    "tokio::net",
+    "tokio::time",
+    "tokio::spawn",
+    "tokio::task",
+    "tokio::runtime",
+    "std::net::TcpStream",
+    "std::net::TcpListener",
+    "std::net::UdpSocket",
+    "std::thread",
+    "std::fs",
+    "rand",
+    "fastrand",
+    "getrandom",
+    "Uuid::new_v4",
+];
+
+/// Files that may have more lines, and why.
+const LARGE_FILES: [(&str, &str); 0] = [];
+const MAX_FILE_LINES: usize = 500;
+const MAX_FUNCTION_LINES: usize = 70;
+
+/// Modules use those below them only. `exports` maps what the crate's root re-exports to the module it comes from.
+fn arrows(file: &Source, exports: &BTreeMap<String, String>) -> Vec<String> {
+    let Some((from, depth)) = file.module() else { return Vec::new() };
+    let known = PIPELINE.contains(&from) || VOCABULARY.contains(&from) || BESIDE.contains(&from);
+    if !known {
+        return vec![format!("{}: {from} is in no layer; give it one in tests/tidy.rs", file.path)];
+    }
+    let used = paths(&file.shipped).into_iter().filter_map(|path| from_root(&path, depth).map(str::to_owned));
+    let forbidden = used.filter(|path| !may_use(from, path, exports));
+    forbidden.map(|path| format!("{}: {from} may not use {path}", file.path)).collect()
+}
+
+/// What follows the crate's root in a path that starts there, or climbs to there from a module this deep.
+fn from_root(path: &str, depth: usize) -> Option<&str> {
+    let mut rest = path.strip_prefix("self::").unwrap_or(path);
+    if let Some(rest) = rest.strip_prefix("crate::") {
+        return Some(rest);
+    }
+    for _ in 0..depth {
+        rest = rest.strip_prefix("super::")?;
+    }
+    Some(rest)
+}
+
+fn may_use(from: &str, path: &str, exports: &BTreeMap<String, String>) -> bool {
+    let first = path.split("::").next().unwrap_or(path);
+    if from == "patterns" {
+        return exports.contains_key(first) || first == from;
+    }
+    let to = exports.get(first).map_or(first, String::as_str);
+    let layer = |name: &str| PIPELINE.iter().position(|layer| *layer == name);
+    let common = VOCABULARY.iter().any(|word| starts_with_path(to, word) || starts_with_path(path, word));
+    let below = matches!((layer(from), layer(to)), (Some(from), Some(to)) if from < to);
+    let module = layer(to).is_some() || BESIDE.contains(&to);
+    to == from || common || below || (BESIDE.contains(&from) && to == "wire") || !module
+}
+
+/// Pure modules leave the world alone.
+fn purity(file: &Source) -> Vec<String> {
+    let excepted = IMPURE.iter().any(|path| file.path == *path || (path.ends_with('/') && file.path.starts_with(path)));
+    match file.module() {
+        Some((module, _)) if PURE.contains(&module) && !excepted => {}
+        _ => return Vec::new(),
+    }
+    let touches = |path: &String| WORLD.iter().any(|world| starts_with_path(path, world) || contains_path(path, world));
+    let touched = paths(&file.shipped).into_iter().filter(touches);
+    touched.map(|path| format!("{}: {path} in a pure module", file.path)).collect()
+}
+
+/// The kafka-protocol crate stays behind wire and the broker.
+fn protocol_crate(file: &Source) -> Vec<String> {
+    let allowed = ["src/wire/", "src/broker/"].iter().any(|folder| file.path.starts_with(folder));
+    let used = paths(&file.code).iter().any(|path| starts_with_path(path, "kafka_protocol"));
+    if used && !allowed {
+        vec![format!("{}: kafka_protocol outside of wire and broker", file.path)]
+    } else {
+        Vec::new()
+    }
+}
+
+/// Every file says at its top what it is.
+fn opening(file: &Source) -> Vec<String> {
+    let opened = file.raw.lines().next().is_some_and(|line| line.starts_with("//! ") && line.len() > 10);
+    if opened { Vec::new() } else { vec![format!("{}: does not open with //! and a sentence", file.path)] }
+}
+
+/// Nothing is left undone or switched off.
+fn leftovers(file: &Source) -> Vec<String> {
+    let banned = ["todo!", "unimplemented!", "dbg!", "#[ignore"];
+    let found = banned.iter().filter(|word| file.code.match_indices(*word).any(|(at, _)| starts_word(&file.code, at)));
+    found.map(|word| format!("{}: {word}", file.path)).collect()
+}
+
+/// Files stay readable in one sitting.
+fn file_size(file: &Source) -> Vec<String> {
+    let lines = file.shipped.lines().count();
+    let excepted = LARGE_FILES.iter().any(|(path, _)| *path == file.path);
+    if lines <= MAX_FILE_LINES || excepted || !file.is_shipped() {
+        return Vec::new();
+    }
+    vec![format!("{}: {lines} lines without tests, at most {MAX_FILE_LINES}", file.path)]
+}
+
+/// Functions stay readable at a glance.
+fn function_size(file: &Source) -> Vec<String> {
+    let long = functions(&file.shipped).into_iter().filter(|(_, lines)| *lines > MAX_FUNCTION_LINES);
+    long.map(|(name, lines)| format!("{}: {name} has {lines} lines, at most {MAX_FUNCTION_LINES}", file.path)).collect()
+}
+
+/// What is committed is true on every machine. The words are put together here, so that this file does not hold them.
+fn machines(path: &str, text: &str) -> Vec<String> {
+    let folders = ["home", "root", "Users", "work"].map(|folder| format!("/{folder}/"));
+    let elsewhere = [
+        ["crates", ".io"],
+        ["maven", ".org/maven2"],
+        ["maven.apache", ".org"],
+        ["proxy.golang", ".org"],
+        ["../sha", "red"],
+    ];
+    let elsewhere = elsewhere.map(|parts| parts.concat());
+    let lines = text.lines().enumerate();
+    let found = lines.filter(|(_, line)| {
+        folders.iter().any(|folder| names_folder(line, folder)) || elsewhere.iter().any(|place| line.contains(place))
+    });
+    found.map(|(number, line)| format!("{path}:{}: names a machine: {}", number + 1, line.trim())).collect()
+}
+
+/// Whether an absolute path into `folder` stands in `line`; one that goes on from another (`a/home/b`) is none.
+fn names_folder(line: &str, folder: &str) -> bool {
+    let before = |at: usize| line.get(..at).and_then(|before| before.chars().next_back());
+    line.match_indices(folder).any(|(at, _)| !before(at).is_some_and(|c| c.is_alphanumeric() || "._-}/".contains(c)))
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every text file of the repository but the lock files, which cargo writes.
+fn text_files() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    walk(&root(), &mut found);
+    assert!(found.len() > 30, "the walk finds the repository");
+    found.sort();
+    found
+}
+
+fn walk(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = entry.file_name().unwrap().to_string_lossy().into_owned();
+        if entry.is_dir() && !["target", ".git", "corpus", "node_modules"].contains(&&*name) {
+            walk(&entry, found);
+        } else if entry.is_file() && is_text(&name) {
+            let path = entry.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+            found.push((path, fs::read_to_string(&entry).unwrap_or_default()));
+        }
+    }
+}
+
+fn is_text(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let known = ["", "rs", "toml", "md", "yml", "yaml", "sh", "java", "xml", "properties", "tsv", "txt", "gitignore"];
+    known.contains(&extension)
+}
+
+fn sources() -> Vec<Source> {
+    let folders = ["src/", "cli/src/", "cli/tests/", "tests/", "benches/", "examples/"];
+    let rust = text_files().into_iter().filter(|(path, _)| path.ends_with(".rs"));
+    let ours = rust.filter(|(path, _)| folders.iter().any(|folder| path.starts_with(folder)));
+    ours.map(|(path, text)| Source::new(&path, &text)).collect()
+}
+
+fn hold(rule: impl Fn(&Source) -> Vec<String>) {
+    let violations: Vec<_> = sources().iter().flat_map(rule).collect();
+    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
+}
+
+#[test]
+fn modules_use_only_those_below_them() {
+    let exports = exports(&fs::read_to_string(root().join("src/lib.rs")).unwrap());
+    hold(|file| arrows(file, &exports));
+}
+
+#[test]
+fn pure_modules_leave_clock_sockets_tasks_and_chance_alone() {
+    hold(purity);
+}
+
+#[test]
+fn the_protocol_crate_stays_behind_wire_and_broker() {
+    hold(protocol_crate);
+}
+
+#[test]
+fn every_file_opens_with_what_it_is() {
+    hold(opening);
+}
+
+#[test]
+fn nothing_is_left_undone_or_switched_off() {
+    hold(leftovers);
+}
+
+#[test]
+fn files_and_functions_stay_small() {
+    hold(|file| [file_size(file), function_size(file)].concat());
+}
+
+#[test]
+fn nothing_committed_names_a_machine_or_a_registry() {
+    let violations: Vec<_> = text_files().iter().flat_map(|(path, text)| machines(path, text)).collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
