@@ -11,7 +11,8 @@ const DIFFERENCES: [(&str, &str, &str); 1] =
 
 #[test]
 fn every_setting_has_the_default_of_java_but_for_the_listed_ones() {
-    let java: BTreeMap<_, _> = run("ProducerDefaults.java", "").into_iter().map(|c| (c[0].clone(), c[1].clone())).collect();
+    let java: BTreeMap<_, _> =
+        run("ProducerDefaults.java", "").into_iter().map(|c| (c[0].clone(), c[1].clone())).collect();
     let ours = ProducerBuilder::new("localhost:9092").effective_properties().expect("the defaults are valid");
     for (name, value) in ours.iter().filter(|(name, _)| *name != "bootstrap.servers") {
         let theirs = java.get(*name).unwrap_or_else(|| panic!("Java has no setting {name}"));

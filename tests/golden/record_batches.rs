@@ -45,7 +45,8 @@ fn cases() -> Vec<Case> {
 #[test]
 fn kafka_and_milena_read_each_others_batches_and_write_the_same_bytes() {
     let cases = cases();
-    let input: String = cases.iter().map(|case| describe(case) + &format!("bytes\t{}\n", to_hex(&write(case)))).collect();
+    let input: String =
+        cases.iter().map(|case| describe(case) + &format!("bytes\t{}\n", to_hex(&write(case)))).collect();
     let printed = run("RecordBatches.java", &input);
     let answers: Vec<_> = printed.split_inclusive(|columns| columns[0] == "bytes").collect();
     assert_eq!(answers.len(), cases.len());
@@ -98,10 +99,7 @@ fn read(hex: &str) -> Case {
         let headers = record.headers.clone().into_iter().map(|(key, value)| (name(key), own(value))).collect();
         Row(header.timestamp_of(&record), own(record.key), own(record.value), headers)
     });
-    let origin = Stamp {
-        producer_id: header.producer_id,
-        epoch: header.producer_epoch,
-        base_sequence: header.base_sequence,
-    };
+    let origin =
+        Stamp { producer_id: header.producer_id, epoch: header.producer_epoch, base_sequence: header.base_sequence };
     Case { origin, rows: rows.collect() }
 }

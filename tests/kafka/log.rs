@@ -48,7 +48,8 @@ impl Log {
         let by_place: BTreeMap<_, _> = self.records.iter().map(|r| ((r.partition, r.offset), r)).collect();
         for (value, ack) in acks {
             let place = (ack.partition(), ack.offset().expect("a broker told the offset"));
-            let record = by_place.get(&place).unwrap_or_else(|| panic!("acknowledged at {place:?}, not in the log: {value}"));
+            let record =
+                by_place.get(&place).unwrap_or_else(|| panic!("acknowledged at {place:?}, not in the log: {value}"));
             assert_eq!(record.value.as_ref(), Some(value), "another record stands at {place:?}");
             assert_eq!(record.timestamp, ack.timestamp(), "the timestamp of the record at {place:?}");
         }

@@ -43,5 +43,8 @@ pub(crate) async fn equal_keys_go_where_the_java_producer_sends_them(kind: Kind)
 }
 
 fn by_key(log: &Log) -> BTreeMap<&str, i32> {
-    log.records.iter().map(|record| (record.key.as_deref().expect("every record has a key"), record.partition)).collect()
+    log.records
+        .iter()
+        .map(|record| (record.key.as_deref().expect("every record has a key"), record.partition))
+        .collect()
 }
