@@ -26,7 +26,7 @@ pub(crate) async fn an_unknown_topic_times_out_with_the_cause_and_works_once_it_
     let SendError::Timeout { topic, waited_for: WaitedFor::Metadata, cause: Some(cause), .. } = &error else {
         panic!("expected a timeout on metadata with its cause, got {error:?}")
     };
-    assert_eq!((&**topic, error.retriable()), ("later", true));
+    assert_eq!((topic.as_ref(), error.retriable()), ("later", true));
     assert!(cause.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{error}");
     cluster.create("later", 1, &[]).await;
     let patient = cluster.producer().await;
