@@ -1,0 +1,34 @@
+//! What milena shares with Apache Kafka's own Java classes, compared with those classes.
+//!
+//! In: the output of the small Java programs beside this file, run against the Kafka jars that `tests/run` fetched. Out:
+//! a failing test for each difference that is not listed here with its reason. Part of the crate's unit tests, because
+//! what is compared is private; it stands here, with its Java half, because it is not about one file.
+
+use std::path::Path;
+
+use milena_test_support::java;
+
+mod error_table;
+mod key_hashes;
+mod producer_defaults;
+mod record_batches;
+
+/// Runs one of the Java programs; each of its lines becomes columns.
+fn run(program: &str, input: &str) -> Vec<Vec<String>> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(program);
+    let columns = |line: &str| line.split('\t').map(str::to_owned).collect();
+    java::run_source(&source, input).lines().map(columns).collect()
+}
+
+fn parse<T: std::str::FromStr>(column: &str) -> T {
+    column.parse().unwrap_or_else(|_| panic!("{column:?} is not what the Java program prints"))
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits: Vec<_> = text.chars().map(|digit| digit.to_digit(16).expect("a hex digit")).collect();
+    digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).expect("two digits are a byte")).collect()
+}

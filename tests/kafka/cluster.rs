@@ -1,0 +1,148 @@
+//! The two kinds of cluster that every scenario runs against.
+//!
+//! In: what a scenario needs. Out: a running cluster and topics in it. The real broker that most scenarios share starts
+//! when the first of them asks for it and ends with the process; topics keep scenarios apart. Embedded brokers cost
+//! nothing, so each scenario has its own.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use milena::{Producer, ProducerBuilder, admin::Admin, broker::EmbeddedBroker};
+use milena_test_support::kafka::RealKafka;
+use tokio::task::block_in_place;
+
+/// Which kind of cluster.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Embedded,
+    Real,
+}
+
+/// What a scenario needs that has a cluster of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) nodes: usize,
+    pub(crate) auto_create: bool,
+}
+
+/// A cluster, running or not.
+pub(crate) enum Cluster {
+    Embedded(EmbeddedBroker),
+    Real(Arc<RealKafka>),
+}
+
+/// How many partitions a topic has that is created by sending to it; not one, to see that the setting is obeyed.
+pub(crate) const DEFAULT_PARTITIONS: usize = 4;
+
+impl Kind {
+    /// A running single-node cluster that creates topics on demand, possibly shared with other scenarios.
+    pub(crate) async fn shared(self) -> Cluster {
+        static SHARED: OnceLock<Arc<RealKafka>> = OnceLock::new();
+        let setup = Setup { nodes: 1, auto_create: true };
+        match self {
+            Self::Embedded => self.own(setup).await,
+            Self::Real => {
+                let kafka = block_in_place(|| SHARED.get_or_init(|| Arc::new(start_real(setup))));
+                Cluster::Real(Arc::clone(kafka))
+            }
+        }
+    }
+
+    /// A running cluster for one scenario alone, which may stop its nodes.
+    pub(crate) async fn own(self, setup: Setup) -> Cluster {
+        match self {
+            Self::Embedded => Cluster::Embedded(start_embedded(setup).await),
+            Self::Real => Cluster::Real(Arc::new(block_in_place(|| start_real(setup)))),
+        }
+    }
+}
+
+async fn start_embedded(setup: Setup) -> EmbeddedBroker {
+    let builder = EmbeddedBroker::builder().nodes(setup.nodes).auto_create(setup.auto_create);
+    builder.default_partitions(DEFAULT_PARTITIONS).start().await.expect("the embedded broker starts")
+}
+
+fn start_real(setup: Setup) -> RealKafka {
+    let (auto_create, partitions) = (setup.auto_create.to_string(), DEFAULT_PARTITIONS.to_string());
+    RealKafka::start(setup.nodes, &[("auto.create.topics.enable", &auto_create), ("num.partitions", &partitions)])
+}
+
+impl Cluster {
+    /// `host:port,host:port`.
+    pub(crate) fn bootstrap_servers(&self) -> String {
+        match self {
+            Self::Embedded(broker) => broker.bootstrap_servers(),
+            Self::Real(kafka) => kafka.bootstrap_servers(),
+        }
+    }
+
+    /// A builder for a producer on this cluster, with milena's defaults.
+    pub(crate) fn builder(&self) -> ProducerBuilder {
+        Producer::builder(&self.bootstrap_servers())
+    }
+
+    /// A producer with milena's defaults.
+    pub(crate) async fn producer(&self) -> Producer {
+        self.builder().build().await.expect("the defaults are valid")
+    }
+
+    /// A new topic whose name begins with `name`.
+    pub(crate) async fn topic(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> String {
+        let topic = unique(name);
+        self.create(&topic, partitions, configs).await;
+        topic
+    }
+
+    /// Creates a topic of exactly this name.
+    pub(crate) async fn create(&self, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
+        let mut admin = self.admin().await;
+        admin.create_topic(topic, partitions, 1, configs).await.expect("the topic can be created");
+    }
+
+    pub(crate) async fn admin(&self) -> Admin {
+        Admin::connect(&self.bootstrap_servers()).await.expect("the cluster answers")
+    }
+
+    /// Stops every node; ports and what was written stay.
+    pub(crate) async fn stop_all(&self) {
+        match self {
+            Self::Embedded(broker) => {
+                for node in broker.nodes() {
+                    broker.stop_node(node).await;
+                }
+            }
+            Self::Real(kafka) => block_in_place(|| (0..kafka.nodes()).for_each(|node| kafka.stop_node(node))),
+        }
+    }
+
+    /// Starts every node again.
+    pub(crate) async fn start_all(&self) {
+        match self {
+            Self::Embedded(broker) => {
+                for node in broker.nodes() {
+                    broker.restart_node(node).await.expect("the node starts again");
+                }
+            }
+            Self::Real(kafka) => block_in_place(|| kafka.start_all()),
+        }
+    }
+
+    /// The log segments that hold a topic, where they can be seen: a broker keeps them in files.
+    pub(crate) fn segments(&self, topic: &str) -> Option<Vec<PathBuf>> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Real(kafka) => Some((0..kafka.nodes()).flat_map(|node| kafka.segments(node, topic)).collect()),
+        }
+    }
+}
+
+/// A name that no other scenario uses.
+pub(crate) fn unique(name: &str) -> String {
+    static TOPICS: AtomicUsize = AtomicUsize::new(0);
+    format!("{name}-{}", TOPICS.fetch_add(1, Ordering::Relaxed))
+}

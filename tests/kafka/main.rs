@@ -1,0 +1,83 @@
+//! Every scenario twice: against the embedded broker and against a real Apache Kafka, so that a difference between the
+//! two is a failing test.
+//!
+//! - [`acks`]: what an acknowledgement says, in every mode
+//! - [`content`]: nulls, headers and timestamps arrive as they were sent
+//! - [`partitions`]: where a record goes, and that Java sends it there too
+//! - [`volume`]: 200,000 records from eight tasks
+//! - [`topics`]: topics that are not there yet, or never will be
+//! - [`outages`]: brokers that go and come back, or come late
+//! - [`limits`]: the largest, the smallest, and what is too large
+//! - [`java_clients`]: Apache's own producer and consumer on the same topics
+//!
+//! What a topic holds is read back by us and, on real Kafka, by Apache's console consumer and `DumpLogSegments` as well:
+//! see [`log`]. Which cluster a scenario gets: see [`cluster`].
+
+mod acks;
+mod cluster;
+mod content;
+mod java_clients;
+mod limits;
+mod log;
+mod outages;
+mod partitions;
+mod topics;
+mod volume;
+
+use std::time::Duration;
+
+/// No scenario takes a tenth of this; one that takes longer hangs.
+const HANG: Duration = Duration::from_secs(300);
+
+fn run(scenario: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("a runtime can be built");
+    runtime.block_on(async { tokio::time::timeout(HANG, scenario).await.expect("the scenario hangs") });
+}
+
+macro_rules! scenarios {
+    ($($file:ident: $($name:ident),+;)+) => {
+        mod embedded {
+            $($(#[test]
+            fn $name() {
+                crate::run(crate::$file::$name(crate::cluster::Kind::Embedded));
+            })+)+
+        }
+        mod real {
+            $($(#[test]
+            fn $name() {
+                crate::run(crate::$file::$name(crate::cluster::Kind::Real));
+            })+)+
+        }
+    };
+}
+
+scenarios! {
+    acks:
+        acks_all_with_idempotence_tells_where_each_record_stands,
+        acks_all_without_idempotence_tells_where_each_record_stands,
+        acks_one_tells_where_each_record_stands,
+        acks_zero_writes_every_record_and_invents_no_offset;
+    content:
+        null_and_empty_keys_and_values_stay_apart,
+        headers_keep_order_repetitions_nulls_and_empty_values,
+        explicit_timestamps_are_kept_also_when_they_go_backwards,
+        a_log_append_time_topic_sets_its_own_timestamps_and_the_ack_tells_them;
+    partitions:
+        an_explicit_partition_is_obeyed,
+        equal_keys_go_where_the_java_producer_sends_them;
+    volume:
+        two_hundred_thousand_records_of_eight_tasks_arrive_once_and_in_order;
+    topics:
+        a_missing_topic_is_created_by_sending_to_it,
+        an_unknown_topic_times_out_with_the_cause_and_works_once_it_exists;
+    outages:
+        a_producer_goes_on_after_its_broker_has_restarted,
+        a_producer_that_was_there_before_its_brokers_reaches_them_once_they_start;
+    limits:
+        a_batch_of_exactly_max_message_bytes_is_written_and_one_byte_more_is_refused,
+        a_record_over_max_message_bytes_fails_alone,
+        ten_thousand_headers_arrive;
+    java_clients:
+        the_console_producer_and_the_console_consumer_agree_with_us;
+}

@@ -1,0 +1,36 @@
+//! Topics that are not there yet, or never will be.
+
+use std::time::Duration;
+
+use milena::{Record, SendError, WaitedFor};
+
+use crate::{
+    cluster::{DEFAULT_PARTITIONS, Kind, Setup, unique},
+    log::Log,
+};
+
+pub(crate) async fn a_missing_topic_is_created_by_sending_to_it(kind: Kind) {
+    let cluster = kind.shared().await;
+    let topic = unique("created-by-sending");
+    let producer = cluster.producer().await;
+    let ack = producer.send(Record::to(&topic).key("k").value("v")).await.unwrap().await.unwrap();
+    assert_eq!((ack.topic(), ack.offset()), (topic.as_str(), Some(0)));
+    assert_eq!(producer.partitions_for(&topic).await.unwrap(), DEFAULT_PARTITIONS);
+    Log::read(&cluster, &topic).await.assert_holds(&[("v".to_owned(), ack)]);
+}
+
+pub(crate) async fn an_unknown_topic_times_out_with_the_cause_and_works_once_it_exists(kind: Kind) {
+    let cluster = kind.own(Setup { nodes: 1, auto_create: false }).await;
+    let producer = cluster.builder().max_block(Duration::from_millis(700)).build().await.unwrap();
+    let error = producer.send(Record::to("later").value("v")).await.unwrap_err();
+    let SendError::Timeout { topic, waited_for: WaitedFor::Metadata, cause: Some(cause), .. } = &error else {
+        panic!("expected a timeout on metadata with its cause, got {error:?}")
+    };
+    assert_eq!((topic.as_ref(), error.retriable()), ("later", true));
+    assert!(cause.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{error}");
+    cluster.create("later", 1, &[]).await;
+    let patient = cluster.producer().await;
+    let ack = patient.send(Record::to("later").value("v")).await.unwrap().await.unwrap();
+    let again = producer.send(Record::to("later").value("w")).await.unwrap().await.unwrap();
+    Log::read(&cluster, "later").await.assert_holds(&[("v".to_owned(), ack), ("w".to_owned(), again)]);
+}

@@ -1,0 +1,84 @@
+//! Addresses where no Kafka is: each send fails within `max.block.ms` and names the cause.
+
+use std::time::Duration;
+
+use milena::{Producer, Record, SendError, WaitedFor};
+use milena_test_support::peer;
+
+use crate::run;
+
+#[test]
+fn a_bootstrap_server_without_a_port_is_refused_when_the_producer_is_built() {
+    run(async {
+        for (servers, expected) in
+            [("localhost", "port"), ("localhost:", "port"), ("localhost:99999", "port"), ("", "bootstrap")]
+        {
+            let error = Producer::builder(servers).build().await.unwrap_err().to_string();
+            assert!(error.contains("bootstrap.servers") && error.contains(expected), "{servers:?}: {error}");
+        }
+    });
+}
+
+#[test]
+fn a_host_that_does_not_resolve_is_named() {
+    // RFC 2606 reserves the name, so no resolver ever answers it.
+    assert_cause("kafka.invalid:9092".to_owned(), &["kafka.invalid"]);
+}
+
+#[test]
+fn a_refused_connection_is_named() {
+    assert_cause(peer::nobody().to_string(), &["refused"]);
+}
+
+#[test]
+fn a_web_server_is_recognised() {
+    assert_cause(peer::answering(peer::HTTP_ANSWER).to_string(), &["HTTP"]);
+}
+
+#[test]
+fn a_tls_server_is_recognised() {
+    assert_cause(peer::answering(peer::TLS_ALERT).to_string(), &["TLS"]);
+}
+
+#[test]
+fn a_server_that_closes_the_connection_is_named() {
+    assert_cause(peer::answering(b"").to_string(), &["closed"]);
+}
+
+#[test]
+fn a_silent_server_is_named() {
+    assert_cause(peer::silent().to_string(), &["no answer", "ApiVersions"]);
+}
+
+#[test]
+fn of_several_servers_one_that_works_is_enough() {
+    run(async {
+        let broker = crate::broker().await;
+        let servers = format!(
+            "{},{},{},{}",
+            peer::nobody(),
+            peer::answering(peer::HTTP_ANSWER),
+            peer::silent(),
+            broker.bootstrap_servers()
+        );
+        // The silent one is given up after request.timeout.ms.
+        let builder = Producer::builder(&servers).request_timeout(Duration::from_millis(500));
+        let producer = builder.build().await.unwrap();
+        producer.send(crate::order("v")).await.unwrap().await.unwrap();
+    });
+}
+
+/// Sends to `servers` and expects a timeout on metadata whose message has every one of `words`.
+fn assert_cause(servers: String, words: &[&str]) {
+    run(async {
+        let builder = Producer::builder(&servers).max_block(Duration::from_millis(1_500));
+        let producer = builder.request_timeout(Duration::from_millis(400)).build().await.unwrap();
+        let error = producer.send(Record::to("orders").value("v")).await.unwrap_err();
+        assert!(matches!(&error, SendError::Timeout { waited_for: WaitedFor::Metadata, .. }), "{error:?}");
+        let message = error.to_string();
+        for word in words {
+            assert!(message.contains(word), "expected {word:?} in: {message}");
+        }
+        assert!(message.contains(servers.as_str()), "expected the address in: {message}");
+    });
+}

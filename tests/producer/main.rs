@@ -1,0 +1,57 @@
+//! What a producer makes of bad input and bad surroundings: an error that says what to do, never a panic, never a hang.
+//!
+//! - [`names`]: topics and partitions that cannot be
+//! - [`sizes`]: records too large, and memory that is full
+//! - [`bootstrap`]: addresses where no Kafka is
+//! - [`configuration`]: settings that contradict each other
+//! - [`endings`]: a producer that is closed, dropped, or loses its runtime
+//! - [`callbacks`]: user code that misbehaves when an outcome is known
+
+mod bootstrap;
+mod callbacks;
+mod configuration;
+mod endings;
+mod names;
+mod sizes;
+
+use std::time::Duration;
+
+use milena::{
+    Producer, Record,
+    broker::{Api, EmbeddedBroker, Fault},
+};
+
+/// No scenario takes a tenth of this; one that takes longer hangs.
+const HANG: Duration = Duration::from_secs(60);
+
+/// Runs a scenario on a runtime with threads of its own.
+fn run(scenario: impl Future<Output = ()>) {
+    runtime().block_on(async { tokio::time::timeout(HANG, scenario).await.expect("the scenario hangs") });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime can be built")
+}
+
+/// A broker with the topic `orders` of three partitions, and nothing else.
+async fn broker() -> EmbeddedBroker {
+    let builder = EmbeddedBroker::builder().topic("orders", 3).auto_create(false);
+    builder.start().await.expect("the embedded broker starts")
+}
+
+/// A producer with milena's defaults that knows `orders` already.
+async fn producer_of(broker: &EmbeddedBroker) -> Producer {
+    let producer = Producer::builder(&broker.bootstrap_servers()).build().await.expect("the defaults are valid");
+    producer.partitions_for("orders").await.expect("the broker answers");
+    producer
+}
+
+/// From now on the broker takes records and answers nothing: what is sent stays in flight.
+fn never_answer_records(broker: &EmbeddedBroker) {
+    broker.inject(Fault::delay_response(Duration::from_secs(86_400)).on(Api::Produce).forever());
+}
+
+fn order(value: &str) -> Record<'_> {
+    Record::to("orders").value(value)
+}

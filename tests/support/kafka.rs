@@ -1,0 +1,237 @@
+//! A real Apache Kafka in KRaft mode: one or several nodes, each broker and controller at once, on loopback.
+//!
+//! In: how many nodes, and broker settings over those below. Out: a cluster that answers, whose nodes can be stopped,
+//! killed, frozen and started again on the same ports. It ends with the process that started it, however that ends
+//! (`kafka/node.sh` sees to it), so it may stand in a static. Deliberately absent: containers.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{self, Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{java, ports};
+
+/// A start takes about four seconds on an idle core.
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// What the broker logs when it has left the fenced state and serves requests.
+const READY: &str = "Kafka Server started";
+
+/// A cluster of real brokers.
+#[derive(Debug)]
+pub struct RealKafka {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    folder: PathBuf,
+    port: u16,
+    keeper: Mutex<Keeper>,
+}
+
+/// The process that keeps a broker at our word.
+#[derive(Debug)]
+struct Keeper {
+    process: Child,
+    /// `None` once the broker is to go for good.
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl RealKafka {
+    /// Starts `nodes` brokers and waits until all of them serve. `settings` are lines of a `server.properties`.
+    ///
+    /// # Panics
+    /// When a broker does not come up, with the end of its log.
+    #[must_use]
+    pub fn start(nodes: usize, settings: &[(&str, &str)]) -> Self {
+        let kafka = Self::prepare(nodes, settings);
+        kafka.start_all();
+        kafka
+    }
+
+    /// Chooses ports and formats the folders of `nodes` brokers, and starts none.
+    ///
+    /// # Panics
+    /// When Kafka's `StorageTool` refuses.
+    #[must_use]
+    pub fn prepare(nodes: usize, settings: &[(&str, &str)]) -> Self {
+        let ports: Vec<_> = (0..nodes).map(|_| (ports::free(), ports::free())).collect();
+        let node = |i: usize| Node::prepare(i + 1, &ports, settings);
+        let nodes = thread::scope(|scope| {
+            let started: Vec<_> = (0..nodes).map(|i| scope.spawn(move || node(i))).collect();
+            started.into_iter().map(|n| n.join().expect("a node can be prepared")).collect()
+        });
+        Self { nodes }
+    }
+
+    /// `host:port,host:port`.
+    #[must_use]
+    pub fn bootstrap_servers(&self) -> String {
+        self.nodes.iter().map(|n| format!("127.0.0.1:{}", n.port)).collect::<Vec<_>>().join(",")
+    }
+
+    /// How many nodes there are, running or not.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Starts every node and waits until all of them serve; they need each other for a quorum.
+    pub fn start_all(&self) {
+        self.nodes.iter().for_each(Node::launch);
+        self.nodes.iter().for_each(Node::await_ready);
+    }
+
+    /// Starts node `index` (from 0) on the port it had and waits until it serves.
+    pub fn start_node(&self, index: usize) {
+        self.nodes[index].launch();
+        self.nodes[index].await_ready();
+    }
+
+    /// Asks node `index` to shut down, and waits until it is gone.
+    pub fn stop_node(&self, index: usize) {
+        self.nodes[index].order("stop");
+    }
+
+    /// Kills node `index` as a power failure of its process would (SIGKILL).
+    pub fn kill_node(&self, index: usize) {
+        self.nodes[index].order("kill");
+    }
+
+    /// Freezes node `index` (SIGSTOP): its connections stay open and nothing answers.
+    pub fn freeze_node(&self, index: usize) {
+        self.nodes[index].order("freeze");
+    }
+
+    /// Lets a frozen node go on (SIGCONT).
+    pub fn thaw_node(&self, index: usize) {
+        self.nodes[index].order("thaw");
+    }
+
+    /// The log segments of `topic` on node `index`, by partition.
+    #[must_use]
+    pub fn segments(&self, index: usize, topic: &str) -> Vec<PathBuf> {
+        let mut segments: Vec<_> = files_in(&self.nodes[index].folder.join("data"))
+            .filter(|folder| partition_of(folder, topic).is_some())
+            .flat_map(|folder| files_in(&folder).collect::<Vec<_>>())
+            .filter(|file| file.extension().is_some_and(|e| e == "log"))
+            .collect();
+        segments.sort();
+        segments
+    }
+}
+
+fn files_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+fn partition_of(folder: &Path, topic: &str) -> Option<u32> {
+    folder.file_name()?.to_str()?.strip_prefix(topic)?.strip_prefix('-')?.parse().ok()
+}
+
+impl Node {
+    fn prepare(id: usize, ports: &[(u16, u16)], settings: &[(&str, &str)]) -> Self {
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let folder = java::cache().join("runs").join(format!("{}-{run}", process::id()));
+        fs::create_dir_all(&folder).expect("the cache folder is writable");
+        let properties = folder.join("server.properties");
+        fs::write(&properties, server_properties(id, ports, &folder, settings)).expect("the folder is writable");
+        let properties = properties.to_str().expect("a UTF-8 path");
+        java::run_class("kafka.tools.StorageTool", &["format", "-t", "milenaTestCluster0000w", "-c", properties], "");
+        let keeper = Mutex::new(Keeper::new(&folder, properties));
+        Self { folder, port: ports[id - 1].0, keeper }
+    }
+
+    fn order(&self, word: &str) {
+        self.keeper.lock().expect("no order panics").order(word);
+    }
+
+    fn launch(&self) {
+        fs::remove_file(self.folder.join("log")).ok();
+        self.order("start");
+    }
+
+    fn await_ready(&self) {
+        let deadline = Instant::now() + START_LIMIT;
+        while !self.log().contains(READY) {
+            let failed = self.log().contains("Exiting Kafka") || Instant::now() > deadline;
+            assert!(!failed, "Kafka did not start in {}:\n{}", self.folder.display(), tail(&self.log()));
+            thread::sleep(Duration::from_millis(50));
+        }
+        TcpStream::connect(("127.0.0.1", self.port)).expect("a broker that serves can be reached");
+    }
+
+    fn log(&self) -> String {
+        fs::read(self.folder.join("log")).map_or_else(|_| String::new(), |b| String::from_utf8_lossy(&b).into_owned())
+    }
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+impl Keeper {
+    fn new(folder: &Path, properties: &str) -> Self {
+        let broker = java::java("INFO");
+        let mut command = Command::new("sh");
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/node.sh")).arg(folder);
+        command.arg(broker.get_program()).args(broker.get_args()).args(["kafka.Kafka", properties]);
+        // A group of its own: an interrupt at the terminal must not end the keeper before it has cleaned up.
+        command.process_group(0);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh can be started");
+        let orders = process.stdin.take();
+        let answers = BufReader::new(process.stdout.take().expect("stdout is piped"));
+        Self { process, orders, answers }
+    }
+
+    fn order(&mut self, word: &str) {
+        let mut answer = String::new();
+        let orders = self.orders.as_mut().expect("a keeper takes orders until it is dropped");
+        writeln!(orders, "{word}").expect("the keeper listens");
+        self.answers.read_line(&mut answer).expect("the keeper answers");
+        assert_eq!(answer, "ok\n", "the keeper of a broker did not carry out {word}");
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.orders = None;
+        self.process.wait().ok();
+    }
+}
+
+fn server_properties(id: usize, ports: &[(u16, u16)], folder: &Path, settings: &[(&str, &str)]) -> String {
+    let (port, controller_port) = ports[id - 1];
+    let voters: Vec<_> = ports.iter().zip(1..).map(|((_, port), id)| format!("{id}@127.0.0.1:{port}")).collect();
+    let listener = format!("PLAINTEXT://127.0.0.1:{port}");
+    let replicas = ports.len().min(3).to_string();
+    let mut lines = vec![
+        format!("node.id={id}"),
+        "process.roles=broker,controller".to_owned(),
+        format!("controller.quorum.voters={}", voters.join(",")),
+        format!("listeners={listener},CONTROLLER://127.0.0.1:{controller_port}"),
+        format!("advertised.listeners={listener}"),
+        "controller.listener.names=CONTROLLER".to_owned(),
+        format!("log.dirs={}", folder.join("data").display()),
+        format!("offsets.topic.replication.factor={replicas}"),
+        "offsets.topic.num.partitions=1".to_owned(),
+        // The console consumer joins a group of its own; nobody else is to be waited for.
+        "group.initial.rebalance.delay.ms=0".to_owned(),
+    ];
+    lines.extend(settings.iter().map(|(name, value)| format!("{name}={value}")));
+    lines.join("\n")
+}
