@@ -149,8 +149,8 @@ fn machines(path: &str, text: &str) -> Vec<String> {
     let folders = ["home", "root", "Users", "work"].map(|folder| format!("/{folder}/"));
     let elsewhere = [
         ["crates", ".io"],
-        ["maven", ".org/maven2"],
-        ["maven.apache", ".org"],
+        ["repo1.maven", ".org"],
+        ["repo.maven.apache", ".org"],
         ["proxy.golang", ".org"],
         ["../sha", "red"],
     ];

@@ -123,7 +123,13 @@ fn machines_and_registries_are_seen() {
     for text in [home.as_str(), &format!("path = \"{home}\""), &registry, &beside, &["(/ro", "ot/x)"].concat()] {
         assert_eq!(machines("a.md", text).len(), 1, "{text}");
     }
-    for text in ["see src/home/x", "https://kafka.apache.org/documentation", "a/root/b", "$HOME/work/x"] {
+    for text in [
+        "see src/home/x",
+        "https://kafka.apache.org/documentation",
+        "http://maven.apache.org/POM/4.0.0",
+        "a/root/b",
+        "$HOME/work/x",
+    ] {
         assert_eq!(machines("a.md", text).len(), 0, "{text}");
     }
 }
