@@ -227,10 +227,14 @@ impl Sender {
                 }
             }
             Verdict::Retry { refresh } => {
-                self.retry(now, attempt, position);
+                // Where no broker answered, the leader may well be where it was.
+                if refresh && said.error != ErrorCode::NETWORK_EXCEPTION {
+                    lane.doubt_leader();
+                }
                 if refresh {
                     self.metadata.refresh(now);
                 }
+                self.retry(now, attempt, position);
             }
             Verdict::BumpEpoch | Verdict::NewProducerId => {
                 lane.restart_later(verdict == Verdict::NewProducerId);

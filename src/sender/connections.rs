@@ -90,13 +90,9 @@ impl Sender {
 
     /// Sends a request that is not Produce, in the highest version that both sides speak.
     fn ask(&mut self, id: i32, api: Api, now: Instant, encode: impl FnOnce(Caller<'_>, i16) -> Bytes) {
-        let Some(node) = self.nodes.get(&id) else { return };
-        match &node.link {
-            Link::Up { versions, .. } => match versions.pick(api) {
-                Some(version) => self.ask_in(id, api, version, now, encode),
-                None => self.refuse_broker(id, now),
-            },
-            _ => {}
+        let version = self.nodes.get(&id).and_then(|node| node.up(now)).and_then(|(_, versions)| versions.pick(api));
+        if let Some(version) = version {
+            self.ask_in(id, api, version, now, encode);
         }
     }
 
@@ -212,7 +208,7 @@ impl Sender {
     fn rest(&mut self, id: i32, now: Instant) {
         self.disconnect(id, now, &"not used for connections.max.idle.ms".into(), ErrorCode::NETWORK_EXCEPTION);
         if let Some(node) = self.nodes.get_mut(&id) {
-            (node.failures, node.trouble) = (0, None);
+            (node.failures, node.trouble, node.link) = (0, None, Link::Down { until: now });
         }
         self.accumulator.topics().set_trouble(None);
     }
@@ -303,8 +299,13 @@ impl Sender {
             self.ask_in(id, Api::ApiVersions, lower, now, requests::api_versions);
             return Ok(());
         }
-        if answer.error != ErrorCode::NONE || answer.versions.pick(Api::Metadata).is_none() {
-            return Err(format!("broker speaks no version of Metadata that milena speaks ({})", answer.error));
+        let idempotent = self.window.idempotent.then_some(Api::InitProducerId);
+        let needed = [Some(Api::Metadata), Some(Api::Produce), idempotent];
+        let missing = needed.into_iter().flatten().find(|api| answer.versions.pick(*api).is_none());
+        if let Some(api) = missing {
+            return Err(format!(
+                "broker speaks no version of {api} that milena speaks, expected Apache Kafka 2.1 or newer"
+            ));
         }
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         if let Link::Negotiating { id, .. } = node.link {
@@ -312,16 +313,6 @@ impl Sender {
             (node.failures, node.trouble, node.last_used) = (0, None, now);
         }
         Ok(())
-    }
-
-    /// A broker that speaks too little to be written to. It may be upgraded, so this ends nothing but the connection: what
-    /// waits for it expires with this cause.
-    pub(super) fn refuse_broker(&mut self, id: i32, now: Instant) {
-        let why = "broker speaks no version of Produce or InitProducerId that milena speaks, expected Apache Kafka 2.1 or newer";
-        tracing::error!(broker = id, why);
-        self.end(id, now, why, ErrorCode::UNSUPPORTED_VERSION);
-        self.metadata.failed(now, &mut self.chance);
-        self.producer_id.failed(now, self.retry, &mut self.chance);
     }
 
     /// Takes over what a broker says of the cluster.

@@ -35,13 +35,8 @@ impl Sender {
         if node.ready.is_empty() || node.producing() >= self.config.max_in_flight {
             return false;
         }
-        let Some((connection, version)) = node.up(now).map(|(id, versions)| (id, versions.pick(Api::Produce))) else {
-            return false;
-        };
-        let Some(version) = version else {
-            self.refuse_broker(id, now);
-            return false;
-        };
+        let up = node.up(now).and_then(|(connection, versions)| Some((connection, versions.pick(Api::Produce)?)));
+        let Some((connection, version)) = up else { return false };
         let request = self.next_request;
         self.next_request += 1;
         let (sent, parts) = self.collect(id, request, now);

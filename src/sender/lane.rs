@@ -61,12 +61,14 @@ pub(crate) struct Lane {
     /// Whether it stands in a node's list of lanes to drain.
     pub(crate) listed: bool,
     leader: Option<Leader>,
+    /// Whether an answer said that the leader is elsewhere, and nobody has said where.
+    doubted: bool,
     /// The newest leader epoch that was heard of; -1 for none.
     newest_epoch: i32,
     entries: VecDeque<Entry>,
     in_flight: usize,
-    /// The node that has what is in flight.
-    sent_to: i32,
+    /// The leader that has what is in flight.
+    sent_to: Leader,
     identity: Option<Identity>,
     /// A producer id that must not be used again here.
     spent: Option<i64>,
@@ -108,10 +110,11 @@ impl Lane {
             supplied: false,
             listed: false,
             leader: None,
+            doubted: false,
             newest_epoch: -1,
             entries: VecDeque::new(),
             in_flight: 0,
-            sent_to: -1,
+            sent_to: Leader { node: -1, epoch: -1 },
             identity: None,
             spent: None,
             next_sequence: 0,
@@ -146,6 +149,7 @@ impl Lane {
     /// leader changed. A change ends a wait: what failed there may succeed here.
     pub(crate) fn lead(&mut self, leader: Option<Leader>, any_epoch: bool) -> bool {
         let epoch = leader.map_or(-1, |leader| leader.epoch);
+        self.doubted = false;
         if epoch >= 0 && epoch < self.newest_epoch && !any_epoch {
             return false;
         }
@@ -159,14 +163,24 @@ impl Lane {
         moved
     }
 
+    /// An answer said that the leader is elsewhere: nothing is sent until somebody says where, or that it is there again.
+    pub(crate) fn doubt_leader(&mut self) {
+        self.doubted |= self.has_same_leader();
+    }
+
+    /// Whether what was sent last went to the leader of now.
+    fn has_same_leader(&self) -> bool {
+        self.leader.is_none_or(|leader| leader.node == self.sent_to.node && leader.epoch <= self.sent_to.epoch)
+    }
+
     /// Whether a batch may be sent to the leader now.
     pub(crate) fn readiness(&self, now: Instant, window: Window, current: Option<i64>) -> Readiness {
         if !self.has_work() {
             return Readiness::Idle;
         }
-        let Some(leader) = self.leader else { return Readiness::Blocked };
+        let Some(leader) = self.leader.filter(|_| !self.doubted) else { return Readiness::Blocked };
         let max = if window.idempotent && self.proven { window.max } else { 1 };
-        let elsewhere = self.in_flight > 0 && self.sent_to != leader.node;
+        let elsewhere = self.in_flight > 0 && self.sent_to.node != leader.node;
         // Answers are missing: what was sent behind a failed batch, or what the window allows no more.
         if elsewhere || self.in_flight >= max || (self.in_flight > 0 && (self.gap.is_some() || self.is_rewinding())) {
             return Readiness::Blocked;
@@ -231,7 +245,7 @@ impl Lane {
             self.next_sequence = sequence_after(next, entry.records);
         }
         self.in_flight += 1;
-        self.sent_to = node;
+        self.sent_to = Leader { node, epoch: self.newest_epoch };
         Some(entry.send(request))
     }
 
@@ -284,16 +298,17 @@ impl Lane {
         if self.gap == Some(Gap::Unknown) && self.is_current(&entry) {
             self.gap = None;
         }
-        self.proven = self.leader.is_some_and(|leader| leader.node == self.sent_to);
+        self.proven = self.leader.is_some_and(|leader| leader.node == self.sent_to.node);
         Some(entry)
     }
 
-    /// The batch at `position` is to be sent again, not before `at`.
+    /// The batch at `position` is to be sent again, not before `at`, unless there is a new leader already.
     pub(crate) fn retry(&mut self, position: usize, at: Instant) {
         if let Some(entry) = self.entries.get_mut(position) {
             self.in_flight -= usize::from(entry.is_in_flight());
             entry.state = State::Waiting;
-            self.retry_at = Some(self.retry_at.map_or(at, |before| before.max(at)));
+            self.retry_at =
+                if self.has_same_leader() { Some(self.retry_at.map_or(at, |before| before.max(at))) } else { None };
         }
         self.proven = false;
     }

@@ -21,6 +21,8 @@ mod identity;
 mod lane;
 mod metadata;
 mod nodes;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::{

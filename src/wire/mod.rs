@@ -13,5 +13,7 @@ pub(crate) mod record_batch;
 pub(crate) mod requests;
 pub(crate) mod responses;
 pub(crate) mod shape;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod varint;
 pub(crate) mod versions;

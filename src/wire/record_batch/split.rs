@@ -83,10 +83,7 @@ mod tests {
     fn the_parts_hold_the_same_records_in_the_same_order() {
         let whole = batch(&[&[1; 90], &[2; 90], &[3; 90], &[4; 90], &[5; 90]]);
         let parts = split(&whole, 16_384).unwrap();
-        assert_eq!(
-            parts.iter().map(|p| (p.first, p.records)).collect::<Vec<_>>(),
-            [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]
-        );
+        assert_eq!(parts.iter().map(|p| (p.first, p.records)).collect::<Vec<_>>(), [(0, 2), (2, 2), (4, 1)]);
         let together: Vec<_> = parts.into_iter().flat_map(|part| records(&stamped(part.bytes))).collect();
         assert_eq!(together, records(&whole));
     }
@@ -102,7 +99,8 @@ mod tests {
         let value = [7; 40];
         let whole = batch(&[&value[..]; 100]);
         let parts = split(&whole, 1_000).unwrap();
-        assert!(parts.iter().all(|part| part.bytes.len() <= 1_000 && part.records > 1));
+        assert!(parts.iter().all(|part| part.bytes.len() <= 1_000));
+        assert!(parts.len() < 15, "{} parts", parts.len());
         assert_eq!(parts.iter().map(|part| part.records).sum::<u32>(), 100);
     }
 }

@@ -1,0 +1,163 @@
+//! Leaders that move, vanish and come back.
+
+use super::rig::{Rig, Says, failure, is_pending, offset};
+use crate::{Persisted, cluster::TopicId};
+
+fn moved(partition: i32, leader: Option<(i32, i32)>) -> Says {
+    Says { partition, error: 6, base_offset: -1, leader, ..Says::default() }
+}
+
+#[test]
+fn a_batch_follows_its_leader_as_soon_as_metadata_tell_where_it_went() {
+    let mut rig = Rig::ready(&[]);
+    let delivery = rig.send(0, "a");
+    rig.leaders = vec![(0, 2, 6), (1, 2, 5)];
+    let sent = rig.take();
+    rig.pass_ms(200);
+    rig.answer(&sent, &[moved(0, None)]);
+    let again = rig.take();
+    assert_eq!((again.node, &again.batches), (2, &sent.batches), "without waiting out the backoff");
+    rig.answer_all(&again, 0, 3);
+    assert_eq!(offset(&delivery), Some(3));
+}
+
+#[test]
+fn a_hint_in_the_answer_saves_the_wait_for_metadata() {
+    let mut rig = Rig::ready(&[]);
+    rig.send(0, "a");
+    rig.mute = vec![3];
+    let sent = rig.take();
+    rig.answer_from(&sent, &[moved(0, Some((2, 6)))], &[(2, 9002)]);
+    assert_eq!(rig.take().node, 2);
+}
+
+#[test]
+fn a_hint_of_a_broker_that_is_not_known_brings_its_address() {
+    let mut rig = Rig::ready(&[]);
+    rig.send(0, "a");
+    rig.mute = vec![3];
+    let sent = rig.take();
+    rig.answer_from(&sent, &[moved(0, Some((3, 6)))], &[(3, 9003)]);
+    assert_eq!(rig.take().node, 3);
+}
+
+#[test]
+fn a_stale_hint_is_ignored() {
+    for leader in [(2, 5), (2, 4), (9, 6)] {
+        let mut rig = Rig::ready(&[]);
+        rig.send(0, "a");
+        rig.mute = vec![3];
+        let sent = rig.take();
+        rig.answer(&sent, &[moved(0, Some(leader))]);
+        rig.pass_ms(1_500);
+        assert!(rig.sent.iter().all(|sent| sent.node == 1), "{leader:?}");
+    }
+}
+
+#[test]
+fn metadata_with_an_older_leader_epoch_change_nothing() {
+    let mut rig = Rig::ready(&[("metadata.max.age.ms", "60000")]);
+    rig.leaders = vec![(0, 2, 4), (1, 2, 5)];
+    rig.pass_ms(61_000);
+    assert!(rig.metadata_requests > 1);
+    rig.send(0, "a");
+    assert_eq!(rig.take().node, 1);
+}
+
+#[test]
+fn what_is_in_flight_to_the_old_leader_is_waited_for_before_the_new_one_gets_anything() {
+    let mut rig = Rig::ready(&[]);
+    rig.send(0, "first");
+    rig.ack(0);
+    let (a, b) = (rig.send(0, "a"), rig.send(0, "b"));
+    rig.leaders = vec![(0, 2, 6), (1, 2, 5)];
+    let (first, second) = (rig.take(), rig.take());
+    rig.pass_ms(200);
+    rig.answer(&first, &[moved(0, None)]);
+    assert!(rig.sent.is_empty(), "b has no answer yet");
+    rig.answer(&second, &[moved(0, None)]);
+    assert_eq!(rig.sent.len(), 1, "and then one only, until the new leader accepted one");
+    rig.ack(1);
+    rig.ack(2);
+    assert_eq!((offset(&a), offset(&b)), (Some(1), Some(2)));
+}
+
+#[test]
+fn a_partition_without_a_leader_waits_and_goes_on_when_it_has_one() {
+    let mut rig = Rig::ready(&[]);
+    let delivery = rig.send(0, "a");
+    rig.leaders = vec![(0, -1, 6), (1, 2, 5)];
+    let sent = rig.take();
+    rig.answer(&sent, &[moved(0, None)]);
+    rig.pass_ms(5_000);
+    assert!(rig.sent.is_empty() && is_pending(&delivery));
+    rig.leaders = vec![(0, 2, 7), (1, 2, 5)];
+    rig.pass_ms(1_500);
+    assert_eq!(rig.take().batches, sent.batches);
+}
+
+#[test]
+fn a_topic_that_vanishes_and_returns_goes_on_with_its_sequence_numbers() {
+    let mut rig = Rig::ready(&[]);
+    rig.send(0, "first");
+    rig.ack(0);
+    let delivery = rig.send(0, "a");
+    (rig.topic_error, rig.leaders) = (3, Vec::new());
+    rig.refuse(3);
+    rig.pass_ms(3_000);
+    (rig.topic_error, rig.leaders) = (0, vec![(0, 1, 5), (1, 2, 5)]);
+    rig.sent.clear();
+    rig.pass_ms(35_000);
+    assert_eq!(rig.take().stamps(), [(0, 0, 1)]);
+    assert!(is_pending(&delivery));
+}
+
+#[test]
+fn metadata_that_say_no_error_and_no_partitions_complete_nothing() {
+    let mut rig = Rig::ready(&[("delivery.timeout.ms", "3000"), ("request.timeout.ms", "1000")]);
+    let delivery = rig.send(0, "a");
+    rig.leaders = Vec::new();
+    rig.refuse(6);
+    rig.pass_ms(2_000);
+    assert!(is_pending(&delivery));
+    rig.pass_ms(1_001);
+    assert_eq!(failure(&delivery).persisted(), Persisted::Unknown);
+}
+
+#[test]
+fn a_recreated_topic_is_followed_though_its_leader_epochs_begin_anew() {
+    let mut rig = Rig::ready(&[]);
+    rig.send(0, "first");
+    rig.ack(0);
+    rig.send(0, "a");
+    (rig.topic_id, rig.leaders) = (TopicId::from_u128(8), vec![(0, 2, 0), (1, 1, 0)]);
+    let sent = rig.take();
+    rig.pass_ms(200);
+    rig.answer(&sent, &[Says { error: 3, base_offset: -1, ..Says::default() }]);
+    rig.pass_ms(200);
+    assert_eq!(rig.take().node, 2);
+}
+
+#[test]
+fn partitions_that_are_added_can_be_sent_to() {
+    let mut rig = Rig::ready(&[("metadata.max.age.ms", "60000")]);
+    rig.leaders.push((2, 1, 0));
+    rig.pass_ms(61_000);
+    let delivery = rig.send(2, "a");
+    rig.ack(0);
+    assert_eq!(offset(&delivery), Some(0));
+}
+
+#[test]
+fn a_broker_that_moved_is_found_at_its_new_address() {
+    let mut rig = Rig::ready(&[]);
+    let delivery = rig.send(0, "a");
+    rig.brokers = vec![(1, 9011), (2, 9002)];
+    rig.refuses = vec![9001];
+    rig.cut(rig.sent[0].connection, Some(i32::MAX));
+    rig.pass_ms(2_000);
+    let sent = rig.take();
+    assert_eq!(sent.node, 11);
+    rig.answer_all(&sent, 0, 4);
+    assert_eq!(offset(&delivery), Some(4));
+}

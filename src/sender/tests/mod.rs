@@ -1,0 +1,10 @@
+//! The sender against a scripted broker, step by step: no socket, no task, no waiting.
+//!
+//! [`rig`] plays everything outside: it makes connections, answers what is not Produce by itself, and keeps Produce
+//! requests for the test to answer.
+
+mod delivery;
+mod leaders;
+mod peers;
+mod rig;
+mod sequences;

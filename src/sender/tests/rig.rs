@@ -1,0 +1,287 @@
+//! Everything outside the sender, by script.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    Ack, DeliveryError, ProducerBuilder,
+    accumulator::{Accumulator, Limits, TopicState},
+    cluster::TopicId,
+    delivery::{Callbacks, Delivery},
+    sender::{Action, ConnectionId, Event, Sender},
+    wire::{
+        record_batch::writer::Payload,
+        testing::{self, SentBatch},
+    },
+};
+
+pub(super) use crate::wire::testing::Says;
+
+pub(super) const TOPIC: &str = "orders";
+pub(super) const TOPIC_ID: TopicId = TopicId::from_u128(7);
+
+/// A Produce request that was not answered.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) connection: ConnectionId,
+    pub(super) correlation: i32,
+    pub(super) node: i32,
+    pub(super) batches: Vec<SentBatch>,
+}
+
+impl Sent {
+    /// Partition, epoch and first sequence number of each batch.
+    pub(super) fn stamps(&self) -> Vec<(i32, i16, i32)> {
+        self.batches.iter().map(|batch| (batch.partition, batch.stamp.epoch, batch.stamp.base_sequence)).collect()
+    }
+}
+
+/// The sender with everything around it.
+pub(super) struct Rig {
+    pub(super) sender: Sender,
+    pub(super) accumulator: Arc<Accumulator>,
+    pub(super) now: Instant,
+    /// Produce requests, oldest first.
+    pub(super) sent: Vec<Sent>,
+    /// `(partition, leader, epoch)` as metadata answers tell it.
+    pub(super) leaders: Vec<(i32, i32, i32)>,
+    pub(super) brokers: Vec<(i32, u16)>,
+    pub(super) topic_error: i16,
+    pub(super) topic_id: TopicId,
+    /// The next producer id; the error that InitProducerId answers with.
+    pub(super) producer_id: i64,
+    pub(super) init_error: i16,
+    /// Version ranges as brokers tell them.
+    pub(super) ranges: Vec<(i16, i16, i16)>,
+    /// Names of APIs whose requests stay without an answer.
+    pub(super) mute: Vec<i16>,
+    pub(super) disconnected: Vec<ConnectionId>,
+    /// Connections that are open, with their ports.
+    pub(super) open: Vec<(ConnectionId, u16)>,
+    pub(super) dials: usize,
+    /// Ports that refuse connections.
+    pub(super) refuses: Vec<u16>,
+    pub(super) metadata_requests: usize,
+}
+
+impl Rig {
+    /// An idempotent producer with these properties, and a cluster of brokers 1 and 2 that lead partitions 0 and 1.
+    pub(super) fn new(properties: &[(&str, &str)]) -> Self {
+        let builder = ProducerBuilder::new("127.0.0.1:9000").properties([("linger.ms", "0")]);
+        let config = Arc::new(builder.properties(properties.iter().copied()).validate().unwrap());
+        let limits =
+            Limits { batch_size: config.batch_size, linger: config.linger, buffer_memory: config.buffer_memory };
+        let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
+        let now = Instant::now();
+        Self {
+            sender: Sender::new(config, Arc::clone(&accumulator), now, 1),
+            accumulator,
+            now,
+            sent: Vec::new(),
+            leaders: vec![(0, 1, 5), (1, 2, 5)],
+            brokers: vec![(1, 9001), (2, 9002)],
+            topic_error: 0,
+            topic_id: TOPIC_ID,
+            producer_id: 100,
+            init_error: 0,
+            ranges: vec![(0, 0, 12), (3, 0, 13), (18, 0, 4), (22, 0, 5)],
+            mute: Vec::new(),
+            disconnected: Vec::new(),
+            open: Vec::new(),
+            dials: 0,
+            refuses: Vec::new(),
+            metadata_requests: 0,
+        }
+    }
+
+    /// The same, connected and with the topic known.
+    pub(super) fn ready(properties: &[(&str, &str)]) -> Self {
+        let mut rig = Self::new(properties);
+        rig.accumulator.topics().want(TOPIC);
+        rig.run();
+        assert!(matches!(rig.accumulator.topics().known().topic(TOPIC), Some(TopicState::Ready(_))));
+        rig
+    }
+
+    /// Lets the sender do all that it can do now.
+    pub(super) fn run(&mut self) {
+        self.event(Event::Woken);
+        for _ in 0..10_000 {
+            let Some(action) = self.sender.poll_action(self.now) else { return };
+            self.act(action);
+        }
+        panic!("the sender does not come to rest");
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Connect { connection, port, .. } => {
+                self.dials += 1;
+                if self.refuses.contains(&port) {
+                    self.event(Event::Disconnected { connection, why: "refused".into(), written: None });
+                } else {
+                    self.open.push((connection, port));
+                    self.event(Event::Connected { connection });
+                }
+            }
+            Action::Disconnect { connection } => {
+                self.disconnected.push(connection);
+                self.close(connection);
+            }
+            Action::Send { connection, correlation, segments, .. } => self.request(connection, correlation, &segments),
+        }
+    }
+
+    fn close(&mut self, connection: ConnectionId) {
+        self.open.retain(|(open, _)| *open != connection);
+        self.sent.retain(|sent| sent.connection != connection);
+    }
+
+    fn request(&mut self, connection: ConnectionId, correlation: i32, segments: &[Bytes]) {
+        let (key, version) = (
+            i16::from_be_bytes([segments[0][4], segments[0][5]]),
+            i16::from_be_bytes([segments[0][6], segments[0][7]]),
+        );
+        if key == 0 {
+            let port = self.open.iter().find(|(open, _)| *open == connection).map_or(0, |(_, port)| *port);
+            let node = i32::from(port) - 9000;
+            let (_, batches) = testing::read_produce(segments);
+            self.sent.push(Sent { connection, correlation, node, batches });
+            return;
+        }
+        if self.mute.contains(&key) {
+            return;
+        }
+        let topic = (TOPIC, self.topic_id, self.topic_error, self.leaders.clone());
+        let frame = match key {
+            3 => {
+                self.metadata_requests += 1;
+                testing::metadata(version, correlation, &self.brokers, &[topic])
+            }
+            18 => testing::api_versions(version, correlation, 0, &self.ranges),
+            22 => {
+                self.producer_id += 1;
+                testing::init_producer_id(version, correlation, self.init_error, self.producer_id)
+            }
+            other => panic!("request {other}"),
+        };
+        self.event(Event::Frame { connection, frame });
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.sender.handle_event(self.now, event);
+    }
+
+    /// Lets time pass, waking the sender whenever it wants to be woken.
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.run();
+        let until = self.now + time;
+        for _ in 0..100_000 {
+            let at = self.sender.poll_timeout().unwrap_or(until).max(self.now);
+            if at > until {
+                self.now = until;
+                return;
+            }
+            self.now = at;
+            self.sender.handle_timeout(at);
+            self.run();
+        }
+        panic!("the sender spins");
+    }
+
+    pub(super) fn pass_ms(&mut self, ms: u64) {
+        self.pass(Duration::from_millis(ms));
+    }
+
+    /// Appends a record and lets the sender send it.
+    pub(super) fn send(&mut self, partition: usize, value: &str) -> Delivery {
+        let delivery = self.append(partition, value);
+        self.run();
+        delivery
+    }
+
+    /// Appends a record.
+    pub(super) fn append(&mut self, partition: usize, value: &str) -> Delivery {
+        let known = self.accumulator.topics().known();
+        let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
+        let payload = Payload { key: None, value: Some(value.as_bytes()), headers: &[] };
+        let record = (1_000, &payload, payload.max_len());
+        let now = self.now;
+        self.accumulator.append(&topic.partitions[partition], record, &mut None, None, || now).unwrap().delivery
+    }
+
+    /// Takes the oldest request that is not answered.
+    pub(super) fn take(&mut self) -> Sent {
+        assert!(!self.sent.is_empty(), "no request was sent");
+        self.sent.remove(0)
+    }
+
+    /// Answers a request.
+    pub(super) fn answer(&mut self, sent: &Sent, says: &[Says]) {
+        self.answer_from(sent, says, &[]);
+    }
+
+    /// Answers a request and tells addresses of brokers with it.
+    pub(super) fn answer_from(&mut self, sent: &Sent, says: &[Says], brokers: &[(i32, u16)]) {
+        let version = self.ranges.iter().find(|(key, ..)| *key == 0).map_or(12, |(.., max)| *max);
+        let frame = testing::produce(version, sent.correlation, (TOPIC, self.topic_id), says, brokers);
+        self.event(Event::Frame { connection: sent.connection, frame });
+        self.run();
+    }
+
+    /// Answers all batches of a request with one error code; offsets count from `base_offset`.
+    pub(super) fn answer_all(&mut self, sent: &Sent, error: i16, base_offset: i64) {
+        let mut next = base_offset;
+        let mut says = Vec::new();
+        for batch in &sent.batches {
+            let base_offset = if error == 0 { next } else { -1 };
+            says.push(Says { partition: batch.partition, error, base_offset, ..Says::default() });
+            next += batch.values.len() as i64;
+        }
+        self.answer(sent, &says);
+    }
+
+    /// The oldest request is answered with success.
+    pub(super) fn ack(&mut self, base_offset: i64) -> Sent {
+        let sent = self.take();
+        self.answer_all(&sent, 0, base_offset);
+        sent
+    }
+
+    /// The oldest request is answered with an error.
+    pub(super) fn refuse(&mut self, error: i16) -> Sent {
+        let sent = self.take();
+        self.answer_all(&sent, error, -1);
+        sent
+    }
+
+    /// A connection breaks after the request `written` went out whole.
+    pub(super) fn cut(&mut self, connection: ConnectionId, written: Option<i32>) {
+        self.close(connection);
+        self.event(Event::Disconnected { connection, why: "cut".into(), written });
+        self.run();
+    }
+}
+
+/// The offset that a delivery was acknowledged at.
+pub(super) fn offset(delivery: &Delivery) -> Option<i64> {
+    outcome(delivery).expect("acknowledged").offset()
+}
+
+/// How a delivery failed.
+pub(super) fn failure(delivery: &Delivery) -> DeliveryError {
+    outcome(delivery).expect_err("failed")
+}
+
+fn outcome(delivery: &Delivery) -> Result<Ack, DeliveryError> {
+    delivery.outcome().expect("an outcome")
+}
+
+/// Whether a delivery has no outcome yet.
+pub(super) fn is_pending(delivery: &Delivery) -> bool {
+    delivery.outcome().is_none()
+}

@@ -1,0 +1,237 @@
+//! Idempotence: rewinds, gaps, epochs and producer ids.
+
+use super::rig::{Rig, Says, failure, is_pending, offset};
+use crate::{ErrorCode, FailureKind, Persisted};
+
+/// A rig whose partition 0 may have five batches in flight.
+fn pipelined(properties: &[(&str, &str)]) -> Rig {
+    let mut rig = Rig::ready(properties);
+    rig.send(0, "first");
+    rig.ack(0);
+    rig
+}
+
+fn base_sequences(rig: &Rig) -> Vec<(i16, i32)> {
+    rig.sent.iter().map(|sent| (sent.batches[0].stamp.epoch, sent.batches[0].stamp.base_sequence)).collect()
+}
+
+#[test]
+fn a_retry_sends_the_same_bytes() {
+    let mut rig = pipelined(&[]);
+    rig.send(0, "a");
+    let first = rig.refuse(19);
+    rig.pass_ms(1_000);
+    assert_eq!(rig.take().batches, first.batches);
+}
+
+#[test]
+fn after_a_failure_the_lane_waits_for_all_answers_and_goes_on_in_order() {
+    let mut rig = pipelined(&[]);
+    let deliveries: Vec<_> = ["a", "b", "c"].into_iter().map(|value| rig.send(0, value)).collect();
+    rig.refuse(19);
+    rig.pass_ms(5_000);
+    assert_eq!(base_sequences(&rig), [(0, 2), (0, 3)], "nothing goes before the answers are here");
+    rig.refuse(45);
+    rig.refuse(45);
+    rig.pass_ms(5_000);
+    assert_eq!(base_sequences(&rig), [(0, 1)], "one at a time until it succeeds");
+    rig.ack(1);
+    assert_eq!(base_sequences(&rig), [(0, 2), (0, 3)]);
+    rig.ack(2);
+    rig.ack(3);
+    assert_eq!(deliveries.iter().map(|delivery| offset(delivery).unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn a_success_behind_a_failure_counts_and_the_failed_batch_goes_again() {
+    let mut rig = pipelined(&[]);
+    let (a, b) = (rig.send(0, "a"), rig.send(0, "b"));
+    rig.refuse(7);
+    rig.ack(2);
+    assert_eq!((offset(&b), is_pending(&a)), (Some(2), true));
+    rig.pass_ms(1_000);
+    assert_eq!(base_sequences(&rig), [(0, 1)]);
+    rig.ack(1);
+    assert_eq!(offset(&a), Some(1));
+}
+
+#[test]
+fn a_duplicate_is_a_success_whose_offset_is_not_invented() {
+    let mut rig = pipelined(&[]);
+    let delivery = rig.send(0, "a");
+    rig.refuse(46);
+    assert_eq!(offset(&delivery), None);
+}
+
+#[test]
+fn a_refused_batch_with_others_behind_it_starts_the_next_epoch_once_nothing_is_in_flight() {
+    let mut rig = pipelined(&[]);
+    let (a, b, c) = (rig.send(0, "a"), rig.send(0, "b"), rig.send(0, "c"));
+    rig.refuse(87);
+    assert_eq!((failure(&a).code(), failure(&a).persisted()), (ErrorCode::INVALID_RECORD, Persisted::No));
+    rig.refuse(45);
+    assert_eq!(rig.sent.len(), 1, "c is in flight");
+    rig.refuse(45);
+    rig.pass_ms(2_000);
+    assert_eq!(base_sequences(&rig), [(1, 0)]);
+    rig.ack(1);
+    assert_eq!(base_sequences(&rig), [(1, 1)]);
+    rig.ack(2);
+    assert_eq!((offset(&b), offset(&c)), (Some(1), Some(2)));
+}
+
+#[test]
+fn an_epoch_is_one_partitions_own() {
+    let mut rig = pipelined(&[]);
+    rig.send(1, "x");
+    rig.ack(0);
+    rig.send(0, "a");
+    rig.send(0, "b");
+    rig.refuse(87);
+    rig.send(1, "y");
+    rig.refuse(45);
+    rig.pass_ms(2_000);
+    let stamps: Vec<_> = rig.sent.iter().flat_map(super::rig::Sent::stamps).collect();
+    assert_eq!(stamps, [(1, 0, 1), (0, 1, 0)]);
+}
+
+#[test]
+fn a_broker_that_lost_what_it_knew_gets_the_next_epoch() {
+    for code in [45, 59] {
+        let mut rig = pipelined(&[]);
+        let delivery = rig.send(0, "a");
+        rig.refuse(code);
+        rig.pass_ms(2_000);
+        assert_eq!(base_sequences(&rig), [(1, 0)], "{code}");
+        rig.ack(9);
+        assert_eq!(offset(&delivery), Some(9));
+    }
+}
+
+#[test]
+fn a_broker_that_knows_a_newer_epoch_gets_a_new_producer_id() {
+    let mut rig = pipelined(&[]);
+    let before = rig.producer_id;
+    let delivery = rig.send(0, "a");
+    rig.refuse(47);
+    rig.pass_ms(2_000);
+    let sent = rig.take();
+    assert_eq!((sent.batches[0].stamp.producer_id, sent.stamps()), (before + 1, vec![(0, 0, 0)]));
+    rig.answer_all(&sent, 0, 5);
+    assert_eq!(offset(&delivery), Some(5));
+    rig.send(1, "x");
+    assert_eq!(rig.take().batches[0].stamp.producer_id, before + 1, "a lane that never sent takes the new one");
+}
+
+#[test]
+fn a_batch_of_unknown_fate_holds_up_its_partition_until_a_later_answer_tells() {
+    let timeouts = [
+        ("delivery.timeout.ms", "2000"),
+        ("request.timeout.ms", "1000"),
+        ("retry.backoff.max.ms", "100"),
+        ("reconnect.backoff.max.ms", "100"),
+    ];
+    let mut rig = pipelined(&timeouts);
+    let lost = rig.send(0, "lost");
+    rig.pass_ms(500);
+    let probe = rig.send(0, "probe");
+    let connection = rig.sent[0].connection;
+    rig.cut(connection, Some(i32::MAX));
+    rig.brokers = vec![(2, 9002)];
+    rig.refuses = vec![9001];
+    rig.pass_ms(1_501);
+    assert_eq!((failure(&lost).kind(), failure(&lost).persisted()), (FailureKind::Expired, Persisted::Unknown));
+    assert!(is_pending(&probe));
+    (rig.brokers, rig.refuses) = (vec![(1, 9001), (2, 9002)], Vec::new());
+    let fresh = rig.send(0, "fresh");
+    rig.pass_ms(400);
+    assert_eq!(base_sequences(&rig), [(0, 2)], "what may have been written is asked about under its old number");
+    rig.ack(2);
+    assert_eq!(offset(&probe), Some(2));
+    assert_eq!(base_sequences(&rig), [(0, 3)], "so the lost one was written too, and the numbers go on");
+    rig.ack(3);
+    assert_eq!(offset(&fresh), Some(3));
+}
+
+#[test]
+fn a_batch_behind_one_of_unknown_fate_is_not_sent_under_a_new_number_if_it_may_have_been_written() {
+    let timeouts = [
+        ("delivery.timeout.ms", "2000"),
+        ("request.timeout.ms", "1000"),
+        ("retry.backoff.max.ms", "100"),
+        ("reconnect.backoff.max.ms", "100"),
+    ];
+    let mut rig = pipelined(&timeouts);
+    let lost = rig.send(0, "lost");
+    rig.pass_ms(500);
+    let probe = rig.send(0, "probe");
+    rig.cut(rig.sent[0].connection, Some(i32::MAX));
+    rig.refuses = vec![9001];
+    rig.pass_ms(1_501);
+    rig.refuses.clear();
+    let fresh = rig.send(0, "fresh");
+    rig.pass_ms(400);
+    rig.refuse(45);
+    assert_eq!((failure(&lost).persisted(), failure(&probe).persisted()), (Persisted::Unknown, Persisted::Unknown));
+    rig.pass_ms(100);
+    assert_eq!(base_sequences(&rig), [(1, 0)], "what was never sent goes on in the next epoch");
+    rig.ack(7);
+    assert_eq!(offset(&fresh), Some(7));
+}
+
+#[test]
+fn what_follows_a_batch_given_up_in_flight_waits_for_its_answer() {
+    let mut rig = pipelined(&[("delivery.timeout.ms", "2000"), ("request.timeout.ms", "1900")]);
+    let late = rig.send(0, "late");
+    rig.pass_ms(1_000);
+    rig.cut(rig.sent[0].connection, Some(i32::MAX));
+    rig.pass_ms(1_001);
+    assert_eq!(failure(&late).kind(), FailureKind::Expired);
+    let next = rig.send(0, "next");
+    assert_eq!(base_sequences(&rig), [(0, 1)], "only the one given up is in flight");
+    rig.ack(1);
+    assert_eq!(base_sequences(&rig), [(0, 2)], "it was written, so the numbers go on");
+    rig.ack(2);
+    assert_eq!(offset(&next), Some(2));
+}
+
+#[test]
+fn a_request_that_broke_off_half_way_was_certainly_not_written() {
+    let timeouts = [("delivery.timeout.ms", "2000"), ("request.timeout.ms", "1000")];
+    let mut rig = pipelined(&timeouts);
+    let delivery = rig.send(0, "a");
+    let sent = rig.take();
+    rig.cut(sent.connection, Some(sent.correlation - 1));
+    rig.refuses = vec![9001];
+    rig.pass_ms(2_001);
+    assert_eq!((failure(&delivery).persisted(), failure(&delivery).attempts()), (Persisted::No, 1));
+}
+
+#[test]
+fn without_a_producer_id_nothing_is_sent_and_the_refusal_is_the_cause() {
+    let mut rig = Rig::new(&[("delivery.timeout.ms", "2000"), ("request.timeout.ms", "1000")]);
+    rig.init_error = 31;
+    rig.accumulator.topics().want(super::rig::TOPIC);
+    rig.run();
+    let delivery = rig.send(0, "a");
+    rig.pass_ms(1_000);
+    assert!(rig.sent.is_empty() && is_pending(&delivery));
+    rig.pass_ms(1_001);
+    assert!(failure(&delivery).cause().is_some_and(|cause| cause.contains("CLUSTER_AUTHORIZATION_FAILED")));
+    rig.init_error = 0;
+    let granted = rig.send(0, "b");
+    rig.pass_ms(1_500);
+    rig.ack(0);
+    assert_eq!(offset(&granted), Some(0));
+}
+
+#[test]
+fn retries_of_0_give_up_at_the_first_error_and_tell_whether_it_was_written() {
+    for (code, persisted) in [(19, Persisted::No), (7, Persisted::Unknown)] {
+        let mut rig = Rig::ready(&[("enable.idempotence", "false"), ("retries", "0")]);
+        let delivery = rig.send(0, "a");
+        let sent = rig.take();
+        rig.answer(&sent, &[Says { error: code, base_offset: -1, ..Says::default() }]);
+        assert_eq!((failure(&delivery).code(), failure(&delivery).persisted()), (ErrorCode(code), persisted));
+    }
+}

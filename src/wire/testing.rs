@@ -1,0 +1,155 @@
+//! A broker's side of the wire, for the tests of what stands on it.
+//!
+//! In: requests as segments, and what a broker is to answer. Out: what the requests say, and frames. Pure; tests only.
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::{
+    messages::{
+        ApiKey, ApiVersionsResponse, InitProducerIdResponse, MetadataResponse, ProduceRequest, ProduceResponse,
+        RequestHeader, ResponseHeader,
+        api_versions_response::ApiVersion,
+        metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
+        produce_response::{
+            BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+        },
+    },
+    protocol::{Decodable, Encodable, StrBytes},
+};
+
+use super::{
+    record_batch::{reader::Batch, writer::Stamp},
+    versions::Api,
+};
+use crate::cluster::TopicId;
+
+/// One batch of a Produce request, read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SentBatch {
+    pub(crate) partition: i32,
+    pub(crate) stamp: Stamp,
+    pub(crate) values: Vec<Bytes>,
+    pub(crate) bytes: Bytes,
+}
+
+/// The batches of a Produce request, and its acks.
+pub(crate) fn read_produce(segments: &[Bytes]) -> (i16, Vec<SentBatch>) {
+    let mut whole = Bytes::from(segments.concat()).split_off(4);
+    let version = i16::from_be_bytes([whole[2], whole[3]]);
+    RequestHeader::decode(&mut whole, ApiKey::Produce.request_header_version(version)).unwrap();
+    let request = ProduceRequest::decode(&mut whole, version).unwrap();
+    let partitions = request.topic_data.into_iter().flat_map(|topic| topic.partition_data);
+    (request.acks, partitions.map(|partition| read_batch(partition.index, partition.records.unwrap())).collect())
+}
+
+fn read_batch(partition: i32, bytes: Bytes) -> SentBatch {
+    let batch = Batch::parse(bytes.clone()).unwrap();
+    batch.check_crc().unwrap();
+    let header = batch.header();
+    let stamp =
+        Stamp { producer_id: header.producer_id, epoch: header.producer_epoch, base_sequence: header.base_sequence };
+    let values = batch.records().unwrap().map(|record| record.unwrap().value.unwrap_or_default()).collect();
+    SentBatch { partition, stamp, values, bytes }
+}
+
+fn frame(api: Api, version: i16, correlation: i32, body: &impl Encodable) -> Bytes {
+    let header_version = ApiKey::try_from(api.key()).unwrap().response_header_version(version);
+    let mut out = BytesMut::new();
+    ResponseHeader::default().with_correlation_id(correlation).encode(&mut out, header_version).unwrap();
+    body.encode(&mut out, version).unwrap();
+    out.freeze()
+}
+
+/// An ApiVersions answer with an error code and `(key, lowest, highest)`.
+pub(crate) fn api_versions(version: i16, correlation: i32, error: i16, ranges: &[(i16, i16, i16)]) -> Bytes {
+    let api = |&(key, min, max): &(i16, i16, i16)| {
+        ApiVersion::default().with_api_key(key).with_min_version(min).with_max_version(max)
+    };
+    let body = ApiVersionsResponse::default().with_error_code(error).with_api_keys(ranges.iter().map(api).collect());
+    frame(Api::ApiVersions, version, correlation, &body)
+}
+
+/// A topic of a metadata answer: name, id, error code, and `(partition, leader, epoch)`.
+pub(crate) type TopicSays<'a> = (&'a str, TopicId, i16, Vec<(i32, i32, i32)>);
+
+/// A Metadata answer with brokers `(id, port)` on one host.
+pub(crate) fn metadata(version: i16, correlation: i32, brokers: &[(i32, u16)], topics: &[TopicSays<'_>]) -> Bytes {
+    let broker = |&(id, port): &(i32, u16)| {
+        let host = StrBytes::from_static_str("127.0.0.1");
+        MetadataResponseBroker::default().with_node_id(id.into()).with_host(host).with_port(port.into())
+    };
+    let partition = |&(number, leader, epoch): &(i32, i32, i32)| {
+        let epoch = if version >= 7 { epoch } else { -1 };
+        MetadataResponsePartition::default()
+            .with_partition_index(number)
+            .with_leader_id(leader.into())
+            .with_leader_epoch(epoch)
+    };
+    let topic = |(name, id, error, partitions): &TopicSays<'_>| {
+        let topic = MetadataResponseTopic::default()
+            .with_error_code(*error)
+            .with_partitions(partitions.iter().map(partition).collect());
+        let topic = topic.with_name(Some(StrBytes::from((*name).to_owned()).into()));
+        if version >= 10 { topic.with_topic_id(*id) } else { topic }
+    };
+    let body = MetadataResponse::default()
+        .with_brokers(brokers.iter().map(broker).collect())
+        .with_topics(topics.iter().map(topic).collect());
+    frame(Api::Metadata, version, correlation, &body)
+}
+
+/// An InitProducerId answer.
+pub(crate) fn init_producer_id(version: i16, correlation: i32, error: i16, producer_id: i64) -> Bytes {
+    let body = InitProducerIdResponse::default()
+        .with_error_code(error)
+        .with_producer_id(producer_id.into())
+        .with_producer_epoch(0);
+    frame(Api::InitProducerId, version, correlation, &body)
+}
+
+/// What a broker says of one batch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Says {
+    pub(crate) partition: i32,
+    pub(crate) error: i16,
+    pub(crate) base_offset: i64,
+    /// The leader and its epoch.
+    pub(crate) leader: Option<(i32, i32)>,
+    /// Records that are refused, by index.
+    pub(crate) refused: Vec<(i32, &'static str)>,
+}
+
+/// A Produce answer for partitions of one topic, by name or by id as the version has it.
+pub(crate) fn produce(
+    version: i16,
+    correlation: i32,
+    topic: (&str, TopicId),
+    says: &[Says],
+    brokers: &[(i32, u16)],
+) -> Bytes {
+    let refused = |&(record, message): &(i32, &'static str)| {
+        let message = Some(StrBytes::from_static_str(message));
+        BatchIndexAndErrorMessage::default().with_batch_index(record).with_batch_index_error_message(message)
+    };
+    let partition = |says: &Says| {
+        let (leader, epoch) = says.leader.unwrap_or((-1, -1));
+        PartitionProduceResponse::default()
+            .with_index(says.partition)
+            .with_error_code(says.error)
+            .with_base_offset(says.base_offset)
+            .with_record_errors(says.refused.iter().map(refused).collect())
+            .with_current_leader(LeaderIdAndEpoch::default().with_leader_id(leader.into()).with_leader_epoch(epoch))
+    };
+    let named = if version >= 13 {
+        TopicProduceResponse::default().with_topic_id(topic.1)
+    } else {
+        TopicProduceResponse::default().with_name(StrBytes::from(topic.0.to_owned()).into())
+    };
+    let endpoint = |&(id, port): &(i32, u16)| {
+        let host = StrBytes::from_static_str("127.0.0.1");
+        NodeEndpoint::default().with_node_id(id.into()).with_host(host).with_port(port.into())
+    };
+    let body = ProduceResponse::default()
+        .with_responses(vec![named.with_partition_responses(says.iter().map(partition).collect())])
+        .with_node_endpoints(brokers.iter().map(endpoint).collect());
+    frame(Api::Produce, version, correlation, &body)
+}
