@@ -168,3 +168,84 @@ impl State {
         self.partition_mut(topic, partition).ok_or_else(unknown)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{
+        EmbeddedBroker,
+        testing::{BatchOf, Cluster},
+    };
+
+    fn cluster(replicas: i16) -> Cluster {
+        Cluster::new(EmbeddedBroker::builder().topic("orders", 3).replication_factor(replicas), 3)
+    }
+
+    fn leaders(cluster: &Cluster) -> [Option<i32>; 3] {
+        [0, 1, 2].map(|partition| cluster.state.leader("orders", partition))
+    }
+
+    /// The offset or the error of one record of producer 5.
+    fn produce(cluster: &mut Cluster, sequence: i32) -> Result<i64, ErrorCode> {
+        let answer = cluster.produce(BatchOf::values(&["a"]).by_producer(5, 0, sequence).encode());
+        if answer.error_code == 0 { Ok(answer.base_offset) } else { Err(ErrorCode(answer.error_code)) }
+    }
+
+    const OUT_OF_ORDER: Result<i64, ErrorCode> = Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+
+    #[test]
+    fn partitions_of_a_stopped_node_go_to_their_next_replica_and_stay_there() {
+        let mut cluster = cluster(2);
+        cluster.state.stop(1);
+        assert_eq!(leaders(&cluster), [Some(2), Some(2), Some(3)]);
+        cluster.state.stop(2);
+        assert_eq!(leaders(&cluster), [None, Some(3), Some(3)]);
+        cluster.state.restart(1, KeepProducerState::Yes);
+        assert_eq!(leaders(&cluster), [Some(1), Some(3), Some(3)]);
+        cluster.state.restart(2, KeepProducerState::Yes);
+        assert_eq!(leaders(&cluster), [Some(1), Some(3), Some(3)]);
+    }
+
+    #[test]
+    fn a_node_remembers_its_producers_across_a_restart_unless_it_is_to_forget_them() {
+        let mut cluster = cluster(1);
+        assert_eq!(produce(&mut cluster, 0), Ok(0));
+        cluster.state.stop(1);
+        cluster.state.restart(1, KeepProducerState::Yes);
+        assert_eq!((produce(&mut cluster, 0), produce(&mut cluster, 9)), (Ok(0), OUT_OF_ORDER));
+        cluster.state.stop(1);
+        cluster.state.restart(1, KeepProducerState::No);
+        assert_eq!((produce(&mut cluster, 9), produce(&mut cluster, 0)), (Ok(1), OUT_OF_ORDER));
+    }
+
+    #[test]
+    fn what_is_known_of_producers_follows_a_log_that_is_cut_short() {
+        let mut cluster = cluster(1);
+        (0..3).for_each(|sequence| assert_eq!(produce(&mut cluster, sequence), Ok(i64::from(sequence))));
+        cluster.state.truncate_log("orders", 0, 1).unwrap();
+        assert_eq!(produce(&mut cluster, 3), OUT_OF_ORDER);
+        assert_eq!(produce(&mut cluster, 0), Ok(0));
+        assert_eq!(produce(&mut cluster, 1), Ok(1));
+    }
+
+    #[test]
+    fn healing_ends_pauses_limits_and_faults() {
+        let mut cluster =
+            Cluster::new(EmbeddedBroker::builder().topic("orders", 1).topic_default("min.insync.replicas", "2"), 3);
+        cluster.state.limit_in_sync("orders", 0, 1).unwrap();
+        cluster.state.inject(Fault::drop_request().forever());
+        cluster.state.set_paused(1, true).unwrap();
+        cluster.state.heal();
+        assert_eq!(produce(&mut cluster, 0), Ok(0));
+    }
+
+    #[test]
+    fn a_leader_can_only_move_to_a_node_that_is_up() {
+        let mut cluster = cluster(3);
+        cluster.state.stop(2);
+        let refused = cluster.state.move_leader("orders", 0, 2, true);
+        assert_eq!(refused, Err(BrokerError::UnknownNode { node: 2 }));
+        assert_eq!(cluster.state.set_paused(2, true), Err(BrokerError::UnknownNode { node: 2 }));
+        assert_eq!(cluster.state.leader("orders", 0), Some(1));
+    }
+}

@@ -42,6 +42,15 @@ enum Effect {
     Throttle { ms: i32 },
 }
 
+impl Effect {
+    fn error(&self, wanted: bool) -> Option<ErrorCode> {
+        match self {
+            Self::Error { code, done } if *done == wanted => Some(*code),
+            _ => None,
+        }
+    }
+}
+
 impl Fault {
     fn new(effect: Effect) -> Self {
         Self { effect, api: None, node: None, topic: None, partition: None, skip: 0, times: 1 }
@@ -242,16 +251,19 @@ impl Plan {
         self.error(topic, partition, false)
     }
 
+    /// As [`Self::refusal`], by faults that are not meant for one partition alone.
+    pub(super) fn topic_refusal(&self, topic: &str) -> Option<ErrorCode> {
+        let whole = |fault: &&Fault| fault.partition.is_none() && fault.covers(topic, None);
+        self.0.iter().filter(whole).find_map(|fault| fault.effect.error(false))
+    }
+
     /// The error to answer with although it was done.
     pub(super) fn denial(&self, topic: &str, partition: Option<i32>) -> Option<ErrorCode> {
         self.error(topic, partition, true)
     }
 
     fn error(&self, topic: &str, partition: Option<i32>, wanted: bool) -> Option<ErrorCode> {
-        self.0.iter().filter(|fault| fault.covers(topic, partition)).find_map(|fault| match fault.effect {
-            Effect::Error { code, done } if done == wanted => Some(code),
-            _ => None,
-        })
+        self.0.iter().filter(|fault| fault.covers(topic, partition)).find_map(|fault| fault.effect.error(wanted))
     }
 
     /// The error to answer with at the top of a response.
@@ -285,5 +297,118 @@ impl Plan {
 
     pub(super) fn throttle_ms(&self) -> i32 {
         self.find(|effect| if let Effect::Throttle { ms } = effect { Some(*ms) } else { None }).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(partitions: &[(&str, i32)]) -> Vec<Target> {
+        let target = |(topic, partition): &(&str, i32)| Target { topic: (*topic).into(), partition: Some(*partition) };
+        partitions.iter().map(target).collect()
+    }
+
+    const TIMED_OUT: ErrorCode = ErrorCode::REQUEST_TIMED_OUT;
+
+    /// Whether a fault strikes each of these requests, which all name `a-0` and `b-1`.
+    fn strikes(fault: Fault, requests: &[(i32, Api)]) -> Vec<bool> {
+        let mut faults = Faults::default();
+        let id = faults.inject(fault);
+        let strike = |(node, api): &(i32, Api)| {
+            let before = faults.struck(id);
+            let _ = faults.plan(*node, *api, &targets(&[("a", 0), ("b", 1)]));
+            faults.struck(id) > before
+        };
+        requests.iter().map(strike).collect()
+    }
+
+    #[test]
+    fn a_fault_strikes_once_unless_told_otherwise() {
+        let requests = [(1, Api::Produce); 4];
+        let fault = || Fault::error(TIMED_OUT);
+        assert_eq!(strikes(fault(), &requests), [true, false, false, false]);
+        assert_eq!(strikes(fault().times(2), &requests), [true, true, false, false]);
+        assert_eq!(strikes(fault().after(1).times(2), &requests), [false, true, true, false]);
+        assert_eq!(strikes(fault().after(3).forever(), &requests), [false, false, false, true]);
+        assert_eq!(strikes(fault().times(0), &requests), [false; 4]);
+    }
+
+    #[test]
+    fn the_scope_holds_requests_to_api_node_topic_and_partition() {
+        let requests = [(1, Api::Produce), (2, Api::Fetch)];
+        let fault = || Fault::drop_request().forever();
+        assert_eq!(strikes(fault(), &requests), [true, true]);
+        assert_eq!(strikes(fault().on(Api::Fetch), &requests), [false, true]);
+        assert_eq!(strikes(fault().at_node(1), &requests), [true, false]);
+        assert_eq!(strikes(fault().at_topic("b"), &requests), [true, true]);
+        assert_eq!(strikes(fault().at_topic("c"), &requests), [false, false]);
+        assert_eq!(strikes(fault().at("b", 1), &requests), [true, true]);
+        assert_eq!(strikes(fault().at("b", 0), &requests), [false, false]);
+    }
+
+    #[test]
+    fn requests_out_of_scope_do_not_use_a_fault_up() {
+        let requests = [(1, Api::Fetch), (1, Api::Produce), (1, Api::Produce)];
+        assert_eq!(strikes(Fault::drop_response().on(Api::Produce), &requests), [false, true, false]);
+    }
+
+    fn plan(faults: impl IntoIterator<Item = Fault>) -> Plan {
+        let mut all = Faults::default();
+        for fault in faults {
+            all.inject(fault);
+        }
+        all.plan(1, Api::Produce, &targets(&[("a", 0), ("a", 1), ("b", 1)]))
+    }
+
+    #[test]
+    fn an_error_stands_where_its_scope_says() {
+        let refusals = |fault| {
+            let plan = plan([fault]);
+            [("a", 0), ("a", 1), ("b", 1)].map(|(topic, partition)| plan.refusal(topic, Some(partition)).is_some())
+        };
+        assert_eq!(refusals(Fault::error(TIMED_OUT)), [true, true, true]);
+        assert_eq!(refusals(Fault::error(TIMED_OUT).at_topic("a")), [true, true, false]);
+        assert_eq!(refusals(Fault::error(TIMED_OUT).at("a", 1)), [false, true, false]);
+        assert_eq!(refusals(Fault::error_after_append(TIMED_OUT)), [false, false, false]);
+    }
+
+    #[test]
+    fn errors_before_and_after_the_append_are_told_apart() {
+        let plan = plan([Fault::error_after_append(TIMED_OUT).at("a", 0)]);
+        assert_eq!((plan.refusal("a", Some(0)), plan.denial("a", Some(0))), (None, Some(TIMED_OUT)));
+        assert_eq!(plan.denial("a", Some(1)), None);
+    }
+
+    #[test]
+    fn different_faults_add_up_in_one_plan() {
+        let ms = Duration::from_millis;
+        let plan = plan([
+            Fault::delay_request(ms(1)),
+            Fault::delay_response(ms(2)),
+            Fault::throttle(ms(3)),
+            Fault::cut_response(4),
+            Fault::drop_response(),
+            Fault::garbage(&b"x"[..]),
+        ]);
+        assert_eq!((plan.request_delay_ms(), plan.response_delay_ms(), plan.throttle_ms()), (1, 2, 3));
+        assert_eq!((plan.cut(), plan.drops_response(), plan.drops_request()), (Some(4), true, false));
+        assert_eq!(plan.replacement().as_deref(), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn a_time_beyond_what_the_protocol_holds_is_the_longest_it_holds() {
+        assert_eq!(plan([Fault::throttle(Duration::MAX)]).throttle_ms(), i32::MAX);
+        assert_eq!(plan([Fault::delay_request(Duration::MAX)]).request_delay_ms(), i64::MAX);
+    }
+
+    #[test]
+    fn healed_faults_strike_no_more_and_keep_their_counts() {
+        let mut faults = Faults::default();
+        let id = faults.inject(Fault::drop_request().forever());
+        assert!(faults.plan(1, Api::Fetch, &[]).drops_request());
+        faults.heal();
+        assert!(!faults.plan(1, Api::Fetch, &[]).drops_request());
+        assert_eq!(faults.struck(id), 1);
     }
 }

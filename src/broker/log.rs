@@ -144,3 +144,86 @@ fn places(batch: &Batch) -> impl Iterator<Item = Found> {
         leader_epoch: header.partition_leader_epoch,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::BatchOf, *};
+
+    /// A log of batches with so many records each, the first at each of these timestamps, one millisecond apart.
+    fn log(batches: &[(usize, i64)]) -> Log {
+        let mut log = Log::default();
+        for (count, base_timestamp) in batches {
+            let records = (0..).zip(vec!["value"; *count]).map(|(delta, value)| (Some("key"), value, delta)).collect();
+            let bytes = BatchOf { base_timestamp: *base_timestamp, records, ..BatchOf::values(&[]) }.encode();
+            let batch = Batch::parse(bytes).unwrap();
+            log.append(batch.with_header(BatchHeader { base_offset: log.end_offset(), ..*batch.header() }));
+        }
+        log
+    }
+
+    fn offsets(bytes: Bytes) -> Vec<i64> {
+        use crate::wire::record_batch::reader::Batches;
+        Batches::new(bytes).map(|batch| batch.unwrap().header().base_offset).collect()
+    }
+
+    #[test]
+    fn reading_starts_with_the_batch_that_holds_the_offset() {
+        let log = log(&[(3, 0), (2, 0), (4, 0)]);
+        for (offset, expected) in [(0, vec![0, 3, 5]), (2, vec![0, 3, 5]), (3, vec![3, 5]), (8, vec![5]), (9, vec![])] {
+            assert_eq!(offsets(log.read(offset, 10_000, true).unwrap()), expected, "{offset}");
+        }
+    }
+
+    #[test]
+    fn only_offsets_from_the_start_to_the_end_can_be_read() {
+        let log = log(&[(3, 0)]);
+        assert_eq!(log.read(-1, 1, true), Err(OutOfRange));
+        assert_eq!(log.read(4, 1, true), Err(OutOfRange));
+        assert_eq!(log.read(3, 1, true), Ok(Bytes::new()));
+    }
+
+    #[test]
+    fn reading_stops_before_the_limit_but_gives_one_batch_where_that_is_asked_for() {
+        let log = log(&[(1, 0), (1, 0), (1, 0)]);
+        let size = log.batches[0].bytes().len();
+        assert_eq!(offsets(log.read(0, size * 2, false).unwrap()), [0, 1]);
+        assert_eq!(offsets(log.read(0, size * 2 - 1, false).unwrap()), [0]);
+        assert!(log.read(0, size - 1, false).unwrap().is_empty());
+        assert_eq!(offsets(log.read(0, 0, true).unwrap()), [0]);
+    }
+
+    #[test]
+    fn a_timestamp_finds_the_first_record_that_is_not_older() {
+        let log = log(&[(2, 100), (2, 90), (2, 200)]);
+        let at = |timestamp| log.at_or_after(timestamp).map(|found| (found.offset, found.timestamp));
+        assert_eq!(at(0), Some((0, 100)));
+        assert_eq!(at(101), Some((1, 101)));
+        assert_eq!(at(102), Some((4, 200)));
+        assert_eq!(at(201), Some((5, 201)));
+        assert_eq!(at(202), None);
+        assert_eq!(log.at_max_timestamp().map(|found| found.offset), Some(5));
+        assert_eq!(Log::default().at_max_timestamp(), None);
+    }
+
+    #[test]
+    fn truncating_removes_the_batch_that_holds_the_offset_and_all_behind_it() {
+        let end = |offset| {
+            let mut log = log(&[(3, 0), (3, 0)]);
+            log.truncate(offset);
+            (log.end_offset(), log.records().len())
+        };
+        assert_eq!([end(6), end(5), end(3), end(2), end(0)], [(6, 6), (3, 3), (3, 3), (0, 0), (0, 0)]);
+    }
+
+    #[test]
+    fn records_carry_offsets_timestamps_and_the_sequence_numbers_of_idempotent_producers() {
+        let mut log = log(&[(1, 50)]);
+        let bytes = BatchOf::values(&["a", "b"]).by_producer(9, 2, i32::MAX).encode();
+        let batch = Batch::parse(bytes).unwrap();
+        log.append(batch.with_header(BatchHeader { base_offset: 1, partition_leader_epoch: 4, ..*batch.header() }));
+        let seen: Vec<_> =
+            log.records().into_iter().map(|r| (r.offset, r.producer_id, r.sequence, r.leader_epoch)).collect();
+        assert_eq!(seen, [(0, -1, -1, -1), (1, 9, i32::MAX, 4), (2, 9, 0, 4)]);
+        assert_eq!((log.records()[0].timestamp, log.records()[0].key.as_deref()), (50, Some(&b"key"[..])));
+    }
+}

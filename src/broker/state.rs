@@ -260,3 +260,135 @@ impl Pending {
         Reply { bytes: self.plan.replacement().unwrap_or(bytes), at_ms, close: false }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::BytesMut;
+    use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest};
+
+    use super::*;
+    use crate::broker::{
+        EmbeddedBroker, Fault,
+        testing::{BatchOf, Cluster, NOW, frame, produce},
+    };
+
+    fn cluster() -> Cluster {
+        Cluster::new(EmbeddedBroker::builder().topic("orders", 1), 2)
+    }
+
+    fn write() -> kafka_protocol::messages::ProduceRequest {
+        produce("orders", 0, BatchOf::values(&["a"]).encode())
+    }
+
+    /// The reply to a write that a fault strikes, and how many records there are afterwards.
+    fn struck_by(fault: Fault) -> (Reply, usize) {
+        let mut cluster = cluster();
+        cluster.state.inject(fault);
+        let reply = cluster.reply(1, 12, &write());
+        (reply, cluster.state.log("orders", 0).len())
+    }
+
+    fn undisturbed() -> Bytes {
+        struck_by(Fault::throttle(Duration::ZERO)).0.bytes
+    }
+
+    #[test]
+    fn the_same_steps_give_the_same_bytes() {
+        assert_eq!(undisturbed(), undisturbed());
+    }
+
+    #[test]
+    fn a_dropped_request_does_nothing_and_a_dropped_response_leaves_the_record() {
+        let close = Reply { bytes: Bytes::new(), at_ms: NOW, close: true };
+        assert_eq!(struck_by(Fault::drop_request()), (close.clone(), 0));
+        assert_eq!(struck_by(Fault::drop_response()), (close, 1));
+    }
+
+    #[test]
+    fn a_cut_response_is_the_start_of_the_right_one() {
+        let (reply, records) = struck_by(Fault::cut_response(9));
+        assert_eq!((reply.bytes, reply.close, records), (undisturbed().slice(..9), true, 1));
+        let (reply, _) = struck_by(Fault::cut_response(usize::MAX));
+        assert_eq!(reply.bytes, undisturbed());
+    }
+
+    #[test]
+    fn garbage_takes_the_place_of_the_answer() {
+        let (reply, records) = struck_by(Fault::garbage(&b"\0\0\0\0"[..]));
+        assert_eq!((reply.bytes.as_ref(), reply.close, records), (&b"\0\0\0\0"[..], false, 1));
+    }
+
+    #[test]
+    fn a_delayed_response_tells_of_what_was_done_at_once() {
+        let (reply, records) = struck_by(Fault::delay_response(Duration::from_millis(30)));
+        assert_eq!((reply.bytes, reply.at_ms, records), (undisturbed(), NOW + 30, 1));
+    }
+
+    #[test]
+    fn a_delayed_request_is_done_when_its_time_has_come() {
+        let mut cluster = cluster();
+        cluster.state.inject(Fault::delay_request(Duration::from_millis(30)));
+        let pending = cluster.arrive(1, 12, &write());
+        assert_eq!(cluster.poll(&pending), Outcome::Hold { until_ms: NOW + 30 });
+        assert!(cluster.state.log("orders", 0).is_empty());
+        cluster.now_ms += 30;
+        assert!(matches!(cluster.poll(&pending), Outcome::Done(_)));
+        assert_eq!(cluster.state.log("orders", 0).len(), 1);
+    }
+
+    #[test]
+    fn a_paused_node_holds_what_it_gets_and_the_others_go_on() {
+        let mut cluster = cluster();
+        cluster.state.set_paused(1, true).unwrap();
+        let pending = cluster.arrive(1, 12, &write());
+        assert_eq!(cluster.poll(&pending), Outcome::Hold { until_ms: i64::MAX });
+        cluster.ask(2, 0, &ApiVersionsRequest::default());
+        cluster.state.heal();
+        assert!(matches!(cluster.poll(&pending), Outcome::Done(_)));
+    }
+
+    #[test]
+    fn a_node_that_is_down_or_does_not_exist_closes_connections() {
+        let mut cluster = cluster();
+        cluster.state.stop(1);
+        for node in [1, 3] {
+            assert!(cluster.reply(node, 12, &write()).close);
+        }
+        assert!(cluster.state.log("orders", 0).is_empty());
+    }
+
+    #[test]
+    fn a_throttled_answer_says_so() {
+        let mut cluster = cluster();
+        cluster.state.inject(Fault::throttle(Duration::from_secs(1)).on(Api::Metadata));
+        let throttle = |cluster: &mut Cluster| cluster.ask(1, 12, &MetadataRequest::default()).throttle_time_ms;
+        assert_eq!([throttle(&mut cluster), throttle(&mut cluster)], [1000, 0]);
+    }
+
+    #[test]
+    fn requests_are_counted_by_their_kind() {
+        let mut cluster = cluster();
+        (0..3).for_each(|_| drop(cluster.ask(1, 12, &write())));
+        assert_eq!((cluster.state.requests(Api::Produce), cluster.state.requests(Api::Fetch)), (3, 0));
+    }
+
+    #[test]
+    fn frames_that_are_no_requests_are_refused_by_what_is_wrong_with_them() {
+        let refused = |frame: Bytes| cluster().state.arrive(NOW, 1, frame).err().unwrap();
+        let with = |place: usize, value: i16| {
+            let mut bytes = BytesMut::from(&frame(12, 7, &write())[..]);
+            bytes[place..place + 2].copy_from_slice(&value.to_be_bytes());
+            bytes.freeze()
+        };
+        assert_eq!(refused(Bytes::from_static(b"1234567")), Malformed::Short { got: 7 });
+        assert_eq!(refused(with(0, 99)), Malformed::UnknownApi { key: 99 });
+        assert_eq!(refused(with(2, 2)), Malformed::UnsupportedVersion { key: 0, version: 2, min: 3, max: 13 });
+        assert!(matches!(refused(with(8, -2)), Malformed::Shape(_)));
+        let whole = frame(12, 7, &write());
+        for len in 8..whole.len() {
+            assert!(matches!(refused(whole.slice(..len)), Malformed::Shape(_)), "{len}");
+        }
+    }
+}

@@ -142,7 +142,7 @@ impl BatchOf {
         }
     }
 
-    pub(super) fn from_producer(self, producer_id: i64, epoch: i16, sequence: i32) -> Self {
+    pub(super) fn by_producer(self, producer_id: i64, epoch: i16, sequence: i32) -> Self {
         Self { producer_id, epoch, sequence, ..self }
     }
 

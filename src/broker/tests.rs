@@ -102,7 +102,7 @@ async fn a_client_finds_its_topic_writes_to_it_and_reads_back_what_it_wrote() {
         )
         .await;
     assert_eq!(id.error_code, 0);
-    let batch = BatchOf::values(&["one", "two"]).from_producer(id.producer_id.0, id.producer_epoch, 0).encode();
+    let batch = BatchOf::values(&["one", "two"]).by_producer(id.producer_id.0, id.producer_epoch, 0).encode();
     for _attempt in 0..2 {
         let produced = client.ask(9, &produce("orders", 0, batch.clone())).await;
         let partition = &produced.responses[0].partition_responses[0];

@@ -151,3 +151,146 @@ fn refuse_records(refused: Vec<(ErrorCode, i32, String)>) -> Refusal {
         records: refused.into_iter().map(|(_, index, message)| (index, message)).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::testing::{BatchOf, NOW},
+        *,
+    };
+
+    fn config(settings: &[(&str, &str)]) -> TopicConfig {
+        let mut config = TopicConfig::default();
+        settings.iter().for_each(|(name, value)| config.set(name, value).unwrap());
+        config
+    }
+
+    fn validate(bytes: Bytes, config: &TopicConfig) -> Result<i64, Refusal> {
+        check(&one_batch(Some(&bytes))?, config, NOW)
+    }
+
+    fn refused(bytes: Bytes) -> ErrorCode {
+        validate(bytes, &TopicConfig::default()).unwrap_err().code
+    }
+
+    fn one() -> BatchOf {
+        BatchOf::values(&["one"])
+    }
+
+    #[test]
+    fn a_batch_as_producers_write_it_is_accepted_with_its_largest_timestamp() {
+        let records = vec![(None, "a", 5), (Some("k"), "b", 9), (None, "c", -3)];
+        let batch = BatchOf { records, ..one() }.by_producer(1, 0, 0).encode();
+        assert_eq!(validate(batch, &TopicConfig::default()), Ok(NOW + 9));
+    }
+
+    #[test]
+    fn exactly_one_batch_is_wanted() {
+        let batch = one().encode();
+        let twice = Bytes::from([&batch[..], &batch[..]].concat());
+        for records in [None, Some(Bytes::new()), Some(batch.slice(..16)), Some(batch.slice(..70)), Some(twice)] {
+            assert_eq!(one_batch(records.as_ref()).unwrap_err().code, ErrorCode::INVALID_RECORD);
+        }
+        let with_rest = Bytes::from([&batch[..], &batch[..60]].concat());
+        assert!(one_batch(Some(&with_rest)).is_ok());
+    }
+
+    #[test]
+    fn old_formats_are_invalid_and_formats_that_never_were_are_corrupt() {
+        let code = |magic| refused(BatchOf { magic, ..one() }.encode());
+        assert_eq!([code(0), code(1)], [ErrorCode::INVALID_RECORD; 2]);
+        assert_eq!([code(-1), code(3)], [ErrorCode::CORRUPT_MESSAGE; 2]);
+    }
+
+    #[test]
+    fn a_length_that_cannot_be_is_corrupt() {
+        let mut bytes = one().encode().to_vec();
+        bytes[8..12].copy_from_slice(&48_i32.to_be_bytes());
+        assert_eq!(refused(bytes.into()), ErrorCode::CORRUPT_MESSAGE);
+    }
+
+    #[test]
+    fn the_base_offset_is_asked_for_before_anything_else() {
+        let mut bytes = BatchOf { base_offset: 1, ..one() }.encode().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        assert_eq!(refused(bytes.into()), ErrorCode::INVALID_RECORD);
+    }
+
+    #[test]
+    fn the_size_is_asked_for_before_the_checksum() {
+        let mut bytes = one().encode().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        let size = bytes.len();
+        let code = |max: usize| {
+            let config = config(&[("max.message.bytes", &max.to_string())]);
+            validate(bytes.clone().into(), &config).unwrap_err().code
+        };
+        assert_eq!(code(size - 1), ErrorCode::MESSAGE_TOO_LARGE);
+        assert_eq!(code(size), ErrorCode::CORRUPT_MESSAGE);
+    }
+
+    #[test]
+    fn a_batch_larger_than_a_segment_is_refused_last() {
+        let records = vec![(None, "x", 0); 200_000];
+        let bytes = BatchOf { records, ..one() }.encode();
+        let config = config(&[("segment.bytes", "1048576"), ("max.message.bytes", "10000000")]);
+        assert_eq!(validate(bytes, &config).unwrap_err().code, codes::RECORD_LIST_TOO_LARGE);
+    }
+
+    #[test]
+    fn counts_and_offsets_that_contradict_each_other_are_invalid() {
+        for (last_offset_delta, count) in [(Some(1), None), (Some(-1), None), (None, Some(0)), (Some(1), Some(2))] {
+            let batch = BatchOf { last_offset_delta, count, ..one() };
+            assert_eq!(refused(batch.encode()), ErrorCode::INVALID_RECORD, "{last_offset_delta:?} {count:?}");
+        }
+    }
+
+    #[test]
+    fn control_batches_missing_sequences_and_unknown_codecs_are_invalid() {
+        assert_eq!(refused(BatchOf { attributes: 0b10_0000, ..one() }.encode()), ErrorCode::INVALID_RECORD);
+        assert_eq!(refused(one().by_producer(1, 0, -1).encode()), ErrorCode::INVALID_RECORD);
+        assert_eq!(refused(BatchOf { attributes: 7, ..one() }.encode()), ErrorCode::INVALID_RECORD);
+    }
+
+    #[test]
+    fn compressed_batches_are_refused_by_name() {
+        let refusal = validate(BatchOf { attributes: 4, ..one() }.encode(), &TopicConfig::default()).unwrap_err();
+        assert_eq!(refusal.code, codes::UNSUPPORTED_COMPRESSION_TYPE);
+        assert!(refusal.message.contains("zstd"));
+    }
+
+    #[test]
+    fn a_compacted_topic_names_every_record_without_key() {
+        let records = vec![(Some("k"), "a", 0), (None, "b", 0), (None, "c", 0)];
+        let bytes = BatchOf { records, ..one() }.encode();
+        let refusal = validate(bytes, &config(&[("cleanup.policy", "compact")])).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::INVALID_RECORD);
+        assert_eq!(refusal.records.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn timestamps_have_to_be_within_the_topics_range_if_they_are_set() {
+        let config = config(&[("message.timestamp.before.max.ms", "10"), ("message.timestamp.after.max.ms", "5")]);
+        let code = |base_timestamp| {
+            validate(BatchOf { base_timestamp, ..one() }.encode(), &config).err().map(|refusal| refusal.code)
+        };
+        assert_eq!([code(NOW - 10), code(NOW + 5), code(-1)], [None; 3]);
+        assert_eq!([code(NOW - 11), code(NOW + 6)], [Some(codes::INVALID_TIMESTAMP); 2]);
+    }
+
+    #[test]
+    fn one_wrong_timestamp_decides_the_code_of_a_batch_with_several_faults() {
+        let config = config(&[("cleanup.policy", "compact"), ("message.timestamp.after.max.ms", "5")]);
+        let records = vec![(None, "no key", 0), (Some("k"), "late", 6)];
+        let refusal = validate(BatchOf { records, ..one() }.encode(), &config).unwrap_err();
+        assert_eq!((refusal.code, refusal.records.len()), (codes::INVALID_TIMESTAMP, 2));
+    }
+
+    #[test]
+    fn with_log_append_time_any_timestamp_will_do_but_the_producer_may_not_claim_its_type() {
+        let config = config(&[("message.timestamp.type", "LogAppendTime")]);
+        assert!(validate(BatchOf { base_timestamp: 0, ..one() }.encode(), &config).is_ok());
+        let claimed = validate(BatchOf { attributes: 0b1000, ..one() }.encode(), &config);
+        assert_eq!(claimed.unwrap_err().code, codes::INVALID_TIMESTAMP);
+    }
+}

@@ -211,3 +211,210 @@ fn endpoints(state: &State, topics: &[TopicProduceResponse]) -> Vec<NodeEndpoint
     };
     nodes.into_iter().map(endpoint).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::broker::{
+        Builder, EmbeddedBroker, Fault,
+        testing::{BatchOf, Cluster, NOW, produce},
+    };
+
+    fn cluster(builder: Builder) -> Cluster {
+        Cluster::new(builder.topic("orders", 2), 3)
+    }
+
+    fn default_cluster() -> Cluster {
+        cluster(EmbeddedBroker::builder())
+    }
+
+    fn batch() -> Bytes {
+        BatchOf::values(&["a", "b"]).encode()
+    }
+
+    /// Asks node 1, which leads `orders-0` and not `orders-1`.
+    fn ask(cluster: &mut Cluster, version: i16, request: &ProduceRequest) -> PartitionProduceResponse {
+        cluster.ask(1, version, request).responses.remove(0).partition_responses.remove(0)
+    }
+
+    fn code(cluster: &mut Cluster, version: i16, request: &ProduceRequest) -> ErrorCode {
+        ErrorCode(ask(cluster, version, request).error_code)
+    }
+
+    #[test]
+    fn every_version_appends_and_tells_the_offset() {
+        let mut cluster = default_cluster();
+        let id = cluster.state.topics["orders"].id;
+        for (version, base_offset) in (3..=13).zip((0..).step_by(2)) {
+            let mut request = produce("orders", 0, batch());
+            if version == 13 {
+                request.topic_data[0] = request.topic_data[0].clone().with_topic_id(id).with_name(TopicName::default());
+            }
+            let answer = ask(&mut cluster, version, &request);
+            assert_eq!((answer.error_code, answer.base_offset, answer.log_append_time_ms), (0, base_offset, -1));
+        }
+        assert_eq!(cluster.state.log("orders", 0).len(), 22);
+    }
+
+    #[test]
+    fn a_repeated_batch_gets_the_offset_it_got_the_first_time() {
+        let mut cluster = default_cluster();
+        let batch = |sequence| BatchOf::values(&["a", "b"]).by_producer(5, 0, sequence).encode();
+        let offsets = [0, 2, 0, 4, 2].map(|sequence| cluster.produce(batch(sequence)).base_offset);
+        assert_eq!(offsets, [0, 2, 0, 4, 2]);
+        let gap = cluster.produce(batch(8));
+        assert_eq!(ErrorCode(gap.error_code), ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+        assert_eq!((gap.base_offset, gap.log_start_offset), (-1, 0));
+        assert_eq!(cluster.state.log("orders", 0).len(), 6);
+    }
+
+    #[test]
+    fn topics_partitions_and_ids_that_do_not_exist_are_told_apart() {
+        let mut cluster = default_cluster();
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        assert_eq!(code(&mut cluster, 12, &produce("nothing", 0, batch())), unknown);
+        assert_eq!(code(&mut cluster, 12, &produce("orders", 2, batch())), unknown);
+        assert_eq!(code(&mut cluster, 12, &produce("orders", -1, batch())), unknown);
+        let id = crate::cluster::TopicId::from_u128(1);
+        let mut request = produce("", 0, batch());
+        request.topic_data[0].topic_id = id;
+        let answer = cluster.ask(1, 13, &request);
+        assert_eq!(answer.responses[0].topic_id, id);
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, codes::UNKNOWN_TOPIC_ID.0);
+    }
+
+    #[test]
+    fn a_node_that_does_not_lead_says_who_does_from_version_10_on() {
+        let mut cluster = default_cluster();
+        let answer = cluster.ask(1, 10, &produce("orders", 1, batch()));
+        let partition = &answer.responses[0].partition_responses[0];
+        assert_eq!(ErrorCode(partition.error_code), ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        assert_eq!((partition.current_leader.leader_id.0, partition.current_leader.leader_epoch), (2, 0));
+        let [node] = &answer.node_endpoints[..] else { panic!("{answer:?}") };
+        assert_eq!((node.node_id.0, node.host.as_str(), node.port), (2, "127.0.0.1", 9002));
+        let answer = ask(&mut cluster, 9, &produce("orders", 1, batch()));
+        assert_eq!(answer.current_leader, LeaderIdAndEpoch::default());
+    }
+
+    #[test]
+    fn a_leader_that_was_moved_silently_is_not_named() {
+        let mut cluster = default_cluster();
+        cluster.state.move_leader("orders", 0, 3, false).unwrap();
+        let answer = cluster.ask(1, 12, &produce("orders", 0, batch()));
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER.0);
+        assert!(answer.node_endpoints.is_empty());
+        cluster.state.move_leader("orders", 0, 2, true).unwrap();
+        let answer = cluster.ask(1, 12, &produce("orders", 0, batch()));
+        assert_eq!(answer.responses[0].partition_responses[0].current_leader.leader_epoch, 2);
+        assert_eq!(answer.node_endpoints.len(), 1);
+    }
+
+    #[test]
+    fn the_new_leader_goes_on_with_log_and_producers_in_its_own_epoch() {
+        let mut cluster = default_cluster();
+        let batch = |sequence| BatchOf::values(&["a"]).by_producer(5, 0, sequence).encode();
+        cluster.produce(batch(0));
+        cluster.state.move_leader("orders", 0, 2, true).unwrap();
+        let offsets = [0, 1].map(|sequence| {
+            cluster.ask(2, 12, &produce("orders", 0, batch(sequence))).responses[0].partition_responses[0].base_offset
+        });
+        assert_eq!(offsets, [0, 1]);
+        let epochs: Vec<_> = cluster.state.log("orders", 0).iter().map(|record| record.leader_epoch).collect();
+        assert_eq!(epochs, [0, 1]);
+    }
+
+    #[test]
+    fn acks_all_needs_enough_replicas_in_sync_and_other_acks_do_not() {
+        let mut cluster = cluster(EmbeddedBroker::builder().topic_default("min.insync.replicas", "2"));
+        cluster.state.limit_in_sync("orders", 0, 1).unwrap();
+        let answer = cluster.produce(batch());
+        assert_eq!((ErrorCode(answer.error_code), answer.log_start_offset), (codes::NOT_ENOUGH_REPLICAS, 0));
+        assert_eq!(code(&mut cluster, 12, &produce("orders", 0, batch()).with_acks(1)), ErrorCode::NONE);
+        cluster.state.limit_in_sync("orders", 0, 2).unwrap();
+        assert_eq!(cluster.produce(batch()).error_code, 0);
+        cluster.state.stop(2);
+        assert_eq!(cluster.produce(batch()).error_code, 0);
+        cluster.state.stop(3);
+        assert_eq!(ErrorCode(cluster.produce(batch()).error_code), codes::NOT_ENOUGH_REPLICAS);
+    }
+
+    #[test]
+    fn more_replicas_in_sync_than_there_are_is_never_asked_for() {
+        let builder = EmbeddedBroker::builder().topic_default("min.insync.replicas", "3").replication_factor(1);
+        assert_eq!(cluster(builder).produce(batch()).error_code, 0);
+    }
+
+    #[test]
+    fn acks_other_than_all_one_and_none_are_refused() {
+        for acks in [-2, 2, i16::MAX] {
+            let request = produce("orders", 0, batch()).with_acks(acks);
+            assert_eq!(code(&mut default_cluster(), 12, &request), codes::INVALID_REQUIRED_ACKS);
+        }
+    }
+
+    #[test]
+    fn without_acks_there_is_no_answer_and_a_failure_closes_the_connection() {
+        let mut cluster = default_cluster();
+        let reply = cluster.reply(1, 12, &produce("orders", 0, batch()).with_acks(0));
+        assert!(reply.bytes.is_empty() && !reply.close);
+        assert_eq!(cluster.state.log("orders", 0).len(), 2);
+        let reply = cluster.reply(1, 12, &produce("orders", 1, batch()).with_acks(0));
+        assert!(reply.bytes.is_empty() && reply.close);
+    }
+
+    #[test]
+    fn transactions_are_refused() {
+        let refused = codes::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+        let transactional = BatchOf { attributes: 0b1_0000, ..BatchOf::values(&["a"]).by_producer(1, 0, 0) };
+        assert_eq!(ErrorCode(default_cluster().produce(transactional.encode()).error_code), refused);
+        let request = produce("orders", 0, batch()).with_transactional_id(Some(StrBytes::from_static_str("t").into()));
+        assert_eq!(code(&mut default_cluster(), 12, &request), refused);
+    }
+
+    #[test]
+    fn records_to_blame_are_named_from_version_8_on() {
+        let mut cluster = cluster(EmbeddedBroker::builder().topic_default("cleanup.policy", "compact"));
+        let answer = cluster.produce(batch());
+        let blamed: Vec<_> = answer.record_errors.iter().map(|error| error.batch_index).collect();
+        assert_eq!((ErrorCode(answer.error_code), blamed), (ErrorCode::INVALID_RECORD, vec![0, 1]));
+        assert!(answer.error_message.is_some());
+        assert!(ask(&mut cluster, 7, &produce("orders", 0, batch())).record_errors.is_empty());
+    }
+
+    #[test]
+    fn with_log_append_time_the_broker_sets_the_time_and_tells_it() {
+        let mut cluster = cluster(EmbeddedBroker::builder().topic_default("message.timestamp.type", "LogAppendTime"));
+        let old = BatchOf { base_timestamp: 5, ..BatchOf::values(&["a"]).by_producer(1, 0, 0) }.encode();
+        assert_eq!(cluster.produce(old.clone()).log_append_time_ms, NOW);
+        cluster.now_ms += 1000;
+        assert_eq!(cluster.produce(old).log_append_time_ms, NOW, "a repetition has the time of the first one");
+        assert_eq!(cluster.state.log("orders", 0)[0].timestamp, NOW);
+    }
+
+    #[test]
+    fn partitions_of_one_request_fail_on_their_own() {
+        let mut cluster = default_cluster();
+        let mut request = produce("orders", 0, batch());
+        let bad = PartitionProduceData::default().with_index(0).with_records(Some(batch().slice(..70)));
+        request.topic_data[0].partition_data.insert(0, bad);
+        let answer = cluster.ask(1, 12, &request);
+        let codes: Vec<_> = answer.responses[0].partition_responses.iter().map(|p| ErrorCode(p.error_code)).collect();
+        assert_eq!(codes, [ErrorCode::INVALID_RECORD, ErrorCode::NONE]);
+    }
+
+    #[test]
+    fn an_injected_error_appends_nothing_unless_it_is_to_come_after_the_append() {
+        let mut cluster = default_cluster();
+        let mut code_of = |fault: Fault| {
+            cluster.state.inject(fault.on(Api::Produce).at("orders", 0));
+            let code = ErrorCode(cluster.produce(batch()).error_code);
+            (code, cluster.state.log("orders", 0).len())
+        };
+        let timed_out = ErrorCode::REQUEST_TIMED_OUT;
+        assert_eq!(code_of(Fault::error(timed_out)), (timed_out, 0));
+        assert_eq!(code_of(Fault::error_after_append(timed_out)), (timed_out, 2));
+        assert_eq!(code_of(Fault::error(timed_out).times(0)), (ErrorCode::NONE, 4));
+    }
+}

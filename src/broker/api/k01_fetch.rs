@@ -101,3 +101,126 @@ impl Reader {
             .with_records(Some(records)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{
+        EmbeddedBroker, Fault,
+        state::Outcome,
+        testing::{BatchOf, Cluster, NOW, name, read},
+    };
+
+    /// `orders-0` with two batches of one record each.
+    fn cluster() -> Cluster {
+        let mut cluster = Cluster::new(EmbeddedBroker::builder().topic("orders", 2), 2);
+        (0..2).for_each(|_| assert_eq!(cluster.produce(BatchOf::values(&["a"]).encode()).error_code, 0));
+        cluster
+    }
+
+    fn partition(offset: i64) -> FetchPartition {
+        FetchPartition::default()
+            .with_fetch_offset(offset)
+            .with_partition_max_bytes(1 << 20)
+            .with_current_leader_epoch(-1)
+    }
+
+    fn fetch(partition: FetchPartition) -> FetchRequest {
+        let topic = FetchTopic::default().with_topic(name("orders")).with_partitions(vec![partition]);
+        FetchRequest::default().with_max_bytes(1 << 20).with_min_bytes(1).with_topics(vec![topic])
+    }
+
+    fn ask(request: &FetchRequest) -> PartitionData {
+        cluster().ask(1, 12, request).responses.remove(0).partitions.remove(0)
+    }
+
+    fn code(request: FetchPartition) -> ErrorCode {
+        ErrorCode(ask(&fetch(request)).error_code)
+    }
+
+    #[test]
+    fn every_version_reads_batches_and_the_high_watermark() {
+        for version in 4..=12 {
+            let answer = cluster().ask(1, version, &fetch(partition(1)));
+            let partition = &answer.responses[0].partitions[0];
+            assert_eq!((partition.error_code, partition.high_watermark, partition.last_stable_offset), (0, 2, 2));
+            assert_eq!(partition.records.as_ref().unwrap().len(), BatchOf::values(&["a"]).encode().len());
+        }
+    }
+
+    #[test]
+    fn offsets_outside_the_log_and_partitions_that_are_not_here_are_errors() {
+        assert_eq!(code(partition(3)), codes::OFFSET_OUT_OF_RANGE);
+        assert_eq!(code(partition(-1)), codes::OFFSET_OUT_OF_RANGE);
+        assert_eq!(code(partition(0).with_partition(9)), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(code(partition(0).with_partition(1)), ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    }
+
+    #[test]
+    fn a_leader_epoch_that_is_not_the_current_one_is_fenced_or_unknown() {
+        let mut cluster = cluster();
+        cluster.state.move_leader("orders", 0, 1, true).unwrap();
+        let mut code = |epoch| {
+            let answer = cluster.ask(1, 12, &fetch(partition(0).with_current_leader_epoch(epoch)));
+            ErrorCode(answer.responses[0].partitions[0].error_code)
+        };
+        let fenced = codes::FENCED_LEADER_EPOCH;
+        assert_eq!(
+            [code(-1), code(0), code(1), code(2)],
+            [ErrorCode::NONE, fenced, ErrorCode::NONE, codes::UNKNOWN_LEADER_EPOCH]
+        );
+    }
+
+    #[test]
+    fn limits_hold_for_the_partition_and_for_the_answer_but_the_first_batch_always_comes() {
+        let size = BatchOf::values(&["a"]).encode().len();
+        let got = |partition_max: usize, max: usize| {
+            let partition = partition(0).with_partition_max_bytes(i32::try_from(partition_max).unwrap());
+            let request = fetch(partition).with_max_bytes(i32::try_from(max).unwrap());
+            ask(&request).records.unwrap().len() / size
+        };
+        assert_eq!([got(1, 10_000), got(10_000, 1), got(size * 2, 10_000), got(size * 2 - 1, 10_000)], [1, 1, 2, 1]);
+    }
+
+    #[test]
+    fn a_fetch_at_the_end_waits_until_something_comes_or_its_time_is_over() {
+        let mut cluster = cluster();
+        let held = cluster.arrive(1, 11, &fetch(partition(2)).with_max_wait_ms(500));
+        assert_eq!(cluster.poll(&held), Outcome::Hold { until_ms: NOW + 500 });
+        cluster.now_ms += 499;
+        assert_eq!(cluster.poll(&held), Outcome::Hold { until_ms: NOW + 500 });
+        let mut late = Cluster { state: cluster.state.clone(), now_ms: NOW + 500 };
+        cluster.produce(BatchOf::values(&["b"]).encode());
+        for (cluster, watermark) in [(&mut cluster, 3), (&mut late, 2)] {
+            let Outcome::Done(reply) = cluster.poll(&held) else { panic!("still held") };
+            let answer = read::<FetchRequest>(11, reply.bytes);
+            assert_eq!(answer.responses[0].partitions[0].high_watermark, watermark);
+        }
+    }
+
+    #[test]
+    fn min_bytes_are_waited_for_and_an_error_ends_the_wait() {
+        let mut cluster = cluster();
+        let waiting = fetch(partition(0)).with_max_wait_ms(500);
+        let held = cluster.arrive(1, 11, &waiting.with_min_bytes(100_000));
+        assert!(matches!(cluster.poll(&held), Outcome::Hold { .. }));
+        let held = cluster.arrive(1, 11, &fetch(partition(77)).with_max_wait_ms(500));
+        assert!(matches!(cluster.poll(&held), Outcome::Done(_)));
+    }
+
+    #[test]
+    fn sessions_are_never_opened_and_one_that_is_named_is_unknown() {
+        let answer = cluster().ask(1, 12, &fetch(partition(0)).with_session_epoch(0));
+        assert_eq!((answer.error_code, answer.session_id), (0, 0));
+        let answer = cluster().ask(1, 12, &fetch(partition(0)).with_session_id(7));
+        assert_eq!(ErrorCode(answer.error_code), codes::FETCH_SESSION_ID_NOT_FOUND);
+    }
+
+    #[test]
+    fn an_injected_error_stands_at_its_partition() {
+        let mut cluster = cluster();
+        cluster.state.inject(Fault::error(codes::OFFSET_OUT_OF_RANGE).at("orders", 0));
+        let answer = cluster.ask(1, 12, &fetch(partition(0)));
+        assert_eq!(ErrorCode(answer.responses[0].partitions[0].error_code), codes::OFFSET_OUT_OF_RANGE);
+    }
+}

@@ -91,3 +91,82 @@ fn find(partition: &Partition, timestamp: i64) -> Option<Found> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{
+        EmbeddedBroker, Fault, codes,
+        testing::{BatchOf, Cluster, NOW, name},
+    };
+
+    /// `orders-0` with records at these milliseconds from now.
+    fn cluster(timestamps: &[i64]) -> Cluster {
+        let mut cluster = Cluster::new(EmbeddedBroker::builder().topic("orders", 2), 2);
+        for timestamp in timestamps {
+            let batch = BatchOf { base_timestamp: NOW + timestamp, ..BatchOf::values(&["a"]) };
+            assert_eq!(cluster.produce(batch.encode()).error_code, 0);
+        }
+        cluster
+    }
+
+    fn request(partition: i32, timestamp: i64, epoch: i32) -> ListOffsetsRequest {
+        let partition = ListOffsetsPartition::default()
+            .with_partition_index(partition)
+            .with_timestamp(timestamp)
+            .with_current_leader_epoch(epoch);
+        let topic = ListOffsetsTopic::default().with_name(name("orders")).with_partitions(vec![partition]);
+        ListOffsetsRequest::default().with_topics(vec![topic])
+    }
+
+    fn find(cluster: &mut Cluster, version: i16, timestamp: i64) -> (i64, i64) {
+        let answer = cluster.ask(1, version, &request(0, timestamp, -1));
+        let partition = &answer.topics[0].partitions[0];
+        assert_eq!(partition.error_code, 0);
+        (partition.offset, partition.timestamp)
+    }
+
+    #[test]
+    fn every_version_finds_both_ends() {
+        let mut cluster = cluster(&[0, 1]);
+        for version in 1..=10 {
+            assert_eq!(find(&mut cluster, version, LATEST), (2, -1));
+            assert_eq!(find(&mut cluster, version, EARLIEST), (0, -1));
+        }
+        assert_eq!(find(&mut cluster, 10, EARLIEST_LOCAL), (0, -1));
+        assert_eq!(find(&mut cluster, 10, -5), (-1, -1));
+    }
+
+    #[test]
+    fn a_timestamp_finds_the_first_record_that_is_not_older() {
+        let mut cluster = cluster(&[0, 20, 10]);
+        assert_eq!(find(&mut cluster, 7, NOW - 5), (0, NOW));
+        assert_eq!(find(&mut cluster, 7, NOW + 1), (1, NOW + 20));
+        assert_eq!(find(&mut cluster, 7, NOW + 21), (-1, -1));
+        assert_eq!(find(&mut cluster, 7, MAX_TIMESTAMP), (1, NOW + 20));
+        assert_eq!(find(&mut self::cluster(&[]), 7, MAX_TIMESTAMP), (-1, -1));
+    }
+
+    #[test]
+    fn errors_stand_at_their_partition() {
+        let mut cluster = cluster(&[0]);
+        let mut code = |request: &ListOffsetsRequest| {
+            let answer = cluster.ask(1, 7, request);
+            ErrorCode(answer.topics[0].partitions[0].error_code)
+        };
+        assert_eq!(code(&request(9, LATEST, -1)), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(code(&request(1, LATEST, -1)), ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        assert_eq!(code(&request(0, LATEST, 3)), codes::UNKNOWN_LEADER_EPOCH);
+        cluster.state.inject(Fault::error(ErrorCode::LEADER_NOT_AVAILABLE).on(Api::ListOffsets));
+        let answer = cluster.ask(1, 7, &request(0, LATEST, -1));
+        assert_eq!(ErrorCode(answer.topics[0].partitions[0].error_code), ErrorCode::LEADER_NOT_AVAILABLE);
+    }
+
+    #[test]
+    fn the_leader_epoch_is_told_from_version_4_on() {
+        let mut cluster = cluster(&[0]);
+        cluster.state.move_leader("orders", 0, 1, true).unwrap();
+        let mut epoch = |version| cluster.ask(1, version, &request(0, LATEST, -1)).topics[0].partitions[0].leader_epoch;
+        assert_eq!([epoch(3), epoch(4)], [-1, 1]);
+    }
+}

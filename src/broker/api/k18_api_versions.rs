@@ -64,3 +64,66 @@ impl Body for TooNew {
         encode(correlation_id, 0, &response)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::protocol::{Request, StrBytes};
+
+    use super::*;
+    use crate::broker::{
+        EmbeddedBroker, Fault,
+        testing::{Cluster, frame, read},
+    };
+
+    fn cluster() -> Cluster {
+        Cluster::new(EmbeddedBroker::builder(), 1)
+    }
+
+    fn request(name: &str) -> ApiVersionsRequest {
+        let text = |text: &str| StrBytes::from_string(text.to_owned());
+        ApiVersionsRequest::default().with_client_software_name(text(name)).with_client_software_version(text("1.0"))
+    }
+
+    #[test]
+    fn every_version_lists_every_api_with_its_range() {
+        for version in 0..=4 {
+            let answer = cluster().ask(1, version, &request("milena"));
+            assert_eq!(answer.error_code, 0);
+            let keys: Vec<_> = answer.api_keys.iter().map(|line| line.api_key).collect();
+            assert_eq!(keys, [0, 1, 2, 3, 18, 19, 22, 32]);
+            assert_eq!((answer.api_keys[0].min_version, answer.api_keys[0].max_version), (3, 13));
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_too_new_is_answered_in_version_0_with_the_range() {
+        for version in [5, i16::MAX, -1] {
+            let mut bytes = frame(4, 7, &request("milena")).to_vec();
+            bytes[2..4].copy_from_slice(&version.to_be_bytes());
+            let mut cluster = cluster();
+            let pending = cluster.state.arrive(0, 1, bytes.into()).unwrap();
+            let crate::broker::state::Outcome::Done(reply) = cluster.poll(&pending) else { panic!("held") };
+            let answer = read::<ApiVersionsRequest>(0, reply.bytes);
+            assert_eq!(answer.error_code, ErrorCode::UNSUPPORTED_VERSION.0);
+            let [own] = &answer.api_keys[..] else { panic!("{answer:?}") };
+            assert_eq!((own.api_key, own.min_version, own.max_version), (ApiVersionsRequest::KEY, 0, 4));
+        }
+    }
+
+    #[test]
+    fn software_names_have_to_be_as_apache_kafka_wants_them() {
+        for (name, valid) in
+            [("milena", true), ("a", true), ("a-b.c", true), ("", false), ("-a", false), ("a b", false)]
+        {
+            assert_eq!(cluster().ask(1, 3, &request(name)).error_code == 0, valid, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_injected_error_stands_at_the_top() {
+        let mut cluster = cluster();
+        cluster.state.inject(Fault::error(ErrorCode::UNSUPPORTED_VERSION));
+        let answer = cluster.ask(1, 0, &request("milena"));
+        assert_eq!((answer.error_code, answer.api_keys.len()), (35, 0));
+    }
+}

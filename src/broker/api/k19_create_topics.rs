@@ -133,3 +133,154 @@ fn success(topic: &Topic, call: &Call<'_>) -> CreatableTopicResult {
         .with_replication_factor(i16::try_from(replicas).unwrap_or(i16::MAX))
         .with_configs(Some(settings.collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::create_topics_request::CreatableTopicConfig;
+
+    use super::*;
+    use crate::{
+        broker::{
+            EmbeddedBroker, Fault,
+            testing::{Cluster, name},
+        },
+        error::ErrorCode,
+    };
+
+    fn cluster() -> Cluster {
+        Cluster::new(EmbeddedBroker::builder().topic("orders_eu", 1).default_partitions(4), 3)
+    }
+
+    fn topic(topic: &str, partitions: i32, replicas: i16) -> CreatableTopic {
+        CreatableTopic::default()
+            .with_name(name(topic))
+            .with_num_partitions(partitions)
+            .with_replication_factor(replicas)
+    }
+
+    fn request(topics: impl Into<Vec<CreatableTopic>>) -> CreateTopicsRequest {
+        CreateTopicsRequest::default().with_topics(topics.into())
+    }
+
+    fn code(topic: CreatableTopic) -> ErrorCode {
+        let answer = cluster().ask(1, 7, &request([topic]));
+        assert_eq!(answer.topics[0].error_message.is_some(), answer.topics[0].error_code != 0);
+        ErrorCode(answer.topics[0].error_code)
+    }
+
+    fn with(name: &'static str, value: Option<&'static str>) -> CreatableTopic {
+        let config = CreatableTopicConfig::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_value(value.map(StrBytes::from_static_str));
+        topic("new", 1, 1).with_configs(vec![config])
+    }
+
+    fn assigned(replicas: &[(i32, &[i32])]) -> CreatableTopic {
+        let assignment = |(index, nodes): &(i32, &[i32])| {
+            let nodes = nodes.iter().map(|node| (*node).into()).collect();
+            CreatableReplicaAssignment::default().with_partition_index(*index).with_broker_ids(nodes)
+        };
+        topic("new", -1, -1).with_assignments(replicas.iter().map(assignment).collect())
+    }
+
+    #[test]
+    fn every_version_creates_the_topic_that_was_asked_for() {
+        for version in 2..=7 {
+            let mut cluster = cluster();
+            let answer = cluster.ask(2, version, &request([topic("new", 2, 2)]));
+            assert_eq!(answer.topics[0].error_code, 0);
+            let replicas: Vec<_> = cluster.state.topics["new"].partitions.iter().map(|p| p.replicas.clone()).collect();
+            assert_eq!(replicas, [[1, 2], [2, 3]]);
+            assert_eq!(answer.topics[0].num_partitions, if version < 5 { -1 } else { 2 });
+        }
+    }
+
+    #[test]
+    fn minus_one_stands_for_the_brokers_defaults() {
+        let answer = cluster().ask(1, 7, &request([topic("new", -1, -1)]));
+        assert_eq!((answer.topics[0].num_partitions, answer.topics[0].replication_factor), (4, 3));
+    }
+
+    #[test]
+    fn names_that_are_illegal_taken_or_alike_are_refused() {
+        assert_eq!(code(topic("a b", 1, 1)), ErrorCode::INVALID_TOPIC_EXCEPTION);
+        assert_eq!(code(topic("orders_eu", 1, 1)), codes::TOPIC_ALREADY_EXISTS);
+        assert_eq!(code(topic("orders.eu", 1, 1)), ErrorCode::INVALID_TOPIC_EXCEPTION);
+    }
+
+    #[test]
+    fn counts_out_of_range_are_refused_replicas_first() {
+        assert_eq!(code(topic("new", 0, 0)), codes::INVALID_REPLICATION_FACTOR);
+        assert_eq!(code(topic("new", 1, 4)), codes::INVALID_REPLICATION_FACTOR);
+        assert_eq!(code(topic("new", 1, -2)), codes::INVALID_REPLICATION_FACTOR);
+        assert_eq!(code(topic("new", 0, 1)), codes::INVALID_PARTITIONS);
+        assert_eq!(code(topic("new", -2, 1)), codes::INVALID_PARTITIONS);
+        assert_eq!(code(topic("new", i32::MAX, 1)), codes::INVALID_PARTITIONS);
+    }
+
+    #[test]
+    fn settings_are_taken_over_told_and_refused_when_they_cannot_be() {
+        assert_eq!(code(with("no.such.setting", Some("1"))), codes::INVALID_CONFIG);
+        assert_eq!(code(with("max.message.bytes", Some("many"))), codes::INVALID_CONFIG);
+        assert_eq!(code(with("max.message.bytes", None)), codes::INVALID_CONFIG);
+        let mut cluster = cluster();
+        let answer = cluster.ask(1, 7, &request([with("max.message.bytes", Some("77"))]));
+        let settings = answer.topics[0].configs.as_ref().unwrap();
+        let told = settings.iter().find(|setting| setting.name.as_str() == "max.message.bytes").unwrap();
+        assert_eq!((told.value.as_deref().map(AsRef::as_ref), told.config_source), (Some("77"), 1));
+        assert_eq!(cluster.state.topics["new"].config.max_message_bytes, 77);
+    }
+
+    #[test]
+    fn a_manual_assignment_decides_replicas_and_leaders() {
+        let mut cluster = cluster();
+        let answer = cluster.ask(1, 7, &request([assigned(&[(1, &[3, 1]), (0, &[2, 3])])]));
+        assert_eq!((answer.topics[0].error_code, answer.topics[0].num_partitions), (0, 2));
+        assert_eq!([cluster.state.leader("new", 0), cluster.state.leader("new", 1)], [Some(2), Some(3)]);
+    }
+
+    #[test]
+    fn a_manual_assignment_with_gaps_unknown_nodes_or_counts_is_refused() {
+        for bad in [
+            &[(1, &[1][..])][..],
+            &[(0, &[1]), (0, &[2])],
+            &[(0, &[])],
+            &[(0, &[1, 1])],
+            &[(0, &[9])],
+            &[(0, &[1]), (1, &[1, 2])],
+        ] {
+            assert_eq!(code(assigned(bad)), codes::INVALID_REPLICA_ASSIGNMENT, "{bad:?}");
+        }
+        assert_eq!(code(assigned(&[(0, &[1])]).with_num_partitions(1)), codes::INVALID_REQUEST);
+    }
+
+    #[test]
+    fn one_request_may_create_many_topics_but_none_twice() {
+        let answer = cluster().ask(1, 7, &request([topic("a", 1, 1), topic("b", 1, 1), topic("b", 2, 1)]));
+        let codes: Vec<_> = answer.topics.iter().map(|topic| topic.error_code).collect();
+        assert_eq!(codes, [0, 42, 42]);
+    }
+
+    #[test]
+    fn validating_only_creates_nothing() {
+        let mut cluster = cluster();
+        let answer = cluster.ask(1, 7, &request([topic("new", 2, 1)]).with_validate_only(true));
+        assert_eq!((answer.topics[0].error_code, answer.topics[0].num_partitions), (0, 2));
+        assert!(!cluster.state.topics.contains_key("new"));
+        let answer = cluster.ask(1, 7, &request([topic("orders_eu", 2, 1)]).with_validate_only(true));
+        assert_eq!(ErrorCode(answer.topics[0].error_code), codes::TOPIC_ALREADY_EXISTS);
+        assert!(cluster.state.topics.contains_key("orders_eu"));
+    }
+
+    #[test]
+    fn an_injected_error_comes_with_or_without_the_topic() {
+        let mut cluster = cluster();
+        let busy = ErrorCode(41);
+        cluster.state.inject(Fault::error(busy).on(Api::CreateTopics));
+        assert_eq!(ErrorCode(cluster.ask(1, 7, &request([topic("new", 1, 1)])).topics[0].error_code), busy);
+        assert!(!cluster.state.topics.contains_key("new"));
+        cluster.state.inject(Fault::error_after_append(busy).on(Api::CreateTopics));
+        assert_eq!(ErrorCode(cluster.ask(1, 7, &request([topic("new", 1, 1)])).topics[0].error_code), busy);
+        assert!(cluster.state.topics.contains_key("new"));
+    }
+}

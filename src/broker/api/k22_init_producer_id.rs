@@ -40,3 +40,61 @@ fn refuse(request: &InitProducerIdRequest) -> Option<ErrorCode> {
     let halves = (request.producer_id.0 == -1) != (request.producer_epoch == -1);
     halves.then_some(codes::INVALID_REQUEST)
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+    use crate::broker::{EmbeddedBroker, Fault, testing::Cluster};
+
+    fn cluster() -> Cluster {
+        Cluster::new(EmbeddedBroker::builder(), 2)
+    }
+
+    fn request() -> InitProducerIdRequest {
+        InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_producer_id((-1).into())
+            .with_producer_epoch(-1)
+    }
+
+    #[test]
+    fn every_request_gets_an_id_of_its_own_from_any_node_in_any_version() {
+        let mut cluster = cluster();
+        for (expected, version) in (0..).zip(0..=5) {
+            let answer = cluster.ask(1 + i32::from(version % 2), version, &request());
+            assert_eq!((answer.error_code, answer.producer_id.0, answer.producer_epoch), (0, expected, 0));
+        }
+    }
+
+    #[test]
+    fn naming_the_old_id_and_epoch_gets_a_new_id_as_well() {
+        let mut cluster = cluster();
+        let first = cluster.ask(1, 5, &request());
+        let again = request().with_producer_id(first.producer_id).with_producer_epoch(first.producer_epoch);
+        assert_eq!(cluster.ask(1, 5, &again).producer_id.0, 1);
+    }
+
+    #[test]
+    fn transactional_ids_and_half_identities_are_refused() {
+        let transactional = |id| request().with_transactional_id(Some(StrBytes::from_static_str(id).into()));
+        for (request, code) in [
+            (transactional("t"), codes::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+            (transactional(""), codes::INVALID_REQUEST),
+            (request().with_producer_id(3.into()), codes::INVALID_REQUEST),
+            (request().with_producer_epoch(3), codes::INVALID_REQUEST),
+        ] {
+            let answer = cluster().ask(1, 5, &request);
+            assert_eq!((ErrorCode(answer.error_code), answer.producer_id.0, answer.producer_epoch), (code, -1, -1));
+        }
+    }
+
+    #[test]
+    fn an_injected_error_uses_no_id_up() {
+        let mut cluster = cluster();
+        cluster.state.inject(Fault::error(ErrorCode(14)).on(Api::InitProducerId));
+        assert_eq!(cluster.ask(1, 5, &request()).error_code, 14);
+        assert_eq!(cluster.ask(1, 5, &request()).producer_id.0, 0);
+    }
+}

@@ -115,3 +115,54 @@ fn tell(resource: &DescribeConfigsResource, source: i8, settings: Vec<Setting>) 
     };
     settings.into_iter().filter(wanted).map(result).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{EmbeddedBroker, testing::Cluster};
+
+    fn ask(version: i16, kind: i8, name: &str, keys: Option<&[&'static str]>) -> DescribeConfigsResult {
+        let builder = EmbeddedBroker::builder().topic_with("orders", 1, [("max.message.bytes", "99")]);
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(kind)
+            .with_resource_name(StrBytes::from_string(name.to_owned()))
+            .with_configuration_keys(keys.map(|keys| keys.iter().map(|key| StrBytes::from_static_str(key)).collect()));
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        Cluster::new(builder, 2).ask(1, version, &request).results.remove(0)
+    }
+
+    fn told(result: &DescribeConfigsResult) -> Vec<(&str, &str, i8)> {
+        result.configs.iter().map(|c| (c.name.as_str(), c.value.as_ref().unwrap().as_str(), c.config_source)).collect()
+    }
+
+    #[test]
+    fn every_version_tells_a_topics_settings_and_which_of_them_were_set() {
+        for version in 1..=4 {
+            let result = ask(version, TOPIC, "orders", None);
+            assert_eq!(result.configs.len(), 12);
+            assert!(told(&result).contains(&("max.message.bytes", "99", FROM_TOPIC)));
+            assert!(told(&result).contains(&("min.insync.replicas", "1", FROM_DEFAULT)));
+        }
+    }
+
+    #[test]
+    fn only_the_settings_that_are_named_are_told() {
+        let result = ask(4, TOPIC, "orders", Some(&["cleanup.policy", "no.such"]));
+        assert_eq!(told(&result), [("cleanup.policy", "delete", FROM_DEFAULT)]);
+        assert_eq!(ask(4, TOPIC, "orders", Some(&[])).configs.len(), 12);
+    }
+
+    #[test]
+    fn a_broker_tells_its_own_settings() {
+        let result = ask(4, BROKER, "1", Some(&["num.partitions"]));
+        assert_eq!(told(&result), [("num.partitions", "1", FROM_BROKER)]);
+    }
+
+    #[test]
+    fn resources_that_are_not_here_are_refused() {
+        let code = |kind, name| ErrorCode(ask(4, kind, name, None).error_code);
+        assert_eq!(code(TOPIC, "nothing"), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(code(TOPIC, "a b"), ErrorCode::INVALID_TOPIC_EXCEPTION);
+        assert_eq!([code(BROKER, "2"), code(8, "1")], [codes::INVALID_REQUEST; 2]);
+    }
+}
