@@ -1,0 +1,226 @@
+//! Fetch (1), v4–12 [P]
+//!
+//! Behaviour:
+//! * Whole batches from the one that holds the offset on, within `partition_max_bytes` and `max_bytes`; the first batch
+//!   of an answer comes even if it is larger (KIP-74).
+//! * Waits until `min_bytes` are there or `max_wait_ms` are over; an error ends the wait.
+//! * `OFFSET_OUT_OF_RANGE` before the start and behind the end; `FENCED_LEADER_EPOCH`, `UNKNOWN_LEADER_EPOCH`.
+//! * Never opens a session (KIP-227): it answers session 0, so that a client names all partitions every time.
+//! * The high watermark and the last stable offset are the log's end: replicas never lag, and there are no
+//!   transactions.
+//!
+//! Version notes:
+//! * v7: sessions; v9: leader epoch; v11: rack, disregarded; v12: flexible. v13 would need topic ids.
+
+use kafka_protocol::messages::{
+    FetchRequest, FetchResponse,
+    fetch_request::{FetchPartition, FetchTopic},
+    fetch_response::{FetchableTopicResponse, PartitionData},
+};
+
+use super::{Answer, Api, Call, Handler};
+use crate::{
+    broker::{codes, faults::Target, state::State},
+    error::ErrorCode,
+};
+
+impl Handler for FetchRequest {
+    const API: Api = Api::Fetch;
+    const SERVED: (i16, i16) = (4, 12);
+
+    fn targets(&self, _state: &State) -> Vec<Target> {
+        let partitions = |topic: &FetchTopic| {
+            let name = topic.topic.to_string();
+            let target = move |p: &FetchPartition| Target { topic: name.clone(), partition: Some(p.partition) };
+            topic.partitions.iter().map(target).collect::<Vec<_>>()
+        };
+        self.topics.iter().flat_map(partitions).collect()
+    }
+
+    fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<FetchResponse> {
+        let response = FetchResponse::default().with_throttle_time_ms(call.plan.throttle_ms());
+        if self.session_id != 0 {
+            return Answer::Reply(response.with_error_code(codes::FETCH_SESSION_ID_NOT_FOUND.0));
+        }
+        let mut reader = Reader { left: usize::try_from(self.max_bytes).unwrap_or(0), bytes: 0, failed: false };
+        let topics: Vec<_> = self.topics.iter().map(|topic| reader.topic(state, call, topic)).collect();
+        let until_ms = call.arrived_ms.saturating_add(self.max_wait_ms.max(0).into());
+        let enough = reader.failed || i64::try_from(reader.bytes).is_ok_and(|bytes| bytes >= self.min_bytes.into());
+        if enough || self.topics.is_empty() || call.now_ms >= until_ms {
+            return Answer::Reply(response.with_responses(topics));
+        }
+        Answer::Hold { until_ms }
+    }
+}
+
+/// What is left of the request's limits while its partitions are read.
+struct Reader {
+    left: usize,
+    bytes: usize,
+    failed: bool,
+}
+
+impl Reader {
+    fn topic(&mut self, state: &State, call: &Call<'_>, topic: &FetchTopic) -> FetchableTopicResponse {
+        let partitions = topic.partitions.iter().map(|partition| {
+            let read = self.partition(state, call, &topic.topic, partition);
+            self.failed |= read.is_err();
+            let failed = |code: ErrorCode| {
+                PartitionData::default().with_error_code(code.0).with_high_watermark(-1).with_last_stable_offset(-1)
+            };
+            read.unwrap_or_else(failed).with_partition_index(partition.partition)
+        });
+        let partitions = partitions.collect();
+        FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_partitions(partitions)
+    }
+
+    fn partition(
+        &mut self,
+        state: &State,
+        call: &Call<'_>,
+        topic: &str,
+        wanted: &FetchPartition,
+    ) -> Result<PartitionData, ErrorCode> {
+        if let Some(code) = call.plan.refusal(topic, Some(wanted.partition)) {
+            return Err(code);
+        }
+        let topic = state.topics.get(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let partition = topic.partition(wanted.partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        partition.check_leader(call.node, wanted.current_leader_epoch)?;
+        let limit = usize::try_from(wanted.partition_max_bytes).unwrap_or(0).min(self.left);
+        let records = partition.log.read(wanted.fetch_offset, limit, self.bytes == 0);
+        let records = records.map_err(|_| codes::OFFSET_OUT_OF_RANGE)?;
+        self.bytes = self.bytes.saturating_add(records.len());
+        self.left = self.left.saturating_sub(records.len());
+        let end = partition.log.end_offset();
+        Ok(PartitionData::default()
+            .with_high_watermark(end)
+            .with_last_stable_offset(end)
+            .with_log_start_offset(partition.log.start_offset())
+            .with_aborted_transactions(Some(Vec::new()))
+            .with_records(Some(records)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{
+        EmbeddedBroker, Fault,
+        state::Outcome,
+        testing::{BatchOf, Cluster, NOW, name, read},
+    };
+
+    /// `orders-0` with two batches of one record each.
+    fn cluster() -> Cluster {
+        let mut cluster = Cluster::new(EmbeddedBroker::builder().topic("orders", 2), 2);
+        (0..2).for_each(|_| assert_eq!(cluster.produce(BatchOf::values(&["a"]).encode()).error_code, 0));
+        cluster
+    }
+
+    fn partition(offset: i64) -> FetchPartition {
+        FetchPartition::default()
+            .with_fetch_offset(offset)
+            .with_partition_max_bytes(1 << 20)
+            .with_current_leader_epoch(-1)
+    }
+
+    fn fetch(partition: FetchPartition) -> FetchRequest {
+        let topic = FetchTopic::default().with_topic(name("orders")).with_partitions(vec![partition]);
+        FetchRequest::default().with_max_bytes(1 << 20).with_min_bytes(1).with_topics(vec![topic])
+    }
+
+    fn ask(request: &FetchRequest) -> PartitionData {
+        cluster().ask(1, 12, request).responses.remove(0).partitions.remove(0)
+    }
+
+    fn code(request: FetchPartition) -> ErrorCode {
+        ErrorCode(ask(&fetch(request)).error_code)
+    }
+
+    #[test]
+    fn every_version_reads_batches_and_the_high_watermark() {
+        for version in 4..=12 {
+            let answer = cluster().ask(1, version, &fetch(partition(1)));
+            let partition = &answer.responses[0].partitions[0];
+            assert_eq!((partition.error_code, partition.high_watermark, partition.last_stable_offset), (0, 2, 2));
+            assert_eq!(partition.records.as_ref().unwrap().len(), BatchOf::values(&["a"]).encode().len());
+        }
+    }
+
+    #[test]
+    fn offsets_outside_the_log_and_partitions_that_are_not_here_are_errors() {
+        assert_eq!(code(partition(3)), codes::OFFSET_OUT_OF_RANGE);
+        assert_eq!(code(partition(-1)), codes::OFFSET_OUT_OF_RANGE);
+        assert_eq!(code(partition(0).with_partition(9)), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(code(partition(0).with_partition(1)), ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    }
+
+    #[test]
+    fn a_leader_epoch_that_is_not_the_current_one_is_fenced_or_unknown() {
+        let mut cluster = cluster();
+        cluster.state.move_leader("orders", 0, 1, true).unwrap();
+        let mut code = |epoch| {
+            let answer = cluster.ask(1, 12, &fetch(partition(0).with_current_leader_epoch(epoch)));
+            ErrorCode(answer.responses[0].partitions[0].error_code)
+        };
+        let fenced = codes::FENCED_LEADER_EPOCH;
+        assert_eq!(
+            [code(-1), code(0), code(1), code(2)],
+            [ErrorCode::NONE, fenced, ErrorCode::NONE, codes::UNKNOWN_LEADER_EPOCH]
+        );
+    }
+
+    #[test]
+    fn limits_hold_for_the_partition_and_for_the_answer_but_the_first_batch_always_comes() {
+        let size = BatchOf::values(&["a"]).encode().len();
+        let got = |partition_max: usize, max: usize| {
+            let partition = partition(0).with_partition_max_bytes(i32::try_from(partition_max).unwrap());
+            let request = fetch(partition).with_max_bytes(i32::try_from(max).unwrap());
+            ask(&request).records.unwrap().len() / size
+        };
+        assert_eq!([got(1, 10_000), got(10_000, 1), got(size * 2, 10_000), got(size * 2 - 1, 10_000)], [1, 1, 2, 1]);
+    }
+
+    #[test]
+    fn a_fetch_at_the_end_waits_until_something_comes_or_its_time_is_over() {
+        let mut cluster = cluster();
+        let held = cluster.arrive(1, 11, &fetch(partition(2)).with_max_wait_ms(500));
+        assert_eq!(cluster.poll(&held), Outcome::Hold { until_ms: NOW + 500 });
+        cluster.now_ms += 499;
+        assert_eq!(cluster.poll(&held), Outcome::Hold { until_ms: NOW + 500 });
+        let mut late = Cluster { state: cluster.state.clone(), now_ms: NOW + 500 };
+        cluster.produce(BatchOf::values(&["b"]).encode());
+        for (cluster, watermark) in [(&mut cluster, 3), (&mut late, 2)] {
+            let Outcome::Done(reply) = cluster.poll(&held) else { panic!("still held") };
+            let answer = read::<FetchRequest>(11, reply.bytes);
+            assert_eq!(answer.responses[0].partitions[0].high_watermark, watermark);
+        }
+    }
+
+    #[test]
+    fn min_bytes_are_waited_for_and_an_error_ends_the_wait() {
+        let mut cluster = cluster();
+        let waiting = fetch(partition(0)).with_max_wait_ms(500);
+        let held = cluster.arrive(1, 11, &waiting.with_min_bytes(100_000));
+        assert!(matches!(cluster.poll(&held), Outcome::Hold { .. }));
+        let held = cluster.arrive(1, 11, &fetch(partition(77)).with_max_wait_ms(500));
+        assert!(matches!(cluster.poll(&held), Outcome::Done(_)));
+    }
+
+    #[test]
+    fn sessions_are_never_opened_and_one_that_is_named_is_unknown() {
+        let answer = cluster().ask(1, 12, &fetch(partition(0)).with_session_epoch(0));
+        assert_eq!((answer.error_code, answer.session_id), (0, 0));
+        let answer = cluster().ask(1, 12, &fetch(partition(0)).with_session_id(7));
+        assert_eq!(ErrorCode(answer.error_code), codes::FETCH_SESSION_ID_NOT_FOUND);
+    }
+
+    #[test]
+    fn an_injected_error_stands_at_its_partition() {
+        let mut cluster = cluster();
+        cluster.state.inject(Fault::error(codes::OFFSET_OUT_OF_RANGE).at("orders", 0));
+        let answer = cluster.ask(1, 12, &fetch(partition(0)));
+        assert_eq!(ErrorCode(answer.responses[0].partitions[0].error_code), codes::OFFSET_OUT_OF_RANGE);
+    }
+}

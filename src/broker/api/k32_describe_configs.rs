@@ -1,0 +1,168 @@
+//! DescribeConfigs (32), v1–4 [P]
+//!
+//! Behaviour:
+//! * Topics (resource type 2): every setting of [`crate::broker::config`]; `UNKNOWN_TOPIC_OR_PARTITION`,
+//!   `INVALID_TOPIC_EXCEPTION`.
+//! * Brokers (resource type 4): `auto.create.topics.enable`, `num.partitions` and `default.replication.factor`, by the
+//!   id of the node that is asked; `INVALID_REQUEST` for another id.
+//! * Anything else: `INVALID_REQUEST`.
+//! * Synonyms and documentation are left empty.
+//!
+//! Version notes:
+//! * v3: types and documentation; v4: flexible
+
+use kafka_protocol::{
+    messages::{
+        DescribeConfigsRequest, DescribeConfigsResponse,
+        describe_configs_request::DescribeConfigsResource,
+        describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult},
+    },
+    protocol::StrBytes,
+};
+
+use super::{Answer, Api, Call, Handler};
+use crate::{
+    broker::{
+        codes,
+        config::Setting,
+        faults::Target,
+        state::{Settings, State},
+        topic,
+        validate::Refusal,
+    },
+    error::ErrorCode,
+};
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+/// `ConfigSource`: set for this topic; set in the broker's own configuration; a default.
+const FROM_TOPIC: i8 = 1;
+const FROM_BROKER: i8 = 4;
+const FROM_DEFAULT: i8 = 5;
+
+impl Handler for DescribeConfigsRequest {
+    const API: Api = Api::DescribeConfigs;
+    const SERVED: (i16, i16) = (1, 4);
+
+    fn targets(&self, _state: &State) -> Vec<Target> {
+        let topics = self.resources.iter().filter(|resource| resource.resource_type == TOPIC);
+        topics.map(|resource| Target { topic: resource.resource_name.to_string(), partition: None }).collect()
+    }
+
+    fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<DescribeConfigsResponse> {
+        let results = self.resources.iter().map(|resource| {
+            let result = match describe(state, call, resource) {
+                Ok((source, settings)) => {
+                    DescribeConfigsResult::default().with_configs(tell(resource, source, settings))
+                }
+                Err(refusal) => DescribeConfigsResult::default()
+                    .with_error_code(refusal.code.0)
+                    .with_error_message(Some(StrBytes::from_string(refusal.message))),
+            };
+            result.with_resource_type(resource.resource_type).with_resource_name(resource.resource_name.clone())
+        });
+        let response = DescribeConfigsResponse::default().with_results(results.collect());
+        Answer::Reply(response.with_throttle_time_ms(call.plan.throttle_ms()))
+    }
+}
+
+/// The settings, and where those that are no defaults come from.
+fn describe(state: &State, call: &Call<'_>, resource: &DescribeConfigsResource) -> Result<(i8, Vec<Setting>), Refusal> {
+    let name = resource.resource_name.as_str();
+    if let Some(code) = call.plan.refusal(name, None) {
+        return Err(Refusal::new(code, "injected fault"));
+    }
+    match resource.resource_type {
+        TOPIC => describe_topic(state, name).map(|settings| (FROM_TOPIC, settings)),
+        BROKER if name == call.node.to_string() => Ok((FROM_BROKER, broker_settings(&state.settings))),
+        BROKER => {
+            let message = format!("this is broker {}, not {name:?}", call.node);
+            Err(Refusal::new(codes::INVALID_REQUEST, message))
+        }
+        other => {
+            let message = format!("resource type {other} is not supported, expected {TOPIC} or {BROKER}");
+            Err(Refusal::new(codes::INVALID_REQUEST, message))
+        }
+    }
+}
+
+fn describe_topic(state: &State, name: &str) -> Result<Vec<Setting>, Refusal> {
+    if let Some(reason) = topic::name_error(name) {
+        return Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, reason));
+    }
+    let unknown = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("no topic is called {name}"));
+    state.topics.get(name).map(|topic| topic.config.settings()).ok_or_else(unknown)
+}
+
+fn broker_settings(settings: &Settings) -> Vec<Setting> {
+    let set = |name, value| Setting { name, value, is_default: false };
+    vec![
+        set("auto.create.topics.enable", settings.auto_create.to_string()),
+        set("default.replication.factor", settings.default_replication_factor.to_string()),
+        set("num.partitions", settings.default_partitions.to_string()),
+    ]
+}
+
+/// Those that were asked for; all of them if none is named.
+fn tell(resource: &DescribeConfigsResource, source: i8, settings: Vec<Setting>) -> Vec<DescribeConfigsResourceResult> {
+    let keys = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty());
+    let wanted = |setting: &Setting| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == setting.name));
+    let result = |setting: Setting| {
+        DescribeConfigsResourceResult::default()
+            .with_name(StrBytes::from_static_str(setting.name))
+            .with_value(Some(StrBytes::from_string(setting.value)))
+            .with_config_source(if setting.is_default { FROM_DEFAULT } else { source })
+    };
+    settings.into_iter().filter(wanted).map(result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{EmbeddedBroker, testing::Cluster};
+
+    fn ask(version: i16, kind: i8, name: &str, keys: Option<&[&'static str]>) -> DescribeConfigsResult {
+        let builder = EmbeddedBroker::builder().topic_with("orders", 1, [("max.message.bytes", "99")]);
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(kind)
+            .with_resource_name(StrBytes::from_string(name.to_owned()))
+            .with_configuration_keys(keys.map(|keys| keys.iter().map(|key| StrBytes::from_static_str(key)).collect()));
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        Cluster::new(builder, 2).ask(1, version, &request).results.remove(0)
+    }
+
+    fn told(result: &DescribeConfigsResult) -> Vec<(&str, &str, i8)> {
+        result.configs.iter().map(|c| (c.name.as_str(), c.value.as_ref().unwrap().as_str(), c.config_source)).collect()
+    }
+
+    #[test]
+    fn every_version_tells_a_topics_settings_and_which_of_them_were_set() {
+        for version in 1..=4 {
+            let result = ask(version, TOPIC, "orders", None);
+            assert_eq!(result.configs.len(), 12);
+            assert!(told(&result).contains(&("max.message.bytes", "99", FROM_TOPIC)));
+            assert!(told(&result).contains(&("min.insync.replicas", "1", FROM_DEFAULT)));
+        }
+    }
+
+    #[test]
+    fn only_the_settings_that_are_named_are_told() {
+        let result = ask(4, TOPIC, "orders", Some(&["cleanup.policy", "no.such"]));
+        assert_eq!(told(&result), [("cleanup.policy", "delete", FROM_DEFAULT)]);
+        assert_eq!(ask(4, TOPIC, "orders", Some(&[])).configs.len(), 12);
+    }
+
+    #[test]
+    fn a_broker_tells_its_own_settings() {
+        let result = ask(4, BROKER, "1", Some(&["num.partitions"]));
+        assert_eq!(told(&result), [("num.partitions", "1", FROM_BROKER)]);
+    }
+
+    #[test]
+    fn resources_that_are_not_here_are_refused() {
+        let code = |kind, name| ErrorCode(ask(4, kind, name, None).error_code);
+        assert_eq!(code(TOPIC, "nothing"), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(code(TOPIC, "a b"), ErrorCode::INVALID_TOPIC_EXCEPTION);
+        assert_eq!([code(BROKER, "2"), code(8, "1")], [codes::INVALID_REQUEST; 2]);
+    }
+}
