@@ -60,6 +60,18 @@ impl Kind {
             Self::Real => Cluster::Real(Arc::new(block_in_place(|| start_real(setup)))),
         }
     }
+
+    /// A cluster of which only the addresses are there yet: no node has been started.
+    pub(crate) async fn not_started(self, setup: Setup) -> Cluster {
+        match self {
+            Self::Embedded => {
+                let cluster = self.own(setup).await;
+                cluster.stop_all().await;
+                cluster
+            }
+            Self::Real => Cluster::Real(Arc::new(block_in_place(|| prepare_real(setup)))),
+        }
+    }
 }
 
 async fn start_embedded(setup: Setup) -> EmbeddedBroker {
@@ -68,8 +80,14 @@ async fn start_embedded(setup: Setup) -> EmbeddedBroker {
 }
 
 fn start_real(setup: Setup) -> RealKafka {
+    let kafka = prepare_real(setup);
+    kafka.start_all();
+    kafka
+}
+
+fn prepare_real(setup: Setup) -> RealKafka {
     let (auto_create, partitions) = (setup.auto_create.to_string(), DEFAULT_PARTITIONS.to_string());
-    RealKafka::start(setup.nodes, &[("auto.create.topics.enable", &auto_create), ("num.partitions", &partitions)])
+    RealKafka::prepare(setup.nodes, &[("auto.create.topics.enable", &auto_create), ("num.partitions", &partitions)])
 }
 
 impl Cluster {
@@ -120,7 +138,7 @@ impl Cluster {
         }
     }
 
-    /// Starts every node again.
+    /// Starts every node, on the port it has.
     pub(crate) async fn start_all(&self) {
         match self {
             Self::Embedded(broker) => {

@@ -3,7 +3,7 @@
 use milena::{Ack, Producer, Record};
 
 use crate::{
-    cluster::{Kind, Setup},
+    cluster::{Kind, Setup, unique},
     log::Log,
 };
 
@@ -26,9 +26,8 @@ pub(crate) async fn a_producer_goes_on_after_its_broker_has_restarted(kind: Kind
 }
 
 pub(crate) async fn a_producer_that_was_there_before_its_brokers_reaches_them_once_they_start(kind: Kind) {
-    let cluster = kind.own(Setup { nodes: 2, auto_create: false }).await;
-    let topic = cluster.topic("late", 4, &[]).await;
-    cluster.stop_all().await;
+    let cluster = kind.not_started(Setup { nodes: 2, auto_create: true }).await;
+    let topic = unique("late");
     let producer = cluster.producer().await;
     let waiting = tokio::spawn({
         let (producer, topic) = (producer.clone(), topic.clone());

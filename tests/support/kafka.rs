@@ -100,7 +100,7 @@ impl RealKafka {
         self.nodes[index].await_ready();
     }
 
-    /// Asks node `index` to shut down, and waits until it is gone.
+    /// Asks node `index` to shut down, and waits until it is gone; after 30 seconds it is killed.
     pub fn stop_node(&self, index: usize) {
         self.nodes[index].order("stop");
     }

@@ -21,8 +21,12 @@ while read -r word; do
         echo "$pid" >"$folder/pid"
         ;;
     stop)
+        # A broker that cannot reach a quorum of controllers would wait minutes for its leave.
         kill -TERM "$pid"
+        { sleep 30 && kill -KILL "$pid"; } >/dev/null 2>&1 &
+        limit=$!
         wait "$pid"
+        kill "$limit"
         pid=
         ;;
     kill) leave ;;
