@@ -22,9 +22,12 @@
 //! DescribeConfigs 1–4. Batches are validated in Apache Kafka's order and refused with its codes; idempotent producers
 //! have its window of five batches and its epoch rules.
 //!
+//! Java 4.2 works with it: the console producer, `kafka-topics`, `kafka-get-offsets`, `kafka-configs --describe`, and the
+//! console consumer if it is told where to read (`--partition 0 --offset earliest`).
+//!
 //! # What it does not do
-//! Consumer groups, transactions, compression, TLS and SASL, deletion and compaction. A consumer must name its
-//! partitions itself. **Logs live in memory** and grow until the broker is dropped.
+//! Consumer groups, so a consumer has to name its partitions itself; transactions, compression, TLS and SASL, retention
+//! and compaction. **Logs live in memory** and grow until the broker is dropped.
 //!
 //! # Replication
 //! A partition has one log, whichever node leads it, so every replica is always up to date and a leader that moves takes
@@ -35,6 +38,7 @@ mod api;
 mod builder;
 mod codes;
 mod config;
+mod control;
 mod faults;
 mod listener;
 mod log;
@@ -49,7 +53,7 @@ mod validate;
 
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -58,48 +62,11 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 pub use self::{
     api::Api,
     builder::Builder,
+    control::{BrokerError, KeepProducerState},
     faults::{Fault, FaultId},
     log::StoredRecord,
 };
-use self::{listener::Shared, state::State, topic::Partition};
-use crate::error::ErrorCode;
-
-/// Whether a node that starts again still knows the producers that wrote to its partitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeepProducerState {
-    /// It does, as after any ordinary restart.
-    Yes,
-    /// It does not, as after `producer.id.expiration.ms`: any sequence number is accepted next.
-    No,
-}
-
-/// Why the broker cannot do what a test asks of it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BrokerError {
-    /// There is no such partition.
-    #[error("{topic}-{partition} does not exist")]
-    UnknownPartition {
-        /// The topic asked for.
-        topic: String,
-        /// The partition asked for.
-        partition: i32,
-    },
-    /// The node does not exist, or is not up.
-    #[error("node {node} does not exist or is not up")]
-    UnknownNode {
-        /// The node asked for.
-        node: i32,
-    },
-    /// The topic cannot be created.
-    #[error("{code}: {message}")]
-    Refused {
-        /// As CreateTopics would answer.
-        code: ErrorCode,
-        /// Why.
-        message: String,
-    },
-}
+use self::{listener::Shared, state::State};
 
 /// One to many brokers in this process. Dropping it stops its tasks and closes its ports.
 pub struct EmbeddedBroker {
@@ -111,6 +78,12 @@ pub struct EmbeddedBroker {
 struct Running {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+}
+
+impl fmt::Debug for EmbeddedBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedBroker").field("bootstrap_servers", &self.bootstrap_servers()).finish_non_exhaustive()
+    }
 }
 
 impl EmbeddedBroker {
@@ -160,30 +133,25 @@ impl EmbeddedBroker {
 
     /// Creates a topic with default settings and the default replication factor.
     pub fn create_topic(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
-        self.shared.change(|state| {
-            let config = state.settings.topic_defaults.clone();
-            let created = state.create_topic(name, partitions, -1, config).map(|_| ());
-            created.map_err(|refusal| BrokerError::Refused { code: refusal.code, message: refusal.message })
-        })
+        self.shared.change(|state| state.add_topic(name, partitions))
     }
 
     /// Deletes a topic with everything in it. Returns whether it was there. A topic of the same name that is created
     /// later has another id.
     pub fn delete_topic(&self, name: &str) -> bool {
-        self.shared.change(|state| state.topics.remove(name)).is_some()
+        self.shared.change(|state| state.remove_topic(name))
     }
 
     /// What is in a partition's log, by rising offset; empty for a partition that does not exist.
     #[must_use]
     pub fn log(&self, topic: &str, partition: i32) -> Vec<StoredRecord> {
-        let look = |partition: &Partition| partition.log.records();
-        self.look(topic, partition, look).unwrap_or_default()
+        self.shared.read(|state| state.log(topic, partition))
     }
 
     /// The node that leads a partition.
     #[must_use]
     pub fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
-        self.look(topic, partition, |partition| partition.leader).flatten()
+        self.shared.read(|state| state.leader(topic, partition))
     }
 
     /// How many requests of that kind have arrived.
@@ -194,13 +162,13 @@ impl EmbeddedBroker {
 
     /// Makes something go wrong with the requests to come.
     pub fn inject(&self, fault: Fault) -> FaultId {
-        self.shared.change(|state| state.faults.inject(fault))
+        self.shared.change(|state| state.inject(fault))
     }
 
     /// How many requests that fault has struck.
     #[must_use]
     pub fn struck(&self, fault: FaultId) -> u64 {
-        self.shared.read(|state| state.faults.struck(fault))
+        self.shared.read(|state| state.struck(fault))
     }
 
     /// Ends every fault that was injected, resumes every node that is paused and counts every replica as in sync that is
@@ -212,62 +180,45 @@ impl EmbeddedBroker {
     /// Gives a partition another leader, in a new epoch. The old one answers `NOT_LEADER_OR_FOLLOWER` and, to clients
     /// that speak Produce v10, who leads instead (KIP-951).
     pub fn move_leader(&self, topic: &str, partition: i32, node: i32) -> Result<(), BrokerError> {
-        self.elect(topic, partition, node, true)
+        self.shared.change(|state| state.move_leader(topic, partition, node, true))
     }
 
     /// As [`Self::move_leader`], but the old leader does not tell who leads instead.
     pub fn move_leader_silently(&self, topic: &str, partition: i32, node: i32) -> Result<(), BrokerError> {
-        self.elect(topic, partition, node, false)
-    }
-
-    fn elect(&self, topic: &str, partition: i32, node: i32, hints: bool) -> Result<(), BrokerError> {
-        if !self.shared.read(|state| state.is_up(node)) {
-            return Err(BrokerError::UnknownNode { node });
-        }
-        self.alter(topic, partition, |partition| {
-            partition.hints = hints;
-            partition.elect(Some(node));
-        })
+        self.shared.change(|state| state.move_leader(topic, partition, node, false))
     }
 
     /// Counts at most so many replicas of a partition as in sync, so that `acks=all` may fail with
     /// `NOT_ENOUGH_REPLICAS`.
     pub fn limit_in_sync(&self, topic: &str, partition: i32, replicas: usize) -> Result<(), BrokerError> {
-        self.alter(topic, partition, |partition| partition.in_sync_limit = Some(replicas))
+        self.shared.change(|state| state.limit_in_sync(topic, partition, replicas))
     }
 
     /// Removes every batch that holds `offset` or a later one, as an unclean leader election may. What the partition
     /// knows of producers follows its log.
     pub fn truncate_log(&self, topic: &str, partition: i32, offset: i64) -> Result<(), BrokerError> {
-        self.alter(topic, partition, |partition| partition.truncate(offset))
+        self.shared.change(|state| state.truncate_log(topic, partition, offset))
     }
 
     /// Makes a node take connections and requests and answer none of them, as SIGSTOP does. What it got meanwhile it
     /// handles when it is resumed, even if the client has gone away.
     pub fn pause(&self, node: i32) -> Result<(), BrokerError> {
-        self.set_paused(node, true)
+        self.shared.change(|state| state.set_paused(node, true))
     }
 
     /// Ends [`Self::pause`].
     pub fn resume(&self, node: i32) -> Result<(), BrokerError> {
-        self.set_paused(node, false)
-    }
-
-    fn set_paused(&self, id: i32, paused: bool) -> Result<(), BrokerError> {
-        self.shared.change(|state| {
-            let node = state.nodes.get_mut(&id).filter(|node| node.up);
-            node.map(|node| node.paused = paused).ok_or(BrokerError::UnknownNode { node: id })
-        })
+        self.shared.change(|state| state.set_paused(node, false))
     }
 
     /// Closes a node's port and its connections; requests that it holds are lost. The partitions that it led go to
     /// their next replica, in a new epoch, or are left without leader.
     ///
     /// # Cancel safety
-    /// The node is stopped even if the future is dropped; only waiting for it ends.
+    /// Once it has been polled the node is stopped even if the future is dropped; only the wait for its tasks ends.
     pub async fn stop_node(&self, node: i32) -> Result<(), BrokerError> {
         let running = self.running().remove(&node).ok_or(BrokerError::UnknownNode { node })?;
-        self.shared.change(|state| state.set_up(node, false));
+        self.shared.change(|state| state.stop(node));
         drop(running.stop);
         // an error would be a panic of the listener, and a listener that panicked has stopped as well
         let _ = running.task.await;
@@ -285,12 +236,7 @@ impl EmbeddedBroker {
         // not running is as good as stopped
         let _ = self.stop_node(node).await;
         let listener = TcpListener::bind(address).await?;
-        self.shared.change(|state| {
-            if keep == KeepProducerState::No {
-                state.forget_producers(node);
-            }
-            state.set_up(node, true);
-        });
+        self.shared.change(|state| state.restart(node, keep));
         self.run(node, listener);
         Ok(())
     }
@@ -301,14 +247,5 @@ impl EmbeddedBroker {
             // one that is stopped already is fine
             let _ = self.stop_node(node).await;
         }
-    }
-
-    fn look<T>(&self, topic: &str, partition: i32, look: impl FnOnce(&Partition) -> T) -> Option<T> {
-        self.shared.read(|state| state.topics.get(topic)?.partition(partition).map(look))
-    }
-
-    fn alter(&self, topic: &str, index: i32, alter: impl FnOnce(&mut Partition)) -> Result<(), BrokerError> {
-        let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition: index };
-        self.shared.change(|state| state.partition_mut(topic, index).map(alter).ok_or_else(unknown))
     }
 }

@@ -134,7 +134,7 @@ impl State {
     }
 
     /// How many requests of that kind have arrived.
-    pub(super) fn requests(&self, api: Api) -> u64 {
+    pub(crate) fn requests(&self, api: Api) -> u64 {
         self.requests.get(&api).copied().unwrap_or(0)
     }
 
@@ -225,40 +225,6 @@ impl State {
                 Err(Refusal::new(codes::INVALID_PARTITIONS, message))
             }
         }
-    }
-
-    /// Starts or stops a node. Partitions that it led go to the next replica that is up; partitions that have no leader
-    /// take it.
-    pub(super) fn set_up(&mut self, node: i32, up: bool) {
-        if let Some(node) = self.nodes.get_mut(&node) {
-            node.up = up;
-            node.paused = false;
-        }
-        let nodes = &self.nodes;
-        for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
-            let lost = !up && partition.leader == Some(node);
-            let gained = up && partition.leader.is_none() && partition.replicas.contains(&node);
-            if lost || gained {
-                let is_up = |node: &&i32| nodes.get(node).is_some_and(|node| node.up);
-                let leader = partition.replicas.iter().find(is_up).copied();
-                partition.elect(leader);
-            }
-        }
-    }
-
-    /// Ends faults, pauses and limits on the number of replicas in sync.
-    pub(super) fn heal(&mut self) {
-        self.faults.heal();
-        self.nodes.values_mut().for_each(|node| node.paused = false);
-        let partitions = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
-        partitions.for_each(|partition| partition.in_sync_limit = None);
-    }
-
-    /// Forgets the producers of every partition that `node` holds.
-    pub(super) fn forget_producers(&mut self, node: i32) {
-        let partitions = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
-        let held = partitions.filter(|partition| partition.replicas.contains(&node));
-        held.for_each(|partition| partition.producers.forget());
     }
 }
 
