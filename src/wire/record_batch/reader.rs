@@ -14,6 +14,9 @@ use crate::wire::varint;
 pub(crate) const HEADER_LEN: usize = 61;
 /// Bytes that come before those that the batch's length counts: base offset and length.
 const LENGTH_END: usize = 12;
+/// Where the checksum stands.
+#[cfg(feature = "broker")]
+const CRC_AT: usize = 17;
 /// Where the bytes start that the checksum covers: at the attributes.
 const CRC_START: usize = 21;
 /// The only record batch format that is read.
@@ -126,6 +129,24 @@ impl BatchHeader {
         })
     }
 
+    #[cfg(feature = "broker")]
+    fn put(&self, out: &mut bytes::BytesMut) {
+        use bytes::BufMut;
+        out.put_i64(self.base_offset);
+        out.put_i32(self.batch_length);
+        out.put_i32(self.partition_leader_epoch);
+        out.put_i8(self.magic);
+        out.put_u32(self.crc);
+        out.put_i16(self.attributes);
+        out.put_i32(self.last_offset_delta);
+        out.put_i64(self.base_timestamp);
+        out.put_i64(self.max_timestamp);
+        out.put_i64(self.producer_id);
+        out.put_i16(self.producer_epoch);
+        out.put_i32(self.base_sequence);
+        out.put_i32(self.count);
+    }
+
     /// The codec that the attributes name.
     pub(crate) fn codec(&self) -> Result<Codec, BatchError> {
         match self.attributes & 0b111 {
@@ -163,6 +184,12 @@ impl BatchHeader {
         self.base_offset.saturating_add(i64::from(record.offset_delta))
     }
 
+    /// The sequence number of one of the batch's records; after 2^31 - 1 comes 0.
+    #[cfg(feature = "broker")]
+    pub(crate) fn sequence_of(&self, record: &BatchRecord) -> i32 {
+        self.base_sequence.wrapping_add(record.offset_delta) & i32::MAX
+    }
+
     /// The timestamp of one of the batch's records, in milliseconds since 1970.
     pub(crate) fn timestamp_of(&self, record: &BatchRecord) -> i64 {
         if self.is_log_append_time() {
@@ -198,10 +225,25 @@ impl Batch {
     }
 
     fn take(bytes: &mut Bytes, size: usize) -> Result<Self, BatchError> {
-        let truncated = BatchError::Truncated { expected: size, got: bytes.len() };
-        let bytes = take(bytes, size).ok_or(truncated.clone())?;
-        let header = BatchHeader::read(&bytes).map_err(|_| truncated)?;
+        let got = bytes.len();
+        let truncated = || BatchError::Truncated { expected: size, got };
+        let bytes = take(bytes, size).ok_or_else(truncated)?;
+        let header = BatchHeader::read(&bytes).map_err(|_| truncated())?;
         if header.magic == MAGIC { Ok(Self { header, bytes }) } else { Err(BatchError::Magic { got: header.magic }) }
+    }
+
+    /// The same records under another header, whose checksum is made right: what a broker stores. Copies the records,
+    /// so that the request they came in can be freed.
+    #[cfg(feature = "broker")]
+    pub(crate) fn with_header(&self, mut header: BatchHeader) -> Self {
+        let mut bytes = bytes::BytesMut::with_capacity(self.bytes.len());
+        header.put(&mut bytes);
+        bytes.extend_from_slice(self.bytes.get(HEADER_LEN..).unwrap_or_default());
+        header.crc = crc32c::crc32c(bytes.get(CRC_START..).unwrap_or_default());
+        if let Some(crc) = bytes.get_mut(CRC_AT..CRC_START) {
+            crc.copy_from_slice(&header.crc.to_be_bytes());
+        }
+        Self { header, bytes: bytes.freeze() }
     }
 
     /// The header's fields.
@@ -680,6 +722,19 @@ mod tests {
             let items: Vec<_> = Batches::new(bytes.freeze()).collect();
             assert_eq!(items, [Err(error)]);
         }
+    }
+
+    #[cfg(feature = "broker")]
+    #[test]
+    fn the_same_records_under_another_header_are_a_valid_batch() {
+        let original = Batch::parse(two_records()).unwrap();
+        let header = BatchHeader { base_offset: 7, max_timestamp: 9, attributes: 0b1000, ..*original.header() };
+        let stored = original.with_header(header);
+        assert_eq!(Batch::parse(stored.bytes().clone()), Ok(stored.clone()));
+        assert_eq!(stored.check_crc(), Ok(()));
+        assert_eq!(*stored.header(), BatchHeader { crc: stored.header().crc, ..header });
+        let records = |batch: &Batch| batch.records().unwrap().collect::<Result<Vec<_>, _>>();
+        assert_eq!(records(&stored), records(&original));
     }
 
     #[test]

@@ -1,0 +1,172 @@
+//! What an [`EmbeddedBroker`] starts with.
+//!
+//! In: settings, under the names of Apache Kafka's own where it has them. Out: a broker whose ports are open, or why
+//! not. Binding is its only I/O.
+
+use std::io;
+
+use tokio::net::TcpListener;
+
+use super::{
+    EmbeddedBroker,
+    config::TopicConfig,
+    state::{Settings, State},
+};
+
+/// Nodes listen here and nowhere else.
+const HOST: &str = "127.0.0.1";
+/// More nodes than anyone needs in one process.
+const MAX_NODES: usize = 100;
+
+/// Settings of an [`EmbeddedBroker`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    nodes: usize,
+    port: u16,
+    cluster_id: String,
+    auto_create: bool,
+    default_partitions: i32,
+    replication_factor: Option<i16>,
+    defaults: Vec<(String, String)>,
+    topics: Vec<NewTopic>,
+}
+
+#[derive(Clone, Debug)]
+struct NewTopic {
+    name: String,
+    partitions: i32,
+    settings: Vec<(String, String)>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            nodes: 1,
+            port: 0,
+            cluster_id: "milena-embedded-broker".to_owned(),
+            auto_create: true,
+            default_partitions: 1,
+            replication_factor: None,
+            defaults: Vec::new(),
+            topics: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// How many nodes, 1 to 100. Their ids are 1, 2, 3, … Defaults to 1.
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// The port of node 1; the others get the ports behind it. 0 has the system choose each. Defaults to 0.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The cluster's id. Defaults to `milena-embedded-broker`.
+    pub fn cluster_id(mut self, id: impl Into<String>) -> Self {
+        self.cluster_id = id.into();
+        self
+    }
+
+    /// `auto.create.topics.enable`: whether a topic that a client asks for is created. Defaults to true.
+    pub fn auto_create(mut self, enable: bool) -> Self {
+        self.auto_create = enable;
+        self
+    }
+
+    /// `num.partitions`: how many partitions such a topic has. Defaults to 1.
+    pub fn default_partitions(mut self, partitions: i32) -> Self {
+        self.default_partitions = partitions;
+        self
+    }
+
+    /// `default.replication.factor`. Defaults to the number of nodes, but at most 3.
+    pub fn replication_factor(mut self, factor: i16) -> Self {
+        self.replication_factor = Some(factor);
+        self
+    }
+
+    /// A setting that every new topic has unless its creator says otherwise, such as `min.insync.replicas`.
+    pub fn topic_default(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.defaults.push((name.into(), value.into()));
+        self
+    }
+
+    /// A topic that is there from the start. Its partition `p` is led by node `p % nodes + 1`.
+    pub fn topic(self, name: impl Into<String>, partitions: i32) -> Self {
+        self.topic_with(name, partitions, [])
+    }
+
+    /// A topic that is there from the start, with settings such as `("max.message.bytes", "1000")`.
+    pub fn topic_with<'a>(
+        mut self,
+        name: impl Into<String>,
+        partitions: i32,
+        settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        self.topics.push(NewTopic { name: name.into(), partitions, settings });
+        self
+    }
+
+    /// Opens the ports and serves them on the current tokio runtime.
+    ///
+    /// Fails with [`io::ErrorKind::InvalidInput`] on settings that cannot be, or with what the system says of a port.
+    pub async fn start(self) -> io::Result<EmbeddedBroker> {
+        if !(1..=MAX_NODES).contains(&self.nodes) {
+            return Err(invalid(format!("number of nodes is {}, expected 1 to {MAX_NODES}", self.nodes)));
+        }
+        let listeners = self.bind().await?;
+        let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().map(|a| a.port())).collect::<io::Result<_>>()?;
+        let state = self.state(&ports).map_err(invalid)?;
+        Ok(EmbeddedBroker::start(state, listeners))
+    }
+
+    async fn bind(&self) -> io::Result<Vec<TcpListener>> {
+        let mut listeners = Vec::new();
+        for node in 0..self.nodes {
+            let port = match self.port {
+                0 => Some(0),
+                first => u16::try_from(node).ok().and_then(|node| first.checked_add(node)),
+            };
+            let port = port.ok_or_else(|| invalid(format!("port {} leaves no ports for all nodes", self.port)))?;
+            listeners.push(TcpListener::bind((HOST, port)).await?);
+        }
+        Ok(listeners)
+    }
+
+    /// The cluster before anyone has connected.
+    pub(super) fn state(self, ports: &[u16]) -> Result<State, String> {
+        let mut topic_defaults = TopicConfig::default();
+        configure(&mut topic_defaults, &self.defaults)?;
+        let most = i16::try_from(ports.len().min(3)).unwrap_or(3);
+        let settings = Settings {
+            cluster_id: self.cluster_id,
+            auto_create: self.auto_create,
+            default_partitions: self.default_partitions,
+            default_replication_factor: self.replication_factor.unwrap_or(most),
+            topic_defaults,
+        };
+        let mut state = State::new(settings, ports.iter().map(|port| (HOST.to_owned(), *port)));
+        state.place(-1, -1).map_err(|refusal| refusal.message)?;
+        for topic in self.topics {
+            let mut config = state.settings.topic_defaults.clone();
+            configure(&mut config, &topic.settings)?;
+            state.create_topic(&topic.name, topic.partitions, -1, config).map_err(|refusal| refusal.message)?;
+        }
+        Ok(state)
+    }
+}
+
+fn configure(config: &mut TopicConfig, settings: &[(String, String)]) -> Result<(), String> {
+    settings.iter().try_for_each(|(name, value)| config.set(name, value))
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}

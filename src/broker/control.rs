@@ -1,0 +1,170 @@
+//! What a test does to a cluster: leaders that move, nodes that pause or stop, logs that are cut short.
+//!
+//! In: commands. Out: the changed state, or what does not exist. Pure, so that the simulator gives the same commands as
+//! [`super::EmbeddedBroker`] does.
+
+use super::{
+    faults::{Fault, FaultId},
+    log::StoredRecord,
+    state::State,
+    topic::Partition,
+};
+use crate::error::ErrorCode;
+
+/// Why the broker cannot do what a test asks of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// There is no such partition.
+    #[error("{topic}-{partition} does not exist")]
+    UnknownPartition {
+        /// The topic asked for.
+        topic: String,
+        /// The partition asked for.
+        partition: i32,
+    },
+    /// The node does not exist, or is not up.
+    #[error("node {node} does not exist or is not up")]
+    UnknownNode {
+        /// The node asked for.
+        node: i32,
+    },
+    /// The topic cannot be created.
+    #[error("{message} (error code {})", code.0)]
+    Refused {
+        /// As CreateTopics would answer.
+        code: ErrorCode,
+        /// Why.
+        message: String,
+    },
+}
+
+/// Whether a node that starts again still knows the producers that wrote to its partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepProducerState {
+    /// It does, as after any ordinary restart.
+    Yes,
+    /// It does not, as after `producer.id.expiration.ms`: any sequence number is accepted next.
+    No,
+}
+
+impl State {
+    /// Makes something go wrong with the requests to come.
+    pub(crate) fn inject(&mut self, fault: Fault) -> FaultId {
+        self.faults.inject(fault)
+    }
+
+    /// How many requests that fault has struck.
+    pub(crate) fn struck(&self, fault: FaultId) -> u64 {
+        self.faults.struck(fault)
+    }
+
+    /// Ends faults, pauses and limits on the number of replicas in sync.
+    pub(crate) fn heal(&mut self) {
+        self.faults.heal();
+        self.nodes.values_mut().for_each(|node| node.paused = false);
+        self.partitions_mut().for_each(|partition| partition.in_sync_limit = None);
+    }
+
+    /// Creates a topic with default settings and the default replication factor.
+    pub(crate) fn add_topic(&mut self, name: &str, partitions: i32) -> Result<(), BrokerError> {
+        let config = self.settings.topic_defaults.clone();
+        match self.create_topic(name, partitions, -1, config) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(BrokerError::Refused { code: refusal.code, message: refusal.message }),
+        }
+    }
+
+    /// Deletes a topic. Returns whether it was there.
+    pub(crate) fn remove_topic(&mut self, name: &str) -> bool {
+        self.topics.remove(name).is_some()
+    }
+
+    /// What is in a partition's log; empty for a partition that does not exist.
+    pub(crate) fn log(&self, topic: &str, partition: i32) -> Vec<StoredRecord> {
+        self.partition(topic, partition).map_or_else(Vec::new, |partition| partition.log.records())
+    }
+
+    /// The node that leads a partition.
+    pub(crate) fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
+        self.partition(topic, partition)?.leader
+    }
+
+    /// Gives a partition another leader, in a new epoch. With `hints` the old one tells who leads instead.
+    pub(crate) fn move_leader(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        node: i32,
+        hints: bool,
+    ) -> Result<(), BrokerError> {
+        if !self.is_up(node) {
+            return Err(BrokerError::UnknownNode { node });
+        }
+        let partition = self.existing(topic, partition)?;
+        partition.hints = hints;
+        partition.elect(Some(node));
+        Ok(())
+    }
+
+    /// Counts at most so many replicas of a partition as in sync.
+    pub(crate) fn limit_in_sync(&mut self, topic: &str, partition: i32, replicas: usize) -> Result<(), BrokerError> {
+        self.existing(topic, partition)?.in_sync_limit = Some(replicas);
+        Ok(())
+    }
+
+    /// Removes every batch that holds `offset` or a later one.
+    pub(crate) fn truncate_log(&mut self, topic: &str, partition: i32, offset: i64) -> Result<(), BrokerError> {
+        self.existing(topic, partition)?.truncate(offset);
+        Ok(())
+    }
+
+    /// Makes a node hold every request, or ends that.
+    pub(crate) fn set_paused(&mut self, id: i32, paused: bool) -> Result<(), BrokerError> {
+        let node = self.nodes.get_mut(&id).filter(|node| node.up).ok_or(BrokerError::UnknownNode { node: id })?;
+        node.paused = paused;
+        Ok(())
+    }
+
+    /// Stops a node. Partitions that it led go to their next replica that is up, in a new epoch.
+    pub(crate) fn stop(&mut self, node: i32) {
+        self.set_up(node, false);
+    }
+
+    /// Starts a node. It takes the lead of partitions that have none.
+    pub(crate) fn restart(&mut self, node: i32, keep: KeepProducerState) {
+        if keep == KeepProducerState::No {
+            let held = self.partitions_mut().filter(|partition| partition.replicas.contains(&node));
+            held.for_each(|partition| partition.producers.forget());
+        }
+        self.set_up(node, true);
+    }
+
+    fn set_up(&mut self, id: i32, up: bool) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        (node.up, node.paused) = (up, false);
+        let nodes = &self.nodes;
+        for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+            let lost = !up && partition.leader == Some(id);
+            let gained = up && partition.leader.is_none() && partition.replicas.contains(&id);
+            if lost || gained {
+                let is_up = |id: &&i32| nodes.get(id).is_some_and(|node| node.up);
+                let leader = partition.replicas.iter().find(is_up).copied();
+                partition.elect(leader);
+            }
+        }
+    }
+
+    fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
+        self.topics.get(topic)?.partition(partition)
+    }
+
+    fn partitions_mut(&mut self) -> impl Iterator<Item = &mut Partition> {
+        self.topics.values_mut().flat_map(|topic| &mut topic.partitions)
+    }
+
+    fn existing(&mut self, topic: &str, partition: i32) -> Result<&mut Partition, BrokerError> {
+        let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition };
+        self.partition_mut(topic, partition).ok_or_else(unknown)
+    }
+}

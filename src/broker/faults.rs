@@ -1,0 +1,289 @@
+//! Scripted faults: what is to go wrong, where, and how often.
+//!
+//! In: faults from a test, then each request as it arrives. Out: the [`Plan`] for that request. Pure. A fault is used up
+//! by requests, in the order of arrival, never by time. Deliberately absent: faults of the cluster itself (a leader that
+//! moves, a node that stops or pauses, a truncated log), which are methods of [`super::EmbeddedBroker`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::api::Api;
+use crate::error::ErrorCode;
+
+/// One thing that goes wrong, once unless [`Fault::times`] says otherwise.
+///
+/// Without scope it strikes the next request, whatever it is:
+///
+/// ```
+/// # use milena::{ErrorCode, broker::{Api, Fault}};
+/// let fault = Fault::error(ErrorCode::NOT_LEADER_OR_FOLLOWER).on(Api::Produce).at("orders", 0).times(3);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Fault {
+    effect: Effect,
+    api: Option<Api>,
+    node: Option<i32>,
+    topic: Option<String>,
+    partition: Option<i32>,
+    skip: u64,
+    times: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Effect {
+    Error { code: ErrorCode, done: bool },
+    DropRequest,
+    DropResponse,
+    CutResponse { after: usize },
+    Replace { bytes: Bytes },
+    DelayRequest { ms: i64 },
+    DelayResponse { ms: i64 },
+    Throttle { ms: i32 },
+}
+
+impl Fault {
+    fn new(effect: Effect) -> Self {
+        Self { effect, api: None, node: None, topic: None, partition: None, skip: 0, times: 1 }
+    }
+
+    /// Answers with `code` and does nothing: of a Produce request nothing is appended.
+    ///
+    /// The error stands at the request's partitions or topics that the fault's scope names, or at all of them; for
+    /// requests without either it stands at the top.
+    #[must_use]
+    pub fn error(code: ErrorCode) -> Self {
+        Self::new(Effect::Error { code, done: false })
+    }
+
+    /// Does what was asked, appends the records, and answers with `code` all the same, as a leader does with
+    /// `REQUEST_TIMED_OUT` and `NOT_ENOUGH_REPLICAS_AFTER_APPEND`.
+    #[must_use]
+    pub fn error_after_append(code: ErrorCode) -> Self {
+        Self::new(Effect::Error { code, done: true })
+    }
+
+    /// Closes the connection instead of handling the request.
+    #[must_use]
+    pub fn drop_request() -> Self {
+        Self::new(Effect::DropRequest)
+    }
+
+    /// Handles the request, then closes the connection without an answer.
+    #[must_use]
+    pub fn drop_response() -> Self {
+        Self::new(Effect::DropResponse)
+    }
+
+    /// Handles the request, sends the first `after` bytes of the answer and its length prefix, then closes the
+    /// connection.
+    #[must_use]
+    pub fn cut_response(after: usize) -> Self {
+        Self::new(Effect::CutResponse { after })
+    }
+
+    /// Handles the request and sends `bytes` instead of the answer. They go out as they are: a length prefix, if there
+    /// is to be one, is the caller's.
+    #[must_use]
+    pub fn garbage(bytes: impl Into<Bytes>) -> Self {
+        Self::new(Effect::Replace { bytes: bytes.into() })
+    }
+
+    /// Handles the request only after that time, as a frozen broker that thaws does: it happens even if the client has
+    /// gone away by then. Later requests of the same connection wait behind it.
+    #[must_use]
+    pub fn delay_request(by: Duration) -> Self {
+        Self::new(Effect::DelayRequest { ms: millis(by) })
+    }
+
+    /// Handles the request at once and answers after that time. Later requests of the same connection wait behind it.
+    #[must_use]
+    pub fn delay_response(by: Duration) -> Self {
+        Self::new(Effect::DelayResponse { ms: millis(by) })
+    }
+
+    /// Answers with that `throttle_time_ms`. The broker itself does not hold the client to it.
+    #[must_use]
+    pub fn throttle(by: Duration) -> Self {
+        Self::new(Effect::Throttle { ms: i32::try_from(by.as_millis()).unwrap_or(i32::MAX) })
+    }
+
+    /// Only requests of that kind.
+    #[must_use]
+    pub fn on(mut self, api: Api) -> Self {
+        self.api = Some(api);
+        self
+    }
+
+    /// Only requests to that node.
+    #[must_use]
+    pub fn at_node(mut self, node: i32) -> Self {
+        self.node = Some(node);
+        self
+    }
+
+    /// Only requests that name that topic.
+    #[must_use]
+    pub fn at_topic(mut self, topic: impl Into<String>) -> Self {
+        self.topic = Some(topic.into());
+        self
+    }
+
+    /// Only requests that name that partition.
+    #[must_use]
+    pub fn at(mut self, topic: impl Into<String>, partition: i32) -> Self {
+        self.partition = Some(partition);
+        self.at_topic(topic)
+    }
+
+    /// Lets so many requests that it would strike pass first. Defaults to 0.
+    #[must_use]
+    pub fn after(mut self, requests: u64) -> Self {
+        self.skip = requests;
+        self
+    }
+
+    /// Strikes so many requests. Defaults to 1.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// Strikes every request.
+    #[must_use]
+    pub fn forever(self) -> Self {
+        self.times(u64::MAX)
+    }
+
+    fn matches(&self, node: i32, api: Api, targets: &[Target]) -> bool {
+        self.api.is_none_or(|only| only == api)
+            && self.node.is_none_or(|only| only == node)
+            && (self.topic.is_none() || targets.iter().any(|target| self.covers(&target.topic, target.partition)))
+    }
+
+    fn covers(&self, topic: &str, partition: Option<i32>) -> bool {
+        self.topic.as_ref().is_none_or(|only| only == topic)
+            && (self.partition.is_none() || partition.is_none() || self.partition == partition)
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Names an injected fault, to ask later whether it struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FaultId(usize);
+
+/// A topic, or one of its partitions, that a request names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) topic: String,
+    pub(super) partition: Option<i32>,
+}
+
+/// Every fault that was injected.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faults(Vec<Injected>);
+
+#[derive(Clone, Debug)]
+struct Injected {
+    fault: Fault,
+    seen: u64,
+    struck: u64,
+}
+
+impl Faults {
+    pub(super) fn inject(&mut self, fault: Fault) -> FaultId {
+        self.0.push(Injected { fault, seen: 0, struck: 0 });
+        FaultId(self.0.len().saturating_sub(1))
+    }
+
+    /// How many requests it struck.
+    pub(super) fn struck(&self, id: FaultId) -> u64 {
+        self.0.get(id.0).map_or(0, |injected| injected.struck)
+    }
+
+    /// Makes all of them stop; their counts stay.
+    pub(super) fn heal(&mut self) {
+        self.0.iter_mut().for_each(|injected| injected.fault.times = 0);
+    }
+
+    /// What is to go wrong with a request that has just arrived. Uses up what strikes it.
+    pub(super) fn plan(&mut self, node: i32, api: Api, targets: &[Target]) -> Plan {
+        let strikes = |injected: &&mut Injected| injected.fault.matches(node, api, targets);
+        Plan(self.0.iter_mut().filter(strikes).filter_map(Injected::strike).collect())
+    }
+}
+
+impl Injected {
+    fn strike(&mut self) -> Option<Fault> {
+        self.seen = self.seen.saturating_add(1);
+        if self.seen <= self.fault.skip || self.struck >= self.fault.times {
+            return None;
+        }
+        self.struck = self.struck.saturating_add(1);
+        Some(self.fault.clone())
+    }
+}
+
+/// What is to go wrong with one request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan(Vec<Fault>);
+
+impl Plan {
+    fn find<T>(&self, pick: impl Fn(&Effect) -> Option<T>) -> Option<T> {
+        self.0.iter().find_map(|fault| pick(&fault.effect))
+    }
+
+    /// The error to answer with instead of doing what is asked of this topic or partition.
+    pub(super) fn refusal(&self, topic: &str, partition: Option<i32>) -> Option<ErrorCode> {
+        self.error(topic, partition, false)
+    }
+
+    /// The error to answer with although it was done.
+    pub(super) fn denial(&self, topic: &str, partition: Option<i32>) -> Option<ErrorCode> {
+        self.error(topic, partition, true)
+    }
+
+    fn error(&self, topic: &str, partition: Option<i32>, wanted: bool) -> Option<ErrorCode> {
+        self.0.iter().filter(|fault| fault.covers(topic, partition)).find_map(|fault| match fault.effect {
+            Effect::Error { code, done } if done == wanted => Some(code),
+            _ => None,
+        })
+    }
+
+    /// The error to answer with at the top of a response.
+    pub(super) fn top_error(&self) -> Option<ErrorCode> {
+        self.find(|effect| if let Effect::Error { code, .. } = effect { Some(*code) } else { None })
+    }
+
+    pub(super) fn drops_request(&self) -> bool {
+        self.find(|effect| (*effect == Effect::DropRequest).then_some(())).is_some()
+    }
+
+    pub(super) fn drops_response(&self) -> bool {
+        self.find(|effect| (*effect == Effect::DropResponse).then_some(())).is_some()
+    }
+
+    pub(super) fn cut(&self) -> Option<usize> {
+        self.find(|effect| if let Effect::CutResponse { after } = effect { Some(*after) } else { None })
+    }
+
+    pub(super) fn replacement(&self) -> Option<Bytes> {
+        self.find(|effect| if let Effect::Replace { bytes } = effect { Some(bytes.clone()) } else { None })
+    }
+
+    pub(super) fn request_delay_ms(&self) -> i64 {
+        self.find(|effect| if let Effect::DelayRequest { ms } = effect { Some(*ms) } else { None }).unwrap_or(0)
+    }
+
+    pub(super) fn response_delay_ms(&self) -> i64 {
+        self.find(|effect| if let Effect::DelayResponse { ms } = effect { Some(*ms) } else { None }).unwrap_or(0)
+    }
+
+    pub(super) fn throttle_ms(&self) -> i32 {
+        self.find(|effect| if let Effect::Throttle { ms } = effect { Some(*ms) } else { None }).unwrap_or(0)
+    }
+}

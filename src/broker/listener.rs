@@ -1,0 +1,149 @@
+//! The only part of the broker with sockets and a clock: one listener per node, one task per connection.
+//!
+//! In: connections. Out: [`State`]'s replies, in the order of the requests. [IO]. As in Apache Kafka a connection's next
+//! request is read when the one before it has been answered. Nothing is decided here.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
+
+use super::state::{Outcome, Pending, Reply, State};
+use crate::wire::frame::{Decoder, MAX_FRAME};
+
+/// The state, and word of its changes to whoever holds a request.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+}
+
+impl Shared {
+    pub(super) fn new(state: State) -> Self {
+        Self { state: Mutex::new(state), changed: watch::Sender::new(()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the state.
+    pub(super) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.lock())
+    }
+
+    /// Changes the state and wakes every held request.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.changed.send_replace(());
+        result
+    }
+
+    fn poll(&self, pending: &Pending) -> Outcome {
+        let outcome = self.lock().poll(now_ms(), pending);
+        if matches!(outcome, Outcome::Done(_)) {
+            self.changed.send_replace(());
+        }
+        outcome
+    }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Serves one node until `stop` is sent or dropped; then closes its port and its connections.
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, node: i32, mut stop: oneshot::Receiver<()>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = &mut stop => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    connections.spawn(connection(socket, Arc::clone(&shared), node));
+                }
+                Err(error) => {
+                    tracing::warn!(node, %error, "connection cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+async fn connection(mut socket: TcpStream, shared: Arc<Shared>, node: i32) {
+    if let Err(error) = converse(&mut socket, &shared, node).await {
+        tracing::debug!(node, %error, "connection closed");
+    }
+}
+
+async fn converse(
+    socket: &mut TcpStream,
+    shared: &Shared,
+    node: i32,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    socket.set_nodelay(true)?;
+    let mut decoder = Decoder::with_max(MAX_FRAME);
+    let mut changed = shared.changed.subscribe();
+    while let Some(frame) = next_frame(socket, &mut decoder).await? {
+        let pending = shared.lock().arrive(now_ms(), node, frame)?;
+        let reply = settle(shared, &pending, &mut changed).await?;
+        sleep_until(reply.at_ms).await;
+        socket.write_all(&reply.bytes).await?;
+        if reply.close {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn next_frame(
+    socket: &mut TcpStream,
+    decoder: &mut Decoder,
+) -> Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+    loop {
+        if let Some(frame) = decoder.next_frame()? {
+            return Ok(Some(frame));
+        }
+        if socket.read_buf(decoder.buffer()).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+/// Polls a request until it is done. What changes between a poll and the wait after it ends that wait at once.
+async fn settle(
+    shared: &Shared,
+    pending: &Pending,
+    changed: &mut watch::Receiver<()>,
+) -> Result<Reply, watch::error::RecvError> {
+    loop {
+        changed.mark_unchanged();
+        match shared.poll(pending) {
+            Outcome::Done(reply) => return Ok(reply),
+            Outcome::Hold { until_ms } => tokio::select! {
+                word = changed.changed() => word?,
+                () = sleep_until(until_ms) => {}
+            },
+        }
+    }
+}
+
+async fn sleep_until(at_ms: i64) {
+    let ms = u64::try_from(at_ms.saturating_sub(now_ms())).unwrap_or(0);
+    if ms > 0 {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}

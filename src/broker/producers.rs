@@ -1,0 +1,262 @@
+//! What a partition remembers of the producers that write to it: the window of five batches (KIP-98).
+//!
+//! In: headers of batches. Out: append, a repetition of a known batch, or the reason to refuse. Pure. The rules are
+//! those of Apache Kafka's `ProducerStateEntry` and `ProducerAppendInfo`. Deliberately absent: transactions, and the
+//! expiry of idle producers (`producer.id.expiration.ms`); [`Producers::forget`] stands for it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::{error::ErrorCode, wire::record_batch::reader::BatchHeader};
+
+/// How many batches are remembered for each producer.
+const WINDOW: usize = 5;
+
+/// Every producer that wrote to one partition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Producers(BTreeMap<i64, Entry>);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    epoch: i16,
+    /// The last ones, oldest first; never empty.
+    batches: VecDeque<Known>,
+}
+
+/// A batch that was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    first_sequence: i32,
+    last_sequence: i32,
+    /// The offset that its first record got.
+    pub(super) base_offset: i64,
+    /// Its largest timestamp.
+    pub(super) timestamp: i64,
+}
+
+/// What is to be done with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Append,
+    /// It was appended before, as this: answer success with that offset and append nothing.
+    Duplicate(Known),
+}
+
+impl Producers {
+    /// Decides on a batch without changing anything.
+    pub(super) fn check(&self, batch: &BatchHeader) -> Result<Verdict, (ErrorCode, String)> {
+        if batch.producer_id < 0 {
+            return Ok(Verdict::Append);
+        }
+        let Some(entry) = self.0.get(&batch.producer_id) else { return Ok(Verdict::Append) };
+        match entry.find(batch) {
+            Some(known) => Ok(Verdict::Duplicate(known)),
+            None => entry.check_next(batch).map(|()| Verdict::Append),
+        }
+    }
+
+    /// Remembers a batch that was appended at `batch.base_offset`.
+    pub(super) fn remember(&mut self, batch: &BatchHeader) {
+        if batch.producer_id < 0 {
+            return;
+        }
+        let epoch = batch.producer_epoch;
+        let entry = self
+            .0
+            .entry(batch.producer_id)
+            .or_insert_with(|| Entry { epoch, batches: VecDeque::with_capacity(WINDOW) });
+        entry.push(batch);
+    }
+
+    /// Forgets everything, as after `producer.id.expiration.ms` or when every batch of a producer has been deleted.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Entry {
+    fn find(&self, batch: &BatchHeader) -> Option<Known> {
+        let range = (batch.base_sequence, last_sequence(batch));
+        let same = |known: &&Known| (known.first_sequence, known.last_sequence) == range;
+        if self.epoch == batch.producer_epoch { self.batches.iter().find(same).copied() } else { None }
+    }
+
+    fn check_next(&self, batch: &BatchHeader) -> Result<(), (ErrorCode, String)> {
+        let (id, epoch, sequence) = (batch.producer_id, batch.producer_epoch, batch.base_sequence);
+        if epoch < self.epoch {
+            let message = format!("producer {id} has epoch {epoch}, the last one seen is {}", self.epoch);
+            return Err((ErrorCode::INVALID_PRODUCER_EPOCH, message));
+        }
+        let expected =
+            if epoch > self.epoch { 0 } else { self.batches.back().map_or(0, |last| follow(last.last_sequence, 1)) };
+        if sequence == expected {
+            return Ok(());
+        }
+        let message = format!("producer {id} in epoch {epoch} sent sequence {sequence}, expected {expected}");
+        Err((ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, message))
+    }
+
+    fn push(&mut self, batch: &BatchHeader) {
+        if self.epoch != batch.producer_epoch {
+            self.batches.clear();
+            self.epoch = batch.producer_epoch;
+        }
+        if self.batches.len() >= WINDOW {
+            self.batches.pop_front();
+        }
+        self.batches.push_back(Known {
+            first_sequence: batch.base_sequence,
+            last_sequence: last_sequence(batch),
+            base_offset: batch.base_offset,
+            timestamp: batch.max_timestamp,
+        });
+    }
+}
+
+fn last_sequence(batch: &BatchHeader) -> i32 {
+    follow(batch.base_sequence, batch.last_offset_delta)
+}
+
+/// The sequence number `by` further on; after 2^31 - 1 comes 0.
+fn follow(sequence: i32, by: i32) -> i32 {
+    sequence.wrapping_add(by) & i32::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(epoch: i16, base_sequence: i32, count: i32) -> BatchHeader {
+        BatchHeader {
+            base_offset: 0,
+            batch_length: 0,
+            partition_leader_epoch: 0,
+            magic: 2,
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: count - 1,
+            base_timestamp: 0,
+            max_timestamp: 0,
+            producer_id: 7,
+            producer_epoch: epoch,
+            base_sequence,
+            count,
+        }
+    }
+
+    /// A partition to which batches were appended, each at ten times the number it has.
+    fn after(batches: &[BatchHeader]) -> Producers {
+        let mut producers = Producers::default();
+        for (base_offset, batch) in (0..).step_by(10).zip(batches) {
+            assert_eq!(producers.check(batch), Ok(Verdict::Append));
+            producers.remember(&BatchHeader { base_offset, max_timestamp: base_offset + 1, ..*batch });
+        }
+        producers
+    }
+
+    fn refused(producers: &Producers, batch: BatchHeader) -> ErrorCode {
+        producers.check(&batch).unwrap_err().0
+    }
+
+    fn offset_of_duplicate(producers: &Producers, batch: BatchHeader) -> (i64, i64) {
+        match producers.check(&batch) {
+            Ok(Verdict::Duplicate(known)) => (known.base_offset, known.timestamp),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const OUT_OF_ORDER: ErrorCode = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
+
+    #[test]
+    fn batches_without_producer_id_are_never_compared() {
+        let anonymous = BatchHeader { producer_id: -1, producer_epoch: -1, base_sequence: -1, ..batch(0, 0, 1) };
+        let mut producers = Producers::default();
+        producers.remember(&anonymous);
+        assert_eq!(producers.check(&anonymous), Ok(Verdict::Append));
+    }
+
+    #[test]
+    fn a_producer_that_is_not_known_may_start_at_any_sequence_and_epoch() {
+        assert_eq!(Producers::default().check(&batch(5, 1234, 3)), Ok(Verdict::Append));
+    }
+
+    #[test]
+    fn the_next_batch_must_start_where_the_last_one_ended() {
+        let producers = after(&[batch(0, 0, 3), batch(0, 3, 2)]);
+        assert_eq!(producers.check(&batch(0, 5, 1)), Ok(Verdict::Append));
+        for sequence in [1, 2, 4, 6, 100] {
+            assert_eq!(refused(&producers, batch(0, sequence, 1)), OUT_OF_ORDER, "{sequence}");
+        }
+    }
+
+    #[test]
+    fn each_of_the_last_five_batches_is_recognised_with_its_own_offset_and_timestamp() {
+        let batches: Vec<_> = (0..6).map(|i| batch(0, i * 3, 3)).collect();
+        let producers = after(&batches);
+        for (i, batch) in (0..).zip(&batches).skip(1) {
+            assert_eq!(offset_of_duplicate(&producers, *batch), (i * 10, i * 10 + 1));
+        }
+    }
+
+    #[test]
+    fn a_repetition_older_than_five_batches_is_out_of_order() {
+        let batches: Vec<_> = (0..6).map(|i| batch(0, i, 1)).collect();
+        assert_eq!(refused(&after(&batches), batches[0]), OUT_OF_ORDER);
+    }
+
+    #[test]
+    fn a_batch_that_overlaps_a_known_one_only_in_part_is_out_of_order() {
+        let producers = after(&[batch(0, 0, 3), batch(0, 3, 3)]);
+        for (sequence, count) in [(0, 2), (0, 6), (3, 2), (3, 4), (4, 2)] {
+            assert_eq!(refused(&producers, batch(0, sequence, count)), OUT_OF_ORDER, "{sequence} {count}");
+        }
+    }
+
+    #[test]
+    fn an_older_epoch_is_refused_even_for_a_batch_that_was_appended_in_it() {
+        let producers = after(&[batch(3, 0, 1), batch(4, 0, 1)]);
+        assert_eq!(refused(&producers, batch(3, 0, 1)), ErrorCode::INVALID_PRODUCER_EPOCH);
+        assert_eq!(refused(&producers, batch(3, 1, 1)), ErrorCode::INVALID_PRODUCER_EPOCH);
+    }
+
+    #[test]
+    fn a_newer_epoch_must_start_at_sequence_zero_and_then_owns_the_window() {
+        let producers = after(&[batch(0, 0, 1), batch(0, 1, 1)]);
+        assert_eq!(refused(&producers, batch(1, 2, 1)), OUT_OF_ORDER);
+        assert_eq!(producers.check(&batch(1, 0, 1)), Ok(Verdict::Append));
+        let producers = after(&[batch(0, 0, 1), batch(0, 1, 1), batch(1, 0, 1)]);
+        assert_eq!(offset_of_duplicate(&producers, batch(1, 0, 1)), (20, 21));
+        assert_eq!(refused(&producers, batch(1, 2, 1)), OUT_OF_ORDER);
+        assert_eq!(producers.check(&batch(1, 1, 1)), Ok(Verdict::Append));
+    }
+
+    #[test]
+    fn after_the_largest_sequence_comes_zero() {
+        let producers = after(&[batch(0, i32::MAX, 1)]);
+        assert_eq!(producers.check(&batch(0, 0, 1)), Ok(Verdict::Append));
+        assert_eq!(refused(&producers, batch(0, 1, 1)), OUT_OF_ORDER);
+    }
+
+    #[test]
+    fn a_batch_across_the_largest_sequence_is_recognised_and_followed() {
+        let across = batch(0, i32::MAX - 1, 5);
+        let producers = after(&[across]);
+        assert_eq!(offset_of_duplicate(&producers, across), (0, 1));
+        assert_eq!(producers.check(&batch(0, 3, 1)), Ok(Verdict::Append));
+        assert_eq!(refused(&producers, batch(0, 2, 1)), OUT_OF_ORDER);
+    }
+
+    #[test]
+    fn producers_do_not_disturb_one_another() {
+        let producers = after(&[batch(0, 0, 3)]);
+        let other = BatchHeader { producer_id: 8, ..batch(0, 0, 3) };
+        assert_eq!(producers.check(&other), Ok(Verdict::Append));
+    }
+
+    #[test]
+    fn a_forgotten_producer_may_go_on_with_any_sequence_and_repeat_itself() {
+        let mut producers = after(&[batch(2, 0, 1), batch(2, 1, 1)]);
+        producers.forget();
+        assert_eq!(producers.check(&batch(2, 1, 1)), Ok(Verdict::Append));
+        assert_eq!(producers.check(&batch(0, 77, 1)), Ok(Verdict::Append));
+    }
+}

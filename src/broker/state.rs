@@ -1,0 +1,262 @@
+//! The whole cluster as a value: nodes, topics, logs, faults.
+//!
+//! In: frames from clients, as bytes, with the node that they reached and the time. Out: frames, and when to send them.
+//! Pure: no socket, no clock, no randomness, so that the same steps always give the same bytes. The TCP listener drives
+//! it, and so does the simulator.
+//!
+//! A request takes two steps. [`State::arrive`] reads it and settles which faults strike it; that happens once.
+//! [`State::poll`] then handles it, or says until when to hold it: poll again at that time, and whenever the state may
+//! have changed. Spurious polls of a held request do nothing.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{
+    api::{self, Answer, Api, Call, Malformed, Request},
+    codes,
+    config::TopicConfig,
+    faults::{Faults, Plan},
+    topic::{self, Partition, Topic},
+    validate::Refusal,
+};
+use crate::{cluster::TopicId, error::ErrorCode};
+
+/// What holds for the whole cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(super) cluster_id: String,
+    /// `auto.create.topics.enable`
+    pub(super) auto_create: bool,
+    /// `num.partitions`
+    pub(super) default_partitions: i32,
+    /// `default.replication.factor`; by default as many as there are nodes, but at most 3
+    pub(super) default_replication_factor: i16,
+    /// What a new topic has where its creator says nothing.
+    pub(super) topic_defaults: TopicConfig,
+}
+
+/// One broker of the cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) up: bool,
+    pub(super) paused: bool,
+}
+
+/// The cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(super) settings: Settings,
+    pub(super) nodes: BTreeMap<i32, Node>,
+    pub(super) topics: BTreeMap<String, Topic>,
+    pub(super) faults: Faults,
+    requests: BTreeMap<Api, u64>,
+    next_producer_id: i64,
+    topics_created: u128,
+}
+
+/// A request that has arrived and has not been answered.
+pub(crate) struct Pending {
+    node: i32,
+    arrived_ms: i64,
+    due_ms: i64,
+    request: Request,
+    plan: Plan,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing yet. Poll again at that time, or when the state has changed.
+    Hold { until_ms: i64 },
+    /// It is done.
+    Done(Reply),
+}
+
+/// What goes back over the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// With their length prefix; empty when there is no answer.
+    pub(crate) bytes: Bytes,
+    /// Not before this.
+    pub(crate) at_ms: i64,
+    /// Close the connection afterwards.
+    pub(crate) close: bool,
+}
+
+impl State {
+    /// A cluster of nodes, numbered from 1, at those addresses.
+    pub(crate) fn new(settings: Settings, addresses: impl IntoIterator<Item = (String, u16)>) -> Self {
+        let node = |(host, port)| Node { host, port, up: true, paused: false };
+        Self {
+            settings,
+            nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
+            topics: BTreeMap::new(),
+            faults: Faults::default(),
+            requests: BTreeMap::new(),
+            next_producer_id: 0,
+            topics_created: 0,
+        }
+    }
+
+    /// Takes a frame, without its length prefix, that reached `node`. On an error the connection is to be closed.
+    pub(crate) fn arrive(&mut self, now_ms: i64, node: i32, frame: Bytes) -> Result<Pending, Malformed> {
+        let request = api::parse(frame)?;
+        let api = request.body.api();
+        let count = self.requests.entry(api).or_default();
+        *count = count.saturating_add(1);
+        let plan = self.faults.plan(node, api, &request.body.targets(self));
+        let due_ms = now_ms.saturating_add(plan.request_delay_ms());
+        Ok(Pending { node, arrived_ms: now_ms, due_ms, request, plan })
+    }
+
+    /// Handles a request, if it is time.
+    pub(crate) fn poll(&mut self, now_ms: i64, pending: &Pending) -> Outcome {
+        match self.nodes.get(&pending.node) {
+            Some(node) if node.up && node.paused => return Outcome::Hold { until_ms: i64::MAX },
+            Some(node) if node.up => {}
+            _ => return Outcome::Done(Reply::close(now_ms)),
+        }
+        if now_ms < pending.due_ms {
+            return Outcome::Hold { until_ms: pending.due_ms };
+        }
+        if pending.plan.drops_request() {
+            return Outcome::Done(Reply::close(now_ms));
+        }
+        match pending.request.answer(self, &pending.call(now_ms)) {
+            Answer::Hold { until_ms } => Outcome::Hold { until_ms },
+            Answer::Close => Outcome::Done(Reply::close(now_ms)),
+            Answer::Silent => Outcome::Done(pending.spoil(now_ms, Bytes::new())),
+            Answer::Reply(bytes) => Outcome::Done(pending.spoil(now_ms, bytes)),
+        }
+    }
+
+    /// How many requests of that kind have arrived.
+    pub(crate) fn requests(&self, api: Api) -> u64 {
+        self.requests.get(&api).copied().unwrap_or(0)
+    }
+
+    /// A new producer id.
+    pub(super) fn take_producer_id(&mut self) -> i64 {
+        let id = self.next_producer_id;
+        self.next_producer_id = id.saturating_add(1);
+        id
+    }
+
+    pub(super) fn is_up(&self, node: i32) -> bool {
+        self.nodes.get(&node).is_some_and(|node| node.up)
+    }
+
+    /// The nodes that are up, by rising id.
+    pub(super) fn nodes_up(&self) -> impl Iterator<Item = (i32, &Node)> {
+        self.nodes.iter().filter(|(_, node)| node.up).map(|(id, node)| (*id, node))
+    }
+
+    pub(super) fn topic_by_id(&self, id: TopicId) -> Option<(&String, &Topic)> {
+        self.topics.iter().find(|(_, topic)| topic.id == id)
+    }
+
+    pub(super) fn partition_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Partition> {
+        self.topics.get_mut(topic)?.partition_mut(partition)
+    }
+
+    /// Creates a topic whose partition `p` is led by the `p`-th node, round and round. -1 stands for the default.
+    pub(super) fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        replication_factor: i16,
+        config: TopicConfig,
+    ) -> Result<&Topic, Refusal> {
+        let replicas = self.place(partitions, replication_factor)?;
+        self.create_topic_at(name, replicas, config)
+    }
+
+    /// Creates a topic whose partitions have those replicas.
+    pub(super) fn create_topic_at(
+        &mut self,
+        name: &str,
+        replicas: Vec<Vec<i32>>,
+        config: TopicConfig,
+    ) -> Result<&Topic, Refusal> {
+        self.check_new_name(name)?;
+        self.topics_created = self.topics_created.wrapping_add(1);
+        let id = TopicId::from_u128(u128::from_be_bytes(*b"milena topic\0\0\0\0").wrapping_add(self.topics_created));
+        let up = |replicas: &[i32]| replicas.iter().copied().find(|node| self.is_up(*node));
+        let partitions = replicas.into_iter().map(|replicas| Partition::new(replicas.clone(), up(&replicas))).collect();
+        Ok(self.topics.entry(name.to_owned()).or_insert(Topic { id, config, partitions }))
+    }
+
+    pub(super) fn check_new_name(&self, name: &str) -> Result<(), Refusal> {
+        if let Some(reason) = topic::name_error(name) {
+            return Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, reason));
+        }
+        if self.topics.contains_key(name) {
+            return Err(Refusal::new(codes::TOPIC_ALREADY_EXISTS, format!("topic {name} exists already")));
+        }
+        let dotless = |name: &str| name.replace('.', "_");
+        match self.topics.keys().find(|other| dotless(other) == dotless(name)) {
+            None => Ok(()),
+            Some(other) => {
+                let message = format!("topic {name} collides with {other}: '.' and '_' look alike in metric names");
+                Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message))
+            }
+        }
+    }
+
+    /// The replicas of each partition of a new topic.
+    pub(super) fn place(&self, partitions: i32, replication_factor: i16) -> Result<Vec<Vec<i32>>, Refusal> {
+        let factor =
+            if replication_factor == -1 { self.settings.default_replication_factor } else { replication_factor };
+        let partitions = if partitions == -1 { self.settings.default_partitions } else { partitions };
+        let nodes: Vec<i32> = self.nodes_up().map(|(id, _)| id).collect();
+        let factor =
+            usize::try_from(factor).ok().filter(|factor| (1..=nodes.len()).contains(factor)).ok_or_else(|| {
+                let message =
+                    format!("replication factor is {factor}, expected 1 to {} (the nodes that are up)", nodes.len());
+                Refusal::new(codes::INVALID_REPLICATION_FACTOR, message)
+            })?;
+        match usize::try_from(partitions) {
+            Ok(partitions @ 1..=MAX_PARTITIONS) => Ok((0..partitions).map(|p| rotate(&nodes, p, factor)).collect()),
+            _ => {
+                let message = format!("number of partitions is {partitions}, expected 1 to {MAX_PARTITIONS}");
+                Err(Refusal::new(codes::INVALID_PARTITIONS, message))
+            }
+        }
+    }
+}
+
+/// More than a broker in memory should be asked for.
+const MAX_PARTITIONS: usize = 100_000;
+
+fn rotate(nodes: &[i32], start: usize, count: usize) -> Vec<i32> {
+    nodes.iter().cycle().skip(start % nodes.len().max(1)).take(count).copied().collect()
+}
+
+impl Reply {
+    fn close(now_ms: i64) -> Self {
+        Self { bytes: Bytes::new(), at_ms: now_ms, close: true }
+    }
+}
+
+impl Pending {
+    fn call(&self, now_ms: i64) -> Call<'_> {
+        Call { now_ms, arrived_ms: self.arrived_ms, node: self.node, version: self.request.version, plan: &self.plan }
+    }
+
+    /// What faults make of an answer.
+    fn spoil(&self, now_ms: i64, bytes: Bytes) -> Reply {
+        let at_ms = now_ms.saturating_add(self.plan.response_delay_ms());
+        if self.plan.drops_response() {
+            return Reply { bytes: Bytes::new(), at_ms, close: true };
+        }
+        if let Some(after) = self.plan.cut() {
+            let mut bytes = bytes;
+            bytes.truncate(after);
+            return Reply { bytes, at_ms, close: true };
+        }
+        Reply { bytes: self.plan.replacement().unwrap_or(bytes), at_ms, close: false }
+    }
+}

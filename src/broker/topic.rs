@@ -1,0 +1,155 @@
+//! A topic and its partitions: who leads, who is in sync, what is in the log.
+//!
+//! In: batches that were validated, and changes of leadership. Out: where they were appended, or why not. Pure. A
+//! partition has one log, whichever node leads it: replicas are always up to date, and only their number is simulated.
+
+use super::{
+    codes,
+    config::TopicConfig,
+    log::Log,
+    producers::{Producers, Verdict},
+    validate::{self, Refusal},
+};
+use crate::{
+    cluster::TopicId,
+    error::ErrorCode,
+    wire::record_batch::reader::{Batch, BatchHeader},
+};
+
+/// The longest name a topic may have.
+const MAX_NAME_LEN: usize = 249;
+
+/// Why a name cannot be that of a topic (`org.apache.kafka.common.internals.Topic`).
+pub(super) fn name_error(name: &str) -> Option<&'static str> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match name {
+        "" => Some("a topic name may not be empty"),
+        "." | ".." => Some("a topic name may not be . or .."),
+        _ if name.len() > MAX_NAME_LEN => Some("a topic name may have at most 249 characters"),
+        _ if !name.chars().all(legal) => Some("a topic name may have only ASCII letters, digits, '.', '_' and '-'"),
+        _ => None,
+    }
+}
+
+/// One topic.
+#[derive(Clone, Debug)]
+pub(super) struct Topic {
+    pub(super) id: TopicId,
+    pub(super) config: TopicConfig,
+    pub(super) partitions: Vec<Partition>,
+}
+
+impl Topic {
+    pub(super) fn partition(&self, index: i32) -> Option<&Partition> {
+        self.partitions.get(usize::try_from(index).ok()?)
+    }
+
+    pub(super) fn partition_mut(&mut self, index: i32) -> Option<&mut Partition> {
+        self.partitions.get_mut(usize::try_from(index).ok()?)
+    }
+}
+
+/// One partition.
+#[derive(Clone, Debug)]
+pub(super) struct Partition {
+    /// The nodes that hold it, the preferred leader first.
+    pub(super) replicas: Vec<i32>,
+    /// `None` while none of them is up.
+    pub(super) leader: Option<i32>,
+    pub(super) leader_epoch: i32,
+    /// Whether a node that is asked in vain tells who leads instead (KIP-951).
+    pub(super) hints: bool,
+    /// At most so many replicas count as in sync.
+    pub(super) in_sync_limit: Option<usize>,
+    pub(super) log: Log,
+    pub(super) producers: Producers,
+}
+
+/// Where a batch stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Appended {
+    pub(super) base_offset: i64,
+    /// -1 if the records keep the timestamps that the producer gave them.
+    pub(super) log_append_time_ms: i64,
+}
+
+impl Partition {
+    pub(super) fn new(replicas: Vec<i32>, leader: Option<i32>) -> Self {
+        Self {
+            replicas,
+            leader,
+            leader_epoch: 0,
+            hints: true,
+            in_sync_limit: None,
+            log: Log::default(),
+            producers: Producers::default(),
+        }
+    }
+
+    /// Gives the partition another leader, in a new epoch.
+    pub(super) fn elect(&mut self, leader: Option<i32>) {
+        self.leader = leader;
+        self.leader_epoch = self.leader_epoch.saturating_add(1);
+    }
+
+    /// The replicas that count as in sync: those that are up, the leader first.
+    pub(super) fn in_sync(&self, is_up: impl Fn(i32) -> bool) -> Vec<i32> {
+        let others = self.replicas.iter().copied().filter(|node| is_up(*node) && Some(*node) != self.leader);
+        self.leader.into_iter().chain(others).take(self.in_sync_limit.unwrap_or(usize::MAX)).collect()
+    }
+
+    /// Whether that node may serve requests which know of leader epoch `epoch`, where -1 stands for any.
+    pub(super) fn check_leader(&self, node: i32, epoch: i32) -> Result<(), ErrorCode> {
+        match epoch {
+            _ if epoch >= 0 && epoch < self.leader_epoch => Err(codes::FENCED_LEADER_EPOCH),
+            _ if epoch > self.leader_epoch => Err(codes::UNKNOWN_LEADER_EPOCH),
+            _ if self.leader != Some(node) => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            _ => Ok(()),
+        }
+    }
+
+    /// `acks=all` needs `min.insync.replicas`, but never more than the topic has.
+    pub(super) fn check_in_sync(&self, config: &TopicConfig, is_up: impl Fn(i32) -> bool) -> Result<(), Refusal> {
+        let wanted = usize::try_from(config.min_insync_replicas).unwrap_or(0).min(self.replicas.len());
+        let got = self.in_sync(is_up).len();
+        if got >= wanted {
+            return Ok(());
+        }
+        let message = format!("{got} replicas are in sync, min.insync.replicas is {wanted}");
+        Err(Refusal::new(codes::NOT_ENOUGH_REPLICAS, message))
+    }
+
+    /// Validates a batch and appends it, unless it is one of the producer's last five.
+    pub(super) fn append(&mut self, batch: &Batch, config: &TopicConfig, now_ms: i64) -> Result<Appended, Refusal> {
+        let max_timestamp = validate::check(batch, config, now_ms)?;
+        let verdict = self.producers.check(batch.header());
+        if let Verdict::Duplicate(known) = verdict.map_err(|(code, message)| Refusal::new(code, message))? {
+            return Ok(Appended { base_offset: known.base_offset, log_append_time_ms: known.timestamp });
+        }
+        let stored = batch.with_header(self.stamp(batch.header(), max_timestamp, config, now_ms));
+        let base_offset = stored.header().base_offset;
+        self.producers.remember(stored.header());
+        self.log.append(stored);
+        Ok(Appended { base_offset, log_append_time_ms: if config.log_append_time { now_ms } else { -1 } })
+    }
+
+    /// What a leader writes into a batch.
+    fn stamp(&self, header: &BatchHeader, max_timestamp: i64, config: &TopicConfig, now_ms: i64) -> BatchHeader {
+        const LOG_APPEND_TIME: i16 = 0b1000;
+        let (bit, max_timestamp) = if config.log_append_time { (LOG_APPEND_TIME, now_ms) } else { (0, max_timestamp) };
+        BatchHeader {
+            base_offset: self.log.end_offset(),
+            partition_leader_epoch: self.leader_epoch,
+            attributes: header.attributes & !LOG_APPEND_TIME | bit,
+            max_timestamp,
+            ..*header
+        }
+    }
+
+    /// Removes every batch that holds `offset` or a later one; what is known of producers follows the log.
+    pub(super) fn truncate(&mut self, offset: i64) {
+        self.log.truncate(offset);
+        self.producers = Producers::default();
+        self.log.headers().for_each(|header| self.producers.remember(header));
+    }
+}
