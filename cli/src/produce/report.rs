@@ -5,8 +5,8 @@
 use std::{fmt::Write as _, time::Duration};
 
 use super::{
-    Stop,
     ledger::{Counts, Ledger},
+    session::Stop,
 };
 use crate::{
     exit::Exit,
