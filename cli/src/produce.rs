@@ -29,6 +29,7 @@ use crate::{
 use failed::FailedLines;
 use ledger::Ledger;
 use lines::Lines;
+use report::End;
 use session::{Session, Stop};
 use template::Template;
 
@@ -159,7 +160,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     session.close(&mut interrupt).await;
     let ledger = session.ledger();
     ledger.finish_progress();
-    eprint!("{}", report::text(&stop, number, started.elapsed(), &ledger));
+    let end = End { stop: &stop, lines: number, file: args.file.as_deref(), took: started.elapsed() };
+    eprint!("{}", report::text(&end, &ledger));
     Ok(report::exit(&stop, ledger.counts()))
 }
 

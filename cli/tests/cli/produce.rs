@@ -120,7 +120,7 @@ fn lines_for_a_cluster_that_cannot_be_reached_are_all_kept() {
     assert_eq!(folder.read("failed"), b"a\nb\nc\n");
     assert_eq!(ran.json()[0]["written"], "no");
     assert!(ran.stderr.contains("stopped after 1 line"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("3 lines kept in failed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("3 lines kept in failed, 2 of them read but never sent"), "{}", ran.stderr);
 }
 
 #[test]
@@ -190,4 +190,23 @@ fn an_interrupt_while_nobody_answers_keeps_what_was_read() {
     let kept = String::from_utf8(folder.read("failed")).unwrap();
     assert!(kept.starts_with("line 0\nline 1\n"), "{kept}");
     assert!(input.starts_with(kept.trim_end()), "{kept}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_interrupt_stops_waiting_and_keeps_what_has_no_answer_yet() {
+    let (broker, folder) = (Broker::start(&["--topic", "t:1"]), Scratch::new());
+    let args = ["produce", "-b", &broker.bootstrap, "-t", "t", "-X", "linger.ms=0", "--failed-file", "failed"];
+    let mut process = Process::start(&folder, &args);
+    process.write(b"one\n");
+    assert!(process.line().contains("offset=0"));
+    broker.process().signal("STOP");
+    // Whether the line is sent before the signal is noticed or not: nobody will answer, and it must be kept.
+    process.write(b"two\n");
+    process.signal("INT");
+    process.wait_for("interrupted; waiting");
+    process.signal("INT");
+    let ran = process.wait().expect(130);
+    broker.process().signal("CONT");
+    assert_eq!(folder.read("failed"), b"two\n", "{}", ran.stderr);
 }

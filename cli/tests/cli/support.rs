@@ -4,8 +4,11 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -95,7 +98,37 @@ pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    stderr: Option<thread::JoinHandle<String>>,
+    stderr: Arc<Told>,
+}
+
+/// What a process has written to its standard error so far, and whether that was all.
+#[derive(Default)]
+struct Told {
+    text: Mutex<(String, bool)>,
+    more: Condvar,
+}
+
+impl Told {
+    fn listen(self: Arc<Self>, mut stderr: ChildStderr) {
+        let mut chunk = [0; 4096];
+        loop {
+            let len = stderr.read(&mut chunk).unwrap();
+            let mut told = self.text.lock().unwrap();
+            told.0.push_str(&String::from_utf8_lossy(&chunk[..len]));
+            told.1 = len == 0;
+            self.more.notify_all();
+            if len == 0 {
+                return;
+            }
+        }
+    }
+
+    fn wait_until(&self, enough: impl Fn(&str, bool) -> bool) -> String {
+        let not_yet = |told: &mut (String, bool)| !enough(&told.0, told.1);
+        let waited = self.more.wait_timeout_while(self.text.lock().unwrap(), PATIENCE, not_yet).unwrap();
+        assert!(!waited.1.timed_out(), "stderr so far: {}", waited.0.0);
+        waited.0.0.clone()
+    }
 }
 
 impl Process {
@@ -109,14 +142,11 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let stderr = thread::spawn(move || {
-            let mut text = Vec::new();
-            stderr.read_to_end(&mut text).unwrap();
-            String::from_utf8_lossy(&text).into_owned()
-        });
+        let stderr = Arc::new(Told::default());
+        let (told, pipe) = (Arc::clone(&stderr), child.stderr.take().unwrap());
+        thread::spawn(move || told.listen(pipe));
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { stdin: child.stdin.take(), child, stdout, stderr: Some(stderr) }
+        Self { stdin: child.stdin.take(), child, stdout, stderr }
     }
 
     /// Writes to its standard input; one that is not read any more is no error here.
@@ -129,6 +159,11 @@ impl Process {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
+    }
+
+    /// Waits until its standard error holds this.
+    pub(crate) fn wait_for(&self, text: &str) {
+        self.stderr.wait_until(|told, ended| told.contains(text) || ended);
     }
 
     /// Sends a signal, as in `INT`.
@@ -149,7 +184,7 @@ impl Process {
         let watchdog = self.kill_when_patience_ends();
         let mut stdout = Vec::new();
         self.stdout.read_to_end(&mut stdout).unwrap();
-        let stderr = self.stderr.take().unwrap().join().unwrap();
+        let stderr = self.stderr.wait_until(|_, ended| ended);
         let code = self.child.wait().unwrap().code();
         drop(watchdog);
         Ran { code, stdout, stderr }
@@ -191,6 +226,10 @@ impl Broker {
         let bootstrap = process.line();
         assert!(bootstrap.starts_with("127.0.0.1:"), "{bootstrap:?}");
         Self { process, bootstrap, _folder: folder }
+    }
+
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
     }
 
     pub(crate) fn into_process(self) -> Process {
