@@ -51,7 +51,8 @@ pub(crate) struct Args {
     bootstrap_server: String,
 
     /// Partition to read; may be repeated [default: all]
-    #[arg(long = "partition", short, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long = "partition", short, value_name = "NUMBER", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(0..))]
     partitions: Vec<i32>,
 
     /// Where to begin: beginning, end (which implies --follow) or an offset
@@ -105,7 +106,7 @@ struct Position {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
-    let mut interrupt = Interrupt::listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
+    let mut interrupt = Interrupt::listen()?;
     tokio::select! {
         biased;
         () = interrupt.next() => Ok(Exit::Interrupted),

@@ -2,10 +2,10 @@
 //!
 //! In: signals. Out: a future that resolves at each. Does I/O.
 
-use std::io;
-
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::exit::CliError;
 
 /// Listens for SIGINT and SIGTERM (on Windows: Ctrl-C). From then on they no longer end the process by themselves.
 #[cfg(unix)]
@@ -17,8 +17,9 @@ pub(crate) struct Interrupt {
 #[cfg(unix)]
 impl Interrupt {
     /// Starts to listen.
-    pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
+    pub(crate) fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")));
+        Ok(Self { int: listen(SignalKind::interrupt())?, term: listen(SignalKind::terminate())? })
     }
 
     /// Waits for the next signal. Dropping the future loses none.
@@ -37,7 +38,7 @@ pub(crate) struct Interrupt;
 #[cfg(not(unix))]
 impl Interrupt {
     /// Starts to listen.
-    pub(crate) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> Result<Self, CliError> {
         Ok(Self)
     }
 

@@ -60,6 +60,11 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
     out
 }
 
+/// The same for several lines, whose ends stay.
+pub(crate) fn printable_lines(text: &str) -> String {
+    Vec::from_iter(text.split('\n').map(|line| printable(line.as_bytes()))).join("\n")
+}
+
 fn is_bidi(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -136,7 +141,8 @@ pub(crate) fn place(ack: &Ack) -> String {
     format!("topic={} partition={partition} offset={offset} timestamp={} ({ms})", ack.topic(), date(ms))
 }
 
-fn written(persisted: Persisted) -> &'static str {
+/// Whether a failed record is in the log, in a word.
+pub(crate) fn written(persisted: Persisted) -> &'static str {
     match persisted {
         Persisted::No => "no",
         Persisted::Unknown => "unknown",
@@ -325,6 +331,7 @@ mod tests {
         ] {
             assert_eq!(printable(bytes), expected);
         }
+        assert_eq!(printable_lines("a\x1b\nb"), "a\\u{1b}\nb");
     }
 
     #[test]

@@ -7,39 +7,32 @@ mod failed;
 mod ledger;
 mod lines;
 mod report;
+mod session;
 mod template;
 
 use std::{
-    io::IsTerminal,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use bytes::Bytes;
 use clap::ValueEnum;
-use milena::{Ack, DeliveryError, Producer, SendError, WaitedFor};
-use tokio::{
-    io::AsyncRead,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use milena::Producer;
+use tokio::io::AsyncRead;
 
 use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
-    output::{Failure, Format},
+    output::Format,
     properties,
 };
 use failed::FailedLines;
 use ledger::Ledger;
-use lines::{Input, Lines};
+use lines::Lines;
+use report::End;
+use session::{Session, Stop};
 use template::Template;
 
-/// How many lines may wait for their outcome. `buffer.memory` bounds their records; this bounds what is kept beside them.
-const MAX_IN_FLIGHT: u32 = 65_536;
-/// How long callbacks may take to run once the producer is closed.
-const LAST_CALLBACKS: Duration = Duration::from_secs(30);
 const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 
 /// Send each line of a file or of stdin as a record
@@ -88,7 +81,8 @@ pub(crate) struct Args {
     headers: Vec<(String, String)>,
 
     /// Partition for every record, instead of one chosen by key
-    #[arg(long, short, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, short, value_name = "NUMBER", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
 
     /// Producer setting by its Java name, as in linger.ms=50; may be repeated
@@ -134,40 +128,31 @@ enum Output {
     None,
 }
 
-/// Why reading stopped.
-#[derive(Debug)]
-enum Stop {
-    End,
-    Interrupted,
-    /// Going on makes no sense, and why.
-    GivenUp(String),
-}
-
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let started = Instant::now();
     let properties = settings(&args)?;
     let failed = FailedLines::at(failed_path(&args)?);
-    let mut interrupt = Interrupt::listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
+    let mut interrupt = Interrupt::listen()?;
+    // A line that moves would get in the way of somebody who types.
+    let progress = args.file.is_some() || !io::stdin().is_terminal();
+    let input = open(args.file.as_deref()).await?;
+    let ledger = Ledger::new(format(args.output), failed, progress);
     // What was read and not sent stands in a file anyway, but nowhere else if it came through a pipe.
     let keep_rest = args.file.is_none();
-    let input = open(args.file.as_deref()).await?;
-    let session = Session {
-        producer: Producer::from_properties(properties).await?,
-        ledger: Arc::new(Mutex::new(Ledger::new(format(args.output), failed))),
-        in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize)),
-        template: Template {
-            topic: args.topic,
-            partition: args.partition,
-            headers: args.headers,
-            separator: args.parse_key.then_some(args.key_separator),
-        },
+    let template = Template {
+        topic: args.topic,
+        partition: args.partition,
+        headers: args.headers,
+        separator: args.parse_key.then_some(args.key_separator),
     };
+    let session = Session::new(Producer::from_properties(properties).await?, template, ledger);
     let mut lines = Lines::new(input, args.max_line_bytes as usize);
     let mut number = 0;
     let stop = session.pump(&mut lines, &mut number, &mut interrupt).await;
     if keep_rest {
-        session.ledger().keep_unsent(&lines.into_rest());
+        let rest = lines.into_rest().await;
+        session.ledger().keep_unsent(&rest);
     }
     if matches!(stop, Stop::Interrupted) {
         eprintln!("interrupted; waiting for what was sent, Ctrl-C again stops that");
@@ -175,7 +160,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     session.close(&mut interrupt).await;
     let ledger = session.ledger();
     ledger.finish_progress();
-    eprint!("{}", report::text(&stop, number, started.elapsed(), &ledger));
+    let end = End { stop: &stop, lines: number, file: args.file.as_deref(), took: started.elapsed() };
+    eprint!("{}", report::text(&end, &ledger));
     Ok(report::exit(&stop, ledger.counts()))
 }
 
@@ -224,176 +210,10 @@ async fn open(file: Option<&Path>) -> Result<Box<dyn AsyncRead + Unpin>, CliErro
             Err(error) => Err(CliError::Usage(format!("cannot read {}: {error}", path.display()))),
         },
         None => {
-            if std::io::stdin().is_terminal() {
+            if io::stdin().is_terminal() {
                 eprintln!("one record per line; end with Ctrl-D");
             }
             Ok(Box::new(tokio::io::stdin()))
         }
-    }
-}
-
-/// One run.
-struct Session {
-    producer: Producer,
-    template: Template,
-    ledger: Arc<Mutex<Ledger>>,
-    /// A permit for each line whose outcome is not known yet.
-    in_flight: Arc<Semaphore>,
-}
-
-impl Session {
-    /// Sends line after line until there is a reason to stop; `number` counts the lines taken.
-    async fn pump(
-        &self,
-        lines: &mut Lines<impl AsyncRead + Unpin>,
-        number: &mut u64,
-        interrupt: &mut Interrupt,
-    ) -> Stop {
-        loop {
-            let stop = tokio::select! {
-                biased;
-                () = interrupt.next() => Some(Stop::Interrupted),
-                stop = self.step(lines, number) => stop,
-            };
-            if let Some(stop) = stop {
-                return stop;
-            }
-        }
-    }
-
-    /// Deals with the next part of the input. Dropping the future keeps the line that it was sending.
-    async fn step(&self, lines: &mut Lines<impl AsyncRead + Unpin>, number: &mut u64) -> Option<Stop> {
-        match lines.next().await {
-            Err(error) => return Some(Stop::GivenUp(format!("cannot read the input: {error}"))),
-            Ok(None) => return Some(Stop::End),
-            Ok(Some(Input::Line(line))) => {
-                *number += 1;
-                return self.send(*number, line).await;
-            }
-            // No other line may end up in the middle of it, so wait until none is under way.
-            Ok(Some(Input::LongLine)) => {
-                *number += 1;
-                self.idle().await;
-            }
-            Ok(Some(Input::Piece { bytes, ends })) => self.keep_piece(*number, &bytes, ends, lines.max_len()),
-        }
-        self.cannot_keep()
-    }
-
-    fn keep_piece(&self, number: u64, bytes: &[u8], ends: bool, max_len: usize) {
-        let mut ledger = self.ledger();
-        ledger.keep_part(bytes);
-        if ends {
-            let message = format!("line is over --max-line-bytes, which is {max_len}; raise it, and max.request.size");
-            ledger.told(number, &Failure::refused(message));
-        }
-    }
-
-    async fn send(&self, number: u64, line: Bytes) -> Option<Stop> {
-        let in_hand = InHand { ledger: &self.ledger, line: &line };
-        loop {
-            let record = match self.template.record(lines::content(&line)) {
-                Ok(record) => record,
-                Err(reason) => {
-                    in_hand.put_down();
-                    self.ledger().failed(number, &line, &Failure::refused(reason));
-                    return self.cannot_keep();
-                }
-            };
-            let permit = Arc::clone(&self.in_flight).acquire_owned().await;
-            match self.producer.send_with(record, self.callback(number, line.clone(), permit.ok())).await {
-                Ok(()) => {
-                    in_hand.put_down();
-                    return self.cannot_keep();
-                }
-                // What fills the memory is delivered or expires within delivery.timeout.ms: there will be room.
-                Err(SendError::Timeout { waited_for: WaitedFor::Memory, .. }) => {}
-                Err(error) => {
-                    in_hand.put_down();
-                    self.ledger().failed(number, &line, &Failure::from(&error));
-                    return given_up(&error).or_else(|| self.cannot_keep());
-                }
-            }
-        }
-    }
-
-    fn callback(
-        &self,
-        number: u64,
-        line: Bytes,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static {
-        let ledger = Arc::clone(&self.ledger);
-        move |outcome| {
-            match outcome {
-                Ok(ack) => locked(&ledger).delivered(number, &ack),
-                Err(error) => locked(&ledger).failed(number, &line, &Failure::from(&error)),
-            }
-            drop(permit);
-        }
-    }
-
-    /// Waits until every line has its outcome.
-    async fn idle(&self) {
-        drop(self.in_flight.acquire_many(MAX_IN_FLIGHT).await);
-    }
-
-    fn cannot_keep(&self) -> Option<Stop> {
-        let ledger = self.ledger();
-        let error = ledger.failed_lines().lost()?;
-        let path = ledger.failed_lines().path().display();
-        Some(Stop::GivenUp(format!("cannot keep failed lines in {path}: {error}; name another with --failed-file")))
-    }
-
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        locked(&self.ledger)
-    }
-
-    /// Waits for what is under way; a signal ends the waiting.
-    async fn close(&self, interrupt: &mut Interrupt) {
-        let closed = tokio::select! {
-            biased;
-            () = interrupt.next() => self.producer.close_timeout(Duration::ZERO).await,
-            closed = self.producer.close() => closed,
-        };
-        if let Err(error) = closed {
-            tracing::warn!(%error, "closing the producer");
-        }
-        if timeout(LAST_CALLBACKS, self.idle()).await.is_err() {
-            tracing::error!("some lines have no outcome {} s after closing", LAST_CALLBACKS.as_secs());
-        }
-    }
-}
-
-/// A line that is being sent: kept if the sending is given up half way.
-struct InHand<'a> {
-    ledger: &'a Mutex<Ledger>,
-    line: &'a [u8],
-}
-
-impl InHand<'_> {
-    fn put_down(mut self) {
-        self.line = &[];
-    }
-}
-
-impl Drop for InHand<'_> {
-    fn drop(&mut self) {
-        if !self.line.is_empty() {
-            locked(self.ledger).keep_unsent(self.line);
-        }
-    }
-}
-
-/// No panic happens while the lock is held that would leave an account half made.
-fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
-    ledger.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether the lines to come would meet the same refusal, because it is not about this one.
-fn given_up(error: &SendError) -> Option<Stop> {
-    match error {
-        SendError::TooLarge { .. } | SendError::Serialization { .. } | SendError::InvalidRecord { .. } => None,
-        _ => Some(Stop::GivenUp("every line would fail like this one".into())),
     }
 }

@@ -5,11 +5,12 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     io::{self, Write},
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use milena::{Ack, ErrorCode, Persisted};
 
 use super::failed::FailedLines;
@@ -43,9 +44,10 @@ pub(crate) struct Counts {
 }
 
 impl Ledger {
-    /// An empty account.
-    pub(crate) fn new(format: Option<Format>, failed: FailedLines) -> Self {
-        Self { format, progress: progress(), failed, counts: Counts::default() }
+    /// An empty account. With `progress`, a line on stderr shows how it grows if that is a terminal.
+    pub(crate) fn new(format: Option<Format>, failed: FailedLines, progress: bool) -> Self {
+        let progress = if progress { progress_line() } else { ProgressBar::hidden() };
+        Self { format, progress, failed, counts: Counts::default() }
     }
 
     /// A line is in the log.
@@ -123,13 +125,14 @@ fn reason(failure: &Failure) -> String {
     }
 }
 
-/// A line on stderr if that is a terminal, else nothing.
-fn progress() -> ProgressBar {
+fn progress_line() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if !bar.is_hidden() {
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} delivered{msg}, {per_sec}, {elapsed}") {
-            bar.set_style(style);
-        }
+    let style = ProgressStyle::with_template("{spinner} {human_pos} delivered{msg}, {rate}, {elapsed}");
+    if let (false, Ok(style)) = (bar.is_hidden(), style) {
+        let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        };
+        bar.set_style(style.with_key("rate", rate));
         bar.enable_steady_tick(TICK);
     }
     bar
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn failures_are_counted_and_those_beyond_the_first_ten_by_what_failed() {
-        let mut ledger = Ledger::new(None, FailedLines::at("/nowhere/at/all".into()));
+        let mut ledger = Ledger::new(None, FailedLines::at("/nowhere/at/all".into()), false);
         for line in 0..12 {
             ledger.told(line, &failure(ErrorCode::REQUEST_TIMED_OUT, Persisted::Unknown));
         }
@@ -157,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_failed_line_that_cannot_be_kept_is_not_forgotten() {
-        let mut ledger = Ledger::new(None, FailedLines::at("/nowhere/at/all".into()));
+        let mut ledger = Ledger::new(None, FailedLines::at("/nowhere/at/all".into()), false);
         ledger.failed(1, b"line\n", &failure(ErrorCode::NONE, Persisted::No));
         assert_eq!(ledger.counts().failed, 1);
         assert!(ledger.failed_lines().lost().is_some());

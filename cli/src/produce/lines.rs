@@ -3,13 +3,18 @@
 //! In: anything that can be read. Out: lines with the bytes that ended them. Awaits only. No more is held than the
 //! longest line may take: a longer one comes out in pieces. Deliberately absent: any demand for UTF-8.
 
-use std::io;
+use std::{io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    time::timeout,
+};
 
 /// What is asked of the reader at a time.
 const CHUNK: usize = 64 * 1024;
+/// How long a thread that has read something may take to hand it over.
+const HANDING_OVER: Duration = Duration::from_millis(20);
 
 /// A part of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +64,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         self.max_len
     }
 
-    /// What has been read and not been handed out, when the caller stops before the end.
-    pub(crate) fn into_rest(self) -> Bytes {
+    /// What has been read and not been handed out, when the caller stops before the end. Stdin is read on a thread of
+    /// its own, so what that thread just got is waited for, but not what nobody has written yet.
+    pub(crate) async fn into_rest(mut self) -> Bytes {
+        if !self.ended {
+            self.buffer.reserve(CHUNK);
+            let _ = timeout(HANDING_OVER, self.reader.read_buf(&mut self.buffer)).await;
+        }
         self.buffer.freeze()
     }
 
@@ -180,7 +190,13 @@ mod tests {
     async fn what_was_read_and_not_handed_out_is_given_back() {
         let mut lines = Lines::new(&b"a\nb\nc"[..], 8);
         assert_eq!(lines.next().await.unwrap(), Some(line(b"a\n")));
-        assert_eq!(lines.into_rest(), &b"b\nc"[..]);
+        assert_eq!(lines.into_rest().await, &b"b\nc"[..]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_never_written_is_not_waited_for() {
+        let (_writer, reader) = tokio::io::duplex(8);
+        assert_eq!(Lines::new(reader, 8).into_rest().await, Bytes::new());
     }
 
     #[test]

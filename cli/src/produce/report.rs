@@ -2,30 +2,36 @@
 //!
 //! In: the account of a run. Out: a few lines for stderr, and how the process ends. Pure.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use super::{
-    Stop,
     ledger::{Counts, Ledger},
+    session::Stop,
 };
 use crate::{
     exit::Exit,
     output::{count, elapsed},
 };
 
+/// How a run ended.
+pub(crate) struct End<'a> {
+    pub(crate) stop: &'a Stop,
+    /// Lines taken from the input.
+    pub(crate) lines: u64,
+    /// The input, unless it was stdin.
+    pub(crate) file: Option<&'a Path>,
+    pub(crate) took: Duration,
+}
+
 /// The end of a run, for a person.
-pub(crate) fn text(stop: &Stop, lines: u64, took: Duration, ledger: &Ledger) -> String {
-    let kept = ledger.failed_lines();
-    let mut out = untold(ledger.counts());
-    if let Stop::GivenUp(why) = stop {
-        let _ = writeln!(out, "stopped after {}: {why}", count(lines, "line"));
-    }
-    out.push_str(&total(lines, took, ledger.counts()));
+pub(crate) fn text(end: &End<'_>, ledger: &Ledger) -> String {
+    let (kept, counts) = (ledger.failed_lines(), ledger.counts());
+    let mut out = untold(counts) + &stopped(end) + &total(end.took, counts);
     if kept.lines() > 0 && kept.lost().is_none() {
-        let _ = writeln!(out, "{} kept in {}", count(kept.lines(), "line"), kept.path().display());
+        let _ = write!(out, "{} kept in {}", count(kept.lines(), "line"), kept.path().display());
+        out.push_str(&never_sent(kept.lines(), counts));
     }
-    out.push_str(&warning(ledger.counts()));
-    out
+    out + warning(counts)
 }
 
 /// How the process ends.
@@ -42,26 +48,43 @@ fn untold(counts: &Counts) -> String {
     counts.untold.iter().map(line).collect()
 }
 
-fn total(lines: u64, took: Duration, counts: &Counts) -> String {
+fn stopped(end: &End<'_>) -> String {
+    let mut out = match end.stop {
+        Stop::End => return String::new(),
+        Stop::Interrupted => format!("stopped after {}", count(end.lines, "line")),
+        Stop::GivenUp(why) => format!("stopped after {}: {why}", count(end.lines, "line")),
+    };
+    if let Some(file) = end.file {
+        let _ = write!(out, "; what follows in {} was not sent", file.display());
+    }
+    out + "\n"
+}
+
+fn total(took: Duration, counts: &Counts) -> String {
     let Counts { delivered, failed, unknown, .. } = counts;
-    let mut out = format!("{}: {delivered} delivered, {failed} failed", count(lines, "line"));
+    let mut out = format!("{}: {delivered} delivered, {failed} failed", count(delivered + failed, "line"));
     if *unknown > 0 {
         let _ = write!(out, " ({unknown} of them may be in the log)");
     }
-    if let Some(unsent) = lines.checked_sub(delivered + failed).filter(|&unsent| unsent > 0) {
-        let _ = write!(out, ", {unsent} not sent");
-    }
-    let rate = |seconds: u128| u128::from(*delivered) * 1_000_000 / seconds;
+    let rate = |microseconds| u128::from(*delivered) * 1_000_000 / microseconds;
     let per_second = Some(took.as_micros()).filter(|&us| us > 0).map_or(0, rate);
     let _ = writeln!(out, " in {} ({per_second} lines/s)", elapsed(took));
     out
 }
 
-fn warning(counts: &Counts) -> String {
-    if counts.unknown == 0 {
-        return String::new();
+/// Lines are kept that failed, and lines that had been read when the run stopped.
+fn never_sent(kept: u64, counts: &Counts) -> String {
+    match kept.saturating_sub(counts.failed) {
+        0 => "\n".into(),
+        unsent => format!(", {unsent} of them read but never sent\n"),
     }
-    "a line that may be in the log already would stand there twice if it is sent again\n".into()
+}
+
+fn warning(counts: &Counts) -> &'static str {
+    match counts.unknown {
+        0 => "",
+        _ => "a line that may be in the log already would stand there twice if it is sent again\n",
+    }
 }
 
 #[cfg(test)]
@@ -73,12 +96,29 @@ mod tests {
     }
 
     #[test]
-    fn the_total_names_what_there_was_and_leaves_out_what_there_was_not() {
+    fn the_total_tells_of_lines_that_may_be_in_the_log_only_if_there_are_any() {
         let took = Duration::from_millis(500);
-        assert_eq!(total(1, took, &counts(1, 0, 0)), "1 line: 1 delivered, 0 failed in 500 ms (2 lines/s)\n");
-        let mixed = "7 lines: 3 delivered, 2 failed (1 of them may be in the log), 2 not sent in 500 ms (6 lines/s)\n";
-        assert_eq!(total(7, took, &counts(3, 2, 1)), mixed);
-        assert_eq!(total(0, Duration::ZERO, &counts(0, 0, 0)), "0 lines: 0 delivered, 0 failed in 0 µs (0 lines/s)\n");
+        assert_eq!(total(took, &counts(1, 0, 0)), "1 line: 1 delivered, 0 failed in 500 ms (2 lines/s)\n");
+        let mixed = "5 lines: 3 delivered, 2 failed (1 of them may be in the log) in 500 ms (6 lines/s)\n";
+        assert_eq!(total(took, &counts(3, 2, 1)), mixed);
+        assert_eq!(total(Duration::ZERO, &counts(0, 0, 0)), "0 lines: 0 delivered, 0 failed in 0 µs (0 lines/s)\n");
+    }
+
+    #[test]
+    fn a_run_that_stopped_early_says_where_and_why() {
+        let stopped = |stop, file| stopped(&End { stop: &stop, lines: 7, file, took: Duration::ZERO });
+        assert_eq!(stopped(Stop::End, None), "");
+        assert_eq!(stopped(Stop::Interrupted, None), "stopped after 7 lines\n");
+        assert_eq!(stopped(Stop::GivenUp("no".into()), None), "stopped after 7 lines: no\n");
+        let file = Some(Path::new("in.txt"));
+        let expected = "stopped after 7 lines; what follows in in.txt was not sent\n";
+        assert_eq!(stopped(Stop::Interrupted, file), expected);
+    }
+
+    #[test]
+    fn lines_that_were_read_but_never_sent_are_told_apart_from_those_that_failed() {
+        assert_eq!(never_sent(2, &counts(0, 2, 0)), "\n");
+        assert_eq!(never_sent(5, &counts(0, 2, 0)), ", 3 of them read but never sent\n");
     }
 
     #[test]

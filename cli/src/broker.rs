@@ -1,0 +1,86 @@
+//! `milena broker`: the embedded broker in the foreground.
+//!
+//! In: how many nodes, which topics. Out: where to connect. Does I/O. Deliberately absent: anything that would make it
+//! more than a broker for trying things out: it keeps its log in memory.
+
+use milena::broker::EmbeddedBroker;
+
+use crate::{
+    exit::{CliError, Exit},
+    interrupt::Interrupt,
+};
+
+/// Run the embedded broker, for trying things out
+///
+/// It speaks Kafka's protocol, so any client can connect. It listens on 127.0.0.1 only and keeps its records in memory:
+/// they are gone when it stops. The first line on stdout is where to connect.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  A broker on localhost:9092 with a topic of three partitions:
+    milena broker --topic orders:3
+  Three nodes on ports that the system chooses, no topic unless it is created:
+    milena broker --port 0 --nodes 3 --no-auto-create
+
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 it could not start (the port is taken?), 2 arguments are wrong.")]
+pub(crate) struct Args {
+    /// Port of the first node, on 127.0.0.1; the others take the ports that follow. 0 lets the system choose
+    #[arg(long, short, value_name = "PORT", default_value_t = 9092)]
+    port: u16,
+
+    /// How many nodes
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    nodes: u16,
+
+    /// Topic to create, with its number of partitions; may be repeated
+    #[arg(long = "topic", short, value_name = "NAME:PARTITIONS", value_parser = topic)]
+    topics: Vec<(String, i32)>,
+
+    /// Do not create topics that somebody writes to
+    #[arg(long)]
+    no_auto_create: bool,
+
+    /// Partitions of topics that are created without a number
+    #[arg(long, value_name = "NUMBER", default_value_t = 1,
+        value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    default_partitions: i32,
+}
+
+fn topic(text: &str) -> Result<(String, i32), String> {
+    match text.split_once(':').map(|(name, partitions)| (name, partitions.parse())) {
+        Some((name, Ok(partitions @ 1..=10_000))) if !name.is_empty() => Ok((name.to_owned(), partitions)),
+        _ => Err("expected name:partitions with 1 to 10000 partitions, as in orders:3".into()),
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
+    let mut interrupt = Interrupt::listen()?;
+    let mut builder = EmbeddedBroker::builder()
+        .nodes(args.nodes.into())
+        .port(args.port)
+        .auto_create(!args.no_auto_create)
+        .default_partitions(args.default_partitions);
+    for (name, partitions) in &args.topics {
+        builder = builder.topic(name, *partitions);
+    }
+    let broker = builder.start().await.map_err(|e| CliError::Failed(format!("cannot start the broker: {e}")))?;
+    println!("{}", broker.bootstrap_servers());
+    eprintln!("embedded broker is listening; its records are in memory only; Ctrl-C stops it");
+    interrupt.next().await;
+    broker.shutdown().await;
+    Ok(Exit::Good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_have_a_name_and_a_number_of_partitions() {
+        assert_eq!(topic("orders:3"), Ok(("orders".into(), 3)));
+        for text in ["orders", ":3", "orders:", "orders:0", "orders:-1", "orders:10001", "orders:3:4", ""] {
+            assert!(topic(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `milena lab`: small programs that show what the producer does, and check what they claim.
+//!
+//! In: the name of a lab. Out: what it did, then `OK` or the first check that failed. Every lab runs on the embedded
+//! broker without any set-up, and on a real cluster with `--bootstrap-server`.
+
+mod async_orders;
+mod checks;
+mod latch;
+
+use std::{
+    io::{self, Write},
+    time::Instant,
+};
+
+use crate::exit::{CliError, Exit};
+
+/// Run a small program that shows what the producer does and checks what it claims
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    lab: Lab,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Lab {
+    AsyncOrders(async_orders::Args),
+}
+
+/// Runs the lab; `started` is when the process did.
+pub(crate) async fn run(args: Args, started: Instant) -> Result<Exit, CliError> {
+    match args.lab {
+        Lab::AsyncOrders(args) => async_orders::run(args, started).await,
+    }
+}
+
+/// Prints a line; if nobody reads any more, the lab goes on all the same and its exit code tells how it ended.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}

@@ -1,0 +1,211 @@
+//! One run: from lines to records to outcomes.
+//!
+//! In: a producer and lines. Out: every line in the log, in the file of failed lines, or in both if nobody can know. Does
+//! I/O. A line's bytes stay with its record until the outcome is known; dropping a future half way keeps the line it held.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use milena::{Ack, DeliveryError, Producer, SendError, WaitedFor};
+use tokio::{
+    io::AsyncRead,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::{
+    ledger::Ledger,
+    lines::{self, Input, Lines},
+    template::Template,
+};
+use crate::{interrupt::Interrupt, output::Failure};
+
+/// How many lines may wait for their outcome. `buffer.memory` bounds their records; this bounds what is kept beside them.
+const MAX_IN_FLIGHT: u32 = 65_536;
+/// How long callbacks may take to run once the producer is closed.
+const LAST_CALLBACKS: Duration = Duration::from_secs(30);
+
+/// Why reading stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    End,
+    Interrupted,
+    /// Going on makes no sense, and why.
+    GivenUp(String),
+}
+
+/// What a run needs.
+pub(crate) struct Session {
+    producer: Producer,
+    template: Template,
+    ledger: Arc<Mutex<Ledger>>,
+    /// A permit for each line whose outcome is not known yet.
+    in_flight: Arc<Semaphore>,
+}
+
+impl Session {
+    /// A run in which nothing has happened yet.
+    pub(crate) fn new(producer: Producer, template: Template, ledger: Ledger) -> Self {
+        let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize));
+        Self { producer, template, ledger: Arc::new(Mutex::new(ledger)), in_flight }
+    }
+
+    /// Sends line after line until there is a reason to stop; `number` counts the lines taken.
+    pub(crate) async fn pump(
+        &self,
+        lines: &mut Lines<impl AsyncRead + Unpin>,
+        number: &mut u64,
+        interrupt: &mut Interrupt,
+    ) -> Stop {
+        loop {
+            let stop = tokio::select! {
+                biased;
+                () = interrupt.next() => Some(Stop::Interrupted),
+                stop = self.step(lines, number) => stop,
+            };
+            if let Some(stop) = stop {
+                return stop;
+            }
+        }
+    }
+
+    /// Deals with the next part of the input. Dropping the future keeps the line that it was sending.
+    async fn step(&self, lines: &mut Lines<impl AsyncRead + Unpin>, number: &mut u64) -> Option<Stop> {
+        match lines.next().await {
+            Err(error) => return Some(Stop::GivenUp(format!("cannot read the input: {error}"))),
+            Ok(None) => return Some(Stop::End),
+            Ok(Some(Input::Line(line))) => {
+                *number += 1;
+                return self.send(*number, line).await;
+            }
+            // No other line may end up in the middle of it, so wait until none is under way.
+            Ok(Some(Input::LongLine)) => {
+                *number += 1;
+                self.idle().await;
+            }
+            Ok(Some(Input::Piece { bytes, ends })) => self.keep_piece(*number, &bytes, ends, lines.max_len()),
+        }
+        self.cannot_keep()
+    }
+
+    fn keep_piece(&self, number: u64, bytes: &[u8], ends: bool, max_len: usize) {
+        let mut ledger = self.ledger();
+        ledger.keep_part(bytes);
+        if ends {
+            let message = format!("line is over --max-line-bytes, which is {max_len}; raise it, and max.request.size");
+            ledger.told(number, &Failure::refused(message));
+        }
+    }
+
+    async fn send(&self, number: u64, line: Bytes) -> Option<Stop> {
+        let in_hand = InHand { ledger: &self.ledger, line: &line };
+        loop {
+            let record = match self.template.record(lines::content(&line)) {
+                Ok(record) => record,
+                Err(reason) => {
+                    in_hand.put_down();
+                    self.ledger().failed(number, &line, &Failure::refused(reason));
+                    return self.cannot_keep();
+                }
+            };
+            let permit = Arc::clone(&self.in_flight).acquire_owned().await;
+            match self.producer.send_with(record, self.callback(number, line.clone(), permit.ok())).await {
+                Ok(()) => {
+                    in_hand.put_down();
+                    return self.cannot_keep();
+                }
+                // What fills the memory is delivered or expires within delivery.timeout.ms: there will be room.
+                Err(SendError::Timeout { waited_for: WaitedFor::Memory, .. }) => {}
+                Err(error) => {
+                    in_hand.put_down();
+                    self.ledger().failed(number, &line, &Failure::from(&error));
+                    return given_up(&error).or_else(|| self.cannot_keep());
+                }
+            }
+        }
+    }
+
+    fn callback(
+        &self,
+        number: u64,
+        line: Bytes,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static {
+        let ledger = Arc::clone(&self.ledger);
+        move |outcome| {
+            match outcome {
+                Ok(ack) => locked(&ledger).delivered(number, &ack),
+                Err(error) => locked(&ledger).failed(number, &line, &Failure::from(&error)),
+            }
+            drop(permit);
+        }
+    }
+
+    /// Waits until every line has its outcome.
+    async fn idle(&self) {
+        drop(self.in_flight.acquire_many(MAX_IN_FLIGHT).await);
+    }
+
+    fn cannot_keep(&self) -> Option<Stop> {
+        let ledger = self.ledger();
+        let error = ledger.failed_lines().lost()?;
+        let path = ledger.failed_lines().path().display();
+        Some(Stop::GivenUp(format!("cannot keep failed lines in {path}: {error}; name another with --failed-file")))
+    }
+
+    /// The account so far.
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        locked(&self.ledger)
+    }
+
+    /// Waits for what is under way; a signal ends the waiting.
+    pub(crate) async fn close(&self, interrupt: &mut Interrupt) {
+        let closed = tokio::select! {
+            biased;
+            () = interrupt.next() => self.producer.close_timeout(Duration::ZERO).await,
+            closed = self.producer.close() => closed,
+        };
+        if let Err(error) = closed {
+            tracing::warn!(%error, "closing the producer");
+        }
+        if timeout(LAST_CALLBACKS, self.idle()).await.is_err() {
+            tracing::error!("some lines have no outcome {} s after closing", LAST_CALLBACKS.as_secs());
+        }
+    }
+}
+
+/// A line that is being sent: kept if the sending is given up half way.
+struct InHand<'a> {
+    ledger: &'a Mutex<Ledger>,
+    line: &'a [u8],
+}
+
+impl InHand<'_> {
+    fn put_down(mut self) {
+        self.line = &[];
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            locked(self.ledger).keep_unsent(self.line);
+        }
+    }
+}
+
+/// No panic happens while the lock is held that would leave an account half made.
+fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the lines to come would meet the same refusal, because it is not about this one.
+fn given_up(error: &SendError) -> Option<Stop> {
+    match error {
+        SendError::TooLarge { .. } | SendError::Serialization { .. } | SendError::InvalidRecord { .. } => None,
+        _ => Some(Stop::GivenUp("every line would fail like this one".into())),
+    }
+}

@@ -1,0 +1,54 @@
+//! Reading where there is nothing, and stopping.
+
+use crate::support::{Broker, Process, Scratch, milena};
+
+#[test]
+fn an_empty_topic_is_read_to_its_end_at_once() {
+    let broker = Broker::start(&["--topic", "empty:3"]);
+    assert!(broker.read("empty").is_empty());
+}
+
+#[test]
+fn a_topic_that_does_not_exist_is_told_and_not_created() {
+    let broker = Broker::start(&[]);
+    for _ in 0..2 {
+        let ran = milena(&["consume", "-b", &broker.bootstrap, "-t", "nowhere"]).expect(1);
+        assert!(ran.stderr.contains("topic nowhere does not exist"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn an_offset_outside_the_log_is_told_with_what_the_log_holds() {
+    let broker = Broker::start(&["--topic", "orders:1"]);
+    let ran = milena(&["consume", "-b", &broker.bootstrap, "-t", "orders", "--from", "1"]).expect(2);
+    assert!(ran.stderr.contains("orders-0 holds offsets 0 to 0 (its end), got 1"), "{}", ran.stderr);
+}
+
+#[test]
+fn nobody_listening_is_told_with_the_address() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let ran = milena(&["consume", "-b", &address, "-t", "orders"]).expect(1);
+    assert!(ran.stderr.contains(&address), "{}", ran.stderr);
+}
+
+#[test]
+#[cfg(unix)]
+fn following_goes_on_until_it_is_interrupted() {
+    let broker = Broker::start(&["--topic", "orders:1"]);
+    let folder = Scratch::new();
+    let mut process = Process::start(&folder, &["consume", "-b", &broker.bootstrap, "-t", "orders", "--follow"]);
+    broker.produce(&Scratch::new(), "orders", &[], b"hello\n").expect(0);
+    assert!(process.line().ends_with("\t(null)\thello"));
+    process.signal("INT");
+    process.wait().expect(130);
+}
+
+#[test]
+fn reading_stops_after_as_many_records_as_were_asked_for() {
+    let broker = Broker::start(&["--topic", "orders:1"]);
+    broker.produce(&Scratch::new(), "orders", &[], b"a\nb\nc\nd\n").expect(0);
+    let args = ["consume", "-b", &broker.bootstrap, "-t", "orders", "--from", "1", "--max-messages", "2", "-o", "json"];
+    let values: Vec<_> = milena(&args).expect(0).json().iter().map(|r| r["value"].clone()).collect();
+    assert_eq!(values, ["b", "c"]);
+}

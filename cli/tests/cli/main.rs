@@ -1,0 +1,14 @@
+//! The built binary, as a user or a script meets it: arguments in, output and exit code out.
+//!
+//! - [`usage`]: what is refused before anything is sent
+//! - [`broker`]: the embedded broker as a process
+//! - [`consume`]: reading where nothing was written by us
+//! - [`produce`]: every line ends in the log or in the file of failed lines
+//! - [`lab`]: the labs hold what they claim
+
+mod broker;
+mod consume;
+mod lab;
+mod produce;
+mod support;
+mod usage;

@@ -1,0 +1,90 @@
+//! What is refused before anything is sent: exit code 2, and a sentence that says what was expected.
+
+use crate::support::{Scratch, milena, run_in};
+
+#[test]
+fn without_a_command_the_commands_are_shown() {
+    let ran = milena(&[]).expect(2);
+    for command in ["produce", "consume", "lab", "broker"] {
+        assert!(ran.stderr.contains(command), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_help_of_every_command_has_examples_and_exit_codes() {
+    for command in [&["produce"][..], &["consume"], &["lab", "async-orders"], &["broker"]] {
+        let ran = milena(&[command, &["--help"]].concat()).expect(0);
+        let help = String::from_utf8(ran.stdout).unwrap();
+        for part in ["Examples:", "Exit codes:", "Usage: milena"] {
+            assert!(help.contains(part), "{command:?} lacks {part}");
+        }
+    }
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused_with_what_was_expected() {
+    for (args, expected) in [
+        (&["produce"][..], "--topic"),
+        (&["produce", "-t", "t", "--key-separator", ":"], "--parse-key"),
+        (&["produce", "-t", "t", "--parse-key", "--key-separator", ""], "at least one character"),
+        (&["produce", "-t", "t", "--partition", "-1"], "--partition"),
+        (&["produce", "-t", "t", "--header", "x"], "expected name=value"),
+        (&["produce", "-t", "t", "--property", "linger.ms"], "expected name=value"),
+        (&["produce", "-t", "t", "--output", "xml"], "text, json, none"),
+        (&["produce", "-t", "t", "--max-line-bytes", "0"], "--max-line-bytes"),
+        (&["produce", "-t", "t", "--file", "not-there"], "not-there"),
+        (&["consume", "-t", "t", "--from", "middle"], "expected beginning, end or an offset"),
+        (&["consume", "-t", "t", "-b", "localhost"], "it has no port"),
+        (&["broker", "--topic", "orders"], "expected name:partitions"),
+        (&["broker", "--nodes", "0"], "--nodes"),
+        (&["broker", "--port", "65536"], "--port"),
+        (&["lab", "no-such-lab"], "no-such-lab"),
+        (&["--log", "loud=very", "lab", "async-orders"], "--log"),
+    ] {
+        let ran = milena(args).expect(2);
+        assert!(ran.stderr.contains(expected), "{args:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_refused_with_every_reason() {
+    for (args, expected) in [
+        (&["--acks", "2"][..], &["acks"][..]),
+        (&["--compression-type", "gzip"], &["compression.type", "none"]),
+        (&["-X", "linger.mss=5"], &["linger.mss", "linger.ms"]),
+        (&["-X", "linger.ms=soon", "-X", "batch.size=-1"], &["linger.ms", "batch.size"]),
+        (&["-b", "localhost"], &["bootstrap.servers"]),
+    ] {
+        let ran = milena(&[&["produce", "-t", "t"], args].concat()).expect(2);
+        for part in expected {
+            assert!(ran.stderr.contains(part), "{args:?}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_configuration_file_that_cannot_be_read_is_refused_with_file_and_line() {
+    let folder = Scratch::new();
+    folder.write("half.properties", b"linger.ms=5\nclient.id=\\ud83d\n");
+    folder.write("latin.properties", b"client.id=caf\xe9\n");
+    folder.write("typo.properties", b"# speed\nlinger_ms=5\n");
+    for (file, expected) in [
+        ("missing.properties", "missing.properties"),
+        ("half.properties", "half.properties: line 2"),
+        ("latin.properties", "latin.properties: line 1: not UTF-8"),
+        ("typo.properties", "linger.ms"),
+    ] {
+        let ran = run_in(&folder, &["produce", "-t", "t", "--config", file], b"").expect(2);
+        assert!(ran.stderr.contains(expected), "{file}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_file_of_failed_lines_must_not_be_the_one_that_is_read() {
+    let folder = Scratch::new();
+    folder.write("in.txt", b"line\n");
+    let args = ["produce", "-t", "t", "--file", "in.txt", "--failed-file", "./in.txt"];
+    let ran = run_in(&folder, &args, b"").expect(2);
+    assert!(ran.stderr.contains("--failed-file"), "{}", ran.stderr);
+    assert_eq!(folder.read("in.txt"), b"line\n");
+}
