@@ -84,6 +84,7 @@ impl DeliveryError {
         Self(Arc::new(failure))
     }
 
+    #[cfg(test)]
     pub(crate) fn failure(&self) -> &DeliveryFailure {
         &self.0
     }

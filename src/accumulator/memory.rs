@@ -119,13 +119,6 @@ impl Charge {
         self.bytes
     }
 
-    /// Gives back all but `bytes`.
-    pub(crate) fn shrink_to(&mut self, bytes: usize) {
-        let surplus = self.bytes.saturating_sub(bytes);
-        self.bytes -= surplus;
-        self.memory.free.add_permits(surplus);
-    }
-
     /// Moves up to `bytes` of it to a charge of their own.
     pub(crate) fn split_off(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
@@ -181,15 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn what_was_charged_is_free_again_when_it_is_dropped_shrunk_or_merged() {
+    fn what_was_charged_is_free_again_when_it_is_dropped_merged_or_parted() {
         let memory = Memory::new(100, 16);
         let mut first = memory.try_charge(60).unwrap();
         assert!(memory.try_charge(41).is_none());
         first += memory.try_charge(40).unwrap();
         assert_eq!((first.bytes(), memory.free()), (100, 0));
-        first.shrink_to(30);
+        let part = first.split_off(30);
+        assert_eq!((first.bytes(), part.bytes(), first.split_off(80).bytes()), (70, 30, 70));
         assert_eq!(memory.free(), 70);
-        drop(first);
+        drop((first, part));
         assert_eq!(memory.free(), 100);
     }
 

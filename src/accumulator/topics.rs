@@ -68,8 +68,15 @@ pub(crate) struct Topics {
 struct Registry {
     /// By slot.
     partitions: Vec<Arc<Partition>>,
-    by_topic: HashMap<Arc<str>, (Vec<Arc<Partition>>, Arc<Sticky>)>,
+    by_topic: HashMap<Arc<str>, Lasting>,
     wanted: Vec<Arc<str>>,
+}
+
+/// What of a topic outlasts all changes.
+#[derive(Debug)]
+struct Lasting {
+    partitions: Vec<Arc<Partition>>,
+    sticky: Arc<Sticky>,
 }
 
 impl Topics {
@@ -153,8 +160,8 @@ impl Topics {
 impl Registry {
     /// The first `count` partitions of a topic, made where they are new.
     fn topic(&mut self, name: &Arc<str>, count: usize, seed: u64) -> (Box<[Arc<Partition>]>, Arc<Sticky>) {
-        let (partitions, sticky) =
-            self.by_topic.entry(Arc::clone(name)).or_insert_with(|| (Vec::new(), Arc::new(Sticky::new(seed))));
+        let new = || Lasting { partitions: Vec::new(), sticky: Arc::new(Sticky::new(seed)) };
+        let Lasting { partitions, sticky } = self.by_topic.entry(Arc::clone(name)).or_insert_with(new);
         for number in partitions.len()..count {
             let slot = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
             let origin = Origin { topic: Arc::clone(name), partition: i32::try_from(number).unwrap_or(i32::MAX) };

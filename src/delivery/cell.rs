@@ -144,10 +144,6 @@ impl Completer {
         Self { cell: Arc::new(Cell::new(origin)), notices: Vec::new(), callbacks, sent: false }
     }
 
-    pub(crate) fn origin(&self) -> &Origin {
-        &self.cell.origin
-    }
-
     pub(crate) fn cell(&self) -> &Arc<Cell> {
         &self.cell
     }
@@ -155,11 +151,6 @@ impl Completer {
     /// Has a record's callback (or the interceptors alone) told of its outcome. Records come in rising order.
     pub(crate) fn notify(&mut self, notice: Notice) {
         self.notices.push(notice);
-    }
-
-    /// Whether any record has someone to tell.
-    pub(crate) fn has_notices(&self) -> bool {
-        !self.notices.is_empty()
     }
 
     /// Notes that a request with the batch went to a socket, so that dropping it from now on answers "unknown".

@@ -121,6 +121,10 @@ impl Driver {
     }
 
     fn connect(&mut self, id: ConnectionId, host: Arc<str>, port: u16) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "max.in.flight bounds it, and the driver must not wait for a socket"
+        )]
         let (requests, queue) = mpsc::unbounded_channel();
         self.connections.insert(id, requests);
         let peer = Peer { id, host, port, buffers: self.buffers };

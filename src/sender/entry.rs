@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::{
     accumulator::{Held, SealedBatch},
-    delivery::{Completer, Origin, Outcome},
+    delivery::{Completer, Outcome},
     error::ErrorCode,
     wire::record_batch::{
         split::Part,
@@ -135,11 +135,6 @@ impl Entry {
             Encoded::Fresh(bytes) => Bytes::copy_from_slice(bytes),
             Encoded::Frozen(bytes) => bytes.clone(),
         }
-    }
-
-    /// Which partition it is for.
-    pub(crate) fn origin(&self) -> Option<&Origin> {
-        self.completer.as_ref().map(Completer::origin)
     }
 
     /// Tells those who wait; nobody waits any more. While it is in flight it keeps its bytes and their memory.

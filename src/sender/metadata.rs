@@ -190,7 +190,9 @@ impl Metadata {
 
     /// Topics that were answered for are not new any more.
     fn settle(&mut self, changes: &Changes) {
-        changes.topics.iter().for_each(|topic| drop(self.new.remove(topic)));
+        for topic in &changes.topics {
+            self.new.remove(topic);
+        }
         for (topic, code) in &changes.missing {
             self.new.remove(topic);
             if !code.retriable() {
@@ -204,7 +206,9 @@ impl Metadata {
         let is_idle = |used: &Instant| now.saturating_duration_since(*used) >= self.policy.max_idle;
         let idle = self.topics.iter().filter(|(topic, used)| is_idle(used) && !busy(topic));
         let idle: Vec<_> = idle.map(|(topic, _)| Arc::clone(topic)).collect();
-        idle.iter().for_each(|topic| drop(self.topics.remove(topic)));
+        for topic in &idle {
+            self.topics.remove(topic);
+        }
         idle
     }
 

@@ -188,11 +188,6 @@ impl Sender {
         self.fail_all(FailureKind::Closed);
     }
 
-    /// Whether the producer can go on.
-    pub(crate) fn fatal(&self) -> Option<&Fatal> {
-        self.fatal.as_ref()
-    }
-
     /// Does all that can be done now.
     fn advance(&mut self, now: Instant) {
         self.take_wishes(now);

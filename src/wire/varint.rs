@@ -23,6 +23,7 @@ pub(crate) fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends `value` zigzagged (`varint` and `varlong` of the record format are the same on the wire).
+#[cfg(test)]
 pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_unsigned(out, zigzag(value));
 }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 /// The requests that the producer sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(clippy::enum_variant_names, reason = "the request's own name is ApiVersions")]
 pub(crate) enum Api {
     /// Produce: hand over batches.
     Produce,

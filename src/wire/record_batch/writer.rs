@@ -70,11 +70,6 @@ impl Writer {
         self.bytes.len()
     }
 
-    /// Bytes that the buffer holds without growing.
-    pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity()
-    }
-
     /// Grows the buffer to hold `capacity` bytes.
     pub(crate) fn grow(&mut self, capacity: usize) {
         self.bytes.reserve_exact(capacity.saturating_sub(self.bytes.len()));
