@@ -1,15 +1,14 @@
 //! What an [`EmbeddedBroker`] starts with.
 //!
 //! In: settings, under the names of Apache Kafka's own where it has them. Out: a broker whose ports are open, or why
-//! not. Binding is its only I/O.
+//! not. Pure; the listener does the I/O.
 
 use std::io;
-
-use tokio::net::TcpListener;
 
 use super::{
     EmbeddedBroker,
     config::TopicConfig,
+    listener,
     state::{Settings, State},
 };
 
@@ -26,7 +25,7 @@ pub struct Builder {
     port: u16,
     cluster_id: String,
     auto_create: bool,
-    default_partitions: i32,
+    default_partitions: usize,
     replication_factor: Option<i16>,
     defaults: Vec<(String, String)>,
     topics: Vec<NewTopic>,
@@ -35,7 +34,7 @@ pub struct Builder {
 #[derive(Clone, Debug)]
 struct NewTopic {
     name: String,
-    partitions: i32,
+    partitions: usize,
     settings: Vec<(String, String)>,
 }
 
@@ -80,7 +79,7 @@ impl Builder {
     }
 
     /// `num.partitions`: how many partitions such a topic has. Defaults to 1.
-    pub fn default_partitions(mut self, partitions: i32) -> Self {
+    pub fn default_partitions(mut self, partitions: usize) -> Self {
         self.default_partitions = partitions;
         self
     }
@@ -98,7 +97,7 @@ impl Builder {
     }
 
     /// A topic that is there from the start. Its partition `p` is led by node `p % nodes + 1`.
-    pub fn topic(self, name: impl Into<String>, partitions: i32) -> Self {
+    pub fn topic(self, name: impl Into<String>, partitions: usize) -> Self {
         self.topic_with(name, partitions, [])
     }
 
@@ -106,7 +105,7 @@ impl Builder {
     pub fn topic_with<'a>(
         mut self,
         name: impl Into<String>,
-        partitions: i32,
+        partitions: usize,
         settings: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -121,23 +120,18 @@ impl Builder {
         if !(1..=MAX_NODES).contains(&self.nodes) {
             return Err(invalid(format!("number of nodes is {}, expected 1 to {MAX_NODES}", self.nodes)));
         }
-        let listeners = self.bind().await?;
+        let listeners = listener::bind(HOST, &self.ports()?).await?;
         let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().map(|a| a.port())).collect::<io::Result<_>>()?;
         let state = self.state(&ports).map_err(invalid)?;
         Ok(EmbeddedBroker::start(state, listeners))
     }
 
-    async fn bind(&self) -> io::Result<Vec<TcpListener>> {
-        let mut listeners = Vec::new();
-        for node in 0..self.nodes {
-            let port = match self.port {
-                0 => Some(0),
-                first => u16::try_from(node).ok().and_then(|node| first.checked_add(node)),
-            };
-            let port = port.ok_or_else(|| invalid(format!("port {} leaves no ports for all nodes", self.port)))?;
-            listeners.push(TcpListener::bind((HOST, port)).await?);
-        }
-        Ok(listeners)
+    /// The port of each node, 0 where the system is to choose.
+    fn ports(&self) -> io::Result<Vec<u16>> {
+        let behind = |node| u16::try_from(node).ok().and_then(|node| self.port.checked_add(node));
+        let port = |node| if self.port == 0 { Some(0) } else { behind(node) };
+        let ports: Option<_> = (0..self.nodes).map(port).collect();
+        ports.ok_or_else(|| invalid(format!("port {} leaves no ports for all nodes", self.port)))
     }
 
     /// The cluster before anyone has connected.
@@ -148,7 +142,7 @@ impl Builder {
         let settings = Settings {
             cluster_id: self.cluster_id,
             auto_create: self.auto_create,
-            default_partitions: self.default_partitions,
+            default_partitions: count(self.default_partitions),
             default_replication_factor: self.replication_factor.unwrap_or(most),
             topic_defaults,
         };
@@ -157,10 +151,15 @@ impl Builder {
         for topic in self.topics {
             let mut config = state.settings.topic_defaults.clone();
             configure(&mut config, &topic.settings)?;
-            state.create_topic(&topic.name, topic.partitions, -1, config).map_err(|refusal| refusal.message)?;
+            state.create_topic(&topic.name, count(topic.partitions), -1, config).map_err(|refusal| refusal.message)?;
         }
         Ok(state)
     }
+}
+
+/// As the protocol has it; one that does not fit is refused later.
+pub(super) fn count(partitions: usize) -> i32 {
+    i32::try_from(partitions).unwrap_or(i32::MAX)
 }
 
 fn configure(config: &mut TopicConfig, settings: &[(String, String)]) -> Result<(), String> {

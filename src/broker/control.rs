@@ -30,22 +30,13 @@ pub enum BrokerError {
         node: i32,
     },
     /// The topic cannot be created.
-    #[error("{message} (error code {})", code.0)]
+    #[error("{code}: {message}")]
     Refused {
         /// As CreateTopics would answer.
         code: ErrorCode,
         /// Why.
         message: String,
     },
-}
-
-/// Whether a node that starts again still knows the producers that wrote to its partitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeepProducerState {
-    /// It does, as after any ordinary restart.
-    Yes,
-    /// It does not, as after `producer.id.expiration.ms`: any sequence number is accepted next.
-    No,
 }
 
 impl State {
@@ -132,12 +123,14 @@ impl State {
     }
 
     /// Starts a node. It takes the lead of partitions that have none.
-    pub(crate) fn restart(&mut self, node: i32, keep: KeepProducerState) {
-        if keep == KeepProducerState::No {
-            let held = self.partitions_mut().filter(|partition| partition.replicas.contains(&node));
-            held.for_each(|partition| partition.producers.forget());
-        }
+    pub(crate) fn restart(&mut self, node: i32) {
         self.set_up(node, true);
+    }
+
+    /// Makes the partitions that a node holds forget their producers, as after `producer.id.expiration.ms`.
+    pub(crate) fn forget_producers(&mut self, node: i32) {
+        let held = self.partitions_mut().filter(|partition| partition.replicas.contains(&node));
+        held.for_each(|partition| partition.producers.forget());
     }
 
     fn set_up(&mut self, id: i32, up: bool) {
@@ -200,9 +193,9 @@ mod tests {
         assert_eq!(leaders(&cluster), [Some(2), Some(2), Some(3)]);
         cluster.state.stop(2);
         assert_eq!(leaders(&cluster), [None, Some(3), Some(3)]);
-        cluster.state.restart(1, KeepProducerState::Yes);
+        cluster.state.restart(1);
         assert_eq!(leaders(&cluster), [Some(1), Some(3), Some(3)]);
-        cluster.state.restart(2, KeepProducerState::Yes);
+        cluster.state.restart(2);
         assert_eq!(leaders(&cluster), [Some(1), Some(3), Some(3)]);
     }
 
@@ -211,10 +204,9 @@ mod tests {
         let mut cluster = cluster(1);
         assert_eq!(produce(&mut cluster, 0), Ok(0));
         cluster.state.stop(1);
-        cluster.state.restart(1, KeepProducerState::Yes);
+        cluster.state.restart(1);
         assert_eq!((produce(&mut cluster, 0), produce(&mut cluster, 9)), (Ok(0), OUT_OF_ORDER));
-        cluster.state.stop(1);
-        cluster.state.restart(1, KeepProducerState::No);
+        cluster.state.forget_producers(1);
         assert_eq!((produce(&mut cluster, 9), produce(&mut cluster, 0)), (Ok(1), OUT_OF_ORDER));
     }
 

@@ -4,6 +4,7 @@
 //! request is read when the one before it has been answered. Nothing is decided here.
 
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -59,6 +60,15 @@ impl Shared {
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Opens a listener on each of the ports.
+pub(super) async fn bind(host: &str, ports: &[u16]) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for port in ports {
+        listeners.push(TcpListener::bind((host, *port)).await?);
+    }
+    Ok(listeners)
 }
 
 /// Serves one node until `stop` is sent or dropped; then closes its port and its connections.

@@ -36,7 +36,6 @@
 
 mod api;
 mod builder;
-mod codes;
 mod config;
 mod control;
 mod faults;
@@ -62,7 +61,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 pub use self::{
     api::Api,
     builder::Builder,
-    control::{BrokerError, KeepProducerState},
+    control::BrokerError,
     faults::{Fault, FaultId},
     log::StoredRecord,
 };
@@ -121,7 +120,7 @@ impl EmbeddedBroker {
 
     /// The ids of all nodes: 1, 2, 3, …
     #[must_use]
-    pub fn node_ids(&self) -> Vec<i32> {
+    pub fn nodes(&self) -> Vec<i32> {
         self.shared.read(|state| state.nodes.keys().copied().collect())
     }
 
@@ -132,8 +131,8 @@ impl EmbeddedBroker {
     }
 
     /// Creates a topic with default settings and the default replication factor.
-    pub fn create_topic(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
-        self.shared.change(|state| state.add_topic(name, partitions))
+    pub fn create_topic(&self, name: &str, partitions: usize) -> Result<(), BrokerError> {
+        self.shared.change(|state| state.add_topic(name, builder::count(partitions)))
     }
 
     /// Deletes a topic with everything in it. Returns whether it was there. A topic of the same name that is created
@@ -212,40 +211,44 @@ impl EmbeddedBroker {
     }
 
     /// Closes a node's port and its connections; requests that it holds are lost. The partitions that it led go to
-    /// their next replica, in a new epoch, or are left without leader.
+    /// their next replica, in a new epoch, or are left without leader. Does nothing if the node does not run.
     ///
     /// # Cancel safety
     /// Once it has been polled the node is stopped even if the future is dropped; only the wait for its tasks ends.
-    pub async fn stop_node(&self, node: i32) -> Result<(), BrokerError> {
-        let running = self.running().remove(&node).ok_or(BrokerError::UnknownNode { node })?;
+    pub async fn stop_node(&self, node: i32) {
+        let Some(running) = self.running().remove(&node) else { return };
         self.shared.change(|state| state.stop(node));
         drop(running.stop);
         // an error would be a panic of the listener, and a listener that panicked has stopped as well
         let _ = running.task.await;
-        Ok(())
     }
 
     /// Starts a node again at its old port; one that runs is stopped first. It takes the lead of partitions that have
-    /// none, and no others.
+    /// none, and no others, and knows its producers as before.
     ///
-    /// Fails if the port has been taken meanwhile.
-    pub async fn restart_node(&self, node: i32, keep: KeepProducerState) -> io::Result<()> {
+    /// Fails if there is no such node, or if its port has been taken meanwhile.
+    pub async fn restart_node(&self, node: i32) -> io::Result<()> {
         let address = self.shared.read(|state| state.nodes.get(&node).map(|node| (node.host.clone(), node.port)));
         let unknown = || io::Error::new(io::ErrorKind::NotFound, BrokerError::UnknownNode { node });
-        let address = address.ok_or_else(unknown)?;
-        // not running is as good as stopped
-        let _ = self.stop_node(node).await;
-        let listener = TcpListener::bind(address).await?;
-        self.shared.change(|state| state.restart(node, keep));
-        self.run(node, listener);
+        let (host, port) = address.ok_or_else(unknown)?;
+        self.stop_node(node).await;
+        for listener in listener::bind(&host, &[port]).await? {
+            self.shared.change(|state| state.restart(node));
+            self.run(node, listener);
+        }
         Ok(())
+    }
+
+    /// Makes the partitions that a node holds forget their producers, as after `producer.id.expiration.ms`: any sequence
+    /// number is accepted next.
+    pub fn forget_producers(&self, node: i32) {
+        self.shared.change(|state| state.forget_producers(node));
     }
 
     /// Stops every node and waits until its ports are closed.
     pub async fn shutdown(self) {
-        for node in self.node_ids() {
-            // one that is stopped already is fine
-            let _ = self.stop_node(node).await;
+        for node in self.nodes() {
+            self.stop_node(node).await;
         }
     }
 }

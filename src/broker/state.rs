@@ -14,13 +14,12 @@ use bytes::Bytes;
 
 use super::{
     api::{self, Answer, Api, Call, Malformed, Request},
-    codes,
     config::TopicConfig,
     faults::{Faults, Plan},
-    topic::{self, Partition, Topic},
+    topic::{Partition, Topic},
     validate::Refusal,
 };
-use crate::{cluster::TopicId, error::ErrorCode};
+use crate::{cluster::TopicId, error::ErrorCode, record::topic::check_topic_name};
 
 /// What holds for the whole cluster.
 #[derive(Clone, Debug)]
@@ -190,11 +189,11 @@ impl State {
     }
 
     pub(super) fn check_new_name(&self, name: &str) -> Result<(), Refusal> {
-        if let Some(reason) = topic::name_error(name) {
-            return Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, reason));
-        }
+        check_topic_name(name).map_err(|rule| {
+            Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, format!("invalid topic name {name:?}: {rule}"))
+        })?;
         if self.topics.contains_key(name) {
-            return Err(Refusal::new(codes::TOPIC_ALREADY_EXISTS, format!("topic {name} exists already")));
+            return Err(Refusal::new(ErrorCode::TOPIC_ALREADY_EXISTS, format!("topic {name} exists already")));
         }
         let dotless = |name: &str| name.replace('.', "_");
         match self.topics.keys().find(|other| dotless(other) == dotless(name)) {
@@ -216,13 +215,13 @@ impl State {
             usize::try_from(factor).ok().filter(|factor| (1..=nodes.len()).contains(factor)).ok_or_else(|| {
                 let message =
                     format!("replication factor is {factor}, expected 1 to {} (the nodes that are up)", nodes.len());
-                Refusal::new(codes::INVALID_REPLICATION_FACTOR, message)
+                Refusal::new(ErrorCode::INVALID_REPLICATION_FACTOR, message)
             })?;
         match usize::try_from(partitions) {
             Ok(partitions @ 1..=MAX_PARTITIONS) => Ok((0..partitions).map(|p| rotate(&nodes, p, factor)).collect()),
             _ => {
                 let message = format!("number of partitions is {partitions}, expected 1 to {MAX_PARTITIONS}");
-                Err(Refusal::new(codes::INVALID_PARTITIONS, message))
+                Err(Refusal::new(ErrorCode::INVALID_PARTITIONS, message))
             }
         }
     }

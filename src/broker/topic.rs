@@ -4,7 +4,6 @@
 //! partition has one log, whichever node leads it: replicas are always up to date, and only their number is simulated.
 
 use super::{
-    codes,
     config::TopicConfig,
     log::Log,
     producers::{Producers, Verdict},
@@ -15,21 +14,6 @@ use crate::{
     error::ErrorCode,
     wire::record_batch::reader::{Batch, BatchHeader},
 };
-
-/// The longest name a topic may have.
-const MAX_NAME_LEN: usize = 249;
-
-/// Why a name cannot be that of a topic (`org.apache.kafka.common.internals.Topic`).
-pub(super) fn name_error(name: &str) -> Option<&'static str> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    match name {
-        "" => Some("a topic name may not be empty"),
-        "." | ".." => Some("a topic name may not be . or .."),
-        _ if name.len() > MAX_NAME_LEN => Some("a topic name may have at most 249 characters"),
-        _ if !name.chars().all(legal) => Some("a topic name may have only ASCII letters, digits, '.', '_' and '-'"),
-        _ => None,
-    }
-}
 
 /// One topic.
 #[derive(Clone, Debug)]
@@ -101,8 +85,8 @@ impl Partition {
     /// Whether that node may serve requests which know of leader epoch `epoch`, where -1 stands for any.
     pub(super) fn check_leader(&self, node: i32, epoch: i32) -> Result<(), ErrorCode> {
         match epoch {
-            _ if epoch >= 0 && epoch < self.leader_epoch => Err(codes::FENCED_LEADER_EPOCH),
-            _ if epoch > self.leader_epoch => Err(codes::UNKNOWN_LEADER_EPOCH),
+            _ if epoch >= 0 && epoch < self.leader_epoch => Err(ErrorCode::FENCED_LEADER_EPOCH),
+            _ if epoch > self.leader_epoch => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
             _ if self.leader != Some(node) => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
             _ => Ok(()),
         }
@@ -116,7 +100,7 @@ impl Partition {
             return Ok(());
         }
         let message = format!("{got} replicas are in sync, min.insync.replicas is {wanted}");
-        Err(Refusal::new(codes::NOT_ENOUGH_REPLICAS, message))
+        Err(Refusal::new(ErrorCode::NOT_ENOUGH_REPLICAS, message))
     }
 
     /// Validates a batch and appends it, unless it is one of the producer's last five.

@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 
-use super::{codes, config::TopicConfig};
+use super::config::TopicConfig;
 use crate::{
     error::ErrorCode,
     wire::record_batch::reader::{Batch, BatchError, BatchHeader, BatchRecord, Batches, Codec},
@@ -41,7 +41,7 @@ impl From<BatchError> for Refusal {
             BatchError::Length { .. } | BatchError::Crc { .. } => ErrorCode::CORRUPT_MESSAGE,
             BatchError::Magic { got: 0 | 1 } => ErrorCode::INVALID_RECORD,
             BatchError::Magic { .. } => ErrorCode::CORRUPT_MESSAGE,
-            BatchError::Compressed { .. } => codes::UNSUPPORTED_COMPRESSION_TYPE,
+            BatchError::Compressed { .. } => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
             _ => ErrorCode::INVALID_RECORD,
         };
         Self::new(code, error.to_string())
@@ -70,7 +70,7 @@ pub(super) fn check(batch: &Batch, config: &TopicConfig, now_ms: i64) -> Result<
     batch.check_crc()?;
     check_header(header)?;
     let max_timestamp = check_records(batch, config, now_ms)?;
-    check_size(batch, config.segment_bytes, "segment.bytes", codes::RECORD_LIST_TOO_LARGE)?;
+    check_size(batch, config.segment_bytes, "segment.bytes", ErrorCode::RECORD_LIST_TOO_LARGE)?;
     Ok(max_timestamp)
 }
 
@@ -124,7 +124,7 @@ fn check_record(
         return Err((ErrorCode::INVALID_RECORD, "a compacted topic takes no record without key".to_owned()));
     }
     check_timestamp(header, header.timestamp_of(record), config, now_ms)
-        .map_err(|message| (codes::INVALID_TIMESTAMP, message))
+        .map_err(|message| (ErrorCode::INVALID_TIMESTAMP, message))
 }
 
 fn check_timestamp(header: &BatchHeader, timestamp: i64, config: &TopicConfig, now_ms: i64) -> Result<(), String> {
@@ -144,9 +144,9 @@ fn check_timestamp(header: &BatchHeader, timestamp: i64, config: &TopicConfig, n
 
 /// One record with a wrong timestamp decides the code of the whole batch.
 fn refuse_records(refused: Vec<(ErrorCode, i32, String)>) -> Refusal {
-    let timestamp = refused.iter().any(|(code, ..)| *code == codes::INVALID_TIMESTAMP);
+    let timestamp = refused.iter().any(|(code, ..)| *code == ErrorCode::INVALID_TIMESTAMP);
     Refusal {
-        code: if timestamp { codes::INVALID_TIMESTAMP } else { ErrorCode::INVALID_RECORD },
+        code: if timestamp { ErrorCode::INVALID_TIMESTAMP } else { ErrorCode::INVALID_RECORD },
         message: format!("{} of the batch's records were refused", refused.len()),
         records: refused.into_iter().map(|(_, index, message)| (index, message)).collect(),
     }
@@ -234,7 +234,7 @@ mod tests {
         let records = vec![(None, "x", 0); 200_000];
         let bytes = BatchOf { records, ..one() }.encode();
         let config = config(&[("segment.bytes", "1048576"), ("max.message.bytes", "10000000")]);
-        assert_eq!(validate(bytes, &config).unwrap_err().code, codes::RECORD_LIST_TOO_LARGE);
+        assert_eq!(validate(bytes, &config).unwrap_err().code, ErrorCode::RECORD_LIST_TOO_LARGE);
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn compressed_batches_are_refused_by_name() {
         let refusal = validate(BatchOf { attributes: 4, ..one() }.encode(), &TopicConfig::default()).unwrap_err();
-        assert_eq!(refusal.code, codes::UNSUPPORTED_COMPRESSION_TYPE);
+        assert_eq!(refusal.code, ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
         assert!(refusal.message.contains("zstd"));
     }
 
@@ -275,7 +275,7 @@ mod tests {
             validate(BatchOf { base_timestamp, ..one() }.encode(), &config).err().map(|refusal| refusal.code)
         };
         assert_eq!([code(NOW - 10), code(NOW + 5), code(-1)], [None; 3]);
-        assert_eq!([code(NOW - 11), code(NOW + 6)], [Some(codes::INVALID_TIMESTAMP); 2]);
+        assert_eq!([code(NOW - 11), code(NOW + 6)], [Some(ErrorCode::INVALID_TIMESTAMP); 2]);
     }
 
     #[test]
@@ -283,7 +283,7 @@ mod tests {
         let config = config(&[("cleanup.policy", "compact"), ("message.timestamp.after.max.ms", "5")]);
         let records = vec![(None, "no key", 0), (Some("k"), "late", 6)];
         let refusal = validate(BatchOf { records, ..one() }.encode(), &config).unwrap_err();
-        assert_eq!((refusal.code, refusal.records.len()), (codes::INVALID_TIMESTAMP, 2));
+        assert_eq!((refusal.code, refusal.records.len()), (ErrorCode::INVALID_TIMESTAMP, 2));
     }
 
     #[test]
@@ -291,6 +291,6 @@ mod tests {
         let config = config(&[("message.timestamp.type", "LogAppendTime")]);
         assert!(validate(BatchOf { base_timestamp: 0, ..one() }.encode(), &config).is_ok());
         let claimed = validate(BatchOf { attributes: 0b1000, ..one() }.encode(), &config);
-        assert_eq!(claimed.unwrap_err().code, codes::INVALID_TIMESTAMP);
+        assert_eq!(claimed.unwrap_err().code, ErrorCode::INVALID_TIMESTAMP);
     }
 }

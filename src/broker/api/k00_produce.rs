@@ -36,7 +36,6 @@ use kafka_protocol::{
 use super::{Answer, Api, Call, Handler};
 use crate::{
     broker::{
-        codes,
         faults::Target,
         state::State,
         topic::{Appended, Partition},
@@ -96,7 +95,7 @@ fn answer_topic(
         if by_id { state.topic_by_id(topic.topic_id).map(|(name, _)| name.clone()) } else { name_of(state, topic) };
     let answer = |data| match &name {
         Some(name) => answer_partition(request, state, call, name, data),
-        None => failure(data.index, &Refusal::new(codes::UNKNOWN_TOPIC_ID, "no topic has this id")),
+        None => failure(data.index, &Refusal::new(ErrorCode::UNKNOWN_TOPIC_ID, "no topic has this id")),
     };
     let partitions = topic.partition_data.iter().map(answer).collect();
     let response = TopicProduceResponse::default().with_partition_responses(partitions);
@@ -144,11 +143,11 @@ fn append(
     let batch = validate::one_batch(data.records.as_ref())?;
     if request.transactional_id.is_some() || batch.header().is_transactional() {
         let message = "this broker has no transactions";
-        return Err(Refusal::new(codes::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, message));
+        return Err(Refusal::new(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, message));
     }
     if !matches!(request.acks, -1..=1) {
         let message = format!("acks is {}, expected -1, 0 or 1", request.acks);
-        return Err(Refusal::new(codes::INVALID_REQUIRED_ACKS, message));
+        return Err(Refusal::new(ErrorCode::INVALID_REQUIRED_ACKS, message));
     }
     partition
         .check_leader(call.node, -1)
@@ -186,7 +185,7 @@ fn tells_log_start(code: ErrorCode) -> bool {
         ErrorCode::CORRUPT_MESSAGE,
         ErrorCode::MESSAGE_TOO_LARGE,
         ErrorCode::NOT_LEADER_OR_FOLLOWER,
-        codes::INVALID_REQUIRED_ACKS,
+        ErrorCode::INVALID_REQUIRED_ACKS,
     ];
     !untold.contains(&code)
 }
@@ -282,7 +281,7 @@ mod tests {
         request.topic_data[0].topic_id = id;
         let answer = cluster.ask(1, 13, &request);
         assert_eq!(answer.responses[0].topic_id, id);
-        assert_eq!(answer.responses[0].partition_responses[0].error_code, codes::UNKNOWN_TOPIC_ID.0);
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, ErrorCode::UNKNOWN_TOPIC_ID.0);
     }
 
     #[test]
@@ -330,14 +329,14 @@ mod tests {
         let mut cluster = cluster(EmbeddedBroker::builder().topic_default("min.insync.replicas", "2"));
         cluster.state.limit_in_sync("orders", 0, 1).unwrap();
         let answer = cluster.produce(batch());
-        assert_eq!((ErrorCode(answer.error_code), answer.log_start_offset), (codes::NOT_ENOUGH_REPLICAS, 0));
+        assert_eq!((ErrorCode(answer.error_code), answer.log_start_offset), (ErrorCode::NOT_ENOUGH_REPLICAS, 0));
         assert_eq!(code(&mut cluster, 12, &produce("orders", 0, batch()).with_acks(1)), ErrorCode::NONE);
         cluster.state.limit_in_sync("orders", 0, 2).unwrap();
         assert_eq!(cluster.produce(batch()).error_code, 0);
         cluster.state.stop(2);
         assert_eq!(cluster.produce(batch()).error_code, 0);
         cluster.state.stop(3);
-        assert_eq!(ErrorCode(cluster.produce(batch()).error_code), codes::NOT_ENOUGH_REPLICAS);
+        assert_eq!(ErrorCode(cluster.produce(batch()).error_code), ErrorCode::NOT_ENOUGH_REPLICAS);
     }
 
     #[test]
@@ -350,7 +349,7 @@ mod tests {
     fn acks_other_than_all_one_and_none_are_refused() {
         for acks in [-2, 2, i16::MAX] {
             let request = produce("orders", 0, batch()).with_acks(acks);
-            assert_eq!(code(&mut default_cluster(), 12, &request), codes::INVALID_REQUIRED_ACKS);
+            assert_eq!(code(&mut default_cluster(), 12, &request), ErrorCode::INVALID_REQUIRED_ACKS);
         }
     }
 
@@ -366,7 +365,7 @@ mod tests {
 
     #[test]
     fn transactions_are_refused() {
-        let refused = codes::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+        let refused = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
         let transactional = BatchOf { attributes: 0b1_0000, ..BatchOf::values(&["a"]).by_producer(1, 0, 0) };
         assert_eq!(ErrorCode(default_cluster().produce(transactional.encode()).error_code), refused);
         let request = produce("orders", 0, batch()).with_transactional_id(Some(StrBytes::from_static_str("t").into()));

@@ -20,7 +20,7 @@ use kafka_protocol::messages::{
 
 use super::{Answer, Api, Call, Handler};
 use crate::{
-    broker::{codes, faults::Target, state::State},
+    broker::{faults::Target, state::State},
     error::ErrorCode,
 };
 
@@ -40,7 +40,7 @@ impl Handler for FetchRequest {
     fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<FetchResponse> {
         let response = FetchResponse::default().with_throttle_time_ms(call.plan.throttle_ms());
         if self.session_id != 0 {
-            return Answer::Reply(response.with_error_code(codes::FETCH_SESSION_ID_NOT_FOUND.0));
+            return Answer::Reply(response.with_error_code(ErrorCode::FETCH_SESSION_ID_NOT_FOUND.0));
         }
         let mut reader = Reader { left: usize::try_from(self.max_bytes).unwrap_or(0), bytes: 0, failed: false };
         let topics: Vec<_> = self.topics.iter().map(|topic| reader.topic(state, call, topic)).collect();
@@ -89,7 +89,7 @@ impl Reader {
         partition.check_leader(call.node, wanted.current_leader_epoch)?;
         let limit = usize::try_from(wanted.partition_max_bytes).unwrap_or(0).min(self.left);
         let records = partition.log.read(wanted.fetch_offset, limit, self.bytes == 0);
-        let records = records.map_err(|_| codes::OFFSET_OUT_OF_RANGE)?;
+        let records = records.map_err(|_| ErrorCode::OFFSET_OUT_OF_RANGE)?;
         self.bytes = self.bytes.saturating_add(records.len());
         self.left = self.left.saturating_sub(records.len());
         let end = partition.log.end_offset();
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn offsets_outside_the_log_and_partitions_that_are_not_here_are_errors() {
-        assert_eq!(code(partition(3)), codes::OFFSET_OUT_OF_RANGE);
-        assert_eq!(code(partition(-1)), codes::OFFSET_OUT_OF_RANGE);
+        assert_eq!(code(partition(3)), ErrorCode::OFFSET_OUT_OF_RANGE);
+        assert_eq!(code(partition(-1)), ErrorCode::OFFSET_OUT_OF_RANGE);
         assert_eq!(code(partition(0).with_partition(9)), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         assert_eq!(code(partition(0).with_partition(1)), ErrorCode::NOT_LEADER_OR_FOLLOWER);
     }
@@ -164,10 +164,10 @@ mod tests {
             let answer = cluster.ask(1, 12, &fetch(partition(0).with_current_leader_epoch(epoch)));
             ErrorCode(answer.responses[0].partitions[0].error_code)
         };
-        let fenced = codes::FENCED_LEADER_EPOCH;
+        let fenced = ErrorCode::FENCED_LEADER_EPOCH;
         assert_eq!(
             [code(-1), code(0), code(1), code(2)],
-            [ErrorCode::NONE, fenced, ErrorCode::NONE, codes::UNKNOWN_LEADER_EPOCH]
+            [ErrorCode::NONE, fenced, ErrorCode::NONE, ErrorCode::UNKNOWN_LEADER_EPOCH]
         );
     }
 
@@ -213,14 +213,14 @@ mod tests {
         let answer = cluster().ask(1, 12, &fetch(partition(0)).with_session_epoch(0));
         assert_eq!((answer.error_code, answer.session_id), (0, 0));
         let answer = cluster().ask(1, 12, &fetch(partition(0)).with_session_id(7));
-        assert_eq!(ErrorCode(answer.error_code), codes::FETCH_SESSION_ID_NOT_FOUND);
+        assert_eq!(ErrorCode(answer.error_code), ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
     }
 
     #[test]
     fn an_injected_error_stands_at_its_partition() {
         let mut cluster = cluster();
-        cluster.state.inject(Fault::error(codes::OFFSET_OUT_OF_RANGE).at("orders", 0));
+        cluster.state.inject(Fault::error(ErrorCode::OFFSET_OUT_OF_RANGE).at("orders", 0));
         let answer = cluster.ask(1, 12, &fetch(partition(0)));
-        assert_eq!(ErrorCode(answer.responses[0].partitions[0].error_code), codes::OFFSET_OUT_OF_RANGE);
+        assert_eq!(ErrorCode(answer.responses[0].partitions[0].error_code), ErrorCode::OFFSET_OUT_OF_RANGE);
     }
 }

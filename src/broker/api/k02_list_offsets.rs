@@ -96,7 +96,7 @@ fn find(partition: &Partition, timestamp: i64) -> Option<Found> {
 mod tests {
     use super::*;
     use crate::broker::{
-        EmbeddedBroker, Fault, codes,
+        EmbeddedBroker, Fault,
         testing::{BatchOf, Cluster, NOW, name},
     };
 
@@ -156,7 +156,7 @@ mod tests {
         };
         assert_eq!(code(&request(9, LATEST, -1)), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         assert_eq!(code(&request(1, LATEST, -1)), ErrorCode::NOT_LEADER_OR_FOLLOWER);
-        assert_eq!(code(&request(0, LATEST, 3)), codes::UNKNOWN_LEADER_EPOCH);
+        assert_eq!(code(&request(0, LATEST, 3)), ErrorCode::UNKNOWN_LEADER_EPOCH);
         cluster.state.inject(Fault::error(ErrorCode::LEADER_NOT_AVAILABLE).on(Api::ListOffsets));
         let answer = cluster.ask(1, 7, &request(0, LATEST, -1));
         assert_eq!(ErrorCode(answer.topics[0].partitions[0].error_code), ErrorCode::LEADER_NOT_AVAILABLE);

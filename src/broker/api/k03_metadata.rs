@@ -23,14 +23,10 @@ use kafka_protocol::{
 
 use super::{Answer, Api, Call, Handler};
 use crate::{
-    broker::{
-        codes,
-        faults::Target,
-        state::State,
-        topic::{self, Partition},
-    },
+    broker::{faults::Target, state::State, topic::Partition},
     cluster::TopicId,
     error::ErrorCode,
+    record::topic::check_topic_name,
 };
 
 /// The first version in which a request may name a topic by its id.
@@ -76,10 +72,10 @@ fn describe(
 ) -> MetadataResponseTopic {
     match &wanted.name {
         Some(name) if wanted.topic_id.is_nil() => by_name(state, call, name, may_create),
-        _ if call.version < IDS_SINCE => failed(codes::INVALID_REQUEST),
+        _ if call.version < IDS_SINCE => failed(ErrorCode::INVALID_REQUEST),
         _ => match state.topic_by_id(wanted.topic_id).map(|(name, _)| name.clone()) {
             Some(name) => by_name(state, call, &name, false),
-            None => failed(codes::UNKNOWN_TOPIC_ID).with_topic_id(wanted.topic_id).with_name(None),
+            None => failed(ErrorCode::UNKNOWN_TOPIC_ID).with_topic_id(wanted.topic_id).with_name(None),
         },
     }
 }
@@ -107,7 +103,7 @@ fn failed(code: ErrorCode) -> MetadataResponseTopic {
 
 /// The error for a topic that is not there, which it may be from now on.
 fn missing(state: &mut State, name: &str, may_create: bool) -> ErrorCode {
-    if topic::name_error(name).is_some() {
+    if check_topic_name(name).is_err() {
         return ErrorCode::INVALID_TOPIC_EXCEPTION;
     }
     if may_create && state.settings.auto_create {
@@ -222,9 +218,9 @@ mod tests {
         let id = cluster.state.topics["orders"].id;
         assert_eq!(topic(&mut cluster, 12, &by_id(id)).name, Some(name("orders")));
         let missing = topic(&mut cluster, 12, &by_id(TopicId::from_u128(1)));
-        assert_eq!((ErrorCode(missing.error_code), missing.name), (codes::UNKNOWN_TOPIC_ID, None));
+        assert_eq!((ErrorCode(missing.error_code), missing.name), (ErrorCode::UNKNOWN_TOPIC_ID, None));
         let too_old = topic(&mut cluster, 11, &by_id(id));
-        assert_eq!(ErrorCode(too_old.error_code), codes::INVALID_REQUEST);
+        assert_eq!(ErrorCode(too_old.error_code), ErrorCode::INVALID_REQUEST);
     }
 
     #[test]
@@ -255,7 +251,7 @@ mod tests {
         cluster.state.stop(2);
         let partition = topic(&mut cluster, 12, &named("orders")).partitions.remove(1);
         assert_eq!((ErrorCode(partition.error_code), partition.leader_id.0), (ErrorCode::LEADER_NOT_AVAILABLE, -1));
-        cluster.state.restart(2, crate::broker::KeepProducerState::Yes);
+        cluster.state.restart(2);
         let partition = topic(&mut cluster, 12, &named("orders")).partitions.remove(1);
         assert_eq!((partition.error_code, partition.leader_id.0, partition.leader_epoch), (0, 2, 2));
     }

@@ -14,7 +14,7 @@ use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, api_vers
 
 use super::{Answer, Api, Body, Call, ENTRIES, Entry, Handler, encode};
 use crate::{
-    broker::{codes, faults::Target, state::State},
+    broker::{faults::Target, state::State},
     error::ErrorCode,
 };
 
@@ -25,7 +25,7 @@ impl Handler for ApiVersionsRequest {
     fn handle(&self, _state: &mut State, call: &Call<'_>) -> Answer<ApiVersionsResponse> {
         let named = [&self.client_software_name, &self.client_software_version];
         let valid = call.version < 3 || named.iter().all(|name| is_software_name(name));
-        let error = call.plan.top_error().or_else(|| (!valid).then_some(codes::INVALID_REQUEST));
+        let error = call.plan.top_error().or_else(|| (!valid).then_some(ErrorCode::INVALID_REQUEST));
         let response = ApiVersionsResponse::default().with_throttle_time_ms(call.plan.throttle_ms());
         Answer::Reply(match error {
             Some(code) => response.with_error_code(code.0),

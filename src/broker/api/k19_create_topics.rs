@@ -26,7 +26,10 @@ use kafka_protocol::{
 };
 
 use super::{Answer, Api, Call, Handler};
-use crate::broker::{codes, config::TopicConfig, faults::Target, state::State, topic::Topic, validate::Refusal};
+use crate::{
+    broker::{config::TopicConfig, faults::Target, state::State, topic::Topic, validate::Refusal},
+    error::ErrorCode,
+};
 
 impl Handler for CreateTopicsRequest {
     const API: Api = Api::CreateTopics;
@@ -52,7 +55,7 @@ fn answer(
     let twice = request.topics.iter().filter(|other| other.name == topic.name).count() > 1;
     let created = match call.plan.refusal(&topic.name, None) {
         Some(code) => Err(Refusal::new(code, "injected fault")),
-        None if twice => Err(Refusal::new(codes::INVALID_REQUEST, "the request names this topic twice")),
+        None if twice => Err(Refusal::new(ErrorCode::INVALID_REQUEST, "the request names this topic twice")),
         None => create(state, topic).map(|topic| success(topic, call)),
     };
     let created = match (created, call.plan.denial(&topic.name, None)) {
@@ -77,7 +80,7 @@ fn create<'a>(state: &'a mut State, topic: &CreatableTopic) -> Result<&'a Topic,
     }
     if topic.num_partitions != -1 || topic.replication_factor != -1 {
         let message = "a manual assignment needs a number of partitions and a replication factor of -1";
-        return Err(Refusal::new(codes::INVALID_REQUEST, message));
+        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
     }
     let replicas = assign(state, &topic.assignments)?;
     state.create_topic_at(&topic.name, replicas, config)
@@ -88,13 +91,13 @@ fn configure(state: &State, topic: &CreatableTopic) -> Result<TopicConfig, Refus
     for setting in &topic.configs {
         let missing = || format!("{} has no value", setting.name.as_str());
         let set = setting.value.as_ref().ok_or_else(missing).and_then(|value| config.set(&setting.name, value));
-        set.map_err(|message| Refusal::new(codes::INVALID_CONFIG, message))?;
+        set.map_err(|message| Refusal::new(ErrorCode::INVALID_CONFIG, message))?;
     }
     Ok(config)
 }
 
 fn assign(state: &State, assignments: &[CreatableReplicaAssignment]) -> Result<Vec<Vec<i32>>, Refusal> {
-    let refuse = |message: String| Refusal::new(codes::INVALID_REPLICA_ASSIGNMENT, message);
+    let refuse = |message: String| Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
     let mut sorted: Vec<_> = assignments.iter().collect();
     sorted.sort_by_key(|assignment| assignment.partition_index);
     let mut all = Vec::new();
@@ -204,25 +207,25 @@ mod tests {
     #[test]
     fn names_that_are_illegal_taken_or_alike_are_refused() {
         assert_eq!(code(topic("a b", 1, 1)), ErrorCode::INVALID_TOPIC_EXCEPTION);
-        assert_eq!(code(topic("orders_eu", 1, 1)), codes::TOPIC_ALREADY_EXISTS);
+        assert_eq!(code(topic("orders_eu", 1, 1)), ErrorCode::TOPIC_ALREADY_EXISTS);
         assert_eq!(code(topic("orders.eu", 1, 1)), ErrorCode::INVALID_TOPIC_EXCEPTION);
     }
 
     #[test]
     fn counts_out_of_range_are_refused_replicas_first() {
-        assert_eq!(code(topic("new", 0, 0)), codes::INVALID_REPLICATION_FACTOR);
-        assert_eq!(code(topic("new", 1, 4)), codes::INVALID_REPLICATION_FACTOR);
-        assert_eq!(code(topic("new", 1, -2)), codes::INVALID_REPLICATION_FACTOR);
-        assert_eq!(code(topic("new", 0, 1)), codes::INVALID_PARTITIONS);
-        assert_eq!(code(topic("new", -2, 1)), codes::INVALID_PARTITIONS);
-        assert_eq!(code(topic("new", i32::MAX, 1)), codes::INVALID_PARTITIONS);
+        assert_eq!(code(topic("new", 0, 0)), ErrorCode::INVALID_REPLICATION_FACTOR);
+        assert_eq!(code(topic("new", 1, 4)), ErrorCode::INVALID_REPLICATION_FACTOR);
+        assert_eq!(code(topic("new", 1, -2)), ErrorCode::INVALID_REPLICATION_FACTOR);
+        assert_eq!(code(topic("new", 0, 1)), ErrorCode::INVALID_PARTITIONS);
+        assert_eq!(code(topic("new", -2, 1)), ErrorCode::INVALID_PARTITIONS);
+        assert_eq!(code(topic("new", i32::MAX, 1)), ErrorCode::INVALID_PARTITIONS);
     }
 
     #[test]
     fn settings_are_taken_over_told_and_refused_when_they_cannot_be() {
-        assert_eq!(code(with("no.such.setting", Some("1"))), codes::INVALID_CONFIG);
-        assert_eq!(code(with("max.message.bytes", Some("many"))), codes::INVALID_CONFIG);
-        assert_eq!(code(with("max.message.bytes", None)), codes::INVALID_CONFIG);
+        assert_eq!(code(with("no.such.setting", Some("1"))), ErrorCode::INVALID_CONFIG);
+        assert_eq!(code(with("max.message.bytes", Some("many"))), ErrorCode::INVALID_CONFIG);
+        assert_eq!(code(with("max.message.bytes", None)), ErrorCode::INVALID_CONFIG);
         let mut cluster = cluster();
         let answer = cluster.ask(1, 7, &request([with("max.message.bytes", Some("77"))]));
         let settings = answer.topics[0].configs.as_ref().unwrap();
@@ -249,9 +252,9 @@ mod tests {
             &[(0, &[9])],
             &[(0, &[1]), (1, &[1, 2])],
         ] {
-            assert_eq!(code(assigned(bad)), codes::INVALID_REPLICA_ASSIGNMENT, "{bad:?}");
+            assert_eq!(code(assigned(bad)), ErrorCode::INVALID_REPLICA_ASSIGNMENT, "{bad:?}");
         }
-        assert_eq!(code(assigned(&[(0, &[1])]).with_num_partitions(1)), codes::INVALID_REQUEST);
+        assert_eq!(code(assigned(&[(0, &[1])]).with_num_partitions(1)), ErrorCode::INVALID_REQUEST);
     }
 
     #[test]
@@ -268,7 +271,7 @@ mod tests {
         assert_eq!((answer.topics[0].error_code, answer.topics[0].num_partitions), (0, 2));
         assert!(!cluster.state.topics.contains_key("new"));
         let answer = cluster.ask(1, 7, &request([topic("orders_eu", 2, 1)]).with_validate_only(true));
-        assert_eq!(ErrorCode(answer.topics[0].error_code), codes::TOPIC_ALREADY_EXISTS);
+        assert_eq!(ErrorCode(answer.topics[0].error_code), ErrorCode::TOPIC_ALREADY_EXISTS);
         assert!(cluster.state.topics.contains_key("orders_eu"));
     }
 

@@ -12,10 +12,7 @@
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
 use super::{Answer, Api, Call, Handler};
-use crate::{
-    broker::{codes, state::State},
-    error::ErrorCode,
-};
+use crate::{broker::state::State, error::ErrorCode};
 
 impl Handler for InitProducerIdRequest {
     const API: Api = Api::InitProducerId;
@@ -33,12 +30,12 @@ impl Handler for InitProducerIdRequest {
 
 fn refuse(request: &InitProducerIdRequest) -> Option<ErrorCode> {
     match &request.transactional_id {
-        Some(id) if id.is_empty() => return Some(codes::INVALID_REQUEST),
-        Some(_) => return Some(codes::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+        Some(id) if id.is_empty() => return Some(ErrorCode::INVALID_REQUEST),
+        Some(_) => return Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
         None => {}
     }
     let halves = (request.producer_id.0 == -1) != (request.producer_epoch == -1);
-    halves.then_some(codes::INVALID_REQUEST)
+    halves.then_some(ErrorCode::INVALID_REQUEST)
 }
 
 #[cfg(test)]
@@ -80,10 +77,10 @@ mod tests {
     fn transactional_ids_and_half_identities_are_refused() {
         let transactional = |id| request().with_transactional_id(Some(StrBytes::from_static_str(id).into()));
         for (request, code) in [
-            (transactional("t"), codes::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
-            (transactional(""), codes::INVALID_REQUEST),
-            (request().with_producer_id(3.into()), codes::INVALID_REQUEST),
-            (request().with_producer_epoch(3), codes::INVALID_REQUEST),
+            (transactional("t"), ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+            (transactional(""), ErrorCode::INVALID_REQUEST),
+            (request().with_producer_id(3.into()), ErrorCode::INVALID_REQUEST),
+            (request().with_producer_epoch(3), ErrorCode::INVALID_REQUEST),
         ] {
             let answer = cluster().ask(1, 5, &request);
             assert_eq!((ErrorCode(answer.error_code), answer.producer_id.0, answer.producer_epoch), (code, -1, -1));

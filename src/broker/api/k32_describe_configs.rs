@@ -23,14 +23,13 @@ use kafka_protocol::{
 use super::{Answer, Api, Call, Handler};
 use crate::{
     broker::{
-        codes,
         config::Setting,
         faults::Target,
         state::{Settings, State},
-        topic,
         validate::Refusal,
     },
     error::ErrorCode,
+    record::topic::check_topic_name,
 };
 
 const TOPIC: i8 = 2;
@@ -77,19 +76,17 @@ fn describe(state: &State, call: &Call<'_>, resource: &DescribeConfigsResource) 
         BROKER if name == call.node.to_string() => Ok((FROM_BROKER, broker_settings(&state.settings))),
         BROKER => {
             let message = format!("this is broker {}, not {name:?}", call.node);
-            Err(Refusal::new(codes::INVALID_REQUEST, message))
+            Err(Refusal::new(ErrorCode::INVALID_REQUEST, message))
         }
         other => {
             let message = format!("resource type {other} is not supported, expected {TOPIC} or {BROKER}");
-            Err(Refusal::new(codes::INVALID_REQUEST, message))
+            Err(Refusal::new(ErrorCode::INVALID_REQUEST, message))
         }
     }
 }
 
 fn describe_topic(state: &State, name: &str) -> Result<Vec<Setting>, Refusal> {
-    if let Some(reason) = topic::name_error(name) {
-        return Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, reason));
-    }
+    check_topic_name(name).map_err(|rule| Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, rule))?;
     let unknown = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("no topic is called {name}"));
     state.topics.get(name).map(|topic| topic.config.settings()).ok_or_else(unknown)
 }
@@ -163,6 +160,6 @@ mod tests {
         let code = |kind, name| ErrorCode(ask(4, kind, name, None).error_code);
         assert_eq!(code(TOPIC, "nothing"), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         assert_eq!(code(TOPIC, "a b"), ErrorCode::INVALID_TOPIC_EXCEPTION);
-        assert_eq!([code(BROKER, "2"), code(8, "1")], [codes::INVALID_REQUEST; 2]);
+        assert_eq!([code(BROKER, "2"), code(8, "1")], [ErrorCode::INVALID_REQUEST; 2]);
     }
 }
