@@ -73,7 +73,9 @@ scenarios! {
         an_unknown_topic_times_out_with_the_cause_and_works_once_it_exists;
     outages:
         a_producer_goes_on_after_its_broker_has_restarted,
-        a_producer_that_was_there_before_its_brokers_reaches_them_once_they_start;
+        a_producer_that_was_there_before_its_brokers_reaches_them_once_they_start,
+        records_that_flow_while_the_broker_restarts_arrive_once_and_in_order,
+        records_that_flow_while_the_broker_is_frozen_arrive_once_and_in_order;
     limits:
         a_batch_of_exactly_max_message_bytes_is_written_and_one_byte_more_is_refused,
         a_record_over_max_message_bytes_fails_alone,

@@ -9,7 +9,8 @@ use crate::{HANG, broker, order, producer_of, run};
 #[test]
 fn flush_and_close_from_within_a_callback_are_refused_instead_of_waiting_for_themselves() {
     run(async {
-        let producer = producer_of(&broker().await).await;
+        let broker = broker().await;
+        let producer = producer_of(&broker).await;
         let (tell, told) = mpsc::channel();
         let (inner, runtime) = (producer.clone(), tokio::runtime::Handle::current());
         let callback = move |_| {
@@ -27,7 +28,8 @@ fn flush_and_close_from_within_a_callback_are_refused_instead_of_waiting_for_the
 #[test]
 fn a_callback_that_panics_takes_no_other_with_it() {
     run(async {
-        let producer = producer_of(&broker().await).await;
+        let broker = broker().await;
+        let producer = producer_of(&broker).await;
         let (tell, told) = mpsc::channel();
         for i in 0..10 {
             let tell = tell.clone();
@@ -49,7 +51,8 @@ fn a_callback_that_panics_takes_no_other_with_it() {
 #[test]
 fn a_slow_callback_does_not_hold_up_deliveries() {
     run(async {
-        let producer = producer_of(&broker().await).await;
+        let broker = broker().await;
+        let producer = producer_of(&broker).await;
         let (release, released) = mpsc::channel::<()>();
         let callback = move |_| {
             released.recv().ok();

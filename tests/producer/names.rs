@@ -1,13 +1,16 @@
 //! Topics and partitions that cannot be.
 
-use milena::{ErrorCode, Persisted, Record, SendError};
+use std::time::Duration;
+
+use milena::{ErrorCode, Persisted, Producer, Record, SendError, broker::EmbeddedBroker};
 
 use crate::{broker, order, producer_of, run};
 
 #[test]
 fn a_topic_name_that_cannot_exist_is_refused_with_the_rule_it_breaks() {
     run(async {
-        let producer = producer_of(&broker().await).await;
+        let broker = broker().await;
+        let producer = producer_of(&broker).await;
         let too_long = "t".repeat(250);
         for name in ["", ".", "..", "with space", "a/b", "ümlaut", "new\nline", "a:b", "nul\0", &too_long] {
             for error in [
@@ -31,9 +34,9 @@ fn a_name_of_249_characters_is_only_unknown_not_invalid() {
     });
 }
 
-async fn broker_has_no(broker: &milena::broker::EmbeddedBroker, name: &str) {
-    let builder = milena::Producer::builder(&broker.bootstrap_servers());
-    let producer = builder.max_block(std::time::Duration::from_millis(300)).build().await.unwrap();
+async fn broker_has_no(broker: &EmbeddedBroker, name: &str) {
+    let builder = Producer::builder(&broker.bootstrap_servers());
+    let producer = builder.max_block(Duration::from_millis(300)).build().await.unwrap();
     let error = producer.send(Record::to(name).value("v")).await.unwrap_err();
     assert!(matches!(&error, SendError::Timeout { .. }), "{error:?}");
     assert!(error.to_string().contains("UNKNOWN_TOPIC_OR_PARTITION"), "{error}");
@@ -42,7 +45,8 @@ async fn broker_has_no(broker: &milena::broker::EmbeddedBroker, name: &str) {
 #[test]
 fn an_error_repeats_at_most_the_beginning_of_an_endless_name() {
     run(async {
-        let producer = producer_of(&broker().await).await;
+        let broker = broker().await;
+        let producer = producer_of(&broker).await;
         let endless = "t".repeat(1_000_000);
         let error = producer.send(Record::to(&endless).value("v")).await.unwrap_err();
         assert!(error.to_string().len() < 1_000, "{} bytes", error.to_string().len());
@@ -52,7 +56,8 @@ fn an_error_repeats_at_most_the_beginning_of_an_endless_name() {
 #[test]
 fn a_partition_out_of_range_is_refused_with_the_range() {
     run(async {
-        let producer = producer_of(&broker().await).await;
+        let broker = broker().await;
+        let producer = producer_of(&broker).await;
         for asked in [3, -1, i32::MAX, i32::MIN] {
             for error in [
                 producer.send(order("v").partition(asked)).await.unwrap_err(),

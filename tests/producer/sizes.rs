@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use milena::{ErrorCode, Producer, SendError, WaitedFor};
+use milena::{ErrorCode, Producer, SendError, WaitedFor, broker::EmbeddedBroker};
 
 use crate::{broker, never_answer_records, order, producer_of, run};
 
 #[test]
 fn a_record_over_max_request_size_is_refused_at_once_and_names_the_setting() {
     run(async {
-        let producer = producer_of(&broker().await).await;
+        let broker = broker().await;
+        let producer = producer_of(&broker).await;
         let value = "x".repeat(1_048_576);
         for error in [producer.send(order(&value)).await.unwrap_err(), producer.try_send(order(&value)).unwrap_err()] {
             let SendError::TooLarge { size, limit, setting, .. } = &error else { panic!("{error:?}") };
@@ -97,7 +98,7 @@ fn send_goes_on_as_soon_as_an_answer_frees_memory() {
 }
 
 /// A producer with 64 KiB of memory, on a broker that answers no record.
-async fn small_memory(broker: &milena::broker::EmbeddedBroker, max_block: Duration) -> Producer {
+async fn small_memory(broker: &EmbeddedBroker, max_block: Duration) -> Producer {
     never_answer_records(broker);
     let builder = Producer::builder(&broker.bootstrap_servers()).buffer_memory(65_536).max_block(max_block);
     let producer = builder.build().await.unwrap();
