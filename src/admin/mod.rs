@@ -8,6 +8,9 @@ mod address;
 mod connection;
 mod consumed;
 mod error;
+mod leaders;
+#[cfg(all(test, feature = "broker"))]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +21,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    cluster::{Cluster, Topic},
+    cluster::Cluster,
     error::ErrorCode,
     wire::admin_requests::{AdminRequest, AskMetadata, AskOffset, CreateTopic, Fetch},
 };
@@ -171,11 +174,22 @@ impl Admin {
         topic: &str,
         partition: i32,
         offsets: Range<i64>,
+        take: impl FnMut(ConsumedRecord) -> ControlFlow<()>,
+    ) -> Result<(), AdminError> {
+        self.read_range_patiently(topic, partition, offsets, FETCH_WAIT, take).await
+    }
+
+    async fn read_range_patiently(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        offsets: Range<i64>,
+        wait: Duration,
         mut take: impl FnMut(ConsumedRecord) -> ControlFlow<()>,
     ) -> Result<(), AdminError> {
         let (mut offset, end, mut empty) = (offsets.start, offsets.end, 0);
         while offset < end {
-            let fetched = self.read(topic, partition, offset, FETCH_WAIT).await?;
+            let fetched = self.read(topic, partition, offset, wait).await?;
             empty = if fetched.next_offset > offset { 0 } else { empty + 1 };
             if empty == EMPTY_FETCHES {
                 return Err(AdminError::Stalled { topic: topic.to_owned(), partition, offset, end });
@@ -212,7 +226,7 @@ impl Admin {
         let deadline = Instant::now() + CREATE_TIMEOUT;
         loop {
             let partition = match self.refresh(topic).await {
-                Ok(()) => match leaderless(self.cluster.topics.get(topic), partitions) {
+                Ok(()) => match leaders::missing(self.cluster.topics.get(topic), partitions) {
                     None => return Ok(()),
                     Some(partition) => partition,
                 },
@@ -285,7 +299,7 @@ impl Admin {
         if !self.cluster.topics.contains_key(topic) {
             self.refresh_once(topic).await?;
         }
-        let (node, address) = leader(&self.cluster, topic, partition)?;
+        let (node, address) = leaders::of(&self.cluster, topic, partition)?;
         let connection = match self.by_node.remove(&node) {
             Some(connection) => connection,
             None => Connection::open(&address).await?,
@@ -330,65 +344,4 @@ async fn open_first(bootstrap: &[Address]) -> Result<Connection, AdminError> {
         }
     }
     Err(AdminError::Unreachable { tried })
-}
-
-/// The leader's node id, and where it listens.
-fn leader(cluster: &Cluster, topic: &str, partition: i32) -> Result<(i32, Address), AdminError> {
-    let partitions = cluster.topics.get(topic).map_or(&[][..], |topic| &topic.partitions);
-    let known = usize::try_from(partition).ok().and_then(|index| partitions.get(index));
-    let Some(known) = known else {
-        return Err(AdminError::UnknownPartition { topic: topic.to_owned(), partition, count: partitions.len() });
-    };
-    let broker = known.leader.and_then(|node| cluster.brokers.get(&node));
-    broker
-        .map(|broker| (broker.id, Address { host: broker.host.to_string(), port: broker.port }))
-        .ok_or_else(|| AdminError::NoLeader { topic: topic.to_owned(), partition })
-}
-
-/// The first of `expected` partitions that is not there or has no leader.
-fn leaderless(topic: Option<&Topic>, expected: usize) -> Option<i32> {
-    let partitions = topic.map_or(&[][..], |topic| &topic.partitions);
-    let count = expected.max(partitions.len());
-    let missing = (0..count).find(|&index| partitions.get(index).is_none_or(|p| p.leader.is_none()))?;
-    i32::try_from(missing).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::{Broker, Partition};
-
-    fn topic(leaders: &[Option<i32>]) -> Topic {
-        let partitions = leaders.iter().map(|&leader| Partition { leader, leader_epoch: 0 }).collect();
-        Topic { id: uuid::Uuid::nil(), partitions }
-    }
-
-    #[test]
-    fn a_topic_is_ready_once_all_its_partitions_have_leaders() {
-        for (leaders, expected, missing) in [
-            (&[Some(1), Some(2)][..], 2, None),
-            (&[Some(1), None], 2, Some(1)),
-            (&[Some(1)], 3, Some(1)),
-            (&[], 1, Some(0)),
-            (&[Some(1), Some(1), Some(1)], 1, None),
-        ] {
-            assert_eq!(leaderless(Some(&topic(leaders)), expected), missing, "{leaders:?} of {expected}");
-        }
-        assert_eq!(leaderless(None, 1), Some(0));
-    }
-
-    #[test]
-    fn a_leader_is_found_or_it_is_told_why_not() {
-        let mut cluster = Cluster::default();
-        cluster.topics.insert("orders".into(), topic(&[Some(1), None, Some(7)]));
-        cluster.brokers.insert(1, Broker { id: 1, host: "localhost".into(), port: 9092 });
-        let no_leader = |partition| Err(AdminError::NoLeader { topic: "orders".into(), partition });
-        let unknown = |partition| Err(AdminError::UnknownPartition { topic: "orders".into(), partition, count: 3 });
-        let expected = (1, Address { host: "localhost".into(), port: 9092 });
-        assert_eq!(leader(&cluster, "orders", 0), Ok(expected));
-        assert_eq!(leader(&cluster, "orders", 1), no_leader(1));
-        assert_eq!(leader(&cluster, "orders", 2), no_leader(2), "the broker is not in the metadata");
-        assert_eq!(leader(&cluster, "orders", 3), unknown(3));
-        assert_eq!(leader(&cluster, "orders", -1), unknown(-1));
-    }
 }

@@ -169,7 +169,7 @@ impl Session {
             closed = self.producer.close() => closed,
         };
         if let Err(error) = closed {
-            tracing::warn!(%error, "closing the producer");
+            tracing::debug!(%error, "closing the producer");
         }
         if timeout(LAST_CALLBACKS, self.idle()).await.is_err() {
             tracing::error!("some lines have no outcome {} s after closing", LAST_CALLBACKS.as_secs());

@@ -1,0 +1,67 @@
+//! Who leads a partition.
+//!
+//! In: what the cluster told. Out: whom to ask, or why nobody can be asked. Pure.
+
+use super::{AdminError, address::Address};
+use crate::cluster::{Cluster, Topic};
+
+/// The leader's node id, and where it listens.
+pub(super) fn of(cluster: &Cluster, topic: &str, partition: i32) -> Result<(i32, Address), AdminError> {
+    let partitions = cluster.topics.get(topic).map_or(&[][..], |topic| &topic.partitions);
+    let known = usize::try_from(partition).ok().and_then(|index| partitions.get(index));
+    let Some(known) = known else {
+        return Err(AdminError::UnknownPartition { topic: topic.to_owned(), partition, count: partitions.len() });
+    };
+    let broker = known.leader.and_then(|node| cluster.brokers.get(&node));
+    broker
+        .map(|broker| (broker.id, Address { host: broker.host.to_string(), port: broker.port }))
+        .ok_or_else(|| AdminError::NoLeader { topic: topic.to_owned(), partition })
+}
+
+/// The first of `expected` partitions that is not there or has no leader.
+pub(super) fn missing(topic: Option<&Topic>, expected: usize) -> Option<i32> {
+    let partitions = topic.map_or(&[][..], |topic| &topic.partitions);
+    let count = expected.max(partitions.len());
+    let missing = (0..count).find(|&index| partitions.get(index).is_none_or(|p| p.leader.is_none()))?;
+    i32::try_from(missing).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Broker, Partition};
+
+    fn topic(leaders: &[Option<i32>]) -> Topic {
+        let partitions = leaders.iter().map(|&leader| Partition { leader, leader_epoch: 0 }).collect();
+        Topic { id: uuid::Uuid::nil(), partitions }
+    }
+
+    #[test]
+    fn a_topic_is_ready_once_all_its_partitions_have_leaders() {
+        for (leaders, expected, first) in [
+            (&[Some(1), Some(2)][..], 2, None),
+            (&[Some(1), None], 2, Some(1)),
+            (&[Some(1)], 3, Some(1)),
+            (&[], 1, Some(0)),
+            (&[Some(1), Some(1), Some(1)], 1, None),
+        ] {
+            assert_eq!(missing(Some(&topic(leaders)), expected), first, "{leaders:?} of {expected}");
+        }
+        assert_eq!(missing(None, 1), Some(0));
+    }
+
+    #[test]
+    fn a_leader_is_found_or_it_is_told_why_not() {
+        let mut cluster = Cluster::default();
+        cluster.topics.insert("orders".into(), topic(&[Some(1), None, Some(7)]));
+        cluster.brokers.insert(1, Broker { id: 1, host: "localhost".into(), port: 9092 });
+        let no_leader = |partition| Err(AdminError::NoLeader { topic: "orders".into(), partition });
+        let unknown = |partition| Err(AdminError::UnknownPartition { topic: "orders".into(), partition, count: 3 });
+        let expected = (1, Address { host: "localhost".into(), port: 9092 });
+        assert_eq!(of(&cluster, "orders", 0), Ok(expected));
+        assert_eq!(of(&cluster, "orders", 1), no_leader(1));
+        assert_eq!(of(&cluster, "orders", 2), no_leader(2), "the broker is not in the metadata");
+        assert_eq!(of(&cluster, "orders", 3), unknown(3));
+        assert_eq!(of(&cluster, "orders", -1), unknown(-1));
+    }
+}

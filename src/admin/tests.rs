@@ -1,0 +1,171 @@
+//! The admin client against the embedded broker.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use super::*;
+use crate::{
+    Producer, Record,
+    broker::{EmbeddedBroker, KeepProducerState},
+};
+
+const NO_WAIT: Duration = Duration::ZERO;
+
+async fn cluster(nodes: usize) -> (EmbeddedBroker, Admin) {
+    let broker = EmbeddedBroker::builder().nodes(nodes).start().await.unwrap();
+    let admin = Admin::connect(&broker.bootstrap_servers()).await.unwrap();
+    (broker, admin)
+}
+
+/// Writes the values `0`, `1`, `2` and so on to partition 0.
+async fn write(broker: &EmbeddedBroker, topic: &str, count: usize) {
+    let producer = Producer::from_properties([("bootstrap.servers", broker.bootstrap_servers())]).await.unwrap();
+    for number in 0..count {
+        let value = number.to_string();
+        let delivery = producer.send(Record::to(topic).partition(0).value(&value)).await.unwrap();
+        drop(delivery);
+    }
+    producer.close().await.unwrap();
+}
+
+fn values(records: &[ConsumedRecord]) -> Vec<String> {
+    let text = |record: &ConsumedRecord| String::from_utf8(record.value.clone().unwrap().into()).unwrap();
+    records.iter().map(text).collect()
+}
+
+#[tokio::test]
+async fn a_topic_is_created_once_and_then_has_its_partitions() {
+    let (_broker, mut admin) = cluster(3).await;
+    admin.create_topic("orders", 6, 2, &[("retention.ms", "3600000")]).await.unwrap();
+    assert_eq!(admin.partitions("orders").await, Ok(6));
+    let again = admin.create_topic("orders", 6, 2, &[]).await;
+    assert_eq!(again, Err(AdminError::TopicExists { topic: "orders".into() }));
+}
+
+#[tokio::test]
+async fn a_topic_that_cannot_be_is_refused_with_the_brokers_reason() {
+    let (_broker, mut admin) = cluster(1).await;
+    for (name, partitions, replication, code) in [("t", 0, 1, 37), ("t", 1, 2, 38), ("no such", 1, 1, 17)] {
+        let error = admin.create_topic(name, partitions, replication, &[]).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode(code)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn asking_for_a_topic_does_not_create_it() {
+    let (_broker, mut admin) = cluster(1).await;
+    let unknown = AdminError::UnknownTopic { topic: "nowhere".into() };
+    assert_eq!(admin.partitions("nowhere").await, Err(unknown.clone()));
+    assert_eq!(admin.offsets("nowhere", 0, OffsetSpec::Latest).await, Err(unknown.clone()));
+    assert_eq!(admin.read_all("nowhere").await, Err(unknown));
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_does_not_matter_while_another_answers() {
+    let (broker, _) = cluster(1).await;
+    let bootstrap = format!("127.0.0.1:1,{}", broker.bootstrap_servers());
+    assert!(Admin::connect(&bootstrap).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_a_producer_wrote_comes_back_as_it_was() {
+    let (broker, mut admin) = cluster(1).await;
+    admin.create_topic("orders", 2, 1, &[]).await.unwrap();
+    let producer = Producer::from_properties([("bootstrap.servers", broker.bootstrap_servers())]).await.unwrap();
+    let full = Record::to("orders").partition(1).key("k").value(&[0xff]).header("h", "1").header("h", "").timestamp(42);
+    let ack = producer.send(full).await.unwrap().await.unwrap();
+    let empty = producer.send(Record::to("orders").partition(0).timestamp(43)).await.unwrap().await.unwrap();
+    assert_eq!((ack.offset(), empty.offset()), (Some(0), Some(0)));
+    let expected = |partition, timestamp| ConsumedRecord {
+        partition,
+        offset: 0,
+        timestamp,
+        timestamp_type: TimestampType::CreateTime,
+        key: None,
+        value: None,
+        headers: Vec::new(),
+    };
+    let full = ConsumedRecord {
+        key: Some("k".into()),
+        value: Some(vec![0xff].into()),
+        headers: vec![("h".into(), Some("1".into())), ("h".into(), Some("".into()))],
+        ..expected(1, 42)
+    };
+    assert_eq!(admin.read_all("orders").await.unwrap(), [expected(0, 43), full]);
+}
+
+#[tokio::test]
+async fn offsets_are_those_of_the_ends_of_the_log() {
+    let (broker, mut admin) = cluster(1).await;
+    admin.create_topic("orders", 2, 1, &[]).await.unwrap();
+    write(&broker, "orders", 5).await;
+    for (partition, latest) in [(0, 5), (1, 0)] {
+        assert_eq!(admin.offsets("orders", partition, OffsetSpec::Earliest).await, Ok(0));
+        assert_eq!(admin.offsets("orders", partition, OffsetSpec::Latest).await, Ok(latest));
+    }
+    let unknown = AdminError::UnknownPartition { topic: "orders".into(), partition: 2, count: 2 };
+    assert_eq!(admin.offsets("orders", 2, OffsetSpec::Latest).await, Err(unknown));
+}
+
+#[tokio::test]
+async fn reading_begins_in_the_middle_of_a_batch_and_ends_where_it_is_told() {
+    let (broker, mut admin) = cluster(1).await;
+    admin.create_topic("orders", 1, 1, &[]).await.unwrap();
+    write(&broker, "orders", 10).await;
+    let fetched = admin.read("orders", 0, 7, NO_WAIT).await.unwrap();
+    assert_eq!((values(&fetched.records), fetched.next_offset), (vec!["7".into(), "8".into(), "9".into()], 10));
+    let mut taken = Vec::new();
+    let take = |record: ConsumedRecord| {
+        taken.push(record);
+        if taken.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    admin.read_range("orders", 0, 3..10, take).await.unwrap();
+    assert_eq!(values(&taken), ["3", "4"]);
+}
+
+#[tokio::test]
+async fn an_offset_outside_the_log_is_refused_at_once() {
+    let (_broker, mut admin) = cluster(1).await;
+    admin.create_topic("orders", 1, 1, &[]).await.unwrap();
+    let error = admin.read("orders", 0, 1, NO_WAIT).await.unwrap_err();
+    assert_eq!((error.code(), error.retriable()), (Some(ErrorCode(1)), false), "{error}");
+}
+
+#[tokio::test]
+async fn reading_follows_a_leader_that_moves() {
+    let (broker, mut admin) = cluster(3).await;
+    admin.create_topic("orders", 1, 3, &[]).await.unwrap();
+    write(&broker, "orders", 2).await;
+    for node in [1, 2, 3, 1] {
+        broker.move_leader("orders", 0, node).unwrap();
+        let fetched = admin.read("orders", 0, 0, NO_WAIT).await.unwrap();
+        assert_eq!(values(&fetched.records), ["0", "1"], "led by {node}");
+        assert_eq!(admin.offsets("orders", 0, OffsetSpec::Latest).await, Ok(2));
+    }
+}
+
+#[tokio::test]
+async fn reading_goes_on_after_its_connections_broke() {
+    let (broker, mut admin) = cluster(1).await;
+    admin.create_topic("orders", 1, 1, &[]).await.unwrap();
+    write(&broker, "orders", 1).await;
+    for _ in 0..2 {
+        broker.stop_node(1).await.unwrap();
+        broker.restart_node(1, KeepProducerState::Yes).await.unwrap();
+        assert_eq!(values(&admin.read_all("orders").await.unwrap()), ["0"]);
+    }
+}
+
+#[tokio::test]
+async fn a_range_that_the_log_never_reaches_is_given_up() {
+    let (broker, mut admin) = cluster(1).await;
+    admin.create_topic("orders", 1, 1, &[]).await.unwrap();
+    write(&broker, "orders", 3).await;
+    let mut taken = Vec::new();
+    let take = |record| {
+        taken.push(record);
+        ControlFlow::Continue(())
+    };
+    let error = admin.read_range_patiently("orders", 0, 1..4, NO_WAIT, take).await;
+    assert_eq!(error, Err(AdminError::Stalled { topic: "orders".into(), partition: 0, offset: 3, end: 4 }));
+    assert_eq!(values(&taken), ["1", "2"]);
+}
