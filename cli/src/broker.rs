@@ -34,7 +34,7 @@ pub(crate) struct Args {
 
     /// Topic to create, with its number of partitions; may be repeated
     #[arg(long = "topic", short, value_name = "NAME:PARTITIONS", value_parser = topic)]
-    topics: Vec<(String, i32)>,
+    topics: Vec<(String, usize)>,
 
     /// Do not create topics that somebody writes to
     #[arg(long)]
@@ -42,11 +42,11 @@ pub(crate) struct Args {
 
     /// Partitions of topics that are created without a number
     #[arg(long, value_name = "NUMBER", default_value_t = 1,
-        value_parser = clap::value_parser!(i32).range(1..=10_000))]
-    default_partitions: i32,
+        value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    default_partitions: u16,
 }
 
-fn topic(text: &str) -> Result<(String, i32), String> {
+fn topic(text: &str) -> Result<(String, usize), String> {
     match text.split_once(':').map(|(name, partitions)| (name, partitions.parse())) {
         Some((name, Ok(partitions @ 1..=10_000))) if !name.is_empty() => Ok((name.to_owned(), partitions)),
         _ => Err("expected name:partitions with 1 to 10000 partitions, as in orders:3".into()),
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         .nodes(args.nodes.into())
         .port(args.port)
         .auto_create(!args.no_auto_create)
-        .default_partitions(args.default_partitions);
+        .default_partitions(args.default_partitions.into());
     for (name, partitions) in &args.topics {
         builder = builder.topic(name, *partitions);
     }

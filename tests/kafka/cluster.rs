@@ -12,11 +12,7 @@ use std::{
     },
 };
 
-use milena::{
-    Producer, ProducerBuilder,
-    admin::Admin,
-    broker::{EmbeddedBroker, KeepProducerState},
-};
+use milena::{Producer, ProducerBuilder, admin::Admin, broker::EmbeddedBroker};
 use milena_test_support::kafka::RealKafka;
 use tokio::task::block_in_place;
 
@@ -41,7 +37,7 @@ pub(crate) enum Cluster {
 }
 
 /// How many partitions a topic has that is created by sending to it; not one, to see that the setting is obeyed.
-pub(crate) const DEFAULT_PARTITIONS: i32 = 4;
+pub(crate) const DEFAULT_PARTITIONS: usize = 4;
 
 impl Kind {
     /// A running single-node cluster that creates topics on demand, possibly shared with other scenarios.
@@ -134,8 +130,8 @@ impl Cluster {
     pub(crate) async fn stop_all(&self) {
         match self {
             Self::Embedded(broker) => {
-                for node in broker.node_ids() {
-                    broker.stop_node(node).await.expect("the node is there");
+                for node in broker.nodes() {
+                    broker.stop_node(node).await;
                 }
             }
             Self::Real(kafka) => block_in_place(|| (0..kafka.nodes()).for_each(|node| kafka.stop_node(node))),
@@ -146,8 +142,8 @@ impl Cluster {
     pub(crate) async fn start_all(&self) {
         match self {
             Self::Embedded(broker) => {
-                for node in broker.node_ids() {
-                    broker.restart_node(node, KeepProducerState::Yes).await.expect("the node starts again");
+                for node in broker.nodes() {
+                    broker.restart_node(node).await.expect("the node starts again");
                 }
             }
             Self::Real(kafka) => block_in_place(|| kafka.start_all()),
@@ -157,7 +153,7 @@ impl Cluster {
     /// Every node goes on to hold its connections and says no more (SIGSTOP).
     pub(crate) fn freeze(&self) {
         match self {
-            Self::Embedded(broker) => broker.node_ids().into_iter().try_for_each(|node| broker.pause(node)).unwrap(),
+            Self::Embedded(broker) => broker.nodes().into_iter().try_for_each(|node| broker.pause(node)).unwrap(),
             Self::Real(kafka) => (0..kafka.nodes()).for_each(|node| kafka.freeze_node(node)),
         }
     }
@@ -165,7 +161,7 @@ impl Cluster {
     /// Ends a freeze.
     pub(crate) fn thaw(&self) {
         match self {
-            Self::Embedded(broker) => broker.node_ids().into_iter().try_for_each(|node| broker.resume(node)).unwrap(),
+            Self::Embedded(broker) => broker.nodes().into_iter().try_for_each(|node| broker.resume(node)).unwrap(),
             Self::Real(kafka) => (0..kafka.nodes()).for_each(|node| kafka.thaw_node(node)),
         }
     }
