@@ -3,10 +3,7 @@
 use std::{ops::ControlFlow, time::Duration};
 
 use super::*;
-use crate::{
-    Producer, Record,
-    broker::{EmbeddedBroker, KeepProducerState},
-};
+use crate::{Producer, Record, broker::EmbeddedBroker};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -149,8 +146,8 @@ async fn reading_goes_on_after_its_connections_broke() {
     admin.create_topic("orders", 1, 1, &[]).await.unwrap();
     write(&broker, "orders", 1).await;
     for _ in 0..2 {
-        broker.stop_node(1).await.unwrap();
-        broker.restart_node(1, KeepProducerState::Yes).await.unwrap();
+        broker.stop_node(1).await;
+        broker.restart_node(1).await.unwrap();
         assert_eq!(values(&admin.read_all("orders").await.unwrap()), ["0"]);
     }
 }
