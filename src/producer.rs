@@ -158,10 +158,10 @@ impl Producer {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn partitions_for(&self, topic: &str) -> Result<usize, SendError> {
-        let waiting = Waiting::new(&self.inner.config);
+        let mut waiting = Waiting::new(&self.inner.config);
         loop {
             match self.inner.topic(topic, |topic| Ok(topic.partitions.len())) {
-                Err(Stop::Topic) => self.inner.wait_for_topic(topic, &waiting).await?,
+                Err(Stop::Topic) => self.inner.wait_for_topic(topic, &mut waiting).await?,
                 Err(Stop::Fail(error)) => return Err(error),
                 Err(Stop::Memory(_)) => {}
                 Ok(count) => return Ok(count),
@@ -246,11 +246,13 @@ enum Stop {
 struct Waiting {
     since: Instant,
     limit: Duration,
+    /// Whether the topic's metadata has been asked for.
+    asked: bool,
 }
 
 impl Waiting {
     fn new(config: &Config) -> Self {
-        Self { since: Instant::now(), limit: config.max_block }
+        Self { since: Instant::now(), limit: config.max_block, asked: false }
     }
 
     async fn within<F: Future>(&self, future: F) -> Option<F::Output> {
@@ -302,12 +304,12 @@ impl Inner {
         callback: &mut Option<Callback>,
         mut stop: Stop,
     ) -> Result<Delivery, SendError> {
-        let waiting = Waiting::new(&self.config);
+        let mut waiting = Waiting::new(&self.config);
         loop {
             let charge = match stop {
                 Stop::Fail(error) => return Err(error),
                 Stop::Topic => {
-                    self.wait_for_topic(record.topic(), &waiting).await?;
+                    self.wait_for_topic(record.topic(), &mut waiting).await?;
                     None
                 }
                 Stop::Memory(bytes) => Some(self.wait_for_memory(record.topic(), bytes, &waiting).await?),
@@ -406,13 +408,16 @@ impl Inner {
     }
 
     /// Waits until something has changed about the topics.
-    async fn wait_for_topic(&self, topic: &str, waiting: &Waiting) -> Result<(), SendError> {
+    async fn wait_for_topic(&self, topic: &str, waiting: &mut Waiting) -> Result<(), SendError> {
         let mut changed = pin!(self.accumulator.topics().changed());
         changed.as_mut().enable();
         if self.topic(topic, |_| Ok(())).is_ok() {
             return Ok(());
         }
-        self.ask_for(topic)?;
+        // Once is enough: the sender goes on asking, with a backoff that further asking would shorten.
+        if !std::mem::replace(&mut waiting.asked, true) {
+            self.ask_for(topic)?;
+        }
         let Some(()) = waiting.within(changed).await else {
             return Err(self.timed_out(topic, WaitedFor::Metadata, waiting));
         };

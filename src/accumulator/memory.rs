@@ -229,7 +229,8 @@ mod tests {
         memory.recycle(Vec::with_capacity(17));
         assert_eq!(memory.spare().len(), 2, "only buffers of the usual size are kept");
         memory.buffer(16);
-        assert_eq!(memory.buffer(16).as_ptr(), first);
+        let again = memory.buffer(16);
+        assert_eq!(again.as_ptr(), first);
     }
 
     #[test]

@@ -221,8 +221,8 @@ impl Sender {
             Verdict::Acked | Verdict::Duplicate => {
                 let told = verdict == Verdict::Acked && self.config.acks != Acks::None;
                 let base_offset = said.base_offset.filter(|_| told);
-                let append_time = said.append_time.filter(|_| told);
                 if let Some(mut entry) = lane.acked(position) {
+                    let append_time = said.append_time.filter(|time| told && entry.is_append_time(*time));
                     entry.answer(Outcome::Acked { base_offset, append_time });
                 }
             }

@@ -129,6 +129,13 @@ impl Entry {
         bytes
     }
 
+    /// Whether the time that a broker tells with an acknowledgement is when it appended the batch. A broker that has the batch
+    /// already tells the batch's latest timestamp in its place, whatever the topic's timestamps mean.
+    pub(crate) fn is_append_time(&self, told: i64) -> bool {
+        let latest = self.bytes().get(35..43).and_then(|field| field.first_chunk().copied()).map(i64::from_be_bytes);
+        self.attempts == 1 || latest != Some(told)
+    }
+
     /// Its bytes, to be split.
     pub(crate) fn bytes(&self) -> Bytes {
         match &self.bytes {

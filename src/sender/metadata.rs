@@ -42,6 +42,7 @@ pub(crate) struct Metadata {
     /// Not to ask before this moment.
     not_before: Instant,
     asked: Option<Asked>,
+    last_asked: Option<Instant>,
     /// Answers in a row that brought nothing new.
     idle_answers: u32,
     last_success: Instant,
@@ -76,6 +77,7 @@ impl Metadata {
             full_at: Some(now),
             not_before: now,
             asked: None,
+            last_asked: None,
             idle_answers: 0,
             last_success: now,
         }
@@ -95,9 +97,12 @@ impl Metadata {
     pub(crate) fn want(&mut self, topic: &Arc<str>, now: Instant) {
         if self.topics.insert(Arc::clone(topic), now).is_none() {
             self.new.insert(Arc::clone(topic));
-            if !self.cluster.topics.contains_key(topic) {
-                (self.idle_answers, self.not_before) = (0, self.not_before.min(now));
-            }
+            (self.idle_answers, self.not_before) = (0, now);
+        } else if !self.cluster.topics.contains_key(topic) {
+            // Somebody else asks for it: the backoff starts again, but does not end.
+            let soonest = self.last_asked.map_or(now, |asked| asked + self.policy.backoff.initial);
+            (self.idle_answers, self.not_before) = (1, self.not_before.min(soonest));
+            self.refresh(now);
         }
     }
 
@@ -129,7 +134,7 @@ impl Metadata {
         if full {
             self.full_at = None;
         }
-        self.asked = Some(Asked { full });
+        (self.asked, self.last_asked) = (Some(Asked { full }), Some(now));
         if full { self.topics.keys().cloned().collect() } else { self.new.iter().cloned().collect() }
     }
 

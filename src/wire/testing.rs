@@ -112,6 +112,8 @@ pub(crate) struct Says {
     pub(crate) partition: i32,
     pub(crate) error: i16,
     pub(crate) base_offset: i64,
+    /// The time of the append, where the broker tells one.
+    pub(crate) append_time: Option<i64>,
     /// The leader and its epoch.
     pub(crate) leader: Option<(i32, i32)>,
     /// Records that are refused, by index.
@@ -136,6 +138,7 @@ pub(crate) fn produce(
             .with_index(says.partition)
             .with_error_code(says.error)
             .with_base_offset(says.base_offset)
+            .with_log_append_time_ms(says.append_time.unwrap_or(-1))
             .with_record_errors(says.refused.iter().map(refused).collect())
             .with_current_leader(LeaderIdAndEpoch::default().with_leader_id(leader.into()).with_leader_epoch(epoch))
     };

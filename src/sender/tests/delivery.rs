@@ -18,13 +18,13 @@ fn a_record_is_acknowledged_at_the_offset_that_the_broker_told() {
 #[test]
 fn sequence_numbers_count_records_and_each_partition_counts_for_itself() {
     let mut rig = Rig::ready(&[("linger.ms", "5")]);
-    rig.append(0, "a");
-    rig.append(0, "b");
-    rig.append(1, "x");
+    rig.fill(0, "a");
+    rig.fill(0, "b");
+    rig.fill(1, "x");
     rig.pass_ms(5);
     assert_eq!(rig.take().stamps(), [(0, 0, 0)]);
     assert_eq!(rig.take().stamps(), [(1, 0, 0)]);
-    rig.append(1, "y");
+    rig.fill(1, "y");
     rig.pass_ms(5);
     assert!(rig.sent.is_empty(), "nothing is pipelined before the first success");
 }
@@ -47,7 +47,7 @@ fn until_the_first_success_one_batch_is_in_flight_and_then_five() {
 #[test]
 fn a_batch_stays_open_while_its_lane_is_blocked() {
     let mut rig = Rig::ready(&[]);
-    rig.send(0, "a");
+    rig.push(0, "a");
     (0..20).for_each(|_| drop(rig.send(0, "b")));
     rig.ack(0);
     assert_eq!(rig.take().batches[0].values.len(), 20);
@@ -56,11 +56,11 @@ fn a_batch_stays_open_while_its_lane_is_blocked() {
 #[test]
 fn without_idempotence_a_lane_has_one_batch_in_flight_and_no_sequence() {
     let mut rig = Rig::ready(&[("enable.idempotence", "false")]);
-    rig.send(0, "a");
-    rig.send(0, "b");
+    rig.push(0, "a");
+    rig.push(0, "b");
     let sent = rig.ack(0);
     assert_eq!((sent.batches[0].stamp.producer_id, sent.stamps()), (-1, vec![(0, -1, -1)]));
-    rig.send(0, "c");
+    rig.push(0, "c");
     assert_eq!(rig.sent.len(), 1);
 }
 
@@ -168,7 +168,7 @@ fn the_broker_names_the_records_it_refuses_and_their_batch_mates_may_go_again() 
     let [mate, guilty, _] = deliveries.map(|delivery| failure(&delivery));
     assert_eq!((guilty.code(), guilty.cause(), guilty.retriable()), (ErrorCode::INVALID_RECORD, Some("no key"), false));
     assert_eq!((mate.persisted(), mate.retriable()), (Persisted::No, true));
-    rig.append(0, "next");
+    rig.fill(0, "next");
     rig.pass_ms(5);
     assert_eq!(rig.take().stamps(), [(0, 0, 0)], "its sequence numbers are free again");
 }
@@ -202,7 +202,7 @@ fn a_single_record_that_is_too_large_fails_and_the_next_one_takes_its_sequence_n
         (error.code(), error.persisted(), error.retriable()),
         (ErrorCode::MESSAGE_TOO_LARGE, Persisted::No, false)
     );
-    rig.send(0, "small");
+    rig.push(0, "small");
     assert_eq!(rig.take().stamps(), [(0, 0, 0)]);
 }
 
@@ -244,9 +244,9 @@ fn a_lane_that_is_blocked_does_not_stop_the_others_of_its_broker() {
     rig.pass_ms(150);
     rig.ack(0);
     assert_eq!(offset(&refreshed), Some(0));
-    rig.send(0, "blocks partition 0: it has no success yet");
-    rig.send(0, "waits");
-    rig.send(1, "goes");
-    rig.send(1, "goes");
+    rig.push(0, "blocks partition 0: it has no success yet");
+    rig.push(0, "waits");
+    rig.push(1, "goes");
+    rig.push(1, "goes");
     assert_eq!(rig.sent.iter().map(|sent| sent.batches[0].partition).collect::<Vec<_>>(), [0, 1, 1]);
 }

@@ -24,7 +24,7 @@ fn a_batch_follows_its_leader_as_soon_as_metadata_tell_where_it_went() {
 #[test]
 fn a_hint_in_the_answer_saves_the_wait_for_metadata() {
     let mut rig = Rig::ready(&[]);
-    rig.send(0, "a");
+    rig.push(0, "a");
     rig.mute = vec![3];
     let sent = rig.take();
     rig.answer_from(&sent, &[moved(0, Some((2, 6)))], &[(2, 9002)]);
@@ -34,7 +34,7 @@ fn a_hint_in_the_answer_saves_the_wait_for_metadata() {
 #[test]
 fn a_hint_of_a_broker_that_is_not_known_brings_its_address() {
     let mut rig = Rig::ready(&[]);
-    rig.send(0, "a");
+    rig.push(0, "a");
     rig.mute = vec![3];
     let sent = rig.take();
     rig.answer_from(&sent, &[moved(0, Some((3, 6)))], &[(3, 9003)]);
@@ -45,7 +45,7 @@ fn a_hint_of_a_broker_that_is_not_known_brings_its_address() {
 fn a_stale_hint_is_ignored() {
     for leader in [(2, 5), (2, 4), (9, 6)] {
         let mut rig = Rig::ready(&[]);
-        rig.send(0, "a");
+        rig.push(0, "a");
         rig.mute = vec![3];
         let sent = rig.take();
         rig.answer(&sent, &[moved(0, Some(leader))]);
@@ -60,14 +60,14 @@ fn metadata_with_an_older_leader_epoch_change_nothing() {
     rig.leaders = vec![(0, 2, 4), (1, 2, 5)];
     rig.pass_ms(61_000);
     assert!(rig.metadata_requests > 1);
-    rig.send(0, "a");
+    rig.push(0, "a");
     assert_eq!(rig.take().node, 1);
 }
 
 #[test]
 fn what_is_in_flight_to_the_old_leader_is_waited_for_before_the_new_one_gets_anything() {
     let mut rig = Rig::ready(&[]);
-    rig.send(0, "first");
+    rig.push(0, "first");
     rig.ack(0);
     let (a, b) = (rig.send(0, "a"), rig.send(0, "b"));
     rig.leaders = vec![(0, 2, 6), (1, 2, 5)];
@@ -99,7 +99,7 @@ fn a_partition_without_a_leader_waits_and_goes_on_when_it_has_one() {
 #[test]
 fn a_topic_that_vanishes_and_returns_goes_on_with_its_sequence_numbers() {
     let mut rig = Rig::ready(&[]);
-    rig.send(0, "first");
+    rig.push(0, "first");
     rig.ack(0);
     let delivery = rig.send(0, "a");
     (rig.topic_error, rig.leaders) = (3, Vec::new());
@@ -127,9 +127,9 @@ fn metadata_that_say_no_error_and_no_partitions_complete_nothing() {
 #[test]
 fn a_recreated_topic_is_followed_though_its_leader_epochs_begin_anew() {
     let mut rig = Rig::ready(&[]);
-    rig.send(0, "first");
+    rig.push(0, "first");
     rig.ack(0);
-    rig.send(0, "a");
+    rig.push(0, "a");
     (rig.topic_id, rig.leaders) = (TopicId::from_u128(8), vec![(0, 2, 0), (1, 1, 0)]);
     let sent = rig.take();
     rig.pass_ms(200);

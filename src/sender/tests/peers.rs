@@ -88,7 +88,7 @@ fn what_a_dead_connection_still_says_is_not_heard() {
 #[test]
 fn a_broker_that_does_not_answer_is_left_and_the_batch_goes_again_over_a_new_connection() {
     let mut rig = Rig::ready(&[("request.timeout.ms", "1000")]);
-    rig.send(0, "a");
+    rig.push(0, "a");
     let sent = rig.sent[0].clone();
     rig.pass_ms(999);
     assert!(rig.disconnected.is_empty());
@@ -161,7 +161,7 @@ fn brokers_that_refuse_connections_are_tried_less_and_less_often() {
 fn a_throttled_producer_holds_back_no_longer_than_a_request_may_take() {
     let mut rig = Rig::ready(&[("request.timeout.ms", "1000"), ("delivery.timeout.ms", "120000")]);
     rig.sender.throttle(1, i32::MAX, rig.now);
-    rig.send(0, "a");
+    rig.push(0, "a");
     rig.pass_ms(999);
     assert!(rig.sent.is_empty());
     rig.pass_ms(2);
@@ -171,7 +171,7 @@ fn a_throttled_producer_holds_back_no_longer_than_a_request_may_take() {
 #[test]
 fn a_connection_that_is_not_used_is_ended_before_the_broker_does_it() {
     let mut rig = Rig::ready(&[("connections.max.idle.ms", "10000"), ("metadata.max.age.ms", "100000")]);
-    rig.send(0, "a");
+    rig.push(0, "a");
     rig.ack(0);
     rig.pass_ms(10_001);
     assert!(rig.open.is_empty(), "{:?}", rig.open);

@@ -204,12 +204,31 @@ impl Rig {
         delivery
     }
 
+    /// As `send`, for a record whose outcome the test does not look at.
+    pub(super) fn push(&mut self, partition: usize, value: &str) {
+        drop(self.send(partition, value));
+    }
+
+    /// As `append`, for a record whose outcome the test does not look at.
+    pub(super) fn fill(&mut self, partition: usize, value: &str) {
+        drop(self.append(partition, value));
+    }
+
     /// Appends a record.
     pub(super) fn append(&mut self, partition: usize, value: &str) -> Delivery {
+        self.append_with(partition, value, 1_000)
+    }
+
+    /// Appends a record with this timestamp.
+    pub(super) fn append_at(&mut self, partition: usize, timestamp: i64) -> Delivery {
+        self.append_with(partition, "some value", timestamp)
+    }
+
+    fn append_with(&mut self, partition: usize, value: &str, timestamp: i64) -> Delivery {
         let known = self.accumulator.topics().known();
         let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
         let payload = Payload { key: None, value: Some(value.as_bytes()), headers: &[] };
-        let record = (1_000, &payload, payload.max_len());
+        let record = (timestamp, &payload, payload.max_len());
         let now = self.now;
         self.accumulator.append(&topic.partitions[partition], record, &mut None, None, || now).unwrap().delivery
     }

@@ -6,7 +6,7 @@ use crate::{ErrorCode, FailureKind, Persisted};
 /// A rig whose partition 0 may have five batches in flight.
 fn pipelined(properties: &[(&str, &str)]) -> Rig {
     let mut rig = Rig::ready(properties);
-    rig.send(0, "first");
+    rig.push(0, "first");
     rig.ack(0);
     rig
 }
@@ -18,7 +18,7 @@ fn base_sequences(rig: &Rig) -> Vec<(i16, i32)> {
 #[test]
 fn a_retry_sends_the_same_bytes() {
     let mut rig = pipelined(&[]);
-    rig.send(0, "a");
+    rig.push(0, "a");
     let first = rig.refuse(19);
     rig.pass_ms(1_000);
     assert_eq!(rig.take().batches, first.batches);
@@ -64,6 +64,27 @@ fn a_duplicate_is_a_success_whose_offset_is_not_invented() {
 }
 
 #[test]
+fn the_time_that_a_broker_tells_of_a_batch_it_has_already_is_not_taken_for_the_time_of_the_append() {
+    let mut rig = pipelined(&[]);
+    for (told, expected) in [(1_000, 1_000), (5_000, 5_000)] {
+        let delivery = rig.send(0, "a");
+        rig.refuse(7);
+        rig.pass_ms(1_000);
+        let sent = rig.take();
+        rig.answer(&sent, &[Says { base_offset: 1, append_time: Some(told), ..Says::default() }]);
+        assert_eq!(delivery.outcome().unwrap().unwrap().timestamp(), expected);
+    }
+    let deliveries = [rig.append_at(0, 1_000), rig.append_at(0, 3_000)];
+    rig.run();
+    rig.refuse(7);
+    rig.pass_ms(1_000);
+    let sent = rig.take();
+    rig.answer(&sent, &[Says { base_offset: 3, append_time: Some(3_000), ..Says::default() }]);
+    let times = deliveries.map(|delivery| delivery.outcome().unwrap().unwrap().timestamp());
+    assert_eq!(times, [1_000, 3_000], "3,000 is the batch's latest timestamp");
+}
+
+#[test]
 fn a_refused_batch_with_others_behind_it_starts_the_next_epoch_once_nothing_is_in_flight() {
     let mut rig = pipelined(&[]);
     let (a, b, c) = (rig.send(0, "a"), rig.send(0, "b"), rig.send(0, "c"));
@@ -83,12 +104,12 @@ fn a_refused_batch_with_others_behind_it_starts_the_next_epoch_once_nothing_is_i
 #[test]
 fn an_epoch_is_one_partitions_own() {
     let mut rig = pipelined(&[]);
-    rig.send(1, "x");
+    rig.push(1, "x");
     rig.ack(0);
-    rig.send(0, "a");
-    rig.send(0, "b");
+    rig.push(0, "a");
+    rig.push(0, "b");
     rig.refuse(87);
-    rig.send(1, "y");
+    rig.push(1, "y");
     rig.refuse(45);
     rig.pass_ms(2_000);
     let stamps: Vec<_> = rig.sent.iter().flat_map(super::rig::Sent::stamps).collect();
@@ -119,7 +140,7 @@ fn a_broker_that_knows_a_newer_epoch_gets_a_new_producer_id() {
     assert_eq!((sent.batches[0].stamp.producer_id, sent.stamps()), (before + 1, vec![(0, 0, 0)]));
     rig.answer_all(&sent, 0, 5);
     assert_eq!(offset(&delivery), Some(5));
-    rig.send(1, "x");
+    rig.push(1, "x");
     assert_eq!(rig.take().batches[0].stamp.producer_id, before + 1, "a lane that never sent takes the new one");
 }
 
