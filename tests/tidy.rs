@@ -172,6 +172,23 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A document may say that a function is in a file, as `| what | `file.rs` | `function` |` or "`file.rs` `function`": then it is.
+fn named_functions(path: &str, text: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut violations = Vec::new();
+    for line in text.lines() {
+        let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+        for pair in quoted.windows(2).filter(|pair| pair[0].starts_with("src/") && pair[0].ends_with(".rs")) {
+            let function = pair[1].rsplit("::").next().unwrap_or_default().split('(').next().unwrap_or_default();
+            let code = read(pair[0]).map(|code| Source::new(pair[0], &code).shipped);
+            let there = code.is_some_and(|code| functions(&code).iter().any(|(name, _)| name == function));
+            if !there {
+                violations.push(format!("{path}: {} has no function {function}", pair[0]));
+            }
+        }
+    }
+    violations
+}
+
 /// Every text file of the repository but the lock files, which cargo writes.
 fn text_files() -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -245,5 +262,13 @@ fn files_and_functions_stay_small() {
 #[test]
 fn nothing_committed_names_a_machine_or_a_registry() {
     let violations: Vec<_> = text_files().iter().flat_map(|(path, text)| machines(path, text)).collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+#[test]
+fn the_functions_that_documents_name_are_there() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).ok();
+    let documents = text_files().into_iter().filter(|(path, _)| path.ends_with(".md"));
+    let violations: Vec<_> = documents.flat_map(|(path, text)| named_functions(&path, &text, read)).collect();
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }

@@ -168,3 +168,17 @@ fn paths_are_found_with_their_trees_written_out() {
     assert_eq!(paths(code), ["a::self", "a::b::C", "a::b::d", "a::e", "g", "h::i", "j::K"]);
     assert_eq!(exports(ROOT)["Interceptor"], "record");
 }
+
+#[test]
+fn a_document_that_names_a_function_which_is_not_there_is_found() {
+    let read = |path: &str| (path == "src/a.rs").then(|| "fn here() {\n}\n".to_owned());
+    for (text, expected) in [
+        ("| step | `src/a.rs` | `here` |", 0),
+        ("see `src/a.rs` `A::here(x)`", 0),
+        ("| step | `src/a.rs` | `gone` |", 1),
+        ("| step | `src/b.rs` | `here` |", 1),
+        ("`here` and `src/a.rs`", 0),
+    ] {
+        assert_eq!(named_functions("a.md", text, read).len(), expected, "{text}");
+    }
+}
