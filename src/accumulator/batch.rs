@@ -10,11 +10,19 @@ use crate::{
     wire::record_batch::writer::{Payload, Writer},
 };
 
+/// Memory for those who are told of outcomes is charged in steps of so many bytes.
+const TELLING_STEP: usize = 1024;
+
 /// An open batch: records can be appended.
 #[derive(Debug)]
 pub(crate) struct Batch {
     writer: Writer,
+    /// What it was charged for: its buffer, and those who are told of its records.
     charge: Charge,
+    /// The buffer's size in bytes.
+    buffer: usize,
+    /// Bytes of those who are told.
+    told: usize,
     token: Token,
     completer: Completer,
     created: Instant,
@@ -45,9 +53,17 @@ pub(crate) struct Held {
 }
 
 impl Batch {
-    pub(super) fn new(charge: Charge, token: Token, completer: Completer, created: Instant, serial: u64) -> Self {
-        let writer = Writer::new(charge.memory().buffer(charge.bytes()));
-        Self { writer, charge, token, completer, created, serial, due: false }
+    /// An empty batch with a buffer of `buffer` bytes, which `charge` covers.
+    pub(super) fn new(
+        charge: Charge,
+        buffer: usize,
+        token: Token,
+        completer: Completer,
+        created: Instant,
+        serial: u64,
+    ) -> Self {
+        let writer = Writer::new(charge.memory().buffer(buffer));
+        Self { writer, charge, buffer, told: 0, token, completer, created, serial, due: false }
     }
 
     /// Bytes so far.
@@ -60,19 +76,24 @@ impl Batch {
         self.created
     }
 
-    /// Makes room for a record of `needed` bytes, in steps up to `limit`; false when it does not fit or no memory is free.
-    pub(super) fn make_room(&mut self, needed: usize, limit: usize) -> bool {
-        let len = self.writer.len() + needed;
-        if len <= self.charge.bytes() {
-            return true;
-        }
-        if len > limit {
+    /// Makes room for a record of `needed` bytes, in steps up to `limit`, and for `telling` bytes of whoever is told of it; false
+    /// when it does not fit or no memory is free.
+    pub(super) fn make_room(&mut self, needed: usize, telling: usize, limit: usize) -> bool {
+        let (len, told) = (self.writer.len() + needed, self.told + telling);
+        let buffer = if len <= self.buffer { self.buffer } else { (2 * self.buffer).max(len).min(limit) };
+        if len > buffer {
             return false;
         }
-        let grown = (2 * self.charge.bytes()).max(len).min(limit);
-        let Some(more) = self.charge.memory().try_charge(grown - self.charge.bytes()) else { return false };
-        self.charge += more;
-        self.writer.grow(grown);
+        let more = (buffer + told).saturating_sub(self.charge.bytes());
+        if more > 0 {
+            let step = if telling > 0 { more.max(TELLING_STEP) } else { more };
+            let Some(charge) = self.charge.memory().try_charge(step) else { return false };
+            self.charge += charge;
+        }
+        if buffer > self.buffer {
+            self.writer.grow(buffer);
+            self.buffer = buffer;
+        }
         true
     }
 
@@ -82,10 +103,11 @@ impl Batch {
         timestamp: i64,
         payload: &Payload<'_>,
         callback: Option<Callback>,
-        tell: bool,
+        telling: usize,
     ) -> Delivery {
         let index = self.writer.append(timestamp, payload);
-        if tell {
+        if telling > 0 {
+            self.told += telling;
             self.completer.notify(Notice { index, timestamp, callback });
         }
         Delivery::new(Arc::clone(self.completer.cell()), index, timestamp)

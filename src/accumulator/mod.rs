@@ -12,6 +12,8 @@ mod batch;
 mod memory;
 mod outstanding;
 mod partition;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 use std::{
@@ -34,7 +36,7 @@ pub(crate) use self::{
 };
 use crate::{
     cluster,
-    delivery::{Callback, Callbacks, Completer, Delivery},
+    delivery::{Callback, Callbacks, Completer, Delivery, Notice},
     error::ErrorCode,
     wire::record_batch::{HEADER_LEN, writer::Payload},
 };
@@ -145,38 +147,57 @@ impl Accumulator {
             return Err(Refused::Closed);
         }
         let limit = self.limits.batch_size;
-        if !queue.open.as_mut().is_some_and(|open| open.make_room(max_len, limit)) {
+        let telling = self.telling(callback.as_ref());
+        if !queue.open.as_mut().is_some_and(|open| open.make_room(max_len, telling, limit)) {
             if queue.open.is_some() {
                 queue.seal();
                 self.list(partition, &mut queue);
             }
-            let charge = self.charge(queue.usual_len, HEADER_LEN + max_len, charge)?;
-            self.open(partition, &mut queue, charge, now());
+            let (charge, buffer) = self.charge(queue.usual_len, HEADER_LEN + max_len, telling, charge)?;
+            self.open(partition, &mut queue, charge, buffer, now());
         }
         let Some(open) = &mut queue.open else { return Err(Refused::Closed) };
         let before = open.len();
-        let tell = callback.is_some() || self.callbacks.has_interceptors();
-        let delivery = open.append(timestamp, payload, callback.take(), tell);
+        let delivery = open.append(timestamp, payload, callback.take(), telling);
         let bytes = open.len() - before;
         let filled = open.len() + bytes > limit;
         Ok(Appended { delivery, bytes, filled })
     }
 
-    /// Memory for a new batch: what was charged before, else as much as the last batch took, else as little as will do.
-    fn charge(&self, usual: usize, least: usize, charge: Option<Charge>) -> Result<Charge, Refused> {
-        if let Some(charge) = charge.filter(|charge| charge.bytes() >= least) {
-            return Ok(charge);
+    /// Bytes that it takes to tell of a record's outcome: 0 if nobody is told.
+    fn telling(&self, callback: Option<&Callback>) -> usize {
+        match callback {
+            // A box of its own, and a place in a list that doubles when it is full.
+            Some(callback) => 2 * size_of::<Notice>() + size_of_val(&**callback).max(16) + 16,
+            None if self.callbacks.has_interceptors() => 2 * size_of::<Notice>(),
+            None => 0,
         }
-        let usual = usual.next_power_of_two().clamp(SMALLEST_BUFFER, self.limits.batch_size.max(SMALLEST_BUFFER));
-        let wanted = if usual >= self.limits.batch_size { self.limits.batch_size } else { usual }.max(least);
-        let charge = self.memory.try_charge(wanted).or_else(|| self.memory.try_charge(least));
-        charge.ok_or(Refused::NeedsMemory(least))
     }
 
-    fn open(&self, partition: &Partition, queue: &mut partition::Queue, charge: Charge, now: Instant) {
+    /// Memory for a new batch, and how much of it is for its buffer: what was charged before, else as much as the last batch
+    /// took, else as little as will do.
+    fn charge(
+        &self,
+        usual: usize,
+        least: usize,
+        telling: usize,
+        charge: Option<Charge>,
+    ) -> Result<(Charge, usize), Refused> {
+        if let Some(charge) = charge.filter(|charge| charge.bytes() >= least) {
+            let buffer = charge.bytes().saturating_sub(telling).max(least);
+            return Ok((charge, buffer));
+        }
+        let usual = usual.next_power_of_two().clamp(SMALLEST_BUFFER, self.limits.batch_size.max(SMALLEST_BUFFER));
+        let buffer = if usual >= self.limits.batch_size { self.limits.batch_size } else { usual }.max(least);
+        let charged = |buffer: usize| Some((self.memory.try_charge(buffer + telling)?, buffer));
+        let all = (least + telling).min(self.memory.limit());
+        charged(buffer).or_else(|| charged(least)).ok_or(Refused::NeedsMemory(all))
+    }
+
+    fn open(&self, partition: &Partition, queue: &mut partition::Queue, charge: Charge, buffer: usize, now: Instant) {
         queue.serial += 1;
         let completer = Completer::new(partition.origin.clone(), self.callbacks.clone());
-        let mut batch = Batch::new(charge, self.outstanding.enter(), completer, now, queue.serial);
+        let mut batch = Batch::new(charge, buffer, self.outstanding.enter(), completer, now, queue.serial);
         partition.opened();
         if self.limits.linger.is_zero() {
             batch.due = true;

@@ -1,0 +1,229 @@
+//! The accumulator by itself: what is sealed when, what is charged to whom, who is told.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, mpsc},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use super::{Accumulator, Appended, Limits, Partition, Refused, SealedBatch};
+use crate::{
+    cluster,
+    delivery::{Callback, Callbacks, Outcome},
+    wire::record_batch::writer::Payload,
+};
+
+const LINGER: Duration = Duration::from_millis(5);
+
+fn accumulator(batch_size: usize, linger: Duration, buffer_memory: usize) -> Arc<Accumulator> {
+    Accumulator::new(Limits { batch_size, linger, buffer_memory }, Callbacks::inline(Vec::new()))
+}
+
+fn partition(accumulator: &Accumulator, number: usize) -> Arc<Partition> {
+    let leaders = [cluster::Partition { leader: Some(1), leader_epoch: 0 }; 3];
+    Arc::clone(&accumulator.publish(&"orders".into(), &leaders, 1).partitions[number])
+}
+
+fn append(accumulator: &Accumulator, partition: &Partition, len: usize, now: Instant) -> Result<Appended, Refused> {
+    append_with(accumulator, partition, len, &mut None, now)
+}
+
+fn append_with(
+    accumulator: &Accumulator,
+    partition: &Partition,
+    len: usize,
+    callback: &mut Option<Callback>,
+    now: Instant,
+) -> Result<Appended, Refused> {
+    let value = vec![7; len];
+    let payload = Payload { key: None, value: Some(&value), headers: &[] };
+    accumulator.append(partition, (1_000, &payload, payload.max_len()), callback, None, || now)
+}
+
+/// Slots with something to take.
+fn ready(accumulator: &Accumulator, now: Instant) -> Vec<u32> {
+    let mut slots = Vec::new();
+    accumulator.take_ready(now, &mut slots);
+    slots
+}
+
+fn records(batches: impl IntoIterator<Item = SealedBatch>) -> Vec<u32> {
+    batches.into_iter().map(|batch| batch.records).collect()
+}
+
+fn take_all(partition: &Partition) -> Vec<SealedBatch> {
+    std::iter::from_fn(|| partition.take()).collect()
+}
+
+#[test]
+fn a_batch_is_ready_when_it_lingered_and_until_then_it_can_be_appended_to() {
+    let (accumulator, now) = (accumulator(1_000, LINGER, 100_000), Instant::now());
+    let partition = partition(&accumulator, 0);
+    append(&accumulator, &partition, 10, now).unwrap();
+    assert_eq!(accumulator.next_due(), Some(now + LINGER));
+    assert!(ready(&accumulator, now + LINGER / 2).is_empty());
+    append(&accumulator, &partition, 10, now + LINGER / 2).unwrap();
+    assert_eq!(ready(&accumulator, now + LINGER), [partition.slot]);
+    append(&accumulator, &partition, 10, now + LINGER).unwrap();
+    assert_eq!(records(take_all(&partition)), [3], "it was open until it was taken");
+    assert_eq!(accumulator.next_due(), None);
+}
+
+#[test]
+fn a_full_batch_is_ready_at_once_and_the_next_one_lingers() {
+    let (accumulator, now) = (accumulator(300, LINGER, 100_000), Instant::now());
+    let partition = partition(&accumulator, 0);
+    let filled: Vec<_> = (0..4).map(|_| append(&accumulator, &partition, 80, now).unwrap().filled).collect();
+    assert_eq!(filled, [false, true, false, true]);
+    assert_eq!(ready(&accumulator, now), [partition.slot]);
+    assert_eq!(records(take_all(&partition)), [2]);
+    assert_eq!(ready(&accumulator, now + LINGER), [partition.slot]);
+    assert_eq!(records(take_all(&partition)), [2]);
+}
+
+#[test]
+fn without_linger_every_batch_is_ready_when_it_is_opened() {
+    let (accumulator, now) = (accumulator(1_000, Duration::ZERO, 100_000), Instant::now());
+    let partition = partition(&accumulator, 1);
+    append(&accumulator, &partition, 10, now).unwrap();
+    assert_eq!(ready(&accumulator, now), [partition.slot]);
+    append(&accumulator, &partition, 10, now).unwrap();
+    assert!(ready(&accumulator, now).is_empty(), "the sender knows already");
+    assert_eq!(records(take_all(&partition)), [2]);
+    append(&accumulator, &partition, 10, now).unwrap();
+    assert_eq!(ready(&accumulator, now), [partition.slot], "it found nothing, so it is told again");
+}
+
+#[test]
+fn a_record_larger_than_a_batch_goes_alone() {
+    let (accumulator, now) = (accumulator(300, LINGER, 100_000), Instant::now());
+    let partition = partition(&accumulator, 0);
+    append(&accumulator, &partition, 10, now).unwrap();
+    append(&accumulator, &partition, 5_000, now).unwrap();
+    append(&accumulator, &partition, 10, now).unwrap();
+    ready(&accumulator, now + LINGER);
+    assert_eq!(records(take_all(&partition)), [1, 1, 1]);
+}
+
+#[test]
+fn an_open_batch_is_charged_for_what_it_holds_and_grows_in_steps() {
+    let (accumulator, now) = (accumulator(16_384, LINGER, 100_000), Instant::now());
+    let partition = partition(&accumulator, 0);
+    let charged = || accumulator.memory().limit() - accumulator.memory().free();
+    append(&accumulator, &partition, 10, now).unwrap();
+    assert_eq!(charged(), 512);
+    append(&accumulator, &partition, 900, now).unwrap();
+    assert_eq!(charged(), 1_024);
+    append(&accumulator, &partition, 9_000, now).unwrap();
+    let grown = charged();
+    assert!((10_000..16_384).contains(&grown), "{grown}");
+    append(&accumulator, &partition, 5_000, now).unwrap();
+    assert_eq!(charged(), 16_384);
+    ready(&accumulator, now + LINGER);
+    drop(take_all(&partition));
+    append(&accumulator, &partition, 10, now).unwrap();
+    assert_eq!(charged(), 16_384, "the next one starts as large as the last one became");
+}
+
+#[test]
+fn when_memory_is_short_what_is_there_is_sent_early_and_nothing_is_lost() {
+    let (accumulator, now) = (accumulator(1_000, LINGER, 900), Instant::now());
+    let (full, wanting) = (partition(&accumulator, 0), partition(&accumulator, 1));
+    append(&accumulator, &full, 600, now).unwrap();
+    assert_eq!(append(&accumulator, &full, 200, now).unwrap_err(), Refused::NeedsMemory(61 + 200 + 22));
+    assert_eq!(ready(&accumulator, now), [full.slot], "it could not grow, so it was sealed");
+    append(&accumulator, &wanting, 100, now).unwrap();
+    let needed = match append(&accumulator, &wanting, 700, now) {
+        Err(Refused::NeedsMemory(needed)) => needed,
+        other => panic!("{other:?}"),
+    };
+    let mut waiting = pin!(accumulator.wait_for_memory(needed));
+    let mut poll = || waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(poll().is_pending());
+    assert_eq!(ready(&accumulator, now), [wanting.slot], "because somebody waits");
+    drop((take_all(&full), take_all(&wanting)));
+    let Poll::Ready(Ok(charge)) = poll() else { panic!("all memory is free") };
+    let value = vec![7; 700];
+    let payload = Payload { key: None, value: Some(&value), headers: &[] };
+    accumulator.append(&wanting, (0, &payload, payload.max_len()), &mut None, Some(charge), || now).unwrap();
+}
+
+#[test]
+fn a_callback_counts_towards_memory_and_is_kept_when_the_record_is_refused() {
+    let (accumulator, now) = (accumulator(1_000, LINGER, 1_300), Instant::now());
+    let partition = partition(&accumulator, 0);
+    let charged = || accumulator.memory().limit() - accumulator.memory().free();
+    let (told, heard) = mpsc::channel();
+    let mut callback = |n: u32| -> Option<Callback> {
+        let told = told.clone();
+        Some(Box::new(move |outcome| told.send((n, outcome.is_ok())).unwrap()))
+    };
+    append_with(&accumulator, &partition, 10, &mut callback(1), now).unwrap();
+    assert!(charged() > 512);
+    let mut refused = callback(2);
+    assert!(append_with(&accumulator, &partition, 900, &mut refused, now).is_err());
+    assert!(refused.is_some());
+    for batch in take_all(&partition) {
+        batch.completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None }, Box::new(batch.held));
+    }
+    assert_eq!(heard.try_iter().collect::<Vec<_>>(), [(1, true)]);
+    assert_eq!(charged(), 0);
+}
+
+#[test]
+fn flush_makes_everything_ready_and_ends_when_it_is_done() {
+    let (accumulator, now) = (accumulator(1_000, Duration::from_secs(9), 100_000), Instant::now());
+    let (a, b) = (partition(&accumulator, 0), partition(&accumulator, 1));
+    append(&accumulator, &a, 10, now).unwrap();
+    append(&accumulator, &b, 10, now).unwrap();
+    let mut flush = pin!(accumulator.flush());
+    let mut poll = || flush.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(poll().is_pending());
+    assert_eq!(ready(&accumulator, now), [a.slot, b.slot]);
+    let batches = [take_all(&a), take_all(&b)];
+    assert!(poll().is_pending());
+    drop(batches);
+    assert!(poll().is_ready());
+    append(&accumulator, &a, 10, now).unwrap();
+    assert!(ready(&accumulator, now).is_empty(), "and then batches linger again");
+}
+
+#[test]
+fn a_closed_accumulator_refuses_records_and_gives_out_what_it_has() {
+    let (accumulator, now) = (accumulator(1_000, Duration::from_secs(9), 100_000), Instant::now());
+    let partition = partition(&accumulator, 0);
+    append(&accumulator, &partition, 10, now).unwrap();
+    accumulator.close();
+    assert_eq!(append(&accumulator, &partition, 10, now).unwrap_err(), Refused::Closed);
+    assert_eq!(ready(&accumulator, now), [partition.slot]);
+    assert_eq!(records(take_all(&partition)), [1]);
+    let later = accumulator.publish(&"new".into(), &[cluster::Partition { leader: None, leader_epoch: 0 }], 1);
+    assert_eq!(append(&accumulator, &later.partitions[0], 10, now).unwrap_err(), Refused::Closed);
+}
+
+#[test]
+fn a_topic_that_returns_has_the_queues_that_it_had() {
+    let (accumulator, now) = (accumulator(1_000, LINGER, 100_000), Instant::now());
+    let before = partition(&accumulator, 2);
+    append(&accumulator, &before, 10, now).unwrap();
+    accumulator.topics().set(&"orders".into(), None);
+    assert!(accumulator.topics().known().topic("orders").is_none());
+    let after = partition(&accumulator, 2);
+    assert!(Arc::ptr_eq(&before, &after));
+}
+
+#[test]
+fn batches_that_are_too_old_are_taken_and_younger_ones_stay() {
+    let (accumulator, now) = (accumulator(200, LINGER, 100_000), Instant::now());
+    let partition = partition(&accumulator, 0);
+    append(&accumulator, &partition, 100, now).unwrap();
+    append(&accumulator, &partition, 100, now + Duration::from_secs(1)).unwrap();
+    let age = Duration::from_secs(10);
+    assert_eq!(partition.oldest(), Some(now));
+    assert!(partition.take_older(now + Duration::from_secs(9), age).is_empty());
+    assert_eq!(records(partition.take_older(now + Duration::from_secs(10), age)), [1]);
+    assert_eq!(records(partition.take_older(now + Duration::from_secs(11), age)), [1], "also one that is still open");
+    assert_eq!((partition.oldest(), partition.backlog()), (None, 0));
+}
