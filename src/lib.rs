@@ -58,6 +58,7 @@ mod net;
 mod producer;
 mod record;
 mod sender;
+#[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "only a broker reads all that a producer writes"))]
 mod wire;
 
 pub use config::{Acks, Compression, ProducerBuilder};

@@ -22,7 +22,8 @@ pub(crate) async fn a_missing_topic_is_created_by_sending_to_it(kind: Kind) {
 
 pub(crate) async fn an_unknown_topic_times_out_with_the_cause_and_works_once_it_exists(kind: Kind) {
     let cluster = kind.own(Setup { nodes: 1, auto_create: false }).await;
-    let producer = cluster.builder().max_block(Duration::from_millis(700)).build().await.unwrap();
+    // Longer than the longest backoff between two questions for the topic.
+    let producer = cluster.builder().max_block(Duration::from_secs(3)).build().await.unwrap();
     let error = producer.send(Record::to("later").value("v")).await.unwrap_err();
     let SendError::Timeout { topic, waited_for: WaitedFor::Metadata, cause: Some(cause), .. } = &error else {
         panic!("expected a timeout on metadata with its cause, got {error:?}")
@@ -30,8 +31,6 @@ pub(crate) async fn an_unknown_topic_times_out_with_the_cause_and_works_once_it_
     assert_eq!((topic.as_ref(), error.retriable()), ("later", true));
     assert!(cause.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{error}");
     cluster.create("later", 1, &[]).await;
-    let patient = cluster.producer().await;
-    let ack = patient.send(Record::to("later").value("v")).await.unwrap().await.unwrap();
-    let again = producer.send(Record::to("later").value("w")).await.unwrap().await.unwrap();
-    Log::read(&cluster, "later").await.assert_holds(&[("v".to_owned(), ack), ("w".to_owned(), again)]);
+    let ack = producer.send(Record::to("later").value("v")).await.unwrap().await.unwrap();
+    Log::read(&cluster, "later").await.assert_holds(&[("v".to_owned(), ack)]);
 }
