@@ -156,7 +156,7 @@ fn a_callback_counts_towards_memory_and_is_kept_when_the_record_is_refused() {
     let partition = partition(&accumulator, 0);
     let charged = || accumulator.memory().limit() - accumulator.memory().free();
     let (told, heard) = mpsc::channel();
-    let mut callback = |n: u32| -> Option<Callback> {
+    let callback = |n: u32| -> Option<Callback> {
         let told = told.clone();
         Some(Box::new(move |outcome| told.send((n, outcome.is_ok())).unwrap()))
     };
