@@ -54,6 +54,9 @@ mod cluster;
 mod config;
 mod delivery;
 mod error;
+#[cfg(test)]
+#[path = "../tests/golden/mod.rs"]
+mod golden;
 mod net;
 mod producer;
 mod record;
