@@ -3,7 +3,7 @@
 //! In: the outcome of a batch, given once by the sender. Out: for each of its records a [`Delivery`] that resolves, and
 //! for those that have one a callback that runs, in record order, on the callback thread. Pure but for that thread.
 //!
-//! All records of a batch share one [`Cell`]; a handle is a reference to it and an index, so a record costs no allocation.
+//! All records of a batch share one [`cell::Cell`]; a handle is a reference to it and an index, so a record costs no allocation.
 //! [`Completer`] is the only way to fill a cell and cannot be cloned; dropping it unfilled answers "abandoned", so no
 //! delivery can hang, whatever ends the task that owned the batch. Deliberately absent: any way to cancel a record.
 

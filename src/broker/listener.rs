@@ -1,6 +1,6 @@
 //! The only part of the broker with sockets and a clock: one listener per node, one task per connection.
 //!
-//! In: connections. Out: [`State`]'s replies, in the order of the requests. [IO]. As in Apache Kafka a connection's next
+//! In: connections. Out: [`State`]'s replies, in the order of the requests. Does input and output. As in Apache Kafka a connection's next
 //! request is read when the one before it has been answered. Nothing is decided here.
 
 use std::{

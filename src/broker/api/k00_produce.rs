@@ -1,4 +1,4 @@
-//! Produce (0), v3–13 [P]
+//! Produce (0), v3–13. Pure.
 //!
 //! Behaviour, for each partition on its own and in Apache Kafka's order:
 //! * `UNKNOWN_TOPIC_OR_PARTITION` (by name) or `UNKNOWN_TOPIC_ID`

@@ -1,4 +1,4 @@
-//! Fetch (1), v4–12 [P]
+//! Fetch (1), v4–12. Pure.
 //!
 //! Behaviour:
 //! * Whole batches from the one that holds the offset on, within `partition_max_bytes` and `max_bytes`; the first batch

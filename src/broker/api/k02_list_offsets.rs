@@ -1,4 +1,4 @@
-//! ListOffsets (2), v1–10 [P]
+//! ListOffsets (2), v1–10. Pure.
 //!
 //! Behaviour, by timestamp:
 //! * -1: the log's end. -2 and -4 (earliest local): its start. -3: the first record with the largest timestamp.

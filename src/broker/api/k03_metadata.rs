@@ -1,4 +1,4 @@
-//! Metadata (3), v0–13 [P]
+//! Metadata (3), v0–13. Pure.
 //!
 //! Behaviour:
 //! * Lists the nodes that are up; the controller is the first of them.

@@ -1,4 +1,4 @@
-//! ApiVersions (18), v0–4 [P]
+//! ApiVersions (18), v0–4. Pure.
 //!
 //! Behaviour:
 //! * Lists what this broker serves. Produce starts at v3: Apache Kafka advertises v0 for the sake of old librdkafka, and

@@ -1,4 +1,4 @@
-//! CreateTopics (19), v2–7 [P]
+//! CreateTopics (19), v2–7. Pure.
 //!
 //! Behaviour, for each topic on its own and in the controller's order:
 //! * an illegal name, or one that differs from another only in '.' and '_': `INVALID_TOPIC_EXCEPTION`

@@ -1,4 +1,4 @@
-//! InitProducerId (22), v0–5 [P]
+//! InitProducerId (22), v0–5. Pure.
 //!
 //! Behaviour:
 //! * Without a transactional id: a new producer id with epoch 0, whatever id and epoch the request names.

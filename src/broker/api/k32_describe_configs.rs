@@ -1,4 +1,4 @@
-//! DescribeConfigs (32), v1–4 [P]
+//! DescribeConfigs (32), v1–4. Pure.
 //!
 //! Behaviour:
 //! * Topics (resource type 2): every setting of [`crate::broker::config`]; `UNKNOWN_TOPIC_OR_PARTITION`,
