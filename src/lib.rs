@@ -61,6 +61,9 @@ mod net;
 mod producer;
 mod record;
 mod sender;
+#[cfg(all(test, feature = "broker"))]
+#[path = "../tests/sim/mod.rs"]
+mod sim;
 #[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "only a broker reads all that a producer writes"))]
 mod wire;
 

@@ -135,7 +135,7 @@ impl Builder {
     }
 
     /// The cluster before anyone has connected.
-    pub(super) fn state(self, ports: &[u16]) -> Result<State, String> {
+    pub(crate) fn state(self, ports: &[u16]) -> Result<State, String> {
         let mut topic_defaults = TopicConfig::default();
         configure(&mut topic_defaults, &self.defaults)?;
         let most = i16::try_from(ports.len().min(3)).unwrap_or(3);

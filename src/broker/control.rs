@@ -117,6 +117,12 @@ impl State {
         Ok(())
     }
 
+    /// Whether a node is up.
+    #[cfg(test)]
+    pub(crate) fn node_is_up(&self, node: i32) -> bool {
+        self.is_up(node)
+    }
+
     /// Stops a node. Partitions that it led go to their next replica that is up, in a new epoch.
     pub(crate) fn stop(&mut self, node: i32) {
         self.set_up(node, false);

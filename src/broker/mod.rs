@@ -58,6 +58,10 @@ use std::{
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
+use self::listener::Shared;
+pub(crate) use self::state::State;
+#[cfg(test)]
+pub(crate) use self::state::{Outcome, Pending};
 pub use self::{
     api::Api,
     builder::Builder,
@@ -65,7 +69,6 @@ pub use self::{
     faults::{Fault, FaultId},
     log::StoredRecord,
 };
-use self::{listener::Shared, state::State};
 
 /// One to many brokers in this process. Dropping it stops its tasks and closes its ports.
 pub struct EmbeddedBroker {

@@ -34,14 +34,14 @@ use std::{
 
 use bytes::Bytes;
 
-pub(crate) use self::nodes::ConnectionId;
 use self::{
-    backoff::{Backoff, Chance},
+    backoff::Backoff,
     identity::ProducerId,
     lane::{Lane, Readiness, Window},
     metadata::{Metadata, Policy},
     nodes::{Node, Timeouts},
 };
+pub(crate) use self::{backoff::Chance, nodes::ConnectionId};
 use crate::{
     accumulator::Accumulator,
     config::{Acks, Config},

@@ -1,0 +1,99 @@
+//! The whole producer under every fault we can think of, thousands of times over, each run repeatable from its seed.
+//!
+//! The real accumulator and sender and the embedded broker's pure state, joined by a network and a clock that are
+//! simulated. [`plan`] draws what a run is made of from its seed, [`world`] runs it, [`checker`] judges.
+//!
+//! `tests/sim/run SEEDS [START]` runs as many seeds as you like; `tests/sim/run 1 SEED` replays one and prints its trace.
+
+mod checker;
+mod plan;
+mod world;
+
+use std::{collections::BTreeMap, env};
+
+use plan::Kind;
+use world::{Report, World};
+
+/// Seeds that every `cargo test` runs.
+const SEEDS: u64 = 10_000;
+
+fn number(name: &str, default: u64) -> u64 {
+    env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
+}
+
+/// What many runs came to.
+#[derive(Default)]
+struct Total {
+    struck: BTreeMap<Kind, u64>,
+    records: usize,
+    anomalous_seeds: usize,
+    failed: Vec<(u64, String)>,
+}
+
+impl Total {
+    fn add(&mut self, seed: u64, report: &Report) {
+        report.struck.iter().for_each(|(kind, times)| *self.struck.entry(*kind).or_default() += times);
+        self.records += report.records;
+        self.anomalous_seeds += usize::from(report.anomalies > 0);
+        if !report.violations.is_empty() {
+            let first = report.violations.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            self.failed.push((seed, first));
+        }
+    }
+
+    fn print(&self, seeds: u64) {
+        println!("{seeds} seeds, {} records, {} seeds failed", self.records, self.failed.len());
+        self.struck.iter().for_each(|(kind, times)| println!("  {kind:?}: {times}"));
+        for (seed, why) in self.failed.iter().take(20) {
+            println!("seed {seed}: {why}; tests/sim/run 1 {seed} replays it");
+        }
+    }
+}
+
+fn simulate(seeds: std::ops::Range<u64>, control: bool) -> Total {
+    let mut total = Total::default();
+    for seed in seeds {
+        total.add(seed, &World::new(seed, control, false).run());
+    }
+    total
+}
+
+#[test]
+fn every_record_of_every_seed_ends_in_one_truthful_answer() {
+    let (start, seeds) = (number("MILENA_SIM_START", 0), number("MILENA_SIM_SEEDS", SEEDS));
+    let total = simulate(start..start + seeds, false);
+    total.print(seeds);
+    if seeds == 1 {
+        let report = World::new(start, false, true).run();
+        report.trace.iter().for_each(|line| println!("{line}"));
+        report.violations.iter().for_each(|violation| println!("{violation}"));
+    }
+    assert!(
+        total.failed.is_empty(),
+        "{} of {seeds} seeds failed, the first is {:?}",
+        total.failed.len(),
+        total.failed[0]
+    );
+    let missing: Vec<_> = Kind::ALL.into_iter().filter(|kind| !total.struck.contains_key(kind)).collect();
+    assert!(seeds < SEEDS || missing.is_empty(), "these faults never struck: {missing:?}");
+}
+
+#[test]
+fn without_idempotence_the_same_faults_do_write_records_twice() {
+    let seeds = number("MILENA_SIM_SEEDS", SEEDS) / 10;
+    let (plain, idempotent) = (simulate(0..seeds, true), simulate(0..seeds, false));
+    println!("of {seeds} seeds {} have duplicates without idempotence", plain.anomalous_seeds);
+    assert!(plain.failed.is_empty(), "what else is promised still holds: {:?}", plain.failed.first());
+    assert!(
+        seeds < 100 || plain.anomalous_seeds > idempotent.anomalous_seeds + (seeds as usize / 50),
+        "the faults bite"
+    );
+}
+
+#[test]
+fn the_same_seed_does_the_same_thing() {
+    for seed in 0..200 {
+        let hash = || World::new(seed, false, false).run().hash;
+        assert_eq!(hash(), hash(), "seed {seed}");
+    }
+}
