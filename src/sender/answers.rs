@@ -192,7 +192,6 @@ impl Sender {
         let retries = self.config.retries;
         let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return };
         let Some(position) = lane.position(attempt.request) else { return };
-        let after_unknown = lane.follows_unknown();
         let Some(entry) = lane.entry(position) else { return };
         let facts = Facts {
             idempotent,
@@ -200,7 +199,6 @@ impl Sender {
             may_retry: entry.attempts <= retries && !entry.is_given_up(),
             first: position == 0,
             maybe_written: entry.maybe_written,
-            after_unknown,
         };
         let verdict = verdict(said.error, facts);
         if said.error != ErrorCode::NONE {

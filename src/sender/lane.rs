@@ -280,11 +280,6 @@ impl Lane {
         self.entries.get_mut(position)
     }
 
-    /// Whether the batch at `position` follows one whose fate was never learnt.
-    pub(crate) fn follows_unknown(&self) -> bool {
-        self.gap == Some(Gap::Unknown)
-    }
-
     /// The batch at `position` was written: it leaves the lane.
     pub(crate) fn acked(&mut self, position: usize) -> Option<Entry> {
         let entry = self.leave(position)?;

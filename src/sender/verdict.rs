@@ -21,8 +21,6 @@ pub(crate) struct Facts {
     pub(crate) first: bool,
     /// Whether an earlier attempt may have written it.
     pub(crate) maybe_written: bool,
-    /// Whether a batch before it was given up without knowing whether it was written.
-    pub(crate) after_unknown: bool,
 }
 
 /// What is to be done with a batch.
@@ -72,32 +70,24 @@ fn sequence(error: ErrorCode, facts: Facts, fail: Verdict) -> Verdict {
     if !facts.first {
         return Verdict::Retry { refresh: false };
     }
-    // The broker has a newer epoch of this producer id, or no longer knows it. If it wrote an earlier attempt before that, it
-    // no longer says so.
-    if [ErrorCode::INVALID_PRODUCER_EPOCH, ErrorCode::INVALID_PRODUCER_ID_MAPPING].contains(&error) {
-        return if facts.maybe_written { fail } else { Verdict::NewProducerId };
-    }
-    // It follows a batch that may yet be written by a request which is still on its way to the broker, and then so would
-    // an earlier attempt of this one: under a new sequence number it could end up in the log twice.
-    if facts.maybe_written && facts.after_unknown {
+    // An earlier attempt may have written it, or may yet do so: it may still be on its way. Under a new number it could end up
+    // in the log twice, so nothing more is done with it.
+    if facts.maybe_written {
         return fail;
     }
-    // The broker lost what it knew of this producer, or batches that it had acknowledged.
-    Verdict::BumpEpoch
+    match error {
+        // The broker has a newer epoch of this producer id, or no longer knows the id.
+        ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::INVALID_PRODUCER_ID_MAPPING => Verdict::NewProducerId,
+        // The broker lost what it knew of this producer, or batches that it had acknowledged.
+        _ => Verdict::BumpEpoch,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLAIN: Facts = Facts {
-        idempotent: true,
-        records: 3,
-        may_retry: true,
-        first: true,
-        maybe_written: false,
-        after_unknown: false,
-    };
+    const PLAIN: Facts = Facts { idempotent: true, records: 3, may_retry: true, first: true, maybe_written: false };
     const NO: Verdict = Verdict::Fail { persisted: Persisted::No };
     const UNKNOWN: Verdict = Verdict::Fail { persisted: Persisted::Unknown };
     const STAY: Verdict = Verdict::Retry { refresh: false };
@@ -111,8 +101,6 @@ mod tests {
         let tried = Facts { maybe_written: true, ..PLAIN };
         let later = Facts { first: false, ..PLAIN };
         let plain = Facts { idempotent: false, ..PLAIN };
-        let after_unknown = Facts { after_unknown: true, ..PLAIN };
-        let both = Facts { after_unknown: true, ..tried };
         let table = [
             (E::NONE, PLAIN, Verdict::Acked),
             (E::NONE, last, Verdict::Acked),
@@ -133,9 +121,7 @@ mod tests {
             (E::PRODUCER_FENCED, tried, Verdict::Fatal { persisted: Persisted::Unknown }),
             (E::OUT_OF_ORDER_SEQUENCE_NUMBER, later, STAY),
             (E::OUT_OF_ORDER_SEQUENCE_NUMBER, PLAIN, Verdict::BumpEpoch),
-            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, tried, Verdict::BumpEpoch),
-            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, after_unknown, Verdict::BumpEpoch),
-            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, both, UNKNOWN),
+            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, tried, UNKNOWN),
             (E::OUT_OF_ORDER_SEQUENCE_NUMBER, plain, NO),
             (E::OUT_OF_ORDER_SEQUENCE_NUMBER, last, NO),
             (E::UNKNOWN_PRODUCER_ID, later, STAY),

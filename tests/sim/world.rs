@@ -44,7 +44,7 @@ enum Happening {
     Arrives(ConnectionId, Bytes),
     Answers(ConnectionId, Bytes),
     Poll(ConnectionId),
-    Broken(ConnectionId, Option<i32>),
+    Broken(ConnectionId),
     Written(ConnectionId, i32),
     Sends(u32),
     Strikes(Kind),
@@ -62,6 +62,8 @@ struct Connection {
     served: bool,
     /// Whether answers get lost from now on.
     deaf: bool,
+    /// Whether nothing that is written from now on goes out.
+    cut: bool,
     slow: u64,
     last_to_broker: Duration,
     last_to_client: Duration,
@@ -305,10 +307,12 @@ impl World {
         let api = i16::from_be_bytes([bytes[4], bytes[5]]);
         self.note(|| format!("request {correlation} (api {api}, {} bytes) over connection {id}", bytes.len()));
         let Some(connection) = self.connections.get(&id).filter(|connection| connection.open) else { return };
-        let before = connection.written;
+        if connection.cut {
+            return;
+        }
         let fault = self.draw_fault();
         if fault == Some(Kind::CutBefore) {
-            self.cut(id, before);
+            self.cut(id);
             return;
         }
         let mut delay = self.delay();
@@ -329,10 +333,10 @@ impl World {
             self.later(Duration::from_micros(10), Happening::Written(id, correlation));
         }
         match fault {
-            Some(Kind::CutAfter) => self.cut(id, Some(correlation)),
+            Some(Kind::CutAfter) => self.cut(id),
             Some(Kind::AnswerLost) => {
                 let soon = Duration::from_millis(self.chance.below(200) as u64);
-                self.later(soon, Happening::Broken(id, Some(correlation)));
+                self.later(soon, Happening::Broken(id));
             }
             _ => {}
         }
@@ -351,12 +355,12 @@ impl World {
     }
 
     /// The connection breaks. The producer learns of it shortly; what is on its way to the broker arrives.
-    fn cut(&mut self, id: ConnectionId, written: Option<i32>) {
+    fn cut(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.deaf = true;
+            (connection.deaf, connection.cut) = (true, true);
         }
         let delay = self.delay();
-        self.later(delay, Happening::Broken(id, written));
+        self.later(delay, Happening::Broken(id));
     }
 
     fn to_broker(&mut self, id: ConnectionId, delay: Duration, frame: Bytes) {
@@ -371,8 +375,8 @@ impl World {
         let now = self.instant();
         match happening {
             Happening::Connected(id) => self.tell(id, Event::Connected { connection: id }),
-            Happening::Refused(id) => self.broken(id, "refused", None),
-            Happening::Broken(id, written) => self.broken(id, "broken", written),
+            Happening::Refused(id) => self.broken(id, "refused"),
+            Happening::Broken(id) => self.broken(id, "broken"),
             Happening::Written(id, correlation) => self.tell(id, Event::Written { connection: id, correlation }),
             Happening::Arrives(id, frame) => {
                 if let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.served) {
@@ -402,7 +406,8 @@ impl World {
         }
     }
 
-    fn broken(&mut self, id: ConnectionId, why: &str, written: Option<i32>) {
+    fn broken(&mut self, id: ConnectionId, why: &str) {
+        let written = self.connections.get(&id).and_then(|connection| connection.written);
         self.note(|| format!("connection {id} is {why}"));
         self.tell(id, Event::Disconnected { connection: id, why: why.into(), written });
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -453,10 +458,9 @@ impl World {
         let delay = wait + delay * connection.slow as u32;
         connection.last_to_client = connection.last_to_client.max(now + delay);
         let at = connection.last_to_client;
-        let written = connection.written;
         let len = bytes.first_chunk().map_or(0, |len| i32::from_be_bytes(*len));
         let whole = usize::try_from(len).is_ok_and(|len| len + 4 == bytes.len());
-        let happening = if whole { Happening::Answers(id, bytes.slice(4..)) } else { Happening::Broken(id, written) };
+        let happening = if whole { Happening::Answers(id, bytes.slice(4..)) } else { Happening::Broken(id) };
         self.at(at, happening);
     }
 
@@ -464,8 +468,8 @@ impl World {
         let delay = self.delay();
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.served = false;
-        let (at, written) = (connection.last_to_client.max(self.now + delay), connection.written);
-        self.at(at, Happening::Broken(id, written));
+        let at = connection.last_to_client.max(self.now + delay);
+        self.at(at, Happening::Broken(id));
     }
 
     fn poll_all(&mut self) {
@@ -607,6 +611,7 @@ impl World {
             |violation: &Violation| matches!(violation, Violation::Duplicated { .. } | Violation::Reordered { .. });
         let anomalies = check(&sent, &logs, &self.harm, strict).iter().filter(|v| anomalous(v)).count();
         drop(self.sender.take());
+        self.trace_outcomes();
         let memory = self.accumulator.memory();
         if memory.free() != memory.limit() || self.accumulator.undelivered() != 0 {
             violations.push(Violation::MemoryKept { bytes: memory.limit() - memory.free() });
@@ -618,6 +623,30 @@ impl World {
             anomalies,
             hash: self.hasher.finish(),
             trace: self.trace.unwrap_or_default(),
+        }
+    }
+
+    /// What was told and what stands in the log, for the reader of a trace.
+    fn trace_outcomes(&mut self) {
+        let Some(trace) = &mut self.trace else { return };
+        trace.insert(0, format!("{:#?}", self.plan));
+        for waiting in &self.history {
+            let Id { task, number } = waiting.id;
+            let outcome = match waiting.delivery.outcome() {
+                None => "no outcome".to_owned(),
+                Some(Ok(ack)) => format!("offset {:?}", ack.offset()),
+                Some(Err(error)) => error.to_string(),
+            };
+            trace.push(format!("record {number} of task {task} for partition {}: {outcome}", waiting.partition));
+        }
+        for partition in 0..self.plan.partitions {
+            for record in self.cluster.log(TOPIC, partition as i32) {
+                let value: String =
+                    String::from_utf8_lossy(&record.value.unwrap_or_default()).chars().take(12).collect();
+                let (id, epoch, sequence) = (record.producer_id, record.producer_epoch, record.sequence);
+                let from = format!("producer {id} epoch {epoch} sequence {sequence}");
+                trace.push(format!("partition {partition} offset {}: {value} from {from}", record.offset));
+            }
         }
     }
 
