@@ -219,6 +219,11 @@ impl Faults {
         self.0.iter_mut().for_each(|injected| injected.fault.times = 0);
     }
 
+    /// Whether nothing can go wrong, so that nobody need find out what a request names.
+    pub(super) fn none(&self) -> bool {
+        self.0.iter().all(|injected| injected.struck >= injected.fault.times)
+    }
+
     /// What is to go wrong with a request that has just arrived. Uses up what strikes it.
     pub(super) fn plan(&mut self, node: i32, api: Api, targets: &[Target]) -> Plan {
         let strikes = |injected: &&mut Injected| injected.fault.matches(node, api, targets);

@@ -106,7 +106,8 @@ impl State {
         let api = request.body.api();
         let count = self.requests.entry(api).or_default();
         *count = count.saturating_add(1);
-        let plan = self.faults.plan(node, api, &request.body.targets(self));
+        let targets = if self.faults.none() { Vec::new() } else { request.body.targets(self) };
+        let plan = self.faults.plan(node, api, &targets);
         let due_ms = now_ms.saturating_add(plan.request_delay_ms());
         Ok(Pending { node, arrived_ms: now_ms, due_ms, request, plan })
     }

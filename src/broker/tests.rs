@@ -1,4 +1,6 @@
-//! The broker over TCP.
+//! The broker over TCP, alone and beside a real Apache Kafka.
+
+mod parity;
 
 use bytes::Bytes;
 use kafka_protocol::{

@@ -10,8 +10,8 @@
 //! * then the batch itself ([`crate::broker::validate`]) and its sequence number ([`crate::broker::producers`])
 //!
 //! With acks=0 nothing is answered; if anything failed, the connection is closed. `timeout_ms` is disregarded, because
-//! replicas never lag. Transactional batches fail with `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`, zstd or not:
-//! compressed batches with `UNSUPPORTED_COMPRESSION_TYPE`.
+//! replicas never lag. Records that are null are refused as no batch, where Apache Kafka 4.2 closes the connection. Transactional batches fail with
+//! `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`, compressed ones with `UNSUPPORTED_COMPRESSION_TYPE`.
 //!
 //! Version notes:
 //! * v5: log start offset in the response
@@ -36,12 +36,14 @@ use kafka_protocol::{
 use super::{Answer, Api, Call, Handler};
 use crate::{
     broker::{
+        config::TopicConfig,
         faults::Target,
         state::State,
-        topic::{Appended, Partition},
+        topic::{Appended, Partition, Topic},
         validate::{self, Refusal},
     },
     error::ErrorCode,
+    wire::record_batch::reader::Batch,
 };
 
 /// The first version that tells who leads instead.
@@ -112,32 +114,36 @@ fn answer_partition(
     if let Some(code) = call.plan.refusal(topic, Some(data.index)) {
         return failure(data.index, &Refusal::new(code, "injected fault"));
     }
-    let appended = append(request, state, call, topic, data);
-    if let (Ok(_), Some(code)) = (&appended, call.plan.denial(topic, Some(data.index))) {
-        return failure(data.index, &Refusal::new(code, "injected fault, after the append"));
+    let denial = call.plan.denial(topic, Some(data.index));
+    let State { nodes, topics, .. } = state;
+    let is_up = |node: i32| nodes.get(&node).is_some_and(|node| node.up);
+    let (config, partition, batch) = match admit(request, topics, topic, data) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return failure(data.index, &refusal),
+    };
+    if let Err(code) = partition.check_leader(call.node, -1) {
+        return hint(
+            failure(data.index, &Refusal::new(code, "this node does not lead the partition")),
+            partition,
+            call,
+        );
     }
-    let partition = state.partition_mut(topic, data.index);
-    let log_start = partition.as_ref().map_or(-1, |partition| partition.log.start_offset());
-    match (appended, partition) {
-        (Ok(appended), _) => success(data.index, appended).with_log_start_offset(log_start),
-        (Err(refusal), Some(partition)) => hint(failure(data.index, &refusal), partition, call)
-            .with_log_start_offset(if tells_log_start(refusal.code) { log_start } else { -1 }),
-        (Err(refusal), None) => failure(data.index, &refusal),
+    let enough = if request.acks == -1 { partition.check_in_sync(config, is_up) } else { Ok(()) };
+    match (enough.and_then(|()| partition.append(&batch, config, call.now_ms)), denial) {
+        (Ok(_), Some(code)) => failure(data.index, &Refusal::new(code, "injected fault, after the append")),
+        (appended, _) => tell(data.index, appended, partition.log.start_offset()),
     }
 }
 
-fn append(
+/// What a request must have before anyone asks who leads the partition.
+fn admit<'a>(
     request: &ProduceRequest,
-    state: &mut State,
-    call: &Call<'_>,
+    topics: &'a mut BTreeMap<String, Topic>,
     topic: &str,
     data: &PartitionProduceData,
-) -> Result<Appended, Refusal> {
-    let State { nodes, topics, .. } = state;
-    let is_up = |node: i32| nodes.get(&node).is_some_and(|node| node.up);
+) -> Result<(&'a TopicConfig, &'a mut Partition, Batch), Refusal> {
     let unknown = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "no such topic or partition");
     let topic = topics.get_mut(topic).ok_or_else(unknown)?;
-    let config = &topic.config;
     let index = usize::try_from(data.index).map_err(|_| unknown())?;
     let partition = topic.partitions.get_mut(index).ok_or_else(unknown)?;
     let batch = validate::one_batch(data.records.as_ref())?;
@@ -149,13 +155,20 @@ fn append(
         let message = format!("acks is {}, expected -1, 0 or 1", request.acks);
         return Err(Refusal::new(ErrorCode::INVALID_REQUIRED_ACKS, message));
     }
-    partition
-        .check_leader(call.node, -1)
-        .map_err(|code| Refusal::new(code, "this node does not lead the partition"))?;
-    if request.acks == -1 {
-        partition.check_in_sync(config, is_up)?;
+    Ok((&topic.config, partition, batch))
+}
+
+fn tell(index: i32, appended: Result<Appended, Refusal>, log_start: i64) -> PartitionProduceResponse {
+    match appended {
+        Ok(appended) => success(index, appended).with_log_start_offset(log_start),
+        Err(refusal) if untold(refusal.code) => failure(index, &refusal),
+        Err(refusal) => failure(index, &refusal).with_log_start_offset(log_start),
     }
-    partition.append(&batch, config, call.now_ms)
+}
+
+/// The errors that Apache Kafka leaves the log start offset out of, of those that a log gives.
+fn untold(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::CORRUPT_MESSAGE | ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE)
 }
 
 fn success(index: i32, appended: Appended) -> PartitionProduceResponse {
@@ -177,17 +190,6 @@ fn failure(index: i32, refusal: &Refusal) -> PartitionProduceResponse {
         .with_log_append_time_ms(-1)
         .with_record_errors(refusal.records.iter().map(blame).collect())
         .with_error_message(text(&refusal.message))
-}
-
-/// Apache Kafka leaves the log start offset out where the log was not looked at.
-fn tells_log_start(code: ErrorCode) -> bool {
-    let untold = [
-        ErrorCode::CORRUPT_MESSAGE,
-        ErrorCode::MESSAGE_TOO_LARGE,
-        ErrorCode::NOT_LEADER_OR_FOLLOWER,
-        ErrorCode::INVALID_REQUIRED_ACKS,
-    ];
-    !untold.contains(&code)
 }
 
 fn hint(response: PartitionProduceResponse, partition: &Partition, call: &Call<'_>) -> PartitionProduceResponse {
