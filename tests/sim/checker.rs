@@ -194,9 +194,9 @@ mod tests {
     fn every_kind_of_bad_history_is_found() {
         use Violation as V;
         let acked = |number, offset| sent(number, Told::Acked(Some(offset)));
-        let table: Vec<(Vec<Sent>, Vec<(i64, u32)>, Violation)> = vec![
+        let table = vec![
             (vec![sent(0, Told::Nothing)], vec![(0, 0)], V::Unanswered(id(0))),
-            (vec![acked(0, 0)], vec![], V::Lost(id(0))),
+            (vec![acked(0, 0)], Vec::<(i64, u32)>::new(), V::Lost(id(0))),
             (vec![sent(0, Told::Acked(None))], vec![], V::Lost(id(0))),
             (
                 vec![acked(0, 1), acked(1, 0)],

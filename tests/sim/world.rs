@@ -31,6 +31,8 @@ use crate::{
 const TOPIC: &str = "orders";
 /// Events after which a run counts as one that never comes to rest.
 const PATIENCE: usize = 400_000;
+/// When everything heals at the latest, whatever still waits to be sent.
+const LONGEST_ILLNESS: Duration = Duration::from_secs(30);
 /// Errors that a broker may answer a Produce request with without appending it.
 const REFUSALS: [i16; 12] = [2, 3, 5, 6, 19, 45, 47, 49, 56, 59, 74, 87];
 /// Errors that a broker may answer a Produce request with after appending it.
@@ -249,7 +251,8 @@ impl World {
     fn is_over(&mut self) -> bool {
         let all_sent = self.sent_by_task.iter().all(|sent| *sent == self.plan.records_per_task);
         let struck = !self.happenings.values().any(|h| matches!(h, Happening::Strikes(_) | Happening::Recovers(..)));
-        if (all_sent || self.sender.is_none()) && struck && !self.healed {
+        let ended = self.sender.is_none();
+        if !self.healed && struck && (all_sent || ended || self.now >= LONGEST_ILLNESS) {
             self.healed = true;
             self.cluster.heal();
             self.plan.network.clear();
@@ -257,7 +260,10 @@ impl World {
             self.poll_all();
             self.note(|| "everything heals".to_owned());
         }
-        self.healed && self.history.iter().all(|waiting| waiting.delivery.outcome().is_some()) && self.zombies_landed()
+        self.healed
+            && (all_sent || ended)
+            && self.history.iter().all(|waiting| waiting.delivery.outcome().is_some())
+            && self.zombies_landed()
     }
 
     /// Whether nothing that was sent is still on its way to a broker: it may yet be written.
@@ -328,7 +334,7 @@ impl World {
         if fault == Some(Kind::HalfOpen) {
             delay += Duration::from_millis(self.chance.below(9_000) as u64);
         }
-        self.to_broker(id, delay, bytes.slice(4..));
+        self.goes_out(id, delay, bytes.slice(4..));
         if !answered {
             self.later(Duration::from_micros(10), Happening::Written(id, correlation));
         }
@@ -363,7 +369,7 @@ impl World {
         self.later(delay, Happening::Broken(id));
     }
 
-    fn to_broker(&mut self, id: ConnectionId, delay: Duration, frame: Bytes) {
+    fn goes_out(&mut self, id: ConnectionId, delay: Duration, frame: Bytes) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.last_to_broker = connection.last_to_broker.max(now + delay);
@@ -531,7 +537,12 @@ impl World {
                 self.later(soon, Happening::Recovers(kind, node));
             }
             Kind::Error => {
-                let code = REFUSALS[self.chance.below(REFUSALS.len())];
+                let mut code = REFUSALS[self.chance.below(REFUSALS.len())];
+                // Both mean that the broker accepts nothing of the old identity any more. It would be a lie if a request of
+                // that identity were still on its way and then accepted.
+                if [47, 49].contains(&code) && !self.plan.network.is_empty() {
+                    code = 45;
+                }
                 self.inject(Fault::error(ErrorCode(code)).on(Api::Produce).at(TOPIC, partition).times(times));
             }
             Kind::ErrorAfterAppend => {
