@@ -158,7 +158,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         eprintln!("interrupted; waiting for what was sent, Ctrl-C again stops that");
     }
     session.close(&mut interrupt).await;
-    let ledger = session.ledger();
+    let mut ledger = session.ledger();
+    ledger.write_unsent();
     ledger.finish_progress();
     let end = End { stop: &stop, lines: number, file: args.file.as_deref(), took: started.elapsed() };
     eprint!("{}", report::text(&end, &ledger));

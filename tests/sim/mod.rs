@@ -9,7 +9,15 @@ mod checker;
 mod plan;
 mod world;
 
-use std::{collections::BTreeMap, env};
+use std::{
+    collections::BTreeMap,
+    env,
+    num::NonZero,
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
 
 use plan::Kind;
 use world::{Report, World};
@@ -41,8 +49,18 @@ impl Total {
         }
     }
 
-    fn print(&self, seeds: u64) {
-        println!("{seeds} seeds, {} records, {} seeds failed", self.records, self.failed.len());
+    fn merge(mut self, mut other: Self) -> Self {
+        other.struck.iter().for_each(|(kind, times)| *self.struck.entry(*kind).or_default() += times);
+        self.records += other.records;
+        self.anomalous_seeds += other.anomalous_seeds;
+        self.failed.append(&mut other.failed);
+        self.failed.sort();
+        self
+    }
+
+    fn print(&self, seeds: u64, took: Duration) {
+        let rate = seeds as f64 / took.as_secs_f64();
+        println!("{seeds} seeds, {} records, {} seeds failed, {rate:.0} seeds/s", self.records, self.failed.len());
         self.struck.iter().for_each(|(kind, times)| println!("  {kind:?}: {times}"));
         for (seed, why) in self.failed.iter().take(20) {
             println!("seed {seed}: {why}; tests/sim/run 1 {seed} replays it");
@@ -50,19 +68,33 @@ impl Total {
     }
 }
 
-fn simulate(seeds: std::ops::Range<u64>, control: bool) -> Total {
-    let mut total = Total::default();
-    for seed in seeds {
-        total.add(seed, &World::new(seed, control, false).run());
-    }
-    total
+/// Runs seeds on all cores. Runs share nothing, so it does not matter which core has which.
+fn simulate(seeds: Range<u64>, control: bool) -> Total {
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let mut total = Total::default();
+        loop {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= seeds.end {
+                return total;
+            }
+            total.add(seed, &World::new(seed, control, false).run());
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let totals = workers.into_iter().map(|worker| worker.join().expect("a run panicked"));
+        totals.fold(Total::default(), Total::merge)
+    })
 }
 
 #[test]
 fn every_record_of_every_seed_ends_in_one_truthful_answer() {
     let (start, seeds) = (number("MILENA_SIM_START", 0), number("MILENA_SIM_SEEDS", SEEDS));
+    let began = Instant::now();
     let total = simulate(start..start + seeds, false);
-    total.print(seeds);
+    total.print(seeds, began.elapsed());
     if seeds == 1 {
         let report = World::new(start, false, true).run();
         report.trace.iter().for_each(|line| println!("{line}"));

@@ -27,6 +27,8 @@ pub(crate) struct Ledger {
     format: Option<Format>,
     progress: ProgressBar,
     failed: FailedLines,
+    /// Lines that were read and not sent.
+    unsent: Vec<u8>,
     counts: Counts,
 }
 
@@ -47,7 +49,7 @@ impl Ledger {
     /// An empty account. With `progress`, a line on stderr shows how it grows if that is a terminal.
     pub(crate) fn new(format: Option<Format>, failed: FailedLines, progress: bool) -> Self {
         let progress = if progress { progress_line() } else { ProgressBar::hidden() };
-        Self { format, progress, failed, counts: Counts::default() }
+        Self { format, progress, failed, unsent: Vec::new(), counts: Counts::default() }
     }
 
     /// A line is in the log.
@@ -84,9 +86,17 @@ impl Ledger {
         self.failed.append(part);
     }
 
-    /// Keeps lines that were read and not sent.
+    /// Keeps lines that were read and not sent, to be written behind those that were sent before them.
     pub(crate) fn keep_unsent(&mut self, lines: &[u8]) {
-        self.failed.keep(lines);
+        self.unsent.extend_from_slice(lines);
+    }
+
+    /// Writes the lines that were not sent. To be called when every line that was has its outcome, so that the file has
+    /// all lines in the order of the input.
+    pub(crate) fn write_unsent(&mut self) {
+        if !self.unsent.is_empty() {
+            self.failed.keep(&std::mem::take(&mut self.unsent));
+        }
     }
 
     /// The numbers so far.
