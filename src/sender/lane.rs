@@ -129,6 +129,12 @@ impl Lane {
         self.leader
     }
 
+    /// How many batches have been sent and not answered.
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
     /// Whether there is anything to send, now or later.
     pub(crate) fn has_work(&self) -> bool {
         self.supplied || self.entries.len() > self.in_flight

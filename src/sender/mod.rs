@@ -188,6 +188,12 @@ impl Sender {
         self.fail_all(FailureKind::Closed);
     }
 
+    /// The most batches that any partition has in flight.
+    #[cfg(test)]
+    pub(crate) fn widest_window(&self) -> usize {
+        self.lanes.iter().map(Lane::in_flight).max().unwrap_or(0)
+    }
+
     /// Does all that can be done now.
     fn advance(&mut self, now: Instant) {
         self.take_wishes(now);

@@ -24,6 +24,24 @@ use milena::{
 /// No scenario takes a tenth of this; one that takes longer hangs.
 const HANG: Duration = Duration::from_secs(60);
 
+/// Any task on any thread may hold a producer and what it gave.
+#[test]
+fn a_producer_and_its_deliveries_can_be_sent_and_shared() {
+    fn shared<T: Send + Sync + Clone + 'static>() {}
+    fn sent<T: Send>(_: &T) {}
+    shared::<Producer>();
+    shared::<milena::Delivery>();
+    shared::<milena::DeliveryError>();
+    let send = async |producer: Producer| drop(producer.send(Record::to("orders")).await);
+    run(async move {
+        let broker = broker().await;
+        let producer = Producer::builder(&broker.bootstrap_servers()).build().await.expect("the defaults are valid");
+        let sending = send(producer);
+        sent(&sending);
+        sending.await;
+    });
+}
+
 /// Runs a scenario on a runtime with threads of its own.
 fn run(scenario: impl Future<Output = ()>) {
     runtime().block_on(async { tokio::time::timeout(HANG, scenario).await.expect("the scenario hangs") });

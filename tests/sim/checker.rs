@@ -73,6 +73,10 @@ pub(crate) enum Violation {
     Written(Id),
     /// A record is in the log that was not sent to this partition.
     Phantom { partition: usize, id: Id },
+    /// A partition had more batches in flight than the window allows.
+    Window { batches: usize },
+    /// A record was given up later than `delivery.timeout.ms` says.
+    Late { id: Id, ms: u128 },
     /// The run does not come to rest.
     Restless,
     /// Memory is still charged when nothing is left.

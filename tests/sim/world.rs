@@ -112,6 +112,7 @@ pub(crate) struct World {
     harm: Vec<Harm>,
     struck: BTreeMap<Kind, u64>,
     healed: bool,
+    widest_window: usize,
     hasher: std::hash::DefaultHasher,
     trace: Option<Vec<String>>,
 }
@@ -157,6 +158,7 @@ impl World {
             history: Vec::new(),
             struck: BTreeMap::new(),
             healed: false,
+            widest_window: 0,
             hasher: std::hash::DefaultHasher::new(),
             trace: traced.then(Vec::new),
         };
@@ -287,6 +289,8 @@ impl World {
                 }
             }
         }
+        let window = self.sender.as_ref().map_or(0, Sender::widest_window);
+        self.widest_window = self.widest_window.max(window);
     }
 
     fn delay(&mut self) -> Duration {
@@ -617,6 +621,10 @@ impl World {
         if unrest {
             violations.push(Violation::Restless);
         }
+        if self.widest_window > if promise.idempotent { 5 } else { 1 } {
+            violations.push(Violation::Window { batches: self.widest_window });
+        }
+        violations.extend(self.history.iter().filter_map(|waiting| self.late(waiting)));
         let strict = Promise { idempotent: true, acks_0: promise.acks_0 };
         let anomalous =
             |violation: &Violation| matches!(violation, Violation::Duplicated { .. } | Violation::Reordered { .. });
@@ -635,6 +643,14 @@ impl World {
             hash: self.hasher.finish(),
             trace: self.trace.unwrap_or_default(),
         }
+    }
+
+    /// A record whose failure came after its time.
+    fn late(&self, waiting: &Waiting) -> Option<Violation> {
+        let timeout = self.plan.properties.iter().find(|(name, _)| *name == "delivery.timeout.ms")?.1.parse().ok()?;
+        let elapsed = waiting.delivery.outcome()?.err()?.elapsed();
+        (elapsed > Duration::from_millis(timeout))
+            .then_some(Violation::Late { id: waiting.id, ms: elapsed.as_millis() })
     }
 
     /// What was told and what stands in the log, for the reader of a trace.
