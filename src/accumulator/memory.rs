@@ -8,7 +8,7 @@ use std::{
     ops::AddAssign,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -55,7 +55,7 @@ impl Memory {
 
     /// How many tasks wait for bytes.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Relaxed)
+        self.waiting.load(SeqCst)
     }
 
     /// Takes `bytes` if they are free and nobody waits for them.
@@ -71,7 +71,7 @@ impl Memory {
         if let Some(charge) = self.try_charge(bytes) {
             return Ok(charge);
         }
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = Counted::new(&self.waiting);
         waits();
         let permits = u32::try_from(bytes).map_err(|_| Closed)?;
         self.free.acquire_many(permits).await.map_err(|_| Closed)?.forget();
@@ -144,18 +144,19 @@ impl Drop for Charge {
     }
 }
 
-struct Waiting<'a>(&'a AtomicUsize);
+/// Counts whoever holds it.
+pub(super) struct Counted<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Relaxed);
+impl<'a> Counted<'a> {
+    pub(super) fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, SeqCst);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.0.fetch_sub(1, SeqCst);
     }
 }
 

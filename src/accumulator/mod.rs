@@ -27,7 +27,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use self::{batch::Batch, outstanding::Outstanding};
+use self::{batch::Batch, memory::Counted, outstanding::Outstanding};
 pub(crate) use self::{
     batch::{Held, SealedBatch},
     memory::{Charge, Closed, Memory},
@@ -275,7 +275,7 @@ impl Accumulator {
     ///
     /// Cancel safe.
     pub(crate) async fn flush(&self) {
-        let _hurry = Hurry::new(&self.flushing);
+        let _hurry = Counted::new(&self.flushing);
         let generation = self.outstanding.mark();
         self.wake();
         self.outstanding.settled(generation).await;
@@ -343,20 +343,5 @@ impl Accumulator {
 
     fn ready(&self) -> MutexGuard<'_, Ready> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Hurry<'a>(&'a AtomicUsize);
-
-impl<'a> Hurry<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Hurry<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
     }
 }
