@@ -200,6 +200,25 @@ fn a_batch_behind_one_of_unknown_fate_is_not_sent_under_a_new_number_if_it_may_h
     assert_eq!(offset(&fresh), Some(7));
 }
 
+/// Found by the simulation (seed 379): the first attempt was still on its way when the broker refused the second one for its
+/// sequence number; sent again in the next epoch, the record came to stand in the log twice.
+#[test]
+fn a_batch_that_may_have_been_written_is_given_up_as_unknown_when_the_broker_disagrees_about_its_number() {
+    for code in [45, 47, 49, 59] {
+        let mut rig = pipelined(&[]);
+        let delivery = rig.send(0, "a");
+        rig.cut(rig.sent[0].connection, Some(i32::MAX));
+        rig.pass_ms(2_000);
+        rig.refuse(code);
+        assert_eq!((failure(&delivery).code(), failure(&delivery).persisted()), (ErrorCode(code), Persisted::Unknown));
+        let next = rig.send(0, "next");
+        rig.pass_ms(2_000);
+        assert_eq!(base_sequences(&rig), [(1, 0)], "{code}");
+        rig.ack(8);
+        assert_eq!(offset(&next), Some(8));
+    }
+}
+
 #[test]
 fn what_follows_a_batch_given_up_in_flight_waits_for_its_answer() {
     let mut rig = pipelined(&[("delivery.timeout.ms", "2000"), ("request.timeout.ms", "1900")]);
