@@ -256,7 +256,7 @@ pub enum SendError {
         /// Which rule it breaks.
         reason: &'static str,
     },
-    /// The partition does not exist.
+    /// The partition does not exist, or was added so lately that it is not known yet: metadata is asked for again.
     #[error("{topic} has partitions 0 to {}, got {partition}; leave the partition out to have one chosen", count.saturating_sub(1))]
     InvalidPartition {
         /// The record's topic.

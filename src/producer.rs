@@ -334,7 +334,10 @@ impl Inner {
         self.topic(record.topic(), |topic| {
             let custom = self.config.partitioner.as_deref();
             let partitions = Partitions::new(&topic.leaders);
-            let fixed = fixed(record, &partitions, custom, self.config.ignore_keys).map_err(Stop::Fail)?;
+            let fixed = fixed(record, &partitions, custom, self.config.ignore_keys).map_err(|error| {
+                // The partition may have been added since metadata came: a later call will know.
+                Stop::Fail(self.ask_for(&topic.name).err().unwrap_or(error))
+            })?;
             let choose = |random| self.choose(topic, random);
             let partition = fixed.unwrap_or_else(|| topic.sticky.current(topic.partitions.len(), choose));
             let Some(queue) = usize::try_from(partition).ok().and_then(|number| topic.partitions.get(number)) else {

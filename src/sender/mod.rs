@@ -211,6 +211,8 @@ impl Sender {
         for topic in self.accumulator.topics().take_wanted() {
             self.metadata.want(&topic, now);
             if let Some(known) = self.metadata.cluster().topics.get(&topic).cloned() {
+                // Whoever asks for a topic that is known missed something about it.
+                self.metadata.refresh(now);
                 self.publish(&topic, &known.partitions, false, now);
             }
         }

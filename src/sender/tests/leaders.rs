@@ -1,6 +1,6 @@
 //! Leaders that move, vanish and come back.
 
-use super::rig::{Rig, Says, failure, is_pending, offset};
+use super::rig::{Rig, Says, TOPIC, failure, is_pending, offset};
 use crate::{Persisted, cluster::TopicId};
 
 fn moved(partition: i32, leader: Option<(i32, i32)>) -> Says {
@@ -143,6 +143,17 @@ fn partitions_that_are_added_can_be_sent_to() {
     let mut rig = Rig::ready(&[("metadata.max.age.ms", "60000")]);
     rig.leaders.push((2, 1, 0));
     rig.pass_ms(61_000);
+    let delivery = rig.send(2, "a");
+    rig.ack(0);
+    assert_eq!(offset(&delivery), Some(0));
+}
+
+#[test]
+fn who_asks_for_a_topic_that_is_known_has_its_metadata_refreshed() {
+    let mut rig = Rig::ready(&[]);
+    rig.leaders.push((2, 1, 0));
+    rig.accumulator.topics().want(TOPIC);
+    rig.pass_ms(200);
     let delivery = rig.send(2, "a");
     rig.ack(0);
     assert_eq!(offset(&delivery), Some(0));
