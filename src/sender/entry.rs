@@ -27,6 +27,15 @@ pub(crate) enum State {
     InFlight(u64),
 }
 
+/// A hole in the row of sequence numbers. It is stepped over with the next epoch, once nothing is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// What is missing is certainly not in the log.
+    Certain,
+    /// What is missing may be in the log, or may yet come to be.
+    Unknown,
+}
+
 /// What the last attempt came to.
 #[derive(Clone, Debug)]
 pub(crate) struct LastError {
@@ -46,6 +55,8 @@ pub(crate) struct Entry {
     /// Whether an attempt went out whole and had no definite answer.
     pub(crate) maybe_written: bool,
     pub(crate) last_error: Option<LastError>,
+    /// What is missing between the batch before it and this one, as they were stamped.
+    pub(crate) gap_before: Option<Gap>,
     bytes: Encoded,
     stamp: Option<Stamp>,
     completer: Option<Completer>,
@@ -70,6 +81,7 @@ impl Entry {
             attempts: 0,
             maybe_written: false,
             last_error: None,
+            gap_before: None,
             bytes: Encoded::Fresh(bytes),
             stamp: None,
             completer: Some(completer),
@@ -111,7 +123,7 @@ impl Entry {
 
     /// Has it stamped anew before it is sent again.
     pub(crate) fn clear_stamp(&mut self) {
-        self.stamp = None;
+        (self.stamp, self.gap_before) = (None, None);
     }
 
     /// Its bytes, from now on immutable.

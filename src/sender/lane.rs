@@ -20,7 +20,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::entry::{Entry, State};
+use super::entry::{Entry, Gap, State};
 use crate::{
     accumulator::{Partition, SealedBatch},
     error::{ErrorCode, Persisted},
@@ -40,15 +40,6 @@ pub(crate) struct Identity {
 pub(crate) struct Leader {
     pub(crate) node: i32,
     pub(crate) epoch: i32,
-}
-
-/// A hole in the row of sequence numbers. Filled, or stepped over with the next epoch, once nothing is in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gap {
-    /// What is missing is certainly not in the log.
-    Certain,
-    /// What is missing may be in the log, or may yet come to be.
-    Unknown,
 }
 
 /// One partition's lane.
@@ -73,6 +64,7 @@ pub(crate) struct Lane {
     /// A producer id that must not be used again here.
     spent: Option<i64>,
     next_sequence: i32,
+    /// What is missing behind the last batch that was stamped.
     gap: Option<Gap>,
     /// Whether a batch succeeded on the leader of now.
     proven: bool,
@@ -182,7 +174,10 @@ impl Lane {
         let max = if window.idempotent && self.proven { window.max } else { 1 };
         let elsewhere = self.in_flight > 0 && self.sent_to.node != leader.node;
         // Answers are missing: what was sent behind a failed batch, or what the window allows no more.
-        if elsewhere || self.in_flight >= max || (self.in_flight > 0 && (self.gap.is_some() || self.is_rewinding())) {
+        if elsewhere
+            || self.in_flight >= max
+            || (self.in_flight > 0 && (self.next_gap().is_some() || self.is_rewinding()))
+        {
             return Readiness::Blocked;
         }
         if let Some(at) = self.retry_at.filter(|at| *at > now) {
@@ -253,10 +248,18 @@ impl Lane {
         self.entries.iter().find(|entry| entry.state == State::Waiting)
     }
 
+    /// What is missing right before the next batch.
+    fn next_gap(&self) -> Option<Gap> {
+        match self.waiting() {
+            Some(entry) if entry.stamp().is_some() => entry.gap_before,
+            _ => self.gap,
+        }
+    }
+
     /// Whether the next batch needs a new epoch. A batch that may have been written is sent as it is, to learn whether what
     /// is missing before it was written too.
     fn must_restart(&self) -> bool {
-        match self.gap {
+        match self.next_gap() {
             None => false,
             Some(Gap::Certain) => true,
             Some(Gap::Unknown) => !self.waiting().is_some_and(|entry| entry.stamp().is_some() && entry.maybe_written),
@@ -289,10 +292,6 @@ impl Lane {
     /// The batch at `position` was written: it leaves the lane.
     pub(crate) fn acked(&mut self, position: usize) -> Option<Entry> {
         let entry = self.leave(position)?;
-        // Its predecessors have lower sequence numbers of the same epoch: the broker would have refused it without them.
-        if self.gap == Some(Gap::Unknown) && self.is_current(&entry) {
-            self.gap = None;
-        }
         self.proven = self.leader.is_some_and(|leader| leader.node == self.sent_to.node);
         Some(entry)
     }
@@ -308,26 +307,34 @@ impl Lane {
         self.proven = false;
     }
 
-    /// Sequence numbers start anew once nothing is in flight; `spent` if the producer id is of no use any more.
+    /// Sequence numbers start anew with the first batch, once nothing is in flight; `spent` if the producer id is of no use
+    /// any more.
     pub(crate) fn restart_later(&mut self, spent: bool) {
-        self.gap = Some(Gap::Certain);
+        if let Some(first) = self.entries.front_mut() {
+            first.gap_before = Some(Gap::Certain);
+        }
         if spent {
             self.spent = self.identity.map(|identity| identity.producer_id);
         }
     }
 
-    /// The batch at `position` has failed for good: it leaves the lane.
+    /// The batch at `position` has failed for good: it leaves the lane, and a gap if others have numbers after its own. The
+    /// batches before it are not concerned.
     pub(crate) fn failed(&mut self, position: usize, persisted: Persisted) -> Option<Entry> {
         let entry = self.leave(position)?;
         self.proven = false;
-        if let Some(stamp) = entry.stamp().filter(|_| self.is_current(&entry)) {
-            let last = sequence_after(stamp.base_sequence, entry.records) == self.next_sequence;
-            match persisted {
-                // Nothing after it was stamped and it is nowhere: its numbers are free again.
-                Persisted::No if last && self.gap.is_none() => self.next_sequence = stamp.base_sequence,
-                Persisted::No => self.gap = Some(Gap::Certain),
-                Persisted::Unknown => self.gap = Some(Gap::Unknown),
+        let Some(stamp) = entry.stamp().filter(|_| self.is_current(&entry)) else { return Some(entry) };
+        let last = sequence_after(stamp.base_sequence, entry.records) == self.next_sequence;
+        let certain = persisted == Persisted::No || entry.gap_before == Some(Gap::Certain);
+        let gap = if certain { Gap::Certain } else { Gap::Unknown };
+        match self.entries.get_mut(position).filter(|next| next.stamp().is_some()) {
+            Some(next) if next.gap_before != Some(Gap::Certain) => next.gap_before = Some(gap),
+            Some(_) => {}
+            // Nothing after it was stamped and it is nowhere: its numbers are free again.
+            None if last && persisted == Persisted::No && entry.gap_before.is_none() => {
+                self.next_sequence = stamp.base_sequence;
             }
+            None => self.gap = Some(gap),
         }
         Some(entry)
     }
@@ -347,7 +354,9 @@ impl Lane {
     pub(crate) fn replace(&mut self, position: usize, parts: Vec<Entry>) {
         let Some(whole) = self.leave(position) else { return };
         let mut stamp = whole.stamp();
+        let mut gap_before = whole.gap_before;
         for (offset, mut part) in parts.into_iter().enumerate() {
+            part.gap_before = gap_before.take();
             if let Some(origin) = &mut stamp {
                 part.put_stamp(*origin);
                 if origin.base_sequence >= 0 {
