@@ -100,11 +100,10 @@ impl Sender {
         request: &InFlight,
         answers: Vec<PartitionAnswer>,
     ) -> Result<Vec<Option<PartitionAnswer>>, String> {
-        let keys = request.parts.iter().map(|part| self.key(part, request.version));
+        let keys: Vec<_> = request.parts.iter().map(|part| self.key(part, request.version)).collect();
         let mut entries: Vec<Option<PartitionAnswer>> = vec![None; request.parts.len()];
         // Brokers answer in the order they were asked, by topic: most of the time no look-up is needed.
         let mut places: Option<HashMap<_, usize>> = None;
-        let keys: Vec<_> = keys.collect();
         for (expected, answer) in answers.into_iter().enumerate() {
             let is = |place: usize| {
                 keys.get(place).is_some_and(|(topic, p)| *p == answer.partition && *topic == answer.topic)

@@ -37,21 +37,16 @@ pub(crate) struct Metadata {
     topics: BTreeMap<Arc<str>, Instant>,
     /// Topics that were never answered for: asked for alone (KIP-526).
     new: BTreeSet<Arc<str>>,
-    /// When to ask for all topics; `None` while an answer is on its way.
+    /// When to ask for all topics; `None` while the answer for all is on its way.
     full_at: Option<Instant>,
     /// Not to ask before this moment.
     not_before: Instant,
-    asked: Option<Asked>,
+    /// Whether a request is on its way.
+    asked: bool,
     last_asked: Option<Instant>,
     /// Answers in a row that brought nothing new.
     idle_answers: u32,
     last_success: Instant,
-}
-
-/// What the request that is on its way asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Asked {
-    full: bool,
 }
 
 /// What an answer changed.
@@ -76,7 +71,7 @@ impl Metadata {
             new: BTreeSet::new(),
             full_at: Some(now),
             not_before: now,
-            asked: None,
+            asked: false,
             last_asked: None,
             idle_answers: 0,
             last_success: now,
@@ -121,7 +116,7 @@ impl Metadata {
 
     /// When to ask, unless a request is on its way.
     pub(crate) fn due(&self) -> Option<Instant> {
-        if self.asked.is_some() {
+        if self.asked {
             return None;
         }
         let at = if self.new.is_empty() { self.full_at? } else { self.not_before };
@@ -134,13 +129,13 @@ impl Metadata {
         if full {
             self.full_at = None;
         }
-        (self.asked, self.last_asked) = (Some(Asked { full }), Some(now));
+        (self.asked, self.last_asked) = (true, Some(now));
         if full { self.topics.keys().cloned().collect() } else { self.new.iter().cloned().collect() }
     }
 
     /// The request that was on its way brought no answer.
     pub(crate) fn failed(&mut self, now: Instant, chance: &mut Chance) {
-        if self.asked.take().is_some() {
+        if std::mem::take(&mut self.asked) {
             self.refresh(now);
             self.wait(now, chance);
         }
@@ -156,12 +151,14 @@ impl Metadata {
     pub(crate) fn rebootstrap(&mut self, now: Instant) {
         let known = Cluster { brokers: BTreeMap::new(), ..Cluster::clone(&self.cluster) };
         self.cluster = Arc::new(known);
-        (self.asked, self.full_at, self.not_before, self.last_success) = (None, Some(now), now, now);
+        (self.asked, self.full_at, self.not_before, self.last_success) = (false, Some(now), now, now);
     }
 
     /// Takes over an answer.
     pub(crate) fn apply(&mut self, answer: MetadataAnswer, now: Instant, chance: &mut Chance) -> Changes {
-        let Some(asked) = self.asked.take() else { return Changes { useless: true, ..Changes::default() } };
+        if !std::mem::take(&mut self.asked) {
+            return Changes { useless: true, ..Changes::default() };
+        }
         if answer.brokers.is_empty() {
             self.refresh(now);
             self.wait(now, chance);
@@ -179,7 +176,7 @@ impl Metadata {
         self.last_success = now;
         let progress = next != *self.cluster;
         self.cluster = Arc::new(next);
-        if asked.full && self.full_at.is_none() {
+        if self.full_at.is_none() {
             self.full_at = Some(now + self.policy.max_age);
         }
         if progress {
