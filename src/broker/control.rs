@@ -76,6 +76,12 @@ impl State {
         self.partition(topic, partition).map_or_else(Vec::new, |partition| partition.log.records())
     }
 
+    /// The record at an offset.
+    #[cfg(test)]
+    pub(crate) fn record(&self, topic: &str, partition: i32, offset: i64) -> Option<StoredRecord> {
+        self.partition(topic, partition)?.log.record(offset)
+    }
+
     /// The node that leads a partition.
     pub(crate) fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
         self.partition(topic, partition)?.leader

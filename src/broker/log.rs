@@ -111,6 +111,13 @@ impl Log {
         self.end = self.batches.last().map_or(0, |batch| batch.header().last_offset().saturating_add(1));
     }
 
+    /// The record at an offset.
+    #[cfg(test)]
+    pub(super) fn record(&self, offset: i64) -> Option<StoredRecord> {
+        let batch = self.from(offset).first()?;
+        readable(batch).map(|record| stored(batch.header(), record)).find(|record| record.offset == offset)
+    }
+
     /// Every record, in order. Batches were validated before they came here, so none of them fails to read.
     pub(super) fn records(&self) -> Vec<StoredRecord> {
         let batches = self.batches.iter();

@@ -140,8 +140,8 @@ impl Sender {
         written: Option<i32>,
     ) {
         if let Some(id) = self.connections.remove(&connection) {
-            let seen =
-                |correlation| if written.is_some_and(|last| correlation <= last) { Seen::Whole } else { Seen::InPart };
+            let whole = self.nodes.get(&id).map_or(0, |node| node.written(written));
+            let seen = |place| if place < whole { Seen::Whole } else { Seen::InPart };
             self.lost(id, now, why, ErrorCode::NETWORK_EXCEPTION, seen);
             self.metadata.refresh(now);
         }
@@ -156,16 +156,16 @@ impl Sender {
         self.lost(id, now, why, error, |_| Seen::Perhaps);
     }
 
-    /// A connection is gone: what was on its way has no answer.
-    fn lost(&mut self, id: i32, now: Instant, why: &Arc<str>, error: ErrorCode, seen: impl Fn(i32) -> Seen) {
+    /// A connection is gone: what was on its way has no answer. `seen` is asked for each request by its place in the row.
+    fn lost(&mut self, id: i32, now: Instant, why: &Arc<str>, error: ErrorCode, seen: impl Fn(usize) -> Seen) {
         let backoff = super::Backoff { initial: self.config.reconnect_backoff, max: self.config.reconnect_backoff_max };
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let address = format!("{}:{}", node.host, node.port);
         let unanswered = node.down(Arc::clone(why), now, backoff, &mut self.chance);
         tracing::debug!(broker = id, %address, %why, requests = unanswered.len(), "connection ended");
-        for request in unanswered {
+        for (place, request) in unanswered.into_iter().enumerate() {
             match request.api {
-                Api::Produce => self.unanswered(now, id, &request, error, why, seen(request.correlation)),
+                Api::Produce => self.unanswered(now, id, &request, error, why, seen(place)),
                 Api::Metadata => self.metadata.failed(now, &mut self.chance),
                 Api::InitProducerId => self.producer_id.failed(now, self.retry, &mut self.chance),
                 Api::ApiVersions => {}

@@ -131,6 +131,13 @@ impl Node {
         correlation
     }
 
+    /// How many of the requests in flight went out whole, if this was the last that did. Correlation ids start again from 0, so
+    /// it is their order that tells and not their size.
+    pub(crate) fn written(&self, last: Option<i32>) -> usize {
+        let last = last.and_then(|last| self.in_flight.iter().rposition(|request| request.correlation == last));
+        last.map_or(0, |place| place + 1)
+    }
+
     /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no answer.
     pub(crate) fn down(&mut self, why: Arc<str>, now: Instant, backoff: Backoff, chance: &mut Chance) -> Vec<InFlight> {
         let was_up = matches!(self.link, Link::Up { .. });
@@ -207,5 +214,29 @@ pub(crate) struct Timeouts {
 impl Timeouts {
     fn setup(&self, failures: u32) -> Duration {
         self.setup.saturating_mul(1 << failures.min(16)).min(self.setup_max.max(self.setup))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_flight(node: &mut Node, now: Instant) -> i32 {
+        let (correlation, api) = (node.correlation(), Api::Produce);
+        let request =
+            InFlight { correlation, api, version: 12, sent_at: now, request: 0, parts: Vec::new(), answered: true };
+        node.in_flight.push_back(request);
+        correlation
+    }
+
+    #[test]
+    fn what_went_out_whole_is_told_also_where_correlation_ids_start_again() {
+        let now = Instant::now();
+        let mut node = Node::new(1, "localhost".into(), 9092, now);
+        node.next_correlation = i32::MAX;
+        let sent = [0; 3].map(|_| in_flight(&mut node, now));
+        assert_eq!(sent, [i32::MAX, 0, 1]);
+        let written = [None, Some(i32::MAX), Some(0), Some(1), Some(7)].map(|last| node.written(last));
+        assert_eq!(written, [0, 1, 2, 3, 0]);
     }
 }

@@ -1,15 +1,42 @@
 //! Judges a history: what was sent and answered, against what stands in the log.
 //!
-//! In: every record that was sent, with its outcome, and the log. Out: violations. A pure function, after the checker that
-//! Jepsen has for Kafka: lost, duplicated, reordered, phantom, inconsistent offsets, failed writes that are there.
+//! In: every record that was sent, with its outcome, and the logs. Out: violations. A pure function, after the checker that
+//! Jepsen has for Kafka: lost, duplicated, reordered, phantom, inconsistent offsets, failed writes that are there. A
+//! partition whose topic was deleted and created again has several logs: each is held to the same rules, and a record may
+//! be acknowledged in any of them.
 
 use std::{collections::BTreeMap, fmt};
+
+use super::plan::TOPICS;
 
 /// A record's name: which task sent it, and as the how-manieth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id {
     pub(crate) task: u32,
     pub(crate) number: u32,
+}
+
+/// What has no name.
+pub(crate) const NOBODY: Id = Id { task: u32::MAX, number: u32::MAX };
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "record {}.{}", self.task, self.number)
+    }
+}
+
+/// A partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// As [`TOPICS`] counts them.
+    pub(crate) topic: usize,
+    pub(crate) partition: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", TOPICS[self.topic], self.partition)
+    }
 }
 
 /// What a record's sender was told.
@@ -29,7 +56,7 @@ pub(crate) enum Told {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
     pub(crate) id: Id,
-    pub(crate) partition: usize,
+    pub(crate) place: Place,
     pub(crate) told: Told,
 }
 
@@ -72,7 +99,13 @@ pub(crate) enum Violation {
     /// A record is in the log though its sender was told that it certainly is not.
     Written(Id),
     /// A record is in the log that was not sent to this partition.
-    Phantom { partition: usize, id: Id },
+    Phantom { place: Place, id: Id },
+    /// A record's callback did not run once, or was told something else than its delivery.
+    CalledBack { id: Id, times: usize },
+    /// A flush was done before this record had its outcome.
+    FlushedEarly(Id),
+    /// A flush never ends, that so many records were sent before.
+    FlushHangs { records: usize },
     /// A partition had more batches in flight than the window allows.
     Window { batches: usize },
     /// A record was given up later than `delivery.timeout.ms` says.
@@ -90,62 +123,68 @@ impl fmt::Display for Violation {
 }
 
 /// Everything that is wrong with a history.
-pub(crate) fn check(sent: &[Sent], logs: &[Log], harm: &[Harm], promise: Promise) -> Vec<Violation> {
+pub(crate) fn check(
+    sent: &[Sent],
+    logs: &BTreeMap<Place, Vec<Log>>,
+    harm: &BTreeMap<Place, Harm>,
+    promise: Promise,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for (partition, log) in logs.iter().enumerate() {
-        let here: Vec<&Sent> = sent.iter().filter(|sent| sent.partition == partition).collect();
-        let harm = harm.get(partition).copied().unwrap_or_default();
-        check_partition(partition, &here, log, harm, promise, &mut violations);
+    for (place, logs) in logs {
+        let here: Vec<&Sent> = sent.iter().filter(|sent| sent.place == *place).collect();
+        let harm = harm.get(place).copied().unwrap_or_default();
+        violations.extend(here.iter().filter_map(|sent| check_outcome(sent, logs, harm, promise)));
+        for log in logs {
+            violations.extend(check_log(*place, &here, log, harm, promise));
+        }
+        if let [log] = logs.as_slice() {
+            violations.extend(check_offsets(&here, log, harm, promise));
+        }
     }
     violations
 }
 
-fn check_partition(
-    partition: usize,
-    sent: &[&Sent],
-    log: &Log,
-    harm: Harm,
-    promise: Promise,
-    violations: &mut Vec<Violation>,
-) {
-    let mut places: BTreeMap<Id, Vec<i64>> = BTreeMap::new();
-    log.iter().for_each(|(offset, id)| places.entry(*id).or_default().push(*offset));
-    let at: BTreeMap<i64, Id> = log.iter().copied().collect();
-    let mut told: BTreeMap<i64, Id> = BTreeMap::new();
-    for sent in sent {
-        let there = places.remove(&sent.id).unwrap_or_default();
-        match sent.told {
-            Told::Nothing => violations.push(Violation::Unanswered(sent.id)),
-            Told::NotWritten if !there.is_empty() => violations.push(Violation::Written(sent.id)),
-            Told::Acked(offset) if !promise.acks_0 && !harm.truncated => {
-                violations.extend(check_ack(sent.id, offset, &there, &at));
-                let other = offset.and_then(|offset| told.insert(offset, sent.id).map(|first| (first, offset)));
-                violations.extend(other.map(|(first, offset)| Violation::SameOffset {
-                    first,
-                    second: sent.id,
-                    offset,
-                }));
-            }
-            _ => {}
-        }
-        if promise.idempotent && !harm.forgot && there.len() > 1 {
-            violations.push(Violation::Duplicated { id: sent.id, times: there.len() });
-        }
-    }
-    violations.extend(places.into_keys().map(|id| Violation::Phantom { partition, id }));
-    if promise.idempotent && !harm.forgot {
-        violations.extend(check_order(log));
-    }
-}
-
-fn check_ack(id: Id, offset: Option<i64>, there: &[i64], at: &BTreeMap<i64, Id>) -> Option<Violation> {
-    match offset {
-        _ if there.is_empty() => Some(Violation::Lost(id)),
-        Some(told) if !there.contains(&told) => {
-            Some(Violation::WrongOffset { id, told, there: at.get(&told).copied() })
+/// What a record's sender was told, against all that is or was in the partition.
+fn check_outcome(sent: &Sent, logs: &[Log], harm: Harm, promise: Promise) -> Option<Violation> {
+    let id = sent.id;
+    let there = || logs.iter().flatten().filter(move |(_, there)| *there == id).map(|(offset, _)| *offset);
+    match sent.told {
+        Told::Nothing => Some(Violation::Unanswered(id)),
+        Told::NotWritten => there().next().map(|_| Violation::Written(id)),
+        Told::Acked(_) if promise.acks_0 || harm.truncated => None,
+        Told::Acked(_) if there().next().is_none() => Some(Violation::Lost(id)),
+        Told::Acked(Some(told)) if there().all(|offset| offset != told) => {
+            let mut others = logs.iter().flatten().filter(|(offset, _)| *offset == told);
+            Some(Violation::WrongOffset { id, told, there: others.next().map(|(_, id)| *id) })
         }
         _ => None,
     }
+}
+
+/// What a log holds, against what was sent to it.
+fn check_log(place: Place, sent: &[&Sent], log: &Log, harm: Harm, promise: Promise) -> Vec<Violation> {
+    let mut times: BTreeMap<Id, usize> = BTreeMap::new();
+    log.iter().for_each(|(_, id)| *times.entry(*id).or_default() += 1);
+    let exactly = promise.idempotent && !harm.forgot;
+    let sent: std::collections::BTreeSet<Id> = sent.iter().map(|sent| sent.id).collect();
+    let judged = times.into_iter().filter_map(|(id, times)| match times {
+        _ if !sent.contains(&id) => Some(Violation::Phantom { place, id }),
+        2.. if exactly => Some(Violation::Duplicated { id, times }),
+        _ => None,
+    });
+    judged.chain(check_order(log).into_iter().filter(|_| exactly)).collect()
+}
+
+/// No two records are acknowledged at one offset.
+fn check_offsets(sent: &[&Sent], log: &Log, harm: Harm, promise: Promise) -> Vec<Violation> {
+    let mut told: BTreeMap<i64, Id> = BTreeMap::new();
+    let mut violations = Vec::new();
+    for sent in sent {
+        let Told::Acked(Some(offset)) = sent.told else { continue };
+        let first = told.insert(offset, sent.id).filter(|_| !promise.acks_0 && !harm.truncated && !log.is_empty());
+        violations.extend(first.map(|first| Violation::SameOffset { first, second: sent.id, offset }));
+    }
+    violations
 }
 
 /// Records of one task stand in the order in which it sent them.
@@ -174,12 +213,19 @@ mod tests {
         Id { task: 1, number }
     }
 
+    const HERE: Place = Place { topic: 0, partition: 0 };
+    const THERE: Place = Place { topic: 0, partition: 1 };
+
     fn sent(number: u32, told: Told) -> Sent {
-        Sent { id: id(number), partition: 0, told }
+        Sent { id: id(number), place: HERE, told }
     }
 
-    fn judge(sent: &[Sent], log: &[(i64, u32)], harm: Harm, promise: Promise) -> Vec<Violation> {
-        check(sent, &[log.iter().map(|(offset, number)| (*offset, id(*number))).collect()], &[harm], promise)
+    fn log(records: &[(i64, u32)]) -> Log {
+        records.iter().map(|(offset, number)| (*offset, id(*number))).collect()
+    }
+
+    fn judge(sent: &[Sent], records: &[(i64, u32)], harm: Harm, promise: Promise) -> Vec<Violation> {
+        check(sent, &[(HERE, vec![log(records)])].into(), &[(HERE, harm)].into(), promise)
     }
 
     #[test]
@@ -216,7 +262,7 @@ mod tests {
             (vec![sent(0, Told::Unknown)], vec![(0, 0), (1, 0)], V::Duplicated { id: id(0), times: 2 }),
             (vec![acked(0, 1), acked(1, 0)], vec![(0, 1), (1, 0)], V::Reordered { before: id(1), after: id(0) }),
             (vec![sent(0, Told::NotWritten)], vec![(0, 0)], V::Written(id(0))),
-            (vec![], vec![(0, 9)], V::Phantom { partition: 0, id: id(9) }),
+            (vec![], vec![(0, 9)], V::Phantom { place: HERE, id: id(9) }),
         ];
         for (sent, log, expected) in table {
             let found = judge(&sent, &log, Harm::default(), IDEMPOTENT);
@@ -227,8 +273,9 @@ mod tests {
     #[test]
     fn a_record_in_another_partition_than_it_was_sent_to_is_a_phantom_there_and_lost_here() {
         let sent = [sent(0, Told::Acked(Some(0)))];
-        let violations = check(&sent, &[vec![], vec![(0, id(0))]], &[], IDEMPOTENT);
-        assert_eq!(violations, [Violation::Lost(id(0)), Violation::Phantom { partition: 1, id: id(0) }]);
+        let logs = [(HERE, vec![log(&[])]), (THERE, vec![log(&[(0, 0)])])].into();
+        let violations = check(&sent, &logs, &BTreeMap::new(), IDEMPOTENT);
+        assert_eq!(violations, [Violation::Lost(id(0)), Violation::Phantom { place: THERE, id: id(0) }]);
     }
 
     #[test]
@@ -249,5 +296,22 @@ mod tests {
         assert_eq!(judge(&twice, &[], Harm::default(), PLAIN), [Violation::Lost(id(0))]);
         let acks_0 = Promise { acks_0: true, ..PLAIN };
         assert_eq!(judge(&twice, &[], Harm::default(), acks_0), []);
+    }
+
+    #[test]
+    fn each_log_of_a_topic_that_was_created_again_is_held_to_the_rules_and_any_may_have_the_record() {
+        let judge = |sent: &[Sent], logs: Vec<Log>| check(sent, &[(HERE, logs)].into(), &BTreeMap::new(), IDEMPOTENT);
+        let acked = |number, offset| sent(number, Told::Acked(Some(offset)));
+        let both = [acked(0, 0), acked(1, 1), acked(2, 0)];
+        assert_eq!(judge(&both, vec![log(&[(0, 0), (1, 1)]), log(&[(0, 2)])]), []);
+        assert_eq!(
+            judge(&both, vec![log(&[(0, 0), (1, 1)]), log(&[(0, 1), (1, 2)])]),
+            [Violation::WrongOffset { id: id(2), told: 0, there: Some(id(0)) }]
+        );
+        assert_eq!(judge(&both, vec![log(&[(0, 0), (1, 1)]), log(&[])]), [Violation::Lost(id(2))]);
+        let twice = Violation::Duplicated { id: id(2), times: 2 };
+        assert_eq!(judge(&both, vec![log(&[(0, 0), (1, 1)]), log(&[(0, 2), (1, 2)])]), [twice]);
+        let denied = [sent(0, Told::NotWritten)];
+        assert_eq!(judge(&denied, vec![log(&[(0, 0)]), log(&[])]), [Violation::Written(id(0))]);
     }
 }

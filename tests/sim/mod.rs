@@ -1,12 +1,18 @@
 //! The whole producer under every fault we can think of, thousands of times over, each run repeatable from its seed.
 //!
 //! The real accumulator and sender and the embedded broker's pure state, joined by a network and a clock that are
-//! simulated. [`plan`] draws what a run is made of from its seed, [`world`] runs it, [`checker`] judges.
+//! simulated. [`plan`] draws what a run is made of from its seed, [`world`] runs it ([`network`], [`tasks`], [`strikes`]),
+//! [`judge`] and [`checker`] say what is wrong, [`shrink`] makes a failing plan small.
 //!
 //! `tests/sim/run SEEDS [START]` runs as many seeds as you like; `tests/sim/run 1 SEED` replays one and prints its trace.
 
 mod checker;
+mod judge;
+mod network;
 mod plan;
+mod shrink;
+mod strikes;
+mod tasks;
 mod world;
 
 use std::{
@@ -19,8 +25,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plan::Kind;
-use world::{Report, World};
+use judge::Report;
+use plan::{Kind, Network, Plan};
+use shrink::shrink;
+use world::World;
 
 /// Seeds that every `cargo test` runs.
 const SEEDS: u64 = 10_000;
@@ -35,6 +43,8 @@ struct Total {
     struck: BTreeMap<Kind, u64>,
     records: usize,
     anomalous_seeds: usize,
+    /// Of all traces; in which order they are added does not matter.
+    hash: u64,
     failed: Vec<(u64, String)>,
 }
 
@@ -43,6 +53,7 @@ impl Total {
         report.struck.iter().for_each(|(kind, times)| *self.struck.entry(*kind).or_default() += times);
         self.records += report.records;
         self.anomalous_seeds += usize::from(report.anomalies > 0);
+        self.hash = self.hash.wrapping_add(report.hash);
         if !report.violations.is_empty() {
             let first = report.violations.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
             self.failed.push((seed, first));
@@ -53,6 +64,7 @@ impl Total {
         other.struck.iter().for_each(|(kind, times)| *self.struck.entry(*kind).or_default() += times);
         self.records += other.records;
         self.anomalous_seeds += other.anomalous_seeds;
+        self.hash = self.hash.wrapping_add(other.hash);
         self.failed.append(&mut other.failed);
         self.failed.sort();
         self
@@ -61,6 +73,7 @@ impl Total {
     fn print(&self, seeds: u64, took: Duration) {
         let rate = seeds as f64 / took.as_secs_f64();
         println!("{seeds} seeds, {} records, {} seeds failed, {rate:.0} seeds/s", self.records, self.failed.len());
+        println!("hash of all traces {:016x}, faults that struck:", self.hash);
         self.struck.iter().for_each(|(kind, times)| println!("  {kind:?}: {times}"));
         for (seed, why) in self.failed.iter().take(20) {
             println!("seed {seed}: {why}; tests/sim/run 1 {seed} replays it");
@@ -78,7 +91,7 @@ fn simulate(seeds: Range<u64>, control: bool) -> Total {
             if seed >= seeds.end {
                 return total;
             }
-            total.add(seed, &World::new(seed, control, false).run());
+            total.add(seed, &World::judge(&Plan::draw(seed, control), false));
         }
     };
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -89,16 +102,36 @@ fn simulate(seeds: Range<u64>, control: bool) -> Total {
     })
 }
 
+/// The plan of a seed, as its run turned out: the requests that met a fault are named.
+fn settled(seed: u64, control: bool) -> Plan {
+    let plan = Plan::draw(seed, control);
+    let met = World::judge(&plan, false).met;
+    Plan { network: Network::Exactly(met), ..plan }
+}
+
+/// Prints the least that makes a failing seed fail, and what happens then.
+fn explain(seed: u64) {
+    let small = shrink(settled(seed, false), |plan| !World::judge(plan, false).violations.is_empty());
+    println!("\nseed {seed}, made as small as it can be and still fail; tests/sim/run 1 {seed} does this again:");
+    print(&small, &World::judge(&small, true));
+}
+
+fn print(plan: &Plan, report: &Report) {
+    println!("{plan}");
+    report.trace.iter().for_each(|line| println!("{line}"));
+    report.violations.iter().for_each(|violation| println!("{violation}"));
+}
+
 #[test]
 fn every_record_of_every_seed_ends_in_one_truthful_answer() {
     let (start, seeds) = (number("MILENA_SIM_START", 0), number("MILENA_SIM_SEEDS", SEEDS));
     let began = Instant::now();
     let total = simulate(start..start + seeds, false);
     total.print(seeds, began.elapsed());
-    if seeds == 1 {
-        let report = World::new(start, false, true).run();
-        report.trace.iter().for_each(|line| println!("{line}"));
-        report.violations.iter().for_each(|violation| println!("{violation}"));
+    match total.failed.first() {
+        Some((seed, _)) => explain(*seed),
+        None if seeds == 1 => print(&Plan::draw(start, false), &World::judge(&Plan::draw(start, false), true)),
+        None => {}
     }
     assert!(
         total.failed.is_empty(),
@@ -125,7 +158,21 @@ fn without_idempotence_the_same_faults_do_write_records_twice() {
 #[test]
 fn the_same_seed_does_the_same_thing() {
     for seed in 0..200 {
-        let hash = || World::new(seed, false, false).run().hash;
+        let hash = || World::judge(&Plan::draw(seed, false), false).hash;
         assert_eq!(hash(), hash(), "seed {seed}");
     }
+}
+
+#[test]
+fn a_failing_seed_shrinks_to_a_few_faults_and_still_fails() {
+    let doubles = |plan: &Plan| World::judge(plan, false).anomalies > 0;
+    let seed = (0..).find(|seed| doubles(&settled(*seed, true)) && faults(&settled(*seed, true)) > 5);
+    let whole = settled(seed.expect("some seed writes twice without idempotence"), true);
+    let small = shrink(whole.clone(), doubles);
+    println!("{small}");
+    assert!(doubles(&small) && faults(&small) <= 3, "from {} faults to {}", faults(&whole), faults(&small));
+}
+
+fn faults(plan: &Plan) -> usize {
+    plan.faults.len() + if let Network::Exactly(met) = &plan.network { met.len() } else { 0 }
 }

@@ -2,19 +2,27 @@
 //!
 //! In: a seed. Out: a cluster, a producer's settings, tasks that send, and faults with the times at which they strike.
 //! Pure. How likely each kind of fault is, is itself drawn for each seed, so that some runs have one kind only and some
-//! have them all.
+//! have them all. Every fault and every task has a seed of its own: what is taken from a plan leaves the rest as it was,
+//! which is what lets a failing plan be made smaller.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use crate::sender::Chance;
+
+/// The topics that there are, of which a plan has the first few.
+pub(crate) const TOPICS: [&str; 3] = ["orders", "payments", "audit"];
 
 /// What can go wrong, and how it is counted in reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// The connection breaks before a request went out whole.
+    /// The connection breaks before anything of a request went out.
     CutBefore,
+    /// The connection breaks a while after the first part of a request went out.
+    CutWithin,
     /// The connection breaks when a request went out whole; the broker gets it.
     CutAfter,
+    /// The connection breaks when a request was handed over whole; the broker never gets it.
+    RequestLost,
     /// The broker handles a request, and the connection breaks before the answer arrives.
     AnswerLost,
     /// The connection goes silent; what the client sent arrives, late, perhaps when the client has gone.
@@ -37,6 +45,10 @@ pub(crate) enum Kind {
     MetadataError,
     /// A request for a producer id is answered with an error.
     IdentityError,
+    /// The question what a broker speaks is answered with an error.
+    VersionsError,
+    /// A broker says that a newer producer has this one's identity, after which it must not go on.
+    Fenced,
     /// A broker asks to be left alone for a while.
     Throttle,
     /// A broker answers with something that is no answer.
@@ -47,15 +59,19 @@ pub(crate) enum Kind {
     Forget,
     /// The end of a log is lost.
     Truncate,
+    /// A topic is deleted, and a while later created again, perhaps with another number of partitions.
+    Recreate,
     /// The wall clock jumps.
     ClockJump,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::CutBefore,
+        Self::CutWithin,
         Self::CutAfter,
+        Self::RequestLost,
         Self::AnswerLost,
         Self::HalfOpen,
         Self::Slow,
@@ -67,18 +83,51 @@ impl Kind {
         Self::ErrorAfterAppend,
         Self::MetadataError,
         Self::IdentityError,
+        Self::VersionsError,
+        Self::Fenced,
         Self::Throttle,
         Self::Garbage,
         Self::FewReplicas,
         Self::Forget,
         Self::Truncate,
+        Self::Recreate,
         Self::ClockJump,
     ];
 
     /// Faults of a single request or connection; the others strike the cluster at a time of their own.
     pub(crate) fn is_of_the_network(self) -> bool {
-        matches!(self, Self::CutBefore | Self::CutAfter | Self::AnswerLost | Self::HalfOpen | Self::Slow)
+        use Kind::{AnswerLost, CutAfter, CutBefore, CutWithin, HalfOpen, RequestLost, Slow};
+        matches!(self, CutBefore | CutWithin | CutAfter | RequestLost | AnswerLost | HalfOpen | Slow)
     }
+
+    /// Of so many seeds one has it. What only brokers can be blamed for, and what ends a producer, is rarer: it weakens what
+    /// can be checked.
+    fn rarity(self) -> usize {
+        match self {
+            Self::Forget | Self::Truncate | Self::Fenced => 24,
+            Self::Recreate => 6,
+            _ => 3,
+        }
+    }
+}
+
+/// A fault of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Fault {
+    /// When it strikes, in milliseconds from the start.
+    pub(crate) at_ms: u64,
+    pub(crate) kind: Kind,
+    /// What else it is made of follows from this.
+    pub(crate) seed: u64,
+}
+
+/// Which requests meet a fault of the network.
+#[derive(Clone, Debug)]
+pub(crate) enum Network {
+    /// Of a thousand requests so many, by kind.
+    ByChance(Vec<(Kind, u64)>),
+    /// The requests of these numbers, counted from 0.
+    Exactly(BTreeMap<u64, Kind>),
 }
 
 /// How a run ends.
@@ -86,6 +135,8 @@ impl Kind {
 pub(crate) enum Ending {
     /// Everything heals, and every record gets its outcome.
     Heal,
+    /// The producer takes no more records and delivers what it has; everything heals.
+    Leave,
     /// The producer is closed by force in the middle.
     Close,
     /// The producer is dropped in the middle.
@@ -95,8 +146,11 @@ pub(crate) enum Ending {
 /// Everything that a run is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// What is left to chance in the run itself follows from this.
+    pub(crate) seed: u64,
     pub(crate) nodes: usize,
-    pub(crate) partitions: usize,
+    /// How many partitions each topic has.
+    pub(crate) topics: Vec<usize>,
     /// Java names and values.
     pub(crate) properties: Vec<(&'static str, String)>,
     pub(crate) idempotent: bool,
@@ -105,22 +159,25 @@ pub(crate) struct Plan {
     pub(crate) tasks: u32,
     pub(crate) records_per_task: u32,
     pub(crate) largest_record: usize,
+    /// Whether each record has a callback.
+    pub(crate) callbacks: bool,
+    /// When somebody flushes, in milliseconds.
+    pub(crate) flushes: Vec<u64>,
     /// Between two records of a task, in microseconds, at most.
     pub(crate) pause_us: u64,
     /// One-way delay, in microseconds, at most.
     pub(crate) delay_us: u64,
-    /// Of a thousand requests, how many meet a fault of the network, by kind.
-    pub(crate) network: BTreeMap<Kind, u64>,
-    /// Faults of the cluster: when, in milliseconds from the start, and which.
-    pub(crate) faults: Vec<(u64, Kind)>,
+    pub(crate) network: Network,
+    pub(crate) faults: Vec<Fault>,
     pub(crate) ending: Ending,
-    /// When a run that does not heal ends, in milliseconds.
+    /// When a producer that does not stay to the end ends, in milliseconds.
     pub(crate) ends_ms: u64,
 }
 
 impl Plan {
     /// The plan of a seed. `control` takes idempotence away and nothing else.
-    pub(crate) fn draw(chance: &mut Chance, control: bool) -> Self {
+    pub(crate) fn draw(seed: u64, control: bool) -> Self {
+        let chance = &mut Chance::new(seed);
         let nodes = 1 + chance.below(5);
         let mut one_of = |choices: &[u64]| choices[chance.below(choices.len())];
         let acks = ["all", "all", "all", "all", "1", "0"][one_of(&[0, 1, 2, 3, 4, 5]) as usize];
@@ -142,20 +199,26 @@ impl Plan {
             ("retry.backoff.ms", one_of(&[5, 50, 100]).to_string()),
             ("reconnect.backoff.max.ms", one_of(&[50, 1_000]).to_string()),
             ("metadata.max.age.ms", one_of(&[500, 10_000, 300_000]).to_string()),
+            ("metadata.max.idle.ms", one_of(&[5_000, 300_000]).to_string()),
             ("connections.max.idle.ms", one_of(&[700, 540_000]).to_string()),
             ("metadata.recovery.rebootstrap.trigger.ms", one_of(&[1_500, 300_000]).to_string()),
         ];
-        let partitions = one_of(&[1, 1, 2, 3, 8]) as usize;
+        let topics: &[usize] = [&[1][..], &[1], &[2], &[3], &[8], &[1, 1], &[2, 3], &[1, 4, 2]]
+            [one_of(&[0, 1, 2, 3, 4, 5, 6, 7]) as usize];
         let (tasks, records_per_task) = (one_of(&[1, 1, 2, 4]) as u32, one_of(&[3, 10, 25, 60]) as u32);
         let max_message_bytes = one_of(&[600, 1_048_588, 1_048_588, 1_048_588]) as usize;
         let largest_record = one_of(&[1, 40, 200, 700]) as usize;
         let (pause_us, delay_us) = (one_of(&[1, 300, 5_000, 50_000]), one_of(&[50, 500, 5_000, 40_000]));
-        let ending = [Ending::Heal, Ending::Close, Ending::Drop][one_of(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 2]) as usize];
+        let endings = [Ending::Heal, Ending::Leave, Ending::Close, Ending::Drop];
+        let ending = endings[one_of(&[0, 0, 0, 0, 0, 0, 0, 1, 2, 3]) as usize];
         let ends_ms = one_of(&[1, 20, 200, 2_000]);
+        let callbacks = one_of(&[0, 1]) == 1;
+        let flushes = (0..one_of(&[0, 0, 1, 3])).map(|_| one_of(&[0, 3, 30, 300, 3_000])).collect();
         let (network, faults) = faults(chance);
         Self {
+            seed: chance.next(),
             nodes,
-            partitions,
+            topics: topics.to_vec(),
             properties,
             idempotent: idempotent && !control,
             acks_0: acks == "0",
@@ -163,6 +226,8 @@ impl Plan {
             tasks,
             records_per_task,
             largest_record,
+            callbacks,
+            flushes,
             pause_us,
             delay_us,
             network,
@@ -174,23 +239,45 @@ impl Plan {
 }
 
 /// Some kinds, each as likely as chance has it.
-fn faults(chance: &mut Chance) -> (BTreeMap<Kind, u64>, Vec<(u64, Kind)>) {
+fn faults(chance: &mut Chance) -> (Network, Vec<Fault>) {
     let span_ms = [50, 300, 2_000, 8_000][chance.below(4)];
-    let (mut network, mut cluster) = (BTreeMap::new(), Vec::new());
+    let (mut network, mut cluster) = (Vec::new(), Vec::new());
     let density = [1, 3, 6][chance.below(3)];
     for kind in Kind::ALL {
-        // What only brokers can be blamed for is rarer: it weakens what can be checked.
-        let rare = matches!(kind, Kind::Forget | Kind::Truncate);
-        if chance.below(if rare { 24 } else { 3 }) != 0 {
+        if chance.below(kind.rarity()) != 0 {
             continue;
         }
         if kind.is_of_the_network() {
-            network.insert(kind, 10 + chance.below(190) as u64);
+            network.push((kind, 10 + chance.below(190) as u64));
         } else {
             let times = 1 + chance.below(density);
-            cluster.extend((0..times).map(|_| (chance.below(span_ms) as u64, kind)));
+            let fault = |_| Fault { at_ms: chance.below(span_ms) as u64, kind, seed: chance.next() };
+            cluster.extend((0..times).map(fault));
         }
     }
     cluster.sort();
-    (network, cluster)
+    (Network::ByChance(network), cluster)
+}
+
+impl fmt::Display for Plan {
+    /// For a person who looks for the cause of a failure.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} nodes, topics of {:?} partitions", self.nodes, self.topics)?;
+        let settings: Vec<String> = self.properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        writeln!(f, "{}, max.message.bytes={}", settings.join(", "), self.max_message_bytes)?;
+        let (tasks, records, bytes) = (self.tasks, self.records_per_task, self.largest_record);
+        writeln!(
+            f,
+            "{tasks} tasks send {records} records each, of up to {bytes} bytes, up to {} us apart",
+            self.pause_us
+        )?;
+        writeln!(f, "flushes at {:?} ms; {:?} at {} ms", self.flushes, self.ending, self.ends_ms)?;
+        match &self.network {
+            Network::ByChance(rates) => writeln!(f, "of a thousand requests meet: {rates:?}")?,
+            Network::Exactly(met) => met.iter().try_for_each(|(n, kind)| writeln!(f, "request {n} meets {kind:?}"))?,
+        }
+        self.faults
+            .iter()
+            .try_for_each(|fault| writeln!(f, "at {} ms {:?} ({:x})", fault.at_ms, fault.kind, fault.seed))
+    }
 }

@@ -1,0 +1,165 @@
+//! The end of a run: what it came to.
+//!
+//! In: a world at rest, or one that never comes to rest. Out: a [`Report`].
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    checker::{Log, NOBODY, Place, Promise, Sent, Violation, check},
+    plan::{Kind, Plan, TOPICS},
+    tasks::{Waiting, name, told},
+    world::World,
+};
+
+/// No topic ever has more.
+pub(super) const MOST_PARTITIONS: usize = 8;
+
+/// Everything that happens, as a hash that depends on nothing but that, and as text if somebody wants to read it.
+pub(crate) struct Trace {
+    hash: u64,
+    lines: Option<Vec<String>>,
+}
+
+impl Trace {
+    pub(super) fn new(kept: bool) -> Self {
+        Self { hash: 0xcbf2_9ce4_8422_2325, lines: kept.then(Vec::new) }
+    }
+
+    pub(super) fn note(&mut self, now: Duration, what: &str) {
+        let line = format!("{:>12.6} {what}", now.as_secs_f64());
+        // FNV-1a: the same wherever and with whatever it is compiled.
+        let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        self.hash = line.as_bytes().iter().fold(self.hash, add);
+        if let Some(lines) = &mut self.lines {
+            lines.push(line);
+        }
+    }
+}
+
+/// What a run came to.
+pub(crate) struct Report {
+    pub(crate) violations: Vec<Violation>,
+    /// Faults that struck, by kind.
+    pub(crate) struck: BTreeMap<Kind, u64>,
+    /// The requests that met a fault of the network.
+    pub(crate) met: BTreeMap<u64, Kind>,
+    pub(crate) records: usize,
+    /// Records that stand in a log more than once, or out of order.
+    pub(crate) anomalies: usize,
+    pub(crate) hash: u64,
+    pub(crate) trace: Vec<String>,
+}
+
+impl World {
+    /// Runs a plan to its end and judges it.
+    pub(crate) fn judge(plan: &Plan, traced: bool) -> Report {
+        let mut world = Self::new(plan.clone(), traced);
+        let rests = world.run();
+        world.report(rests)
+    }
+
+    fn report(mut self, rests: bool) -> Report {
+        self.look();
+        let promise = Promise { idempotent: self.plan.idempotent, acks_0: self.plan.acks_0 };
+        let (sent, logs) = (self.sent(), self.logs());
+        let mut violations = std::mem::take(&mut self.violations);
+        violations.extend(check(&sent, &logs, &self.harm, promise));
+        if !rests {
+            violations.push(Violation::Restless);
+        }
+        if self.widest_window > if promise.idempotent { 5 } else { 1 } {
+            violations.push(Violation::Window { batches: self.widest_window });
+        }
+        violations.extend(self.history.iter().filter_map(|waiting| self.late(waiting)));
+        let strict = Promise { idempotent: true, acks_0: promise.acks_0 };
+        let anomalous =
+            |violation: &Violation| matches!(violation, Violation::Duplicated { .. } | Violation::Reordered { .. });
+        let anomalies = check(&sent, &logs, &self.harm, strict).iter().filter(|v| anomalous(v)).count();
+        self.trace_outcomes();
+        violations.extend(self.dismantle());
+        Report {
+            violations,
+            struck: self.struck,
+            met: self.met,
+            records: sent.len(),
+            anomalies,
+            hash: self.trace.hash,
+            trace: self.trace.lines.unwrap_or_default(),
+        }
+    }
+
+    /// Ends the producer: nothing may be left of it, and nobody may still wait.
+    fn dismantle(&mut self) -> Vec<Violation> {
+        drop(self.sender.take());
+        self.tasks.clear();
+        self.look();
+        let mut violations = std::mem::take(&mut self.violations);
+        let hang = self.flushes.iter().map(|(records, _)| Violation::FlushHangs { records: *records });
+        violations.extend(hang);
+        let silent = self.history.iter().filter(|waiting| waiting.called == Some(0));
+        violations.extend(silent.map(|waiting| Violation::CalledBack { id: waiting.id, times: 0 }));
+        let memory = self.accumulator.memory();
+        if memory.free() != memory.limit() || self.accumulator.undelivered() != 0 {
+            violations.push(Violation::MemoryKept { bytes: memory.limit() - memory.free() });
+        }
+        violations
+    }
+
+    fn sent(&self) -> Vec<Sent> {
+        let sent =
+            |waiting: &Waiting| Sent { id: waiting.id, place: waiting.place, told: told(waiting.delivery.outcome()) };
+        self.history.iter().map(sent).collect()
+    }
+
+    /// All logs: of each partition those that were deleted, and the one that is there.
+    fn logs(&self) -> BTreeMap<Place, Vec<Log>> {
+        let mut logs = self.graves.clone();
+        for topic in 0..self.plan.topics.len() {
+            for partition in 0..MOST_PARTITIONS {
+                let place = Place { topic, partition };
+                logs.entry(place).or_default().push(self.log(place));
+            }
+        }
+        logs
+    }
+
+    pub(super) fn log(&self, place: Place) -> Log {
+        let records = self.cluster.log(TOPICS[place.topic], place.partition as i32).into_iter();
+        let named = |value: Option<bytes::Bytes>| name(&value.unwrap_or_default(), place).unwrap_or(NOBODY);
+        records.map(|record| (record.offset, named(record.value))).collect()
+    }
+
+    /// A record whose failure came after its time.
+    fn late(&self, waiting: &Waiting) -> Option<Violation> {
+        let timeout = self.plan.properties.iter().find(|(name, _)| *name == "delivery.timeout.ms")?.1.parse().ok()?;
+        let elapsed = waiting.delivery.outcome()?.err()?.elapsed();
+        (elapsed > Duration::from_millis(timeout))
+            .then_some(Violation::Late { id: waiting.id, ms: elapsed.as_millis() })
+    }
+
+    /// What was told and what stands in the logs, for the reader of a trace. It counts for the hash, too.
+    fn trace_outcomes(&mut self) {
+        for index in 0..self.history.len() {
+            let Waiting { id, place, delivery, .. } = &self.history[index];
+            let outcome = match delivery.outcome() {
+                None => "no outcome".to_owned(),
+                Some(Ok(ack)) => format!("offset {:?}", ack.offset()),
+                Some(Err(error)) => format!("{} ({:?})", error.code(), error.persisted()),
+            };
+            let line = format!("{id} for {place}: {outcome}");
+            self.note(|| line);
+        }
+        if self.trace.lines.is_none() {
+            return;
+        }
+        for place in self.logs().into_keys() {
+            for record in self.cluster.log(TOPICS[place.topic], place.partition as i32) {
+                let id = name(record.value.as_deref().unwrap_or_default(), place).unwrap_or(NOBODY);
+                let (producer, epoch, sequence) = (record.producer_id, record.producer_epoch, record.sequence);
+                let from = format!("producer {producer} epoch {epoch} sequence {sequence}");
+                let line = format!("{place} offset {}: {id} from {from}", record.offset);
+                self.trace.lines.iter_mut().for_each(|lines| lines.push(line.clone()));
+            }
+        }
+    }
+}

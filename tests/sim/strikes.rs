@@ -1,0 +1,199 @@
+//! Faults of the cluster, and the end of the producer.
+//!
+//! In: a fault of the plan. Out: the changed cluster, and what that takes from the promises that can be checked.
+
+use std::time::Duration;
+
+use super::{
+    checker::{Harm, Place},
+    judge::MOST_PARTITIONS,
+    plan::{Ending, Fault, Kind, Network, TOPICS},
+    world::{Happening, Recovery, World},
+};
+use crate::{
+    broker::{Api, Fault as Injected},
+    error::ErrorCode,
+    sender::Chance,
+    wire::errors::{Class, TABLE, Written},
+};
+
+/// A code that no table has.
+const UNHEARD_OF: i16 = 999;
+/// Errors that brokers often answer a Produce request with.
+const USUAL: [i16; 12] = [2, 3, 5, 6, 10, 19, 45, 47, 56, 59, 74, 87];
+/// What a broker may answer who was asked for metadata, for a producer id, or for what it speaks.
+const METADATA: [i16; 10] = [-1, 3, 5, 8, 9, 17, 29, 72, 100, UNHEARD_OF];
+const IDENTITY: [i16; 13] = [-1, 7, 14, 15, 16, 31, 41, 42, 47, 51, 53, 90, UNHEARD_OF];
+const VERSIONS: [i16; 5] = [-1, 33, 35, 42, 58];
+
+/// Any code that says that nothing was appended. That the records are there already would be a lie; that a newer producer
+/// has the identity is a fault of its own.
+fn refusal(chance: &mut Chance) -> i16 {
+    if chance.below(2) == 0 {
+        return USUAL[chance.below(USUAL.len())];
+    }
+    let row = &TABLE[chance.below(TABLE.len())];
+    match row.class {
+        Class::None | Class::Duplicate | Class::Fatal => UNHEARD_OF,
+        _ => row.code.0,
+    }
+}
+
+/// Any code that may be said of records that were appended.
+fn doubt(chance: &mut Chance) -> i16 {
+    let may: Vec<i16> = TABLE.iter().filter(|row| row.written != Written::No).map(|row| row.code.0).collect();
+    match may[chance.below(may.len())] {
+        0 => UNHEARD_OF,
+        code => code,
+    }
+}
+
+impl World {
+    pub(super) fn strike(&mut self, fault: Fault) {
+        let Fault { kind, seed, .. } = fault;
+        self.strike_counts(kind);
+        let chance = &mut Chance::new(seed);
+        let topic = chance.below(self.plan.topics.len());
+        let place = Place { topic, partition: chance.below(self.plan.topics[topic]) };
+        let node = 1 + chance.below(self.plan.nodes) as i32;
+        let times = 1 + chance.below(3) as u64;
+        let soon = Duration::from_millis(1 + chance.below(3_000) as u64);
+        let (name, partition) = (TOPICS[topic], place.partition as i32);
+        let produce = |fault: Injected| fault.on(Api::Produce).at(name, partition).times(times);
+        let error = |code: i16| Injected::error(ErrorCode(code));
+        let mut any = |codes: &[i16]| codes[chance.below(codes.len())];
+        match kind {
+            Kind::MoveWithHint => drop(self.cluster.move_leader(name, partition, node, true)),
+            Kind::MoveSilently => drop(self.cluster.move_leader(name, partition, node, false)),
+            Kind::Restart => self.stop(node, soon),
+            Kind::Pause => {
+                let _ = self.cluster.set_paused(node, true);
+                self.later(soon, Happening::Recovers(Recovery::Resume(node)));
+            }
+            Kind::Error => {
+                let code = self.honest(refusal(chance));
+                self.inject(produce(error(code)));
+            }
+            Kind::ErrorAfterAppend => self.inject(produce(Injected::error_after_append(ErrorCode(doubt(chance))))),
+            Kind::Fenced => self.inject(produce(Injected::error(ErrorCode::PRODUCER_FENCED))),
+            Kind::MetadataError => self.inject(error(any(&METADATA)).on(Api::Metadata).at_topic(name).times(times)),
+            Kind::IdentityError => self.inject(error(any(&IDENTITY)).on(Api::InitProducerId).times(times)),
+            Kind::VersionsError => self.inject(error(any(&VERSIONS)).on(Api::ApiVersions).times(times)),
+            Kind::Throttle => self.inject(Injected::throttle(soon).on(Api::Produce).times(times)),
+            Kind::Garbage => self.inject(garbage(chance).times(times)),
+            Kind::FewReplicas => drop(self.cluster.limit_in_sync(name, partition, 1)),
+            Kind::Forget => self.forget(node),
+            Kind::Truncate => self.truncate(place, chance.below(20) as i64),
+            Kind::Recreate => self.delete(topic, 1 + chance.below(5), soon),
+            Kind::ClockJump => self.wall_ms += chance.below(20_000_000) as i64 - 10_000_000,
+            Kind::CutBefore
+            | Kind::CutWithin
+            | Kind::CutAfter
+            | Kind::RequestLost
+            | Kind::AnswerLost
+            | Kind::HalfOpen
+            | Kind::Slow => {}
+        }
+        self.poll_all();
+    }
+
+    fn inject(&mut self, fault: Injected) {
+        self.cluster.inject(fault);
+    }
+
+    /// Two codes mean that the broker accepts nothing of the old identity any more. They would be lies while a request of that
+    /// identity can still be on its way and then be accepted.
+    fn honest(&self, code: i16) -> i16 {
+        let quiet = match &self.plan.network {
+            Network::ByChance(rates) => rates.is_empty(),
+            Network::Exactly(met) => met.is_empty(),
+        };
+        if [47, 49].contains(&code) && !quiet { 45 } else { code }
+    }
+
+    fn stop(&mut self, node: i32, soon: Duration) {
+        self.cluster.stop(node);
+        let here = self.connections.iter().filter(|(_, c)| c.node == node && c.served).map(|(id, _)| *id);
+        here.collect::<Vec<_>>().into_iter().for_each(|id| self.broker_closes(id));
+        self.later(soon, Happening::Recovers(Recovery::Start(node)));
+    }
+
+    fn forget(&mut self, node: i32) {
+        self.cluster.forget_producers(node);
+        for topic in 0..self.plan.topics.len() {
+            for partition in 0..MOST_PARTITIONS {
+                self.harm(Place { topic, partition }).forgot = true;
+            }
+        }
+    }
+
+    fn truncate(&mut self, place: Place, records: i64) {
+        let (topic, partition) = (TOPICS[place.topic], place.partition as i32);
+        let end = self.cluster.log(topic, partition).len() as i64;
+        if self.cluster.truncate_log(topic, partition, end - records).is_ok() {
+            // What was lost may be sent again, and then stands behind what was sent later.
+            *self.harm(place) = Harm { truncated: true, forgot: true };
+        }
+    }
+
+    /// Deletes a topic, and soon creates one of that name. What was in it stays known to the judge.
+    fn delete(&mut self, topic: usize, partitions: usize, soon: Duration) {
+        for partition in 0..MOST_PARTITIONS {
+            let place = Place { topic, partition };
+            let log = self.log(place);
+            if !log.is_empty() {
+                self.graves.entry(place).or_default().push(log);
+            }
+        }
+        if self.cluster.remove_topic(TOPICS[topic]) {
+            self.later(soon, Happening::Recovers(Recovery::Create(topic, partitions)));
+        }
+    }
+
+    fn harm(&mut self, place: Place) -> &mut Harm {
+        self.harm.entry(place).or_default()
+    }
+
+    pub(super) fn recover(&mut self, recovery: &Recovery) {
+        self.note(|| format!("recovery: {recovery:?}"));
+        match *recovery {
+            Recovery::Start(node) => self.cluster.restart(node),
+            Recovery::Resume(node) => drop(self.cluster.set_paused(node, false)),
+            Recovery::Create(topic, partitions) => {
+                let count = i32::try_from(partitions).unwrap_or(1);
+                if self.cluster.add_topic(TOPICS[topic], count).is_err() {
+                    // All nodes are down.
+                    let again = Recovery::Create(topic, partitions);
+                    self.later(Duration::from_millis(100), Happening::Recovers(again));
+                }
+            }
+        }
+        self.poll_all();
+    }
+
+    /// The producer ends in the middle.
+    pub(super) fn end(&mut self) {
+        let now = self.instant();
+        self.note(|| "the producer ends".to_owned());
+        match self.plan.ending {
+            Ending::Heal => {}
+            Ending::Leave => self.accumulator.close(),
+            Ending::Close => {
+                if let Some(mut sender) = self.sender.take() {
+                    sender.close(now);
+                }
+            }
+            Ending::Drop => drop(self.sender.take()),
+        }
+        if self.sender.is_none() {
+            self.connections.values_mut().for_each(|connection| connection.open = false);
+        }
+    }
+}
+
+/// Bytes that are no answer, in a frame.
+fn garbage(chance: &mut Chance) -> Injected {
+    let garbage = (0..chance.below(40)).map(|_| chance.below(256) as u8).collect::<Vec<u8>>();
+    let len = (garbage.len() as i32).to_be_bytes();
+    Injected::garbage([&len[..], &garbage].concat())
+}
