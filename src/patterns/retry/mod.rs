@@ -105,7 +105,7 @@ impl Retry {
         loop {
             let at = start.elapsed();
             let failure = match to.publish(marked(&record, doubts)).await {
-                Ok(ack) => return Ok(Delivered { ack, tried }),
+                Ok(ack) => return Ok(Delivered { ack, at, waited, tried }),
                 Err(failure) => failure,
             };
             let (elapsed, number) = (start.elapsed(), u32::try_from(tried.len()).unwrap_or(u32::MAX).saturating_add(1));
@@ -151,6 +151,10 @@ fn log(attempt: &Attempt, decision: &Decision) {
 pub struct Delivered {
     /// Where it stands.
     pub ack: Ack,
+    /// When the attempt began that delivered it, counted from when the first did.
+    pub at: Duration,
+    /// How long was waited before that attempt.
+    pub waited: Duration,
     /// The attempts that failed before.
     pub tried: Vec<Attempt>,
 }
@@ -301,6 +305,7 @@ mod tests {
         let delivered = retry(RetryPolicy::new()).send(&broker, record()).await.unwrap();
         assert_eq!(delivered.ack.offset(), Some(7));
         assert_eq!(times(&delivered.tried), [(0, 0, 5), (105, 100, 7)]);
+        assert_eq!((delivered.at.as_millis(), delivered.waited.as_millis()), (312, 200));
         let published = broker.published();
         assert_eq!(published.len(), 3);
         assert!(published.iter().all(|again| *again == published[0]), "the same record each time: {published:?}");
