@@ -42,7 +42,8 @@
 //! In the order in which a record passes through: [`Producer`] (the caller's half), `record` (what the caller gives),
 //! `accumulator` (where records wait), `sender` (a pure state machine: requests, answers, retries, sequence numbers), `net`
 //! (sockets and tasks), `wire` (bytes), `delivery` (outcomes). `config`, `cluster` and `error` are vocabulary. With feature
-//! `broker` there is an embedded broker to test against, with feature `admin` the few requests beside producing.
+//! `broker` there is an embedded broker to test against, with feature `admin` the few requests beside producing. What
+//! programs build around a producer, sending again and dead letters, is in [`patterns`].
 //! `ARCHITECTURE.md` in the repository has the map.
 
 mod accumulator;
@@ -58,6 +59,7 @@ mod error;
 #[path = "../tests/golden/mod.rs"]
 mod golden;
 mod net;
+pub mod patterns;
 mod producer;
 mod record;
 mod sender;

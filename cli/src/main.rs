@@ -43,7 +43,8 @@ Exit codes:
   130  interrupted by Ctrl-C (SIGINT) or SIGTERM, after finishing what was under way
 
 See it work without any set-up:
-  milena lab async-orders"
+  milena lab async-orders
+  milena lab retry"
 )]
 struct Cli {
     /// What to log to stderr: error, warn, info, debug, trace, or per module as in milena=debug [default: RUST_LOG, else

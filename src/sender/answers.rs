@@ -17,10 +17,11 @@ use super::{
     index,
     nodes::{ConnectionId, InFlight, Seen, SentPart},
     verdict::{Facts, Verdict, verdict},
+    warnings,
 };
 use crate::{
     config::Acks,
-    delivery::Outcome,
+    delivery::{Origin, Outcome},
     error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted},
     wire::{
         errors::Written,
@@ -35,6 +36,12 @@ struct Attempt {
     slot: u32,
     request: u64,
     broker: i32,
+}
+
+impl Attempt {
+    fn failed<'a>(self, origin: &'a Origin, number: u32, error: ErrorCode, cause: &'a str) -> warnings::Attempt<'a> {
+        warnings::Attempt { slot: self.slot, origin, broker: self.broker, number, error, cause }
+    }
 }
 
 /// What a broker, or the lack of one, said to it.
@@ -176,11 +183,14 @@ impl Sender {
         let Some(position) = lane.position(attempt.request) else { return };
         let Some(entry) = lane.entry(position) else { return };
         entry.last_error = Some(LastError { code: error, broker: attempt.broker, message: Some(Arc::clone(why)) });
+        let number = entry.attempts;
         if entry.is_given_up() {
             let persisted = if entry.maybe_written { Persisted::Unknown } else { Persisted::No };
             drop(lane.failed(position, persisted));
         } else {
             lane.retry(position, retry_at);
+            let failed = attempt.failed(&lane.queue.origin, number, error, why);
+            self.warnings.attempt_failed(failed, Verdict::Retry { refresh: true }, now);
         }
         self.metadata.refresh(now);
     }
@@ -199,15 +209,16 @@ impl Sender {
             first: position == 0,
             maybe_written: entry.maybe_written,
         };
-        let verdict = verdict(said.error, facts);
+        let (verdict, number) = (verdict(said.error, facts), entry.attempts);
         if said.error != ErrorCode::NONE {
             let message = said.message.clone();
             entry.last_error = Some(LastError { code: said.error, broker: attempt.broker, message });
             entry.maybe_written |= said.error.row().written == Written::Unknown;
         }
         if !matches!(verdict, Verdict::Acked) {
-            let origin = &lane.queue.origin;
-            tracing::debug!(topic = %origin.topic, partition = origin.partition, broker = attempt.broker, error = %said.error, ?verdict);
+            let cause = said.message.as_deref().unwrap_or_else(|| said.error.advice());
+            let failed = attempt.failed(&lane.queue.origin, number, said.error, cause);
+            self.warnings.attempt_failed(failed, verdict, now);
         }
         self.carry_out(now, attempt, position, verdict, said);
     }

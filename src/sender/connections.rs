@@ -161,8 +161,9 @@ impl Sender {
         let backoff = super::Backoff { initial: self.config.reconnect_backoff, max: self.config.reconnect_backoff_max };
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let address = format!("{}:{}", node.host, node.port);
+        let was_up = matches!(node.link, Link::Up { .. });
         let unanswered = node.down(Arc::clone(why), now, backoff, &mut self.chance);
-        tracing::debug!(broker = id, %address, %why, requests = unanswered.len(), "connection ended");
+        self.warnings.connection_ended(id, &address, why, was_up.then_some(unanswered.len()), now);
         for (place, request) in unanswered.into_iter().enumerate() {
             match request.api {
                 Api::Produce => self.unanswered(now, id, &request, error, why, seen(place)),
@@ -270,6 +271,8 @@ impl Sender {
                     self.throttle(id, answer.throttle_ms, now);
                     if self.producer_id.answered(answer, id, now, self.retry, &mut self.chance) {
                         std::mem::take(&mut self.unidentified).into_iter().for_each(|slot| self.list(slot, now));
+                    } else if let Some(why) = self.producer_id.trouble() {
+                        self.warnings.no_producer_id(why, now);
                     }
                     Ok(())
                 }
@@ -311,6 +314,7 @@ impl Sender {
         if let Link::Negotiating { id, .. } = node.link {
             node.link = Link::Up { id, versions: answer.versions };
             (node.failures, node.trouble, node.last_used) = (0, None, now);
+            tracing::info!(broker = node.id, host = %node.host, port = node.port, "connected");
         }
         Ok(())
     }

@@ -62,6 +62,7 @@ impl ProducerId {
     ) -> bool {
         if answer.error == ErrorCode::NONE && answer.producer_id >= 0 {
             let current = Some(answer.producer_id);
+            tracing::info!(producer_id = answer.producer_id, broker, "producer id");
             *self = Self { current, wanted: false, asked: false, failures: 0, not_before: now, trouble: None };
             return true;
         }

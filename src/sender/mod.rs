@@ -9,7 +9,8 @@
 //!
 //! The parts: [`lane`] (one partition's batches and sequence numbers), [`verdict`] (what an answer means), [`identity`],
 //! [`metadata`], [`nodes`], [`backoff`]; and of the sender itself [`drain`] (requests), [`answers`] (verdicts carried out),
-//! [`connections`] (links and who is asked for metadata), [`expiry`] (batches that are given up).
+//! [`connections`] (links and who is asked for metadata), [`expiry`] (batches that are given up), [`warnings`] (what an
+//! operator is told).
 
 mod answers;
 mod backoff;
@@ -24,6 +25,7 @@ mod nodes;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod warnings;
 
 use std::{
     cmp::Reverse,
@@ -40,6 +42,7 @@ use self::{
     lane::{Lane, Readiness, Window},
     metadata::{Metadata, Policy},
     nodes::{Node, Timeouts},
+    warnings::Warnings,
 };
 pub(crate) use self::{backoff::Chance, nodes::ConnectionId};
 use crate::{
@@ -106,6 +109,7 @@ pub(crate) struct Sender {
     expires: Instant,
     news: bool,
     fatal: Option<Fatal>,
+    warnings: Warnings,
     next_connection: ConnectionId,
     next_request: u64,
     /// The latest time that was passed in.
@@ -139,6 +143,7 @@ impl Sender {
             expires: now + config.delivery_timeout,
             news: true,
             fatal: None,
+            warnings: Warnings::default(),
             next_connection: 0,
             next_request: 0,
             now,

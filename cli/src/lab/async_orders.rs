@@ -4,20 +4,18 @@
 //! twin of a Java program with a `CountDownLatch(20)`: send with callbacks, flush, await the latch, close.
 
 use std::{
-    ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use milena::{
-    Ack, DeliveryError, Producer, Record,
-    admin::{Admin, AdminError, ConsumedRecord, OffsetSpec},
-    broker::EmbeddedBroker,
-};
+use milena::{Ack, DeliveryError, Producer, Record, admin::Admin, broker::EmbeddedBroker};
 
 use super::{
-    checks::{self, Acked, Found, History, Sent, Verdict},
+    checks::{self, Acked, History, Sent},
+    cluster::Cluster,
+    conclude,
     latch::Latch,
+    orders::{ORDERS, Run, orders, prepare, read_back},
     say,
 };
 use crate::{
@@ -25,14 +23,7 @@ use crate::{
     output::{self, Failure},
 };
 
-const ORDERS: usize = 20;
-const USERS: usize = 5;
-const PARTITIONS: i32 = 3;
 const LATCH_BOUND: Duration = Duration::from_secs(30);
-/// Headers by which the records of a run are known in a topic that others use as well.
-const RUN: &str = "milena-lab-run";
-const NUMBER: &str = "milena-lab-number";
-const ITEMS: [(&str, u32); 4] = [("espresso", 250), ("flat white", 410), ("croissant", 320), ("lemonade", 380)];
 
 /// Send twenty orders asynchronously, with a callback each, and check what became of them
 ///
@@ -60,58 +51,22 @@ pub(crate) struct Args {
 
 /// Runs the lab; `started` is when the process did.
 pub(crate) async fn run(args: Args, started: Instant) -> Result<Exit, CliError> {
-    let Some(bootstrap) = &args.bootstrap_server else {
-        let broker = EmbeddedBroker::builder().start().await;
-        let broker = broker.map_err(|e| CliError::Failed(format!("cannot start the embedded broker: {e}")))?;
-        say(&format!("embedded broker on {}", broker.bootstrap_servers()));
-        let exit = run_on(&broker.bootstrap_servers(), &args.topic, started).await;
-        broker.shutdown().await;
-        return exit;
-    };
-    run_on(bootstrap, &args.topic, started).await
+    let cluster = Cluster::open(args.bootstrap_server.as_deref(), EmbeddedBroker::builder()).await?;
+    let exit = run_on(cluster.bootstrap(), &args.topic, started).await;
+    cluster.close().await;
+    exit
 }
 
 async fn run_on(bootstrap: &str, topic: &str, started: Instant) -> Result<Exit, CliError> {
     let mut admin = Admin::connect(bootstrap).await?;
-    let ends = prepare(&mut admin, topic).await?;
-    let run = run_id();
+    let ends = prepare(&mut admin, topic, -1, &[]).await?;
+    let run = Run::new(ORDERS);
     let sent = orders();
     let told = send(bootstrap, topic, &run, &sent, started).await?;
-    let found = read_back(&mut admin, topic, &ends, &run).await?;
+    let records = read_back(&mut admin, topic, &ends).await?;
+    let found = records.into_iter().map(|record| run.found(record)).collect();
     let partitions = i32::try_from(ends.len()).unwrap_or(i32::MAX);
     Ok(report(&History { sent, acked: told.acked, found }, partitions, told.first_ack))
-}
-
-/// Makes sure that the topic exists; gives the end of each of its partitions, where this run's records will begin.
-async fn prepare(admin: &mut Admin, topic: &str) -> Result<Vec<i64>, CliError> {
-    match admin.create_topic(topic, PARTITIONS, -1, &[]).await {
-        Ok(()) => say(&format!("topic {topic} created with {PARTITIONS} partitions")),
-        Err(AdminError::TopicExists { .. }) => say(&format!("topic {topic} exists already; its records stay")),
-        Err(error) => return Err(error.into()),
-    }
-    let mut ends = Vec::new();
-    for partition in 0..admin.partitions(topic).await? {
-        ends.push(admin.offsets(topic, partition, OffsetSpec::Latest).await?);
-    }
-    Ok(ends)
-}
-
-fn orders() -> Vec<Sent> {
-    let order = |number: usize| {
-        let (item, cents) = ITEMS[number % ITEMS.len()];
-        let (user, quantity) = (format!("user-{}", number % USERS + 1), number as u32 % 3 + 1);
-        let value = serde_json::json!({
-            "order": number + 1, "user": user, "item": item, "quantity": quantity, "cents": cents * quantity,
-        });
-        Sent { key: user, value: value.to_string() }
-    };
-    (0..ORDERS).map(order).collect()
-}
-
-/// No two runs have the same: time and process.
-fn run_id() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{:x}-{:x}", now.as_nanos(), std::process::id())
 }
 
 /// What the callbacks were told.
@@ -122,7 +77,7 @@ struct Told {
     first_ack: Option<Duration>,
 }
 
-async fn send(bootstrap: &str, topic: &str, run: &str, orders: &[Sent], started: Instant) -> Result<Told, CliError> {
+async fn send(bootstrap: &str, topic: &str, run: &Run, orders: &[Sent], started: Instant) -> Result<Told, CliError> {
     let producer = Producer::from_properties([
         ("bootstrap.servers", bootstrap),
         ("acks", "all"),
@@ -134,8 +89,7 @@ async fn send(bootstrap: &str, topic: &str, run: &str, orders: &[Sent], started:
     let told = Arc::new(Mutex::new(Told::default()));
     for (number, order) in orders.iter().enumerate() {
         let name = format!("order {:>2} {}", number + 1, order.key);
-        let tag = number.to_string();
-        let record = Record::to(topic).key(&order.key).value(&order.value).header(RUN, run).header(NUMBER, &tag);
+        let record = run.tag(Record::to(topic).key(&order.key).value(&order.value), number);
         if let Err(error) = producer.send_with(record, callback(number, name.clone(), started, &told, &latch)).await {
             say_failure(&name, &Failure::from(&error));
             latch.count_down();
@@ -184,35 +138,6 @@ fn say_failure(name: &str, failure: &Failure) {
     say(&format!("{name}  failed: type={kind} code={code} written={written} message={message}"));
 }
 
-/// Everything that the topic got since `ends`, also from others.
-async fn read_back(admin: &mut Admin, topic: &str, ends: &[i64], run: &str) -> Result<Vec<Found>, CliError> {
-    let mut found = Vec::new();
-    for (partition, &start) in (0..).zip(ends) {
-        let end = admin.offsets(topic, partition, OffsetSpec::Latest).await?;
-        let take = |record| {
-            found.push(as_found(record, run));
-            ControlFlow::Continue(())
-        };
-        admin.read_range(topic, partition, start..end, take).await?;
-    }
-    Ok(found)
-}
-
-fn as_found(record: ConsumedRecord, run: &str) -> Found {
-    let header = |name: &str| {
-        let found = record.headers.iter().find(|(key, _)| key == name);
-        found.and_then(|(_, value)| str::from_utf8(value.as_ref()?).ok())
-    };
-    let number = if header(RUN) == Some(run) { header(NUMBER).and_then(|text| text.parse().ok()) } else { None };
-    Found {
-        partition: record.partition,
-        offset: record.offset,
-        number,
-        key: record.key.map(Into::into),
-        value: record.value.map(Into::into),
-    }
-}
-
 fn report(history: &History, partitions: i32, first_ack: Option<Duration>) -> Exit {
     let verdicts = checks::check(history);
     say(&format!("\n{}", checks::summary(history, partitions)));
@@ -221,69 +146,5 @@ fn report(history: &History, partitions: i32, first_ack: Option<Duration>) -> Ex
     if let Some(first_ack) = first_ack {
         say(&format!("first acknowledgement {} after the program started", output::elapsed(first_ack)));
     }
-    for Verdict { claim, result } in &verdicts {
-        say(&format!("{}  {claim}", if result.is_ok() { "ok    " } else { "FAILED" }));
-    }
-    match checks::first_failure(&verdicts) {
-        None => {
-            say("OK");
-            Exit::Good
-        }
-        Some(Verdict { claim, result }) => {
-            say(&format!("check failed: {claim}: {}", result.as_ref().err().map_or("", String::as_str)));
-            Exit::Failed
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use milena::admin::TimestampType;
-
-    use super::*;
-
-    #[test]
-    fn twenty_orders_cycle_through_five_users_and_are_json() {
-        let orders = orders();
-        assert_eq!(orders.len(), 20);
-        for (number, order) in orders.iter().enumerate() {
-            let value: serde_json::Value = serde_json::from_str(&order.value).unwrap();
-            assert_eq!(order.key, format!("user-{}", number % 5 + 1));
-            assert_eq!((&value["order"], &value["user"]), (&(number + 1).into(), &order.key.clone().into()));
-        }
-    }
-
-    fn record(headers: &[(&str, Option<&'static str>)]) -> ConsumedRecord {
-        ConsumedRecord {
-            partition: 2,
-            offset: 7,
-            timestamp: 0,
-            timestamp_type: TimestampType::CreateTime,
-            key: Some(Bytes::from_static(b"k")),
-            value: None,
-            headers: headers.iter().map(|&(k, v)| (k.to_owned(), v.map(|v| v.as_bytes().into()))).collect(),
-        }
-    }
-
-    #[test]
-    fn only_records_with_the_header_of_this_run_are_of_this_run() {
-        let number = |headers: &[(&str, Option<&'static str>)]| as_found(record(headers), "this").number;
-        assert_eq!(number(&[(RUN, Some("this")), (NUMBER, Some("12"))]), Some(12));
-        assert_eq!(number(&[(RUN, Some("other")), (NUMBER, Some("12"))]), None);
-        assert_eq!(number(&[(NUMBER, Some("12"))]), None);
-        assert_eq!(number(&[(RUN, None), (NUMBER, None)]), None);
-        assert_eq!(number(&[(RUN, Some("this")), (NUMBER, Some("-1"))]), None);
-    }
-
-    #[test]
-    fn what_was_found_keeps_place_key_and_value() {
-        let expected = Found { partition: 2, offset: 7, number: None, key: Some(b"k".to_vec()), value: None };
-        assert_eq!(as_found(record(&[]), "this"), expected);
-    }
-
-    #[test]
-    fn no_two_runs_have_the_same_id() {
-        assert_ne!(run_id(), run_id());
-    }
+    conclude(&verdicts)
 }

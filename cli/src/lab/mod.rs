@@ -5,13 +5,18 @@
 
 mod async_orders;
 mod checks;
+mod cluster;
+mod duration;
 mod latch;
+mod orders;
+mod retry;
 
 use std::{
     io::{self, Write},
     time::Instant,
 };
 
+use self::checks::Verdict;
 use crate::exit::{CliError, Exit};
 
 /// Run a small program that shows what the producer does and checks what it claims
@@ -24,16 +29,35 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Lab {
     AsyncOrders(async_orders::Args),
+    Retry(retry::Args),
 }
 
 /// Runs the lab; `started` is when the process did.
 pub(crate) async fn run(args: Args, started: Instant) -> Result<Exit, CliError> {
     match args.lab {
         Lab::AsyncOrders(args) => async_orders::run(args, started).await,
+        Lab::Retry(args) => retry::run(args).await,
     }
 }
 
 /// Prints a line; if nobody reads any more, the lab goes on all the same and its exit code tells how it ended.
 fn say(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+/// Prints every claim and whether it holds, then `OK` or the first that does not.
+fn conclude(verdicts: &[Verdict]) -> Exit {
+    for Verdict { claim, result } in verdicts {
+        say(&format!("{}  {claim}", if result.is_ok() { "ok    " } else { "FAILED" }));
+    }
+    match checks::first_failure(verdicts) {
+        None => {
+            say("OK");
+            Exit::Good
+        }
+        Some(Verdict { claim, result }) => {
+            say(&format!("check failed: {claim}: {}", result.as_ref().err().map_or("", String::as_str)));
+            Exit::Failed
+        }
+    }
 }

@@ -35,3 +35,47 @@ fn a_cluster_that_cannot_be_reached_is_told() {
     assert!(ran.stderr.contains(&address), "{}", ran.stderr);
     assert!(!ran.lines().contains(&"OK"));
 }
+
+/// The lines that tell of a check.
+fn checks(ran: &Ran) -> Vec<&str> {
+    ran.lines().into_iter().filter(|line| line.starts_with("ok  ") || line.starts_with("FAILED")).collect()
+}
+
+#[test]
+fn retries_are_shown_for_every_kind_of_failure_and_end_as_the_policy_has_it() {
+    let ran = milena(&["lab", "retry", "--backoff", "10ms"]).expect(0);
+    assert_eq!(ran.lines().last(), Some(&"OK"));
+    for claim in [
+        "the broker fails 2 times, then works: delivered at attempt 3, once in the topic",
+        "the broker fails for good: given up after 3 attempts, not in the topic",
+        "sent again, and marked: delivered at attempt 2, twice in the topic",
+        "fatal: cannot be serialized: given up at once, not in the topic",
+        "fatal: impossible topic name: given up at once, not in the topic",
+        "fatal: larger than the topic allows: given up at once, not in the topic",
+        "fatal: not authorized: given up at once, not in the topic",
+        "the twenty orders met failures on their way",
+        "the topic holds exactly 20 records of this run",
+    ] {
+        assert!(checks(&ran).iter().any(|line| line.contains(claim)), "{claim}");
+    }
+}
+
+#[test]
+fn retries_follow_the_number_of_attempts_that_was_asked_for() {
+    for (attempts, fails) in
+        [("1", "the broker fails 0 times"), ("2", "the broker fails once"), ("5", "the broker fails 4 times")]
+    {
+        let ran = milena(&["lab", "retry", "--backoff", "1ms", "--factor", "1", "--max-attempts", attempts]).expect(0);
+        assert!(checks(&ran).iter().any(|line| line.contains(fails)), "{attempts}");
+    }
+}
+
+#[test]
+fn on_another_cluster_the_retry_lab_says_what_it_leaves_out() {
+    let broker = Broker::start(&["--topic", "used:2"]);
+    let ran = milena(&["lab", "retry", "-b", &broker.bootstrap, "-t", "used", "--backoff", "1ms"]).expect(0);
+    assert!(ran.lines().iter().any(|line| line.starts_with("left out, because only the embedded broker")));
+    assert!(checks(&ran).iter().any(|line| line.contains("no broker answers: given up after 3 attempts")));
+    assert!(!checks(&ran).iter().any(|line| line.contains("the broker fails")));
+    assert_eq!(broker.read("used").len(), 21, "twenty orders and the case without trouble");
+}

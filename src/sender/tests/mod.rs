@@ -8,3 +8,4 @@ mod leaders;
 mod peers;
 mod rig;
 mod sequences;
+mod warnings;

@@ -1,0 +1,152 @@
+//! What an operator is told while brokers misbehave.
+
+use std::{
+    fmt::{Debug, Write as _},
+    sync::{Arc, Mutex},
+};
+
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+
+use super::rig::{Rig, is_pending, offset};
+
+/// Keeps every line from `INFO` up, as `LEVEL message field=value …`.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// What was written since the last call.
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    fn expect(&self, expected: &[&[&str]]) {
+        let lines = self.take();
+        assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+        for (line, parts) in lines.iter().zip(expected) {
+            parts.iter().for_each(|part| assert!(line.contains(part), "{line:?} lacks {part:?}"));
+        }
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new(), String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(format!("{} {}{}", event.metadata().level(), line.0, line.1));
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// An event's message, and its fields.
+struct Line(String, String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        match field.name() {
+            "message" => write!(self.0, "{value:?}").unwrap(),
+            name => write!(self.1, " {name}={value:?}").unwrap(),
+        }
+    }
+}
+
+/// Runs a scenario with everything that it logs kept.
+fn watching(scenario: impl FnOnce(&Lines)) {
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), || scenario(&lines));
+}
+
+#[test]
+fn a_retry_tells_partition_broker_attempt_error_and_what_happens_next() {
+    watching(|lines| {
+        let mut rig = Rig::ready(&[]);
+        let delivery = rig.send(0, "a");
+        lines.take();
+        rig.refuse(19);
+        lines.expect(&[&[
+            "WARN retry: the same batch is sent again",
+            "topic=\"orders\" partition=0 broker=1 attempt=1",
+            "error=NOT_ENOUGH_REPLICAS (19)",
+            "min.insync.replicas",
+            "held_back=0",
+        ]]);
+        rig.pass_ms(200);
+        rig.ack(7);
+        assert_eq!(offset(&delivery), Some(7));
+    });
+}
+
+#[test]
+fn a_partition_that_fails_again_and_again_has_one_line_a_second() {
+    watching(|lines| {
+        let mut rig = Rig::ready(&[("retry.backoff.ms", "100"), ("retry.backoff.max.ms", "100")]);
+        let delivery = rig.send(0, "a");
+        lines.take();
+        for _ in 0..5 {
+            rig.refuse(19);
+            rig.pass_ms(120);
+        }
+        lines.expect(&[&["attempt=1", "held_back=0"]]);
+        rig.pass_ms(1_000);
+        rig.refuse(19);
+        lines.expect(&[&["attempt=6", "held_back=4"]]);
+        assert!(is_pending(&delivery));
+    });
+}
+
+#[test]
+fn a_connection_that_is_lost_is_told_with_broker_reason_and_what_was_on_its_way() {
+    watching(|lines| {
+        let mut rig = Rig::ready(&[("request.timeout.ms", "500")]);
+        let delivery = rig.send(0, "a");
+        lines.take();
+        rig.mute = vec![3, 18];
+        rig.pass_ms(500);
+        let lost = ["WARN connection lost", "broker=1", "127.0.0.1:9001", "within request.timeout.ms", "unanswered=1"];
+        let again = ["WARN retry: the same batch is sent again", "attempt=1", "error=REQUEST_TIMED_OUT (7)"];
+        lines.expect(&[&lost, &again]);
+        assert!(is_pending(&delivery));
+    });
+}
+
+#[test]
+fn a_broker_that_cannot_be_reached_is_told_once_a_second_and_its_return_as_information() {
+    watching(|lines| {
+        let mut rig = Rig::new(&[("reconnect.backoff.ms", "100"), ("reconnect.backoff.max.ms", "100")]);
+        rig.accumulator.topics().want(super::rig::TOPIC);
+        rig.refuses = vec![9000];
+        rig.pass_ms(900);
+        lines.expect(&[&["WARN no connection; it is tried again", "127.0.0.1:9000", "why=\"refused\""]]);
+        rig.refuses.clear();
+        rig.pass_ms(900);
+        let lines = lines.take();
+        assert!(lines.iter().all(|line| line.starts_with("INFO ")), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.starts_with("INFO connected broker=-1")), "{lines:#?}");
+    });
+}
+
+#[test]
+fn a_producer_id_that_is_refused_is_told() {
+    watching(|lines| {
+        let mut rig = Rig::new(&[]);
+        rig.init_error = 31;
+        rig.accumulator.topics().want(super::rig::TOPIC);
+        rig.pass_ms(100);
+        let refused = lines.take().into_iter().find(|line| line.starts_with("WARN no producer id"));
+        assert!(refused.is_some_and(|line| line.contains("CLUSTER_AUTHORIZATION_FAILED (31)")));
+    });
+}
