@@ -129,7 +129,8 @@ impl Sender {
         let Some(&id) = self.connections.get(&connection) else { return };
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.link = Link::Negotiating { id: connection, since: now };
-        self.ask_in(id, Api::ApiVersions, Api::ApiVersions.latest(), now, requests::api_versions);
+        let version = node.first_version;
+        self.ask_in(id, Api::ApiVersions, version, now, requests::api_versions);
     }
 
     pub(super) fn disconnected(
@@ -309,6 +310,7 @@ impl Sender {
         }
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         if let Link::Negotiating { id, .. } = node.link {
+            node.first_version = answer.versions.pick(Api::ApiVersions).unwrap_or(0);
             node.link = Link::Up { id, versions: answer.versions };
             (node.failures, node.trouble, node.last_used) = (0, None, now);
         }
