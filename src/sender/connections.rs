@@ -4,6 +4,7 @@
 //! connected is asked for metadata; else one broker after the other is tried, and a second one when the first takes long.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -161,6 +162,7 @@ impl Sender {
     fn lost(&mut self, id: i32, now: Instant, why: &Arc<str>, error: ErrorCode, seen: impl Fn(i32) -> Seen) {
         let backoff = super::Backoff { initial: self.config.reconnect_backoff, max: self.config.reconnect_backoff_max };
         let Some(node) = self.nodes.get_mut(&id) else { return };
+        let why = &explained(node, &self.config.bootstrap_servers, why);
         let address = format!("{}:{}", node.host, node.port);
         let unanswered = node.down(Arc::clone(why), now, backoff, &mut self.chance);
         tracing::debug!(broker = id, %address, %why, requests = unanswered.len(), "connection ended");
@@ -422,4 +424,18 @@ impl Sender {
             self.accumulator.topics().set(&topic, None);
         }
     }
+}
+
+/// Why a connection ended, with a word about its address if that looks like the cause: a broker that was found from afar
+/// and advertises `localhost` sends every client to its own machine.
+fn explained(node: &Node, bootstrap_servers: &[(String, u16)], why: &Arc<str>) -> Arc<str> {
+    let from_afar = !bootstrap_servers.iter().any(|(host, _)| is_local(host));
+    if node.id < 0 || !from_afar || !is_local(&node.host) {
+        return Arc::clone(why);
+    }
+    format!("{why} (the broker advertises {}, which is this machine: check its advertised.listeners)", node.host).into()
+}
+
+fn is_local(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
