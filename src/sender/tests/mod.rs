@@ -5,6 +5,8 @@
 
 mod delivery;
 mod leaders;
+#[path = "../../../tests/museum/mod.rs"]
+mod museum;
 mod peers;
 mod rig;
 mod sequences;
