@@ -9,4 +9,5 @@ mod leaders;
 mod museum;
 mod peers;
 mod rig;
+mod semantics;
 mod sequences;
