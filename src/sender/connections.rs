@@ -4,6 +4,7 @@
 //! connected is asked for metadata; else one broker after the other is tried, and a second one when the first takes long.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -129,7 +130,8 @@ impl Sender {
         let Some(&id) = self.connections.get(&connection) else { return };
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.link = Link::Negotiating { id: connection, since: now };
-        self.ask_in(id, Api::ApiVersions, Api::ApiVersions.latest(), now, requests::api_versions);
+        let version = node.first_version;
+        self.ask_in(id, Api::ApiVersions, version, now, requests::api_versions);
     }
 
     pub(super) fn disconnected(
@@ -160,6 +162,7 @@ impl Sender {
     fn lost(&mut self, id: i32, now: Instant, why: &Arc<str>, error: ErrorCode, seen: impl Fn(usize) -> Seen) {
         let backoff = super::Backoff { initial: self.config.reconnect_backoff, max: self.config.reconnect_backoff_max };
         let Some(node) = self.nodes.get_mut(&id) else { return };
+        let why = &explained(node, &self.config.bootstrap_servers, why);
         let address = format!("{}:{}", node.host, node.port);
         let was_up = matches!(node.link, Link::Up { .. });
         let unanswered = node.down(Arc::clone(why), now, backoff, &mut self.chance);
@@ -312,6 +315,7 @@ impl Sender {
         }
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         if let Link::Negotiating { id, .. } = node.link {
+            node.first_version = answer.versions.pick(Api::ApiVersions).unwrap_or(0);
             node.link = Link::Up { id, versions: answer.versions };
             (node.failures, node.trouble, node.last_used) = (0, None, now);
             tracing::info!(broker = node.id, host = %node.host, port = node.port, "connected");
@@ -424,4 +428,18 @@ impl Sender {
             self.accumulator.topics().set(&topic, None);
         }
     }
+}
+
+/// Why a connection ended, with a word about its address if that looks like the cause: a broker that was found from afar
+/// and advertises `localhost` sends every client to its own machine.
+fn explained(node: &Node, bootstrap_servers: &[(String, u16)], why: &Arc<str>) -> Arc<str> {
+    let from_afar = !bootstrap_servers.iter().any(|(host, _)| is_local(host));
+    if node.id < 0 || !from_afar || !is_local(&node.host) {
+        return Arc::clone(why);
+    }
+    format!("{why} (the broker advertises {}, which is this machine: check its advertised.listeners)", node.host).into()
+}
+
+fn is_local(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -127,6 +127,13 @@ impl Lane {
         self.in_flight
     }
 
+    /// As if so many epochs had begun and so many records been written.
+    #[cfg(test)]
+    pub(crate) fn come_to(&mut self, epoch: i16, next_sequence: i32) {
+        self.identity = self.identity.map(|identity| Identity { epoch, ..identity });
+        self.next_sequence = next_sequence;
+    }
+
     /// Whether there is anything to send, now or later.
     pub(crate) fn has_work(&self) -> bool {
         self.supplied || self.entries.len() > self.in_flight

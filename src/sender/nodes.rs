@@ -70,6 +70,8 @@ pub(crate) struct Node {
     pub(crate) last_used: Instant,
     /// Why the last connection ended.
     pub(crate) trouble: Option<Arc<str>>,
+    /// The version in which it is asked what it speaks.
+    pub(crate) first_version: i16,
     next_correlation: i32,
 }
 
@@ -86,6 +88,7 @@ impl Node {
             muted_until: None,
             last_used: now,
             trouble: None,
+            first_version: Api::ApiVersions.latest(),
             next_correlation: 0,
         }
     }
@@ -141,6 +144,10 @@ impl Node {
     /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no answer.
     pub(crate) fn down(&mut self, why: Arc<str>, now: Instant, backoff: Backoff, chance: &mut Chance) -> Vec<InFlight> {
         let was_up = matches!(self.link, Link::Up { .. });
+        // Some that do not know the version end the connection instead of saying so (Azure Event Hubs).
+        if matches!(self.link, Link::Negotiating { .. }) {
+            self.first_version = 0;
+        }
         self.failures = if was_up { 1 } else { self.failures.saturating_add(1) };
         self.link = Link::Down { until: now + backoff.delay(self.failures, chance) };
         self.trouble = Some(why);

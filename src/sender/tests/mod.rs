@@ -5,7 +5,10 @@
 
 mod delivery;
 mod leaders;
+#[path = "../../../tests/museum/mod.rs"]
+mod museum;
 mod peers;
 mod rig;
+mod semantics;
 mod sequences;
 mod warnings;
