@@ -24,7 +24,10 @@ use kafka_protocol::{
 use crate::{
     cluster::{Broker, Cluster, Partition, Topic},
     error::ErrorCode,
-    wire::shape::{self, ShapeError, Shaped},
+    wire::{
+        shape::{self, ShapeError, Shaped},
+        text::{is_host, printable},
+    },
 };
 
 /// A consumer's replica id: none.
@@ -113,7 +116,7 @@ fn check(code: i16, message: Option<StrBytes>) -> Result<(), BadAnswer> {
     if code == ErrorCode::NONE {
         return Ok(());
     }
-    Err(BadAnswer::Refused { code, message: message.map(|m| m.to_string()) })
+    Err(BadAnswer::Refused { code, message: message.map(|m| printable(&m)) })
 }
 
 fn missing(what: &str, topic: &str) -> BadAnswer {
@@ -203,7 +206,11 @@ impl AdminRequest for AskMetadata<'_> {
 fn broker(broker: &MetadataResponseBroker) -> Result<(i32, Broker), BadAnswer> {
     let (id, port) = (broker.node_id.0, broker.port);
     let port = u16::try_from(port).map_err(|_| BadAnswer::Malformed(format!("broker {id} has port {port}")))?;
-    Ok((id, Broker { id, host: Arc::from(broker.host.as_str()), port }))
+    let host = broker.host.as_str();
+    if !is_host(host) {
+        return Err(BadAnswer::Malformed(format!("broker {id} has {:?} for a host", printable(host))));
+    }
+    Ok((id, Broker { id, host: Arc::from(host), port }))
 }
 
 fn partitions(topic: &MetadataResponseTopic) -> Result<Topic, BadAnswer> {

@@ -15,5 +15,6 @@ pub(crate) mod responses;
 pub(crate) mod shape;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod text;
 pub(crate) mod varint;
 pub(crate) mod versions;

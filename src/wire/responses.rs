@@ -11,7 +11,9 @@ use kafka_protocol::messages::{ApiVersionsResponse, InitProducerIdResponse, Meta
 
 use super::{
     errors::ErrorCode,
-    shape, varint,
+    shape,
+    text::{is_host, printable},
+    varint,
     versions::{Api, Versions},
 };
 use crate::cluster::{Broker, TopicId};
@@ -182,12 +184,7 @@ fn known(value: i64) -> Option<i64> {
 
 fn broker(id: i32, host: &str, port: i32) -> Option<Broker> {
     let port = u16::try_from(port).ok().filter(|port| *port != 0)?;
-    (id >= 0 && !host.is_empty() && host.len() <= 255).then(|| Broker { id, host: Arc::from(host), port })
-}
-
-/// A broker's text, short and without control characters, so that it can be logged.
-fn printable(text: &str) -> String {
-    text.chars().take(256).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    (id >= 0 && is_host(host)).then(|| Broker { id, host: Arc::from(host), port })
 }
 
 /// The frame without its header.

@@ -190,12 +190,13 @@ impl BatchHeader {
         self.base_sequence.wrapping_add(record.offset_delta) & i32::MAX
     }
 
-    /// The timestamp of one of the batch's records, in milliseconds since 1970.
+    /// The timestamp of one of the batch's records, in milliseconds since 1970. It wraps as the difference did when the
+    /// record was written, and as Java's sum does.
     pub(crate) fn timestamp_of(&self, record: &BatchRecord) -> i64 {
         if self.is_log_append_time() {
             self.max_timestamp
         } else {
-            self.base_timestamp.saturating_add(record.timestamp_delta)
+            self.base_timestamp.wrapping_add(record.timestamp_delta)
         }
     }
 
@@ -534,6 +535,24 @@ mod tests {
             assert_eq!(second.key.as_deref(), Some(&b"k"[..]));
             assert_eq!(second.value, None);
         }
+    }
+
+    /// Found by the fuzz target `batch_round_trip`: reading clamped what writing had wrapped, and a split gave the record
+    /// another time.
+    #[test]
+    fn timestamps_further_apart_than_64_bits_come_back_as_they_were() {
+        use crate::wire::record_batch::writer::{Payload, Stamp, Writer, stamp};
+        let mut writer = Writer::new(Vec::new());
+        let times = [i64::MIN, i64::MAX, 0, -1];
+        for at in times {
+            writer.append(at, &Payload { key: None, value: None, headers: &[] });
+        }
+        let mut bytes = writer.finish().unwrap();
+        stamp(&mut bytes, Stamp::NONE);
+        let batch = Batch::parse(bytes.into()).unwrap();
+        let read: Vec<_> =
+            batch.records().unwrap().map(|record| batch.header().timestamp_of(&record.unwrap())).collect();
+        assert_eq!(read, times);
     }
 
     #[test]
