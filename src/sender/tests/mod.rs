@@ -5,6 +5,8 @@
 
 mod delivery;
 mod leaders;
+mod links;
 mod peers;
+mod requests;
 mod rig;
 mod sequences;
