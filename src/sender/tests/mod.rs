@@ -6,6 +6,7 @@
 mod delivery;
 mod leaders;
 mod links;
+mod metadata;
 mod peers;
 mod requests;
 mod rig;
