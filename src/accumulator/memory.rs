@@ -242,4 +242,25 @@ mod tests {
         memory.buffer(5);
         assert_eq!(memory.spare().len(), 0);
     }
+
+    #[test]
+    fn spare_buffers_stay_as_long_as_what_is_free_covers_them() {
+        let memory = Memory::new(64, 16);
+        (0..2).for_each(|_| memory.recycle(Vec::with_capacity(16)));
+        let mut held = memory.try_charge(32).unwrap();
+        memory.buffer(5);
+        assert_eq!(memory.spare().len(), 2);
+        held += memory.try_charge(1).unwrap();
+        memory.buffer(5);
+        assert_eq!(memory.spare().len(), 1);
+    }
+
+    #[test]
+    fn a_buffer_that_is_used_again_is_empty() {
+        let memory = Memory::new(64, 16);
+        let mut buffer = Vec::with_capacity(16);
+        buffer.extend_from_slice(b"what stood there");
+        memory.recycle(buffer);
+        assert_eq!((memory.buffer(16).len(), memory.buffer(20).capacity() >= 20), (0, true));
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 use super::{Accumulator, Appended, Limits, Partition, Refused, SealedBatch};
 use crate::{
     cluster,
-    delivery::{Callback, Callbacks, Outcome},
+    delivery::{Callback, Callbacks, Notice, Outcome},
     wire::record_batch::writer::Payload,
 };
 
@@ -47,6 +47,25 @@ fn ready(accumulator: &Accumulator, now: Instant) -> Vec<u32> {
     let mut slots = Vec::new();
     accumulator.take_ready(now, &mut slots);
     slots
+}
+
+fn charged(accumulator: &Accumulator) -> usize {
+    accumulator.memory().limit() - accumulator.memory().free()
+}
+
+fn is_done<F: Future>(future: F) -> bool {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+/// Whether the sender was woken since the last time that this was asked.
+fn woke_the_sender(accumulator: &Accumulator) -> bool {
+    is_done(accumulator.woken())
+}
+
+/// A callback that keeps so many bytes.
+fn callback_of<const BYTES: usize>() -> Option<Callback> {
+    let kept = [7_u8; BYTES];
+    Some(Box::new(move |_| drop(std::hint::black_box(kept))))
 }
 
 fn records(batches: impl IntoIterator<Item = SealedBatch>) -> Vec<u32> {
@@ -226,4 +245,184 @@ fn batches_that_are_too_old_are_taken_and_younger_ones_stay() {
     assert_eq!(records(partition.take_older(now + Duration::from_secs(10), age)), [1]);
     assert_eq!(records(partition.take_older(now + Duration::from_secs(11), age)), [1], "also one that is still open");
     assert_eq!((partition.oldest(), partition.backlog()), (None, 0));
+}
+
+#[test]
+fn batches_do_not_linger_while_somebody_waits_for_memory() {
+    let (accumulator, now) = (accumulator(1_000, LINGER, 1_024), Instant::now());
+    let (lingers, large) = (partition(&accumulator, 0), partition(&accumulator, 1));
+    append(&accumulator, &lingers, 10, now).unwrap();
+    append(&accumulator, &large, 10, now).unwrap();
+    assert!(ready(&accumulator, now).is_empty());
+    woke_the_sender(&accumulator);
+    let mut waiting = Box::pin(accumulator.wait_for_memory(600));
+    assert!(!is_done(waiting.as_mut()));
+    assert!(woke_the_sender(&accumulator));
+    assert_eq!(ready(&accumulator, now), [lingers.slot, large.slot]);
+    drop((waiting, take_all(&lingers), take_all(&large)));
+    append(&accumulator, &lingers, 10, now).unwrap();
+    assert!(ready(&accumulator, now).is_empty(), "and then they linger again");
+}
+
+#[test]
+fn hurrying_sends_what_is_open_now_and_nothing_that_comes_later() {
+    let (accumulator, now) = (accumulator(1_000, LINGER, 100_000), Instant::now());
+    let [a, b, later] = [0, 1, 2].map(|number| partition(&accumulator, number));
+    append(&accumulator, &a, 10, now).unwrap();
+    append(&accumulator, &b, 10, now + LINGER / 2).unwrap();
+    woke_the_sender(&accumulator);
+    accumulator.hurry();
+    assert!(woke_the_sender(&accumulator));
+    append(&accumulator, &later, 10, now + LINGER / 2).unwrap();
+    assert_eq!(ready(&accumulator, now + LINGER / 2), [a.slot, b.slot]);
+    assert_eq!(accumulator.next_due(), Some(now + LINGER / 2 + LINGER));
+}
+
+#[test]
+fn the_sender_is_woken_by_the_first_batch_that_lingers_and_by_each_that_is_full() {
+    let (accumulator, now) = (accumulator(300, LINGER, 100_000), Instant::now());
+    let (a, b) = (partition(&accumulator, 0), partition(&accumulator, 1));
+    append(&accumulator, &a, 80, now).unwrap();
+    assert!(woke_the_sender(&accumulator), "it has to know when this one is due");
+    append(&accumulator, &b, 80, now).unwrap();
+    assert!(!woke_the_sender(&accumulator), "it will look before this one is due");
+    append(&accumulator, &a, 80, now).unwrap();
+    append(&accumulator, &a, 80, now).unwrap();
+    assert!(woke_the_sender(&accumulator), "the first one is full");
+}
+
+#[test]
+fn during_a_flush_every_batch_that_is_opened_wakes_the_sender() {
+    let (accumulator, now) = (accumulator(1_000, LINGER, 100_000), Instant::now());
+    let [a, b, c] = [0, 1, 2].map(|number| partition(&accumulator, number));
+    append(&accumulator, &a, 10, now).unwrap();
+    let mut flush = Box::pin(accumulator.flush());
+    assert!(!is_done(flush.as_mut()));
+    for partition in [b, c] {
+        woke_the_sender(&accumulator);
+        append(&accumulator, &partition, 10, now).unwrap();
+        assert!(woke_the_sender(&accumulator));
+    }
+}
+
+#[test]
+fn who_is_told_of_a_record_is_charged_with_what_the_callback_keeps() {
+    let now = Instant::now();
+    let charged_with = |mut callback: Option<Callback>| {
+        let accumulator = accumulator(1_000, LINGER, 100_000);
+        append_with(&accumulator, &partition(&accumulator, 0), 10, &mut callback, now).unwrap();
+        charged(&accumulator)
+    };
+    let list = 2 * size_of::<Notice>();
+    assert_eq!(charged_with(None), 512);
+    let (small, large) = (charged_with(callback_of::<0>()) - 512, charged_with(callback_of::<500>()) - 512);
+    assert!((list + 16..list + 64).contains(&small), "{small}");
+    assert!((list + 500..list + 564).contains(&large), "{large}");
+}
+
+#[test]
+fn with_interceptors_every_record_is_charged_with_a_place_in_the_list_of_who_is_told() {
+    struct Nothing;
+    impl crate::Interceptor for Nothing {}
+    let limits = Limits { batch_size: 1_000, linger: LINGER, buffer_memory: 100_000 };
+    let accumulator = Accumulator::new(limits, Callbacks::inline(vec![Arc::new(Nothing)]));
+    append(&accumulator, &partition(&accumulator, 0), 10, Instant::now()).unwrap();
+    assert_eq!(charged(&accumulator), 512 + 2 * size_of::<Notice>());
+}
+
+#[test]
+fn the_callbacks_of_all_records_of_a_batch_are_charged() {
+    let (accumulator, now) = (accumulator(16_384, LINGER, 100_000), Instant::now());
+    let partition = partition(&accumulator, 0);
+    for records in 1..100 {
+        append_with(&accumulator, &partition, 10, &mut callback_of::<500>(), now).unwrap();
+        let (least, most) = (records * 500, 2_048 + records * (30 + 600) + 1_024);
+        assert!((least..most).contains(&charged(&accumulator)), "{records}: {}", charged(&accumulator));
+    }
+    drop(take_all(&partition));
+    ready(&accumulator, now + LINGER);
+    drop(take_all(&partition));
+    assert_eq!(charged(&accumulator), 0);
+}
+
+#[test]
+fn memory_that_was_waited_for_is_the_batchs_if_it_is_enough_and_else_given_back() {
+    let now = Instant::now();
+    for (waited_for, len, expected) in [(5_000, 100, 5_000), (200, 100, 200), (100, 100, 512)] {
+        let accumulator = accumulator(16_384, LINGER, 100_000);
+        let charge = accumulator.memory().try_charge(waited_for);
+        let value = vec![7; len];
+        let payload = Payload { key: None, value: Some(&value), headers: &[] };
+        let record = (1_000, &payload, payload.max_len());
+        accumulator.append(&partition(&accumulator, 0), record, &mut None, charge, || now).unwrap();
+        assert_eq!(charged(&accumulator), expected, "{waited_for} bytes for a record of {len}");
+    }
+}
+
+#[test]
+fn where_a_usual_buffer_is_too_much_a_record_gets_what_it_needs() {
+    let (accumulator, now) = (accumulator(1_000, LINGER, 300), Instant::now());
+    append(&accumulator, &partition(&accumulator, 0), 10, now).unwrap();
+    assert!((61 + 10..200).contains(&charged(&accumulator)), "{}", charged(&accumulator));
+}
+
+#[test]
+fn the_backlog_counts_batches_that_were_not_taken() {
+    let (accumulator, now) = (accumulator(200, LINGER, 100_000), Instant::now());
+    let partition = partition(&accumulator, 0);
+    (0..3).for_each(|_| drop(append(&accumulator, &partition, 100, now).unwrap()));
+    assert_eq!(partition.backlog(), 3);
+    drop(partition.take().unwrap());
+    assert_eq!(partition.backlog(), 2);
+    assert_eq!((partition.take().is_some(), partition.take().is_some()), (true, false), "the last one lingers");
+    assert_eq!(partition.backlog(), 1);
+}
+
+#[test]
+fn a_batch_that_was_sealed_is_not_due_when_its_time_comes_and_the_one_behind_it_is_not_taken_for_it() {
+    let (accumulator, now) = (accumulator(200, LINGER, 100_000), Instant::now());
+    let partition = partition(&accumulator, 0);
+    append(&accumulator, &partition, 100, now).unwrap();
+    append(&accumulator, &partition, 100, now + LINGER / 2).unwrap();
+    assert_eq!(ready(&accumulator, now), [partition.slot]);
+    assert_eq!(records(take_all(&partition)), [1]);
+    assert!(ready(&accumulator, now + LINGER).is_empty());
+    assert!(partition.take().is_none());
+    assert_eq!(ready(&accumulator, now + LINGER / 2 + LINGER), [partition.slot]);
+}
+
+#[test]
+fn a_topic_is_asked_for_once_until_the_sender_took_note() {
+    let accumulator = accumulator(1_000, LINGER, 100_000);
+    let topics = accumulator.topics();
+    assert_eq!([topics.want("a"), topics.want("a"), topics.want("b")], [true, false, true]);
+    assert_eq!(topics.take_wanted().iter().map(|topic| &**topic).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(topics.take_wanted().is_empty());
+    assert!(topics.want("a"));
+}
+
+#[test]
+fn those_who_wait_for_a_topic_look_again_after_every_change_and_when_all_is_closed() {
+    let accumulator = accumulator(1_000, LINGER, 100_000);
+    let topics = accumulator.topics();
+    let is_told = |change: &dyn Fn()| {
+        let changed = pin!(topics.changed());
+        change();
+        is_done(changed)
+    };
+    assert!(!is_told(&|| ()));
+    assert!(is_told(&|| drop(partition(&accumulator, 0))));
+    assert!(is_told(&|| topics.set_trouble(Some("refused".into()))));
+    assert!(!is_told(&|| topics.set_trouble(Some("refused".into()))), "nothing changed");
+    assert!(is_told(&|| topics.set_trouble(None)));
+    assert!(is_told(&|| accumulator.close()));
+}
+
+#[test]
+fn a_topic_that_comes_back_with_fewer_partitions_has_only_those() {
+    let accumulator = accumulator(1_000, LINGER, 100_000);
+    let before = partition(&accumulator, 2);
+    let leaders = [cluster::Partition { leader: Some(1), leader_epoch: 0 }; 2];
+    assert_eq!(accumulator.publish(&"orders".into(), &leaders, 1).partitions.len(), 2);
+    assert_eq!(accumulator.topics().partition(before.slot).map(|known| known.slot), Some(before.slot));
 }

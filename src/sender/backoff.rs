@@ -58,6 +58,8 @@ impl Chance {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_millis(1_000) };
@@ -89,5 +91,21 @@ mod tests {
         let delays = |seed| (1..9).map(|n| BACKOFF.delay(n, &mut Chance::new(seed))).collect::<Vec<_>>();
         assert_eq!(delays(1), delays(1));
         assert_ne!(delays(1), delays(2));
+    }
+
+    /// The first numbers from this seed as other implementations of splitmix64 tell them.
+    #[test]
+    fn numbers_are_those_of_splitmix64() {
+        let mut chance = Chance::new(1_234_567);
+        let numbers = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!(numbers.map(|_| chance.next()), numbers);
+    }
+
+    #[test]
+    fn a_number_below_a_bound_is_each_of_those_and_none_other() {
+        let mut chance = Chance::new(7);
+        let drawn: BTreeSet<_> = (0..200).map(|_| chance.below(5)).collect();
+        assert_eq!(drawn, (0..5).collect());
+        assert_eq!(chance.below(0), 0);
     }
 }

@@ -213,3 +213,129 @@ fn skip_tags(bytes: &mut &[u8]) -> Option<()> {
 fn decode<T: shape::Shaped>(api: Api, version: i16, body: &Bytes) -> Result<T, BadAnswer> {
     shape::decode(version, body.clone()).map_err(|reason| BadAnswer { api, version, reason: reason.to_string() })
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::{
+        messages::{
+            ResponseHeader,
+            metadata_response::{MetadataResponseBroker, MetadataResponseTopic},
+            produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
+        },
+        protocol::{Encodable, StrBytes},
+    };
+
+    use super::*;
+    use crate::wire::testing::{self, Says};
+
+    const TOPIC: (&str, TopicId) = ("orders", TopicId::from_u128(7));
+
+    /// A frame with tagged fields in its header, of which there are none yet.
+    fn frame(header_version: i16, version: i16, body: &impl Encodable) -> Bytes {
+        let mut out = bytes::BytesMut::new();
+        let unknown = [(3, Bytes::from_static(b"new")), (9, Bytes::from_static(b"newer"))];
+        let header = ResponseHeader::default().with_correlation_id(5);
+        let header = if header_version > 0 { header.with_unknown_tagged_fields(unknown.into()) } else { header };
+        header.encode(&mut out, header_version).unwrap();
+        body.encode(&mut out, version).unwrap();
+        out.freeze()
+    }
+
+    #[test]
+    fn tagged_fields_in_a_header_are_passed_over() {
+        let whole = frame(1, 5, &InitProducerIdResponse::default().with_producer_id(44.into()));
+        assert_eq!(init_producer_id(&whole, 5).map(|answer| answer.producer_id), Ok(44));
+        for len in 0..whole.len() {
+            assert!(init_producer_id(&whole.slice(..len), 5).is_err(), "{len}");
+        }
+    }
+
+    #[test]
+    fn every_answer_to_produce_says_of_each_batch_where_it_is() {
+        for version in 3..=13 {
+            let says = [Says { partition: 2, base_offset: 40, append_time: Some(9), ..Says::default() }];
+            let answer = produce(&testing::produce(version, 1, TOPIC, &says, &[]), version).unwrap();
+            let [batch] = &answer.partitions[..] else { panic!("{answer:?}") };
+            let named = if version >= 13 { TopicRef::Id(TOPIC.1) } else { TopicRef::Name("orders".into()) };
+            assert_eq!((&batch.topic, batch.partition, batch.error), (&named, 2, ErrorCode::NONE), "{version}");
+            assert_eq!((batch.base_offset, batch.append_time, batch.leader), (Some(40), Some(9), None));
+        }
+    }
+
+    #[test]
+    fn what_a_broker_does_not_tell_is_not_taken_for_a_number() {
+        let says = [Says { base_offset: -1, leader: Some((-1, 4)), ..Says::default() }];
+        let answer = produce(&testing::produce(12, 1, TOPIC, &says, &[]), 12).unwrap();
+        let batch = &answer.partitions[0];
+        assert_eq!((batch.base_offset, batch.append_time, batch.leader), (None, None, None));
+        for (leader, expected) in [((0, 0), Some((0, 0))), ((3, -1), None), ((3, 6), Some((3, 6)))] {
+            let says = [Says { base_offset: 0, leader: Some(leader), ..Says::default() }];
+            let answer = produce(&testing::produce(12, 1, TOPIC, &says, &[]), 12).unwrap();
+            assert_eq!((answer.partitions[0].base_offset, answer.partitions[0].leader), (Some(0), expected));
+        }
+    }
+
+    #[test]
+    fn refused_records_are_named_by_their_place_and_an_impossible_place_is_left_out() {
+        let says = [Says { error: 87, refused: vec![(-1, "nobody"), (0, "first"), (3, "fourth")], ..Says::default() }];
+        let answer = produce(&testing::produce(12, 1, TOPIC, &says, &[]), 12).unwrap();
+        let expected = [(0, Some("first".to_owned())), (3, Some("fourth".to_owned()))];
+        assert_eq!(answer.partitions[0].record_errors, expected);
+    }
+
+    #[test]
+    fn a_brokers_words_are_made_short_and_printable() {
+        let words = |text: &str| StrBytes::from_string(text.to_owned());
+        let refused = BatchIndexAndErrorMessage::default().with_batch_index_error_message(Some(words("a\tb")));
+        let partition = PartitionProduceResponse::default()
+            .with_error_code(87)
+            .with_error_message(Some(words(&("a\nb".to_owned() + &"é".repeat(400)))))
+            .with_record_errors(vec![refused]);
+        let topic = TopicProduceResponse::default().with_partition_responses(vec![partition]);
+        let answer = produce(&frame(1, 12, &ProduceResponse::default().with_responses(vec![topic])), 12).unwrap();
+        let message = answer.partitions[0].message.clone().unwrap();
+        assert!(message.starts_with("a\u{fffd}bé"), "{message}");
+        assert_eq!(message.chars().count(), 256);
+        assert_eq!(answer.partitions[0].record_errors, [(0, Some("a\u{fffd}b".to_owned()))]);
+    }
+
+    #[test]
+    fn a_broker_without_an_address_that_can_be_dialled_is_left_out() {
+        let longest = "h".repeat(255);
+        let too_long = "h".repeat(256);
+        let table = [
+            (0, "host", 9092, true),
+            (0, "host", 1, true),
+            (0, "host", 65_535, true),
+            (0, &longest, 9092, true),
+            (-1, "host", 9092, false),
+            (0, "", 9092, false),
+            (0, &too_long, 9092, false),
+            (0, "host", 0, false),
+            (0, "host", -1, false),
+            (0, "host", 65_536, false),
+        ];
+        for (id, host, port, usable) in table {
+            let broker = MetadataResponseBroker::default().with_node_id(id.into()).with_port(port);
+            let broker = broker.with_host(StrBytes::from_string(host.to_owned()));
+            let answer = metadata(&frame(1, 12, &MetadataResponse::default().with_brokers(vec![broker])), 12).unwrap();
+            assert_eq!(answer.brokers.len(), usize::from(usable), "{id} {host}:{port}");
+        }
+    }
+
+    #[test]
+    fn a_topic_without_a_name_is_left_out() {
+        let nameless = MetadataResponseTopic::default().with_name(None);
+        let answer = metadata(&frame(1, 12, &MetadataResponse::default().with_topics(vec![nameless])), 12).unwrap();
+        assert!(answer.topics.is_empty());
+    }
+
+    #[test]
+    fn a_broker_that_does_not_know_the_version_asked_for_is_understood_in_version_0() {
+        let frame = testing::api_versions(0, 1, 35, &[(18, 0, 2)]);
+        let answer = api_versions(&frame, 4).unwrap();
+        assert_eq!((answer.error, answer.versions.pick(Api::ApiVersions)), (ErrorCode::UNSUPPORTED_VERSION, Some(2)));
+        let frame = testing::api_versions(4, 1, 0, &[(18, 0, 3)]);
+        assert_eq!(api_versions(&frame, 4).unwrap().versions.pick(Api::ApiVersions), Some(3));
+    }
+}

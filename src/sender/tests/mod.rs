@@ -3,11 +3,15 @@
 //! [`rig`] plays everything outside: it makes connections, answers what is not Produce by itself, and keeps Produce
 //! requests for the test to answer.
 
+#[path = "../../../tests/museum/mod.rs"]
+
 mod delivery;
 mod leaders;
-#[path = "../../../tests/museum/mod.rs"]
+mod links;
+mod metadata;
 mod museum;
 mod peers;
+mod requests;
 mod rig;
 mod semantics;
 mod sequences;

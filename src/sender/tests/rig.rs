@@ -30,6 +30,7 @@ pub(super) struct Sent {
     pub(super) connection: ConnectionId,
     pub(super) correlation: i32,
     pub(super) node: i32,
+    pub(super) acks: i16,
     pub(super) batches: Vec<SentBatch>,
 }
 
@@ -65,6 +66,8 @@ pub(super) struct Rig {
     pub(super) dials: usize,
     /// Ports that refuse connections.
     pub(super) refuses: Vec<u16>,
+    /// Ports where connections are neither made nor refused.
+    pub(super) silent: Vec<u16>,
     pub(super) metadata_requests: usize,
 }
 
@@ -94,6 +97,7 @@ impl Rig {
             open: Vec::new(),
             dials: 0,
             refuses: Vec::new(),
+            silent: Vec::new(),
             metadata_requests: 0,
         }
     }
@@ -123,7 +127,7 @@ impl Rig {
                 self.dials += 1;
                 if self.refuses.contains(&port) {
                     self.event(Event::Disconnected { connection, why: "refused".into(), written: None });
-                } else {
+                } else if !self.silent.contains(&port) {
                     self.open.push((connection, port));
                     self.event(Event::Connected { connection });
                 }
@@ -149,8 +153,8 @@ impl Rig {
         if key == 0 {
             let port = self.open.iter().find(|(open, _)| *open == connection).map_or(0, |(_, port)| *port);
             let node = i32::from(port) - 9000;
-            let (_, batches) = testing::read_produce(segments);
-            self.sent.push(Sent { connection, correlation, node, batches });
+            let (acks, batches) = testing::read_produce(segments);
+            self.sent.push(Sent { connection, correlation, node, acks, batches });
             return;
         }
         if self.mute.contains(&key) {
