@@ -1,4 +1,4 @@
-//! Every scenario twice: against the embedded broker and against a real Apache Kafka, so that a difference between the
+//! Every scenario but those of [`fault`] twice: against the embedded broker and against a real Apache Kafka, so that a difference between the
 //! two is a failing test.
 //!
 //! - [`acks`]: what an acknowledgement says, in every mode
@@ -8,6 +8,7 @@
 //! - [`topics`]: topics that are not there yet, or never will be
 //! - [`outages`]: brokers that go and come back, or come late
 //! - [`limits`]: the largest, the smallest, and what is too large
+//! - [`fault`]: three real brokers, and all that can happen to them and to their connections
 //! - [`java_clients`]: Apache's own producer and consumer on the same topics
 //!
 //! What a topic holds is read back by us and, on real Kafka, by Apache's console consumer and `DumpLogSegments` as well:
@@ -16,6 +17,7 @@
 mod acks;
 mod cluster;
 mod content;
+mod fault;
 mod java_clients;
 mod limits;
 mod log;

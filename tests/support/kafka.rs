@@ -1,8 +1,9 @@
 //! A real Apache Kafka in KRaft mode: one or several nodes, each broker and controller at once, on loopback.
 //!
 //! In: how many nodes, and broker settings over those below. Out: a cluster that answers, whose nodes can be stopped,
-//! killed, frozen and started again on the same ports. It ends with the process that started it, however that ends
-//! (`kafka/node.sh` sees to it), so it may stand in a static. Deliberately absent: containers.
+//! killed, frozen and started again on the same ports, and which can be reached through proxies that cut connections. It
+//! ends with the process that started it, however that ends (`kafka/node.sh` sees to it), so it may stand in a static.
+//! Deliberately absent: containers.
 
 use std::{
     fs,
@@ -19,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{java, ports};
+use crate::{java, ports, proxy::Proxy};
 
 /// A start takes about four seconds on an idle core.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -37,7 +38,17 @@ pub struct RealKafka {
 struct Node {
     folder: PathBuf,
     port: u16,
+    proxy: Option<Proxy>,
     keeper: Mutex<Keeper>,
+}
+
+/// Where a node listens.
+#[derive(Debug)]
+struct Ports {
+    client: u16,
+    controller: u16,
+    /// Where it listens for those who come through the proxy.
+    behind: Option<(u16, Proxy)>,
 }
 
 /// The process that keeps a broker at our word.
@@ -61,25 +72,58 @@ impl RealKafka {
         kafka
     }
 
+    /// As [`start`](Self::start), with a [`Proxy`] before each broker. A client that bootstraps with
+    /// [`proxied_servers`](Self::proxied_servers) is told the proxies' addresses only; brokers talk to each other directly.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with_proxies(nodes: usize, settings: &[(&str, &str)]) -> Self {
+        let ports = (0..nodes).map(|_| Ports::choose(Some(ports::free())));
+        let kafka = Self::format(ports.collect(), settings);
+        kafka.start_all();
+        kafka
+    }
+
     /// Chooses ports and formats the folders of `nodes` brokers, and starts none.
     ///
     /// # Panics
     /// When Kafka's `StorageTool` refuses.
     #[must_use]
     pub fn prepare(nodes: usize, settings: &[(&str, &str)]) -> Self {
-        let ports: Vec<_> = (0..nodes).map(|_| (ports::free(), ports::free())).collect();
-        let node = |i: usize| Node::prepare(i + 1, &ports, settings);
-        let nodes = thread::scope(|scope| {
-            let started: Vec<_> = (0..nodes).map(|i| scope.spawn(move || node(i))).collect();
-            started.into_iter().map(|n| n.join().expect("a node can be prepared")).collect()
+        Self::format((0..nodes).map(|_| Ports::choose(None)).collect(), settings)
+    }
+
+    fn format(ports: Vec<Ports>, settings: &[(&str, &str)]) -> Self {
+        let folders = thread::scope(|scope| {
+            let format = |id| Node::format(id, &ports, settings);
+            let formats: Vec<_> = (1..=ports.len()).map(|id| scope.spawn(move || format(id))).collect();
+            formats.into_iter().map(|folder| folder.join().expect("a node can be prepared")).collect::<Vec<_>>()
         });
-        Self { nodes }
+        Self { nodes: folders.into_iter().zip(ports).map(|(folder, ports)| Node::new(folder, ports)).collect() }
     }
 
     /// `host:port,host:port`.
     #[must_use]
     pub fn bootstrap_servers(&self) -> String {
         self.nodes.iter().map(|n| format!("127.0.0.1:{}", n.port)).collect::<Vec<_>>().join(",")
+    }
+
+    /// `host:port,host:port` of the proxies.
+    ///
+    /// # Panics
+    /// When the cluster has none.
+    #[must_use]
+    pub fn proxied_servers(&self) -> String {
+        self.proxies().map(|proxy| proxy.address().to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The proxy before each node.
+    ///
+    /// # Panics
+    /// When the cluster has none.
+    pub fn proxies(&self) -> impl Iterator<Item = &Proxy> {
+        self.nodes.iter().map(|node| node.proxy.as_ref().expect("the cluster was started with proxies"))
     }
 
     /// How many nodes there are, running or not.
@@ -142,17 +186,26 @@ fn partition_of(folder: &Path, topic: &str) -> Option<u32> {
 }
 
 impl Node {
-    fn prepare(id: usize, ports: &[(u16, u16)], settings: &[(&str, &str)]) -> Self {
+    /// Formats the folder of node `id`, which holds its settings and will hold its log.
+    fn format(id: usize, ports: &[Ports], settings: &[(&str, &str)]) -> PathBuf {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let folder = java::cache().join("runs").join(format!("{}-{run}", process::id()));
         fs::create_dir_all(&folder).expect("the cache folder is writable");
-        let properties = folder.join("server.properties");
+        let properties = Self::properties(&folder);
         fs::write(&properties, server_properties(id, ports, &folder, settings)).expect("the folder is writable");
         let properties = properties.to_str().expect("a UTF-8 path");
         java::run_class("kafka.tools.StorageTool", &["format", "-t", "milenaTestCluster0000w", "-c", properties], "");
-        let keeper = Mutex::new(Keeper::new(&folder, properties));
-        Self { folder, port: ports[id - 1].0, keeper }
+        folder
+    }
+
+    fn new(folder: PathBuf, ports: Ports) -> Self {
+        let keeper = Mutex::new(Keeper::new(&folder, &Self::properties(&folder)));
+        Self { folder, port: ports.client, proxy: ports.behind.map(|(_, proxy)| proxy), keeper }
+    }
+
+    fn properties(folder: &Path) -> PathBuf {
+        folder.join("server.properties")
     }
 
     fn order(&self, word: &str) {
@@ -185,11 +238,11 @@ fn tail(log: &str) -> String {
 }
 
 impl Keeper {
-    fn new(folder: &Path, properties: &str) -> Self {
+    fn new(folder: &Path, properties: &Path) -> Self {
         let broker = java::java("INFO");
         let mut command = Command::new("sh");
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/node.sh")).arg(folder);
-        command.arg(broker.get_program()).args(broker.get_args()).args(["kafka.Kafka", properties]);
+        command.arg(broker.get_program()).args(broker.get_args()).arg("kafka.Kafka").arg(properties);
         // A group of its own: an interrupt at the terminal must not end the keeper before it has cleaned up.
         command.process_group(0);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh can be started");
@@ -214,17 +267,37 @@ impl Drop for Keeper {
     }
 }
 
-fn server_properties(id: usize, ports: &[(u16, u16)], folder: &Path, settings: &[(&str, &str)]) -> String {
-    let (port, controller_port) = ports[id - 1];
-    let voters: Vec<_> = ports.iter().zip(1..).map(|((_, port), id)| format!("{id}@127.0.0.1:{port}")).collect();
-    let listener = format!("PLAINTEXT://127.0.0.1:{port}");
+impl Ports {
+    /// Free ports; `behind` is the one for those who come through a proxy.
+    fn choose(behind: Option<u16>) -> Self {
+        let behind = behind.map(|port| (port, Proxy::start(port)));
+        Self { client: ports::free(), controller: ports::free(), behind }
+    }
+
+    /// The listeners, and what they are advertised as.
+    fn listeners(&self) -> (String, String) {
+        let direct = format!("PLAINTEXT://127.0.0.1:{}", self.client);
+        let listeners = format!("{direct},CONTROLLER://127.0.0.1:{}", self.controller);
+        match &self.behind {
+            Some((port, proxy)) => {
+                (format!("{listeners},PROXIED://127.0.0.1:{port}"), format!("{direct},PROXIED://{}", proxy.address()))
+            }
+            None => (listeners, direct),
+        }
+    }
+}
+
+fn server_properties(id: usize, ports: &[Ports], folder: &Path, settings: &[(&str, &str)]) -> String {
+    let (listeners, advertised) = ports[id - 1].listeners();
+    let voters: Vec<_> = ports.iter().zip(1..).map(|(p, id)| format!("{id}@127.0.0.1:{}", p.controller)).collect();
     let replicas = ports.len().min(3).to_string();
     let mut lines = vec![
         format!("node.id={id}"),
         "process.roles=broker,controller".to_owned(),
         format!("controller.quorum.voters={}", voters.join(",")),
-        format!("listeners={listener},CONTROLLER://127.0.0.1:{controller_port}"),
-        format!("advertised.listeners={listener}"),
+        format!("listeners={listeners}"),
+        format!("advertised.listeners={advertised}"),
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT".to_owned(),
         "controller.listener.names=CONTROLLER".to_owned(),
         format!("log.dirs={}", folder.join("data").display()),
         format!("offsets.topic.replication.factor={replicas}"),

@@ -1,0 +1,166 @@
+//! A client in a process of its own, which can be killed.
+//!
+//! In: which records to send. Out: its history as its standard output told it, also of a client that is no more. The
+//! process is this test binary once more; a variable of its environment makes one test the client. What it sends is told
+//! before it is handed over, so whatever stands in the log was told.
+
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    os::unix::process::ExitStatusExt,
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use milena::Producer;
+
+use super::{
+    REQUEST_TIMEOUT,
+    load::{Fate, History, Load, Order, Step},
+    oracle::{Id, Place, Told},
+};
+
+const VARIABLE: &str = "MILENA_FAULT_CLIENT";
+const SIGKILL: i32 = 9;
+
+/// A running client.
+pub(crate) struct Client {
+    process: Child,
+    acked: Arc<AtomicUsize>,
+    listener: JoinHandle<History>,
+}
+
+impl Client {
+    /// Starts a client; `test` is the full name of the test that calls [`obey`].
+    pub(crate) fn start(test: &str, bootstrap_servers: &str, order: &Order) -> Self {
+        let Order { topic, client, first, at_least } = order;
+        let words = format!("{bootstrap_servers} {topic} {client} {first} {at_least}");
+        let mut command = Command::new(env::current_exe().expect("this binary has a path"));
+        command.args(["--exact", test, "--nocapture"]).env(VARIABLE, words).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("this binary can be started again");
+        let (acked, stdout) = (Arc::new(AtomicUsize::new(0)), process.stdout.take().expect("stdout is piped"));
+        let counted = Arc::clone(&acked);
+        Self { process, acked, listener: thread::spawn(move || listen(stdout, &counted)) }
+    }
+
+    /// Waits until this many records are acknowledged.
+    pub(crate) fn await_acked(&mut self, records: usize) {
+        while self.acked.load(Ordering::Relaxed) < records {
+            let ended = self.process.try_wait().expect("a child can be waited for");
+            assert!(ended.is_none(), "the client ended before {records} records were acknowledged: {ended:?}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Kills the client (SIGKILL). Returns what it told, and whether it was killed rather than done.
+    pub(crate) fn kill(mut self) -> (History, bool) {
+        self.process.kill().expect("a child can be killed");
+        let status = self.process.wait().expect("a child can be waited for");
+        (self.listener.join().expect("the listener understands"), status.signal() == Some(SIGKILL))
+    }
+
+    /// Waits until the client has done all it was to do.
+    pub(crate) fn finish(mut self) -> History {
+        let status = self.process.wait().expect("a child can be waited for");
+        assert!(status.success(), "the client failed: {status}");
+        self.listener.join().expect("the listener understands")
+    }
+}
+
+/// A record is unknown until it is told otherwise.
+fn listen(stdout: ChildStdout, acked: &AtomicUsize) -> History {
+    let mut history = History::new();
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        let now = Instant::now();
+        match parse(&line) {
+            Some(Step::Sent(id)) => {
+                history.insert(id, Fate { told: Told::Unknown, partition: -1, sent_at: now, told_at: now });
+            }
+            Some(Step::Told(id, partition, told)) => {
+                let sent = history.get_mut(&id).expect("what is answered was told as sent");
+                *sent = Fate { told, partition, told_at: now, ..*sent };
+                acked.fetch_add(usize::from(matches!(told, Told::Acked(_))), Ordering::Relaxed);
+            }
+            None => {}
+        }
+    }
+    history
+}
+
+/// In a process that is to be a client: is one, and returns true when all is sent and answered.
+pub(crate) fn obey() -> bool {
+    let Ok(words) = env::var(VARIABLE) else { return false };
+    let words: Vec<_> = words.split(' ').collect();
+    let number = |at: usize| words[at].parse().expect("a number");
+    let order = Order { topic: words[1].to_owned(), client: number(2), first: number(3), at_least: number(4) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime can be built").block_on(async {
+        let producer = Producer::builder(words[0]).request_timeout(REQUEST_TIMEOUT).build().await.expect("valid");
+        Load::start(producer, order, tell).finish().await;
+    });
+    true
+}
+
+fn tell(step: Step) {
+    println!("{}", show(step));
+}
+
+fn show(step: Step) -> String {
+    match step {
+        Step::Sent(Id { client, number }) => format!("sent {client} {number}"),
+        Step::Told(Id { client, number }, partition, told) => {
+            let told = match told {
+                Told::Acked(Some(place)) => format!("at {}", place.offset),
+                Told::Acked(None) => "written".to_owned(),
+                Told::No => "no".to_owned(),
+                Told::Unknown => "unknown".to_owned(),
+            };
+            format!("told {client} {number} {partition} {told}")
+        }
+    }
+}
+
+/// Anything else that stands on standard output is the test harness's.
+fn parse(line: &str) -> Option<Step> {
+    let words: Vec<_> = line.split(' ').collect();
+    let id = |client: &str, number: &str| Some(Id { client: client.parse().ok()?, number: number.parse().ok()? });
+    match words[..] {
+        ["sent", client, number] => Some(Step::Sent(id(client, number)?)),
+        ["told", client, number, partition, ref told @ ..] => {
+            let partition = partition.parse().ok()?;
+            let told = match *told {
+                ["at", offset] => Told::Acked(Some(Place { partition, offset: offset.parse().ok()? })),
+                ["written"] => Told::Acked(None),
+                ["no"] => Told::No,
+                ["unknown"] => Told::Unknown,
+                _ => return None,
+            };
+            Some(Step::Told(id(client, number)?, partition, told))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_tells_is_understood_and_what_the_harness_says_is_passed_over() {
+        let id = Id { client: 1, number: 2 };
+        let place = Place { partition: 3, offset: 4 };
+        let told = [Told::Acked(Some(place)), Told::Acked(None), Told::No, Told::Unknown];
+        let steps: Vec<_> = told.into_iter().map(|told| Step::Told(id, 3, told)).chain([Step::Sent(id)]).collect();
+        for step in steps {
+            assert_eq!(format!("{:?}", parse(&show(step))), format!("{:?}", Some(step)));
+        }
+        for line in ["", "running 1 test", "sent 1", "told 1 2 3 at", "test x ... ok"] {
+            assert!(parse(line).is_none(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The faults, and the proof that each one bit.
+//!
+//! In: a cluster under load. Out: what was done and seen. Each fault ends with all nodes running. Deliberately absent: what
+//! the faults did to the records; the oracle says that.
+
+use std::{
+    fmt,
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use milena_test_support::{
+    kafka::RealKafka,
+    overseer::{Overseer, Partition},
+    proxy::Cuts,
+};
+use tokio::{task::block_in_place, time::sleep};
+
+use super::load::{History, Load};
+
+/// How long a connection is deaf before it is reset, and how often that happens.
+const DEAF: Duration = Duration::from_millis(150);
+const BETWEEN_CUTS: Duration = Duration::from_secs(1);
+/// Of how many Produce requests through one proxy one loses its answer.
+const LOSE_EVERY: usize = 50;
+
+/// What is done while records flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// SIGSTOP of the leader of partition 0 for so many seconds.
+    Freeze(u64),
+    /// SIGKILL of the leader of partition 0, which is started again at once.
+    Kill,
+    /// Every node is shut down and started again, one after the other, each once all replicas are in sync.
+    RollingRestart,
+    /// Every connection deaf for 150 ms, then reset, every second.
+    Cut,
+    /// The same to a producer without idempotence: the control arm.
+    CutPlain,
+    /// A connection is cut right after a Produce request was written, whose answer is lost: every 50th at each broker.
+    LoseAnswers,
+    /// All leaders are moved by reassignment, and back into the replicas.
+    MoveLeaders,
+    /// SIGKILL of the client, of which another continues.
+    KillClient,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Freeze(seconds) => write!(f, "freeze-{seconds}s"),
+            Self::Kill => f.write_str("kill"),
+            Self::RollingRestart => f.write_str("rolling-restart"),
+            Self::Cut => f.write_str("cut"),
+            Self::CutPlain => f.write_str("cut-without-idempotence"),
+            Self::LoseAnswers => f.write_str("lose-answers"),
+            Self::MoveLeaders => f.write_str("move-leaders"),
+            Self::KillClient => f.write_str("kill-client"),
+        }
+    }
+}
+
+impl Fault {
+    /// Whether the client is to come through the proxies.
+    pub(crate) fn is_proxied(self) -> bool {
+        matches!(self, Self::Cut | Self::CutPlain | Self::LoseAnswers)
+    }
+}
+
+/// A cluster, and who watches it.
+pub(crate) struct Stage {
+    pub(crate) kafka: RealKafka,
+    pub(crate) overseer: Overseer,
+}
+
+/// What was seen of a fault that struck.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// In words, for the report.
+    pub(crate) what: String,
+    /// Whether it struck at all.
+    pub(crate) bit: bool,
+    /// The time in which a frozen leader answered nobody.
+    pub(crate) frozen: Option<(Instant, Instant)>,
+    /// The longest time without an acknowledgement.
+    pub(crate) silence: Duration,
+}
+
+impl Seen {
+    fn new(bit: bool, what: String) -> Self {
+        Self { what, bit, frozen: None, silence: Duration::ZERO }
+    }
+}
+
+impl Stage {
+    /// Strikes, and returns when the fault is over.
+    pub(crate) async fn strike(&self, fault: Fault, topic: &str, load: &Load) -> Seen {
+        match fault {
+            Fault::Freeze(seconds) => self.freeze(topic, Duration::from_secs(seconds)).await,
+            Fault::Kill => block_in_place(|| self.kill(topic)),
+            Fault::RollingRestart => block_in_place(|| self.restart_all(topic)),
+            Fault::Cut | Fault::CutPlain => self.cut(load).await,
+            Fault::LoseAnswers => self.lose_answers(load).await,
+            Fault::MoveLeaders => block_in_place(|| self.move_leaders(topic)),
+            Fault::KillClient => unreachable!("the client is no part of the cluster"),
+        }
+    }
+
+    async fn freeze(&self, topic: &str, time: Duration) -> Seen {
+        let (leader, role) = block_in_place(|| self.leader(topic));
+        block_in_place(|| self.kafka.freeze_node(leader - 1));
+        let since = Instant::now();
+        sleep(time).await;
+        let until = Instant::now();
+        block_in_place(|| self.kafka.thaw_node(leader - 1));
+        block_in_place(|| self.overseer.await_in_sync(topic, self.kafka.nodes()));
+        let now = block_in_place(|| self.leader(topic).0);
+        let seen = Seen::new(now != leader, format!("{role} {leader} frozen, {now} leads"));
+        Seen { frozen: Some((since, until)), ..seen }
+    }
+
+    fn kill(&self, topic: &str) -> Seen {
+        let (leader, role) = self.leader(topic);
+        self.kafka.kill_node(leader - 1);
+        let address = self.kafka.bootstrap_servers().split(',').nth(leader - 1).expect("a node").to_owned();
+        let gone = TcpStream::connect(&address).is_err();
+        self.kafka.start_node(leader - 1);
+        self.overseer.await_in_sync(topic, self.kafka.nodes());
+        let now = self.leader(topic).0;
+        Seen::new(gone && now != leader, format!("{role} {leader} killed, {now} leads"))
+    }
+
+    fn restart_all(&self, topic: &str) -> Seen {
+        let mut moved = 0;
+        for node in 0..self.kafka.nodes() {
+            let led = led_by(&self.overseer.describe(topic), node + 1);
+            self.kafka.stop_node(node);
+            let left = led_by(&self.overseer.describe(topic), node + 1);
+            moved += led.saturating_sub(left);
+            self.kafka.start_node(node);
+            self.overseer.await_in_sync(topic, self.kafka.nodes());
+        }
+        Seen::new(moved > 0, format!("{} nodes restarted, {moved} leaders moved", self.kafka.nodes()))
+    }
+
+    async fn cut(&self, load: &Load) -> Seen {
+        let before = self.cuts();
+        while !load.is_complete() {
+            sleep(BETWEEN_CUTS).await;
+            self.kafka.proxies().for_each(|proxy| proxy.cut(DEAF));
+        }
+        self.seen_cuts(before)
+    }
+
+    async fn lose_answers(&self, load: &Load) -> Seen {
+        let before = self.cuts();
+        self.kafka.proxies().for_each(|proxy| proxy.lose_answers(LOSE_EVERY));
+        while !load.is_complete() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.kafka.proxies().for_each(|proxy| proxy.lose_answers(0));
+        self.seen_cuts(before)
+    }
+
+    fn cuts(&self) -> Cuts {
+        self.kafka.proxies().map(|proxy| proxy.cuts()).fold(Cuts::default(), |sum, cuts| Cuts {
+            connections: sum.connections + cuts.connections,
+            answers: sum.answers + cuts.answers,
+        })
+    }
+
+    fn seen_cuts(&self, before: Cuts) -> Seen {
+        let now = self.cuts();
+        let (connections, answers) = (now.connections - before.connections, now.answers - before.answers);
+        Seen::new(connections > 0 && answers > 0, format!("{connections} connections reset, {answers} answers lost"))
+    }
+
+    fn move_leaders(&self, topic: &str) -> Seen {
+        let before = self.overseer.describe(topic);
+        let after = self.overseer.move_leaders(topic);
+        let moved = before.iter().zip(&after).filter(|(before, after)| before.leader != after.leader).count();
+        Seen::new(moved == before.len(), format!("{moved} leaders moved"))
+    }
+
+    /// The leader of partition 0, and whether it is the active controller too.
+    fn leader(&self, topic: &str) -> (usize, &'static str) {
+        let leader = self.overseer.describe(topic)[0].leader.expect("the topic is healthy");
+        (leader, if self.overseer.controller() == leader { "controller" } else { "broker" })
+    }
+}
+
+fn led_by(partitions: &[Partition], node: usize) -> usize {
+    partitions.iter().filter(|partition| partition.leader == Some(node)).count()
+}
+
+/// Whether the first record of partition 0 that was handed over while its leader was frozen got its answer only after that.
+pub(crate) fn waited(history: &History, (since, until): (Instant, Instant)) -> bool {
+    let of_leader = history.values().filter(|fate| fate.partition == 0 && fate.sent_at > since);
+    of_leader.min_by_key(|fate| fate.sent_at).is_some_and(|first| first.told_at > until)
+}

@@ -1,0 +1,129 @@
+//! Apache's admin client, kept running: who leads and who is in sync, and leaders moved by reassignment.
+//!
+//! In: a bootstrap address, a topic. Out: its partitions. `kafka/Overseer.java` does the work.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::java;
+
+/// A cluster that is whole again takes seconds to have every replica in sync.
+const HEAL_LIMIT: Duration = Duration::from_secs(120);
+
+/// Apache's admin client in a process of its own, which ends with ours.
+#[derive(Debug)]
+pub struct Overseer(Mutex<Process>);
+
+#[derive(Debug)]
+struct Process {
+    _child: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// The node that leads it, if any; ids count from 1.
+    pub leader: Option<usize>,
+    /// How many replicas are in sync.
+    pub in_sync: usize,
+}
+
+impl Overseer {
+    /// Starts it; it connects when it is first asked.
+    ///
+    /// # Panics
+    /// When Java cannot be started.
+    #[must_use]
+    pub fn start(bootstrap_servers: &str) -> Self {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/Overseer.java");
+        let mut command = java::java("ERROR");
+        command.arg(source).arg(bootstrap_servers).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("java can be started");
+        let commands = child.stdin.take().expect("stdin is piped");
+        let answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        Self(Mutex::new(Process { _child: child, commands, answers }))
+    }
+
+    /// The partitions of a topic, in order.
+    ///
+    /// # Panics
+    /// When no node answers.
+    #[must_use]
+    pub fn describe(&self, topic: &str) -> Vec<Partition> {
+        partitions(&self.ask(&format!("describe {topic}")))
+    }
+
+    /// Moves the leader of every partition: by a reassignment without it, and another that makes it a replica again.
+    ///
+    /// # Panics
+    /// When the cluster refuses.
+    #[must_use]
+    pub fn move_leaders(&self, topic: &str) -> Vec<Partition> {
+        partitions(&self.ask(&format!("move {topic}")))
+    }
+
+    /// The id of the node that is the active controller.
+    ///
+    /// # Panics
+    /// When no node answers.
+    #[must_use]
+    pub fn controller(&self) -> usize {
+        self.ask("controller").parse().expect("a node id")
+    }
+
+    /// Waits until `replicas` replicas of every partition are in sync.
+    ///
+    /// # Panics
+    /// When that takes more than two minutes.
+    pub fn await_in_sync(&self, topic: &str, replicas: usize) {
+        let deadline = Instant::now() + HEAL_LIMIT;
+        loop {
+            let partitions = self.describe(topic);
+            if partitions.iter().all(|p| p.leader.is_some() && p.in_sync == replicas) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{topic} does not heal: {partitions:?}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn ask(&self, command: &str) -> String {
+        let mut process = self.0.lock().expect("no question panics");
+        writeln!(process.commands, "{command}").expect("the overseer listens");
+        let mut answer = String::new();
+        process.answers.read_line(&mut answer).expect("the overseer answers");
+        drop(process);
+        assert!(!answer.is_empty() && !answer.starts_with("failed"), "{command}: {answer:?}");
+        answer.trim().to_owned()
+    }
+}
+
+/// `1:1,2,3 -1:2` is a partition led by node 1 with three replicas in sync, and one without a leader.
+fn partitions(answer: &str) -> Vec<Partition> {
+    answer.split(' ').map(|partition| parse(partition).unwrap_or_else(|| panic!("no partitions: {answer:?}"))).collect()
+}
+
+fn parse(partition: &str) -> Option<Partition> {
+    let (leader, in_sync) = partition.split_once(':')?;
+    let leader: i32 = leader.parse().ok()?;
+    Some(Partition { leader: usize::try_from(leader).ok(), in_sync: in_sync.split(',').count() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_becomes_partitions() {
+        let expected = [Partition { leader: Some(1), in_sync: 3 }, Partition { leader: None, in_sync: 1 }];
+        assert_eq!(partitions("1:1,2,3 -1:2"), expected);
+    }
+}

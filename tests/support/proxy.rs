@@ -1,0 +1,324 @@
+//! A proxy before one broker, which cuts connections at chosen moments.
+//!
+//! In: a broker's port, and what to do to its connections. Out: an address to be advertised in the broker's stead, and
+//! counts of what was done. It knows Kafka's framing and the heads of requests and answers, so it can tell when a Produce
+//! request has gone out whole and which answer belongs to it. Frames are passed on whole. It has a thread and a runtime of
+//! its own, so the test's do not disturb it. Deliberately absent: `acks=0`, whose requests have no answer to be lost.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+const PRODUCE: i16 = 0;
+/// Longer than anything a test sends; a frame that claims more is a mistake of ours.
+const MAX_FRAME: usize = 64 * 1024 * 1024;
+
+/// A proxy before one broker.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// What a proxy has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cuts {
+    /// Connections that were reset.
+    pub connections: usize,
+    /// Answers to Produce requests that the broker gave and the client never got.
+    pub answers: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// How long connections are to be deaf before they are reset; a change cuts those that are open.
+    deaf: watch::Sender<Duration>,
+    /// 0: no answer is lost. Else the answer to every n-th Produce request is.
+    lose_every: AtomicUsize,
+    requests: AtomicUsize,
+    connections: AtomicUsize,
+    answers: AtomicUsize,
+}
+
+impl Proxy {
+    /// Listens, on a port that the system chooses, for clients of the broker at `port` on loopback.
+    ///
+    /// # Panics
+    /// When loopback has no free port.
+    #[must_use]
+    pub fn start(port: u16) -> Self {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+        let address = listener.local_addr().expect("a listener has an address");
+        listener.set_nonblocking(true).expect("a socket can be made non-blocking");
+        let shared = Arc::new(Shared {
+            deaf: watch::channel(Duration::ZERO).0,
+            lose_every: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            answers: AtomicUsize::new(0),
+        });
+        let of_thread = Arc::clone(&shared);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime can be built").block_on(accept(listener, port, of_thread));
+        });
+        Self { address, shared }
+    }
+
+    /// Where clients are to connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on every connection that is open is deaf: what the client sends still reaches the broker, but no answer
+    /// comes back. After `deaf` it is reset.
+    pub fn cut(&self, deaf: Duration) {
+        self.shared.deaf.send_replace(deaf);
+    }
+
+    /// From now on the broker gets every `n`-th Produce request whole, and nothing behind it; once it has answered, the
+    /// answer is dropped and the client's side reset. 0 ends that.
+    pub fn lose_answers(&self, n: usize) {
+        self.shared.lose_every.store(n, Ordering::Relaxed);
+    }
+
+    /// What was done since the start.
+    #[must_use]
+    pub fn cuts(&self) -> Cuts {
+        let Shared { connections, answers, .. } = &*self.shared;
+        Cuts { connections: connections.load(Ordering::Relaxed), answers: answers.load(Ordering::Relaxed) }
+    }
+}
+
+async fn accept(listener: std::net::TcpListener, port: u16, shared: Arc<Shared>) {
+    let listener = TcpListener::from_std(listener).expect("the listener is non-blocking");
+    loop {
+        let (client, _) = listener.accept().await.expect("a listener on loopback accepts");
+        let shared = Arc::clone(&shared);
+        // A client that finds no broker is closed on, as it would be by one that just went away.
+        tokio::spawn(async move {
+            if let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+                Connection::new(client, broker, shared).carry().await.ok();
+            }
+        });
+    }
+}
+
+/// One client's connection and ours to the broker.
+struct Connection {
+    client: TcpStream,
+    broker: TcpStream,
+    requests: Frames,
+    answers: Frames,
+    /// Produce requests that the broker has not answered.
+    asked: Vec<i32>,
+    /// The request whose answer is to be lost.
+    fatal: Option<i32>,
+    /// When the connection ends; until then it is deaf.
+    end: Option<Instant>,
+    cut: watch::Receiver<Duration>,
+    shared: Arc<Shared>,
+}
+
+impl Connection {
+    fn new(client: TcpStream, broker: TcpStream, shared: Arc<Shared>) -> Self {
+        for stream in [&client, &broker] {
+            stream.set_nodelay(true).ok();
+        }
+        let (requests, answers, cut) = (Frames::default(), Frames::default(), shared.deaf.subscribe());
+        Self { client, broker, requests, answers, asked: Vec::new(), fatal: None, end: None, cut, shared }
+    }
+
+    /// Carries frames both ways until one side ends it or it is cut.
+    async fn carry(&mut self) -> io::Result<()> {
+        loop {
+            let end = self.end.unwrap_or_else(Instant::now);
+            tokio::select! {
+                // A cut comes before whatever was sent after it.
+                biased;
+                Ok(()) = self.cut.changed(), if self.end.is_none() => {
+                    self.end = Some(Instant::now() + *self.cut.borrow_and_update());
+                }
+                () = sleep_until(end), if self.end.is_some() => return self.reset(),
+                read = self.broker.read_buf(&mut self.answers.0) => {
+                    ended(read)?;
+                    if self.pass_answers().await?.is_break() {
+                        return self.reset();
+                    }
+                }
+                read = self.client.read_buf(&mut self.requests.0), if self.fatal.is_none() => {
+                    ended(read)?;
+                    self.pass_requests().await?;
+                }
+            }
+        }
+    }
+
+    async fn pass_requests(&mut self) -> io::Result<()> {
+        while self.fatal.is_none()
+            && let Some(frame) = self.requests.next()?
+        {
+            let (api, correlation) = (i16::from_be_bytes([frame[4], frame[5]]), number(&frame, 8));
+            if api == PRODUCE {
+                self.asked.push(correlation);
+                self.fatal = self.shared.is_chosen().then_some(correlation);
+            }
+            self.broker.write_all(&frame).await?;
+        }
+        Ok(())
+    }
+
+    /// Breaks when the answer that is to be lost has come.
+    async fn pass_answers(&mut self) -> io::Result<ControlFlow<()>> {
+        while let Some(frame) = self.answers.next()? {
+            let correlation = number(&frame, 4);
+            let produced = self.asked.iter().position(|asked| *asked == correlation).map(|at| self.asked.remove(at));
+            if self.fatal.is_some_and(|fatal| fatal == correlation) {
+                self.shared.answers.fetch_add(1, Ordering::Relaxed);
+                return Ok(ControlFlow::Break(()));
+            }
+            if self.end.is_some() {
+                self.shared.answers.fetch_add(usize::from(produced.is_some()), Ordering::Relaxed);
+            } else {
+                self.client.write_all(&frame).await?;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Ends the connection as a firewall or a crash would: the client gets a reset.
+    fn reset(&mut self) -> io::Result<()> {
+        self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        self.client.set_zero_linger()
+    }
+}
+
+impl Shared {
+    fn is_chosen(&self) -> bool {
+        let every = self.lose_every.load(Ordering::Relaxed);
+        every > 0 && (self.requests.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
+    }
+}
+
+fn ended(read: io::Result<usize>) -> io::Result<()> {
+    if read? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+}
+
+/// Bytes of which whole frames are taken.
+#[derive(Debug, Default)]
+struct Frames(Vec<u8>);
+
+impl Frames {
+    /// The next whole frame, with its length before it. All have at least the 12 bytes that are read here.
+    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.0.len() < 12 {
+            return Ok(None);
+        }
+        match usize::try_from(number(&self.0, 0)) {
+            Ok(len) if (8..=MAX_FRAME).contains(&len) => {
+                let whole = 4 + len <= self.0.len();
+                Ok(whole.then(|| self.0.drain(..4 + len).collect()))
+            }
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> i32 {
+    i32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener as Listener, TcpStream as Stream},
+        sync::mpsc,
+    };
+
+    use super::*;
+
+    fn frame(head: &[u8]) -> Vec<u8> {
+        [&i32::try_from(head.len()).unwrap().to_be_bytes()[..], head].concat()
+    }
+
+    fn request(api: u8, correlation: u8) -> Vec<u8> {
+        frame(&[0, api, 0, 9, 0, 0, 0, correlation, 1, 2])
+    }
+
+    fn answer(correlation: u8) -> Vec<u8> {
+        frame(&[0, 0, 0, correlation, 7, 7, 7, 7])
+    }
+
+    /// A broker that answers each request with its correlation id, and a proxy before it. Tells what the broker got.
+    fn broker() -> (Proxy, mpsc::Receiver<u8>) {
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let proxy = Proxy::start(listener.local_addr().unwrap().port());
+        let (got, received) = mpsc::channel();
+        thread::spawn(move || {
+            for mut connection in listener.incoming().flatten() {
+                let mut request = [0; 14];
+                while connection.read_exact(&mut request).is_ok() {
+                    got.send(request[11]).ok();
+                    connection.write_all(&answer(request[11])).ok();
+                }
+            }
+        });
+        (proxy, received)
+    }
+
+    fn read(client: &mut Stream) -> Result<Vec<u8>, io::ErrorKind> {
+        let mut answer = vec![0; 12];
+        client.read_exact(&mut answer).map(|()| answer).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn whole_frames_are_taken_and_the_rest_stays() {
+        let mut frames = Frames([request(3, 1), request(0, 2)[..9].to_vec()].concat());
+        assert_eq!(frames.next().unwrap(), Some(request(3, 1)));
+        assert_eq!(frames.next().unwrap(), None);
+        assert_eq!(frames.0, request(0, 2)[..9]);
+        assert!(Frames(vec![0x80; 12]).next().is_err());
+    }
+
+    #[test]
+    fn the_chosen_request_reaches_the_broker_and_its_answer_does_not_reach_the_client() {
+        let (proxy, received) = broker();
+        proxy.lose_answers(2);
+        let mut client = Stream::connect(proxy.address()).unwrap();
+        client.write_all(&[request(0, 1), request(3, 2), request(0, 3), request(0, 4)].concat()).unwrap();
+        assert_eq!([read(&mut client), read(&mut client)], [Ok(answer(1)), Ok(answer(2))]);
+        assert_eq!(read(&mut client), Err(io::ErrorKind::ConnectionReset));
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), [1, 2, 3], "nothing behind the chosen one");
+        assert_eq!(proxy.cuts(), Cuts { connections: 1, answers: 1 });
+    }
+
+    #[test]
+    fn a_deaf_connection_still_carries_requests_and_then_it_is_reset() {
+        let (proxy, received) = broker();
+        let mut client = Stream::connect(proxy.address()).unwrap();
+        client.write_all(&request(0, 1)).unwrap();
+        assert_eq!(read(&mut client), Ok(answer(1)));
+        proxy.cut(Duration::from_millis(200));
+        client.write_all(&request(0, 2)).unwrap();
+        assert_eq!(read(&mut client), Err(io::ErrorKind::ConnectionReset));
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(proxy.cuts(), Cuts { connections: 1, answers: 1 });
+    }
+}
