@@ -3,12 +3,11 @@
 //! [`rig`] plays everything outside: it makes connections, answers what is not Produce by itself, and keeps Produce
 //! requests for the test to answer.
 
-#[path = "../../../tests/museum/mod.rs"]
-
 mod delivery;
 mod leaders;
 mod links;
 mod metadata;
+#[path = "../../../tests/museum/mod.rs"]
 mod museum;
 mod peers;
 mod requests;
