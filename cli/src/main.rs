@@ -44,7 +44,8 @@ Exit codes:
 
 See it work without any set-up:
   milena lab async-orders
-  milena lab retry"
+  milena lab retry
+  milena lab dead-letter"
 )]
 struct Cli {
     /// What to log to stderr: error, warn, info, debug, trace, or per module as in milena=debug [default: RUST_LOG, else

@@ -6,10 +6,12 @@
 mod async_orders;
 mod checks;
 mod cluster;
+mod dead_letter;
 mod duration;
 mod latch;
 mod orders;
 mod retry;
+mod strings;
 
 use std::{
     io::{self, Write},
@@ -30,6 +32,7 @@ pub(crate) struct Args {
 enum Lab {
     AsyncOrders(async_orders::Args),
     Retry(retry::Args),
+    DeadLetter(dead_letter::Args),
 }
 
 /// Runs the lab; `started` is when the process did.
@@ -37,6 +40,7 @@ pub(crate) async fn run(args: Args, started: Instant) -> Result<Exit, CliError> 
     match args.lab {
         Lab::AsyncOrders(args) => async_orders::run(args, started).await,
         Lab::Retry(args) => retry::run(args).await,
+        Lab::DeadLetter(args) => dead_letter::run(args).await,
     }
 }
 

@@ -79,3 +79,36 @@ fn on_another_cluster_the_retry_lab_says_what_it_leaves_out() {
     assert!(!checks(&ran).iter().any(|line| line.contains("the broker fails")));
     assert_eq!(broker.read("used").len(), 21, "twenty orders and the case without trouble");
 }
+
+#[test]
+fn what_cannot_be_delivered_becomes_a_letter_or_comes_back_and_never_vanishes() {
+    let ran = milena(&["lab", "dead-letter", "--spring-headers"]).expect(0);
+    assert_eq!(ran.lines().last(), Some(&"OK"));
+    for claim in [
+        "undecodable payload: a letter with its key, value, headers and error",
+        "invalid topic name: a letter",
+        "larger than its topic allows: a letter",
+        "not authorized: a letter",
+        "written, then an error without a name: a letter, which says that it may be in its topic too",
+        "too large for the dead-letter topic too: back to the caller with both errors",
+        "for the dead-letter topic itself: back to the caller",
+        "the dead-letter topic refuses it: back to the caller with both errors",
+    ] {
+        assert!(checks(&ran).iter().any(|line| line.contains(claim)), "{claim}");
+    }
+}
+
+#[test]
+fn letters_are_written_to_another_cluster_in_topics_that_are_made_for_them() {
+    let broker = Broker::start(&["--no-auto-create", "--topic", "shop:2"]);
+    for runs in 1..=2 {
+        let ran = milena(&["lab", "dead-letter", "-b", &broker.bootstrap, "-t", "shop"]).expect(0);
+        assert!(ran.lines().iter().any(|line| line.starts_with("left out, because only the embedded broker")));
+        let letters = broker.read("shop.dlt");
+        assert_eq!(letters.len(), 3 * runs);
+        for name in ["errorType", "errorMessage", "originalTopic", "errorCode", "eventId"] {
+            let headers = letters.iter().map(|letter| letter["headers"].as_array().unwrap());
+            assert!(headers.into_iter().all(|headers| headers.iter().any(|header| header["key"] == name)), "{name}");
+        }
+    }
+}

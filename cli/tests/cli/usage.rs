@@ -12,7 +12,14 @@ fn without_a_command_the_commands_are_shown() {
 
 #[test]
 fn the_help_of_every_command_has_examples_and_exit_codes() {
-    for command in [&["produce"][..], &["consume"], &["lab", "async-orders"], &["lab", "retry"], &["broker"]] {
+    for command in [
+        &["produce"][..],
+        &["consume"],
+        &["lab", "async-orders"],
+        &["lab", "retry"],
+        &["lab", "dead-letter"],
+        &["broker"],
+    ] {
         let ran = milena(&[command, &["--help"]].concat()).expect(0);
         let help = String::from_utf8(ran.stdout).unwrap();
         for part in ["Examples:", "Exit codes:", "Usage: milena"] {
