@@ -46,6 +46,8 @@ fn arguments_that_make_no_sense_are_refused_with_what_was_expected() {
         (&["broker", "--nodes", "0"], "--nodes"),
         (&["broker", "--port", "65536"], "--port"),
         (&["lab", "no-such-lab"], "no-such-lab"),
+        (&["lab", "pause", "--pause", "500ms"], "expected longer than --request-timeout, which is 500 ms"),
+        (&["lab", "pause", "--pid", "4711"], "--bootstrap-server"),
         (&["lab", "retry", "--max-attempts", "0"], "--max-attempts"),
         (&["lab", "retry", "--backoff", "soon"], "expected a number and ms, s or m"),
         (&["lab", "retry", "--jitter", "2"], "jitter: expected 0 to 1, got 2"),
