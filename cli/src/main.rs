@@ -20,9 +20,11 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::{
+    Layer,
     filter::{LevelFilter, Targets},
-    fmt,
+    fmt::{self, format::Writer, time::FormatTime},
     layer::SubscriberExt,
+    registry::LookupSpan,
     util::SubscriberInitExt,
 };
 
@@ -44,7 +46,9 @@ Exit codes:
 
 See it work without any set-up:
   milena lab async-orders
-  milena lab retry"
+  milena lab retry
+  milena lab dead-letter
+  milena lab pause"
 )]
 struct Cli {
     /// What to log to stderr: error, warn, info, debug, trace, or per module as in milena=debug [default: RUST_LOG, else
@@ -67,19 +71,37 @@ enum Command {
 fn main() -> ExitCode {
     let started = Instant::now();
     let cli = Cli::parse();
-    let log = cli.log.unwrap_or_else(log_from_environment);
-    tracing_subscriber::registry()
-        .with(fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()))
-        .with(log)
-        .init();
+    let warned = lab::Warned::default();
+    let lines = lines(&cli.command, started).with_filter(cli.log.unwrap_or_else(log_from_environment));
+    tracing_subscriber::registry().with(lines).with(warned.clone().with_filter(LevelFilter::WARN)).init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return report(Err(CliError::Failed(format!("cannot start the runtime: {error}")))),
     };
-    let result = runtime.block_on(run(cli.command, started));
+    let result = runtime.block_on(run(cli.command, started, warned));
     // A read of stdin that nobody waits for any more must not keep the process alive.
     runtime.shutdown_background();
     report(result)
+}
+
+/// How the log looks: in labs short, and with the time since the start, as the lines that it stands between.
+fn lines<S>(command: &Command, started: Instant) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    let layer = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    match command {
+        Command::Lab(_) => layer.with_target(false).with_timer(SinceStart(started)).boxed(),
+        _ => layer.boxed(),
+    }
+}
+
+struct SinceStart(Instant);
+
+impl FormatTime for SinceStart {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{}", lab::stamp(self.0.elapsed()))
+    }
 }
 
 /// RUST_LOG is often set for other programs, so what cannot be read there is no error.
@@ -88,11 +110,11 @@ fn log_from_environment() -> Targets {
     set.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN))
 }
 
-async fn run(command: Command, started: Instant) -> Result<Exit, CliError> {
+async fn run(command: Command, started: Instant, warned: lab::Warned) -> Result<Exit, CliError> {
     match command {
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
-        Command::Lab(args) => lab::run(args, started).await,
+        Command::Lab(args) => lab::run(args, started, warned).await,
         Command::Broker(args) => broker::run(args).await,
     }
 }

@@ -50,8 +50,8 @@ pub(super) struct Warnings {
 }
 
 impl Warnings {
-    /// Whether a line about `subject` may be written now; if so, how many were held back since the last line.
-    fn admit(&mut self, subject: Subject, now: Instant) -> Option<u64> {
+    /// Whether a line about `subject` may be written now; if so, how many were held back since the last line, if any.
+    fn admit(&mut self, subject: Subject, now: Instant) -> Option<Option<u64>> {
         while self.told.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
             self.told.pop_front();
         }
@@ -60,7 +60,8 @@ impl Warnings {
             return None;
         }
         self.told.push_back((now, subject));
-        Some(std::mem::take(&mut self.held_back))
+        let held_back = std::mem::take(&mut self.held_back);
+        Some((held_back > 0).then_some(held_back))
     }
 
     /// A batch goes again, or in parts, or under a new stamp. Other verdicts are final, and for those who wait.
@@ -126,13 +127,13 @@ mod tests {
         let (mut warnings, start) = (Warnings::default(), Instant::now());
         let mut at = |ms: u32, subject| warnings.admit(subject, start + MS * ms);
         let (orders, broker) = (Subject::Partition(7), Subject::Broker(7));
-        assert_eq!(at(0, orders), Some(0));
+        assert_eq!(at(0, orders), Some(None));
         assert_eq!(at(1, orders), None);
-        assert_eq!(at(500, broker), Some(1), "another subject waits for nothing, and tells what was held back");
+        assert_eq!(at(500, broker), Some(Some(1)), "another subject waits for nothing, and tells what was held back");
         assert_eq!(at(999, orders), None);
-        assert_eq!(at(1_000, orders), Some(1));
+        assert_eq!(at(1_000, orders), Some(Some(1)));
         assert_eq!(at(1_499, broker), None);
-        assert_eq!(at(1_500, broker), Some(1));
+        assert_eq!(at(1_500, broker), Some(Some(1)));
     }
 
     #[test]
@@ -140,7 +141,7 @@ mod tests {
         let (mut warnings, start) = (Warnings::default(), Instant::now());
         let told = (0..1_000).filter(|slot| warnings.admit(Subject::Partition(*slot), start).is_some()).count();
         assert_eq!((told, warnings.told.len()), (10, 10), "and no more is remembered either");
-        assert_eq!(warnings.admit(Subject::Partition(999), start + WINDOW), Some(990));
+        assert_eq!(warnings.admit(Subject::Partition(999), start + WINDOW), Some(Some(990)));
     }
 
     #[test]

@@ -64,6 +64,19 @@ pub(crate) fn check(history: &History) -> Vec<Verdict> {
     ]
 }
 
+/// Checks what holds without idempotence: nothing is lost, and a retry writes again.
+pub(crate) fn check_plain(history: &History) -> Vec<Verdict> {
+    let count = history.sent.len();
+    let verdict = |claim: String, check: fn(&History) -> Result<(), String>| Verdict { claim, result: check(history) };
+    vec![
+        verdict(format!("each of the {count} records is acknowledged once"), acknowledged_once),
+        verdict(format!("each of the {count} records is in the topic"), exact_count),
+        verdict("a record stands there twice: without idempotence a retry is a new record".into(), something_twice),
+        verdict("every record stands where it was acknowledged, unchanged".into(), at_its_offset),
+        verdict("the offsets of a partition have no gaps".into(), no_gaps),
+    ]
+}
+
 /// The first claim that does not hold.
 pub(crate) fn first_failure(verdicts: &[Verdict]) -> Option<&Verdict> {
     verdicts.iter().find(|verdict| verdict.result.is_err())
@@ -123,6 +136,12 @@ fn nothing_twice(history: &History) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn something_twice(history: &History) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    let twice = of_this_run(history).any(|(_, number, _)| !seen.insert(number));
+    if twice { Ok(()) } else { Err("every record stands there once: no retry met a request that was written".into()) }
 }
 
 fn at_its_offset(history: &History) -> Result<(), String> {
@@ -263,6 +282,17 @@ mod tests {
             "    total        4",
         ];
         assert_eq!(summary(&history, 3).lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn without_idempotence_a_duplicate_is_what_is_looked_for() {
+        let failed = |history: &History| first_failure(&check_plain(history)).map(|verdict| verdict.claim.clone());
+        assert!(failed(&good()).unwrap().starts_with("a record stands there twice"));
+        let mut history = good();
+        history.found.push(found(3, 1, 2));
+        assert_eq!(failed(&history), None);
+        history.found.remove(0);
+        assert!(failed(&history).unwrap().ends_with("is in the topic"));
     }
 
     #[test]

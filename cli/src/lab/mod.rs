@@ -6,17 +6,22 @@
 mod async_orders;
 mod checks;
 mod cluster;
+mod dead_letter;
 mod duration;
 mod latch;
 mod orders;
+mod pause;
 mod retry;
+mod strings;
+mod warned;
 
 use std::{
     io::{self, Write},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use self::checks::Verdict;
+pub(crate) use self::warned::Warned;
 use crate::exit::{CliError, Exit};
 
 /// Run a small program that shows what the producer does and checks what it claims
@@ -30,14 +35,23 @@ pub(crate) struct Args {
 enum Lab {
     AsyncOrders(async_orders::Args),
     Retry(retry::Args),
+    DeadLetter(dead_letter::Args),
+    Pause(pause::Args),
 }
 
-/// Runs the lab; `started` is when the process did.
-pub(crate) async fn run(args: Args, started: Instant) -> Result<Exit, CliError> {
+/// Runs the lab; `started` is when the process did, `warned` counts the warnings of retries.
+pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<Exit, CliError> {
     match args.lab {
         Lab::AsyncOrders(args) => async_orders::run(args, started).await,
         Lab::Retry(args) => retry::run(args).await,
+        Lab::DeadLetter(args) => dead_letter::run(args).await,
+        Lab::Pause(args) => pause::run(args, started, warned).await,
     }
+}
+
+/// A time since the start, as lines of labs and of their log have it.
+pub(crate) fn stamp(since_start: Duration) -> String {
+    format!("{:>7.3} s", since_start.as_secs_f64())
 }
 
 /// Prints a line; if nobody reads any more, the lab goes on all the same and its exit code tells how it ended.

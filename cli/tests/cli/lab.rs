@@ -1,6 +1,6 @@
 //! The labs hold what they claim.
 
-use crate::support::{Broker, Ran, milena};
+use crate::support::{Broker, Process, Ran, Scratch, milena};
 
 /// The lines of `async-orders` that tell of an acknowledged order.
 fn acknowledged(ran: &Ran) -> Vec<&str> {
@@ -78,4 +78,106 @@ fn on_another_cluster_the_retry_lab_says_what_it_leaves_out() {
     assert!(checks(&ran).iter().any(|line| line.contains("no broker answers: given up after 3 attempts")));
     assert!(!checks(&ran).iter().any(|line| line.contains("the broker fails")));
     assert_eq!(broker.read("used").len(), 21, "twenty orders and the case without trouble");
+}
+
+#[test]
+fn what_cannot_be_delivered_becomes_a_letter_or_comes_back_and_never_vanishes() {
+    let ran = milena(&["lab", "dead-letter", "--spring-headers"]).expect(0);
+    assert_eq!(ran.lines().last(), Some(&"OK"));
+    for claim in [
+        "undecodable payload: a letter with its key, value, headers and error",
+        "invalid topic name: a letter",
+        "larger than its topic allows: a letter",
+        "not authorized: a letter",
+        "written, then an error without a name: a letter, which says that it may be in its topic too",
+        "too large for the dead-letter topic too: back to the caller with both errors",
+        "for the dead-letter topic itself: back to the caller",
+        "the dead-letter topic refuses it: back to the caller with both errors",
+    ] {
+        assert!(checks(&ran).iter().any(|line| line.contains(claim)), "{claim}");
+    }
+}
+
+#[test]
+fn letters_are_written_to_another_cluster_in_topics_that_are_made_for_them() {
+    let broker = Broker::start(&["--no-auto-create", "--topic", "shop:2"]);
+    for runs in 1..=2 {
+        let ran = milena(&["lab", "dead-letter", "-b", &broker.bootstrap, "-t", "shop"]).expect(0);
+        assert!(ran.lines().iter().any(|line| line.starts_with("left out, because only the embedded broker")));
+        let letters = broker.read("shop.dlt");
+        assert_eq!(letters.len(), 3 * runs);
+        for name in ["errorType", "errorMessage", "originalTopic", "errorCode", "eventId"] {
+            let headers = letters.iter().map(|letter| letter["headers"].as_array().unwrap());
+            assert!(headers.into_iter().all(|headers| headers.iter().any(|header| header["key"] == name)), "{name}");
+        }
+    }
+}
+
+/// The offsets that a topic holds, by partition, as reading it back tells them.
+fn places(broker: &Broker, topic: &str) -> Vec<(i64, i64)> {
+    let number = |record: &serde_json::Value, field: &str| record[field].as_i64().unwrap();
+    broker.read(topic).iter().map(|record| (number(record, "partition"), number(record, "offset"))).collect()
+}
+
+#[test]
+fn a_pause_forces_retries_which_are_warned_about_and_write_nothing_twice() {
+    let ran = milena(&["lab", "pause", "--pause", "800ms", "--request-timeout", "200ms"]).expect(0);
+    assert_eq!(ran.lines().last(), Some(&"OK"));
+    assert!(ran.lines().iter().any(|line| line.contains("the embedded broker stands still for 800 ms")));
+    assert!(checks(&ran).iter().any(|line| line.contains("the topic holds exactly 20 records of this run")));
+    assert!(checks(&ran).iter().any(|line| line.contains("nothing stands there twice")));
+    for part in ["WARN connection lost broker=1", "WARN retry: the same batch is sent again topic=\"orders\""] {
+        assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn without_idempotence_the_same_pause_writes_records_twice() {
+    let ran = milena(&["lab", "pause", "--plain", "--pause", "800ms", "--request-timeout", "200ms"]).expect(0);
+    assert_eq!(ran.lines().last(), Some(&"OK"));
+    assert!(checks(&ran).iter().any(|line| line.contains("a record stands there twice")));
+}
+
+#[test]
+fn a_pause_that_no_request_waits_for_fails_the_check_also_if_warnings_are_not_shown() {
+    let broker = Broker::start(&[]);
+    let args = ["--log", "error", "lab", "pause", "-b", &broker.bootstrap, "--interval", "1ms"];
+    let ran = milena(&args).expect(1);
+    assert!(ran.lines().iter().any(|line| line.contains("docker pause kafka; sleep 2; docker unpause kafka")));
+    assert!(ran.lines().last().unwrap().contains("no retry was warned about; was the broker paused"));
+    let ran = milena(&["--log", "error", "lab", "pause", "--pause", "800ms", "--request-timeout", "200ms"]).expect(0);
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_brokers_process_is_stopped_and_goes_on() {
+    let broker = Broker::start(&["--topic", "used:3"]);
+    let pid = broker.process().id().to_string();
+    let args = ["lab", "pause", "-b", &broker.bootstrap, "-t", "used", "--pid", &pid, "--pause", "800ms"];
+    let ran = milena(&[&args[..], &["--request-timeout", "200ms"]].concat()).expect(0);
+    assert_eq!(ran.lines().last(), Some(&"OK"));
+    assert!(ran.stderr.contains("WARN retry: the same batch is sent again"), "{}", ran.stderr);
+    let places = places(&broker, "used");
+    assert_eq!(places.len(), 20);
+    for partition in 0..3 {
+        let offsets = places.iter().filter(|place| place.0 == partition).map(|place| place.1);
+        assert!(offsets.eq(0..places.iter().filter(|place| place.0 == partition).count() as i64));
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_broker_that_was_stopped_goes_on_however_the_lab_ends() {
+    for signal in ["INT", "TERM", "HUP", "QUIT"] {
+        let broker = Broker::start(&["--topic", "used:3"]);
+        let pid = broker.process().id().to_string();
+        let folder = Scratch::new();
+        let args = ["lab", "pause", "-b", &broker.bootstrap, "-t", "used", "--pid", &pid, "--pause", "10m"];
+        let mut lab = Process::start(&folder, &args);
+        assert!((0..100).any(|_| lab.line().contains("stands still for")), "it never came to the pause");
+        lab.signal(signal);
+        lab.wait().expect(130);
+        assert!(broker.read("used").len() >= 10, "the broker answers again after {signal}");
+    }
 }

@@ -149,6 +149,12 @@ impl Process {
         Self { stdin: child.stdin.take(), child, stdout, stderr }
     }
 
+    /// Its process id.
+    #[cfg(unix)]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Writes to its standard input; one that is not read any more is no error here.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let _ = self.stdin.as_mut().unwrap().write_all(bytes);

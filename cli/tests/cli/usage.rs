@@ -12,7 +12,14 @@ fn without_a_command_the_commands_are_shown() {
 
 #[test]
 fn the_help_of_every_command_has_examples_and_exit_codes() {
-    for command in [&["produce"][..], &["consume"], &["lab", "async-orders"], &["lab", "retry"], &["broker"]] {
+    for command in [
+        &["produce"][..],
+        &["consume"],
+        &["lab", "async-orders"],
+        &["lab", "retry"],
+        &["lab", "dead-letter"],
+        &["broker"],
+    ] {
         let ran = milena(&[command, &["--help"]].concat()).expect(0);
         let help = String::from_utf8(ran.stdout).unwrap();
         for part in ["Examples:", "Exit codes:", "Usage: milena"] {
@@ -39,6 +46,8 @@ fn arguments_that_make_no_sense_are_refused_with_what_was_expected() {
         (&["broker", "--nodes", "0"], "--nodes"),
         (&["broker", "--port", "65536"], "--port"),
         (&["lab", "no-such-lab"], "no-such-lab"),
+        (&["lab", "pause", "--pause", "500ms"], "expected longer than --request-timeout, which is 500 ms"),
+        (&["lab", "pause", "--pid", "4711"], "--bootstrap-server"),
         (&["lab", "retry", "--max-attempts", "0"], "--max-attempts"),
         (&["lab", "retry", "--backoff", "soon"], "expected a number and ms, s or m"),
         (&["lab", "retry", "--jitter", "2"], "jitter: expected 0 to 1, got 2"),

@@ -82,7 +82,6 @@ fn a_retry_tells_partition_broker_attempt_error_and_what_happens_next() {
             "topic=\"orders\" partition=0 broker=1 attempt=1",
             "error=NOT_ENOUGH_REPLICAS (19)",
             "min.insync.replicas",
-            "held_back=0",
         ]]);
         rig.pass_ms(200);
         rig.ack(7);
@@ -100,7 +99,8 @@ fn a_partition_that_fails_again_and_again_has_one_line_a_second() {
             rig.refuse(19);
             rig.pass_ms(120);
         }
-        lines.expect(&[&["attempt=1", "held_back=0"]]);
+        let first = lines.take();
+        assert!(first.len() == 1 && first[0].contains("attempt=1") && !first[0].contains("held_back"), "{first:#?}");
         rig.pass_ms(1_000);
         rig.refuse(19);
         lines.expect(&[&["attempt=6", "held_back=4"]]);

@@ -5,14 +5,11 @@
 use std::net::TcpListener;
 
 use milena::{
-    Ack, Producer, Record, SerializeError, Standard,
-    patterns::{
-        Failure, Publish,
-        retry::{Delivered, Retry, RetryError},
-    },
+    Record,
+    patterns::retry::{Delivered, Retry, RetryError},
 };
 
-use super::cases::Trouble;
+use super::{super::strings::Strings, cases::Trouble};
 use crate::exit::CliError;
 
 /// Producers that do not retry by themselves, so that each attempt is one request.
@@ -51,41 +48,10 @@ impl Senders {
 
     /// Closes the producers; nothing of theirs is on its way any more.
     pub(super) async fn close(self) {
-        for Strings(producer) in [self.usual, self.impatient, self.alone] {
-            let _ = producer.close().await;
+        for sender in [self.usual, self.impatient, self.alone] {
+            sender.close().await;
         }
     }
-}
-
-/// A producer of text: what is not UTF-8 cannot be serialized, as with Java's `StringSerializer`.
-struct Strings(Producer);
-
-impl Strings {
-    async fn start(bootstrap: &str, max_block_ms: &str) -> Result<Self, CliError> {
-        let properties = [
-            ("bootstrap.servers", bootstrap),
-            ("acks", "all"),
-            ("retries", "0"),
-            ("enable.idempotence", "false"),
-            ("linger.ms", "0"),
-            ("max.block.ms", max_block_ms),
-        ];
-        Ok(Self(Producer::from_properties(properties).await?))
-    }
-}
-
-impl Publish for Strings {
-    async fn publish(&self, record: Record<'_>) -> Result<Ack, Failure> {
-        let mut scratch = Vec::new();
-        Record::serialized(record.topic(), record.key_bytes(), record.value_bytes(), &Standard, &text, &mut scratch)?;
-        self.0.publish(record).await
-    }
-}
-
-fn text(_topic: &str, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), SerializeError> {
-    str::from_utf8(bytes).map_err(SerializeError::new)?;
-    out.extend_from_slice(bytes);
-    Ok(())
 }
 
 /// An address that nobody listens at: a port that was free a moment ago.

@@ -1,0 +1,138 @@
+//! A process of this machine, stopped for a while.
+//!
+//! In: a process id. Out: a process that stands still, until the value that stands for that is dropped. Does I/O: signals.
+//! Whatever ends the lab (an error, a panic, Ctrl-C, a terminal that goes away), the drop sends SIGCONT; only a lab that is
+//! killed with SIGKILL cannot.
+
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, getpid, kill_process, test_kill_process},
+};
+
+use crate::exit::CliError;
+
+/// A process that may be signalled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Process(Pid);
+
+impl Process {
+    /// Makes sure that there is such a process, that it may be signalled, and that it is not this one or the system's first.
+    pub(super) fn find(pid: i32) -> Result<Self, CliError> {
+        let wrong = |reason: String| CliError::Usage(format!("--pid {pid}: {reason}"));
+        let process = (pid > 1).then(|| Pid::from_raw(pid)).flatten();
+        let process = process.ok_or_else(|| wrong("expected the id of a broker's process, 2 or more".into()))?;
+        if process == getpid() {
+            return Err(wrong("it is this process itself".into()));
+        }
+        match test_kill_process(process) {
+            Ok(()) => Ok(Self(process)),
+            Err(Errno::SRCH) => Err(wrong("there is no such process".into())),
+            Err(Errno::PERM) => Err(wrong("it is another user's, who alone may stop it".into())),
+            Err(error) => Err(wrong(error.to_string())),
+        }
+    }
+
+    /// The program's name, where the system tells it.
+    pub(super) fn name(self) -> Option<String> {
+        let name = std::fs::read_to_string(format!("/proc/{}/comm", self.0.as_raw_nonzero())).ok()?;
+        Some(name.trim().to_owned())
+    }
+
+    /// Stops it (SIGSTOP).
+    pub(super) fn stop(self) -> Result<Stopped, CliError> {
+        let cannot = |error| CliError::Failed(format!("cannot stop process {}: {error}", self.0.as_raw_nonzero()));
+        kill_process(self.0, Signal::STOP).map_err(cannot)?;
+        Ok(Stopped(self))
+    }
+}
+
+/// A process that stands still. Dropping it lets the process go on (SIGCONT).
+#[derive(Debug)]
+pub(super) struct Stopped(Process);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // An error means that the process is gone, and then it does not stand still either.
+        let _ = kill_process((self.0).0, Signal::CONT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    /// A child that does nothing for long, killed when the test is over.
+    struct Sleeper(Child);
+
+    impl Sleeper {
+        fn start() -> Self {
+            Self(Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap())
+        }
+
+        fn process(&self) -> Process {
+            Process::find(i32::try_from(self.0.id()).unwrap()).unwrap()
+        }
+
+        /// Whether it stands still, as the system tells it.
+        #[cfg(target_os = "linux")]
+        fn is_stopped(&self) -> bool {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+            stat.rsplit(") ").next().unwrap().starts_with('T')
+        }
+
+        /// Waits until it stands still, or goes on.
+        #[cfg(target_os = "linux")]
+        fn wait_until_stopped(&self, stopped: bool) {
+            let since = std::time::Instant::now();
+            while self.is_stopped() != stopped {
+                assert!(since.elapsed() < std::time::Duration::from_secs(30), "stopped={stopped} never came");
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_stopped_process_goes_on_when_the_value_is_dropped_even_by_a_panic() {
+        let child = Sleeper::start();
+        let stopped = child.process().stop().unwrap();
+        child.wait_until_stopped(true);
+        drop(stopped);
+        child.wait_until_stopped(false);
+        let process = child.process();
+        let panicked = std::panic::catch_unwind(move || {
+            let _stopped = process.stop().unwrap();
+            panic!("on purpose");
+        });
+        assert!(panicked.is_err());
+        child.wait_until_stopped(false);
+    }
+
+    #[test]
+    fn what_cannot_be_a_broker_is_refused_with_the_reason() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let gone = {
+            let child = Sleeper::start();
+            i32::try_from(child.0.id()).unwrap()
+        };
+        for (pid, reason) in [
+            (0, "expected the id"),
+            (-5, "expected the id"),
+            (1, "expected the id"),
+            (own, "this process itself"),
+            (gone, "there is no such process"),
+        ] {
+            let error = Process::find(pid).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--pid {pid}: ")) && error.contains(reason), "{error}");
+        }
+    }
+}
