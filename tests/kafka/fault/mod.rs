@@ -89,13 +89,23 @@ fn a_client_that_is_killed_leaves_no_lie_and_another_continues() {
 #[derive(Clone, Copy, Debug)]
 enum Form {
     Short,
-    Long { runs: usize },
+    /// `java` puts Apache's producer in the place of ours.
+    Long {
+        runs: usize,
+        java: bool,
+    },
 }
 
 impl Form {
     fn chosen() -> Self {
         let runs = env::var("MILENA_FAULTS_RUNS").ok();
-        runs.map_or(Self::Short, |runs| Self::Long { runs: runs.parse().expect("MILENA_FAULTS_RUNS is a number") })
+        let java = env::var("MILENA_FAULTS_CLIENT").is_ok_and(|client| client == "java");
+        let long = |runs: String| Self::Long { runs: runs.parse().expect("MILENA_FAULTS_RUNS is a number"), java };
+        runs.map_or(Self::Short, long)
+    }
+
+    fn is_java(self) -> bool {
+        matches!(self, Self::Long { java: true, .. })
     }
 
     fn records(self) -> u32 {
@@ -128,7 +138,7 @@ fn check(short: Fault, long: &[Fault]) {
             println!("{}", row.line());
             assert!(violations.is_empty(), "{short}: {violations:?}");
         }
-        Form::Long { runs } => {
+        Form::Long { runs, .. } => {
             let chosen = env::var("MILENA_FAULTS").unwrap_or_default();
             let is_chosen =
                 |fault: &&Fault| chosen.is_empty() || chosen.split(' ').any(|name| name == fault.to_string());
@@ -159,13 +169,15 @@ async fn run(fault: Fault, form: Form) -> (Row, Vec<Violation>) {
     block_in_place(|| stage.overseer.await_in_sync(&topic, NODES));
     let (history, seen) = match fault {
         Fault::KillClient => block_in_place(|| kill_client(stage, &topic, form.records())),
+        fault if form.is_java() => strike_java(stage, fault, &topic, form.records()).await,
         fault => strike(stage, fault, &topic, form.records()).await,
     };
     assert!(seen.bit, "{fault} did not bite: {}", seen.what);
     let told: BTreeMap<Id, Told> = history.iter().map(|(id, fate)| (*id, fate.told)).collect();
     let log = load::entries(admin.read_all(&topic).await.expect("the topic can be read"));
     let judged = oracle::judge(&told, &log);
-    let row = Row::new(fault.to_string(), &judged, seen.silence, seen.what);
+    let name = if form.is_java() { format!("{fault}, Java") } else { fault.to_string() };
+    let row = Row::new(name, &judged, seen.silence, seen.what);
     let violations = held_against(fault, &judged);
     if !violations.is_empty() {
         block_in_place(|| keep_evidence(stage, &topic, &row, &violations, &history));
@@ -182,7 +194,7 @@ async fn strike(stage: &Stage, fault: Fault, topic: &str, records: u32) -> (Hist
     let order = |first, at_least| Order { topic: topic.to_owned(), client: 0, first, at_least };
     let load = Load::start(producer.clone(), order(0, records), |_| ());
     load.await_acked(records as usize / 4).await;
-    let mut seen = stage.strike(fault, topic, &load).await;
+    let mut seen = stage.strike(fault, topic, &|| load.is_complete()).await;
     let mut history = load.finish().await;
     block_in_place(|| stage.overseer.await_in_sync(topic, NODES));
     seen.bit |= seen.frozen.is_some_and(|frozen| strike::waited(&history, frozen));
@@ -192,6 +204,19 @@ async fn strike(stage: &Stage, fault: Fault, topic: &str, records: u32) -> (Hist
     let acked = afterwards.values().filter(|fate| matches!(fate.told, Told::Acked(_))).count();
     assert_eq!(acked, AFTERWARDS as usize, "the same producer goes on when all is over");
     history.extend(afterwards);
+    (history, seen)
+}
+
+/// Apache's producer in the place of ours.
+async fn strike_java(stage: &Stage, fault: Fault, topic: &str, records: u32) -> (History, Seen) {
+    let servers = if fault.is_proxied() { stage.kafka.proxied_servers() } else { stage.kafka.bootstrap_servers() };
+    let order = Order { topic: topic.to_owned(), client: 0, first: 0, at_least: records };
+    let mut load = Client::start_java(&servers, &order);
+    block_in_place(|| load.await_acked(records as usize / 4));
+    let mut seen = stage.strike(fault, topic, &|| load.sent() >= records as usize).await;
+    let history = block_in_place(|| load.finish());
+    seen.bit |= seen.frozen.is_some_and(|frozen| strike::waited(&history, frozen));
+    seen.silence = longest_silence(&history);
     (history, seen)
 }
 

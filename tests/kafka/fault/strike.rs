@@ -16,7 +16,7 @@ use milena_test_support::{
 };
 use tokio::{task::block_in_place, time::sleep};
 
-use super::load::{History, Load};
+use super::load::History;
 
 /// How long a connection is deaf before it is reset, and how often that happens.
 const DEAF: Duration = Duration::from_millis(150);
@@ -93,14 +93,14 @@ impl Seen {
 }
 
 impl Stage {
-    /// Strikes, and returns when the fault is over.
-    pub(crate) async fn strike(&self, fault: Fault, topic: &str, load: &Load) -> Seen {
+    /// Strikes, and returns when the fault is over: for cuts, when the load is complete.
+    pub(crate) async fn strike(&self, fault: Fault, topic: &str, is_complete: &dyn Fn() -> bool) -> Seen {
         match fault {
             Fault::Freeze(seconds) => self.freeze(topic, Duration::from_secs(seconds)).await,
             Fault::Kill => block_in_place(|| self.kill(topic)),
             Fault::RollingRestart => block_in_place(|| self.restart_all(topic)),
-            Fault::Cut | Fault::CutPlain => self.cut(load).await,
-            Fault::LoseAnswers => self.lose_answers(load).await,
+            Fault::Cut | Fault::CutPlain => self.cut(is_complete).await,
+            Fault::LoseAnswers => self.lose_answers(is_complete).await,
             Fault::MoveLeaders => block_in_place(|| self.move_leaders(topic)),
             Fault::KillClient => unreachable!("the client is no part of the cluster"),
         }
@@ -143,19 +143,19 @@ impl Stage {
         Seen::new(moved > 0, format!("{} nodes restarted, {moved} leaders moved", self.kafka.nodes()))
     }
 
-    async fn cut(&self, load: &Load) -> Seen {
+    async fn cut(&self, is_complete: &dyn Fn() -> bool) -> Seen {
         let before = self.cuts();
-        while !load.is_complete() {
+        while !is_complete() {
             sleep(BETWEEN_CUTS).await;
             self.kafka.proxies().for_each(|proxy| proxy.cut(DEAF));
         }
         self.seen_cuts(before)
     }
 
-    async fn lose_answers(&self, load: &Load) -> Seen {
+    async fn lose_answers(&self, is_complete: &dyn Fn() -> bool) -> Seen {
         let before = self.cuts();
         self.kafka.proxies().for_each(|proxy| proxy.lose_answers(LOSE_EVERY));
-        while !load.is_complete() {
+        while !is_complete() {
             sleep(Duration::from_millis(10)).await;
         }
         self.kafka.proxies().for_each(|proxy| proxy.lose_answers(0));
