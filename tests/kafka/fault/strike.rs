@@ -99,13 +99,11 @@ pub(crate) struct Seen {
     pub(crate) bit: bool,
     /// The time in which a frozen leader answered nobody.
     pub(crate) frozen: Option<(Instant, Instant)>,
-    /// The longest time without an acknowledgement.
-    pub(crate) silence: Duration,
 }
 
 impl Seen {
     fn new(bit: bool, what: String) -> Self {
-        Self { what, role: None, bit, frozen: None, silence: Duration::ZERO }
+        Self { what, role: None, bit, frozen: None }
     }
 }
 
