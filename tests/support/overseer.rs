@@ -6,7 +6,10 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Stdio},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -79,29 +82,39 @@ impl Overseer {
         self.ask("controller").parse().expect("a node id")
     }
 
-    /// Waits until `replicas` replicas of every partition are in sync.
+    /// Waits until `replicas` replicas of every partition are in sync, as told by a node that knows of this moment: one that
+    /// was frozen, or has just started, tells at first how things were before. Returns the partitions.
     ///
     /// # Panics
     /// When that takes more than two minutes.
-    pub fn await_in_sync(&self, topic: &str, replicas: usize) {
+    pub fn await_in_sync(&self, topic: &str, replicas: usize) -> Vec<Partition> {
+        static MARKS: AtomicUsize = AtomicUsize::new(0);
         let deadline = Instant::now() + HEAL_LIMIT;
+        let mark = self.ask(&format!("mark {topic}-mark-{}", MARKS.fetch_add(1, Ordering::Relaxed)));
         loop {
-            let partitions = self.describe(topic);
-            if partitions.iter().all(|p| p.leader.is_some() && p.in_sync == replicas) {
-                return;
+            // A node that does not know the mark yet says so.
+            let answer = self.answer(&format!("describe-since {topic} {mark}"));
+            let known = (!answer.starts_with("failed")).then(|| partitions(&answer));
+            if let Some(healthy) = known.filter(|p| p.iter().all(|p| p.leader.is_some() && p.in_sync == replicas)) {
+                return healthy;
             }
-            assert!(Instant::now() < deadline, "{topic} does not heal: {partitions:?}");
+            assert!(Instant::now() < deadline, "{topic} does not heal: {answer}");
             thread::sleep(Duration::from_millis(50));
         }
     }
 
     fn ask(&self, command: &str) -> String {
+        let answer = self.answer(command);
+        assert!(!answer.starts_with("failed"), "{command}: {answer}");
+        answer
+    }
+
+    fn answer(&self, command: &str) -> String {
         let mut process = self.0.lock().expect("no question panics");
         writeln!(process.commands, "{command}").expect("the overseer listens");
         let mut answer = String::new();
         process.answers.read_line(&mut answer).expect("the overseer answers");
-        drop(process);
-        assert!(!answer.is_empty() && !answer.starts_with("failed"), "{command}: {answer:?}");
+        assert!(!answer.is_empty(), "the overseer ended");
         answer.trim().to_owned()
     }
 }

@@ -1,13 +1,14 @@
 //! A client in a process of its own, which can be killed.
 //!
 //! In: which records to send. Out: its history as its standard output told it, also of a client that is no more. The
-//! process is this test binary once more; a variable of its environment makes one test the client. What it sends is told
-//! before it is handed over, so whatever stands in the log was told.
+//! process is this test binary once more, where a variable of the environment makes one test the client; or Apache's own
+//! producer, for comparison. What it sends is told before it is handed over, so whatever stands in the log was told.
 
 use std::{
     env,
     io::{BufRead, BufReader},
     os::unix::process::ExitStatusExt,
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     sync::{
         Arc,
@@ -18,6 +19,7 @@ use std::{
 };
 
 use milena::Producer;
+use milena_test_support::java;
 
 use super::{
     REQUEST_TIMEOUT,
@@ -25,32 +27,53 @@ use super::{
     oracle::{Id, Place, Told},
 };
 
-const VARIABLE: &str = "MILENA_FAULT_CLIENT";
+const VARIABLE: &str = "MILENA_FAULT_ORDER";
 const SIGKILL: i32 = 9;
 
 /// A running client.
 pub(crate) struct Client {
     process: Child,
-    acked: Arc<AtomicUsize>,
+    progress: Arc<Progress>,
     listener: JoinHandle<History>,
+}
+
+#[derive(Default)]
+struct Progress {
+    sent: AtomicUsize,
+    acked: AtomicUsize,
 }
 
 impl Client {
     /// Starts a client; `test` is the full name of the test that calls [`obey`].
     pub(crate) fn start(test: &str, bootstrap_servers: &str, order: &Order) -> Self {
-        let Order { topic, client, first, at_least } = order;
-        let words = format!("{bootstrap_servers} {topic} {client} {first} {at_least}");
         let mut command = Command::new(env::current_exe().expect("this binary has a path"));
-        command.args(["--exact", test, "--nocapture"]).env(VARIABLE, words).stdout(Stdio::piped());
-        let mut process = command.spawn().expect("this binary can be started again");
-        let (acked, stdout) = (Arc::new(AtomicUsize::new(0)), process.stdout.take().expect("stdout is piped"));
-        let counted = Arc::clone(&acked);
-        Self { process, acked, listener: thread::spawn(move || listen(stdout, &counted)) }
+        command.args(["--exact", test, "--nocapture"]).env(VARIABLE, words(bootstrap_servers, order).join(" "));
+        Self::spawn(command)
+    }
+
+    /// Starts Apache's own producer.
+    pub(crate) fn start_java(bootstrap_servers: &str, order: &Order) -> Self {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/fault/JavaLoad.java");
+        let mut command = java::java("ERROR");
+        command.arg(source).args(words(bootstrap_servers, order)).stdin(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("the client can be started");
+        let (progress, stdout) = (Arc::new(Progress::default()), process.stdout.take().expect("stdout is piped"));
+        let counted = Arc::clone(&progress);
+        Self { process, progress, listener: thread::spawn(move || listen(stdout, &counted)) }
+    }
+
+    /// How many records were handed over.
+    pub(crate) fn sent(&self) -> usize {
+        self.progress.sent.load(Ordering::Relaxed)
     }
 
     /// Waits until this many records are acknowledged.
     pub(crate) fn await_acked(&mut self, records: usize) {
-        while self.acked.load(Ordering::Relaxed) < records {
+        while self.progress.acked.load(Ordering::Relaxed) < records {
             let ended = self.process.try_wait().expect("a child can be waited for");
             assert!(ended.is_none(), "the client ended before {records} records were acknowledged: {ended:?}");
             thread::sleep(Duration::from_millis(1));
@@ -64,27 +87,34 @@ impl Client {
         (self.listener.join().expect("the listener understands"), status.signal() == Some(SIGKILL))
     }
 
-    /// Waits until the client has done all it was to do.
+    /// Waits until the client has done all it was to do; where it goes on until it is told, this tells it.
     pub(crate) fn finish(mut self) -> History {
+        drop(self.process.stdin.take());
         let status = self.process.wait().expect("a child can be waited for");
         assert!(status.success(), "the client failed: {status}");
         self.listener.join().expect("the listener understands")
     }
 }
 
+fn words(bootstrap_servers: &str, order: &Order) -> [String; 5] {
+    let Order { topic, client, first, at_least } = order;
+    [bootstrap_servers.to_owned(), topic.clone(), client.to_string(), first.to_string(), at_least.to_string()]
+}
+
 /// A record is unknown until it is told otherwise.
-fn listen(stdout: ChildStdout, acked: &AtomicUsize) -> History {
+fn listen(stdout: ChildStdout, progress: &Progress) -> History {
     let mut history = History::new();
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         let now = Instant::now();
         match parse(&line) {
             Some(Step::Sent(id)) => {
+                progress.sent.fetch_add(1, Ordering::Relaxed);
                 history.insert(id, Fate { told: Told::Unknown, partition: -1, sent_at: now, told_at: now });
             }
             Some(Step::Told(id, partition, told)) => {
                 let sent = history.get_mut(&id).expect("what is answered was told as sent");
                 *sent = Fate { told, partition, told_at: now, ..*sent };
-                acked.fetch_add(usize::from(matches!(told, Told::Acked(_))), Ordering::Relaxed);
+                progress.acked.fetch_add(usize::from(matches!(told, Told::Acked(_))), Ordering::Relaxed);
             }
             None => {}
         }

@@ -10,31 +10,23 @@ mod client;
 mod load;
 mod oracle;
 mod report;
+mod scenario;
 mod strike;
 
 use std::{
-    collections::BTreeMap,
-    env, fs,
+    env,
     sync::{Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
-use milena::{Producer, admin::Admin};
-use milena_test_support::{dump, kafka::RealKafka, overseer::Overseer};
+use milena_test_support::{kafka::RealKafka, overseer::Overseer};
 use tokio::task::block_in_place;
 
-use crate::cluster::unique;
-use client::Client;
-use load::{History, Load, Order};
-use oracle::{Id, Judgement, Told, Violation};
-use report::Row;
-use strike::{Fault, Seen, Stage};
+use scenario::{Outcome, run};
+use strike::{Fault, Stage};
 
 const NODES: usize = 3;
-const PARTITIONS: i32 = 3;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Records that the same producer sends when all is over.
-const AFTERWARDS: u32 = 300;
 /// The test that a client's process runs.
 const CLIENT_TEST: &str = "fault::a_client_that_is_killed_leaves_no_lie_and_another_continues";
 
@@ -89,13 +81,23 @@ fn a_client_that_is_killed_leaves_no_lie_and_another_continues() {
 #[derive(Clone, Copy, Debug)]
 enum Form {
     Short,
-    Long { runs: usize },
+    /// `java` puts Apache's producer in the place of ours.
+    Long {
+        runs: usize,
+        java: bool,
+    },
 }
 
 impl Form {
     fn chosen() -> Self {
         let runs = env::var("MILENA_FAULTS_RUNS").ok();
-        runs.map_or(Self::Short, |runs| Self::Long { runs: runs.parse().expect("MILENA_FAULTS_RUNS is a number") })
+        let java = env::var("MILENA_FAULTS_CLIENT").is_ok_and(|client| client == "java");
+        let long = |runs: String| Self::Long { runs: runs.parse().expect("MILENA_FAULTS_RUNS is a number"), java };
+        runs.map_or(Self::Short, long)
+    }
+
+    fn is_java(self) -> bool {
+        matches!(self, Self::Long { java: true, .. })
     }
 
     fn records(self) -> u32 {
@@ -124,11 +126,12 @@ fn check(short: Fault, long: &[Fault]) {
     let runtime = runtime.expect("a runtime can be built");
     match form {
         Form::Short => {
-            let (row, violations) = runtime.block_on(run(short, form));
+            let Outcome { row, bit, violations } = runtime.block_on(run(stage(form), short, form));
             println!("{}", row.line());
+            assert!(bit, "{short} did not bite: {}", row.seen);
             assert!(violations.is_empty(), "{short}: {violations:?}");
         }
-        Form::Long { runs } => {
+        Form::Long { runs, .. } => {
             let chosen = env::var("MILENA_FAULTS").unwrap_or_default();
             let is_chosen =
                 |fault: &&Fault| chosen.is_empty() || chosen.split(' ').any(|name| name == fault.to_string());
@@ -140,102 +143,15 @@ fn check(short: Fault, long: &[Fault]) {
 async fn run_often(fault: Fault, form: Form, runs: usize) {
     let mut failed = 0;
     for number in 1..=runs {
-        let (row, violations) = run(fault, form).await;
-        report::keep(&row);
+        let Outcome { row, bit, violations } = run(block_in_place(|| stage(form)), fault, form).await;
         print!("{number}/{runs} {}", row.line());
-        failed += usize::from(!violations.is_empty());
+        if bit {
+            report::keep(&row);
+        }
+        failed += usize::from(!bit || !violations.is_empty());
     }
     println!("{}", report::table(&report::all()));
-    assert_eq!(failed, 0, "runs of {fault} with violations; see {}", report::folder().display());
-}
-
-/// One run on a healthy topic of its own. Returns its row and what is wrong, of which the evidence is kept.
-async fn run(fault: Fault, form: Form) -> (Row, Vec<Violation>) {
-    let stage = block_in_place(|| stage(form));
-    let topic = unique("fault");
-    let mut admin = Admin::connect(&stage.kafka.bootstrap_servers()).await.expect("the cluster answers");
-    let created = admin.create_topic(&topic, PARTITIONS, 3, &[("min.insync.replicas", "2")]).await;
-    created.expect("the topic can be created");
-    block_in_place(|| stage.overseer.await_in_sync(&topic, NODES));
-    let (history, seen) = match fault {
-        Fault::KillClient => block_in_place(|| kill_client(stage, &topic, form.records())),
-        fault => strike(stage, fault, &topic, form.records()).await,
-    };
-    assert!(seen.bit, "{fault} did not bite: {}", seen.what);
-    let told: BTreeMap<Id, Told> = history.iter().map(|(id, fate)| (*id, fate.told)).collect();
-    let log = load::entries(admin.read_all(&topic).await.expect("the topic can be read"));
-    let judged = oracle::judge(&told, &log);
-    let row = Row::new(fault.to_string(), &judged, seen.silence, seen.what);
-    let violations = held_against(fault, &judged);
-    if !violations.is_empty() {
-        block_in_place(|| keep_evidence(stage, &topic, &row, &violations, &history));
-    }
-    (row, violations)
-}
-
-/// A producer under load while a fault strikes, and what it says afterwards.
-async fn strike(stage: &Stage, fault: Fault, topic: &str, records: u32) -> (History, Seen) {
-    let servers = if fault.is_proxied() { stage.kafka.proxied_servers() } else { stage.kafka.bootstrap_servers() };
-    let builder = Producer::builder(&servers).request_timeout(REQUEST_TIMEOUT);
-    let builder = if fault == Fault::CutPlain { builder.idempotence(false) } else { builder };
-    let producer = builder.build().await.expect("the settings are valid");
-    let order = |first, at_least| Order { topic: topic.to_owned(), client: 0, first, at_least };
-    let load = Load::start(producer.clone(), order(0, records), |_| ());
-    load.await_acked(records as usize / 4).await;
-    let mut seen = stage.strike(fault, topic, &load).await;
-    let mut history = load.finish().await;
-    block_in_place(|| stage.overseer.await_in_sync(topic, NODES));
-    seen.bit |= seen.frozen.is_some_and(|frozen| strike::waited(&history, frozen));
-    seen.silence = longest_silence(&history);
-    let next = history.keys().next_back().map_or(0, |last| last.number + 1);
-    let afterwards = Load::start(producer, order(next, AFTERWARDS), |_| ()).finish().await;
-    let acked = afterwards.values().filter(|fate| matches!(fate.told, Told::Acked(_))).count();
-    assert_eq!(acked, AFTERWARDS as usize, "the same producer goes on when all is over");
-    history.extend(afterwards);
-    (history, seen)
-}
-
-/// A client that is killed in the middle, and one that goes on with the first record that was not handed over.
-fn kill_client(stage: &Stage, topic: &str, records: u32) -> (History, Seen) {
-    let servers = stage.kafka.bootstrap_servers();
-    let start = |client, first, at_least| {
-        Client::start(CLIENT_TEST, &servers, &Order { topic: topic.to_owned(), client, first, at_least })
-    };
-    let mut first = start(0, 0, records);
-    first.await_acked(records as usize / 4);
-    let (mut history, killed) = first.kill();
-    let unanswered = history.values().filter(|fate| fate.told == Told::Unknown).count();
-    let next = history.keys().next_back().map_or(0, |last| last.number + 1);
-    history.extend(start(1, next, records - next).finish());
-    let what = format!("killed at record {next} with {unanswered} unanswered");
-    let seen = Seen { what, bit: killed && unanswered > 0, frozen: None, silence: longest_silence(&history) };
-    (history, seen)
-}
-
-fn longest_silence(history: &History) -> Duration {
-    let acked = history.values().filter(|fate| matches!(fate.told, Told::Acked(_)));
-    oracle::longest_silence(acked.map(|fate| fate.told_at).collect())
-}
-
-/// What is wrong. Without idempotence records are repeated, and a run that shows none proves that the fault is too weak.
-fn held_against(fault: Fault, judged: &Judgement) -> Vec<Violation> {
-    let is_repetition = |v: &&Violation| matches!(v, Violation::Duplicate { .. } | Violation::Reordered { .. });
-    if fault != Fault::CutPlain {
-        return judged.violations.clone();
-    }
-    assert!(judged.count(|v| matches!(v, Violation::Duplicate { .. })) > 0, "the cuts cost no repetition");
-    judged.violations.iter().filter(|v| !is_repetition(v)).copied().collect()
-}
-
-/// Violations, what was told of every record, and the batches of each node's log.
-fn keep_evidence(stage: &Stage, topic: &str, row: &Row, violations: &[Violation], history: &History) {
-    let mut text = format!("{}\n{violations:#?}\n{history:#?}\n", row.line());
-    for node in 0..NODES {
-        text += &format!("node {}: {:#?}\n", node + 1, dump::dump(&stage.kafka.segments(node, topic)));
-    }
-    let file = report::folder().join(format!("{}-{topic}.txt", row.fault));
-    fs::write(&file, text).expect("the evidence can be written");
-    println!("evidence in {}", file.display());
+    assert_eq!(failed, 0, "runs of {fault} that did not bite or have violations; see {}", report::folder().display());
 }
 
 /// The cluster that all faults share, one after the other.

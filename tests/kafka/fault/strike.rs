@@ -16,7 +16,7 @@ use milena_test_support::{
 };
 use tokio::{task::block_in_place, time::sleep};
 
-use super::load::{History, Load};
+use super::load::History;
 
 /// How long a connection is deaf before it is reset, and how often that happens.
 const DEAF: Duration = Duration::from_millis(150);
@@ -73,34 +73,49 @@ pub(crate) struct Stage {
     pub(crate) overseer: Overseer,
 }
 
+/// What a node is beside a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The active controller: another must be elected before anybody learns that the node is gone.
+    Controller,
+    /// A controller that stands by.
+    Broker,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Controller { "controller" } else { "broker" })
+    }
+}
+
 /// What was seen of a fault that struck.
 #[derive(Debug)]
 pub(crate) struct Seen {
     /// In words, for the report.
     pub(crate) what: String,
+    /// What the node was that it struck: how long a cluster needs depends on it.
+    pub(crate) role: Option<Role>,
     /// Whether it struck at all.
     pub(crate) bit: bool,
     /// The time in which a frozen leader answered nobody.
     pub(crate) frozen: Option<(Instant, Instant)>,
-    /// The longest time without an acknowledgement.
-    pub(crate) silence: Duration,
 }
 
 impl Seen {
     fn new(bit: bool, what: String) -> Self {
-        Self { what, bit, frozen: None, silence: Duration::ZERO }
+        Self { what, role: None, bit, frozen: None }
     }
 }
 
 impl Stage {
-    /// Strikes, and returns when the fault is over.
-    pub(crate) async fn strike(&self, fault: Fault, topic: &str, load: &Load) -> Seen {
+    /// Strikes, and returns when the fault is over: for cuts, when the load is complete.
+    pub(crate) async fn strike(&self, fault: Fault, topic: &str, is_complete: &dyn Fn() -> bool) -> Seen {
         match fault {
             Fault::Freeze(seconds) => self.freeze(topic, Duration::from_secs(seconds)).await,
             Fault::Kill => block_in_place(|| self.kill(topic)),
             Fault::RollingRestart => block_in_place(|| self.restart_all(topic)),
-            Fault::Cut | Fault::CutPlain => self.cut(load).await,
-            Fault::LoseAnswers => self.lose_answers(load).await,
+            Fault::Cut | Fault::CutPlain => self.cut(is_complete).await,
+            Fault::LoseAnswers => self.lose_answers(is_complete).await,
             Fault::MoveLeaders => block_in_place(|| self.move_leaders(topic)),
             Fault::KillClient => unreachable!("the client is no part of the cluster"),
         }
@@ -113,10 +128,8 @@ impl Stage {
         sleep(time).await;
         let until = Instant::now();
         block_in_place(|| self.kafka.thaw_node(leader - 1));
-        block_in_place(|| self.overseer.await_in_sync(topic, self.kafka.nodes()));
-        let now = block_in_place(|| self.leader(topic).0);
-        let seen = Seen::new(now != leader, format!("{role} {leader} frozen, {now} leads"));
-        Seen { frozen: Some((since, until)), ..seen }
+        let seen = block_in_place(|| self.seen_moving(topic, leader, &format!("node {leader} frozen")));
+        Seen { role: Some(role), frozen: Some((since, until)), ..seen }
     }
 
     fn kill(&self, topic: &str) -> Seen {
@@ -125,9 +138,14 @@ impl Stage {
         let address = self.kafka.bootstrap_servers().split(',').nth(leader - 1).expect("a node").to_owned();
         let gone = TcpStream::connect(&address).is_err();
         self.kafka.start_node(leader - 1);
-        self.overseer.await_in_sync(topic, self.kafka.nodes());
-        let now = self.leader(topic).0;
-        Seen::new(gone && now != leader, format!("{role} {leader} killed, {now} leads"))
+        let seen = self.seen_moving(topic, leader, &format!("node {leader} killed"));
+        Seen { role: Some(role), bit: seen.bit && gone, ..seen }
+    }
+
+    /// Waits until the cluster is whole again, and sees whether partition 0 has another leader now.
+    fn seen_moving(&self, topic: &str, from: usize, what: &str) -> Seen {
+        let now = self.overseer.await_in_sync(topic, self.kafka.nodes())[0].leader;
+        Seen::new(now != Some(from), format!("{what}, {} leads", now.unwrap_or_default()))
     }
 
     fn restart_all(&self, topic: &str) -> Seen {
@@ -143,19 +161,19 @@ impl Stage {
         Seen::new(moved > 0, format!("{} nodes restarted, {moved} leaders moved", self.kafka.nodes()))
     }
 
-    async fn cut(&self, load: &Load) -> Seen {
+    async fn cut(&self, is_complete: &dyn Fn() -> bool) -> Seen {
         let before = self.cuts();
-        while !load.is_complete() {
+        while !is_complete() {
             sleep(BETWEEN_CUTS).await;
             self.kafka.proxies().for_each(|proxy| proxy.cut(DEAF));
         }
         self.seen_cuts(before)
     }
 
-    async fn lose_answers(&self, load: &Load) -> Seen {
+    async fn lose_answers(&self, is_complete: &dyn Fn() -> bool) -> Seen {
         let before = self.cuts();
         self.kafka.proxies().for_each(|proxy| proxy.lose_answers(LOSE_EVERY));
-        while !load.is_complete() {
+        while !is_complete() {
             sleep(Duration::from_millis(10)).await;
         }
         self.kafka.proxies().for_each(|proxy| proxy.lose_answers(0));
@@ -182,10 +200,10 @@ impl Stage {
         Seen::new(moved == before.len(), format!("{moved} leaders moved"))
     }
 
-    /// The leader of partition 0, and whether it is the active controller too.
-    fn leader(&self, topic: &str) -> (usize, &'static str) {
+    /// The leader of partition 0, and what else it is.
+    fn leader(&self, topic: &str) -> (usize, Role) {
         let leader = self.overseer.describe(topic)[0].leader.expect("the topic is healthy");
-        (leader, if self.overseer.controller() == leader { "controller" } else { "broker" })
+        (leader, if self.overseer.controller() == leader { Role::Controller } else { Role::Broker })
     }
 }
 

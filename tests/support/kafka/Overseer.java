@@ -11,6 +11,7 @@ import java.util.Optional;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
+import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
@@ -30,7 +31,9 @@ public class Overseer {
     static String answer(Admin admin, String[] command) {
         try {
             return switch (command[0]) {
+                case "mark" -> mark(admin, command[1]);
                 case "describe" -> describe(partitions(admin, command[1]));
+                case "describe-since" -> describe(partitionsSince(admin, command[1], command[2]));
                 case "move" -> move(admin, command[1]);
                 case "controller" -> "" + admin.describeMetadataQuorum().quorumInfo().get().leaderId();
                 default -> "failed: no command " + command[0];
@@ -42,6 +45,17 @@ public class Overseer {
 
     static List<TopicPartitionInfo> partitions(Admin admin, String topic) throws Exception {
         return admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions();
+    }
+
+    /** Creates a topic by which one can tell what a node knows. */
+    static String mark(Admin admin, String topic) throws Exception {
+        admin.createTopics(List.of(new NewTopic(topic, 1, (short) 1))).all().get();
+        return topic;
+    }
+
+    /** What a node says that knows of the mark: one that was frozen would else tell how things were before. */
+    static List<TopicPartitionInfo> partitionsSince(Admin admin, String topic, String mark) throws Exception {
+        return admin.describeTopics(List.of(topic, mark)).allTopicNames().get().get(topic).partitions();
     }
 
     /** LEADER:IN,SYNC for each partition, -1 where there is no leader. */
