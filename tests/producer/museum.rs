@@ -10,7 +10,7 @@ use std::{
 };
 
 use milena::{
-    Ack, Delivery, DeliveryError, ErrorCode, Interceptor, Partitions, Producer, Record, SendError,
+    Ack, Delivery, DeliveryError, ErrorCode, Interceptor, Partitions, Persisted, Producer, Record, SendError,
     broker::{Api, EmbeddedBroker, Fault},
 };
 
@@ -152,7 +152,7 @@ fn brokers_that_freeze_and_thaw_leave_no_gap_for_a_producer_that_starts_again() 
     run(async {
         let builder = EmbeddedBroker::builder().nodes(3).topic("orders", 3).auto_create(false);
         let broker = builder.start().await.unwrap();
-        let (mut next, mut acked) = ([0; 3], Vec::new());
+        let (mut next, mut acked, mut in_doubt) = ([0; 3], Vec::new(), 0);
         for frozen in [[1, 2], [2, 3], [3, 1]] {
             let producer = impatient(&broker).await;
             let sent = send_while(&broker, &producer, next, &frozen).await;
@@ -164,13 +164,17 @@ fn brokers_that_freeze_and_thaw_leave_no_gap_for_a_producer_that_starts_again() 
             }
             for (partition, number, delivery) in sent {
                 // Only what follows the last acknowledged record is sent again.
-                if let Ok(ack) = delivery.await {
-                    assert_eq!(number, next[partition], "acknowledgements come in order");
-                    next[partition] += 1;
-                    acked.push((partition, ack.offset().unwrap(), number));
+                match delivery.await {
+                    Ok(ack) => {
+                        assert_eq!(number, next[partition], "acknowledgements come in order");
+                        next[partition] += 1;
+                        acked.push((partition, ack.offset().unwrap(), number));
+                    }
+                    Err(error) => in_doubt += usize::from(error.persisted() == Persisted::Unknown),
                 }
             }
         }
+        assert!(in_doubt > 0, "frozen brokers hold requests");
         let producer = impatient(&broker).await;
         let last = send_while(&broker, &producer, next, &[]).await;
         producer.close().await.unwrap();
@@ -189,7 +193,8 @@ async fn impatient(broker: &EmbeddedBroker) -> Producer {
     producer
 }
 
-/// Sends records to every partition, numbered from `first` on. Half-way the brokers in `freeze` freeze.
+/// Sends records to every partition, numbered from `first` on. When half of them are acknowledged the brokers in `freeze`
+/// freeze, so that requests of the other half reach them whole and have no answer.
 async fn send_while(
     broker: &EmbeddedBroker,
     producer: &Producer,
@@ -199,6 +204,7 @@ async fn send_while(
     let mut sent = Vec::new();
     for record in 0..RECORDS {
         if record == RECORDS / 2 {
+            producer.flush().await.unwrap();
             freeze.iter().for_each(|node| broker.pause(*node).unwrap());
         }
         for (partition, first) in first.into_iter().enumerate() {

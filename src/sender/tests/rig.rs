@@ -282,8 +282,11 @@ impl Rig {
         sent
     }
 
-    /// A connection breaks after the request `written` went out whole.
+    /// A connection breaks after the request `written` went out whole; `i32::MAX` stands for the last one.
     pub(super) fn cut(&mut self, connection: ConnectionId, written: Option<i32>) {
+        let node = self.sender.connections.get(&connection).and_then(|id| self.sender.nodes.get(id));
+        let last = node.and_then(|node| node.in_flight.back()).map(|request| request.correlation);
+        let written = if written == Some(i32::MAX) { last } else { written };
         self.close(connection);
         self.event(Event::Disconnected { connection, why: "cut".into(), written });
         self.run();

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::rig::{Rig, Says, Sent, TOPIC, failure, is_pending, offset};
+use super::rig::{Rig, Sent, TOPIC, failure, is_pending, offset};
 use crate::{
     ErrorCode, FailureKind, Persisted,
     accumulator::TopicState,
