@@ -44,11 +44,14 @@ public class JavaLoad {
         });
     }
 
-    /** A line is written whole, so that the lines of two threads do not mix. */
+    /** A line is written whole, so that the lines of two threads do not mix. With nobody to read it, this process ends. */
     static void say(PrintStream out, String line) {
         byte[] bytes = (line + "\n").getBytes();
         synchronized (out) {
             out.write(bytes, 0, bytes.length);
+            if (out.checkError()) {
+                Runtime.getRuntime().halt(1);
+            }
         }
     }
 
