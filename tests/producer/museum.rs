@@ -1,6 +1,7 @@
 //! The bug museum, as far as the public API is enough for it: see `tests/museum`.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -153,14 +154,15 @@ fn brokers_that_freeze_and_thaw_leave_no_gap_for_a_producer_that_starts_again() 
         let builder = EmbeddedBroker::builder().nodes(3).topic("orders", 3).auto_create(false);
         let broker = builder.start().await.unwrap();
         let (mut next, mut acked, mut in_doubt) = ([0; 3], Vec::new(), 0);
-        for frozen in [[1, 2], [2, 3], [3, 1]] {
+        for (frozen, is_killed) in [([1, 2], true), ([2, 3], false), ([3, 1], true)] {
             let producer = impatient(&broker).await;
             let sent = send_while(&broker, &producer, next, &frozen).await;
             // The brokers stay frozen for longer than the producer waits for an answer, so it tries again.
             tokio::time::sleep(3 * REQUEST_TIMEOUT).await;
-            drop(producer);
-            for node in frozen {
-                broker.resume(node).unwrap();
+            let survivor = (!is_killed).then_some(producer);
+            frozen.iter().for_each(|node| broker.resume(*node).unwrap());
+            if let Some(producer) = survivor {
+                producer.close().await.unwrap();
             }
             for (partition, number, delivery) in sent {
                 // Only what follows the last acknowledged record is sent again.
@@ -181,7 +183,7 @@ fn brokers_that_freeze_and_thaw_leave_no_gap_for_a_producer_that_starts_again() 
         assert!(last.iter().all(|(.., delivery)| delivery.outcome().unwrap().is_ok()));
         (0..3).for_each(|partition| assert_no_gap(&broker, partition, next[partition] + RECORDS));
         for (partition, offset, number) in acked {
-            assert_eq!(numbers(&broker, partition)[usize::try_from(offset).unwrap()], number);
+            assert_eq!(written(&broker, partition)[usize::try_from(offset).unwrap()].1, number);
         }
     });
 }
@@ -217,18 +219,20 @@ async fn send_while(
     sent
 }
 
-fn numbers(broker: &EmbeddedBroker, partition: usize) -> Vec<usize> {
+/// What a partition's log holds: who wrote it, and the record's number.
+fn written(broker: &EmbeddedBroker, partition: usize) -> Vec<(i64, usize)> {
     let log = broker.log("orders", i32::try_from(partition).unwrap());
     let number = |value: &[u8]| std::str::from_utf8(value).unwrap().parse().unwrap();
-    log.iter().map(|record| number(record.value.as_deref().unwrap())).collect()
+    log.iter().map(|record| (record.producer_id, number(record.value.as_deref().unwrap()))).collect()
 }
 
-/// Every number below `count` is there, and none before its predecessors. One that no acknowledgement came for may be there
-/// again, from the next life of the producer.
+/// Every number below `count` is there, and none before its predecessors; none is there twice from one life of the producer.
+/// One that no acknowledgement came for may be there again from its next life.
 fn assert_no_gap(broker: &EmbeddedBroker, partition: usize, count: usize) {
-    let mut expected = 0;
-    for number in numbers(broker, partition) {
+    let (mut expected, mut seen) = (0, BTreeSet::new());
+    for (producer_id, number) in written(broker, partition) {
         assert!(number <= expected, "{partition}: {number} where at most {expected} can be");
+        assert!(seen.insert((producer_id, number)), "{partition}: {number} twice");
         expected = expected.max(number + 1);
     }
     assert_eq!(expected, count);
