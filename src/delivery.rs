@@ -14,6 +14,7 @@ pub(crate) use callbacks::{Callback, Callbacks, Notice};
 pub(crate) use cell::{Completer, Origin, Outcome};
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -23,10 +24,11 @@ use std::{
 use crate::error::DeliveryError;
 
 /// Where a record stands in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// It refers to what its whole batch shares, so neither making nor cloning one copies the topic's name.
+#[derive(Clone)]
 pub struct Ack {
-    topic: Arc<str>,
-    partition: i32,
+    cell: Arc<cell::Cell>,
     offset: Option<i64>,
     timestamp: i64,
 }
@@ -35,13 +37,13 @@ impl Ack {
     /// Its topic.
     #[must_use]
     pub fn topic(&self) -> &str {
-        &self.topic
+        &self.cell.origin().topic
     }
 
     /// Its partition.
     #[must_use]
     pub fn partition(&self) -> i32 {
-        self.partition
+        self.cell.origin().partition
     }
 
     /// Its offset. `None` where no broker told it: with `acks=0`, and when the broker only said that it has the record
@@ -59,52 +61,104 @@ impl Ack {
     }
 }
 
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Ack");
+        fields.field("topic", &self.topic()).field("partition", &self.partition());
+        fields.field("offset", &self.offset).field("timestamp", &self.timestamp).finish()
+    }
+}
+
+impl PartialEq for Ack {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |ack: &Self| (ack.partition(), ack.offset, ack.timestamp);
+        parts(self) == parts(other) && self.topic() == other.topic()
+    }
+}
+
+impl Eq for Ack {}
+
 /// A record that was accepted; await it for its outcome.
 ///
 /// # Cancel safety
 /// Dropping a delivery, or a future that awaits it, changes nothing for the record: it is sent all the same.
+///
+/// # Panics
+/// As other futures do when they are polled again after they have resolved, which `.await` never does.
 #[derive(Clone, Debug)]
 #[must_use = "a delivery tells whether the record was written; drop it explicitly if you do not want to know"]
 pub struct Delivery {
+    /// `None` once it has resolved: the reference went into the [`Ack`], so that resolving counts none up or down.
+    cell: Option<Arc<cell::Cell>>,
+    /// Where in its batch the record is, and when; its partition once it has resolved.
+    place: u64,
+}
+
+/// A record's place in a batch, of which its [`Delivery`] is made. Two words, and there always is a cell: also a result with
+/// one is handed on in registers.
+#[derive(Debug)]
+pub(crate) struct Accepted {
     cell: Arc<cell::Cell>,
-    index: u32,
-    timestamp: i64,
+    place: u64,
+}
+
+impl Accepted {
+    /// The record at `index`.
+    #[inline]
+    pub(crate) fn new(cell: Arc<cell::Cell>, index: u32, timestamp: i64) -> Self {
+        let place = cell.place(index, timestamp);
+        Self { cell, place }
+    }
+}
+
+impl From<Accepted> for Delivery {
+    #[inline]
+    fn from(Accepted { cell, place }: Accepted) -> Self {
+        Self { cell: Some(cell), place }
+    }
 }
 
 impl Delivery {
+    #[cfg(test)]
     pub(crate) fn new(cell: Arc<cell::Cell>, index: u32, timestamp: i64) -> Self {
-        Self { cell, index, timestamp }
+        Accepted::new(cell, index, timestamp).into()
     }
 
-    /// The outcome, if it is known already.
+    /// The outcome, if it is known already. `None` also after the delivery was polled until it resolved.
     #[must_use]
     pub fn outcome(&self) -> Option<Result<Ack, DeliveryError>> {
-        cell::answer(&self.cell, self.index, self.timestamp).ok()
+        cell::answer(self.cell.clone()?, self.place).ok()
     }
 
     /// The partition that was chosen for the record.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "a resolved delivery's place is its partition, put there below")]
     pub fn partition(&self) -> i32 {
-        self.cell.partition()
+        self.cell.as_ref().map_or((self.place as u32).cast_signed(), |cell| cell.origin().partition)
     }
 }
 
 impl Future for Delivery {
     type Output = Result<Ack, DeliveryError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        let mut cell = this.cell.take().expect("a future is not polled again after it has resolved");
+        let partition = cell.origin().partition;
         loop {
-            match cell::answer(&this.cell, this.index, this.timestamp) {
-                Ok(outcome) => return Poll::Ready(outcome),
-                Err((cell, index)) => {
-                    if Arc::ptr_eq(&cell, &this.cell) {
-                        if this.cell.wake_later(cx.waker()) {
-                            return Poll::Pending;
-                        }
-                    } else {
-                        (this.cell, this.index) = (cell, index);
+            match cell::answer(cell, this.place) {
+                Ok(outcome) => {
+                    this.place = u64::from(partition.cast_unsigned());
+                    return Poll::Ready(outcome);
+                }
+                Err((unfilled, place)) => {
+                    this.place = place;
+                    if unfilled.wake_later(cx.waker()) {
+                        this.cell = Some(unfilled);
+                        return Poll::Pending;
                     }
+                    cell = unfilled;
                 }
             }
         }

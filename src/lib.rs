@@ -72,7 +72,7 @@ mod wire;
 pub use config::{Acks, Compression, ProducerBuilder};
 pub use delivery::{Ack, Delivery};
 pub use error::{ConfigError, DeliveryError, ErrorCode, FailureKind, FlushError, Persisted, SendError, WaitedFor};
-pub use producer::Producer;
+pub use producer::{Accepting, Producer};
 pub use record::{
     Header, Record,
     intercept::Interceptor,

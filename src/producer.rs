@@ -7,8 +7,9 @@
 use std::{
     fmt,
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -19,9 +20,9 @@ use tokio::{
 };
 
 use crate::{
-    accumulator::{Accumulator, Charge, Limits, Refused, Topic, TopicState},
+    accumulator::{Accumulator, Charge, Clock, Limits, Refused, Topic, TopicState},
     config::{Config, ProducerBuilder},
-    delivery::{Ack, Callback, Callbacks, Delivery},
+    delivery::{Accepted, Ack, Callback, Callbacks, Delivery},
     error::{ConfigError, DeliveryError, FlushError, SendError, WaitedFor},
     net::{Driver, Shutdown, check_resolvable},
     record::{
@@ -47,6 +48,8 @@ pub struct Producer {
 struct Inner {
     config: Arc<Config>,
     accumulator: Arc<Accumulator>,
+    /// The largest batch of one record: `max.request.size` or `buffer.memory`, whichever is less.
+    max_len: usize,
     shutdown: watch::Sender<Shutdown>,
     /// Closed when the driver has ended.
     driver: watch::Receiver<()>,
@@ -101,15 +104,26 @@ impl Producer {
     }
 
     /// Hands a record over. Waits for the topic's metadata and for memory, together at most `max.block.ms`; most calls wait
-    /// for nothing. Await the [`Delivery`] for what became of the record, or drop it.
+    /// for nothing: then the record is accepted by the call itself, and the future is ready. Await the [`Delivery`] for what
+    /// became of the record, or drop it.
+    ///
+    /// Records of one partition are in the order of the calls, as long as each is awaited before the next.
     ///
     /// # Errors
     /// The record was not accepted and is certainly not written; see [`SendError`].
     ///
     /// # Cancel safety
-    /// If the returned future is dropped before it is ready, the record was not accepted.
-    pub async fn send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
-        self.inner.send(record, None).await
+    /// If the returned future is dropped while it is pending, the record was not accepted.
+    #[inline]
+    pub fn send<'a>(&'a self, record: Record<'a>) -> Accepting<'a> {
+        // Done by the call itself, and without handing the record on: moving it about would take as long as encoding it.
+        if !self.inner.config.interceptors.is_empty() {
+            return self.inner.attempt(record, None);
+        }
+        match self.inner.append(&record, &mut None, None) {
+            Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
+            Err(stop) => self.inner.later(record, None, *stop),
+        }
     }
 
     /// As [`send`](Self::send), but the outcome goes to `callback`, on a thread of its own: callbacks of one partition run
@@ -121,12 +135,13 @@ impl Producer {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn send_with(
-        &self,
-        record: Record<'_>,
+    pub fn send_with<'a>(
+        &'a self,
+        record: Record<'a>,
         callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static,
-    ) -> Result<(), SendError> {
-        self.inner.send(record, Some(Box::new(callback))).await.map(drop)
+    ) -> impl Future<Output = Result<(), SendError>> + Send + 'a {
+        let accepting = self.inner.attempt(record, Some(Box::new(callback)));
+        async move { accepting.await.map(drop) }
     }
 
     /// As [`send`](Self::send), but never waits.
@@ -161,10 +176,12 @@ impl Producer {
         let mut waiting = Waiting::new(&self.inner.config);
         loop {
             match self.inner.topic(topic, |topic| Ok(topic.partitions.len())) {
-                Err(Stop::Topic) => self.inner.wait_for_topic(topic, &mut waiting).await?,
-                Err(Stop::Fail(error)) => return Err(error),
-                Err(Stop::Memory(_)) => {}
                 Ok(count) => return Ok(count),
+                Err(stop) => match *stop {
+                    Stop::Topic => self.inner.wait_for_topic(topic, &mut waiting).await?,
+                    Stop::Fail(error) => return Err(error),
+                    Stop::Memory(_) => {}
+                },
             }
         }
     }
@@ -232,6 +249,52 @@ impl Producer {
     }
 }
 
+/// The future of [`Producer::send`]: resolves once the record has been accepted, with its [`Delivery`], or refused.
+///
+/// # Panics
+/// As other futures do when they are polled again after they have resolved, which `.await` never does.
+#[must_use = "a record may have to wait before it is accepted: await this"]
+pub struct Accepting<'a>(Attempt<'a>);
+
+/// Two words, so that it is handed on in registers.
+enum Attempt<'a> {
+    /// The call itself accepted it.
+    Accepted(Accepted),
+    /// `None` once the future has resolved.
+    Waits(Option<Box<Waits<'a>>>),
+}
+
+type Waits<'a> = Pin<Box<dyn Future<Output = Result<Accepted, SendError>> + Send + 'a>>;
+
+impl Future for Accepting<'_> {
+    type Output = Result<Delivery, SendError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match std::mem::replace(&mut this.0, Attempt::Waits(None)) {
+            Attempt::Accepted(accepted) => Poll::Ready(Ok(accepted.into())),
+            Attempt::Waits(waits) => {
+                let mut waits = waits.expect("a future is not polled again after it has resolved");
+                let polled = waits.as_mut().as_mut().poll(cx).map_ok(Delivery::from);
+                if polled.is_pending() {
+                    this.0 = Attempt::Waits(Some(waits));
+                }
+                polled
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Accepting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Attempt::Accepted(_) => "Accepting(accepted)",
+            Attempt::Waits(_) => "Accepting(waits)",
+        })
+    }
+}
+
 /// Why a record could not be appended right now.
 enum Stop {
     /// It never can.
@@ -240,6 +303,12 @@ enum Stop {
     Topic,
     /// So many bytes of memory are needed.
     Memory(usize),
+}
+
+impl From<SendError> for Box<Stop> {
+    fn from(error: SendError) -> Self {
+        Self::new(Stop::Fail(error))
+    }
 }
 
 /// One `max.block.ms`, shared by all that a call waits for.
@@ -268,21 +337,34 @@ impl Inner {
         let accumulator = Accumulator::new(limits, callbacks);
         let (shutdown, watched) = watch::channel(Shutdown::No);
         let driver = Driver::start(Arc::clone(&config), Arc::clone(&accumulator), watched, seed(), runtime);
-        Self { config, accumulator, shutdown, driver }
+        let max_len = config.max_request_size.min(config.buffer_memory);
+        Self { config, accumulator, max_len, shutdown, driver }
     }
 
-    async fn send(&self, record: Record<'_>, mut callback: Option<Callback>) -> Result<Delivery, SendError> {
-        let record = intercept::on_send(&self.config.interceptors, record);
+    /// Appends a record at once if that can be done.
+    fn attempt<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>) -> Accepting<'a> {
+        let record = self.intercepted(record);
         match self.append(&record, &mut callback, None) {
-            Ok(delivery) => Ok(delivery),
-            Err(Stop::Fail(error)) => Err(error),
-            Err(stop) => self.wait_and_append(&record, &mut callback, stop).await,
+            Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
+            Err(stop) => self.later(record, callback, *stop),
         }
     }
 
+    /// Leaves all that it takes to append a record to a future, after an attempt that came to `stop`.
+    #[cold]
+    fn later<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>, stop: Stop) -> Accepting<'a> {
+        let appended = async move { self.wait_and_append(&record, &mut callback, stop).await };
+        Accepting(Attempt::Waits(Some(Box::new(Box::pin(appended)))))
+    }
+
+    #[inline]
+    fn intercepted<'a>(&self, record: Record<'a>) -> Record<'a> {
+        if self.config.interceptors.is_empty() { record } else { intercept::on_send(&self.config.interceptors, record) }
+    }
+
     fn try_send(&self, record: Record<'_>, mut callback: Option<Callback>) -> Result<Delivery, SendError> {
-        let record = intercept::on_send(&self.config.interceptors, record);
-        self.append(&record, &mut callback, None).map_err(|stop| match stop {
+        let record = self.intercepted(record);
+        self.append(&record, &mut callback, None).map(Delivery::from).map_err(|stop| match *stop {
             Stop::Fail(error) => error,
             Stop::Topic => match self.ask_for(record.topic()) {
                 Ok(()) => SendError::NotReady { topic: Arc::from(record.topic()) },
@@ -303,7 +385,7 @@ impl Inner {
         record: &Record<'_>,
         callback: &mut Option<Callback>,
         mut stop: Stop,
-    ) -> Result<Delivery, SendError> {
+    ) -> Result<Accepted, SendError> {
         let mut waiting = Waiting::new(&self.config);
         loop {
             let charge = match stop {
@@ -315,8 +397,8 @@ impl Inner {
                 Stop::Memory(bytes) => Some(self.wait_for_memory(record.topic(), bytes, &waiting).await?),
             };
             match self.append(record, callback, charge) {
-                Ok(delivery) => return Ok(delivery),
-                Err(again) => stop = again,
+                Ok(accepted) => return Ok(accepted),
+                Err(again) => stop = *again,
             }
         }
     }
@@ -327,36 +409,39 @@ impl Inner {
         record: &Record<'_>,
         callback: &mut Option<Callback>,
         charge: Option<Charge>,
-    ) -> Result<Delivery, Stop> {
-        let payload = Payload { key: record.key_bytes(), value: record.value_bytes(), headers: record.headers() };
-        let max_len = payload.max_len();
-        self.check_size(record.topic(), HEADER_LEN + max_len).map_err(Stop::Fail)?;
+    ) -> Result<Accepted, Box<Stop>> {
+        let payload = Payload::new(record.key_bytes(), record.value_bytes(), record.headers());
+        if HEADER_LEN + payload.max_len() > self.max_len {
+            return Err(self.too_large(record.topic(), HEADER_LEN + payload.max_len()).into());
+        }
         self.topic(record.topic(), |topic| {
-            let custom = self.config.partitioner.as_deref();
-            let partitions = Partitions::new(&topic.leaders);
-            let fixed = fixed(record, &partitions, custom, self.config.ignore_keys).map_err(|error| {
-                // The partition may have been added since metadata came: a later call will know.
-                Stop::Fail(self.ask_for(&topic.name).err().unwrap_or(error))
-            })?;
+            let fixed = self.fixed(record, topic)?;
             let choose = |random| self.choose(topic, random);
             let partition = fixed.unwrap_or_else(|| topic.sticky.current(topic.partitions.len(), choose));
             let Some(queue) = usize::try_from(partition).ok().and_then(|number| topic.partitions.get(number)) else {
-                return Err(Stop::Topic);
+                return Err(Stop::Topic.into());
             };
-            let timestamp = record.explicit_timestamp().unwrap_or_else(unix_ms);
-            let appended =
-                self.accumulator.append(queue, (timestamp, &payload, max_len), callback, charge, Instant::now);
-            match appended {
+            match self.accumulator.append(queue, record.explicit_timestamp(), &payload, callback, charge, &Clocks) {
                 Ok(appended) => {
                     if fixed.is_none() {
                         let (bytes, filled) = (appended.bytes, appended.filled);
                         topic.sticky.appended(partition, bytes, filled, self.config.batch_size, choose);
                     }
-                    Ok(appended.delivery)
+                    Ok(appended.accepted)
                 }
-                Err(Refused::NeedsMemory(bytes)) => Err(Stop::Memory(bytes)),
-                Err(Refused::Closed) => Err(Stop::Fail(self.closed(&topic.name))),
+                Err(Refused::NeedsMemory(bytes)) => Err(Stop::Memory(bytes).into()),
+                Err(Refused::Closed) => Err(self.closed(&topic.name).into()),
             }
+        })
+    }
+
+    /// The partition that does not depend on chance, if there is one.
+    #[inline]
+    fn fixed(&self, record: &Record<'_>, topic: &Topic) -> Result<Option<i32>, Box<Stop>> {
+        let custom = self.config.partitioner.as_deref();
+        fixed(record, &Partitions::new(&topic.leaders), custom, self.config.ignore_keys).map_err(|error| {
+            // The partition may have been added since metadata came: a later call will know.
+            self.ask_for(&topic.name).err().unwrap_or(error).into()
         })
     }
 
@@ -376,26 +461,34 @@ impl Inner {
         choose(random, candidates)
     }
 
-    fn check_size(&self, topic: &str, size: usize) -> Result<(), SendError> {
+    #[cold]
+    fn too_large(&self, topic: &str, size: usize) -> SendError {
         let limits = [("max.request.size", self.config.max_request_size), ("buffer.memory", self.config.buffer_memory)];
-        match limits.into_iter().find(|(_, limit)| size > *limit) {
-            Some((setting, limit)) => Err(SendError::TooLarge { topic: Arc::from(topic), size, limit, setting }),
-            None => Ok(()),
-        }
+        let [request, memory] = limits;
+        let (setting, limit) = if size > request.1 { request } else { memory };
+        SendError::TooLarge { topic: Arc::from(topic), size, limit, setting }
     }
 
     /// Calls `with` with the topic, if its partitions are known.
-    fn topic<T>(&self, name: &str, with: impl FnOnce(&Topic) -> Result<T, Stop>) -> Result<T, Stop> {
-        let known = self.accumulator.topics().known();
-        match known.topic(name) {
-            Some(TopicState::Ready(topic)) => with(topic),
-            _ if self.accumulator.is_closed() => Err(Stop::Fail(self.closed(name))),
+    #[inline]
+    fn topic<T>(&self, name: &str, with: impl FnOnce(&Topic) -> Result<T, Box<Stop>>) -> Result<T, Box<Stop>> {
+        match self.accumulator.topics().with_ready(name, with) {
+            Some(done) => done,
+            None => Err(self.not_ready(name).into()),
+        }
+    }
+
+    /// Why a topic cannot be appended to.
+    #[cold]
+    fn not_ready(&self, name: &str) -> Stop {
+        match self.accumulator.topics().known().topic(name) {
+            _ if self.accumulator.is_closed() => Stop::Fail(self.closed(name)),
             Some(TopicState::Refused(code)) => {
                 // It may have been granted meanwhile: the next call will know.
                 let refused = SendError::TopicRefused { topic: Arc::from(name), code: *code };
-                Err(Stop::Fail(self.ask_for(name).err().unwrap_or(refused)))
+                Stop::Fail(self.ask_for(name).err().unwrap_or(refused))
             }
-            Some(TopicState::Awaited(_)) | None => Err(Stop::Topic),
+            Some(TopicState::Ready(_) | TopicState::Awaited(_)) | None => Stop::Topic,
         }
     }
 
@@ -473,10 +566,23 @@ fn not_in_callback() -> Result<(), FlushError> {
     if Callbacks::running_here() { Err(FlushError::InCallback) } else { Ok(()) }
 }
 
-/// The wall clock, in milliseconds since the Unix epoch.
-fn unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+/// The clocks of this machine.
+struct Clocks;
+
+impl Clock for Clocks {
+    #[inline]
+    fn tick(&self) -> u64 {
+        coarsetime::Instant::now().as_ticks()
+    }
+
+    fn unix_ms(&self) -> i64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// A number that differs from producer to producer: brokers should not see all of them back off in step.

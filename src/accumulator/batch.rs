@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{memory::Charge, outstanding::Token};
 use crate::{
-    delivery::{Callback, Completer, Delivery, Notice},
+    delivery::{Accepted, Callback, Completer},
     wire::record_batch::writer::{Payload, Writer},
 };
 
@@ -78,7 +78,18 @@ impl Batch {
 
     /// Makes room for a record of `needed` bytes, in steps up to `limit`, and for `telling` bytes of whoever is told of it; false
     /// when it does not fit or no memory is free.
+    #[inline]
     pub(super) fn make_room(&mut self, needed: usize, telling: usize, limit: usize) -> bool {
+        (telling == 0 && self.writer.len() + needed <= self.buffer) || self.make_more_room(needed, telling, limit)
+    }
+
+    /// Whether a record of this time can be one of its own.
+    #[inline]
+    pub(super) fn reaches(&self, timestamp: i64) -> bool {
+        self.completer.cell().reaches(timestamp)
+    }
+
+    fn make_more_room(&mut self, needed: usize, telling: usize, limit: usize) -> bool {
         let (len, told) = (self.writer.len() + needed, self.told + telling);
         let buffer = if len <= self.buffer { self.buffer } else { (2 * self.buffer).max(len).min(limit) };
         if len > buffer {
@@ -98,19 +109,20 @@ impl Batch {
     }
 
     /// Appends a record for which there is room.
+    #[inline]
     pub(super) fn append(
         &mut self,
         timestamp: i64,
         payload: &Payload<'_>,
-        callback: Option<Callback>,
+        callback: &mut Option<Callback>,
         telling: usize,
-    ) -> Delivery {
+    ) -> Accepted {
         let index = self.writer.append(timestamp, payload);
         if telling > 0 {
             self.told += telling;
-            self.completer.notify(Notice { index, timestamp, callback });
+            self.completer.notify(index, timestamp, callback.take());
         }
-        Delivery::new(Arc::clone(self.completer.cell()), index, timestamp)
+        Accepted::new(Arc::clone(self.completer.cell()), index, timestamp)
     }
 
     /// Fixes its records. `None` if it has none.

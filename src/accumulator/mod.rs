@@ -36,7 +36,7 @@ pub(crate) use self::{
 };
 use crate::{
     cluster,
-    delivery::{Callback, Callbacks, Completer, Delivery, Notice},
+    delivery::{Accepted, Callback, Callbacks, Completer, Notice},
     error::ErrorCode,
     wire::record_batch::{HEADER_LEN, writer::Payload},
 };
@@ -53,6 +53,33 @@ pub(crate) struct Limits {
     pub(crate) linger: Duration,
     /// `buffer.memory` in bytes.
     pub(crate) buffer_memory: usize,
+}
+
+/// What tells the time to those who append.
+pub(crate) trait Clock {
+    /// A number that rises every few milliseconds at most, and is cheap to get: reading the wall clock costs a third of what
+    /// appending a record does.
+    fn tick(&self) -> u64;
+    /// The wall clock, in milliseconds since the Unix epoch.
+    fn unix_ms(&self) -> i64;
+    /// The monotonic clock.
+    fn now(&self) -> Instant;
+}
+
+/// For tests that tell the time themselves, and records that bring their own.
+#[cfg(test)]
+impl Clock for Instant {
+    fn tick(&self) -> u64 {
+        0
+    }
+
+    fn unix_ms(&self) -> i64 {
+        0
+    }
+
+    fn now(&self) -> Instant {
+        *self
+    }
 }
 
 /// Where records wait. Shared by all that append and by the sender.
@@ -89,7 +116,7 @@ struct Lingering {
 /// A record that was appended.
 #[derive(Debug)]
 pub(crate) struct Appended {
-    pub(crate) delivery: Delivery,
+    pub(crate) accepted: Accepted,
     /// Bytes that it took.
     pub(crate) bytes: usize,
     /// Whether the batch is as good as full: another record of this size would not fit.
@@ -131,40 +158,50 @@ impl Accumulator {
         &self.memory
     }
 
-    /// Appends a record whose largest length is `max_len`. `charge` is memory that the caller was charged before, if any;
-    /// `callback` is taken only when the record is. `now` is asked for only when a batch is opened.
+    /// Appends a record, at the time of `clock` where it has none of its own. `charge` is memory that the caller was charged
+    /// before, if any; `callback` is taken only when the record is.
+    #[inline]
     pub(crate) fn append(
         &self,
         partition: &Partition,
-        record: (i64, &Payload<'_>, usize),
+        timestamp: Option<i64>,
+        payload: &Payload<'_>,
         callback: &mut Option<Callback>,
         charge: Option<Charge>,
-        now: impl FnOnce() -> Instant,
+        clock: &impl Clock,
     ) -> Result<Appended, Refused> {
-        let (timestamp, payload, max_len) = record;
+        let max_len = payload.max_len();
         let mut queue = partition.lock();
         if queue.closed {
             return Err(Refused::Closed);
         }
         let limit = self.limits.batch_size;
         let telling = self.telling(callback.as_ref());
-        if !queue.open.as_mut().is_some_and(|open| open.make_room(max_len, telling, limit)) {
-            if queue.open.is_some() {
-                queue.seal();
-                self.list(partition, &mut queue);
-            }
-            let (charge, buffer) = self.charge(queue.usual_len, HEADER_LEN + max_len, telling, charge)?;
-            self.open(partition, &mut queue, charge, buffer, now());
+        let timestamp = timestamp.unwrap_or_else(|| queue.unix_ms(clock));
+        let has_room = |open: &mut Batch| open.reaches(timestamp) && open.make_room(max_len, telling, limit);
+        if !queue.open.as_mut().is_some_and(has_room) {
+            self.seal(partition, &mut queue);
+            let charge = self.charge(queue.usual_len, HEADER_LEN + max_len, telling, charge)?;
+            self.open(partition, &mut queue, charge, timestamp, clock.now());
         }
         let Some(open) = &mut queue.open else { return Err(Refused::Closed) };
         let before = open.len();
-        let delivery = open.append(timestamp, payload, callback.take(), telling);
+        let accepted = open.append(timestamp, payload, callback, telling);
         let bytes = open.len() - before;
         let filled = open.len() + bytes > limit;
-        Ok(Appended { delivery, bytes, filled })
+        Ok(Appended { accepted, bytes, filled })
+    }
+
+    /// Fixes the open batch's records, if there is one.
+    fn seal(&self, partition: &Partition, queue: &mut partition::Queue) {
+        if queue.open.is_some() {
+            queue.seal();
+            self.list(partition, queue);
+        }
     }
 
     /// Bytes that it takes to tell of a record's outcome: 0 if nobody is told.
+    #[inline]
     fn telling(&self, callback: Option<&Callback>) -> usize {
         match callback {
             // A box of its own, and a place in a list that doubles when it is full.
@@ -194,9 +231,16 @@ impl Accumulator {
         charged(buffer).or_else(|| charged(least)).ok_or(Refused::NeedsMemory(all))
     }
 
-    fn open(&self, partition: &Partition, queue: &mut partition::Queue, charge: Charge, buffer: usize, now: Instant) {
+    fn open(
+        &self,
+        partition: &Partition,
+        queue: &mut partition::Queue,
+        (charge, buffer): (Charge, usize),
+        timestamp: i64,
+        now: Instant,
+    ) {
         queue.serial += 1;
-        let completer = Completer::new(partition.origin.clone(), self.callbacks.clone());
+        let completer = Completer::new(partition.origin.clone(), timestamp, self.callbacks.clone());
         let mut batch = Batch::new(charge, buffer, self.outstanding.enter(), completer, now, queue.serial);
         partition.opened();
         if self.limits.linger.is_zero() {

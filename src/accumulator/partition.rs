@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::batch::{Batch, SealedBatch};
+use super::{
+    Clock,
+    batch::{Batch, SealedBatch},
+};
 use crate::delivery::Origin;
 
 /// One partition, as those who append see it.
@@ -36,6 +39,8 @@ pub(super) struct Queue {
     /// How large the last batch became: the next one starts with a buffer of that size.
     pub(super) usual_len: usize,
     pub(super) serial: u64,
+    /// The wall clock when it was read last, and the tick at that moment.
+    read: Option<(u64, i64)>,
 }
 
 impl Partition {
@@ -99,6 +104,16 @@ impl Partition {
 }
 
 impl Queue {
+    /// The wall clock, in milliseconds since the Unix epoch, as it was read in this very tick.
+    #[inline]
+    pub(super) fn unix_ms(&mut self, clock: &impl Clock) -> i64 {
+        let tick = clock.tick();
+        match self.read {
+            Some((read, unix_ms)) if read == tick => unix_ms,
+            _ => self.read.insert((tick, clock.unix_ms())).1,
+        }
+    }
+
     /// Fixes the open batch's records.
     pub(super) fn seal(&mut self) {
         if let Some(open) = self.open.take() {

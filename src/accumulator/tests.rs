@@ -38,8 +38,8 @@ fn append_with(
     now: Instant,
 ) -> Result<Appended, Refused> {
     let value = vec![7; len];
-    let payload = Payload { key: None, value: Some(&value), headers: &[] };
-    accumulator.append(partition, (1_000, &payload, payload.max_len()), callback, None, || now)
+    let payload = Payload::new(None, Some(&value), &[]);
+    accumulator.append(partition, Some(1_000), &payload, callback, None, &now)
 }
 
 /// Slots with something to take.
@@ -165,8 +165,8 @@ fn when_memory_is_short_what_is_there_is_sent_early_and_nothing_is_lost() {
     drop((take_all(&full), take_all(&wanting)));
     let Poll::Ready(Ok(charge)) = poll() else { panic!("all memory is free") };
     let value = vec![7; 700];
-    let payload = Payload { key: None, value: Some(&value), headers: &[] };
-    accumulator.append(&wanting, (0, &payload, payload.max_len()), &mut None, Some(charge), || now).unwrap();
+    let payload = Payload::new(None, Some(&value), &[]);
+    accumulator.append(&wanting, Some(0), &payload, &mut None, Some(charge), &now).unwrap();
 }
 
 #[test]
@@ -352,9 +352,8 @@ fn memory_that_was_waited_for_is_the_batchs_if_it_is_enough_and_else_given_back(
         let accumulator = accumulator(16_384, LINGER, 100_000);
         let charge = accumulator.memory().try_charge(waited_for);
         let value = vec![7; len];
-        let payload = Payload { key: None, value: Some(&value), headers: &[] };
-        let record = (1_000, &payload, payload.max_len());
-        accumulator.append(&partition(&accumulator, 0), record, &mut None, charge, || now).unwrap();
+        let payload = Payload::new(None, Some(&value), &[]);
+        accumulator.append(&partition(&accumulator, 0), Some(1_000), &payload, &mut None, charge, &now).unwrap();
         assert_eq!(charged(&accumulator), expected, "{waited_for} bytes for a record of {len}");
     }
 }

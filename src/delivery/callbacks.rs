@@ -13,7 +13,10 @@ use std::{
     thread,
 };
 
-use super::Ack;
+use super::{
+    Ack,
+    cell::{Cell, outcome_of},
+};
 use crate::{error::DeliveryError, record::intercept::Interceptor};
 
 /// A user's callback for one record.
@@ -21,22 +24,21 @@ pub(crate) type Callback = Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>;
 
 /// Someone to tell of one record's outcome.
 pub(crate) struct Notice {
-    pub(crate) index: u32,
-    pub(crate) timestamp: i64,
+    /// Where in its batch the record is, and when; see [`Cell::place`].
+    pub(crate) place: u64,
     pub(crate) callback: Option<Callback>,
 }
 
 impl fmt::Debug for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "notice for record {}", self.index)
+        write!(f, "notice for record {}", self.place >> 32)
     }
 }
 
-type Answers = Box<dyn Fn(&Notice) -> Result<Ack, DeliveryError> + Send>;
-
 struct Job {
+    /// Filled: the outcome of those who are told.
+    cell: Arc<Cell>,
     notices: Vec<Notice>,
-    answers: Answers,
     kept: Option<Box<dyn Send>>,
 }
 
@@ -81,8 +83,9 @@ impl Callbacks {
         IN_CALLBACK.get()
     }
 
-    pub(super) fn run(&self, notices: Vec<Notice>, answers: Answers, kept: Option<Box<dyn Send>>) {
-        let job = Job { notices, answers, kept };
+    /// Tells those who are to be told what became of their records; `cell` knows. `kept` is dropped after the last.
+    pub(super) fn run(&self, cell: Arc<Cell>, notices: Vec<Notice>, kept: Option<Box<dyn Send>>) {
+        let job = Job { cell, notices, kept };
         let job = match &self.0.thread {
             Some(thread) => match thread.get_or_init(|| self.start()).send(job) {
                 Ok(()) => return,
@@ -108,7 +111,7 @@ impl Callbacks {
 fn perform(interceptors: &[Arc<dyn Interceptor>], job: Job) {
     IN_CALLBACK.set(true);
     for mut notice in job.notices {
-        let outcome = (job.answers)(&notice);
+        let outcome = outcome_of(&job.cell, notice.place);
         for interceptor in interceptors {
             guarded("interceptor's on_acknowledgement", || interceptor.on_acknowledgement(outcome.as_ref()));
         }
@@ -132,15 +135,18 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::delivery::{Completer, Origin, Outcome};
 
     fn notice(index: u32, callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static) -> Notice {
-        Notice { index, timestamp: 0, callback: Some(Box::new(callback)) }
+        Notice { place: u64::from(index) << 32, callback: Some(Box::new(callback)) }
     }
 
-    fn answers() -> Answers {
-        Box::new(|notice| {
-            Ok(Ack { topic: "t".into(), partition: 0, offset: Some(i64::from(notice.index)), timestamp: 0 })
-        })
+    /// A batch whose records stand in the log from offset 0 on.
+    fn acked() -> Arc<Cell> {
+        let completer = Completer::new(Origin { topic: "t".into(), partition: 0 }, 0, Callbacks::inline(Vec::new()));
+        let cell = Arc::clone(completer.cell());
+        completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None }, Box::new(()));
+        cell
     }
 
     #[test]
@@ -153,7 +159,7 @@ mod tests {
             notice(1, |_| panic!("user code")),
             notice(2, move |ack| last.send((ack.unwrap().offset(), thread::current().id())).unwrap()),
         ];
-        callbacks.run(notices, answers(), None);
+        callbacks.run(acked(), notices, None);
         let heard: Vec<_> = heard.iter().collect();
         assert_eq!(heard.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [Some(0), Some(2)]);
         assert!(heard.iter().all(|(_, thread)| *thread != thread::current().id()));
@@ -170,7 +176,7 @@ mod tests {
         let (told, heard) = mpsc::channel();
         let kept = Box::new(Tell(told.clone()));
         let callbacks = Callbacks::threaded(Vec::new());
-        callbacks.run(vec![notice(0, move |_| told.send("called").unwrap())], answers(), Some(kept));
+        callbacks.run(acked(), vec![notice(0, move |_| told.send("called").unwrap())], Some(kept));
         assert_eq!(heard.iter().collect::<Vec<_>>(), ["called", "released"]);
     }
 
@@ -185,7 +191,7 @@ mod tests {
         let (told, heard) = mpsc::channel();
         let callbacks = Callbacks::inline(vec![Arc::new(Spy(std::sync::Mutex::new(told.clone())))]);
         let with = notice(0, move |ack| told.send(format!("callback {:?}", ack.unwrap().offset())).unwrap());
-        callbacks.run(vec![with, Notice { index: 1, timestamp: 0, callback: None }], answers(), None);
+        callbacks.run(acked(), vec![with, Notice { place: 1 << 32, callback: None }], None);
         let heard: Vec<_> = heard.try_iter().collect();
         assert_eq!(heard, ["interceptor Some(0)", "callback Some(0)", "interceptor Some(1)"]);
     }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Ack,
-    callbacks::{Callbacks, Notice},
+    callbacks::{Callback, Callbacks, Notice},
 };
 use crate::error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted};
 
@@ -29,6 +29,8 @@ pub(crate) enum Outcome {
 /// The place where a batch's outcome will stand. Filled once, by its [`Completer`].
 pub(crate) struct Cell {
     origin: Origin,
+    /// The time of its first record: the others' times are told as differences.
+    base_timestamp: i64,
     outcome: OnceLock<Outcome>,
     wakers: Mutex<Vec<Waker>>,
 }
@@ -47,12 +49,28 @@ impl fmt::Debug for Cell {
 }
 
 impl Cell {
-    fn new(origin: Origin) -> Self {
-        Self { origin, outcome: OnceLock::new(), wakers: Mutex::new(Vec::new()) }
+    fn new(origin: Origin, base_timestamp: i64) -> Self {
+        Self { origin, base_timestamp, outcome: OnceLock::new(), wakers: Mutex::new(Vec::new()) }
     }
 
-    pub(super) fn partition(&self) -> i32 {
-        self.origin.partition
+    /// Whom its records are for.
+    #[inline]
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Whether a record of this time can be one of its batch: less than 24 days before or after the first.
+    #[inline]
+    pub(crate) fn reaches(&self, timestamp: i64) -> bool {
+        i32::try_from(timestamp.wrapping_sub(self.base_timestamp)).is_ok()
+    }
+
+    /// Where in the batch a record is, and when, in one word.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the cell reaches every time of its batch")]
+    pub(super) fn place(&self, index: u32, timestamp: i64) -> u64 {
+        let later = timestamp.wrapping_sub(self.base_timestamp) as i32;
+        u64::from(index) << 32 | u64::from(later.cast_unsigned())
     }
 
     /// Remembers whom to wake; false when the outcome came meanwhile.
@@ -75,44 +93,50 @@ impl Cell {
     }
 }
 
-/// The outcome of the record at `index`, or the cell (perhaps a part of a split batch) that will hold it.
+/// The outcome of the record at `place`, or the cell (perhaps a part of a split batch) that will hold it.
+#[inline]
 pub(super) fn answer(
-    cell: &Arc<Cell>,
-    index: u32,
-    timestamp: i64,
-) -> Result<Result<Ack, DeliveryError>, (Arc<Cell>, u32)> {
-    match cell.outcome.get() {
-        None => Err((Arc::clone(cell), index)),
-        Some(Outcome::Split(parts)) => {
-            let part = parts.partition_point(|(first, _)| *first <= index).saturating_sub(1);
-            let (first, part) = &parts[part];
-            answer(part, index - first, timestamp)
-        }
-        Some(outcome) => Ok(outcome_of(&cell.origin, outcome, index, timestamp)),
+    mut cell: Arc<Cell>,
+    mut place: u64,
+) -> Result<Result<Ack, DeliveryError>, (Arc<Cell>, u64)> {
+    loop {
+        let index = index_of(place);
+        let part = match cell.outcome.get() {
+            None => return Err((cell, place)),
+            Some(Outcome::Acked { base_offset, append_time }) => {
+                let offset = base_offset.map(|base| base + i64::from(index));
+                let timestamp = append_time.unwrap_or_else(|| cell.base_timestamp + i64::from(later_of(place)));
+                return Ok(Ok(Ack { cell, offset, timestamp }));
+            }
+            Some(Outcome::Failed(error)) => return Ok(Err(error.clone())),
+            Some(Outcome::Refused { records, others }) => {
+                let own = records.iter().find(|(refused, _)| *refused == index).map(|(_, error)| error);
+                return Ok(Err(own.unwrap_or(others).clone()));
+            }
+            Some(Outcome::Split(parts)) => {
+                let (first, part) = &parts[parts.partition_point(|(first, _)| *first <= index).saturating_sub(1)];
+                place -= u64::from(*first) << 32;
+                Arc::clone(part)
+            }
+        };
+        cell = part;
     }
 }
 
-/// The outcome of one record of a batch that was not split.
-fn outcome_of(origin: &Origin, outcome: &Outcome, index: u32, timestamp: i64) -> Result<Ack, DeliveryError> {
-    match outcome {
-        Outcome::Acked { base_offset, append_time } => Ok(Ack {
-            topic: Arc::clone(&origin.topic),
-            partition: origin.partition,
-            offset: base_offset.map(|base| base + i64::from(index)),
-            timestamp: append_time.unwrap_or(timestamp),
-        }),
-        Outcome::Failed(error) => Err(error.clone()),
-        Outcome::Refused { records, others } => {
-            Err(records.iter().find(|(refused, _)| *refused == index).map_or(others, |(_, error)| error).clone())
-        }
-        Outcome::Split(_) => unreachable_part(origin),
-    }
+/// The outcome of a record whose batch has one. A split batch has no outcome of its own, and nobody asks it for one; if
+/// somebody did, the record's fate would be unknown, and that is what is answered.
+pub(super) fn outcome_of(cell: &Arc<Cell>, place: u64) -> Result<Ack, DeliveryError> {
+    answer(Arc::clone(cell), place).unwrap_or_else(|(cell, _)| Err(abandoned(&cell.origin, true)))
 }
 
-/// A split batch's own completer never carries notices (they move to its parts), so this is not reached; if it were, the
-/// record's fate would be unknown, and that is what is answered.
-fn unreachable_part(origin: &Origin) -> Result<Ack, DeliveryError> {
-    Err(abandoned(origin, true))
+#[expect(clippy::cast_possible_truncation, reason = "the index is the upper half")]
+fn index_of(place: u64) -> u32 {
+    (place >> 32) as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the difference in time is the lower half")]
+fn later_of(place: u64) -> i32 {
+    (place as u32).cast_signed()
 }
 
 fn abandoned(origin: &Origin, sent: bool) -> DeliveryError {
@@ -140,8 +164,9 @@ pub(crate) struct Completer {
 }
 
 impl Completer {
-    pub(crate) fn new(origin: Origin, callbacks: Callbacks) -> Self {
-        Self { cell: Arc::new(Cell::new(origin)), notices: Vec::new(), callbacks, sent: false }
+    /// For a batch whose first record has this time.
+    pub(crate) fn new(origin: Origin, base_timestamp: i64, callbacks: Callbacks) -> Self {
+        Self { cell: Arc::new(Cell::new(origin, base_timestamp)), notices: Vec::new(), callbacks, sent: false }
     }
 
     pub(crate) fn cell(&self) -> &Arc<Cell> {
@@ -149,8 +174,8 @@ impl Completer {
     }
 
     /// Has a record's callback (or the interceptors alone) told of its outcome. Records come in rising order.
-    pub(crate) fn notify(&mut self, notice: Notice) {
-        self.notices.push(notice);
+    pub(crate) fn notify(&mut self, index: u32, timestamp: i64, callback: Option<Callback>) {
+        self.notices.push(Notice { place: self.cell.place(index, timestamp), callback });
     }
 
     /// Notes that a request with the batch went to a socket, so that dropping it from now on answers "unknown".
@@ -169,11 +194,11 @@ impl Completer {
         let mut notices = std::mem::take(&mut self.notices);
         let mut parts: Vec<Self> = Vec::with_capacity(firsts.len());
         for &first in firsts.iter().rev() {
-            let mut part = Self::new(self.cell.origin.clone(), self.callbacks.clone());
+            let mut part = Self::new(self.cell.origin.clone(), self.cell.base_timestamp, self.callbacks.clone());
             part.sent = self.sent;
-            let from = notices.partition_point(|notice| notice.index < first);
+            let from = notices.partition_point(|notice| index_of(notice.place) < first);
             part.notices = notices.split_off(from);
-            part.notices.iter_mut().for_each(|notice| notice.index -= first);
+            part.notices.iter_mut().for_each(|notice| notice.place -= u64::from(first) << 32);
             parts.push(part);
         }
         parts.reverse();
@@ -183,12 +208,10 @@ impl Completer {
     }
 
     fn answer(&mut self, outcome: Outcome, kept: Option<Box<dyn Send>>) {
-        self.cell.fill(outcome.clone());
+        self.cell.fill(outcome);
         let notices = std::mem::take(&mut self.notices);
         if !notices.is_empty() {
-            let origin = self.cell.origin.clone();
-            let answers = move |notice: &Notice| outcome_of(&origin, &outcome, notice.index, notice.timestamp);
-            self.callbacks.run(notices, Box::new(answers), kept);
+            self.callbacks.run(Arc::clone(&self.cell), notices, kept);
         }
     }
 }
@@ -219,7 +242,7 @@ mod tests {
 
     #[test]
     fn every_record_of_an_acked_batch_learns_its_own_offset() {
-        let completer = Completer::new(origin(), Callbacks::inline(Vec::new()));
+        let completer = Completer::new(origin(), 7, Callbacks::inline(Vec::new()));
         let deliveries: Vec<_> = (0..3).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
         assert!(deliveries[0].outcome().is_none());
         completer.complete(acked(40), Box::new(()));
@@ -230,7 +253,7 @@ mod tests {
     #[test]
     fn a_dropped_completer_answers_abandoned_and_says_whether_it_was_sent() {
         for (sent, persisted) in [(false, Persisted::No), (true, Persisted::Unknown)] {
-            let mut completer = Completer::new(origin(), Callbacks::inline(Vec::new()));
+            let mut completer = Completer::new(origin(), 7, Callbacks::inline(Vec::new()));
             let delivery = Delivery::new(Arc::clone(completer.cell()), 0, 7);
             if sent {
                 completer.mark_sent();
@@ -244,15 +267,12 @@ mod tests {
     #[test]
     fn the_parts_of_a_split_batch_answer_for_its_records_and_callbacks_move_with_them() {
         let (told, heard) = mpsc::channel();
-        let mut completer = Completer::new(origin(), Callbacks::inline(Vec::new()));
+        let mut completer = Completer::new(origin(), 7, Callbacks::inline(Vec::new()));
         let deliveries: Vec<_> = (0..4).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
         for index in 0..4 {
             let told = told.clone();
-            completer.notify(Notice {
-                index,
-                timestamp: 7,
-                callback: Some(Box::new(move |outcome| told.send(outcome.unwrap().offset()).unwrap())),
-            });
+            let callback: Callback = Box::new(move |outcome| told.send(outcome.unwrap().offset()).unwrap());
+            completer.notify(index, 7, Some(callback));
         }
         let mut parts = completer.split(&[0, 1]).into_iter();
         parts.next().unwrap().complete(acked(10), Box::new(()));
@@ -266,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_refused_record_gets_its_own_error_and_its_batch_mates_another() {
-        let completer = Completer::new(origin(), Callbacks::inline(Vec::new()));
+        let completer = Completer::new(origin(), 7, Callbacks::inline(Vec::new()));
         let deliveries: Vec<_> = (0..2).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
         let error = |cause: &str| {
             DeliveryError::new(DeliveryFailure {

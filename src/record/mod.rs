@@ -25,7 +25,7 @@ pub use headers::Header;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    topic: Cow<'a, str>,
+    topic: &'a str,
     partition: Option<i32>,
     timestamp: Option<i64>,
     key: Option<Cow<'a, [u8]>>,
@@ -37,9 +37,10 @@ impl<'a> Record<'a> {
     /// A record for `topic`: no key, no value (a tombstone in a compacted topic), no headers, the partition chosen by the
     /// partitioner and the timestamp of the moment of sending.
     #[must_use]
+    #[inline]
     pub fn to(topic: &'a str) -> Self {
         Self {
-            topic: Cow::Borrowed(topic),
+            topic,
             partition: None,
             timestamp: None,
             key: None,
@@ -50,16 +51,19 @@ impl<'a> Record<'a> {
 
     /// Sets the key. Records with equal keys go to the same partition, as long as the number of partitions stays.
     #[must_use]
-    pub fn key(mut self, key: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        self.key = Some(Cow::Borrowed(key.as_ref()));
-        self
+    #[inline]
+    pub fn key(self, key: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        // Taken apart and put together, here and below: so a record is made in registers, and written once.
+        let Self { topic, partition, timestamp, key: _, value, headers } = self;
+        Self { topic, partition, timestamp, key: Some(Cow::Borrowed(key.as_ref())), value, headers }
     }
 
     /// Sets the value.
     #[must_use]
-    pub fn value(mut self, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        self.value = Some(Cow::Borrowed(value.as_ref()));
-        self
+    #[inline]
+    pub fn value(self, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        let Self { topic, partition, timestamp, key, value: _, headers } = self;
+        Self { topic, partition, timestamp, key, value: Some(Cow::Borrowed(value.as_ref())), headers }
     }
 
     /// Replaces key and value, borrowed, owned or absent (`None` is null on the wire). Made for interceptors.
@@ -100,7 +104,7 @@ impl<'a> Record<'a> {
     /// The topic's name.
     #[must_use]
     pub fn topic(&self) -> &str {
-        &self.topic
+        self.topic
     }
 
     /// The key's bytes; `None` is null.

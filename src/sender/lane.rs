@@ -352,8 +352,9 @@ impl Lane {
     }
 
     fn leave(&mut self, position: usize) -> Option<Entry> {
-        let entry = self.entries.remove(position)?;
+        let mut entry = self.entries.remove(position)?;
         self.in_flight -= usize::from(entry.is_in_flight());
+        entry.state = State::Waiting;
         Some(entry)
     }
 

@@ -4,11 +4,13 @@
 //! or adds unchecked, because the bytes may be anybody's.
 
 /// How many bytes `value` takes unsigned.
+#[inline]
 pub(crate) const fn unsigned_len(value: u64) -> usize {
     (70 - (value | 1).leading_zeros() as usize) / 7
 }
 
 /// How many bytes `value` takes zigzagged.
+#[inline]
 pub(crate) const fn signed_len(value: i64) -> usize {
     unsigned_len(zigzag(value))
 }
@@ -63,12 +65,14 @@ fn take(bytes: &mut &[u8], max_len: usize) -> Option<u64> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "only the low bits are wanted")]
-const fn low_bits(value: u64) -> u8 {
+#[inline]
+pub(crate) const fn low_bits(value: u64) -> u8 {
     value as u8
 }
 
 #[expect(clippy::cast_sign_loss, reason = "zigzag maps the sign to the lowest bit")]
-const fn zigzag(value: i64) -> u64 {
+#[inline]
+pub(crate) const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 

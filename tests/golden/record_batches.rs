@@ -81,7 +81,7 @@ fn write(case: &Case) -> Vec<u8> {
             .iter()
             .map(|(name, value)| value.as_ref().map_or_else(|| Header::null(name), |value| Header::new(name, value)))
             .collect();
-        writer.append(*timestamp, &Payload { key: key.as_deref(), value: value.as_deref(), headers: &headers });
+        writer.append(*timestamp, &Payload::new(key.as_deref(), value.as_deref(), &headers));
     }
     let mut bytes = writer.finish().expect("a batch with records");
     stamp(&mut bytes, case.origin);

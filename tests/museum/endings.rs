@@ -15,7 +15,7 @@ use super::{
     request_after,
 };
 use crate::{
-    FailureKind, Persisted,
+    Delivery, FailureKind, Persisted,
     accumulator::{Refused, TopicState},
     wire::record_batch::writer::Payload,
 };
@@ -62,9 +62,8 @@ fn a_record_that_comes_too_late_for_close_is_refused_and_not_kept_for_ever() {
     let known = rig.accumulator.topics().known();
     let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
     rig.accumulator.close();
-    let payload = Payload { key: None, value: None, headers: &[] };
-    let record = (0, &payload, payload.max_len());
-    let late = rig.accumulator.append(&topic.partitions[0], record, &mut None, None, || rig.now);
+    let payload = Payload::new(None, None, &[]);
+    let late = rig.accumulator.append(&topic.partitions[0], Some(0), &payload, &mut None, None, &rig.now);
     assert_eq!(late.map(drop), Err(Refused::Closed));
     rig.ack(0);
     assert_eq!(offset(&accepted), Some(0));
@@ -102,9 +101,10 @@ fn a_record_appended_while_its_topic_is_forgotten_is_delivered() {
     let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
     rig.pass_ms(60_000);
     assert!(rig.accumulator.topics().known().topic(TOPIC).is_none());
-    let payload = Payload { key: None, value: Some(b"a"), headers: &[] };
-    let (record, now) = ((0, &payload, payload.max_len()), rig.now);
-    let delivery = rig.accumulator.append(&topic.partitions[0], record, &mut None, None, || now).unwrap().delivery;
+    let payload = Payload::new(None, Some(b"a"), &[]);
+    let now = rig.now;
+    let appended = rig.accumulator.append(&topic.partitions[0], Some(0), &payload, &mut None, None, &now).unwrap();
+    let delivery = Delivery::from(appended.accepted);
     rig.pass_ms(2_000);
     assert!(is_pending(&delivery));
     rig.ack(0);

@@ -104,13 +104,13 @@ impl World {
         let id = Id { task: number, number: task.next };
         let value = value(id, place, task.chance.below(self.plan.largest_record));
         let pause = Duration::from_micros(task.chance.below(self.plan.pause_us as usize) as u64);
-        let payload = Payload { key: None, value: Some(&value), headers: &[] };
-        let (now, record) = (self.instant(), (self.now_ms(), &payload, payload.max_len()));
+        let payload = Payload::new(None, Some(&value), &[]);
+        let (queue, timestamp, now) = (&topic.partitions[partition], Some(self.now_ms()), self.instant());
         let mut callback = self.callback();
-        match self.accumulator.append(&topic.partitions[partition], record, &mut callback, charge, || now) {
+        match self.accumulator.append(queue, timestamp, &payload, &mut callback, charge, &now) {
             Ok(appended) => {
                 let called = self.plan.callbacks.then_some(0);
-                self.history.push(Waiting { id, place, delivery: appended.delivery, called });
+                self.history.push(Waiting { id, place, delivery: appended.accepted.into(), called });
                 self.tasks[number as usize].next += 1;
                 self.note(|| format!("{id} sent to {place}"));
                 self.later(pause, Happening::Sends(number));

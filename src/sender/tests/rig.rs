@@ -231,10 +231,9 @@ impl Rig {
     fn append_with(&mut self, partition: usize, value: &str, timestamp: i64) -> Delivery {
         let known = self.accumulator.topics().known();
         let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
-        let payload = Payload { key: None, value: Some(value.as_bytes()), headers: &[] };
-        let record = (timestamp, &payload, payload.max_len());
-        let now = self.now;
-        self.accumulator.append(&topic.partitions[partition], record, &mut None, None, || now).unwrap().delivery
+        let payload = Payload::new(None, Some(value.as_bytes()), &[]);
+        let (queue, timestamp) = (&topic.partitions[partition], Some(timestamp));
+        self.accumulator.append(queue, timestamp, &payload, &mut None, None, &self.now).unwrap().accepted.into()
     }
 
     /// Takes the oldest request that is not answered.

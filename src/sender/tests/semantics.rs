@@ -5,7 +5,7 @@ use std::{
     pin::pin,
     sync::{Arc, mpsc},
     task::{Context, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::rig::{Rig, Sent, TOPIC, failure, is_pending, offset};
@@ -317,9 +317,8 @@ fn append_with(rig: &Rig, number: u32, callback: Callback) {
     let known = rig.accumulator.topics().known();
     let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
     let value = number.to_string();
-    let payload = Payload { key: None, value: Some(value.as_bytes()), headers: &[] };
-    let (record, now): (_, Instant) = ((0, &payload, payload.max_len()), rig.now);
-    rig.accumulator.append(&topic.partitions[0], record, &mut Some(callback), None, || now).unwrap();
+    let payload = Payload::new(None, Some(value.as_bytes()), &[]);
+    rig.accumulator.append(&topic.partitions[0], Some(0), &payload, &mut Some(callback), None, &rig.now).unwrap();
 }
 
 #[test]

@@ -545,7 +545,7 @@ mod tests {
         let mut writer = Writer::new(Vec::new());
         let times = [i64::MIN, i64::MAX, 0, -1];
         for at in times {
-            writer.append(at, &Payload { key: None, value: None, headers: &[] });
+            writer.append(at, &Payload::new(None, None, &[]));
         }
         let mut bytes = writer.finish().unwrap();
         stamp(&mut bytes, Stamp::NONE);

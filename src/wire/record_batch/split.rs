@@ -31,7 +31,7 @@ pub(crate) fn split(batch: &Bytes, target: usize) -> Result<Vec<Part>, BatchErro
         let record = record?;
         let timestamp = batch.header().timestamp_of(&record);
         let headers = headers(&record);
-        let payload = Payload { key: record.key.as_deref(), value: record.value.as_deref(), headers: &headers };
+        let payload = Payload::new(record.key.as_deref(), record.value.as_deref(), &headers);
         if writer.count() > 0 && writer.len() + payload.max_len() > target {
             first = close(&mut parts, first, std::mem::replace(&mut writer, Writer::new(Vec::new())));
         }
@@ -63,7 +63,7 @@ mod tests {
         let mut writer = Writer::new(Vec::new());
         for (i, value) in values.iter().enumerate() {
             let headers = [Header::new("n", value), Header::null("null")];
-            writer.append(1_000 - i as i64, &Payload { key: None, value: Some(value), headers: &headers });
+            writer.append(1_000 - i as i64, &Payload::new(None, Some(value), &headers));
         }
         stamped(writer.finish().unwrap())
     }

@@ -6,7 +6,7 @@
 use super::{CRC_FROM, HEADER_LEN};
 use crate::{
     record::Header,
-    wire::varint::{signed_len, unsigned_len},
+    wire::varint::{low_bits, signed_len, zigzag},
 };
 
 /// What a batch says about its origin. The default is that of a producer without idempotence.
@@ -22,28 +22,26 @@ impl Stamp {
     pub(crate) const NONE: Self = Self { producer_id: -1, epoch: -1, base_sequence: -1 };
 }
 
-/// The parts of a record that are encoded.
+/// The parts of a record that are encoded, measured once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Payload<'a> {
-    pub(crate) key: Option<&'a [u8]>,
-    pub(crate) value: Option<&'a [u8]>,
-    pub(crate) headers: &'a [Header<'a>],
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: &'a [Header<'a>],
+    /// Bytes of the record after its two deltas.
+    body_len: usize,
 }
 
-impl Payload<'_> {
-    /// Bytes of the record after its two deltas.
-    fn body_len(&self) -> usize {
-        bytes_len(self.key) + bytes_len(self.value) + self.headers_len()
-    }
-
-    fn headers_len(&self) -> usize {
-        let each = self.headers.iter().map(|h| bytes_len(Some(h.key.as_bytes())) + bytes_len(h.value.as_deref()));
-        signed_len(len_i64(self.headers.len())) + each.sum::<usize>()
+impl<'a> Payload<'a> {
+    #[inline]
+    pub(crate) fn new(key: Option<&'a [u8]>, value: Option<&'a [u8]>, headers: &'a [Header<'a>]) -> Self {
+        Self { key, value, headers, body_len: bytes_len(key) + bytes_len(value) + headers_len(headers) }
     }
 
     /// The most bytes that the record can take, wherever in a batch it comes to stand.
+    #[inline]
     pub(crate) fn max_len(&self) -> usize {
-        let longest = 1 + 10 + 5 + self.body_len();
+        let longest = 1 + 10 + 5 + self.body_len;
         longest + signed_len(len_i64(longest))
     }
 }
@@ -51,28 +49,34 @@ impl Payload<'_> {
 /// A batch that is still open: records can be appended.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    /// The batch, and behind it room that was zeroed or used before: so that a record is written with one check of bounds.
     bytes: Vec<u8>,
+    /// Where the next record will stand.
+    end: usize,
     base_timestamp: i64,
     max_timestamp: i64,
     count: u32,
 }
 
 impl Writer {
-    /// Starts a batch in `buffer`, whose capacity is used and whose content is not.
+    /// Starts a batch in `buffer`, whose length is used and whose content is not.
     pub(crate) fn new(mut buffer: Vec<u8>) -> Self {
-        buffer.clear();
-        buffer.resize(HEADER_LEN, 0);
-        Self { bytes: buffer, base_timestamp: 0, max_timestamp: i64::MIN, count: 0 }
+        if buffer.len() < HEADER_LEN {
+            buffer.resize(HEADER_LEN, 0);
+        }
+        Self { bytes: buffer, end: HEADER_LEN, base_timestamp: 0, max_timestamp: i64::MIN, count: 0 }
     }
 
     /// Bytes so far, header included.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.end
     }
 
     /// Grows the buffer to hold `capacity` bytes.
     pub(crate) fn grow(&mut self, capacity: usize) {
         self.bytes.reserve_exact(capacity.saturating_sub(self.bytes.len()));
+        self.bytes.resize(capacity.max(self.end), 0);
     }
 
     /// Records so far.
@@ -81,6 +85,7 @@ impl Writer {
     }
 
     /// Appends a record with its timestamp in milliseconds and returns its index in the batch.
+    #[inline]
     pub(crate) fn append(&mut self, timestamp: i64, payload: &Payload<'_>) -> u32 {
         let index = self.count;
         if index == 0 {
@@ -89,45 +94,38 @@ impl Writer {
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.count += 1;
         let (time_delta, offset_delta) = (timestamp.wrapping_sub(self.base_timestamp), i64::from(index));
-        let len = 1 + signed_len(time_delta) + signed_len(offset_delta) + payload.body_len();
-        let mut head = Scratch::new();
-        head.put_signed(len_i64(len));
-        head.put_byte(0);
-        head.put_signed(time_delta);
-        head.put_signed(offset_delta);
-        head.put_len(payload.key);
-        self.bytes.extend_from_slice(head.bytes());
-        self.bytes.extend_from_slice(payload.key.unwrap_or_default());
-        self.put_bytes(payload.value);
-        self.put_headers(payload.headers);
-        index
-    }
-
-    fn put_bytes(&mut self, bytes: Option<&[u8]>) {
-        let mut len = Scratch::new();
-        len.put_len(bytes);
-        self.bytes.extend_from_slice(len.bytes());
-        self.bytes.extend_from_slice(bytes.unwrap_or_default());
-    }
-
-    fn put_headers(&mut self, headers: &[Header<'_>]) {
-        let mut count = Scratch::new();
-        count.put_signed(len_i64(headers.len()));
-        self.bytes.extend_from_slice(count.bytes());
-        for header in headers {
-            self.put_bytes(Some(header.key.as_bytes()));
-            self.put_bytes(header.value.as_deref());
+        let len = 1 + signed_len(time_delta) + signed_len(offset_delta) + payload.body_len;
+        let (start, end) = (self.end, self.end + signed_len(len_i64(len)) + len);
+        if end > self.bytes.len() {
+            self.grow(end);
         }
+        self.end = end;
+        let mut out = Out { bytes: &mut self.bytes[start..end], at: 0 };
+        out.put_signed(len_i64(len));
+        out.put(&[0]);
+        out.put_signed(time_delta);
+        out.put_signed(offset_delta);
+        out.put_nullable(payload.key);
+        out.put_nullable(payload.value);
+        out.put_signed(len_i64(payload.headers.len()));
+        for header in payload.headers {
+            out.put_nullable(Some(header.key.as_bytes()));
+            out.put_nullable(header.value.as_deref());
+        }
+        index
     }
 
     /// Closes the batch. What is missing is its [`stamp`]. `None` for a batch without records, which no broker accepts.
     pub(crate) fn finish(mut self) -> Option<Vec<u8>> {
         let last_offset_delta = self.count.checked_sub(1)?;
+        self.bytes.truncate(self.end);
         let length = i32::try_from(self.bytes.len() - 12).ok()?;
         let mut put = |at: usize, field: &[u8]| self.bytes[at..at + field.len()].copy_from_slice(field);
+        put(0, &0_i64.to_be_bytes());
         put(8, &length.to_be_bytes());
         put(12, &(-1_i32).to_be_bytes());
         put(16, &[2]);
+        put(21, &0_i16.to_be_bytes());
         put(23, &last_offset_delta.to_be_bytes());
         put(27, &self.base_timestamp.to_be_bytes());
         put(35, &self.max_timestamp.to_be_bytes());
@@ -145,8 +143,15 @@ pub(crate) fn stamp(batch: &mut [u8], stamp: Stamp) {
     batch[17..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
 }
 
+#[inline]
 fn bytes_len(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(1, |bytes| signed_len(len_i64(bytes.len())) + bytes.len())
+}
+
+#[inline]
+fn headers_len(headers: &[Header<'_>]) -> usize {
+    let each = headers.iter().map(|h| bytes_len(Some(h.key.as_bytes())) + bytes_len(h.value.as_deref()));
+    signed_len(len_i64(headers.len())) + each.sum::<usize>()
 }
 
 /// A length as it is zigzagged. Lengths of things in memory are below `isize::MAX`, so nothing is lost.
@@ -155,39 +160,42 @@ const fn len_i64(len: usize) -> i64 {
     len as i64
 }
 
-/// A few bytes on the stack, so that a record's small fields are appended at once.
-struct Scratch {
-    bytes: [u8; 32],
-    len: usize,
+/// The place of one record in a batch, written from front to back.
+struct Out<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
 }
 
-impl Scratch {
-    fn new() -> Self {
-        Self { bytes: [0; 32], len: 0 }
+impl Out<'_> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        let end = self.at + bytes.len();
+        self.bytes[self.at..end].copy_from_slice(bytes);
+        self.at = end;
     }
 
-    fn put_byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
-    }
-
-    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "zigzag, seven bits at a time")]
+    /// Writes `value` zigzagged, seven bits at a time. Most numbers in a record take one byte or two.
+    #[inline]
     fn put_signed(&mut self, value: i64) {
-        let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-        for _ in 1..unsigned_len(rest) {
-            self.put_byte(rest as u8 | 0x80);
-            rest >>= 7;
+        let mut rest = zigzag(value);
+        if rest < 0x80 {
+            self.put(&[low_bits(rest)]);
+        } else if rest < 0x4000 {
+            self.put(&[low_bits(rest) | 0x80, low_bits(rest >> 7)]);
+        } else {
+            while rest >= 0x80 {
+                self.put(&[low_bits(rest) | 0x80]);
+                rest >>= 7;
+            }
+            self.put(&[low_bits(rest)]);
         }
-        self.put_byte(rest as u8);
     }
 
-    /// The length of a nullable field; null is -1.
-    fn put_len(&mut self, field: Option<&[u8]>) {
+    /// Writes a field with its length before it; null has the length -1.
+    #[inline]
+    fn put_nullable(&mut self, field: Option<&[u8]>) {
         self.put_signed(field.map_or(-1, |field| len_i64(field.len())));
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        self.put(field.unwrap_or_default());
     }
 }
 
@@ -199,7 +207,7 @@ mod tests {
     use super::*;
 
     fn payload<'a>(key: Option<&'a [u8]>, value: Option<&'a [u8]>, headers: &'a [Header<'a>]) -> Payload<'a> {
-        Payload { key, value, headers }
+        Payload::new(key, value, headers)
     }
 
     fn finished(writer: Writer, origin: Stamp) -> Bytes {
