@@ -50,12 +50,17 @@ impl Rig {
     }
 
     fn apply(&mut self, answer: MetadataAnswer) -> Changes {
-        self.metadata.apply(answer, self.now, &mut self.chance)
+        self.metadata.apply(self.metadata.question(), answer, self.now, &mut self.chance)
     }
 
     /// An answer for `orders` with `(partition, leader, epoch)`.
     fn answer(&mut self, partitions: &[(i32, i32, i32)]) -> Changes {
         self.apply(answer(vec![topic("orders", 7, partitions)]))
+    }
+
+    /// The request that was made last brings no answer.
+    fn fail(&mut self) {
+        self.metadata.failed(self.metadata.question(), self.now, &mut self.chance);
     }
 
     /// The leaders of `orders` that are known, with their epochs.
@@ -130,7 +135,7 @@ fn what_was_asked_for_in_vain_is_asked_for_after_a_wait_that_doubles() {
     rig.now += MAX_AGE;
     for wait_ms in [200, 400, 800] {
         rig.ask();
-        rig.metadata.failed(rig.now, &mut rig.chance);
+        rig.fail();
         assert!(within_a_fifth(rig.due_in(), Duration::from_millis(wait_ms)), "{wait_ms}: {:?}", rig.due_in());
         rig.now += rig.due_in().unwrap();
     }
@@ -139,7 +144,7 @@ fn what_was_asked_for_in_vain_is_asked_for_after_a_wait_that_doubles() {
 #[test]
 fn a_failure_without_a_request_is_none() {
     let mut rig = Rig::knowing();
-    rig.metadata.failed(rig.now, &mut rig.chance);
+    rig.fail();
     assert_eq!(rig.due_in(), Some(MAX_AGE));
 }
 
@@ -322,7 +327,7 @@ fn the_last_success_is_that_of_the_last_useful_answer() {
     let success = rig.now;
     rig.now += MAX_AGE;
     rig.ask();
-    rig.metadata.failed(rig.now, &mut rig.chance);
+    rig.fail();
     assert_eq!(rig.metadata.last_success(), success);
     rig.ask();
     rig.answer(&[(0, 1, 5), (1, 2, 5)]);
