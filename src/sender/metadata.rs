@@ -179,7 +179,13 @@ impl Metadata {
     }
 
     /// Takes over the first answer to a question. Later ones, which other brokers gave to the same question, are stale by now.
-    pub(crate) fn apply(&mut self, question: u64, answer: MetadataAnswer, now: Instant, chance: &mut Chance) -> Changes {
+    pub(crate) fn apply(
+        &mut self,
+        question: u64,
+        answer: MetadataAnswer,
+        now: Instant,
+        chance: &mut Chance,
+    ) -> Changes {
         if question != self.question || std::mem::take(&mut self.asked) == 0 {
             return Changes { useless: true, ..Changes::default() };
         }

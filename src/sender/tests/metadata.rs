@@ -149,6 +149,50 @@ fn a_failure_without_a_request_is_none() {
 }
 
 #[test]
+fn a_question_is_put_to_another_broker_when_it_has_no_answer_in_time() {
+    let patience = Duration::from_secs(1);
+    let mut rig = Rig::knowing();
+    assert_eq!(rig.metadata.again_due(patience), None, "it was answered");
+    rig.now += MAX_AGE;
+    rig.ask();
+    assert_eq!(rig.metadata.again_due(patience), Some(rig.now + patience));
+    rig.now += patience;
+    rig.want("refunds");
+    assert_eq!(rig.metadata.ask_again(rig.now), [Arc::from("orders"), Arc::from("refunds")]);
+    assert_eq!((rig.due_in(), rig.metadata.again_due(patience)), (None, Some(rig.now + patience)));
+}
+
+#[test]
+fn a_question_that_several_brokers_were_asked_has_failed_when_the_last_of_them_failed() {
+    let mut rig = Rig::knowing();
+    rig.now += MAX_AGE;
+    rig.ask();
+    rig.metadata.ask_again(rig.now);
+    rig.fail();
+    assert_eq!(rig.due_in(), None, "one may still answer");
+    rig.fail();
+    assert!(rig.due_in() <= Some(BACKOFF.max), "{:?}", rig.due_in());
+}
+
+#[test]
+fn an_answer_to_an_earlier_question_neither_counts_nor_ends_the_next_one() {
+    let mut rig = Rig::knowing();
+    rig.now += MAX_AGE;
+    rig.ask();
+    rig.metadata.ask_again(rig.now);
+    let earlier = rig.metadata.question();
+    rig.answer(&[(0, 1, 6), (1, 2, 5)]);
+    rig.now += MAX_AGE;
+    rig.ask();
+    let late = answer(vec![topic("orders", 6, &[(0, 2, 4), (1, 2, 4)])]);
+    assert!(rig.metadata.apply(earlier, late, rig.now, &mut rig.chance).useless);
+    rig.metadata.failed(earlier, rig.now, &mut rig.chance);
+    assert_eq!((rig.due_in(), rig.leaders()[0]), (None, (Some(1), 6)));
+    assert!(!rig.answer(&[(0, 2, 7), (1, 2, 5)]).useless);
+    assert_eq!(rig.leaders()[0], (Some(2), 7));
+}
+
+#[test]
 fn an_answer_that_brings_something_new_ends_the_doubling_and_one_that_does_not_goes_on_with_it() {
     let mut rig = Rig::knowing();
     let refreshed_in = |rig: &mut Rig, partitions: &[(i32, i32, i32)]| {
