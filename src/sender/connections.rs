@@ -34,9 +34,8 @@ impl Sender {
     /// When a broker is to be asked for something, or tried.
     pub(super) fn next_to_ask(&self) -> Option<Instant> {
         let due = [self.metadata.due(), self.metadata.again_due(PATIENCE), self.producer_id.due()];
-        let due = due.into_iter().flatten();
-        let later = due.clone().filter(|at| *at > self.now).min();
-        if due.clone().all(|at| at > self.now) {
+        let later = due.into_iter().flatten().filter(|at| *at > self.now).min();
+        if due.into_iter().flatten().all(|at| at > self.now) {
             return later;
         }
         // Due, but nobody could be asked: when that may change without an event.
