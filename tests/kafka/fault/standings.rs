@@ -105,11 +105,12 @@ fn cells(laps: &[&Lap], names: &[&String], kind: fn(&Silence) -> Duration) -> Ve
     silences.into_iter().map(cell).collect()
 }
 
-/// Median and largest.
+/// Median (of two in the middle the mean) and largest.
 fn two(of: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     let mut of: Vec<_> = of.collect();
     of.sort_unstable_by(f64::total_cmp);
-    Some((*of.get(of.len() / 2)?, *of.last()?))
+    let (upper, lower) = (of.get(of.len() / 2)?, of.get(of.len().checked_sub(1)? / 2)?);
+    Some((f64::midpoint(*lower, *upper), *of.last()?))
 }
 
 fn show((median, worst): (f64, f64)) -> String {
@@ -143,15 +144,18 @@ mod tests {
         let laps = [
             lap("cut", &[("milena", 200), ("Java", 300), ("other", 100)]),
             lap("kill", &[("milena", 8_000), ("Java", 8_004)]),
+            lap("move", &[("milena", 100)]),
+            lap("move", &[("milena", 300)]),
             lap("cut", &[("milena", 300), ("Java", 400), ("other", 5_000)]),
             lap("cut", &[("milena", 210), ("Java", 200), ("other", 5_000)]),
         ];
         let text = tables(&laps.map(|lap| lap.line()).concat());
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with('|')).collect();
-        assert_eq!(lines.len(), 8);
+        assert_eq!(lines.len(), 10);
         assert_eq!(lines[0], "| fault | runs | milena | Java | other | the first behind the best other |");
         assert_eq!(lines[2], "| cut | 3 | **0.21, 0.30** | 0.30, 0.40 | 5.00, 5.00 | 0.01, 0.10 |");
         assert_eq!(lines[3], "| kill | 1 | **8.00, 8.00** | **8.00, 8.00** | - | 0.00, 0.00 |");
-        assert_eq!(lines[7], "| kill | 1 | **16.00, 16.00** | 16.01, 16.01 | - | -0.01, -0.01 |");
+        assert_eq!(lines[4], "| move | 2 | **0.20, 0.30** | - | - |  |");
+        assert_eq!(lines[8], "| kill | 1 | **16.00, 16.00** | 16.01, 16.01 | - | -0.01, -0.01 |");
     }
 }
