@@ -153,7 +153,7 @@ impl Sender {
         seen: Seen,
     ) {
         for part in &request.parts {
-            let attempt = Attempt { slot: part.slot, request: request.request, broker, lost: true };
+            let attempt = Attempt { slot: part.slot, request: request.request, broker, lost: is_lost(error) };
             match seen {
                 Seen::Whole if !request.answered => self.conclude(now, attempt, Said::error(ErrorCode::NONE, None)),
                 Seen::Whole | Seen::Perhaps => self.conclude(now, attempt, Said::error(error, Some(Arc::clone(why)))),
@@ -185,7 +185,7 @@ impl Sender {
         let Some(entry) = lane.entry(position) else { return };
         entry.last_error = Some(LastError { code: error, broker: attempt.broker, message: Some(Arc::clone(why)) });
         let number = entry.attempts;
-        entry.losses += 1;
+        entry.losses = if is_lost(error) { entry.losses + 1 } else { 0 };
         if entry.is_given_up() {
             let persisted = if entry.maybe_written { Persisted::Unknown } else { Persisted::No };
             drop(lane.failed(position, persisted));
@@ -338,6 +338,12 @@ impl Sender {
 /// with the next one, whose own backoff is wait enough.
 fn wait(entry: &Entry, failures: u32, retry: Backoff, chance: &mut Chance) -> Duration {
     if entry.losses == 1 { Duration::ZERO } else { retry.delay(failures, chance) }
+}
+
+/// Whether a connection without an answer was lost. One that we gave up had a broker that was too slow, and sending again at
+/// once would not let it breathe.
+fn is_lost(error: ErrorCode) -> bool {
+    error != ErrorCode::REQUEST_TIMED_OUT
 }
 
 /// Only these two errors mean that the leader is elsewhere (KIP-951).

@@ -159,6 +159,19 @@ fn a_batch_whose_connection_was_lost_goes_again_with_the_next_one_and_after_more
 }
 
 #[test]
+fn a_batch_that_timed_out_waits_before_it_goes_again() {
+    let mut rig =
+        Rig::ready(&[("reconnect.backoff.ms", "10"), ("retry.backoff.ms", "300"), ("request.timeout.ms", "1000")]);
+    let delivery = rig.send(0, "a");
+    rig.sent.clear();
+    rig.pass_ms(1_200);
+    assert!(rig.sent.is_empty(), "the broker was too slow already");
+    rig.pass_ms(300);
+    rig.ack(4);
+    assert_eq!(offset(&delivery), Some(4));
+}
+
+#[test]
 fn all_that_was_in_flight_on_a_lost_connection_goes_again_in_order_and_one_at_a_time() {
     let mut rig = Rig::ready(&[]);
     rig.push(0, "first");
