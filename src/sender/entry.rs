@@ -52,6 +52,8 @@ pub(crate) struct Entry {
     pub(crate) created: Instant,
     /// How often it was sent.
     pub(crate) attempts: u32,
+    /// Attempts in a row, up to the last one, whose connection was lost.
+    pub(crate) losses: u32,
     /// Whether an attempt went out whole and had no definite answer.
     pub(crate) maybe_written: bool,
     pub(crate) last_error: Option<LastError>,
@@ -79,6 +81,7 @@ impl Entry {
             records,
             created,
             attempts: 0,
+            losses: 0,
             maybe_written: false,
             last_error: None,
             gap_before: None,

@@ -200,6 +200,31 @@ fn when_every_known_broker_is_gone_for_long_it_starts_again_from_the_bootstrap_s
 }
 
 #[test]
+fn a_broker_that_asks_for_it_makes_the_producer_start_again_from_the_bootstrap_servers() {
+    for (strategy, starts_again) in [("rebootstrap", true), ("none", false)] {
+        let mut rig = Rig::ready(&[("metadata.recovery.strategy", strategy)]);
+        rig.push(0, "first");
+        rig.ack(0);
+        rig.mute = vec![3];
+        rig.accumulator.topics().want(TOPIC);
+        rig.pass_ms(200);
+        let asked = rig.sender.nodes.values().find(|node| node.is_asked()).unwrap();
+        let (connection, correlation) = (asked.connection().unwrap(), asked.in_flight[0].correlation);
+        let mut frame = testing::metadata(13, correlation, &rig.brokers, &[]).to_vec();
+        // The error of the whole answer stands right before its tagged fields, of which there are none.
+        let end = frame.len();
+        frame[end - 3..].copy_from_slice(&[0, 129, 0]);
+        rig.mute.clear();
+        rig.event(Event::Frame { connection, frame: frame.into() });
+        assert_eq!(rig.sender.nodes.keys().all(|id| *id < 0), starts_again, "{strategy}");
+        let delivery = rig.send(0, "a");
+        rig.pass_ms(2_000);
+        rig.ack(1);
+        assert_eq!(offset(&delivery), Some(1), "{strategy}");
+    }
+}
+
+#[test]
 fn a_topic_that_nobody_uses_is_forgotten_and_comes_back_when_it_is_used() {
     let mut rig = Rig::ready(&[("metadata.max.idle.ms", "20000"), ("metadata.max.age.ms", "10000")]);
     rig.pass_ms(60_000);

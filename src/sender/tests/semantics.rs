@@ -313,6 +313,28 @@ fn flush_waits_for_every_part_of_a_batch_that_was_split_and_for_its_callbacks() 
     assert!(is_flushed());
 }
 
+/// What was in flight gave its share back before its callbacks had run, and its buffer was never used again.
+#[test]
+fn a_batch_is_charged_until_its_last_callback_has_run_and_then_its_buffer_is_used_again() {
+    for (code, expected) in [(0, true), (46, true), (87, false), (90, false)] {
+        let mut rig = Rig::ready(&[("batch.size", "120")]);
+        let (tell, told) = mpsc::channel();
+        let memory = Arc::clone(rig.accumulator.memory());
+        for number in 0..2 {
+            let (tell, memory) = (tell.clone(), Arc::clone(&memory));
+            let callback = move |outcome: Result<_, _>| tell.send((outcome.is_ok(), memory.free())).unwrap();
+            append_with(&rig, number, Box::new(callback));
+        }
+        let charged = memory.limit() - memory.free();
+        rig.run();
+        let spares = memory.spares();
+        rig.refuse(code);
+        let free = memory.limit() - charged;
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [(expected, free); 2], "{code}");
+        assert_eq!((memory.free(), memory.spares()), (memory.limit(), spares + 1), "{code}");
+    }
+}
+
 fn append_with(rig: &Rig, number: u32, callback: Callback) {
     let known = rig.accumulator.topics().known();
     let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
