@@ -171,7 +171,7 @@ impl Sender {
             match request.api {
                 Api::Produce => self.unanswered(now, id, &request, error, why, seen(place)),
                 Api::Metadata => self.metadata.failed(now, &mut self.chance),
-                Api::InitProducerId => self.producer_id.failed(now, self.retry, &mut self.chance),
+                Api::InitProducerId => self.producer_id.failed(why, now, self.retry, &mut self.chance),
                 Api::ApiVersions => {}
             }
         }
@@ -245,7 +245,7 @@ impl Sender {
         match request.api {
             Api::Produce => self.unanswered(now, id, request, ErrorCode::NETWORK_EXCEPTION, &why.into(), Seen::Whole),
             Api::Metadata => self.metadata.failed(now, &mut self.chance),
-            Api::InitProducerId => self.producer_id.failed(now, self.retry, &mut self.chance),
+            Api::InitProducerId => self.producer_id.failed(why, now, self.retry, &mut self.chance),
             Api::ApiVersions => {}
         }
     }
@@ -305,6 +305,10 @@ impl Sender {
             self.ask_in(id, Api::ApiVersions, lower, now, requests::api_versions);
             return Ok(());
         }
+        if answer.error != ErrorCode::NONE {
+            let (code, advice) = (answer.error, answer.error.advice());
+            return Err(format!("broker refused to say what it speaks (ApiVersions {version}): {code}; {advice}"));
+        }
         let idempotent = self.window.idempotent.then_some(Api::InitProducerId);
         let needed = [Some(Api::Metadata), Some(Api::Produce), idempotent];
         let missing = needed.into_iter().flatten().find(|api| answer.versions.pick(*api).is_none());
@@ -331,6 +335,7 @@ impl Sender {
         }
         let changes = self.metadata.apply(answer, now, &mut self.chance);
         if changes.useless {
+            self.accumulator.topics().set_trouble(Some("metadata named no broker that can be connected to".into()));
             return;
         }
         self.accumulator.topics().set_trouble(None);
