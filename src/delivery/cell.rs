@@ -98,7 +98,7 @@ fn outcome_of(origin: &Origin, outcome: &Outcome, index: u32, timestamp: i64) ->
         Outcome::Acked { base_offset, append_time } => Ok(Ack {
             topic: Arc::clone(&origin.topic),
             partition: origin.partition,
-            offset: base_offset.map(|base| base + i64::from(index)),
+            offset: base_offset.and_then(|base| base.checked_add(i64::from(index))),
             timestamp: append_time.unwrap_or(timestamp),
         }),
         Outcome::Failed(error) => Err(error.clone()),
@@ -225,6 +225,15 @@ mod tests {
         completer.complete(acked(40), Box::new(()));
         let offsets: Vec<_> = deliveries.iter().map(|d| d.outcome().unwrap().unwrap().offset()).collect();
         assert_eq!(offsets, [Some(40), Some(41), Some(42)]);
+    }
+
+    #[test]
+    fn an_offset_beyond_the_last_one_there_is_is_not_told_and_nothing_overflows() {
+        let completer = Completer::new(origin(), Callbacks::inline(Vec::new()));
+        let deliveries: Vec<_> = (0..2).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
+        completer.complete(acked(i64::MAX), Box::new(()));
+        let offsets: Vec<_> = deliveries.iter().map(|d| d.outcome().unwrap().unwrap().offset()).collect();
+        assert_eq!(offsets, [Some(i64::MAX), None]);
     }
 
     #[test]

@@ -232,8 +232,8 @@ impl Sender {
         match verdict {
             Verdict::Acked | Verdict::Duplicate => {
                 let told = verdict == Verdict::Acked && self.config.acks != Acks::None;
-                let base_offset = said.base_offset.filter(|_| told);
                 if let Some(mut entry) = lane.acked(position) {
+                    let base_offset = said.base_offset.filter(|base| told && entry.fits_at(*base));
                     let append_time = said.append_time.filter(|time| told && entry.is_append_time(*time));
                     entry.answer(Outcome::Acked { base_offset, append_time });
                 }

@@ -186,7 +186,7 @@ impl Sender {
             match request.api {
                 Api::Produce => self.unanswered(now, id, &request, error, why, seen(place)),
                 Api::Metadata => self.metadata.failed(request.request, now, &mut self.chance),
-                Api::InitProducerId => self.producer_id.failed(now, self.retry, &mut self.chance),
+                Api::InitProducerId => self.producer_id.failed(why, now, self.retry, &mut self.chance),
                 Api::ApiVersions => {}
             }
         }
@@ -260,7 +260,7 @@ impl Sender {
         match request.api {
             Api::Produce => self.unanswered(now, id, request, ErrorCode::NETWORK_EXCEPTION, &why.into(), Seen::Whole),
             Api::Metadata => self.metadata.failed(request.request, now, &mut self.chance),
-            Api::InitProducerId => self.producer_id.failed(now, self.retry, &mut self.chance),
+            Api::InitProducerId => self.producer_id.failed(why, now, self.retry, &mut self.chance),
             Api::ApiVersions => {}
         }
     }
@@ -320,6 +320,10 @@ impl Sender {
             self.ask_in(id, Api::ApiVersions, lower, now, requests::api_versions);
             return Ok(());
         }
+        if answer.error != ErrorCode::NONE {
+            let (code, advice) = (answer.error, answer.error.advice());
+            return Err(format!("broker refused to say what it speaks (ApiVersions {version}): {code}; {advice}"));
+        }
         let idempotent = self.window.idempotent.then_some(Api::InitProducerId);
         let needed = [Some(Api::Metadata), Some(Api::Produce), idempotent];
         let missing = needed.into_iter().flatten().find(|api| answer.versions.pick(*api).is_none());
@@ -344,8 +348,12 @@ impl Sender {
             self.rebootstrap(now, "the broker asked for it");
             return;
         }
+        let names_nobody = answer.brokers.is_empty();
         let changes = self.metadata.apply(question, answer, now, &mut self.chance);
         if changes.useless {
+            if names_nobody {
+                self.accumulator.topics().set_trouble(Some("metadata named no broker that can be connected to".into()));
+            }
             return;
         }
         self.accumulator.topics().set_trouble(None);

@@ -151,6 +151,12 @@ impl Entry {
         self.attempts == 1 || latest != Some(told)
     }
 
+    /// Whether its records can stand one after the other from this offset on: an offset that they would go beyond the end of
+    /// all offsets with is none that a broker can have given them.
+    pub(crate) fn fits_at(&self, base_offset: i64) -> bool {
+        base_offset.checked_add(i64::from(self.records)).is_some()
+    }
+
     /// Its bytes, to be split.
     pub(crate) fn bytes(&self) -> Bytes {
         match &self.bytes {

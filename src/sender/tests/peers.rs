@@ -36,6 +36,18 @@ fn answers_that_name_what_was_not_asked_or_name_it_twice_end_the_connection() {
 }
 
 #[test]
+fn an_offset_that_the_batch_would_not_fit_behind_is_told_to_none_of_its_records() {
+    for base_offset in [i64::MAX, i64::MAX - 1] {
+        let mut rig = Rig::ready(&[("linger.ms", "50")]);
+        let deliveries = [rig.append(0, "a"), rig.append(0, "b")];
+        rig.pass_ms(51);
+        let sent = rig.take();
+        rig.answer(&sent, &[Says { base_offset, ..Says::default() }]);
+        assert_eq!(deliveries.each_ref().map(offset), [None, None], "{base_offset}");
+    }
+}
+
+#[test]
 fn an_answer_with_another_correlation_id_ends_the_connection() {
     let mut rig = Rig::ready(&[]);
     let delivery = rig.send(0, "a");
