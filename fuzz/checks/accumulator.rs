@@ -32,6 +32,7 @@ const LINGER: Duration = Duration::from_millis(5);
 const PARTITIONS: usize = 3;
 
 type Wait = Pin<Box<dyn Future<Output = Result<Charge, Closed>>>>;
+type Flush = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A record that is to be appended: partition, length, whether it has a callback.
 #[derive(Clone, Copy)]
@@ -56,7 +57,8 @@ struct Bench {
     /// How often each record's callback is to run, and how often it did.
     told: Vec<usize>,
     heard: Arc<Mutex<Vec<usize>>>,
-    flushes: Vec<(usize, Pin<Box<dyn Future<Output = ()>>>)>,
+    /// Flushes that go on, and how many records there were before each.
+    flushes: Vec<(usize, Flush)>,
     waits: VecDeque<(Wish, Wait)>,
     next_offset: i64,
 }
@@ -246,7 +248,7 @@ impl Bench {
 
     fn flush(&mut self) {
         let accumulator = Arc::clone(&self.accumulator);
-        let mut flush: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move { accumulator.flush().await });
+        let mut flush: Flush = Box::pin(async move { accumulator.flush().await });
         if poll(&mut flush).is_none() {
             self.flushes.push((self.deliveries.len(), flush));
         }

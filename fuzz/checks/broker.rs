@@ -24,6 +24,8 @@ const NODES: usize = 3;
 const TOPICS: [&str; 3] = ["orders", "payments", "nobody"];
 /// The APIs that are served, and some that are not.
 const KEYS: [i16; 10] = [0, 1, 2, 3, 18, 19, 22, 32, 4, -1];
+/// The id of the first topic; those of the others follow.
+const FIRST_ID: u128 = u128::from_be_bytes(*b"milena topic\0\0\0\0") + 1;
 const MOST_HELD: usize = 16;
 
 struct Bench {
@@ -31,16 +33,16 @@ struct Bench {
     now_ms: i64,
     correlation: i32,
     held: Vec<(i32, Pending)>,
-    /// Whether the broker lost something that it knew.
-    forgot: bool,
+    /// Whether the broker may lose what it knows: then less can be promised.
+    forgets: bool,
 }
 
 /// The target.
 pub fn broker(data: &[u8]) {
     let broker = EmbeddedBroker::builder().nodes(NODES).topic("orders", 2).topic("payments", 1);
     let state = broker.topic_default("max.message.bytes", "1000").state(&[9_001, 9_002, 9_003]).unwrap();
-    let mut bench = Bench { state, now_ms: 1_000_000, correlation: 0, held: Vec::new(), forgot: false };
     let mut input = Input::new(data);
+    let mut bench = Bench { state, now_ms: 1_000_000, correlation: 0, held: Vec::new(), forgets: input.yes() };
     while !input.is_empty() {
         bench.step(&mut input);
     }
@@ -50,30 +52,30 @@ pub fn broker(data: &[u8]) {
 impl Bench {
     fn step(&mut self, input: &mut Input<'_>) {
         self.correlation += 1;
-        match input.below(12) {
-            0..=2 => self.produces(input),
-            3 => self.asks(input),
-            4 => {
+        match input.below(16) {
+            0..=6 => self.produces(input),
+            7 => self.asks(input),
+            8 => {
                 let mut frame =
                     [input.one_of(&KEYS).to_be_bytes(), i16::from(input.byte() % 20).to_be_bytes()].concat();
                 frame.extend_from_slice(&self.correlation.to_be_bytes());
                 frame.extend_from_slice(input.bytes());
                 self.arrives(input.below(NODES + 1), frame.into());
             }
-            5 => self.arrives(1, Bytes::copy_from_slice(input.bytes())),
-            6 => {
+            9 => self.arrives(1, Bytes::copy_from_slice(input.bytes())),
+            10 => {
                 self.now_ms += i64::from(input.byte()) * 100;
                 self.poll_held();
             }
-            7 => drop(self.state.move_leader(input.one_of(&TOPICS), input.below(3) as i32, node(input), input.yes())),
-            8 => match input.below(4) {
+            11 => drop(self.state.move_leader(input.one_of(&TOPICS), input.below(3) as i32, node(input), input.yes())),
+            12 => match input.below(4) {
                 0 => self.state.stop(node(input)),
                 1 => self.state.restart(node(input)),
                 2 => drop(self.state.set_paused(node(input), true)),
                 _ => self.state.heal(),
             },
-            9 => self.forgets(input),
-            10 => self.strikes(input),
+            13 if self.forgets => self.forget(input),
+            14 => self.strikes(input),
             _ => drop(self.state.limit_in_sync(input.one_of(&TOPICS), 0, input.below(4))),
         }
     }
@@ -84,22 +86,37 @@ impl Bench {
         for _ in 0..=input.below(3) {
             writer.append(self.now_ms, &Payload { key: None, value: Some(&[7; 3]), headers: &[] });
         }
+        let (topic, partition) = (input.one_of(&TOPICS), input.below(3) as i32);
+        let origin = self.origin(topic, partition, input);
         let mut batch = writer.finish().unwrap();
-        let producer_id = i64::from(input.byte() % 4) - 1;
-        let (epoch, base_sequence) = (i16::from(input.byte() % 3), i32::from(input.byte() % 16));
-        stamp(&mut batch, if producer_id < 0 { Stamp::NONE } else { Stamp { producer_id, epoch, base_sequence } });
+        stamp(&mut batch, origin);
         if input.byte() % 8 == 1 {
             let at = input.below(batch.len());
             batch[at] ^= input.byte();
         }
-        let topic = input.one_of(&TOPICS);
-        let topic_id =
-            TopicId::from_u128(u128::from_be_bytes(*b"milena topic\0\0\0\0") + 1 + u128::from(input.byte() % 3));
-        let part = Part { topic: topic.into(), topic_id, partition: input.below(3) as i32, batch: batch.into() };
+        let topic_id = TopicId::from_u128(FIRST_ID + u128::from(input.byte() % 3));
+        let part = Part { topic: topic.into(), topic_id, partition, batch: batch.into() };
         let (version, acks) = (3 + input.below(11) as i16, input.one_of(&[-1, 1, 0, 5]));
         let head = Head { version, correlation: self.correlation, client_id: "fuzz", acks, timeout_ms: 1_000 };
         let frame = Bytes::from(produce::encode(&head, &[part]).concat());
-        self.arrives(input.below(NODES + 1), frame.slice(4..));
+        let leader = self.state.leader(topic, partition).filter(|_| input.byte() % 4 != 3);
+        let node = leader.map_or_else(|| input.below(NODES + 1), |leader| leader as usize);
+        self.arrives(node, frame.slice(4..));
+    }
+
+    /// Who a batch is from: nobody, a producer that goes on where it was, or anything.
+    fn origin(&self, topic: &str, partition: i32, input: &mut Input<'_>) -> Stamp {
+        let producer_id = i64::from(input.byte() % 4) - 1;
+        if producer_id < 0 {
+            return Stamp::NONE;
+        }
+        let log = self.state.log(topic, partition);
+        match log.iter().rfind(|record| record.producer_id == producer_id).filter(|_| input.yes()) {
+            Some(last) => Stamp { producer_id, epoch: last.producer_epoch, base_sequence: last.sequence + 1 },
+            None => {
+                Stamp { producer_id, epoch: i16::from(input.byte() % 3), base_sequence: i32::from(input.byte() % 16) }
+            }
+        }
     }
 
     fn asks(&mut self, input: &mut Input<'_>) {
@@ -153,8 +170,7 @@ impl Bench {
         });
     }
 
-    fn forgets(&mut self, input: &mut Input<'_>) {
-        self.forgot = true;
+    fn forget(&mut self, input: &mut Input<'_>) {
         match input.below(3) {
             0 => drop(self.state.truncate_log(input.one_of(&TOPICS), 0, input.below(8) as i64)),
             1 => self.state.forget_producers(node(input)),
@@ -178,7 +194,7 @@ impl Bench {
             let log = self.state.log(topic, partition);
             assert!(log.iter().zip(0..).all(|(record, offset)| record.offset == offset), "{topic}-{partition}");
             let mut last: BTreeMap<i64, (i16, i32)> = BTreeMap::new();
-            for record in log.iter().filter(|record| record.producer_id >= 0 && !self.forgot) {
+            for record in log.iter().filter(|record| record.producer_id >= 0 && !self.forgets) {
                 let this = (record.producer_epoch, record.sequence);
                 let Some((epoch, sequence)) = last.insert(record.producer_id, this) else { continue };
                 let follows = this == (epoch, sequence.wrapping_add(1) & i32::MAX);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::input::Input;
-use crate::wire::frame::{Decoder, FrameError, MAX_FIRST_FRAME, MAX_FRAME};
+use crate::wire::frame::{Decoder, FrameError, MAX_FRAME};
 
 /// How a stream of bytes ended, and the frames before that.
 type Frames = (Vec<Bytes>, Result<(), FrameError>);
@@ -26,7 +26,7 @@ pub fn frame(data: &[u8]) {
     let mut at = 0;
     for frame in &whole.0 {
         let end = at + 4 + frame.len();
-        assert!(frame.len() >= 4 && frame.len() <= max.unwrap_or(MAX_FIRST_FRAME.max(MAX_FRAME)));
+        assert!((4..=max.unwrap_or(MAX_FRAME)).contains(&frame.len()));
         assert_eq!(stream[at..at + 4], u32::try_from(frame.len()).unwrap().to_be_bytes());
         assert_eq!(stream[at + 4..end], frame[..]);
         at = end;

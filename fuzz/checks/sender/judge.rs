@@ -1,6 +1,6 @@
 //! What must be true at the end.
 //!
-//! Every record has one outcome and its callback ran once; no memory is held. Unless a broker lied: an acknowledged record is
+//! Every record has one outcome and its callback ran once; no memory is held. Unless a broker lies: an acknowledged record is
 //! at its offset, one that was certainly not written is nowhere, and with idempotence none is there twice or out of order.
 
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl World {
             assert!(self.records.iter().all(|record| record.delivery.outcome().is_some()));
         }
         self.land();
-        let Self { sender, records, accumulator, cluster, heard, promise, lied, partitions, .. } = self;
+        let Self { sender, records, accumulator, cluster, heard, promise, lies, partitions, .. } = self;
         drop(sender);
         let mut heard = std::mem::take(&mut *heard.lock().unwrap());
         heard.sort_unstable();
@@ -58,9 +58,9 @@ impl World {
             })
             .collect();
         for (number, record) in records.iter().enumerate() {
-            record.check(number, &logs, promise.timeout, promise.acks_0 || lied);
+            record.check(number, &logs, promise.timeout, promise.acks_0 || lies);
         }
-        if promise.idempotent && !lied {
+        if promise.idempotent && !lies {
             assert!(logs.iter().all(|log| log.is_sorted_by(|a, b| a < b)), "twice or out of order: {logs:?}");
         }
     }

@@ -151,12 +151,10 @@ impl World {
             *byte = input.byte();
         }
         *answer = bytes.freeze();
-        self.lied = true;
     }
 
     /// Bytes that nobody asked for arrive, or news of requests that there are not.
     pub(super) fn whisper(&mut self, input: &mut super::Input<'_>) {
-        self.lied = true;
         let Some(connection) = self.pick(input.byte(), |link| link.made) else { return };
         let frame = Bytes::copy_from_slice(input.bytes());
         self.tell(Event::Frame { connection, frame });

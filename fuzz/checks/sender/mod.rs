@@ -23,7 +23,7 @@ use crate::{
     error::ErrorCode,
     sender::{ConnectionId, Event, Sender},
     wire::{
-        errors::{Class, TABLE, Written},
+        errors::{Class, Row, TABLE, Written},
         record_batch::{HEADER_LEN, writer::Payload},
     },
 };
@@ -63,8 +63,8 @@ struct World {
     records: Vec<Record>,
     /// Records whose callbacks ran.
     heard: Arc<Mutex<Vec<usize>>>,
-    /// Whether a broker said something that is not true.
-    lied: bool,
+    /// Whether brokers may say what is not true: then less can be promised.
+    lies: bool,
 }
 
 /// The target.
@@ -72,7 +72,11 @@ pub fn sender(data: &[u8]) {
     let mut input = Input::new(data);
     let ending = input.one_of(&[Ending::Rest, Ending::Rest, Ending::Rest, Ending::Close, Ending::Drop]);
     let mut world = World::new(&mut input);
-    world.act();
+    if input.byte() % 4 == 3 {
+        world.act()
+    } else {
+        world.flow()
+    }
     while !input.is_empty() {
         world.step(&mut input);
         world.act();
@@ -100,7 +104,7 @@ impl World {
             ("max.in.flight.requests.per.connection", in_flight),
             ("retries", retries),
             ("delivery.timeout.ms", if timeout == 3_000 { "3000" } else { "30000" }),
-            ("request.timeout.ms", "1000"),
+            ("request.timeout.ms", input.one_of(&["1000", "2900"])),
             ("buffer.memory", buffer_memory),
             ("metadata.max.age.ms", input.one_of(&["300000", "1500"])),
         ];
@@ -126,7 +130,7 @@ impl World {
             links: BTreeMap::new(),
             records: Vec::new(),
             heard: Arc::default(),
-            lied: false,
+            lies: input.yes(),
         }
     }
 
@@ -140,14 +144,15 @@ impl World {
 
     fn step(&mut self, input: &mut Input<'_>) {
         match input.below(20) {
-            0..=3 => self.append(input),
+            0..=2 => self.append(input),
+            3 => (0..=input.below(6)).for_each(|_| self.append(input)),
             4 => self.open(input.byte()),
             5..=6 => self.serve_one(input.byte()),
             7..=8 => self.deliver_one(input.byte()),
             9 => self.cut_one(input.byte(), input.yes()),
             10 => self.jam_one(input.byte()),
-            11 => self.spoil_one(input),
-            12 => self.whisper(input),
+            11 if self.lies => self.spoil_one(input),
+            12 if self.lies => self.whisper(input),
             13 | 14 => self.pass(Duration::from_millis(input.one_of(&[1, 5, 50, 300, 1_000, 5_000]))),
             15 => self.strike(input),
             16 => {
@@ -194,24 +199,15 @@ impl World {
         }
     }
 
-    /// Some requests of the future are answered with an error, before or after they did what they ask for.
+    /// Some requests to come are answered with an error, before or after they did what they ask for.
     fn strike(&mut self, input: &mut Input<'_>) {
-        let row = &TABLE[input.below(TABLE.len())];
-        let after = input.yes();
+        let (row, after) = (&TABLE[input.below(TABLE.len())], input.yes());
         let api = input.one_of(&[Api::Produce, Api::Produce, Api::Metadata, Api::InitProducerId, Api::ApiVersions]);
-        // A producer goes by what an answer says of an append: one that says otherwise is a liar.
-        let is_lie = match row.class {
-            Class::None | Class::Duplicate => true,
-            _ => after && row.written == Written::No,
-        };
-        // These say that nothing of the old identity is accepted any more, which a request on its way can belie.
-        let is_lie = is_lie || [47, 49, 90].contains(&row.code.0);
-        self.lied |= is_lie && api == Api::Produce;
-        let fault = if after { Fault::error_after_append(row.code) } else { Fault::error(row.code) };
+        let is_lie = api == Api::Produce && is_lie(row, after);
+        let code = if is_lie && !self.lies { ErrorCode::NOT_LEADER_OR_FOLLOWER } else { row.code };
+        let fault = if after { Fault::error_after_append(code) } else { Fault::error(code) };
+        let fault = if code == ErrorCode::NONE { Fault::throttle(Duration::from_millis(700)) } else { fault };
         self.cluster.inject(fault.on(api).times(1 + input.below(3) as u64));
-        if row.code == ErrorCode::NONE {
-            self.cluster.inject(Fault::throttle(Duration::from_millis(700)).on(api));
-        }
     }
 
     /// Lets time pass, waking the sender whenever it wants to be woken.
@@ -259,4 +255,11 @@ impl World {
     fn tell(&mut self, event: Event) {
         self.sender.handle_event(self.instant(), event);
     }
+}
+
+/// Whether it is not true that a broker which answers so has, or has not, appended what it was sent, and that it accepts nothing
+/// of the old identity any more: a request on its way can belie that.
+fn is_lie(row: &Row, after: bool) -> bool {
+    let nothing_more = [47, 49, 90].contains(&row.code.0);
+    nothing_more || matches!(row.class, Class::None | Class::Duplicate) || (after && row.written == Written::No)
 }
