@@ -55,6 +55,9 @@ mod cluster;
 mod config;
 mod delivery;
 mod error;
+#[cfg(all(any(test, fuzzing), feature = "admin", feature = "broker"))]
+#[path = "../fuzz/checks/mod.rs"]
+pub mod fuzzing;
 #[cfg(test)]
 #[path = "../tests/golden/mod.rs"]
 mod golden;

@@ -126,7 +126,7 @@ impl Lane {
     }
 
     /// How many batches have been sent and not answered.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }

@@ -194,7 +194,7 @@ impl Sender {
     }
 
     /// The most batches that any partition has in flight.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn widest_window(&self) -> usize {
         self.lanes.iter().map(Lane::in_flight).max().unwrap_or(0)
     }
