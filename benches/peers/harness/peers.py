@@ -1,6 +1,6 @@
 """The clients: how each is built, and how it is called."""
 
-import os, pathlib, shutil, subprocess
+import os, pathlib, re, shutil, subprocess
 
 PEERS = pathlib.Path(__file__).resolve().parents[1]
 ROOT = PEERS.parents[1]
@@ -30,9 +30,11 @@ class Peer:
 
 
 def last_lines(text):
+    """What a program said when it failed, in short: a compiler's cause is deep in its text."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    causes = [line for line in lines if re.search(r"fatal error|No such file|not found|could not find", line)]
     errors = [line for line in lines if line.startswith("error")]
-    return " / ".join((errors or lines or ["it did not say why"])[-2:])
+    return " / ".join((causes[:1] + errors[:1] or lines or ["it did not say why"])[-2:])
 
 
 def cargo(name, binary, what, tools=("cargo",)):
@@ -47,7 +49,7 @@ def peers():
         cargo("milena", "bench-milena", "this checkout"),
         Peer("franz-go", ["go"], go, [f"{TARGET}/bench-franz-go"], version("franz-go/go.mod", "twmb/franz-go")),
         Peer("java", ["java", "javac"], javac, java, java_version()),
-        cargo("librdkafka", "bench-librdkafka", locked("librdkafka", "rdkafka-sys"), ("cargo", "cmake", "cc", "c++")),
+        cargo("librdkafka", "bench-librdkafka", locked("librdkafka", "rdkafka-sys"), ("cargo", "make", "cc")),
         cargo("kacrab", "bench-kacrab", locked("kacrab", "kacrab")),
         cargo("krafka", "bench-krafka", locked("krafka", "krafka")),
         cargo("floor", "bench-floor", "the least work that puts the bytes on the wire"),

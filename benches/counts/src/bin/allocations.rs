@@ -3,10 +3,13 @@
 //! A batch costs some: its buffer, its cell. So the same records go into batches of 16 KiB and of 128 KiB: what a record
 //! costs by itself would stay the same, what a batch costs becomes rarer.
 
+#[path = "../../../support/still.rs"]
+mod still;
+
 use std::process::ExitCode;
 
 use allocation_counter::measure;
-use bench_counts::Still;
+use still::Still;
 
 const RECORDS: usize = 100_000;
 
@@ -22,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn count((keyed, batch_size): (bool, usize)) -> f64 {
-    let (still, mut slots) = (Still::new(6, batch_size), Still::slots(RECORDS));
+    let (still, mut slots) = (Still::new(1, 6, batch_size), Still::slots(RECORDS));
     still.append(keyed, &[b'v'; 100], &mut slots);
     still.deliver(&mut slots);
     let counted = measure(|| still.append(keyed, &[b'v'; 100], &mut slots));

@@ -2,10 +2,13 @@
 //!
 //! Called as `paths PATH RECORDS`.
 
+#[path = "../../../support/still.rs"]
+mod still;
+
 use std::{env, hint::black_box};
 
-use bench_counts::Still;
 use milena::{Delivery, bench::Step};
+use still::Still;
 
 const VALUE: [u8; 100] = [b'v'; 100];
 
@@ -25,7 +28,7 @@ fn main() {
 
 /// Two rounds: the second finds everything in the state that lasts.
 fn append(partitions: u16, keyed: bool, records: usize) {
-    let still = Still::new(partitions, 16_384);
+    let still = Still::new(1, partitions, 16_384);
     let mut slots = Still::slots(records);
     still.append(keyed, &VALUE, &mut slots);
     still.deliver(&mut slots);

@@ -3,19 +3,18 @@
 //! Called as `bench-milena HOST:PORT TOPIC RECORDS SIZE BATCH LINGER CODEC key|null [handle|callback]`; see
 //! `benches/peers/README.md` for `TASKS`, `TOPICS` and `RATE` in the environment.
 
-mod work;
-
 use std::{
     error::Error,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use milena::{Ack, Delivery, Producer};
-use work::Work;
+use bench_work::{Work, report_latencies};
+use milena::{Ack, Delivery, Producer, Record};
+
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -56,10 +55,18 @@ async fn flat_out(work: &Arc<Work>, producer: &Producer) -> Result<(), Failure> 
             ok
         }
     };
-    let (wall, records) = (start.elapsed().as_secs_f64(), work.records);
-    let held = if work.callbacks { 0 } else { records * size_of::<Option<Delivery>>() };
-    println!("milena ok={ok} err={} wall={wall:.3} rate={:.0}/s held={held}", records as u64 - ok, records as f64 / wall);
+    let held = if work.callbacks { 0 } else { work.records * size_of::<Option<Delivery>>() };
+    work.report("milena", ok, start.elapsed(), held);
     Ok(())
+}
+
+fn record(work: &Work, i: usize) -> Record<'_> {
+    let (topic, key, value) = work.record(i);
+    let record = Record::to(topic).value(value);
+    match key {
+        Some(key) => record.key(key),
+        None => record,
+    }
 }
 
 /// A place for each handle of one task. Filled with nothing beforehand, so that the pages are there: whether a program
@@ -85,7 +92,7 @@ async fn handles(
     slots: &mut [Option<Delivery>],
 ) -> Result<u64, Failure> {
     for (i, slot) in work.share(task).zip(slots.iter_mut()) {
-        *slot = Some(producer.send(work.record(i)).await?);
+        *slot = Some(producer.send(record(work, i)).await?);
     }
     producer.flush().await?;
     let mut ok = 0;
@@ -103,7 +110,7 @@ async fn callbacks(work: &Work, producer: &Producer, task: usize) -> Result<u64,
         let count = move |outcome: Result<_, _>| {
             ok.fetch_add(u64::from(outcome.is_ok()), Relaxed);
         };
-        producer.send_with(work.record(i), count).await?;
+        producer.send_with(record(work, i), count).await?;
     }
     producer.flush().await?;
     Ok(ok.load(Relaxed))
@@ -115,26 +122,18 @@ async fn paced(work: &Work, producer: &Producer) -> Result<(), Failure> {
     let latencies = Arc::new(Mutex::new(Vec::with_capacity(work.records)));
     let start = Instant::now();
     for i in 0..work.records {
-        let due = start + Duration::from_secs_f64(i as f64 / work.rate);
-        if let Some(wait) = due.checked_duration_since(Instant::now()) {
-            std::thread::sleep(wait);
-        }
+        work.pace(start, i);
         let (latencies, sent) = (Arc::clone(&latencies), Instant::now());
         let note = move |outcome: Result<Ack, _>| {
             if outcome.is_ok() {
-                latencies.lock().expect("no panic").push(sent.elapsed().as_nanos());
+                latencies.lock().expect("no panic").push(sent.elapsed());
             }
         };
-        producer.send_with(work.record(i), note).await?;
+        producer.send_with(record(work, i), note).await?;
     }
     producer.flush().await?;
-    let (wall, records) = (start.elapsed().as_secs_f64(), work.records);
-    let mut latencies = std::mem::take(&mut *latencies.lock().expect("no panic"));
-    latencies.sort_unstable();
-    let ok = latencies.len();
-    println!("milena ok={ok} err={} wall={wall:.3} rate={:.0}/s", records - ok, records as f64 / wall);
-    let percentile = |p: f64| latencies[((ok - 1) as f64 * p) as usize] as f64 / 1e6;
-    let [p50, p95, p99, p999] = [0.5, 0.95, 0.99, 0.999].map(percentile);
-    println!("  milena latency ms p50={p50:.2} p95={p95:.2} p99={p99:.2} p999={p999:.2}");
+    let latencies = std::mem::take(&mut *latencies.lock().expect("no panic"));
+    work.report("milena", latencies.len() as u64, start.elapsed(), 0);
+    report_latencies("milena", latencies);
     Ok(())
 }

@@ -12,6 +12,8 @@ use std::{
     time::Instant,
 };
 
+use bench_work::{keys, values};
+
 const HEADER_LEN: usize = 61;
 const IN_FLIGHT: usize = 5;
 
@@ -169,23 +171,4 @@ fn varint(into: &mut Vec<u8>, value: i64) {
 
 fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     bytes[at..at + field.len()].copy_from_slice(field);
-}
-
-/// Half-random values, the same as the clients send.
-fn values(size: usize) -> Vec<Vec<u8>> {
-    let mut x: u64 = 88_172_645_463_325_252;
-    let mut letter = |i: usize| {
-        if i.is_multiple_of(2) {
-            return b'a' + (i % 26) as u8;
-        }
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        b'a' + (x % 26) as u8
-    };
-    (0..1024).map(|_| (0..size).map(&mut letter).collect()).collect()
-}
-
-fn keys() -> Vec<Vec<u8>> {
-    (0..1024).map(|i| format!("key-{i:04}").into_bytes()).collect()
 }
