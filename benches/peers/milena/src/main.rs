@@ -15,7 +15,6 @@ use std::{
 use bench_work::{Work, report_latencies};
 use milena::{Ack, Delivery, Producer, Record};
 
-
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
@@ -75,12 +74,7 @@ fn slots(work: &Work, task: usize) -> Vec<Option<Delivery>> {
     if work.callbacks { Vec::new() } else { work.share(task).map(|_| None).collect() }
 }
 
-async fn share(
-    work: &Work,
-    producer: &Producer,
-    task: usize,
-    slots: &mut [Option<Delivery>],
-) -> Result<u64, Failure> {
+async fn share(work: &Work, producer: &Producer, task: usize, slots: &mut [Option<Delivery>]) -> Result<u64, Failure> {
     if work.callbacks { callbacks(work, producer, task).await } else { handles(work, producer, task, slots).await }
 }
 

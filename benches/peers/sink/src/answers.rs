@@ -19,7 +19,8 @@ const UNSUPPORTED_VERSION: i16 = 35;
 
 /// Request key and the versions that are answered. Fetch, ListOffsets and FindCoordinator are told, not answered: some
 /// clients believe a broker without them too old to be one.
-const SPOKEN: [(i16, i16, i16); 7] = [(0, 3, 13), (1, 4, 13), (2, 1, 7), (3, 0, 12), (10, 0, 4), (18, 0, 4), (22, 0, 4)];
+const SPOKEN: [(i16, i16, i16); 7] =
+    [(0, 3, 13), (1, 4, 13), (2, 1, 7), (3, 0, 12), (10, 0, 4), (18, 0, 4), (22, 0, 4)];
 
 #[derive(Clone)]
 pub(crate) struct Answers {
