@@ -49,6 +49,9 @@
 mod accumulator;
 #[cfg(feature = "admin")]
 pub mod admin;
+#[cfg(feature = "bench-internals")]
+#[doc(hidden)]
+pub mod bench;
 #[cfg(feature = "broker")]
 pub mod broker;
 mod cluster;

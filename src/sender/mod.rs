@@ -36,6 +36,8 @@ use std::{
 
 use bytes::Bytes;
 
+#[cfg(feature = "bench-internals")]
+pub(crate) use self::verdict::{Facts, Verdict, verdict};
 use self::{
     backoff::Backoff,
     identity::ProducerId,
