@@ -236,3 +236,45 @@ fn a_topic_that_nobody_uses_is_forgotten_and_comes_back_when_it_is_used() {
     rig.ack(0);
     assert_eq!(offset(&delivery), Some(0));
 }
+
+#[test]
+fn a_topic_that_waits_is_not_forgotten_however_long_it_does() {
+    let patient = [
+        ("metadata.max.idle.ms", "5000"),
+        ("metadata.max.age.ms", "5000"),
+        ("delivery.timeout.ms", "200000"),
+        ("request.timeout.ms", "100000"),
+    ];
+    let known = |rig: &Rig| matches!(rig.accumulator.topics().known().topic(TOPIC), Some(TopicState::Ready(_)));
+    let mut rig = Rig::ready(&patient);
+    let in_flight = rig.send(0, "a");
+    rig.pass_ms(60_000);
+    assert!(known(&rig) && is_pending(&in_flight));
+    rig.ack(0);
+    rig.pass_ms(20_000);
+    assert!(!known(&rig), "and then it is");
+    let mut rig = Rig::ready(&[&patient[..], &[("linger.ms", "90000")]].concat());
+    let lingers = rig.append(1, "a");
+    rig.pass_ms(60_000);
+    assert!(known(&rig) && is_pending(&lingers));
+}
+
+#[test]
+fn a_broker_can_have_the_producer_start_again_from_the_bootstrap_servers_unless_it_is_set_not_to() {
+    for (strategy, starts_again) in [("rebootstrap", true), ("none", false)] {
+        let mut rig = Rig::ready(&[("metadata.recovery.strategy", strategy), ("metadata.max.age.ms", "5000")]);
+        rig.push(0, "connects broker 1");
+        rig.ack(0);
+        let bootstrap = rig.open.iter().find(|(_, port)| *port == 9000).unwrap().0;
+        rig.cut(bootstrap, None);
+        (rig.metadata_error, rig.dials) = (129, 0);
+        rig.pass_ms(15_000);
+        assert_eq!((1..40).contains(&rig.dials), starts_again, "{strategy}: {} connections", rig.dials);
+        rig.metadata_error = 0;
+        rig.pass_ms(2_000);
+        let delivery = rig.send(0, "a");
+        rig.pass_ms(2_000);
+        rig.ack(1);
+        assert_eq!(offset(&delivery), Some(1), "{strategy}");
+    }
+}
