@@ -423,13 +423,15 @@ mod tests {
             .with_error_code(error_code)
             .with_partitions(indexes.iter().map(partition).collect());
         let broker = MetadataResponseBroker::default().with_node_id(BrokerId(1)).with_host("h".into()).with_port(9092);
-        MetadataResponse::default().with_brokers(vec![broker]).with_topics(vec![topic])
+        let cluster = Some("cluster".into());
+        MetadataResponse::default().with_brokers(vec![broker]).with_topics(vec![topic]).with_cluster_id(cluster)
     }
 
     #[test]
     fn metadata_tells_brokers_and_leaders_in_the_order_of_partitions() {
         for answer in answers(&AskMetadata { topic: TOPIC }, &metadata(0, &[1, 0, 2])) {
             let cluster = answer.unwrap();
+            assert_eq!(cluster.cluster_id.as_deref(), Some("cluster"));
             assert_eq!(cluster.brokers[&1], Broker { id: 1, host: "h".into(), port: 9092 });
             let leaders: Vec<_> = cluster.topics[TOPIC].partitions.iter().map(|p| p.leader).collect();
             assert_eq!(leaders, [None, Some(0), Some(1)]);
