@@ -120,6 +120,19 @@ fn a_record_that_no_request_went_out_with_expires_as_certainly_not_written() {
 }
 
 #[test]
+fn what_has_expired_is_answered_at_the_first_look_however_much_it_is() {
+    let mut rig = Rig::ready(&[("delivery.timeout.ms", "2000"), ("request.timeout.ms", "500"), ("batch.size", "100")]);
+    rig.refuses = vec![9001];
+    rig.open.clone().into_iter().for_each(|(connection, _)| rig.cut(connection, None));
+    let deliveries: Vec<_> = (0..3).map(|number| rig.append(0, &number.to_string().repeat(60))).collect();
+    rig.pass_ms(1_999);
+    assert!(deliveries.iter().all(is_pending));
+    rig.now += Duration::from_millis(2);
+    rig.run();
+    assert!(deliveries.iter().all(|delivery| failure(delivery).kind() == FailureKind::Expired));
+}
+
+#[test]
 fn a_record_that_expires_in_flight_is_answered_at_once_as_unknown() {
     let mut rig = Rig::ready(&[("delivery.timeout.ms", "2000"), ("request.timeout.ms", "1900")]);
     let delivery = rig.send(0, "a");
