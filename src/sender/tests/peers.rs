@@ -259,22 +259,17 @@ fn a_topic_that_waits_is_not_forgotten_however_long_it_does() {
     assert!(known(&rig) && is_pending(&lingers));
 }
 
+/// Found by a test that a mutant asked for: the new start forgot the wait before the next question, and the producer connected,
+/// asked and disconnected in a circle.
 #[test]
-fn a_broker_can_have_the_producer_start_again_from_the_bootstrap_servers_unless_it_is_set_not_to() {
-    for (strategy, starts_again) in [("rebootstrap", true), ("none", false)] {
-        let mut rig = Rig::ready(&[("metadata.recovery.strategy", strategy), ("metadata.max.age.ms", "5000")]);
-        rig.push(0, "connects broker 1");
-        rig.ack(0);
-        let bootstrap = rig.open.iter().find(|(_, port)| *port == 9000).unwrap().0;
-        rig.cut(bootstrap, None);
-        (rig.metadata_error, rig.dials) = (129, 0);
-        rig.pass_ms(15_000);
-        assert_eq!((1..40).contains(&rig.dials), starts_again, "{strategy}: {} connections", rig.dials);
-        rig.metadata_error = 0;
-        rig.pass_ms(2_000);
-        let delivery = rig.send(0, "a");
-        rig.pass_ms(2_000);
-        rig.ack(1);
-        assert_eq!(offset(&delivery), Some(1), "{strategy}");
-    }
+fn a_broker_that_asks_for_a_new_start_each_time_is_asked_after_a_backoff() {
+    let mut rig = Rig::ready(&[("metadata.max.age.ms", "5000")]);
+    (rig.metadata_error, rig.dials) = (129, 0);
+    rig.pass_ms(20_000);
+    assert!((5..40).contains(&rig.dials), "{} connections in twenty seconds", rig.dials);
+    rig.metadata_error = 0;
+    rig.pass_ms(2_000);
+    let delivery = rig.send(0, "a");
+    rig.ack(0);
+    assert_eq!(offset(&delivery), Some(0));
 }
