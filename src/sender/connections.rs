@@ -345,6 +345,7 @@ impl Sender {
     /// Takes over what a broker says of the cluster.
     fn learn(&mut self, now: Instant, question: u64, answer: MetadataAnswer) {
         if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED.0 && self.config.rebootstrap_after.is_some() {
+            self.metadata.failed(question, now, &mut self.chance);
             self.rebootstrap(now, "the broker asked for it");
             return;
         }

@@ -171,11 +171,12 @@ impl Metadata {
         self.not_before = now + self.policy.backoff.delay(self.idle_answers, chance);
     }
 
-    /// Starts again from nothing but the topics that are wanted (KIP-899).
+    /// Starts again from nothing but the topics that are wanted (KIP-899). A wait that has begun goes on: a broker that
+    /// asks for this each time must not be asked without pause.
     pub(crate) fn rebootstrap(&mut self, now: Instant) {
         let known = Cluster { brokers: BTreeMap::new(), ..Cluster::clone(&self.cluster) };
         self.cluster = Arc::new(known);
-        (self.asked, self.full_at, self.not_before, self.last_success) = (0, Some(now), now, now);
+        (self.asked, self.full_at, self.last_success) = (0, Some(now), now);
     }
 
     /// Takes over the first answer to a question. Later ones, which other brokers gave to the same question, are stale by now.

@@ -97,6 +97,11 @@ pub(crate) fn metadata(version: i16, correlation: i32, brokers: &[(i32, u16)], t
     frame(Api::Metadata, version, correlation, &body)
 }
 
+/// A Metadata answer that holds nothing but an error (from version 13 on).
+pub(crate) fn metadata_error(version: i16, correlation: i32, error: i16) -> Bytes {
+    frame(Api::Metadata, version, correlation, &MetadataResponse::default().with_error_code(error))
+}
+
 /// An InitProducerId answer.
 pub(crate) fn init_producer_id(version: i16, correlation: i32, error: i16, producer_id: i64) -> Bytes {
     let body = InitProducerIdResponse::default()

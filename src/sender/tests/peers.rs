@@ -248,3 +248,40 @@ fn a_topic_that_nobody_uses_is_forgotten_and_comes_back_when_it_is_used() {
     rig.ack(0);
     assert_eq!(offset(&delivery), Some(0));
 }
+
+#[test]
+fn a_topic_that_waits_is_not_forgotten_however_long_it_does() {
+    let patient = [
+        ("metadata.max.idle.ms", "5000"),
+        ("metadata.max.age.ms", "5000"),
+        ("delivery.timeout.ms", "200000"),
+        ("request.timeout.ms", "100000"),
+    ];
+    let known = |rig: &Rig| matches!(rig.accumulator.topics().known().topic(TOPIC), Some(TopicState::Ready(_)));
+    let mut rig = Rig::ready(&patient);
+    let in_flight = rig.send(0, "a");
+    rig.pass_ms(60_000);
+    assert!(known(&rig) && is_pending(&in_flight));
+    rig.ack(0);
+    rig.pass_ms(20_000);
+    assert!(!known(&rig), "and then it is");
+    let mut rig = Rig::ready(&[&patient[..], &[("linger.ms", "90000")]].concat());
+    let lingers = rig.append(1, "a");
+    rig.pass_ms(60_000);
+    assert!(known(&rig) && is_pending(&lingers));
+}
+
+/// Found by a test that a mutant asked for: the new start forgot the wait before the next question, and the producer connected,
+/// asked and disconnected in a circle.
+#[test]
+fn a_broker_that_asks_for_a_new_start_each_time_is_asked_after_a_backoff() {
+    let mut rig = Rig::ready(&[("metadata.max.age.ms", "5000")]);
+    (rig.metadata_error, rig.dials) = (129, 0);
+    rig.pass_ms(20_000);
+    assert!((5..40).contains(&rig.dials), "{} connections in twenty seconds", rig.dials);
+    rig.metadata_error = 0;
+    rig.pass_ms(2_000);
+    let delivery = rig.send(0, "a");
+    rig.ack(0);
+    assert_eq!(offset(&delivery), Some(0));
+}

@@ -54,6 +54,8 @@ pub(super) struct Rig {
     pub(super) leaders: Vec<(i32, i32, i32)>,
     pub(super) brokers: Vec<(i32, u16)>,
     pub(super) topic_error: i16,
+    /// What metadata answers say instead of all else, if not 0.
+    pub(super) metadata_error: i16,
     pub(super) topic_id: TopicId,
     /// The next producer id; the error that InitProducerId answers with.
     pub(super) producer_id: i64,
@@ -101,6 +103,7 @@ impl Rig {
             leaders: vec![(0, 1, 5), (1, 2, 5)],
             brokers: vec![(1, 9001), (2, 9002)],
             topic_error: 0,
+            metadata_error: 0,
             topic_id: TOPIC_ID,
             producer_id: 100,
             init_error: 0,
@@ -197,7 +200,10 @@ impl Rig {
     fn answer_other(&mut self, connection: ConnectionId, key: i16, version: i16, correlation: i32) {
         let topic = (TOPIC, self.topic_id, self.topic_error, self.leaders.clone());
         let frame = match key {
-            3 => testing::metadata(version, correlation, &self.brokers, &[topic]),
+            3 => match self.metadata_error {
+                0 => testing::metadata(version, correlation, &self.brokers, &[topic]),
+                error => testing::metadata_error(version, correlation, error),
+            },
             18 => testing::api_versions(version, correlation, 0, &self.ranges),
             22 => {
                 self.producer_id += 1;
