@@ -98,6 +98,7 @@ pub(crate) fn metadata(version: i16, correlation: i32, brokers: &[(i32, u16)], t
 }
 
 /// A Metadata answer that holds nothing but an error (from version 13 on).
+#[cfg(test)]
 pub(crate) fn metadata_error(version: i16, correlation: i32, error: i16) -> Bytes {
     frame(Api::Metadata, version, correlation, &MetadataResponse::default().with_error_code(error))
 }
