@@ -132,7 +132,10 @@ impl Delivery {
 
     /// The partition that was chosen for the record.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a resolved delivery's place is its partition, put there below")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a resolved delivery's place is its partition, put there below"
+    )]
     pub fn partition(&self) -> i32 {
         self.cell.as_ref().map_or((self.place as u32).cast_signed(), |cell| cell.origin().partition)
     }

@@ -49,12 +49,18 @@
 mod accumulator;
 #[cfg(feature = "admin")]
 pub mod admin;
+#[cfg(feature = "bench-internals")]
+#[doc(hidden)]
+pub mod bench;
 #[cfg(feature = "broker")]
 pub mod broker;
 mod cluster;
 mod config;
 mod delivery;
 mod error;
+#[cfg(all(any(test, fuzzing), feature = "admin", feature = "broker"))]
+#[path = "../fuzz/checks/mod.rs"]
+pub mod fuzzing;
 #[cfg(test)]
 #[path = "../tests/golden/mod.rs"]
 mod golden;

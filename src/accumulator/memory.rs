@@ -108,6 +108,12 @@ impl Memory {
         }
     }
 
+    /// How many buffers wait to be used again.
+    #[cfg(test)]
+    pub(crate) fn spares(&self) -> usize {
+        self.spare().len()
+    }
+
     fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -67,7 +67,7 @@ pub(crate) trait Clock {
 }
 
 /// For tests that tell the time themselves, and records that bring their own.
-#[cfg(test)]
+#[cfg(any(test, fuzzing, feature = "bench-internals"))]
 impl Clock for Instant {
     fn tick(&self) -> u64 {
         0

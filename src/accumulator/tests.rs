@@ -425,3 +425,30 @@ fn a_topic_that_comes_back_with_fewer_partitions_has_only_those() {
     assert_eq!(accumulator.publish(&"orders".into(), &leaders, 1).partitions.len(), 2);
     assert_eq!(accumulator.topics().partition(before.slot).map(|known| known.slot), Some(before.slot));
 }
+
+#[test]
+fn a_record_without_a_callback_leaves_nobody_to_be_told() {
+    let (accumulator, now) = (accumulator(1_000, Duration::ZERO, 100_000), Instant::now());
+    let partition = partition(&accumulator, 0);
+    append(&accumulator, &partition, 10, now).unwrap();
+    append_with(&accumulator, &partition, 10, &mut callback_of::<1>(), now).unwrap();
+    let batch = partition.take().unwrap();
+    let told = format!("{:?}", batch.completer);
+    assert!(told.contains("[notice for record 1]"), "{told}");
+}
+
+#[test]
+fn a_record_that_fits_to_the_byte_is_appended_and_one_byte_less_opens_another_batch() {
+    let now = Instant::now();
+    let taken_by = |records: usize, batch_size: usize| {
+        let accumulator = accumulator(batch_size, LINGER, 100_000);
+        let partition = partition(&accumulator, 0);
+        (0..records).for_each(|_| drop(append(&accumulator, &partition, 600, now).unwrap()));
+        ready(&accumulator, now + LINGER);
+        take_all(&partition).iter().map(|batch| batch.bytes.len()).collect::<Vec<_>>()
+    };
+    let value = [7; 600];
+    let most = Payload::new(None, Some(&value), &[]).max_len();
+    let exact = taken_by(1, 16_384)[0] + most;
+    assert_eq!((taken_by(2, exact).len(), taken_by(2, exact - 1).len()), (1, 2));
+}

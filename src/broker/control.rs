@@ -124,7 +124,7 @@ impl State {
     }
 
     /// Whether a node is up.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn node_is_up(&self, node: i32) -> bool {
         self.is_up(node)
     }

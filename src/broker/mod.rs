@@ -60,7 +60,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use self::listener::Shared;
 pub(crate) use self::state::State;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use self::state::{Outcome, Pending};
 pub use self::{
     api::Api,

@@ -68,7 +68,7 @@ impl Callbacks {
     }
 
     /// Callbacks run where the batch is completed: for tests and simulations, which have one thread.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
+    #[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "for tests"))]
     pub(crate) fn inline(interceptors: Vec<Arc<dyn Interceptor>>) -> Self {
         Self(Arc::new(Shared { interceptors: interceptors.into(), thread: None }))
     }

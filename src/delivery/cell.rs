@@ -95,17 +95,14 @@ impl Cell {
 
 /// The outcome of the record at `place`, or the cell (perhaps a part of a split batch) that will hold it.
 #[inline]
-pub(super) fn answer(
-    mut cell: Arc<Cell>,
-    mut place: u64,
-) -> Result<Result<Ack, DeliveryError>, (Arc<Cell>, u64)> {
+pub(super) fn answer(mut cell: Arc<Cell>, mut place: u64) -> Result<Result<Ack, DeliveryError>, (Arc<Cell>, u64)> {
     loop {
         let index = index_of(place);
         let part = match cell.outcome.get() {
             None => return Err((cell, place)),
             Some(Outcome::Acked { base_offset, append_time }) => {
-                let offset = base_offset.map(|base| base + i64::from(index));
-                let timestamp = append_time.unwrap_or_else(|| cell.base_timestamp + i64::from(later_of(place)));
+                let offset = base_offset.and_then(|base| base.checked_add(i64::from(index)));
+                let timestamp = append_time.unwrap_or_else(|| cell.base_timestamp.wrapping_add(later_of(place).into()));
                 return Ok(Ok(Ack { cell, offset, timestamp }));
             }
             Some(Outcome::Failed(error)) => return Ok(Err(error.clone())),
@@ -248,6 +245,15 @@ mod tests {
         completer.complete(acked(40), Box::new(()));
         let offsets: Vec<_> = deliveries.iter().map(|d| d.outcome().unwrap().unwrap().offset()).collect();
         assert_eq!(offsets, [Some(40), Some(41), Some(42)]);
+    }
+
+    #[test]
+    fn an_offset_beyond_the_last_one_there_is_is_not_told_and_nothing_overflows() {
+        let completer = Completer::new(origin(), 7, Callbacks::inline(Vec::new()));
+        let deliveries: Vec<_> = (0..2).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
+        completer.complete(acked(i64::MAX), Box::new(()));
+        let offsets: Vec<_> = deliveries.iter().map(|d| d.outcome().unwrap().unwrap().offset()).collect();
+        assert_eq!(offsets, [Some(i64::MAX), None]);
     }
 
     #[test]

@@ -39,14 +39,7 @@ impl<'a> Record<'a> {
     #[must_use]
     #[inline]
     pub fn to(topic: &'a str) -> Self {
-        Self {
-            topic,
-            partition: None,
-            timestamp: None,
-            key: None,
-            value: None,
-            headers: Vec::new(),
-        }
+        Self { topic, partition: None, timestamp: None, key: None, value: None, headers: Vec::new() }
     }
 
     /// Sets the key. Records with equal keys go to the same partition, as long as the number of partitions stays.

@@ -103,16 +103,18 @@ pub(crate) struct Candidate {
 
 /// Chooses among the available candidates, or among all where none is available. The longer a candidate's queue is,
 /// compared with the longest, the less likely it is taken: its weight is `longest + 1 - queue`. Equal queues make equal
-/// weights. Without candidates the answer is 0.
-pub(crate) fn choose(random: u64, candidates: impl Iterator<Item = Candidate> + Clone) -> i32 {
-    let any_available = candidates.clone().any(|candidate| candidate.available);
-    let candidates = candidates.filter(|candidate| candidate.available || !any_available);
-    let longest = candidates.clone().map(|candidate| candidate.queue).max().unwrap_or(0);
+/// weights. Without candidates the answer is 0. Each candidate is read once: its queue may be another one the next moment.
+pub(crate) fn choose(random: u64, candidates: impl Iterator<Item = Candidate>) -> i32 {
+    let mut candidates: Vec<_> = candidates.collect();
+    if candidates.iter().any(|candidate| candidate.available) {
+        candidates.retain(|candidate| candidate.available);
+    }
+    let longest = candidates.iter().map(|candidate| candidate.queue).max().unwrap_or(0);
     let weight = |candidate: &Candidate| u64::from(longest - candidate.queue) + 1;
-    let total: u64 = candidates.clone().map(|candidate| weight(&candidate)).sum();
+    let total: u64 = candidates.iter().map(weight).sum();
     let mut left = random % total.max(1);
-    for candidate in candidates {
-        match left.checked_sub(weight(&candidate)) {
+    for candidate in &candidates {
+        match left.checked_sub(weight(candidate)) {
             Some(rest) => left = rest,
             None => return candidate.partition,
         }
@@ -224,7 +226,7 @@ mod tests {
         leaders.iter().map(|led| cluster::Partition { leader: led.then_some(1), leader_epoch: 0 }).collect()
     }
 
-    fn candidates(queues: &[(u32, bool)]) -> impl Iterator<Item = Candidate> + Clone {
+    fn candidates(queues: &[(u32, bool)]) -> impl Iterator<Item = Candidate> {
         (0..).zip(queues).map(|(partition, &(queue, available))| Candidate { partition, queue, available })
     }
 
@@ -295,6 +297,18 @@ mod tests {
     fn unavailable_partitions_are_avoided_unless_none_is_available() {
         assert_eq!(histogram(&[(0, false), (5, true), (0, true)], 7), [0, 1, 6]);
         assert_eq!(histogram(&[(0, false), (0, false)], 4), [2, 2]);
+    }
+
+    #[test]
+    fn queues_that_change_meanwhile_are_read_once_for_a_choice() {
+        let reads = std::cell::Cell::new(0);
+        let changing = (0..3).map(|partition| {
+            reads.set(reads.get() + 1);
+            // Longer at each reading: a second one would find a queue that is longer than the longest of the first.
+            Candidate { partition, queue: reads.get(), available: true }
+        });
+        // Queues of 1, 2 and 3 weigh 3, 2 and 1.
+        assert_eq!((choose(3, changing), reads.get()), (1, 3));
     }
 
     #[test]

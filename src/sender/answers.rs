@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Fatal, Sender,
-    entry::LastError,
+    Backoff, Chance, Fatal, Sender,
+    entry::{Entry, LastError},
     expiry::failure_of,
     index,
     nodes::{ConnectionId, InFlight, Seen, SentPart},
@@ -36,6 +36,8 @@ struct Attempt {
     slot: u32,
     request: u64,
     broker: i32,
+    /// Whether its connection ended with it.
+    lost: bool,
 }
 
 impl Attempt {
@@ -92,7 +94,7 @@ impl Sender {
             let leader = entry.as_ref().and_then(|entry| entry.leader);
             let said = entry.take().map_or_else(|| left_out(broker), Said::from);
             let error = said.error;
-            self.conclude(now, Attempt { slot: part.slot, request: request.request, broker }, said);
+            self.conclude(now, Attempt { slot: part.slot, request: request.request, broker, lost: false }, said);
             if let Some(leader) = leader.filter(|_| hints(error)) {
                 self.hint(part.slot, leader, &answer.brokers, now);
             }
@@ -151,7 +153,7 @@ impl Sender {
         seen: Seen,
     ) {
         for part in &request.parts {
-            let attempt = Attempt { slot: part.slot, request: request.request, broker };
+            let attempt = Attempt { slot: part.slot, request: request.request, broker, lost: is_lost(error) };
             match seen {
                 Seen::Whole if !request.answered => self.conclude(now, attempt, Said::error(ErrorCode::NONE, None)),
                 Seen::Whole | Seen::Perhaps => self.conclude(now, attempt, Said::error(error, Some(Arc::clone(why)))),
@@ -178,17 +180,18 @@ impl Sender {
 
     /// The broker cannot have seen all of the request: the attempt certainly wrote nothing.
     fn unsent(&mut self, now: Instant, attempt: Attempt, error: ErrorCode, why: &Arc<str>) {
-        let retry_at = now + self.retry.delay(1, &mut self.chance);
         let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return };
         let Some(position) = lane.position(attempt.request) else { return };
         let Some(entry) = lane.entry(position) else { return };
         entry.last_error = Some(LastError { code: error, broker: attempt.broker, message: Some(Arc::clone(why)) });
         let number = entry.attempts;
+        entry.losses = if is_lost(error) { entry.losses + 1 } else { 0 };
         if entry.is_given_up() {
             let persisted = if entry.maybe_written { Persisted::Unknown } else { Persisted::No };
             drop(lane.failed(position, persisted));
         } else {
-            lane.retry(position, retry_at);
+            let wait = wait(entry, 1, self.retry, &mut self.chance);
+            lane.retry(position, now + wait);
             let failed = attempt.failed(&lane.queue.origin, number, error, why);
             self.warnings.attempt_failed(failed, Verdict::Retry { refresh: true }, now);
         }
@@ -210,6 +213,7 @@ impl Sender {
             maybe_written: entry.maybe_written,
         };
         let (verdict, number) = (verdict(said.error, facts), entry.attempts);
+        entry.losses = if attempt.lost { entry.losses + 1 } else { 0 };
         if said.error != ErrorCode::NONE {
             let message = said.message.clone();
             entry.last_error = Some(LastError { code: said.error, broker: attempt.broker, message });
@@ -228,8 +232,8 @@ impl Sender {
         match verdict {
             Verdict::Acked | Verdict::Duplicate => {
                 let told = verdict == Verdict::Acked && self.config.acks != Acks::None;
-                let base_offset = said.base_offset.filter(|_| told);
                 if let Some(mut entry) = lane.acked(position) {
+                    let base_offset = said.base_offset.filter(|base| told && entry.fits_at(*base));
                     let append_time = said.append_time.filter(|time| told && entry.is_append_time(*time));
                     entry.answer(Outcome::Acked { base_offset, append_time });
                 }
@@ -261,8 +265,9 @@ impl Sender {
     /// The batch goes again, as it is. Its wait is drawn once, now.
     fn retry(&mut self, now: Instant, attempt: Attempt, position: usize) {
         let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return };
-        let attempts = lane.entry(position).map_or(1, |entry| entry.attempts);
-        lane.retry(position, now + self.retry.delay(attempts, &mut self.chance));
+        let Some(entry) = lane.entry(position) else { return };
+        let wait = wait(entry, entry.attempts, self.retry, &mut self.chance);
+        lane.retry(position, now + wait);
     }
 
     fn split(&mut self, now: Instant, attempt: Attempt, position: usize) {
@@ -327,6 +332,18 @@ impl Sender {
             node.muted_until = Some(now + asked.min(self.timeouts.request));
         }
     }
+}
+
+/// How long a batch waits before it goes again, after so many `failures`. The first time that its connection is lost it goes
+/// with the next one, whose own backoff is wait enough.
+fn wait(entry: &Entry, failures: u32, retry: Backoff, chance: &mut Chance) -> Duration {
+    if entry.losses == 1 { Duration::ZERO } else { retry.delay(failures, chance) }
+}
+
+/// Whether a connection without an answer was lost. One that we gave up had a broker that was too slow, and sending again at
+/// once would not let it breathe.
+fn is_lost(error: ErrorCode) -> bool {
+    error != ErrorCode::REQUEST_TIMED_OUT
 }
 
 /// Only these two errors mean that the leader is elsewhere (KIP-951).

@@ -1,20 +1,17 @@
 //! Connections, and the requests beside Produce that go over them.
 //!
 //! In: what became of connections, and frames. Out: whom to connect to, and what the cluster looks like. Pure. Whoever is
-//! connected is asked for metadata; else one broker after the other is tried, and a second one when the first takes long.
+//! connected is asked for metadata; else one broker after the other is tried, and a second one when the first takes long, be
+//! it to connect or to answer.
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
 use super::{
     Action, Sender,
     metadata::Changes,
-    nodes::{ConnectionId, InFlight, Link, Node, Overdue, Seen},
+    nodes::{ConnectionId, InFlight, Link, Node, Overdue, PATIENCE, Seen},
 };
 use crate::{
     accumulator::TopicState,
@@ -26,9 +23,6 @@ use crate::{
     },
 };
 
-/// How long one connection is waited for before another is tried beside it.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 impl Sender {
     /// Starts from `bootstrap.servers`.
     pub(super) fn bootstrap(&mut self, now: Instant) {
@@ -39,47 +33,66 @@ impl Sender {
 
     /// When a broker is to be asked for something, or tried.
     pub(super) fn next_to_ask(&self) -> Option<Instant> {
-        let due = [self.metadata.due(), self.producer_id.due()].into_iter().flatten().min()?;
-        if due > self.now {
-            return Some(due);
+        let due = [self.metadata.due(), self.metadata.again_due(PATIENCE), self.producer_id.due()];
+        let later = due.into_iter().flatten().filter(|at| *at > self.now).min();
+        if due.into_iter().flatten().all(|at| at > self.now) {
+            return later;
         }
         // Due, but nobody could be asked: when that may change without an event.
         let change = |node: &Node| match node.link {
             Link::Down { until } => Some(until),
-            Link::Connecting { since, .. } | Link::Negotiating { since, .. } => Some(since + PATIENCE),
+            Link::Connecting { .. } | Link::Negotiating { .. } => node.patient_until(),
             Link::Up { .. } => node.muted_until,
         };
-        self.nodes.values().filter_map(change).filter(|at| *at > self.now).min()
+        self.nodes.values().filter_map(change).filter(|at| *at > self.now).chain(later).min()
     }
 
     /// Asks for metadata and for a producer id, if they are due and somebody can be asked.
     pub(super) fn ask_around(&mut self, now: Instant) {
         self.start_over(now);
+        self.miss_leaders(now);
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.metadata.due())
-            && let Some(id) = self.somebody(now)
+            && let Some(id) = self.somebody(now, |node| !node.is_asked())
         {
             self.forget_idle(now);
             let topics = self.metadata.ask(now);
-            self.ask(id, Api::Metadata, now, |caller, version| {
-                requests::metadata(caller, version, topics.iter().map(|topic| &**topic))
-            });
+            self.ask_metadata(id, &topics, now);
+        }
+        if due(self.metadata.again_due(PATIENCE))
+            && let Some(id) = self.somebody(now, |node| !node.is_asked())
+        {
+            let topics = self.metadata.ask_again(now);
+            self.ask_metadata(id, &topics, now);
         }
         if due(self.producer_id.due())
-            && let Some(id) = self.somebody(now)
+            && let Some(id) = self.somebody(now, |_| true)
         {
             self.producer_id.ask();
             self.ask(id, Api::InitProducerId, now, requests::init_producer_id);
         }
     }
 
-    /// A connected broker with little to do. If there is none, a connection is begun.
-    fn somebody(&mut self, now: Instant) -> Option<i32> {
-        let up = self.nodes.values().filter(|node| node.up(now).is_some());
+    fn ask_metadata(&mut self, id: i32, topics: &[Arc<str>], now: Instant) {
+        self.ask(id, Api::Metadata, now, |caller, version| {
+            requests::metadata(caller, version, topics.iter().map(|topic| &**topic))
+        });
+    }
+
+    /// Where lanes wait for a leader that cannot be reached, the others may know of a new one before it is back.
+    fn miss_leaders(&mut self, now: Instant) {
+        if self.nodes.values().any(|node| node.is_missed(now)) {
+            self.metadata.refresh(now);
+        }
+    }
+
+    /// A connected broker with little to do that `may` be asked. If there is none, a connection is begun.
+    fn somebody(&mut self, now: Instant, may: impl Fn(&Node) -> bool) -> Option<i32> {
+        let up = self.nodes.values().filter(|node| node.up(now).is_some() && may(node));
         if let Some(node) = up.min_by_key(|node| node.in_flight.len()) {
             return Some(node.id);
         }
-        if self.nodes.values().any(|node| node.is_connecting(now, PATIENCE)) {
+        if self.nodes.values().any(|node| node.is_connecting(now)) {
             return None;
         }
         let candidates: Vec<i32> =
@@ -103,7 +116,9 @@ impl Sender {
         let Some(connection) = node.connection() else { return };
         let correlation = node.correlation();
         let frame = encode(Caller { correlation, client_id: &client_id }, version);
-        let (request, parts, answered) = (0, Vec::new(), true);
+        // Of the other requests there is one on its way at most.
+        let request = if api == Api::Metadata { self.metadata.question() } else { 0 };
+        let (parts, answered) = (Vec::new(), true);
         node.in_flight.push_back(InFlight { correlation, api, version, sent_at: now, request, parts, answered });
         node.last_used = now;
         self.actions.push_back(Action::Send { connection, correlation, segments: vec![frame], answered });
@@ -170,8 +185,8 @@ impl Sender {
         for (place, request) in unanswered.into_iter().enumerate() {
             match request.api {
                 Api::Produce => self.unanswered(now, id, &request, error, why, seen(place)),
-                Api::Metadata => self.metadata.failed(now, &mut self.chance),
-                Api::InitProducerId => self.producer_id.failed(now, self.retry, &mut self.chance),
+                Api::Metadata => self.metadata.failed(request.request, now, &mut self.chance),
+                Api::InitProducerId => self.producer_id.failed(why, now, self.retry, &mut self.chance),
                 Api::ApiVersions => {}
             }
         }
@@ -244,8 +259,8 @@ impl Sender {
     fn give_back(&mut self, now: Instant, id: i32, request: &InFlight, why: &str) {
         match request.api {
             Api::Produce => self.unanswered(now, id, request, ErrorCode::NETWORK_EXCEPTION, &why.into(), Seen::Whole),
-            Api::Metadata => self.metadata.failed(now, &mut self.chance),
-            Api::InitProducerId => self.producer_id.failed(now, self.retry, &mut self.chance),
+            Api::Metadata => self.metadata.failed(request.request, now, &mut self.chance),
+            Api::InitProducerId => self.producer_id.failed(why, now, self.retry, &mut self.chance),
             Api::ApiVersions => {}
         }
     }
@@ -264,7 +279,7 @@ impl Sender {
             Api::Metadata => match responses::metadata(frame, version) {
                 Ok(answer) => {
                     self.throttle(id, answer.throttle_ms, now);
-                    self.learn(now, answer);
+                    self.learn(now, request.request, answer);
                     Ok(())
                 }
                 Err(error) => self.unreadable(now, id, &request, error),
@@ -305,6 +320,10 @@ impl Sender {
             self.ask_in(id, Api::ApiVersions, lower, now, requests::api_versions);
             return Ok(());
         }
+        if answer.error != ErrorCode::NONE {
+            let (code, advice) = (answer.error, answer.error.advice());
+            return Err(format!("broker refused to say what it speaks (ApiVersions {version}): {code}; {advice}"));
+        }
         let idempotent = self.window.idempotent.then_some(Api::InitProducerId);
         let needed = [Some(Api::Metadata), Some(Api::Produce), idempotent];
         let missing = needed.into_iter().flatten().find(|api| answer.versions.pick(*api).is_none());
@@ -324,13 +343,18 @@ impl Sender {
     }
 
     /// Takes over what a broker says of the cluster.
-    fn learn(&mut self, now: Instant, answer: MetadataAnswer) {
+    fn learn(&mut self, now: Instant, question: u64, answer: MetadataAnswer) {
         if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED.0 && self.config.rebootstrap_after.is_some() {
+            self.metadata.failed(question, now, &mut self.chance);
             self.rebootstrap(now, "the broker asked for it");
             return;
         }
-        let changes = self.metadata.apply(answer, now, &mut self.chance);
+        let names_nobody = answer.brokers.is_empty();
+        let changes = self.metadata.apply(question, answer, now, &mut self.chance);
         if changes.useless {
+            if names_nobody {
+                self.accumulator.topics().set_trouble(Some("metadata named no broker that can be connected to".into()));
+            }
             return;
         }
         self.accumulator.topics().set_trouble(None);

@@ -52,6 +52,8 @@ pub(crate) struct Entry {
     pub(crate) created: Instant,
     /// How often it was sent.
     pub(crate) attempts: u32,
+    /// Attempts in a row, up to the last one, whose connection was lost.
+    pub(crate) losses: u32,
     /// Whether an attempt went out whole and had no definite answer.
     pub(crate) maybe_written: bool,
     pub(crate) last_error: Option<LastError>,
@@ -79,6 +81,7 @@ impl Entry {
             records,
             created,
             attempts: 0,
+            losses: 0,
             maybe_written: false,
             last_error: None,
             gap_before: None,
@@ -146,6 +149,12 @@ impl Entry {
     pub(crate) fn is_append_time(&self, told: i64) -> bool {
         let latest = self.bytes().get(35..43).and_then(|field| field.first_chunk().copied()).map(i64::from_be_bytes);
         self.attempts == 1 || latest != Some(told)
+    }
+
+    /// Whether its records can stand one after the other from this offset on: an offset that they would go beyond the end of
+    /// all offsets with is none that a broker can have given them.
+    pub(crate) fn fits_at(&self, base_offset: i64) -> bool {
+        base_offset.checked_add(i64::from(self.records)).is_some()
     }
 
     /// Its bytes, to be split.

@@ -7,7 +7,11 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Fatal, Sender, entry::Entry, lane::Lane};
+use super::{
+    Fatal, Sender,
+    entry::{Entry, State},
+    lane::Lane,
+};
 use crate::{
     delivery::{Origin, Outcome},
     error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted},
@@ -39,8 +43,9 @@ impl Sender {
     /// What keeps a lane from sending, for the person who will read it.
     fn why_waiting(&self, slot: usize) -> Option<Arc<str>> {
         let lane = self.lanes.get(slot)?;
-        if lane.last_error().is_some() {
-            return None;
+        if let Some(last) = lane.last_error() {
+            let said = last.message.as_deref().unwrap_or_else(|| last.code.advice());
+            return Some(format!("the partition's last attempt ended with {}: {said}", last.code).into());
         }
         let node = lane.leader().and_then(|leader| self.nodes.get(&leader.node));
         let Some(node) = node else {
@@ -63,8 +68,9 @@ impl Sender {
         for lane in &mut self.lanes {
             let origin = lane.queue.origin.clone();
             for mut entry in lane.take_all() {
-                let sent = entry.is_in_flight();
-                entry.maybe_written |= sent;
+                entry.maybe_written |= entry.is_in_flight();
+                // Nobody keeps it for what is in flight any more; the socket has its own share of the bytes.
+                entry.state = State::Waiting;
                 let mut failure = failure_of(&entry, &origin, kind, now);
                 if let Some(Fatal { code, reason }) = &fatal {
                     (failure.kind, failure.code, failure.retriable) = (FailureKind::Fatal, *code, false);

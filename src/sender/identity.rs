@@ -66,15 +66,15 @@ impl ProducerId {
             *self = Self { current, wanted: false, asked: false, failures: 0, not_before: now, trouble: None };
             return true;
         }
-        self.trouble =
-            Some(format!("broker {broker} gave no producer id: {}; {}", answer.error, answer.error.advice()).into());
-        self.failed(now, backoff, chance);
+        let why = format!("broker {broker} gave no producer id: {}; {}", answer.error, answer.error.advice());
+        self.failed(&why, now, backoff, chance);
         false
     }
 
-    /// The request brought no producer id.
-    pub(crate) fn failed(&mut self, now: Instant, backoff: Backoff, chance: &mut Chance) {
+    /// The request brought no producer id, for this reason.
+    pub(crate) fn failed(&mut self, why: &str, now: Instant, backoff: Backoff, chance: &mut Chance) {
         if std::mem::take(&mut self.asked) {
+            self.trouble = Some(why.into());
             self.failures = self.failures.saturating_add(1);
             self.not_before = now + backoff.delay(self.failures, chance);
         }
@@ -107,6 +107,18 @@ mod tests {
         id.ask();
         assert!(id.answered(answer(ErrorCode::NONE, 7), 3, now, BACKOFF, &mut chance));
         assert_eq!((id.current(), id.due(), id.trouble()), (Some(7), None, None));
+    }
+
+    #[test]
+    fn why_no_answer_came_is_remembered_until_there_is_a_producer_id() {
+        let (now, mut chance) = (Instant::now(), Chance::new(1));
+        let mut id = ProducerId::new(true, now);
+        id.ask();
+        id.failed("the broker is silent", now, BACKOFF, &mut chance);
+        assert_eq!(id.trouble().map(|why| &**why), Some("the broker is silent"));
+        id.ask();
+        id.answered(answer(ErrorCode::NONE, 7), 3, now, BACKOFF, &mut chance);
+        assert_eq!(id.trouble(), None);
     }
 
     #[test]

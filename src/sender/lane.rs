@@ -10,7 +10,8 @@
 //! A failure does not disturb the batches behind it: when the answers of all that are in flight have come, the lane goes on
 //! with the first batch that has none, in order. Until a batch succeeds on the leader of now, one is in flight at most
 //! (KAFKA-15591): a broker that does not know this producer yet accepts any first sequence number, so a second batch
-//! could be written though the first was refused.
+//! could be written though the first was refused. A topic that was created anew has leaders that know nobody, whatever
+//! their nodes and epochs are.
 
 use std::{
     collections::VecDeque,
@@ -20,10 +21,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::entry::{Entry, Gap, State};
+use super::entry::{Entry, Gap, LastError, State};
 use crate::{
     accumulator::{Partition, SealedBatch},
-    error::{ErrorCode, Persisted},
+    error::Persisted,
     wire::record_batch::writer::Stamp,
 };
 
@@ -41,6 +42,9 @@ pub(crate) struct Leader {
     pub(crate) node: i32,
     pub(crate) epoch: i32,
 }
+
+/// No leader that there is.
+const NOWHERE: Leader = Leader { node: i32::MIN, epoch: i32::MIN };
 
 /// One partition's lane.
 #[derive(Debug)]
@@ -106,7 +110,7 @@ impl Lane {
             newest_epoch: -1,
             entries: VecDeque::new(),
             in_flight: 0,
-            sent_to: Leader { node: -1, epoch: -1 },
+            sent_to: NOWHERE,
             identity: None,
             spent: None,
             next_sequence: 0,
@@ -122,7 +126,7 @@ impl Lane {
     }
 
     /// How many batches have been sent and not answered.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -144,21 +148,25 @@ impl Lane {
         self.entries.is_empty()
     }
 
-    /// Takes note of who leads; an older epoch than is known changes nothing (a stale hint or answer). Says whether the
-    /// leader changed. A change ends a wait: what failed there may succeed here.
-    pub(crate) fn lead(&mut self, leader: Option<Leader>, any_epoch: bool) -> bool {
+    /// Takes note of who leads; an older epoch than is known changes nothing (a stale hint or answer), unless the topic was
+    /// `recreated`. Says whether the leader changed. A change ends a wait: what failed there may succeed here.
+    pub(crate) fn lead(&mut self, leader: Option<Leader>, recreated: bool) -> bool {
         let epoch = leader.map_or(-1, |leader| leader.epoch);
         self.doubted = false;
-        if epoch >= 0 && epoch < self.newest_epoch && !any_epoch {
+        if recreated {
+            // What is in flight is for the topic of before. No answer to it says anything of this one, and nothing goes to
+            // this one until all of them are here.
+            (self.sent_to, self.newest_epoch) = (NOWHERE, -1);
+        } else if epoch >= 0 && epoch < self.newest_epoch {
             return false;
         }
         let moved = self.leader.map(|l| l.node) != leader.map(|l| l.node);
-        if moved || epoch > self.newest_epoch {
+        if recreated || moved || epoch > self.newest_epoch {
             self.retry_at = None;
             self.proven = false;
         }
         self.leader = leader;
-        self.newest_epoch = if any_epoch { epoch } else { self.newest_epoch.max(epoch) };
+        self.newest_epoch = self.newest_epoch.max(epoch);
         moved
     }
 
@@ -299,7 +307,7 @@ impl Lane {
     /// The batch at `position` was written: it leaves the lane.
     pub(crate) fn acked(&mut self, position: usize) -> Option<Entry> {
         let entry = self.leave(position)?;
-        self.proven = self.leader.is_some_and(|leader| leader.node == self.sent_to.node);
+        self.proven = self.leader.is_some() && self.has_same_leader();
         Some(entry)
     }
 
@@ -400,9 +408,9 @@ impl Lane {
         self.entries.len() - 1
     }
 
-    /// The last thing that went wrong with a batch of this lane.
-    pub(crate) fn last_error(&self) -> Option<ErrorCode> {
-        self.entries.iter().find_map(|entry| entry.last_error.as_ref().map(|error| error.code))
+    /// What went wrong with the first batch that something went wrong with: those behind it wait for it.
+    pub(crate) fn last_error(&self) -> Option<&LastError> {
+        self.entries.iter().find_map(|entry| entry.last_error.as_ref())
     }
 }
 

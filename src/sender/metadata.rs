@@ -2,7 +2,8 @@
 //!
 //! In: topics that somebody wants, answers, hints. Out: what to ask, and a new [`Cluster`]. Pure. An answer never takes
 //! anything away from a topic that is known: a leader epoch that is older than the known one, a topic without partitions,
-//! a broker that does not know the topic at the moment, all leave it as it was. Deliberately absent: connections.
+//! a broker that does not know the topic at the moment, all leave it as it was. A question that is not answered soon is put
+//! to another broker as well; its first answer counts. Deliberately absent: connections.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,8 +42,10 @@ pub(crate) struct Metadata {
     full_at: Option<Instant>,
     /// Not to ask before this moment.
     not_before: Instant,
-    /// Whether a request is on its way.
-    asked: bool,
+    /// The number of the last question. Requests that ask the same one of several brokers share it.
+    question: u64,
+    /// How many requests with it are on their way, none once it was answered.
+    asked: usize,
     last_asked: Option<Instant>,
     /// Answers in a row that brought nothing new.
     idle_answers: u32,
@@ -71,7 +74,8 @@ impl Metadata {
             new: BTreeSet::new(),
             full_at: Some(now),
             not_before: now,
-            asked: false,
+            question: 0,
+            asked: 0,
             last_asked: None,
             idle_answers: 0,
             last_success: now,
@@ -116,7 +120,7 @@ impl Metadata {
 
     /// When to ask, unless a request is on its way.
     pub(crate) fn due(&self) -> Option<Instant> {
-        if self.asked {
+        if self.asked > 0 {
             return None;
         }
         let at = if self.new.is_empty() { self.full_at? } else { self.not_before };
@@ -129,15 +133,35 @@ impl Metadata {
         if full {
             self.full_at = None;
         }
-        (self.asked, self.last_asked) = (true, Some(now));
+        self.question += 1;
+        (self.asked, self.last_asked) = (1, Some(now));
         if full { self.topics.keys().cloned().collect() } else { self.new.iter().cloned().collect() }
     }
 
-    /// The request that was on its way brought no answer.
-    pub(crate) fn failed(&mut self, now: Instant, chance: &mut Chance) {
-        if std::mem::take(&mut self.asked) {
-            self.refresh(now);
-            self.wait(now, chance);
+    /// When to put the question that is on its way to another broker as well, if it has no answer until then.
+    pub(crate) fn again_due(&self, patience: Duration) -> Option<Instant> {
+        self.last_asked.filter(|_| self.asked > 0).map(|at| at + patience)
+    }
+
+    /// The topics to ask another broker for, of which there may be more by now.
+    pub(crate) fn ask_again(&mut self, now: Instant) -> Vec<Arc<str>> {
+        (self.asked, self.last_asked) = (self.asked + 1, Some(now));
+        self.topics.keys().cloned().collect()
+    }
+
+    /// The number of the question that is on its way.
+    pub(crate) fn question(&self) -> u64 {
+        self.question
+    }
+
+    /// A request with this question brought no answer.
+    pub(crate) fn failed(&mut self, question: u64, now: Instant, chance: &mut Chance) {
+        if question == self.question && self.asked > 0 {
+            self.asked -= 1;
+            if self.asked == 0 {
+                self.refresh(now);
+                self.wait(now, chance);
+            }
         }
     }
 
@@ -147,16 +171,23 @@ impl Metadata {
         self.not_before = now + self.policy.backoff.delay(self.idle_answers, chance);
     }
 
-    /// Starts again from nothing but the topics that are wanted (KIP-899).
+    /// Starts again from nothing but the topics that are wanted (KIP-899). A wait that has begun goes on: a broker that
+    /// asks for this each time must not be asked without pause.
     pub(crate) fn rebootstrap(&mut self, now: Instant) {
         let known = Cluster { brokers: BTreeMap::new(), ..Cluster::clone(&self.cluster) };
         self.cluster = Arc::new(known);
-        (self.asked, self.full_at, self.not_before, self.last_success) = (false, Some(now), now, now);
+        (self.asked, self.full_at, self.last_success) = (0, Some(now), now);
     }
 
-    /// Takes over an answer.
-    pub(crate) fn apply(&mut self, answer: MetadataAnswer, now: Instant, chance: &mut Chance) -> Changes {
-        if !std::mem::take(&mut self.asked) {
+    /// Takes over the first answer to a question. Later ones, which other brokers gave to the same question, are stale by now.
+    pub(crate) fn apply(
+        &mut self,
+        question: u64,
+        answer: MetadataAnswer,
+        now: Instant,
+        chance: &mut Chance,
+    ) -> Changes {
+        if question != self.question || std::mem::take(&mut self.asked) == 0 {
             return Changes { useless: true, ..Changes::default() };
         }
         if answer.brokers.is_empty() {

@@ -36,6 +36,8 @@ use std::{
 
 use bytes::Bytes;
 
+#[cfg(feature = "bench-internals")]
+pub(crate) use self::verdict::{Facts, Verdict, verdict};
 use self::{
     backoff::Backoff,
     identity::ProducerId,
@@ -194,7 +196,7 @@ impl Sender {
     }
 
     /// The most batches that any partition has in flight.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn widest_window(&self) -> usize {
         self.lanes.iter().map(Lane::in_flight).max().unwrap_or(0)
     }
@@ -294,12 +296,17 @@ impl Sender {
             let leader = partition.leader.map(|node| lane::Leader { node, epoch: partition.leader_epoch });
             self.lead(queue.slot, leader, recreated, now);
         }
+        // A topic that was created anew may have fewer partitions. What waits for the others has no leader; when they come
+        // back, their epochs begin anew as well.
+        let gone = |lane: &Lane| lane.queue.origin.topic == *topic && index_of(lane) >= partitions.len();
+        let gone = self.lanes.iter().filter(|lane| recreated && gone(lane)).map(|lane| lane.queue.slot);
+        gone.collect::<Vec<_>>().into_iter().for_each(|slot| self.lead(slot, None, recreated, now));
     }
 
-    fn lead(&mut self, slot: u32, leader: Option<lane::Leader>, any_epoch: bool, now: Instant) {
+    fn lead(&mut self, slot: u32, leader: Option<lane::Leader>, recreated: bool, now: Instant) {
         let Some(lane) = self.lane(slot) else { return };
         let before = lane.leader().map(|leader| leader.node);
-        if lane.lead(leader, any_epoch) && std::mem::take(&mut lane.listed) {
+        if lane.lead(leader, recreated) && std::mem::take(&mut lane.listed) {
             let listed_at = before.and_then(|node| self.nodes.get_mut(&node));
             listed_at.into_iter().for_each(|node| node.ready.retain(|listed| *listed != slot));
         }
@@ -325,6 +332,10 @@ impl Drop for Sender {
     fn drop(&mut self) {
         self.fail_all(FailureKind::Abandoned);
     }
+}
+
+fn index_of(lane: &Lane) -> usize {
+    usize::try_from(lane.queue.origin.partition).unwrap_or(usize::MAX)
 }
 
 fn index(slot: u32) -> usize {

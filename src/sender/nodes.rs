@@ -15,6 +15,9 @@ use crate::{
     wire::versions::{Api, Versions},
 };
 
+/// How long one connection is waited for before another is tried beside it, and one broker's metadata before another is asked.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A connection. Numbers are never used again, so what a dead connection still says is recognised.
 pub(crate) type ConnectionId = u64;
 
@@ -25,7 +28,7 @@ pub(crate) struct InFlight {
     pub(crate) api: Api,
     pub(crate) version: i16,
     pub(crate) sent_at: Instant,
-    /// Tells a Produce request's batches from those of other requests in their lanes.
+    /// Tells a Produce request's batches from those of other requests in their lanes; of a Metadata request it is the question.
     pub(crate) request: u64,
     /// The partitions of a Produce request.
     pub(crate) parts: Vec<SentPart>,
@@ -115,11 +118,31 @@ impl Node {
     }
 
     /// Whether a connection has been asked for lately and is not there yet.
-    pub(crate) fn is_connecting(&self, now: Instant, lately: Duration) -> bool {
+    pub(crate) fn is_connecting(&self, now: Instant) -> bool {
+        self.patient_until().is_some_and(|until| until > now)
+    }
+
+    /// Until when a connection that is being made is waited for before another is tried beside it.
+    pub(crate) fn patient_until(&self) -> Option<Instant> {
         match self.link {
-            Link::Connecting { since, .. } | Link::Negotiating { since, .. } => since + lately > now,
-            _ => false,
+            Link::Connecting { since, .. } | Link::Negotiating { since, .. } => Some(since + PATIENCE),
+            Link::Down { .. } | Link::Up { .. } => None,
         }
+    }
+
+    /// Whether lanes wait for it and it cannot be reached: its connection was lost, or is not made in time.
+    pub(crate) fn is_missed(&self, now: Instant) -> bool {
+        let is_away = match self.link {
+            Link::Down { .. } => self.failures > 0,
+            Link::Connecting { .. } | Link::Negotiating { .. } => self.failures > 0 || !self.is_connecting(now),
+            Link::Up { .. } => false,
+        };
+        is_away && !self.ready.is_empty()
+    }
+
+    /// Whether it has been asked for metadata and has not answered.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.in_flight.iter().any(|request| request.api == Api::Metadata)
     }
 
     /// How many Produce requests are in flight.
@@ -155,7 +178,7 @@ impl Node {
     }
 
     /// When something is to happen here, if nothing else does: a connection that takes too long, an answer that does not
-    /// come, a backoff or a throttle that ends.
+    /// come, a backoff, a throttle or our patience that ends.
     pub(crate) fn deadline(&self, now: Instant, timeouts: Timeouts) -> Option<Instant> {
         let waits = !self.ready.is_empty();
         let link = match self.link {
@@ -165,7 +188,9 @@ impl Node {
             Link::Up { .. } => self.in_flight.is_empty().then_some(self.last_used + timeouts.idle),
         };
         let answer = self.in_flight.front().map(|request| request.sent_at + timeouts.request);
-        [link, answer, self.muted_until.filter(|until| waits && *until > now)].into_iter().flatten().min()
+        let later = [self.muted_until, self.patient_until()].into_iter().flatten();
+        let later = later.filter(|until| waits && *until > now);
+        [link, answer].into_iter().flatten().chain(later).min()
     }
 
     /// Why the connection must be ended now, if it must.

@@ -415,6 +415,16 @@ mod tests {
         check(&Fetch { topic: TOPIC, partition: 0, offset: 5, max_wait_ms: 1, max_bytes: 9 });
     }
 
+    #[test]
+    fn whoever_reads_says_that_it_is_no_replica() {
+        let request = Fetch { topic: TOPIC, partition: 0, offset: 5, max_wait_ms: 1, max_bytes: 9 }.request();
+        let partition = &request.topics[0].partitions[0];
+        assert_eq!((request.replica_id, request.session_epoch, partition.log_start_offset), (NO_REPLICA, -1, -1));
+        assert_eq!((partition.current_leader_epoch, partition.last_fetched_epoch), (-1, -1), "nor knows of epochs");
+        let request = AskOffset { topic: TOPIC, partition: 0, timestamp: -2 }.request();
+        assert_eq!((request.replica_id, request.topics[0].partitions[0].current_leader_epoch), (NO_REPLICA, -1));
+    }
+
     fn metadata(error_code: i16, indexes: &[i32]) -> MetadataResponse {
         let partition =
             |&i: &i32| MetadataResponsePartition::default().with_partition_index(i).with_leader_id(BrokerId(i - 1));
@@ -423,13 +433,15 @@ mod tests {
             .with_error_code(error_code)
             .with_partitions(indexes.iter().map(partition).collect());
         let broker = MetadataResponseBroker::default().with_node_id(BrokerId(1)).with_host("h".into()).with_port(9092);
-        MetadataResponse::default().with_brokers(vec![broker]).with_topics(vec![topic])
+        let cluster = Some("cluster".into());
+        MetadataResponse::default().with_brokers(vec![broker]).with_topics(vec![topic]).with_cluster_id(cluster)
     }
 
     #[test]
     fn metadata_tells_brokers_and_leaders_in_the_order_of_partitions() {
         for answer in answers(&AskMetadata { topic: TOPIC }, &metadata(0, &[1, 0, 2])) {
             let cluster = answer.unwrap();
+            assert_eq!(cluster.cluster_id.as_deref(), Some("cluster"));
             assert_eq!(cluster.brokers[&1], Broker { id: 1, host: "h".into(), port: 9092 });
             let leaders: Vec<_> = cluster.topics[TOPIC].partitions.iter().map(|p| p.leader).collect();
             assert_eq!(leaders, [None, Some(0), Some(1)]);

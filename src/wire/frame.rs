@@ -32,19 +32,21 @@ pub(crate) enum FrameError {
 #[derive(Debug)]
 pub(crate) struct Decoder {
     buffer: BytesMut,
+    /// The bound of the next frame, and of those behind it.
     max: usize,
+    later_max: usize,
 }
 
 impl Decoder {
     /// A decoder that holds the first frame to [`MAX_FIRST_FRAME`] and the others to [`MAX_FRAME`].
     pub(crate) fn new() -> Self {
-        Self { buffer: BytesMut::new(), max: MAX_FIRST_FRAME }
+        Self { buffer: BytesMut::new(), max: MAX_FIRST_FRAME, later_max: MAX_FRAME }
     }
 
     /// A decoder that holds every frame to `max`.
     #[cfg(any(feature = "broker", feature = "admin"))]
     pub(crate) fn with_max(max: usize) -> Self {
-        Self { buffer: BytesMut::new(), max }
+        Self { buffer: BytesMut::new(), max, later_max: max }
     }
 
     /// Where the next bytes from the socket go.
@@ -60,7 +62,7 @@ impl Decoder {
             return Ok(None);
         }
         self.buffer.advance(4);
-        self.max = self.max.max(MAX_FRAME);
+        self.max = self.later_max;
         Ok(Some(self.buffer.split_to(len).freeze()))
     }
 }
@@ -127,6 +129,14 @@ mod tests {
         let mut decoder = Decoder::new();
         assert!(feed(&mut decoder, b"\0\0\0\x04abcd").unwrap().is_some());
         assert_eq!(feed(&mut decoder, &big), Ok(None));
+    }
+
+    #[cfg(any(feature = "broker", feature = "admin"))]
+    #[test]
+    fn a_bound_that_was_asked_for_holds_for_the_later_frames_too() {
+        let mut decoder = Decoder::with_max(8);
+        assert!(feed(&mut decoder, b"\0\0\0\x04abcd").unwrap().is_some());
+        assert_eq!(feed(&mut decoder, &9_i32.to_be_bytes()), Err(FrameError::TooLarge { len: 9, max: 8 }));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) mod record_batch;
 pub(crate) mod requests;
 pub(crate) mod responses;
 pub(crate) mod shape;
-#[cfg(test)]
+#[cfg(any(test, feature = "bench-internals"))]
 pub(crate) mod testing;
 pub(crate) mod text;
 pub(crate) mod varint;

@@ -4,7 +4,7 @@
 //! Pure. The shape of a frame is checked before it is decoded, so neither a count nor a length in it can make us allocate
 //! more than the frame is long.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use kafka_protocol::messages::{ApiVersionsResponse, InitProducerIdResponse, MetadataResponse, ProduceResponse};
@@ -116,6 +116,7 @@ pub(crate) fn api_versions(frame: &Bytes, version: i16) -> Result<ApiVersionsAns
 /// Reads a Metadata answer.
 pub(crate) fn metadata(frame: &Bytes, version: i16) -> Result<MetadataAnswer, BadAnswer> {
     let answer: MetadataResponse = decode(Api::Metadata, version, &body(frame, Api::Metadata, version)?)?;
+    contradiction(&answer).map_or(Ok(()), |reason| Err(BadAnswer { api: Api::Metadata, version, reason }))?;
     let topics = answer.topics.into_iter().filter_map(|topic| {
         Some(TopicAnswer {
             error: ErrorCode(topic.error_code),
@@ -130,6 +131,27 @@ pub(crate) fn metadata(frame: &Bytes, version: i16) -> Result<MetadataAnswer, Ba
         cluster_id: answer.cluster_id.map(|id| Arc::from(id.as_str())),
         brokers: answer.brokers.iter().filter_map(|b| broker(b.node_id.0, b.host.as_str(), b.port)).collect(),
         topics: topics.collect(),
+    })
+}
+
+/// What an answer says twice, where only one can be true: a topic, one of its partitions, a broker. Or a partition that
+/// cannot be.
+fn contradiction(answer: &MetadataResponse) -> Option<String> {
+    let mut brokers = HashSet::new();
+    if let Some(twice) = answer.brokers.iter().find(|broker| !brokers.insert(broker.node_id)) {
+        return Some(format!("broker {} stands in it twice", twice.node_id.0));
+    }
+    let (mut topics, mut partitions) = (HashSet::new(), HashSet::new());
+    answer.topics.iter().find_map(|topic| {
+        let name = topic.name.as_ref().map_or_else(|| "without a name".into(), |name| printable(name));
+        if topic.name.is_some() && !topics.insert(&topic.name) {
+            return Some(format!("topic {name} stands in it twice"));
+        }
+        partitions.clear();
+        let numbers = topic.partitions.iter().map(|partition| partition.partition_index);
+        let wrong = numbers.into_iter().find(|number| *number < 0 || !partitions.insert(*number))?;
+        let why = if wrong < 0 { "cannot be" } else { "stands in it twice" };
+        Some(format!("partition {wrong} of topic {name} {why}"))
     })
 }
 
@@ -219,7 +241,7 @@ mod tests {
     use kafka_protocol::{
         messages::{
             ResponseHeader,
-            metadata_response::{MetadataResponseBroker, MetadataResponseTopic},
+            metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
             produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
         },
         protocol::{Encodable, StrBytes},
@@ -321,6 +343,33 @@ mod tests {
             let answer = metadata(&frame(1, 12, &MetadataResponse::default().with_brokers(vec![broker])), 12).unwrap();
             assert_eq!(answer.brokers.len(), usize::from(usable), "{id} {host}:{port}");
         }
+    }
+
+    /// A Metadata answer about these partitions of these topics, told by these brokers.
+    fn told(topics: &[(&str, &[i32])], brokers: &[i32]) -> Result<MetadataAnswer, BadAnswer> {
+        let partition = |index: &i32| MetadataResponsePartition::default().with_partition_index(*index);
+        let topic = |(name, partitions): &(&str, &[i32])| {
+            MetadataResponseTopic::default()
+                .with_name(Some(StrBytes::from_string((*name).to_owned()).into()))
+                .with_partitions(partitions.iter().map(partition).collect())
+        };
+        let broker = |id: &i32| {
+            MetadataResponseBroker::default().with_node_id((*id).into()).with_host("h".into()).with_port(9092)
+        };
+        let answer = MetadataResponse::default().with_topics(topics.iter().map(topic).collect());
+        metadata(&frame(1, 12, &answer.with_brokers(brokers.iter().map(broker).collect())), 12)
+    }
+
+    #[test]
+    fn metadata_that_say_something_twice_or_name_a_partition_that_cannot_be_are_no_answer() {
+        assert!(told(&[("a", &[1, 0]), ("b", &[0])], &[1, 2]).is_ok());
+        let assert_refused = |topics: &[(&str, &[i32])], brokers: &[i32], reason: &str| {
+            assert_eq!(told(topics, brokers).unwrap_err().reason, reason);
+        };
+        assert_refused(&[("a", &[0, 1, 0])], &[1], "partition 0 of topic a stands in it twice");
+        assert_refused(&[("a", &[0, -1])], &[1], "partition -1 of topic a cannot be");
+        assert_refused(&[("a", &[0]), ("a", &[0])], &[1], "topic a stands in it twice");
+        assert_refused(&[("a", &[0])], &[1, 2, 1], "broker 1 stands in it twice");
     }
 
     #[test]

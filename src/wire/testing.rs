@@ -1,6 +1,6 @@
-//! A broker's side of the wire, for the tests of what stands on it.
+//! A broker's side of the wire, for the tests and benchmarks of what stands on it.
 //!
-//! In: requests as segments, and what a broker is to answer. Out: what the requests say, and frames. Pure; tests only.
+//! In: requests as segments, and what a broker is to answer. Out: what the requests say, and frames. Pure; what it is given comes from us, so it may panic.
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
@@ -95,6 +95,12 @@ pub(crate) fn metadata(version: i16, correlation: i32, brokers: &[(i32, u16)], t
         .with_brokers(brokers.iter().map(broker).collect())
         .with_topics(topics.iter().map(topic).collect());
     frame(Api::Metadata, version, correlation, &body)
+}
+
+/// A Metadata answer that holds nothing but an error (from version 13 on).
+#[cfg(test)]
+pub(crate) fn metadata_error(version: i16, correlation: i32, error: i16) -> Bytes {
+    frame(Api::Metadata, version, correlation, &MetadataResponse::default().with_error_code(error))
 }
 
 /// An InitProducerId answer.

@@ -46,9 +46,6 @@ fn a_connection_is_left_before_the_broker_would_leave_it() {
 #[test]
 fn a_request_of_which_nothing_was_written_goes_again_even_without_retries() {
     let mut rig = Rig::ready(&[("enable.idempotence", "false"), ("retries", "0")]);
-    // The one that is asked for metadata meanwhile: the rig does not answer in order.
-    rig.push(1, "connects broker 2");
-    rig.ack(0);
     let delivery = rig.send(0, "a");
     let sent = rig.sent[0].clone();
     rig.cut(sent.connection, None);

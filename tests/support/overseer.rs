@@ -1,4 +1,5 @@
-//! Apache's admin client, kept running: who leads and who is in sync, and leaders moved by reassignment.
+//! Apache's admin client, kept running: topics with chosen replicas, who leads and who is in
+//! sync, and leaders moved by reassignment.
 //!
 //! In: a bootstrap address, a topic. Out: its partitions. `kafka/Overseer.java` does the work.
 
@@ -53,6 +54,15 @@ impl Overseer {
         let commands = child.stdin.take().expect("stdin is piped");
         let answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
         Self(Mutex::new(Process { _child: child, commands, answers }))
+    }
+
+    /// Creates a topic with `min.insync.replicas=2` whose partitions have these replicas, the leader first.
+    ///
+    /// # Panics
+    /// When the cluster refuses.
+    pub fn create(&self, topic: &str, replicas: &[Vec<usize>]) {
+        let nodes = |of: &Vec<usize>| of.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        self.ask(&format!("create {topic} {}", replicas.iter().map(nodes).collect::<Vec<_>>().join(" ")));
     }
 
     /// The partitions of a topic, in order.

@@ -18,7 +18,9 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn new(path: &str, raw: &str) -> Self {
         let code = without_comments_and_strings(raw);
-        let only_tests = path.starts_with("tests/") || path.ends_with("/tests.rs") || path.contains("/tests/");
+        let folders = ["tests/", "fuzz/"];
+        let apart = folders.iter().any(|folder| path.starts_with(folder));
+        let only_tests = apart || path.ends_with("/tests.rs") || path.contains("/tests/");
         let shipped = if only_tests { String::new() } else { without_tests(&code) };
         Self { path: path.to_owned(), raw: raw.to_owned(), code, shipped }
     }

@@ -74,7 +74,8 @@ pub(super) fn every_failure() -> Vec<Failure> {
 
 /// An acknowledgement, as a producer gives it.
 pub(super) fn ack() -> Ack {
-    let completer = Completer::new(Origin { topic: "orders".into(), partition: 2 }, 1_000, Callbacks::inline(Vec::new()));
+    let completer =
+        Completer::new(Origin { topic: "orders".into(), partition: 2 }, 1_000, Callbacks::inline(Vec::new()));
     let delivery = Delivery::new(Arc::clone(completer.cell()), 0, 1_000);
     completer.complete(Outcome::Acked { base_offset: Some(7), append_time: None }, Box::new(()));
     delivery.outcome().unwrap().unwrap()

@@ -76,6 +76,22 @@ fn with_acks_0_a_record_is_done_when_its_request_was_written_whole() {
 }
 
 #[test]
+fn with_acks_0_what_was_written_whole_is_told_by_its_own_number() {
+    let mut rig = Rig::ready(&[("enable.idempotence", "false"), ("acks", "0")]);
+    rig.leaders = vec![(0, 1, 5), (1, 1, 6)];
+    rig.accumulator.topics().want(super::rig::TOPIC);
+    rig.pass_ms(2_000);
+    let deliveries = [rig.send(0, "a"), rig.send(1, "b")];
+    let [_, second] = [rig.take(), rig.take()];
+    for (correlation, done) in [(second.correlation + 7, false), (second.correlation, true)] {
+        rig.event(Event::Written { connection: second.connection, correlation });
+        rig.run();
+        assert!(is_pending(&deliveries[0]));
+        assert_eq!(!is_pending(&deliveries[1]), done, "{correlation}");
+    }
+}
+
+#[test]
 fn with_acks_0_a_request_that_was_cut_short_is_sent_again() {
     let mut rig = Rig::ready(&[("enable.idempotence", "false"), ("acks", "0")]);
     let delivery = rig.send(0, "a");
@@ -101,6 +117,19 @@ fn a_record_that_no_request_went_out_with_expires_as_certainly_not_written() {
     assert_eq!((error.kind(), error.persisted(), error.attempts()), (FailureKind::Expired, Persisted::No, 0));
     assert_eq!(error.code(), ErrorCode::REQUEST_TIMED_OUT);
     assert!(error.cause().is_some(), "{error}");
+}
+
+#[test]
+fn what_has_expired_is_answered_at_the_first_look_however_much_it_is() {
+    let mut rig = Rig::ready(&[("delivery.timeout.ms", "2000"), ("request.timeout.ms", "500"), ("batch.size", "100")]);
+    rig.refuses = vec![9001];
+    rig.open.clone().into_iter().for_each(|(connection, _)| rig.cut(connection, None));
+    let deliveries: Vec<_> = (0..3).map(|number| rig.append(0, &number.to_string().repeat(60))).collect();
+    rig.pass_ms(1_999);
+    assert!(deliveries.iter().all(is_pending));
+    rig.now += Duration::from_millis(2);
+    rig.run();
+    assert!(deliveries.iter().all(|delivery| failure(delivery).kind() == FailureKind::Expired));
 }
 
 #[test]
@@ -168,6 +197,7 @@ fn the_broker_names_the_records_it_refuses_and_their_batch_mates_may_go_again() 
     let [mate, guilty, _] = deliveries.map(|delivery| failure(&delivery));
     assert_eq!((guilty.code(), guilty.cause(), guilty.retriable()), (ErrorCode::INVALID_RECORD, Some("no key"), false));
     assert_eq!((mate.persisted(), mate.retriable()), (Persisted::No, true));
+    assert_eq!(mate.cause(), Some("the broker refused other records of its batch"));
     rig.fill(0, "next");
     rig.pass_ms(5);
     assert_eq!(rig.take().stamps(), [(0, 0, 0)], "its sequence numbers are free again");
@@ -179,15 +209,14 @@ fn a_batch_that_is_too_large_goes_again_in_parts_with_its_sequence_numbers() {
     let deliveries: Vec<_> = (0..4).map(|i| rig.append(0, &format!("value {i}"))).collect();
     rig.pass_ms(5);
     rig.refuse(10);
-    let mut base = 70;
-    let mut sequences = Vec::new();
+    let (mut base, mut parts) = (70, 0);
     while !rig.sent.is_empty() {
         let sent = rig.ack(base);
-        sequences.push(sent.stamps()[0]);
+        assert_eq!(sent.stamps(), [(0, 0, i32::try_from(base - 70).unwrap())]);
         base += sent.batches[0].values.len() as i64;
+        parts += 1;
     }
-    assert_eq!(sequences[0], (0, 0, 0));
-    assert!(sequences.len() > 1 && sequences.iter().all(|(_, epoch, _)| *epoch == 0), "{sequences:?}");
+    assert!(parts > 1, "{parts}");
     assert_eq!(deliveries.iter().map(|delivery| offset(delivery).unwrap()).collect::<Vec<_>>(), [70, 71, 72, 73]);
     assert_eq!(rig.accumulator.memory().free(), rig.accumulator.memory().limit());
 }
@@ -249,4 +278,12 @@ fn a_lane_that_is_blocked_does_not_stop_the_others_of_its_broker() {
     rig.push(1, "goes");
     rig.push(1, "goes");
     assert_eq!(rig.sent.iter().map(|sent| sent.batches[0].partition).collect::<Vec<_>>(), [0, 1, 1]);
+}
+
+#[test]
+fn a_refusal_without_words_has_no_cause_beside_its_code() {
+    let mut rig = Rig::ready(&[]);
+    let delivery = rig.send(0, "a");
+    rig.refuse(87);
+    assert_eq!((failure(&delivery).code(), failure(&delivery).cause()), (ErrorCode::INVALID_RECORD, None));
 }

@@ -172,3 +172,102 @@ fn a_broker_that_moved_is_found_at_its_new_address() {
     rig.answer_all(&sent, 0, 4);
     assert_eq!(offset(&delivery), Some(4));
 }
+
+#[test]
+fn only_an_answer_that_the_leader_is_elsewhere_is_believed_about_where_it_is() {
+    for (code, followed) in [(6, true), (74, true), (19, false), (7, false)] {
+        let mut rig = Rig::ready(&[]);
+        rig.push(0, "a");
+        rig.mute = vec![3];
+        let sent = rig.take();
+        rig.answer(&sent, &[Says { error: code, ..moved(0, Some((2, 6))) }]);
+        rig.pass_ms(1_500);
+        assert_eq!(rig.sent.iter().any(|sent| sent.node == 2), followed, "{code}");
+    }
+}
+
+#[test]
+fn only_a_leader_that_was_said_to_be_elsewhere_is_waited_for() {
+    for code in [2, 7, 19] {
+        let mut rig = Rig::ready(&[]);
+        rig.push(0, "a");
+        rig.mute = vec![3];
+        let sent = rig.refuse(code);
+        rig.pass_ms(1_500);
+        assert_eq!(rig.take().batches, sent.batches, "{code}");
+    }
+    let mut rig = Rig::ready(&[]);
+    rig.push(0, "a");
+    rig.mute = vec![3];
+    let sent = rig.sent[0].clone();
+    rig.cut(sent.connection, Some(i32::MAX));
+    rig.pass_ms(1_500);
+    assert_eq!((rig.sent[0].node, &rig.sent[0].batches), (1, &sent.batches), "it may be where it was");
+}
+
+#[test]
+fn a_leader_that_is_told_again_changes_neither_the_window_nor_a_wait() {
+    let mut rig = Rig::ready(&[("retry.backoff.ms", "1000"), ("retry.backoff.max.ms", "1000")]);
+    rig.push(0, "first");
+    rig.ack(0);
+    let told_again = |rig: &mut Rig| {
+        let before = rig.metadata_requests;
+        rig.accumulator.topics().want(TOPIC);
+        rig.run();
+        assert!(rig.metadata_requests > before);
+    };
+    rig.pass_ms(2_000);
+    told_again(&mut rig);
+    (0..3).for_each(|_| rig.push(0, "a"));
+    assert_eq!(rig.sent.len(), 3, "the leader has proved itself");
+    (0..3).for_each(|_| drop(rig.refuse(19)));
+    rig.pass_ms(700);
+    rig.pass_ms(50);
+    assert!(rig.sent.is_empty());
+    rig.pass_ms(1_500);
+    rig.refuse(19);
+    rig.pass_ms(1);
+    told_again(&mut rig);
+    assert!(rig.sent.is_empty(), "the leader is the same: what it refused it would refuse again");
+}
+
+#[test]
+fn a_leader_in_a_newer_epoch_must_prove_itself_and_ends_a_wait() {
+    let mut rig = Rig::ready(&[("retry.backoff.ms", "1000"), ("retry.backoff.max.ms", "1000")]);
+    rig.push(0, "first");
+    rig.ack(0);
+    rig.pass_ms(2_000);
+    (0..2).for_each(|_| rig.push(0, "a"));
+    (0..2).for_each(|_| drop(rig.refuse(19)));
+    rig.leaders = vec![(0, 1, 6), (1, 2, 5)];
+    rig.accumulator.topics().want(TOPIC);
+    rig.run();
+    assert_eq!(rig.sent.len(), 1, "at once, and one only");
+}
+
+#[test]
+fn metadata_that_came_before_an_answer_of_the_old_epoch_are_not_doubted() {
+    let mut rig = Rig::ready(&[]);
+    rig.push(0, "a");
+    rig.pass_ms(2_000);
+    rig.leaders = vec![(0, 1, 6), (1, 2, 5)];
+    rig.accumulator.topics().want(TOPIC);
+    rig.run();
+    rig.mute = vec![3];
+    let sent = rig.take();
+    rig.answer(&sent, &[moved(0, None)]);
+    assert_eq!(rig.take().batches, sent.batches, "it leads again, in a newer epoch");
+}
+
+#[test]
+fn a_topic_without_an_id_is_named() {
+    let mut rig = Rig::new(&[]);
+    rig.ranges[0] = (0, 0, 13);
+    rig.topic_id = TopicId::nil();
+    rig.accumulator.topics().want(TOPIC);
+    rig.run();
+    let delivery = rig.send(0, "a");
+    rig.ranges[0] = (0, 0, 12);
+    rig.ack(4);
+    assert_eq!(offset(&delivery), Some(4));
+}

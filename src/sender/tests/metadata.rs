@@ -50,12 +50,17 @@ impl Rig {
     }
 
     fn apply(&mut self, answer: MetadataAnswer) -> Changes {
-        self.metadata.apply(answer, self.now, &mut self.chance)
+        self.metadata.apply(self.metadata.question(), answer, self.now, &mut self.chance)
     }
 
     /// An answer for `orders` with `(partition, leader, epoch)`.
     fn answer(&mut self, partitions: &[(i32, i32, i32)]) -> Changes {
         self.apply(answer(vec![topic("orders", 7, partitions)]))
+    }
+
+    /// The request that was made last brings no answer.
+    fn fail(&mut self) {
+        self.metadata.failed(self.metadata.question(), self.now, &mut self.chance);
     }
 
     /// The leaders of `orders` that are known, with their epochs.
@@ -130,7 +135,7 @@ fn what_was_asked_for_in_vain_is_asked_for_after_a_wait_that_doubles() {
     rig.now += MAX_AGE;
     for wait_ms in [200, 400, 800] {
         rig.ask();
-        rig.metadata.failed(rig.now, &mut rig.chance);
+        rig.fail();
         assert!(within_a_fifth(rig.due_in(), Duration::from_millis(wait_ms)), "{wait_ms}: {:?}", rig.due_in());
         rig.now += rig.due_in().unwrap();
     }
@@ -139,8 +144,52 @@ fn what_was_asked_for_in_vain_is_asked_for_after_a_wait_that_doubles() {
 #[test]
 fn a_failure_without_a_request_is_none() {
     let mut rig = Rig::knowing();
-    rig.metadata.failed(rig.now, &mut rig.chance);
+    rig.fail();
     assert_eq!(rig.due_in(), Some(MAX_AGE));
+}
+
+#[test]
+fn a_question_is_put_to_another_broker_when_it_has_no_answer_in_time() {
+    let patience = Duration::from_secs(1);
+    let mut rig = Rig::knowing();
+    assert_eq!(rig.metadata.again_due(patience), None, "it was answered");
+    rig.now += MAX_AGE;
+    rig.ask();
+    assert_eq!(rig.metadata.again_due(patience), Some(rig.now + patience));
+    rig.now += patience;
+    rig.want("refunds");
+    assert_eq!(rig.metadata.ask_again(rig.now), [Arc::from("orders"), Arc::from("refunds")]);
+    assert_eq!((rig.due_in(), rig.metadata.again_due(patience)), (None, Some(rig.now + patience)));
+}
+
+#[test]
+fn a_question_that_several_brokers_were_asked_has_failed_when_the_last_of_them_failed() {
+    let mut rig = Rig::knowing();
+    rig.now += MAX_AGE;
+    rig.ask();
+    rig.metadata.ask_again(rig.now);
+    rig.fail();
+    assert_eq!(rig.due_in(), None, "one may still answer");
+    rig.fail();
+    assert!(rig.due_in() <= Some(BACKOFF.max), "{:?}", rig.due_in());
+}
+
+#[test]
+fn an_answer_to_an_earlier_question_neither_counts_nor_ends_the_next_one() {
+    let mut rig = Rig::knowing();
+    rig.now += MAX_AGE;
+    rig.ask();
+    rig.metadata.ask_again(rig.now);
+    let earlier = rig.metadata.question();
+    rig.answer(&[(0, 1, 6), (1, 2, 5)]);
+    rig.now += MAX_AGE;
+    rig.ask();
+    let late = answer(vec![topic("orders", 6, &[(0, 2, 4), (1, 2, 4)])]);
+    assert!(rig.metadata.apply(earlier, late, rig.now, &mut rig.chance).useless);
+    rig.metadata.failed(earlier, rig.now, &mut rig.chance);
+    assert_eq!((rig.due_in(), rig.leaders()[0]), (None, (Some(1), 6)));
+    assert!(!rig.answer(&[(0, 2, 7), (1, 2, 5)]).useless);
+    assert_eq!(rig.leaders()[0], (Some(2), 7));
 }
 
 #[test]
@@ -322,7 +371,7 @@ fn the_last_success_is_that_of_the_last_useful_answer() {
     let success = rig.now;
     rig.now += MAX_AGE;
     rig.ask();
-    rig.metadata.failed(rig.now, &mut rig.chance);
+    rig.fail();
     assert_eq!(rig.metadata.last_success(), success);
     rig.ask();
     rig.answer(&[(0, 1, 5), (1, 2, 5)]);

@@ -3,6 +3,7 @@
 //! [`rig`] plays everything outside: it makes connections, answers what is not Produce by itself, and keeps Produce
 //! requests for the test to answer.
 
+mod asking;
 mod delivery;
 mod leaders;
 mod links;
@@ -10,6 +11,7 @@ mod metadata;
 #[path = "../../../tests/museum/mod.rs"]
 mod museum;
 mod peers;
+mod recreated;
 mod requests;
 mod rig;
 mod semantics;

@@ -36,6 +36,18 @@ fn answers_that_name_what_was_not_asked_or_name_it_twice_end_the_connection() {
 }
 
 #[test]
+fn an_offset_that_the_batch_would_not_fit_behind_is_told_to_none_of_its_records() {
+    for base_offset in [i64::MAX, i64::MAX - 1] {
+        let mut rig = Rig::ready(&[("linger.ms", "50")]);
+        let deliveries = [rig.append(0, "a"), rig.append(0, "b")];
+        rig.pass_ms(51);
+        let sent = rig.take();
+        rig.answer(&sent, &[Says { base_offset, ..Says::default() }]);
+        assert_eq!(deliveries.each_ref().map(offset), [None, None], "{base_offset}");
+    }
+}
+
+#[test]
 fn an_answer_with_another_correlation_id_ends_the_connection() {
     let mut rig = Rig::ready(&[]);
     let delivery = rig.send(0, "a");
@@ -200,6 +212,31 @@ fn when_every_known_broker_is_gone_for_long_it_starts_again_from_the_bootstrap_s
 }
 
 #[test]
+fn a_broker_that_asks_for_it_makes_the_producer_start_again_from_the_bootstrap_servers() {
+    for (strategy, starts_again) in [("rebootstrap", true), ("none", false)] {
+        let mut rig = Rig::ready(&[("metadata.recovery.strategy", strategy)]);
+        rig.push(0, "first");
+        rig.ack(0);
+        rig.mute = vec![3];
+        rig.accumulator.topics().want(TOPIC);
+        rig.pass_ms(200);
+        let asked = rig.sender.nodes.values().find(|node| node.is_asked()).unwrap();
+        let (connection, correlation) = (asked.connection().unwrap(), asked.in_flight[0].correlation);
+        let mut frame = testing::metadata(13, correlation, &rig.brokers, &[]).to_vec();
+        // The error of the whole answer stands right before its tagged fields, of which there are none.
+        let end = frame.len();
+        frame[end - 3..].copy_from_slice(&[0, 129, 0]);
+        rig.mute.clear();
+        rig.event(Event::Frame { connection, frame: frame.into() });
+        assert_eq!(rig.sender.nodes.keys().all(|id| *id < 0), starts_again, "{strategy}");
+        let delivery = rig.send(0, "a");
+        rig.pass_ms(2_000);
+        rig.ack(1);
+        assert_eq!(offset(&delivery), Some(1), "{strategy}");
+    }
+}
+
+#[test]
 fn a_topic_that_nobody_uses_is_forgotten_and_comes_back_when_it_is_used() {
     let mut rig = Rig::ready(&[("metadata.max.idle.ms", "20000"), ("metadata.max.age.ms", "10000")]);
     rig.pass_ms(60_000);
@@ -207,6 +244,43 @@ fn a_topic_that_nobody_uses_is_forgotten_and_comes_back_when_it_is_used() {
     rig.accumulator.topics().want(TOPIC);
     rig.run();
     assert!(matches!(rig.accumulator.topics().known().topic(TOPIC), Some(TopicState::Ready(_))));
+    let delivery = rig.send(0, "a");
+    rig.ack(0);
+    assert_eq!(offset(&delivery), Some(0));
+}
+
+#[test]
+fn a_topic_that_waits_is_not_forgotten_however_long_it_does() {
+    let patient = [
+        ("metadata.max.idle.ms", "5000"),
+        ("metadata.max.age.ms", "5000"),
+        ("delivery.timeout.ms", "200000"),
+        ("request.timeout.ms", "100000"),
+    ];
+    let known = |rig: &Rig| matches!(rig.accumulator.topics().known().topic(TOPIC), Some(TopicState::Ready(_)));
+    let mut rig = Rig::ready(&patient);
+    let in_flight = rig.send(0, "a");
+    rig.pass_ms(60_000);
+    assert!(known(&rig) && is_pending(&in_flight));
+    rig.ack(0);
+    rig.pass_ms(20_000);
+    assert!(!known(&rig), "and then it is");
+    let mut rig = Rig::ready(&[&patient[..], &[("linger.ms", "90000")]].concat());
+    let lingers = rig.append(1, "a");
+    rig.pass_ms(60_000);
+    assert!(known(&rig) && is_pending(&lingers));
+}
+
+/// Found by a test that a mutant asked for: the new start forgot the wait before the next question, and the producer connected,
+/// asked and disconnected in a circle.
+#[test]
+fn a_broker_that_asks_for_a_new_start_each_time_is_asked_after_a_backoff() {
+    let mut rig = Rig::ready(&[("metadata.max.age.ms", "5000")]);
+    (rig.metadata_error, rig.dials) = (129, 0);
+    rig.pass_ms(20_000);
+    assert!((5..40).contains(&rig.dials), "{} connections in twenty seconds", rig.dials);
+    rig.metadata_error = 0;
+    rig.pass_ms(2_000);
     let delivery = rig.send(0, "a");
     rig.ack(0);
     assert_eq!(offset(&delivery), Some(0));

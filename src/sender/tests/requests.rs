@@ -71,3 +71,18 @@ fn other_requests_do_not_count_towards_those_in_flight() {
     rig.push(0, "b");
     assert_eq!(partitions(&rig), [[0]]);
 }
+
+#[test]
+fn a_batch_that_failed_while_its_partition_stood_in_line_for_a_broker_is_waited_for_all_the_same() {
+    let mut rig = one_leader(&[("retry.backoff.ms", "5000"), ("retry.backoff.max.ms", "5000")]);
+    rig.push(0, "first");
+    rig.ack(0);
+    rig.push(0, "a");
+    rig.sender.throttle(1, 1_000, rig.now);
+    rig.push(0, "stands in line until the broker takes requests again");
+    rig.refuse(19);
+    rig.pass_ms(3_500);
+    assert!(rig.sent.is_empty(), "a is not to go again yet, and nothing goes before it");
+    rig.pass_ms(2_000);
+    assert_eq!(rig.take().stamps(), [(0, 0, 1)]);
+}

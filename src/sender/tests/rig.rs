@@ -1,6 +1,8 @@
-//! Everything outside the sender, by script.
+//! Everything outside the sender, by script. Like a real broker's, the answers of a connection come in the order of its
+//! requests: what is asked behind a Produce request waits for the test to answer that one.
 
 use std::{
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -52,6 +54,8 @@ pub(super) struct Rig {
     pub(super) leaders: Vec<(i32, i32, i32)>,
     pub(super) brokers: Vec<(i32, u16)>,
     pub(super) topic_error: i16,
+    /// What metadata answers say instead of all else, if not 0.
+    pub(super) metadata_error: i16,
     pub(super) topic_id: TopicId,
     /// The next producer id; the error that InitProducerId answers with.
     pub(super) producer_id: i64,
@@ -69,6 +73,17 @@ pub(super) struct Rig {
     /// Ports where connections are neither made nor refused.
     pub(super) silent: Vec<u16>,
     pub(super) metadata_requests: usize,
+    /// By connection, what has no answer yet: Produce requests, and what came in behind them.
+    queues: HashMap<ConnectionId, VecDeque<Asked>>,
+}
+
+/// A request that will be answered in its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// By the test.
+    Produce { correlation: i32 },
+    /// By the rig.
+    Other { key: i16, version: i16, correlation: i32 },
 }
 
 impl Rig {
@@ -88,6 +103,7 @@ impl Rig {
             leaders: vec![(0, 1, 5), (1, 2, 5)],
             brokers: vec![(1, 9001), (2, 9002)],
             topic_error: 0,
+            metadata_error: 0,
             topic_id: TOPIC_ID,
             producer_id: 100,
             init_error: 0,
@@ -99,6 +115,7 @@ impl Rig {
             refuses: Vec::new(),
             silent: Vec::new(),
             metadata_requests: 0,
+            queues: HashMap::new(),
         }
     }
 
@@ -136,16 +153,19 @@ impl Rig {
                 self.disconnected.push(connection);
                 self.close(connection);
             }
-            Action::Send { connection, correlation, segments, .. } => self.request(connection, correlation, &segments),
+            Action::Send { connection, correlation, segments, answered } => {
+                self.request(connection, correlation, &segments, answered);
+            }
         }
     }
 
     fn close(&mut self, connection: ConnectionId) {
         self.open.retain(|(open, _)| *open != connection);
         self.sent.retain(|sent| sent.connection != connection);
+        self.queues.remove(&connection);
     }
 
-    fn request(&mut self, connection: ConnectionId, correlation: i32, segments: &[Bytes]) {
+    fn request(&mut self, connection: ConnectionId, correlation: i32, segments: &[Bytes], answered: bool) {
         let (key, version) = (
             i16::from_be_bytes([segments[0][4], segments[0][5]]),
             i16::from_be_bytes([segments[0][6], segments[0][7]]),
@@ -155,17 +175,35 @@ impl Rig {
             let node = i32::from(port) - 9000;
             let (acks, batches) = testing::read_produce(segments);
             self.sent.push(Sent { connection, correlation, node, acks, batches });
+            if answered {
+                self.queues.entry(connection).or_default().push_back(Asked::Produce { correlation });
+            }
             return;
         }
-        if self.mute.contains(&key) {
-            return;
+        self.metadata_requests += usize::from(key == 3);
+        if !self.mute.contains(&key) {
+            self.queues.entry(connection).or_default().push_back(Asked::Other { key, version, correlation });
+            self.answer_in_turn(connection);
         }
+    }
+
+    /// Answers what is not Produce, up to the first Produce request that has no answer.
+    fn answer_in_turn(&mut self, connection: ConnectionId) {
+        while let Some(&Asked::Other { key, version, correlation }) =
+            self.queues.get(&connection).and_then(VecDeque::front)
+        {
+            self.queues.get_mut(&connection).and_then(VecDeque::pop_front);
+            self.answer_other(connection, key, version, correlation);
+        }
+    }
+
+    fn answer_other(&mut self, connection: ConnectionId, key: i16, version: i16, correlation: i32) {
         let topic = (TOPIC, self.topic_id, self.topic_error, self.leaders.clone());
         let frame = match key {
-            3 => {
-                self.metadata_requests += 1;
-                testing::metadata(version, correlation, &self.brokers, &[topic])
-            }
+            3 => match self.metadata_error {
+                0 => testing::metadata(version, correlation, &self.brokers, &[topic]),
+                error => testing::metadata_error(version, correlation, error),
+            },
             18 => testing::api_versions(version, correlation, 0, &self.ranges),
             22 => {
                 self.producer_id += 1;
@@ -252,6 +290,10 @@ impl Rig {
         let version = self.ranges.iter().find(|(key, ..)| *key == 0).map_or(12, |(.., max)| *max);
         let frame = testing::produce(version, sent.correlation, (TOPIC, self.topic_id), says, brokers);
         self.event(Event::Frame { connection: sent.connection, frame });
+        if let Some(queue) = self.queues.get_mut(&sent.connection) {
+            queue.retain(|asked| *asked != Asked::Produce { correlation: sent.correlation });
+        }
+        self.answer_in_turn(sent.connection);
         self.run();
     }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::rig::{Rig, Sent, TOPIC, failure, is_pending, offset};
+use super::rig::{Rig, Says, Sent, TOPIC, failure, is_pending, offset};
 use crate::{
     ErrorCode, FailureKind, Persisted,
     accumulator::TopicState,
@@ -313,6 +313,28 @@ fn flush_waits_for_every_part_of_a_batch_that_was_split_and_for_its_callbacks() 
     assert!(is_flushed());
 }
 
+/// What was in flight gave its share back before its callbacks had run, and its buffer was never used again.
+#[test]
+fn a_batch_is_charged_until_its_last_callback_has_run_and_then_its_buffer_is_used_again() {
+    for (code, expected) in [(0, true), (46, true), (87, false), (90, false)] {
+        let mut rig = Rig::ready(&[("batch.size", "120")]);
+        let (tell, told) = mpsc::channel();
+        let memory = Arc::clone(rig.accumulator.memory());
+        for number in 0..2 {
+            let (tell, memory) = (tell.clone(), Arc::clone(&memory));
+            let callback = move |outcome: Result<_, _>| tell.send((outcome.is_ok(), memory.free())).unwrap();
+            append_with(&rig, number, Box::new(callback));
+        }
+        let charged = memory.limit() - memory.free();
+        rig.run();
+        let spares = memory.spares();
+        rig.refuse(code);
+        let free = memory.limit() - charged;
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [(expected, free); 2], "{code}");
+        assert_eq!((memory.free(), memory.spares()), (memory.limit(), spares + 1), "{code}");
+    }
+}
+
 fn append_with(rig: &Rig, number: u32, callback: Callback) {
     let known = rig.accumulator.topics().known();
     let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
@@ -332,4 +354,63 @@ fn a_fenced_producer_says_why_for_every_record_of_every_partition() {
     assert_eq!(told(&in_flight), (fenced.0, fenced.1, Persisted::No));
     assert_eq!(told(&other), (fenced.0, fenced.1, Persisted::Unknown), "it was in flight");
     assert_eq!(told(&waiting), (fenced.0, fenced.1, Persisted::No));
+}
+
+#[test]
+fn a_lane_that_waits_for_an_answer_has_nobody_asked_for_metadata() {
+    let mut rig = Rig::ready(&[]);
+    rig.push(0, "a");
+    let before = rig.metadata_requests;
+    rig.push(0, "waits for the answer to a");
+    rig.pass_ms(5_000);
+    assert_eq!(rig.metadata_requests, before);
+}
+
+#[test]
+fn what_a_broker_tells_with_a_duplicate_is_not_taken_for_the_time_of_the_append() {
+    let mut rig = Rig::ready(&[]);
+    let delivery = rig.append_at(0, 1_000);
+    rig.run();
+    let sent = rig.take();
+    rig.answer(&sent, &[Says { error: 46, base_offset: 7, append_time: Some(5_000), ..Says::default() }]);
+    let ack = delivery.outcome().unwrap().unwrap();
+    assert_eq!((ack.offset(), ack.timestamp()), (None, 1_000));
+}
+
+#[test]
+fn a_topic_that_is_not_there_yet_is_awaited_and_one_that_is_known_stays_so() {
+    let state = |rig: &Rig| rig.accumulator.topics().known().topic(TOPIC).cloned();
+    let mut rig = Rig::new(&[]);
+    (rig.topic_error, rig.leaders) = (3, Vec::new());
+    rig.accumulator.topics().want(TOPIC);
+    rig.run();
+    assert!(matches!(state(&rig), Some(TopicState::Awaited(Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)))));
+    let mut rig = Rig::ready(&[("metadata.max.age.ms", "5000")]);
+    (rig.topic_error, rig.leaders) = (3, Vec::new());
+    rig.pass_ms(10_000);
+    assert!(matches!(state(&rig), Some(TopicState::Ready(_))));
+}
+
+#[test]
+fn it_starts_again_from_the_bootstrap_servers_only_after_the_time_that_is_set_and_without_any_broker() {
+    let patient = [("metadata.recovery.rebootstrap.trigger.ms", "20000"), ("metadata.max.age.ms", "5000")];
+    let mut rig = Rig::ready(&patient);
+    rig.push(0, "connects broker 1");
+    rig.ack(0);
+    rig.pass_ms(11_000);
+    rig.refuses = vec![9001, 9002];
+    rig.open.clone().into_iter().for_each(|(connection, _)| rig.cut(connection, None));
+    let before = rig.metadata_requests;
+    rig.pass_ms(15_000);
+    assert_eq!(rig.metadata_requests, before, "the known brokers may come back");
+    rig.pass_ms(10_000);
+    assert!(rig.metadata_requests > before);
+    let mut rig = Rig::ready(&[&patient[..], &[("request.timeout.ms", "60000")]].concat());
+    rig.push(0, "a");
+    rig.ack(0);
+    let bootstrap = rig.open.iter().find(|(_, port)| *port == 9000).unwrap().0;
+    rig.cut(bootstrap, None);
+    rig.mute = vec![3];
+    rig.pass_ms(40_000);
+    assert!(rig.disconnected.is_empty(), "a broker is there, however slow");
 }

@@ -285,6 +285,68 @@ fn without_a_producer_id_nothing_is_sent_and_the_refusal_is_the_cause() {
 }
 
 #[test]
+fn retries_are_counted_without_the_first_attempt() {
+    for retries in [1_u32, 2] {
+        let properties = [("enable.idempotence", "false"), ("retries", &*retries.to_string())];
+        let mut rig = Rig::ready(&properties);
+        let delivery = rig.send(0, "a");
+        for _ in 0..retries {
+            rig.refuse(19);
+            assert!(is_pending(&delivery));
+            rig.pass_ms(2_000);
+        }
+        rig.refuse(19);
+        assert_eq!((failure(&delivery).attempts(), failure(&delivery).persisted()), (retries + 1, Persisted::No));
+    }
+}
+
+#[test]
+fn what_may_have_been_written_stays_so_however_often_it_is_tried() {
+    for unknown in [1, 2, 3] {
+        let mut rig = pipelined(&[]);
+        let delivery = rig.send(0, "a");
+        for _ in 0..unknown {
+            rig.refuse(7);
+            rig.pass_ms(2_000);
+        }
+        rig.refuse(19);
+        rig.pass_ms(2_000);
+        rig.refuse(87);
+        assert_eq!(failure(&delivery).persisted(), Persisted::Unknown, "after {unknown} answers that do not tell");
+    }
+}
+
+#[test]
+fn the_parts_of_a_batch_that_may_have_been_written_may_have_been_too() {
+    let mut rig = Rig::ready(&[("linger.ms", "5")]);
+    let deliveries: Vec<_> = (0..4).map(|i| rig.append(0, &format!("value {i}"))).collect();
+    rig.pass_ms(5);
+    rig.refuse(7);
+    rig.pass_ms(2_000);
+    rig.refuse(10);
+    rig.refuse(87);
+    let first = failure(&deliveries[0]);
+    assert_eq!((first.code(), first.persisted(), first.attempts()), (ErrorCode::INVALID_RECORD, Persisted::Unknown, 1));
+    rig.sender.close(rig.now);
+    let waits = failure(deliveries.last().unwrap());
+    assert_eq!((waits.code(), waits.persisted()), (ErrorCode::MESSAGE_TOO_LARGE, Persisted::Unknown));
+}
+
+#[test]
+fn without_idempotence_the_parts_of_a_batch_have_no_numbers_either() {
+    let mut rig = Rig::ready(&[("linger.ms", "5"), ("enable.idempotence", "false")]);
+    (0..4).for_each(|i| rig.fill(0, &format!("value {i}")));
+    rig.pass_ms(5);
+    rig.refuse(10);
+    let mut parts = 0;
+    while !rig.sent.is_empty() {
+        assert_eq!(rig.ack(parts).stamps(), [(0, -1, -1)]);
+        parts += 1;
+    }
+    assert!(parts > 1, "{parts}");
+}
+
+#[test]
 fn retries_of_0_give_up_at_the_first_error_and_tell_whether_it_was_written() {
     for (code, persisted) in [(19, Persisted::No), (7, Persisted::Unknown)] {
         let mut rig = Rig::ready(&[("enable.idempotence", "false"), ("retries", "0")]);

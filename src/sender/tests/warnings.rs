@@ -171,3 +171,18 @@ fn a_producer_id_that_is_refused_is_told() {
         assert!(refused.is_some_and(|line| line.contains("CLUSTER_AUTHORIZATION_FAILED (31)")));
     });
 }
+
+#[test]
+fn a_connection_that_ends_with_nothing_on_its_way_is_information() {
+    watching(|lines| {
+        let mut rig = Rig::ready(&[]);
+        rig.push(0, "a");
+        rig.ack(0);
+        lines.take();
+        let (connection, _) = *rig.open.iter().find(|(_, port)| *port == 9001).unwrap();
+        rig.cut(connection, None);
+        let told = lines.take();
+        assert!(told.iter().any(|line| line.starts_with("INFO connection ended broker=1")), "{told:#?}");
+        assert!(!told.iter().any(|line| line.starts_with("WARN")), "{told:#?}");
+    });
+}

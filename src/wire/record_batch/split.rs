@@ -95,6 +95,16 @@ mod tests {
     }
 
     #[test]
+    fn a_part_may_be_as_long_as_the_target_and_no_longer() {
+        let value = &[7; 40][..];
+        let headers = [Header::new("n", value), Header::null("null")];
+        let one_more = Payload::new(None, Some(value), &headers).max_len();
+        let (whole, target) = (batch(&[value; 20]), batch(&[value]).len() + one_more);
+        let first = |target| split(&whole, target).unwrap()[0].records;
+        assert_eq!((first(target), first(target - 1)), (2, 1));
+    }
+
+    #[test]
     fn parts_keep_to_the_target_where_records_allow() {
         let value = [7; 40];
         let whole = batch(&[&value[..]; 100]);

@@ -1,12 +1,13 @@
 //! A client in a process of its own, which can be killed.
 //!
 //! In: which records to send. Out: its history as its standard output told it, also of a client that is no more. The
-//! process is this test binary once more, where a variable of the environment makes one test the client; or Apache's own
-//! producer, for comparison. What it sends is told before it is handed over, so whatever stands in the log was told.
+//! process is this test binary once more, where a variable of the environment makes one test the client; or another's
+//! producer, for comparison. What it sends is told before it is handed over, so whatever stands in the log was told. All
+//! clients obey the same words and are heard by the same clock.
 
 use std::{
     env,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     os::unix::process::ExitStatusExt,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
@@ -55,12 +56,20 @@ impl Client {
     pub(crate) fn start_java(bootstrap_servers: &str, order: &Order) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/fault/JavaLoad.java");
         let mut command = java::java("ERROR");
-        command.arg(source).args(words(bootstrap_servers, order)).stdin(Stdio::piped());
+        command.arg(source).args(words(bootstrap_servers, order));
+        Self::spawn(command)
+    }
+
+    /// Starts a program that understands our words.
+    pub(crate) fn start_program(program: &Path, bootstrap_servers: &str, order: &Order) -> Self {
+        let mut command = Command::new(program);
+        command.args(words(bootstrap_servers, order));
         Self::spawn(command)
     }
 
     fn spawn(mut command: Command) -> Self {
-        let mut process = command.stdout(Stdio::piped()).spawn().expect("the client can be started");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("the client can be started");
         let (progress, stdout) = (Arc::new(Progress::default()), process.stdout.take().expect("stdout is piped"));
         let counted = Arc::clone(&progress);
         Self { process, progress, listener: thread::spawn(move || listen(stdout, &counted)) }
@@ -87,9 +96,14 @@ impl Client {
         (self.listener.join().expect("the listener understands"), status.signal() == Some(SIGKILL))
     }
 
-    /// Waits until the client has done all it was to do; where it goes on until it is told, this tells it.
-    pub(crate) fn finish(mut self) -> History {
+    /// Tells the client that it may end once it has sent all it was to send.
+    pub(crate) fn end(&mut self) {
         drop(self.process.stdin.take());
+    }
+
+    /// Tells the client so and waits until every record has its outcome.
+    pub(crate) fn finish(mut self) -> History {
+        self.end();
         let status = self.process.wait().expect("a child can be waited for");
         assert!(status.success(), "the client failed: {status}");
         self.listener.join().expect("the listener understands")
@@ -131,7 +145,12 @@ pub(crate) fn obey() -> bool {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime can be built").block_on(async {
         let producer = Producer::builder(words[0]).request_timeout(REQUEST_TIMEOUT).build().await.expect("valid");
-        Load::start(producer, order, tell).finish().await;
+        let load = Load::start(producer, order, tell);
+        tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink()))
+            .await
+            .expect("a copy does not panic")
+            .ok();
+        load.finish().await;
     });
     true
 }

@@ -4,13 +4,16 @@
 //! The short form is these tests as they are: each fault once, 6,000 records or more at 2,000 a second, on one cluster that they
 //! share one after the other. Its session timeout is lowered to 3 s (Kafka: 9 s), so that a leader that is gone is replaced
 //! within seconds. The long form is the same tests with 40,000 records, Kafka's own session timeout, longer freezes and many
-//! runs: the command `tests/kafka/faults`. Violations fail a test; silences are reported and never judged.
+//! runs: the command `tests/kafka/faults`; and the same faults with other producers beside ours: `tests/kafka/race`. Violations
+//! fail a test; silences are reported and never judged.
 
 mod client;
 mod load;
 mod oracle;
+mod race;
 mod report;
 mod scenario;
+mod standings;
 mod strike;
 
 use std::{
@@ -22,11 +25,16 @@ use std::{
 use milena_test_support::{kafka::RealKafka, overseer::Overseer};
 use tokio::task::block_in_place;
 
+use race::Heat;
 use scenario::{Outcome, run};
 use strike::{Fault, Stage};
 
 const NODES: usize = 3;
+const PARTITIONS: i32 = 3;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The lines of all runs, in the folder for results.
+const RESULTS: &str = "results.tsv";
+const RACE: &str = "race.tsv";
 /// The test that a client's process runs.
 const CLIENT_TEST: &str = "fault::a_client_that_is_killed_leaves_no_lie_and_another_continues";
 
@@ -81,23 +89,38 @@ fn a_client_that_is_killed_leaves_no_lie_and_another_continues() {
 #[derive(Clone, Copy, Debug)]
 enum Form {
     Short,
-    /// `java` puts Apache's producer in the place of ours.
-    Long {
-        runs: usize,
-        java: bool,
-    },
+    Long { runs: usize, who: Who },
+}
+
+/// Who sends in the long form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Milena,
+    /// Apache's producer in the place of ours.
+    Java,
+    /// All of them side by side.
+    Race,
+}
+
+impl Who {
+    fn chosen() -> Self {
+        match env::var("MILENA_FAULTS_CLIENT").as_deref() {
+            Ok("java") => Self::Java,
+            Ok("race") => Self::Race,
+            _ => Self::Milena,
+        }
+    }
 }
 
 impl Form {
     fn chosen() -> Self {
         let runs = env::var("MILENA_FAULTS_RUNS").ok();
-        let java = env::var("MILENA_FAULTS_CLIENT").is_ok_and(|client| client == "java");
-        let long = |runs: String| Self::Long { runs: runs.parse().expect("MILENA_FAULTS_RUNS is a number"), java };
-        runs.map_or(Self::Short, long)
+        let number = |runs: String| runs.parse().expect("MILENA_FAULTS_RUNS is a number");
+        runs.map_or(Self::Short, |runs| Self::Long { runs: number(runs), who: Who::chosen() })
     }
 
     fn is_java(self) -> bool {
-        matches!(self, Self::Long { java: true, .. })
+        matches!(self, Self::Long { who: Who::Java, .. })
     }
 
     fn records(self) -> u32 {
@@ -131,11 +154,14 @@ fn check(short: Fault, long: &[Fault]) {
             assert!(bit, "{short} did not bite: {}", row.seen);
             assert!(violations.is_empty(), "{short}: {violations:?}");
         }
-        Form::Long { runs, .. } => {
+        Form::Long { runs, who } => {
             let chosen = env::var("MILENA_FAULTS").unwrap_or_default();
             let is_chosen =
                 |fault: &&Fault| chosen.is_empty() || chosen.split(' ').any(|name| name == fault.to_string());
-            long.iter().filter(is_chosen).for_each(|fault| runtime.block_on(run_often(*fault, form, runs)));
+            long.iter().filter(is_chosen).for_each(|fault| match who {
+                Who::Race => runtime.block_on(race_often(*fault, form, runs)),
+                _ => runtime.block_on(run_often(*fault, form, runs)),
+            });
         }
     }
 }
@@ -146,12 +172,28 @@ async fn run_often(fault: Fault, form: Form, runs: usize) {
         let Outcome { row, bit, violations } = run(block_in_place(|| stage(form)), fault, form).await;
         print!("{number}/{runs} {}", row.line());
         if bit {
-            report::keep(&row);
+            report::keep(RESULTS, &row.line());
         }
         failed += usize::from(!bit || !violations.is_empty());
     }
-    println!("{}", report::table(&report::all()));
+    println!("{}", report::table(&report::all(RESULTS)));
     assert_eq!(failed, 0, "runs of {fault} that did not bite or have violations; see {}", report::folder().display());
+}
+
+async fn race_often(fault: Fault, form: Form, runs: usize) {
+    let mut failed = 0;
+    for number in 1..=runs {
+        let Heat { lap, bit, violations } =
+            race::run(block_in_place(|| stage(form)), fault, number, form.records()).await;
+        print!("{number}/{runs} {}", lap.line());
+        if bit {
+            report::keep(RACE, &lap.line());
+        }
+        violations.iter().for_each(|violation| println!("milena: {violation:?}"));
+        failed += usize::from(!bit || !violations.is_empty());
+    }
+    println!("{}", standings::tables(&report::all(RACE)));
+    assert_eq!(failed, 0, "runs of {fault} that did not bite or in which milena has violations");
 }
 
 /// The cluster that all faults share, one after the other.

@@ -110,19 +110,15 @@ pub(crate) fn folder() -> PathBuf {
     folder
 }
 
-/// Appends a run to the file of results.
-pub(crate) fn keep(row: &Row) {
-    let file = fs::OpenOptions::new().create(true).append(true).open(results());
-    file.and_then(|mut file| file.write_all(row.line().as_bytes())).expect("the results can be written");
+/// Appends a run's line to a file of the folder.
+pub(crate) fn keep(file: &str, line: &str) {
+    let file = fs::OpenOptions::new().create(true).append(true).open(folder().join(file));
+    file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the results can be written");
 }
 
 /// All runs so far.
-pub(crate) fn all() -> String {
-    fs::read_to_string(results()).unwrap_or_default()
-}
-
-fn results() -> PathBuf {
-    folder().join("results.tsv")
+pub(crate) fn all(file: &str) -> String {
+    fs::read_to_string(folder().join(file)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -10,16 +10,15 @@ use milena_test_support::dump;
 use tokio::task::block_in_place;
 
 use super::{
-    CLIENT_TEST, Form, NODES, REQUEST_TIMEOUT,
+    CLIENT_TEST, Form, NODES, PARTITIONS, REQUEST_TIMEOUT,
     client::Client,
-    load::{self, History, Load, Order},
+    load::{self, Fate, History, Load, Order},
     oracle::{self, Id, Judgement, Told, Violation},
     report::{self, Row},
     strike::{self, Fault, Seen, Stage},
 };
 use crate::cluster::unique;
 
-const PARTITIONS: i32 = 3;
 /// Records that the same producer sends when all is over.
 const AFTERWARDS: u32 = 300;
 
@@ -56,7 +55,7 @@ pub(crate) async fn run(stage: &Stage, fault: Fault, form: Form) -> Outcome {
     let judged = oracle::judge(&told, &log);
     let role = seen.role.map(|role| format!(" of a {role}")).unwrap_or_default();
     let name = format!("{fault}{role}{}", if form.is_java() { ", Java" } else { "" });
-    let of_one = (0..PARTITIONS).map(|one| silence(&history, |partition| partition == one)).max().unwrap_or_default();
+    let of_one = (0..PARTITIONS).map(|one| silence(&history, |fate| fate.partition == one)).max().unwrap_or_default();
     let seen_at = format!("{}, silence of one partition {} ms", seen.what, of_one.as_millis());
     let row = Row::new(name, &judged, silence(&history, |_| true), seen_at);
     let violations = held_against(fault, &judged);
@@ -75,7 +74,7 @@ async fn strike(stage: &Stage, fault: Fault, topic: &str, records: u32) -> Story
     let order = |first, at_least| Order { topic: topic.to_owned(), client: 0, first, at_least };
     let load = Load::start(producer.clone(), order(0, records), |_| ());
     load.await_acked(records as usize / 4).await;
-    let mut seen = stage.strike(fault, topic, &|| load.is_complete()).await;
+    let mut seen = stage.strike(fault, &[topic.to_owned()], &|| load.is_complete()).await;
     let history = load.finish().await;
     block_in_place(|| stage.overseer.await_in_sync(topic, NODES));
     seen.bit |= seen.frozen.is_some_and(|frozen| strike::waited(&history, frozen));
@@ -92,7 +91,7 @@ async fn strike_java(stage: &Stage, fault: Fault, topic: &str, records: u32) -> 
     let order = Order { topic: topic.to_owned(), client: 0, first: 0, at_least: records };
     let mut load = Client::start_java(&servers, &order);
     block_in_place(|| load.await_acked(records as usize / 4));
-    let mut seen = stage.strike(fault, topic, &|| load.sent() >= records as usize).await;
+    let mut seen = stage.strike(fault, &[topic.to_owned()], &|| load.sent() >= records as usize).await;
     let history = block_in_place(|| load.finish());
     seen.bit |= seen.frozen.is_some_and(|frozen| strike::waited(&history, frozen));
     Story { history, afterwards: History::new(), seen }
@@ -115,9 +114,9 @@ fn kill_client(stage: &Stage, topic: &str, records: u32) -> Story {
     Story { history, afterwards: History::new(), seen }
 }
 
-/// The longest time without an acknowledgement in the chosen partitions.
-fn silence(history: &History, chosen: impl Fn(i32) -> bool) -> Duration {
-    let acked = history.values().filter(|fate| matches!(fate.told, Told::Acked(_)) && chosen(fate.partition));
+/// The longest time between two of the chosen acknowledgements.
+pub(crate) fn silence(history: &History, chosen: impl Fn(&Fate) -> bool) -> Duration {
+    let acked = history.values().filter(|fate| matches!(fate.told, Told::Acked(_)) && chosen(fate));
     oracle::longest_silence(acked.map(|fate| fate.told_at).collect())
 }
 

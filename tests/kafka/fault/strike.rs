@@ -109,54 +109,62 @@ impl Seen {
 
 impl Stage {
     /// Strikes, and returns when the fault is over: for cuts, when the load is complete.
-    pub(crate) async fn strike(&self, fault: Fault, topic: &str, is_complete: &dyn Fn() -> bool) -> Seen {
+    /// It strikes the first topic's leaders; the others have the same.
+    pub(crate) async fn strike(&self, fault: Fault, topics: &[String], is_complete: &dyn Fn() -> bool) -> Seen {
         match fault {
-            Fault::Freeze(seconds) => self.freeze(topic, Duration::from_secs(seconds)).await,
-            Fault::Kill => block_in_place(|| self.kill(topic)),
-            Fault::RollingRestart => block_in_place(|| self.restart_all(topic)),
+            Fault::Freeze(seconds) => self.freeze(topics, Duration::from_secs(seconds)).await,
+            Fault::Kill => block_in_place(|| self.kill(topics)),
+            Fault::RollingRestart => block_in_place(|| self.restart_all(topics)),
             Fault::Cut | Fault::CutPlain => self.cut(is_complete).await,
             Fault::LoseAnswers => self.lose_answers(is_complete).await,
-            Fault::MoveLeaders => block_in_place(|| self.move_leaders(topic)),
+            Fault::MoveLeaders => block_in_place(|| self.move_leaders(&topics[0])),
             Fault::KillClient => unreachable!("the client is no part of the cluster"),
         }
     }
 
-    async fn freeze(&self, topic: &str, time: Duration) -> Seen {
-        let (leader, role) = block_in_place(|| self.leader(topic));
+    /// Waits until every replica of these topics is in sync. Returns the partitions of the first.
+    pub(crate) fn heal(&self, topics: &[String]) -> Vec<Partition> {
+        let healed: Vec<_> =
+            topics.iter().map(|topic| self.overseer.await_in_sync(topic, self.kafka.nodes())).collect();
+        healed.into_iter().next().expect("there is a topic")
+    }
+
+    async fn freeze(&self, topics: &[String], time: Duration) -> Seen {
+        let (leader, role) = block_in_place(|| self.leader(&topics[0]));
         block_in_place(|| self.kafka.freeze_node(leader - 1));
         let since = Instant::now();
         sleep(time).await;
         let until = Instant::now();
         block_in_place(|| self.kafka.thaw_node(leader - 1));
-        let seen = block_in_place(|| self.seen_moving(topic, leader, &format!("node {leader} frozen")));
+        let seen = block_in_place(|| self.seen_moving(topics, leader, &format!("node {leader} frozen")));
         Seen { role: Some(role), frozen: Some((since, until)), ..seen }
     }
 
-    fn kill(&self, topic: &str) -> Seen {
-        let (leader, role) = self.leader(topic);
+    fn kill(&self, topics: &[String]) -> Seen {
+        let (leader, role) = self.leader(&topics[0]);
         self.kafka.kill_node(leader - 1);
         let address = self.kafka.bootstrap_servers().split(',').nth(leader - 1).expect("a node").to_owned();
         let gone = TcpStream::connect(&address).is_err();
         self.kafka.start_node(leader - 1);
-        let seen = self.seen_moving(topic, leader, &format!("node {leader} killed"));
+        let seen = self.seen_moving(topics, leader, &format!("node {leader} killed"));
         Seen { role: Some(role), bit: seen.bit && gone, ..seen }
     }
 
     /// Waits until the cluster is whole again, and sees whether partition 0 has another leader now.
-    fn seen_moving(&self, topic: &str, from: usize, what: &str) -> Seen {
-        let now = self.overseer.await_in_sync(topic, self.kafka.nodes())[0].leader;
+    fn seen_moving(&self, topics: &[String], from: usize, what: &str) -> Seen {
+        let now = self.heal(topics)[0].leader;
         Seen::new(now != Some(from), format!("{what}, {} leads", now.unwrap_or_default()))
     }
 
-    fn restart_all(&self, topic: &str) -> Seen {
+    fn restart_all(&self, topics: &[String]) -> Seen {
         let mut moved = 0;
         for node in 0..self.kafka.nodes() {
-            let led = led_by(&self.overseer.describe(topic), node + 1);
+            let led = led_by(&self.overseer.describe(&topics[0]), node + 1);
             self.kafka.stop_node(node);
-            let left = led_by(&self.overseer.describe(topic), node + 1);
+            let left = led_by(&self.overseer.describe(&topics[0]), node + 1);
             moved += led.saturating_sub(left);
             self.kafka.start_node(node);
-            self.overseer.await_in_sync(topic, self.kafka.nodes());
+            self.heal(topics);
         }
         Seen::new(moved > 0, format!("{} nodes restarted, {moved} leaders moved", self.kafka.nodes()))
     }

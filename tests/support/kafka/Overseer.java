@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewTopic;
@@ -31,6 +32,7 @@ public class Overseer {
     static String answer(Admin admin, String[] command) {
         try {
             return switch (command[0]) {
+                case "create" -> create(admin, command);
                 case "mark" -> mark(admin, command[1]);
                 case "describe" -> describe(partitions(admin, command[1]));
                 case "describe-since" -> describe(partitionsSince(admin, command[1], command[2]));
@@ -45,6 +47,17 @@ public class Overseer {
 
     static List<TopicPartitionInfo> partitions(Admin admin, String topic) throws Exception {
         return admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions();
+    }
+
+    /** A topic whose partitions have these replicas, each as 1,2,3 with the leader first. */
+    static String create(Admin admin, String[] command) throws Exception {
+        Map<Integer, List<Integer>> replicas = new HashMap<>();
+        for (int i = 2; i < command.length; i++) {
+            replicas.put(i - 2, Stream.of(command[i].split(",")).map(Integer::valueOf).toList());
+        }
+        NewTopic topic = new NewTopic(command[1], replicas).configs(Map.of("min.insync.replicas", "2"));
+        admin.createTopics(List.of(topic)).all().get();
+        return command[1];
     }
 
     /** Creates a topic by which one can tell what a node knows. */

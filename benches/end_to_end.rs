@@ -1,0 +1,52 @@
+//! Everything together: records sent to the embedded broker in the same process, a handle for each, all of them awaited.
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput};
+use milena::{Delivery, Producer, Record, broker::EmbeddedBroker};
+use tokio::runtime::Runtime;
+
+const TOPIC: &str = "bench";
+const RECORDS: usize = 20_000;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args().sample_size(10);
+    let runtime = Runtime::new().expect("a runtime");
+    let mut group = criterion.benchmark_group("end to end, embedded broker");
+    for size in [100, 1024] {
+        let value = vec![b'v'; size];
+        group.throughput(Throughput::Elements(RECORDS as u64));
+        group.bench_function(format!("{size} B"), |bencher| {
+            bencher.iter_custom(|rounds| runtime.block_on(measure(rounds, &value)));
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}
+
+/// A broker and a producer for each sample: the broker keeps what it is given.
+async fn measure(rounds: u64, value: &[u8]) -> Duration {
+    let broker = EmbeddedBroker::builder().topic(TOPIC, 6).start().await.expect("a loopback port");
+    let producer = Producer::builder(&broker.bootstrap_servers()).build().await.expect("it is valid");
+    producer.partitions_for(TOPIC).await.expect("the topic is there");
+    let start = Instant::now();
+    for _ in 0..rounds {
+        send(&producer, value).await;
+    }
+    let took = start.elapsed();
+    producer.close().await.expect("not in a callback");
+    took
+}
+
+async fn send(producer: &Producer, value: &[u8]) {
+    let mut deliveries: Vec<Delivery> = Vec::with_capacity(RECORDS);
+    for i in 0..RECORDS {
+        let key = u32::try_from(i % 1024).expect("small").to_be_bytes();
+        let record = Record::to(TOPIC).key(&key).value(value);
+        deliveries.push(producer.send(record).await.expect("it is accepted"));
+    }
+    producer.flush().await.expect("not in a callback");
+    for delivery in deliveries {
+        delivery.await.expect("an acknowledgement");
+    }
+}

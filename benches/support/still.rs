@@ -1,0 +1,70 @@
+//! A producer that stands still: what is measured is the caller's half, and nothing else runs meanwhile.
+//!
+//! In: how many topics and partitions. Out: a producer that knows them, on a runtime that does nothing until it is told to
+//! deliver. It stands on the public API alone, so that it outlives what is inside.
+
+use std::hint::black_box;
+
+use bench_sink::Sink;
+use milena::{Delivery, Producer, Record};
+use tokio::runtime::{Builder, Runtime};
+
+/// Keys repeat after so many records.
+const KEYS: usize = 1024;
+
+/// The producer, its runtime, its broker.
+pub(crate) struct Still {
+    producer: Producer,
+    runtime: Runtime,
+    topics: Vec<String>,
+    keys: Vec<String>,
+    _sink: Sink,
+}
+
+impl Still {
+    /// A producer with `buffer.memory` for all that one round appends.
+    pub(crate) fn new(topics: usize, partitions: u16, batch_size: usize) -> Self {
+        let sink = Sink::start(partitions, 0).expect("a loopback port");
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let topics: Vec<_> = (0..topics).map(|i| format!("bench-{i}")).collect();
+        let producer = runtime.block_on(async {
+            let builder = Producer::builder(&sink.address().to_string());
+            let batch_size = batch_size.to_string();
+            let properties = [("batch.size", batch_size.as_str()), ("buffer.memory", "536870912"), ("linger.ms", "5")];
+            let producer = builder.properties(properties).build().await.expect("it is valid");
+            for topic in &topics {
+                producer.partitions_for(topic).await.expect("the sink has every topic");
+            }
+            producer
+        });
+        let keys = (0..KEYS).map(|i| format!("key-{i:04}")).collect();
+        Self { producer, runtime, topics, keys, _sink: sink }
+    }
+
+    /// Places for so many handles.
+    pub(crate) fn slots(count: usize) -> Vec<Option<Delivery>> {
+        (0..count).map(|_| None).collect()
+    }
+
+    /// Appends a record for every slot and keeps its handle there. Topics take turns.
+    pub(crate) fn append(&self, keyed: bool, value: &[u8], slots: &mut [Option<Delivery>]) {
+        let (mut topic, mut key) = (0, 0);
+        for slot in slots {
+            let record = Record::to(&self.topics[topic]).value(value);
+            let record = if keyed { record.key(&self.keys[key]) } else { record };
+            *slot = Some(self.producer.try_send(black_box(record)).expect("memory and metadata are there"));
+            topic += 1;
+            if topic == self.topics.len() {
+                (topic, key) = (0, (key + 1) % KEYS);
+            }
+        }
+    }
+
+    /// Lets everything be delivered.
+    pub(crate) fn deliver(&self, slots: &mut [Option<Delivery>]) {
+        self.runtime.block_on(self.producer.flush()).expect("not in a callback");
+        for delivery in slots.iter_mut().filter_map(Option::take) {
+            delivery.outcome().expect("an outcome").expect("an acknowledgement");
+        }
+    }
+}

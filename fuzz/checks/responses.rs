@@ -1,0 +1,83 @@
+//! Every answer that the producer and the admin client read.
+//!
+//! Nothing panics or takes much memory; an answer that is read is exactly as long as its frame; what is passed on can be
+//! printed, dialled and counted.
+
+use bytes::Bytes;
+
+use super::{batches::read_all, input::Input};
+use crate::{
+    cluster::Broker,
+    wire::{
+        admin_requests::{self, AdminRequest, AskMetadata, AskOffset, AskVersions, CreateTopic, Fetch},
+        responses,
+        text::{is_host, printable},
+        versions::Api,
+    },
+};
+
+const TOPIC: &str = "orders";
+const CORRELATION: i32 = 7;
+
+/// The target.
+pub fn responses(data: &[u8]) {
+    let mut input = Input::new(data);
+    let (kind, version) = (input.below(9), i16::from(input.byte() % 20));
+    let frame = Bytes::from([&CORRELATION.to_be_bytes(), input.rest()].concat());
+    assert_eq!(responses::correlation(&frame), Some(CORRELATION));
+    match kind {
+        0 => drop(exactly(&frame, |frame| responses::api_versions(frame, version.min(Api::ApiVersions.latest())))),
+        1 => metadata(&frame, version),
+        2 => drop(exactly(&frame, |frame| responses::init_producer_id(frame, version))),
+        3 => produce(&frame, version),
+        4 => drop(admin(&AskVersions, &frame, version)),
+        5 => {
+            let cluster = admin(&AskMetadata { topic: TOPIC }, &frame, version);
+            cluster.iter().flat_map(|cluster| cluster.brokers.values()).for_each(dialled);
+        }
+        6 => {
+            let create = CreateTopic { topic: TOPIC, partitions: 1, replication: 1, configs: &[], timeout_ms: 1 };
+            admin(&create, &frame, version);
+        }
+        7 => drop(admin(&AskOffset { topic: TOPIC, partition: 0, timestamp: -1 }, &frame, version)),
+        _ => {
+            let fetch = Fetch { topic: TOPIC, partition: 0, offset: 0, max_wait_ms: 1, max_bytes: 1_000 };
+            admin(&fetch, &frame, version).into_iter().for_each(|fetched| read_all(&fetched.records));
+        }
+    }
+}
+
+fn metadata(frame: &Bytes, version: i16) {
+    let Some(answer) = exactly(frame, |frame| responses::metadata(frame, version)) else { return };
+    answer.brokers.iter().for_each(dialled);
+    let partitions = answer.topics.iter().map(|topic| 1 + topic.partitions.len()).sum::<usize>();
+    assert!(partitions <= frame.len());
+}
+
+fn produce(frame: &Bytes, version: i16) {
+    let Some(answer) = exactly(frame, |frame| responses::produce(frame, version)) else { return };
+    answer.brokers.iter().for_each(dialled);
+    assert!(answer.partitions.len() <= frame.len());
+    for partition in &answer.partitions {
+        let refused = partition.record_errors.iter().filter_map(|(_, message)| message.as_ref());
+        assert!(refused.chain(&partition.message).all(|message| printable(message) == *message));
+        let numbers = [partition.base_offset, partition.append_time, partition.log_start];
+        assert!(numbers.into_iter().flatten().all(|number| number >= 0));
+    }
+}
+
+fn dialled(broker: &Broker) {
+    assert!(broker.id >= 0 && broker.port > 0 && is_host(&broker.host), "{broker:?}");
+}
+
+fn admin<R: AdminRequest>(request: &R, frame: &Bytes, version: i16) -> Option<R::Answer> {
+    exactly(frame, |frame| admin_requests::decode(request, version, CORRELATION, frame.clone()))
+}
+
+/// An answer that can be read cannot be with a byte less or a byte more.
+fn exactly<T, E>(frame: &Bytes, read: impl Fn(&Bytes) -> Result<T, E>) -> Option<T> {
+    let answer = read(frame).ok()?;
+    assert!(read(&frame.slice(..frame.len() - 1)).is_err(), "a byte less");
+    assert!(read(&Bytes::from([frame, &[0][..]].concat())).is_err(), "a byte more");
+    Some(answer)
+}
