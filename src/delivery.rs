@@ -137,7 +137,7 @@ impl Delivery {
         reason = "a resolved delivery's place is its partition, put there below"
     )]
     pub fn partition(&self) -> i32 {
-        self.cell.as_ref().map_or((self.place as u32).cast_signed(), |cell| cell.origin().partition)
+        self.cell.as_ref().map_or_else(|| (self.place as u32).cast_signed(), |cell| cell.origin().partition)
     }
 }
 

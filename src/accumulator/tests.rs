@@ -1,6 +1,7 @@
 //! The accumulator by itself: what is sealed when, what is charged to whom, who is told.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::pin,
     sync::{Arc, mpsc},
@@ -8,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Accumulator, Appended, Limits, Partition, Refused, SealedBatch};
+use super::{Accumulator, Appended, Clock, Limits, Partition, Refused, SealedBatch};
 use crate::{
     cluster,
-    delivery::{Callback, Callbacks, Notice, Outcome},
+    delivery::{Callback, Callbacks, Delivery, Notice, Outcome},
     wire::record_batch::writer::Payload,
 };
 
@@ -451,4 +452,75 @@ fn a_record_that_fits_to_the_byte_is_appended_and_one_byte_less_opens_another_ba
     let most = Payload::new(None, Some(&value), &[]).max_len();
     let exact = taken_by(1, 16_384)[0] + most;
     assert_eq!((taken_by(2, exact).len(), taken_by(2, exact - 1).len()), (1, 2));
+}
+
+#[test]
+fn a_record_from_another_time_than_its_batch_could_tell_opens_the_next_batch() {
+    let accumulator = accumulator(16_384, LINGER, 100_000);
+    let (partition, now) = (partition(&accumulator, 0), Instant::now());
+    let payload = Payload::new(None, Some(b"a"), &[]);
+    let far = i64::from(i32::MAX);
+    let times = [0, far, far + 1, 0, i64::MIN, i64::MAX];
+    let send = |time| accumulator.append(&partition, Some(time), &payload, &mut None, None, &now).unwrap().accepted;
+    let deliveries: Vec<Delivery> = times.map(|time| send(time).into()).into();
+    let batches: Vec<_> = accumulator.abandon().into_iter().map(|(_, batch)| batch).collect();
+    assert_eq!(
+        batches.iter().map(|batch| batch.records).collect::<Vec<_>>(),
+        [2, 2, 2],
+        "differences of 32 bits, which wrap as the times themselves do"
+    );
+    for batch in batches {
+        batch.completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None }, Box::new(()));
+    }
+    let told: Vec<_> = deliveries.iter().map(|delivery| delivery.outcome().unwrap().unwrap().timestamp()).collect();
+    assert_eq!(told, times);
+}
+
+#[test]
+fn the_wall_clock_is_read_once_a_tick() {
+    struct Ticks(Cell<u64>, Cell<i64>);
+    impl Clock for Ticks {
+        fn tick(&self) -> u64 {
+            self.0.get()
+        }
+        fn unix_ms(&self) -> i64 {
+            self.1.set(self.1.get() + 1);
+            self.1.get()
+        }
+        fn now(&self) -> Instant {
+            Instant::now()
+        }
+    }
+    let accumulator = accumulator(16_384, LINGER, 100_000);
+    let (partition, clock) = (partition(&accumulator, 0), Ticks(Cell::new(7), Cell::new(100)));
+    let payload = Payload::new(None, Some(b"a"), &[]);
+    let send =
+        |own| Delivery::from(accumulator.append(&partition, own, &payload, &mut None, None, &clock).unwrap().accepted);
+    let mut deliveries = vec![send(None), send(None), send(Some(5))];
+    clock.0.set(8);
+    deliveries.push(send(None));
+    let (_, batch) = accumulator.abandon().remove(0);
+    batch.completer.complete(Outcome::Acked { base_offset: None, append_time: None }, Box::new(()));
+    let told: Vec<_> = deliveries.iter().map(|delivery| delivery.outcome().unwrap().unwrap().timestamp()).collect();
+    assert_eq!(told, [101, 101, 5, 102]);
+}
+
+#[test]
+fn a_thread_that_sends_to_two_producers_and_to_topics_that_change_finds_each_as_it_is_now() {
+    let two = [accumulator(16_384, LINGER, 100_000), accumulator(16_384, LINGER, 100_000)];
+    let name: Arc<str> = "orders".into();
+    let partitions = |of: usize| two[of].topics().with_ready("orders", |topic| topic.partitions.len());
+    let leaders = [cluster::Partition { leader: Some(1), leader_epoch: 0 }; 3];
+    assert_eq!([partitions(0), partitions(1)], [None, None]);
+    two[0].publish(&name, &leaders, 1);
+    assert_eq!([partitions(0), partitions(1)], [Some(3), None]);
+    two[1].publish(&name, &leaders[..2], 1);
+    assert_eq!([partitions(0), partitions(1), partitions(0)], [Some(3), Some(2), Some(3)]);
+    two[0].publish(&name, &leaders[..1], 1);
+    assert_eq!([partitions(0), partitions(1)], [Some(1), Some(2)]);
+    two[0].topics().set(&name, None);
+    assert_eq!([partitions(0), partitions(1)], [None, Some(2)]);
+    // One that sends from within a send, as a partitioner may, is no trouble.
+    let nested = two[1].topics().with_ready("orders", |outer| (outer.partitions.len(), partitions(1)));
+    assert_eq!((nested, partitions(1)), (Some((2, Some(2))), Some(2)));
 }

@@ -126,7 +126,6 @@ pub(super) fn outcome_of(cell: &Arc<Cell>, place: u64) -> Result<Ack, DeliveryEr
     answer(Arc::clone(cell), place).unwrap_or_else(|(cell, _)| Err(abandoned(&cell.origin, true)))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the index is the upper half")]
 fn index_of(place: u64) -> u32 {
     (place >> 32) as u32
 }
