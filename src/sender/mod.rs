@@ -7,7 +7,7 @@
 //! [`Sender::poll_action`], which is to be called until it returns `None` after every input, and then
 //! [`Sender::poll_timeout`], which says when `handle_timeout` is to be called. Calls without need do nothing.
 //!
-//! The parts: [`lane`] (one partition's batches and sequence numbers), [`verdict`] (what an answer means), [`identity`],
+//! The parts: [`lane`] (one partition's batches and sequence numbers), [`mod@verdict`] (what an answer means), [`identity`],
 //! [`metadata`], [`nodes`], [`backoff`]; and of the sender itself [`drain`] (requests), [`answers`] (verdicts carried out),
 //! [`connections`] (links and who is asked for metadata), [`expiry`] (batches that are given up), [`warnings`] (what an
 //! operator is told).
