@@ -1,0 +1,299 @@
+//! Appending one record: the hot path, and all that may have to be waited for before it can be done.
+//!
+//! In: a record, on the caller's task. Out: its place in its partition's open batch, or why it is not accepted. It awaits
+//! metadata and memory, both within one `max.block.ms`. Deliberately absent: what happens to a batch.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::time::timeout_at;
+
+use super::{
+    Inner,
+    accepting::{Accepting, Attempt},
+};
+use crate::{
+    accumulator::{Charge, Clock, Refused, Topic, TopicState},
+    config::Config,
+    delivery::{Accepted, Callback, Delivery},
+    error::{SendError, WaitedFor},
+    record::{
+        Record, intercept,
+        partition::{Candidate, Partitions, choose, fixed},
+        topic::check_topic_name,
+    },
+    wire::record_batch::{HEADER_LEN, writer::Payload},
+};
+
+/// Why a record could not be appended right now.
+pub(super) enum Stop {
+    /// It never can.
+    Fail(SendError),
+    /// The topic's metadata is not here.
+    Topic,
+    /// So many bytes of memory are needed.
+    Memory(usize),
+}
+
+impl From<SendError> for Box<Stop> {
+    fn from(error: SendError) -> Self {
+        Self::new(Stop::Fail(error))
+    }
+}
+
+/// One `max.block.ms`, shared by all that a call waits for.
+pub(super) struct Waiting {
+    since: Instant,
+    limit: Duration,
+    /// Whether the topic's metadata has been asked for.
+    asked: bool,
+}
+
+impl Waiting {
+    pub(super) fn new(config: &Config) -> Self {
+        Self { since: Instant::now(), limit: config.max_block, asked: false }
+    }
+
+    async fn within<F: Future>(&self, future: F) -> Option<F::Output> {
+        timeout_at((self.since + self.limit).into(), future).await.ok()
+    }
+}
+
+impl Inner {
+    /// Appends a record at once if that can be done.
+    pub(super) fn attempt<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>) -> Accepting<'a> {
+        let record = self.intercepted(record);
+        match self.append(&record, &mut callback, None) {
+            Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
+            Err(stop) => self.later(record, callback, *stop),
+        }
+    }
+
+    /// Leaves all that it takes to append a record to a future, after an attempt that came to `stop`.
+    #[cold]
+    pub(super) fn later<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>, stop: Stop) -> Accepting<'a> {
+        let appended = async move { self.wait_and_append(&record, &mut callback, stop).await };
+        Accepting(Attempt::Waits(Some(Box::new(Box::pin(appended)))))
+    }
+
+    #[inline]
+    fn intercepted<'a>(&self, record: Record<'a>) -> Record<'a> {
+        if self.config.interceptors.is_empty() { record } else { intercept::on_send(&self.config.interceptors, record) }
+    }
+
+    pub(super) fn try_send(&self, record: Record<'_>, mut callback: Option<Callback>) -> Result<Delivery, SendError> {
+        let record = self.intercepted(record);
+        self.append(&record, &mut callback, None).map(Delivery::from).map_err(|stop| match *stop {
+            Stop::Fail(error) => error,
+            Stop::Topic => match self.ask_for(record.topic()) {
+                Ok(()) => SendError::NotReady { topic: Arc::from(record.topic()) },
+                Err(error) => error,
+            },
+            Stop::Memory(needed) => {
+                let memory = self.accumulator.memory();
+                let (free, limit) = (memory.free(), memory.limit());
+                // What is there is sent early, so that a next try may succeed.
+                self.accumulator.hurry();
+                SendError::QueueFull { topic: Arc::from(record.topic()), needed, free, limit }
+            }
+        })
+    }
+
+    async fn wait_and_append(
+        &self,
+        record: &Record<'_>,
+        callback: &mut Option<Callback>,
+        mut stop: Stop,
+    ) -> Result<Accepted, SendError> {
+        let mut waiting = Waiting::new(&self.config);
+        loop {
+            let charge = match stop {
+                Stop::Fail(error) => return Err(error),
+                Stop::Topic => {
+                    self.wait_for_topic(record.topic(), &mut waiting).await?;
+                    None
+                }
+                Stop::Memory(bytes) => Some(self.wait_for_memory(record.topic(), bytes, &waiting).await?),
+            };
+            match self.append(record, callback, charge) {
+                Ok(accepted) => return Ok(accepted),
+                Err(again) => stop = *again,
+            }
+        }
+    }
+
+    /// Appends a record to its partition's open batch: the hot path.
+    pub(super) fn append(
+        &self,
+        record: &Record<'_>,
+        callback: &mut Option<Callback>,
+        charge: Option<Charge>,
+    ) -> Result<Accepted, Box<Stop>> {
+        let payload = Payload::new(record.key_bytes(), record.value_bytes(), record.headers());
+        if HEADER_LEN + payload.max_len() > self.max_len {
+            return Err(self.too_large(record.topic(), HEADER_LEN + payload.max_len()).into());
+        }
+        self.topic(record.topic(), |topic| {
+            let fixed = self.fixed(record, topic)?;
+            let choose = |random| self.choose(topic, random);
+            let partition = fixed.unwrap_or_else(|| topic.sticky.current(topic.partitions.len(), choose));
+            let Some(queue) = usize::try_from(partition).ok().and_then(|number| topic.partitions.get(number)) else {
+                return Err(Stop::Topic.into());
+            };
+            match self.accumulator.append(queue, record.explicit_timestamp(), &payload, callback, charge, &Clocks) {
+                Ok(appended) => {
+                    if fixed.is_none() {
+                        let (bytes, filled) = (appended.bytes, appended.filled);
+                        topic.sticky.appended(partition, bytes, filled, self.config.batch_size, choose);
+                    }
+                    Ok(appended.accepted)
+                }
+                Err(Refused::NeedsMemory(bytes)) => Err(Stop::Memory(bytes).into()),
+                Err(Refused::Closed) => Err(self.closed(&topic.name).into()),
+            }
+        })
+    }
+
+    /// The partition that does not depend on chance, if there is one.
+    #[inline]
+    fn fixed(&self, record: &Record<'_>, topic: &Topic) -> Result<Option<i32>, Box<Stop>> {
+        let custom = self.config.partitioner.as_deref();
+        fixed(record, &Partitions::new(&topic.leaders), custom, self.config.ignore_keys).map_err(|error| {
+            // The partition may have been added since metadata came: a later call will know.
+            self.ask_for(&topic.name).err().unwrap_or(error).into()
+        })
+    }
+
+    /// Chooses the partition for records without a key (KIP-794).
+    fn choose(&self, topic: &Topic, random: u64) -> i32 {
+        let patience = self.config.availability_timeout;
+        let slow_since =
+            (!patience.is_zero()).then(|| Instant::now().checked_sub(self.config.linger + patience)).flatten();
+        let is_slow =
+            |oldest: Option<Instant>| slow_since.is_some_and(|since| oldest.is_some_and(|oldest| oldest < since));
+        let candidates =
+            (0..).zip(topic.partitions.iter().zip(&topic.leaders)).map(|(partition, (queue, leader))| Candidate {
+                partition,
+                queue: if self.config.adaptive_partitioning { queue.backlog() } else { 0 },
+                available: leader.leader.is_some() && (slow_since.is_none() || !is_slow(queue.oldest())),
+            });
+        choose(random, candidates)
+    }
+
+    #[cold]
+    fn too_large(&self, topic: &str, size: usize) -> SendError {
+        let limits = [("max.request.size", self.config.max_request_size), ("buffer.memory", self.config.buffer_memory)];
+        let [request, memory] = limits;
+        let (setting, limit) = if size > request.1 { request } else { memory };
+        SendError::TooLarge { topic: Arc::from(topic), size, limit, setting }
+    }
+
+    /// Calls `with` with the topic, if its partitions are known.
+    #[inline]
+    pub(super) fn topic<T>(
+        &self,
+        name: &str,
+        with: impl FnOnce(&Topic) -> Result<T, Box<Stop>>,
+    ) -> Result<T, Box<Stop>> {
+        match self.accumulator.topics().with_ready(name, with) {
+            Some(done) => done,
+            None => Err(self.not_ready(name).into()),
+        }
+    }
+
+    /// Why a topic cannot be appended to.
+    #[cold]
+    fn not_ready(&self, name: &str) -> Stop {
+        match self.accumulator.topics().known().topic(name) {
+            _ if self.accumulator.is_closed() => Stop::Fail(self.closed(name)),
+            Some(TopicState::Refused(code)) => {
+                // It may have been granted meanwhile: the next call will know.
+                let refused = SendError::TopicRefused { topic: Arc::from(name), code: *code };
+                Stop::Fail(self.ask_for(name).err().unwrap_or(refused))
+            }
+            Some(TopicState::Ready(_) | TopicState::Awaited(_)) | None => Stop::Topic,
+        }
+    }
+
+    /// Has the sender ask for a topic's metadata.
+    fn ask_for(&self, topic: &str) -> Result<(), SendError> {
+        if let Err(reason) = check_topic_name(topic) {
+            return Err(SendError::InvalidTopic { topic: shortened(topic), reason });
+        }
+        if self.accumulator.topics().want(topic) {
+            self.accumulator.wake();
+        }
+        Ok(())
+    }
+
+    /// Waits until something has changed about the topics.
+    pub(super) async fn wait_for_topic(&self, topic: &str, waiting: &mut Waiting) -> Result<(), SendError> {
+        let mut changed = pin!(self.accumulator.topics().changed());
+        changed.as_mut().enable();
+        if self.topic(topic, |_| Ok(())).is_ok() {
+            return Ok(());
+        }
+        // Once is enough: the sender goes on asking, with a backoff that further asking would shorten.
+        if !std::mem::replace(&mut waiting.asked, true) {
+            self.ask_for(topic)?;
+        }
+        let Some(()) = waiting.within(changed).await else {
+            return Err(self.timed_out(topic, WaitedFor::Metadata, waiting));
+        };
+        Ok(())
+    }
+
+    async fn wait_for_memory(&self, topic: &str, bytes: usize, waiting: &Waiting) -> Result<Charge, SendError> {
+        match waiting.within(self.accumulator.wait_for_memory(bytes)).await {
+            Some(Ok(charge)) => Ok(charge),
+            Some(Err(_)) => Err(self.closed(topic)),
+            None => Err(self.timed_out(topic, WaitedFor::Memory, waiting)),
+        }
+    }
+
+    fn timed_out(&self, topic: &str, waited_for: WaitedFor, waiting: &Waiting) -> SendError {
+        let known = self.accumulator.topics().known();
+        let answer = match known.topic(topic) {
+            Some(TopicState::Awaited(Some(code))) => Some(format!("{code}: {}", code.advice())),
+            _ => None,
+        };
+        let cause = known.trouble.as_ref().map(ToString::to_string).or(answer);
+        SendError::Timeout { topic: Arc::from(topic), waited_for, elapsed: waiting.since.elapsed(), cause }
+    }
+
+    fn closed(&self, topic: &str) -> SendError {
+        let topic = Arc::from(topic);
+        match self.accumulator.failure() {
+            Some((code, reason)) => SendError::Fatal { topic, code: *code, reason: Arc::clone(reason) },
+            None => SendError::Closed { topic },
+        }
+    }
+}
+
+/// The clocks of this machine.
+struct Clocks;
+
+impl Clock for Clocks {
+    #[inline]
+    fn tick(&self) -> u64 {
+        coarsetime::Instant::now().as_ticks()
+    }
+
+    fn unix_ms(&self) -> i64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// A name that may be anything, short enough to be told.
+fn shortened(topic: &str) -> Arc<str> {
+    topic.chars().take(256).collect::<String>().into()
+}
