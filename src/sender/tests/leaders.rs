@@ -271,3 +271,25 @@ fn a_topic_without_an_id_is_named() {
     rig.ack(4);
     assert_eq!(offset(&delivery), Some(4));
 }
+
+#[test]
+fn who_leaves_the_line_for_a_broker_leaves_the_others_in_it() {
+    let mut rig = Rig::new(&[]);
+    rig.leaders = vec![(0, 1, 5), (1, 1, 5), (2, 1, 5)];
+    rig.silent = vec![9001];
+    rig.accumulator.topics().want(TOPIC);
+    rig.run();
+    let deliveries = [0, 1, 2].map(|partition| rig.send(partition, "a"));
+    rig.leaders[1] = (1, 2, 6);
+    rig.accumulator.topics().want(TOPIC);
+    rig.pass_ms(1_500);
+    let moved = rig.take();
+    assert_eq!((moved.node, moved.batches[0].partition, rig.sent.len()), (2, 1, 0));
+    rig.answer_all(&moved, 0, 3);
+    rig.silent.clear();
+    rig.pass_ms(40_000);
+    let sent = rig.take();
+    assert_eq!((sent.node, sent.stamps()), (1, vec![(0, 0, 0), (2, 0, 0)]));
+    rig.answer_all(&sent, 0, 7);
+    assert_eq!(deliveries.each_ref().map(offset), [Some(7), Some(3), Some(8)]);
+}
