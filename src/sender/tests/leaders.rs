@@ -274,7 +274,7 @@ fn a_topic_without_an_id_is_named() {
 
 #[test]
 fn who_leaves_the_line_for_a_broker_leaves_the_others_in_it() {
-    let mut rig = Rig::new(&[]);
+    let mut rig = Rig::new(&[("request.timeout.ms", "60000"), ("delivery.timeout.ms", "120000")]);
     rig.leaders = vec![(0, 1, 5), (1, 1, 5), (2, 1, 5)];
     rig.silent = vec![9001];
     rig.accumulator.topics().want(TOPIC);
@@ -287,7 +287,7 @@ fn who_leaves_the_line_for_a_broker_leaves_the_others_in_it() {
     assert_eq!((moved.node, moved.batches[0].partition, rig.sent.len()), (2, 1, 0));
     rig.answer_all(&moved, 0, 3);
     rig.silent.clear();
-    rig.pass_ms(40_000);
+    rig.pass_ms(20_000);
     let sent = rig.take();
     assert_eq!((sent.node, sent.stamps()), (1, vec![(0, 0, 0), (2, 0, 0)]));
     rig.answer_all(&sent, 0, 7);
