@@ -122,6 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_may_be_as_long_as_its_bound_and_no_longer() {
+        let mut later = Decoder::new();
+        feed(&mut later, b"\0\0\0\x04abcd").unwrap();
+        for (mut decoder, max) in [(Decoder::new(), 524_288_i32), (later, 104_857_600)] {
+            assert_eq!(feed(&mut decoder, &max.to_be_bytes()), Ok(None));
+            decoder.buffer.clear();
+            let max = usize::try_from(max).unwrap();
+            let longer = i32::try_from(max + 1).unwrap().to_be_bytes();
+            assert_eq!(feed(&mut decoder, &longer), Err(FrameError::TooLarge { len: max + 1, max }));
+        }
+    }
+
+    #[test]
     fn the_first_frame_is_held_to_a_smaller_bound_than_the_later_ones() {
         let big = i32::try_from(MAX_FIRST_FRAME + 1).unwrap().to_be_bytes();
         let refused = FrameError::TooLarge { len: MAX_FIRST_FRAME + 1, max: MAX_FIRST_FRAME };
