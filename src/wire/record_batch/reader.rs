@@ -713,6 +713,7 @@ mod tests {
         assert_eq!(reason(&[12, 0, 0, 0, 1, 9, 0]), "its value does not fit");
         assert_eq!(reason(&[12, 0, 0, 0, 1, 1, 1]), "its header count is not one");
         assert_eq!(reason(&[12, 0, 0, 0, 1, 1, 2]), "it has more headers than bytes for them");
+        assert_eq!(reason(&[16, 0, 0, 0, 1, 1, 4, 0, 1]), "it has more headers than bytes for them");
         assert_eq!(reason(&[16, 0, 0, 0, 1, 1, 2, 1, 0]), "a header does not fit");
         assert_eq!(reason(&[14, 0, 0, 0, 1, 1, 0, 0]), "it is longer than its fields");
     }
