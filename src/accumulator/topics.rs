@@ -5,12 +5,8 @@
 //! its queue, and in the sender its sequence numbers, as they were. Deliberately absent: brokers.
 
 use std::{
-    cell::Cell,
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -59,21 +55,10 @@ impl Known {
     }
 }
 
-/// Tells snapshots apart, also those of different producers.
-static SNAPSHOTS: AtomicU64 = AtomicU64::new(1);
-
-thread_local! {
-    /// The topic that this thread sent to last, and the snapshot it is from. It saves the look-up, a sixth of what it takes to
-    /// append a record, wherever a thread stays with one topic for a while.
-    static LAST: Cell<Option<(u64, Arc<Topic>)>> = const { Cell::new(None) };
-}
-
 /// All topics.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
     known: ArcSwap<Known>,
-    /// The number of the snapshot; no other snapshot of any producer has it.
-    snapshot: AtomicU64,
     registry: Mutex<Registry>,
     changed: Notify,
 }
@@ -103,23 +88,8 @@ impl Topics {
     /// Calls `with` with a topic, if it can be appended to.
     #[inline]
     pub(crate) fn with_ready<R>(&self, name: &str, with: impl FnOnce(&Topic) -> R) -> Option<R> {
-        let (snapshot, topic) = match LAST.take() {
-            Some((snapshot, topic)) if snapshot == self.snapshot.load(Ordering::Acquire) && *topic.name == *name => {
-                (snapshot, topic)
-            }
-            _ => self.look_up(name)?,
-        };
-        let done = with(&topic);
-        LAST.set(Some((snapshot, topic)));
-        Some(done)
-    }
-
-    #[cold]
-    fn look_up(&self, name: &str) -> Option<(u64, Arc<Topic>)> {
-        // Read first: a snapshot that came meanwhile is looked up again next time.
-        let snapshot = self.snapshot.load(Ordering::Acquire);
         match self.known().topic(name) {
-            Some(TopicState::Ready(topic)) => Some((snapshot, Arc::clone(topic))),
+            Some(TopicState::Ready(topic)) => Some(with(topic)),
             _ => None,
         }
     }
@@ -183,7 +153,6 @@ impl Topics {
         let mut next = Known { states: now.states.clone(), trouble: now.trouble.clone() };
         change(&mut next);
         self.known.store(Arc::new(next));
-        self.snapshot.store(SNAPSHOTS.fetch_add(1, Ordering::Relaxed), Ordering::Release);
         self.announce();
     }
 

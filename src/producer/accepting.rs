@@ -14,7 +14,8 @@ use crate::{
     error::SendError,
 };
 
-/// The future of [`Producer::send`](crate::Producer::send): resolves once the record has been accepted, with its [`Delivery`], or refused.
+/// The future of [`Producer::send`](crate::Producer::send): resolves once the record has been accepted, with its
+/// [`Delivery`], or refused.
 ///
 /// # Panics
 /// As other futures do when they are polled again after they have resolved, which `.await` never does.

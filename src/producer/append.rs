@@ -134,8 +134,9 @@ impl Inner {
         charge: Option<Charge>,
     ) -> Result<Accepted, Box<Stop>> {
         let payload = Payload::new(record.key_bytes(), record.value_bytes(), record.headers());
-        if HEADER_LEN + payload.max_len() > self.max_len {
-            return Err(self.too_large(record.topic(), HEADER_LEN + payload.max_len()).into());
+        let alone = HEADER_LEN + payload.max_len();
+        if alone > self.max_len {
+            return Err(self.too_large(record.topic(), alone).into());
         }
         self.topic(record.topic(), |topic| {
             let fixed = self.fixed(record, topic)?;
@@ -186,9 +187,8 @@ impl Inner {
 
     #[cold]
     fn too_large(&self, topic: &str, size: usize) -> SendError {
-        let limits = [("max.request.size", self.config.max_request_size), ("buffer.memory", self.config.buffer_memory)];
-        let [request, memory] = limits;
-        let (setting, limit) = if size > request.1 { request } else { memory };
+        let request = ("max.request.size", self.config.max_request_size);
+        let (setting, limit) = if size > request.1 { request } else { ("buffer.memory", self.config.buffer_memory) };
         SendError::TooLarge { topic: Arc::from(topic), size, limit, setting }
     }
 

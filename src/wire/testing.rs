@@ -1,6 +1,7 @@
 //! A broker's side of the wire, for the tests and benchmarks of what stands on it.
 //!
-//! In: requests as segments, and what a broker is to answer. Out: what the requests say, and frames. Pure; what it is given comes from us, so it may panic.
+//! In: requests as segments, and what a broker is to answer. Out: what the requests say, and frames. Pure; what it is given
+//! comes from us, so it may panic.
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
