@@ -29,9 +29,16 @@ const TOPIC_ID: TopicId = TopicId::from_u128(7);
 const BROKER: (i32, u16) = (1, 9001);
 const SPOKEN: [(i16, i16, i16); 4] = [(0, 0, 12), (3, 0, 13), (18, 0, 4), (22, 0, 5)];
 
-/// Writes the same record so many times into one batch that begins in `buffer`.
+/// Writes the same record so many times into one batch that begins in `buffer`, whose capacity is used.
 #[must_use]
-pub fn write_batch(buffer: Vec<u8>, records: u32, key: Option<&[u8]>, value: &[u8], headers: &[Header<'_>]) -> Vec<u8> {
+pub fn write_batch(
+    mut buffer: Vec<u8>,
+    records: u32,
+    key: Option<&[u8]>,
+    value: &[u8],
+    headers: &[Header<'_>],
+) -> Vec<u8> {
+    buffer.resize(buffer.capacity(), 0);
     let mut writer = Writer::new(buffer);
     for timestamp in 0..i64::from(records) {
         let payload = Payload::new(key, Some(value), headers);

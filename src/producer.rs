@@ -12,10 +12,7 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::watch, time::timeout};
 
 pub use self::accepting::Accepting;
-use self::{
-    accepting::Attempt,
-    append::{Stop, Waiting},
-};
+use self::append::{Stop, Waiting};
 use crate::{
     accumulator::{Accumulator, Limits},
     config::{Config, ProducerBuilder},
@@ -108,14 +105,7 @@ impl Producer {
     /// If the returned future is dropped while it is pending, the record was not accepted.
     #[inline]
     pub fn send<'a>(&'a self, record: Record<'a>) -> Accepting<'a> {
-        // Done by the call itself, and without handing the record on: moving it about would take as long as encoding it.
-        if !self.inner.config.interceptors.is_empty() {
-            return self.inner.attempt(record, None);
-        }
-        match self.inner.append(&record, &mut None, None) {
-            Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
-            Err(stop) => self.inner.later(record, None, *stop),
-        }
+        self.inner.attempt(record, None)
     }
 
     /// As [`send`](Self::send), but the outcome goes to `callback`, on a thread of its own: callbacks of one partition run
@@ -141,6 +131,7 @@ impl Producer {
     /// # Errors
     /// [`SendError::QueueFull`] when memory is short, [`SendError::NotReady`] when the topic's metadata is not here yet (it
     /// is asked for), and as [`send`](Self::send).
+    #[inline]
     pub fn try_send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
         self.inner.try_send(record, None)
     }
@@ -167,8 +158,8 @@ impl Producer {
     pub async fn partitions_for(&self, topic: &str) -> Result<usize, SendError> {
         let mut waiting = Waiting::new(&self.inner.config);
         loop {
-            match self.inner.topic(topic, |topic| Ok(topic.partitions.len())) {
-                Ok(count) => return Ok(count),
+            match self.inner.route(topic) {
+                Ok((_, count)) => return Ok(count),
                 Err(stop) => match *stop {
                     Stop::Topic => self.inner.wait_for_topic(topic, &mut waiting).await?,
                     Stop::Fail(error) => return Err(error),

@@ -12,6 +12,7 @@ mod batch;
 mod memory;
 mod outstanding;
 mod partition;
+mod routes;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -32,6 +33,7 @@ pub(crate) use self::{
     batch::{Held, SealedBatch},
     memory::{Charge, Closed, Memory},
     partition::Partition,
+    routes::Route,
     topics::{Topic, TopicState, Topics},
 };
 use crate::{

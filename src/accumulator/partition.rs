@@ -44,7 +44,7 @@ pub(super) struct Queue {
 }
 
 impl Partition {
-    pub(super) fn new(slot: u32, origin: Origin) -> Self {
+    pub(crate) fn new(slot: u32, origin: Origin) -> Self {
         Self { slot, origin, queue: Mutex::default(), backlog: AtomicU32::new(0) }
     }
 

@@ -1,7 +1,7 @@
 //! The topics that records can be appended to, and what those who wait for one must know.
 //!
-//! In: what the sender learnt of the cluster. Out: a snapshot that is read without a lock, once a record. Pure but for being
-//! awaited. A partition keeps its slot for life, whatever metadata says meanwhile: a topic that vanishes and returns finds
+//! In: what the sender learnt of the cluster. Out: a [`Route`] for each record, and a snapshot of everything for whoever has
+//! to know more. Pure but for being awaited. A partition keeps its slot for life, whatever metadata says meanwhile: a topic that vanishes and returns finds
 //! its queue, and in the sender its sequence numbers, as they were. Deliberately absent: brokers.
 
 use std::{
@@ -12,19 +12,19 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Notify, futures::Notified};
 
-use super::partition::Partition;
+use super::{
+    partition::Partition,
+    routes::{Route, Routes},
+};
 use crate::{cluster, delivery::Origin, error::ErrorCode, record::partition::Sticky};
 
-/// One topic, as those who append see it. Immutable: a change makes a new one.
+/// One topic. Immutable: a change makes a new one.
 #[derive(Debug)]
 pub(crate) struct Topic {
-    pub(crate) name: Arc<str>,
     /// By partition number.
     pub(crate) partitions: Box<[Arc<Partition>]>,
     /// Their leaders, by partition number.
     pub(crate) leaders: Box<[cluster::Partition]>,
-    /// Where records without a key go.
-    pub(crate) sticky: Arc<Sticky>,
 }
 
 /// What is known of a topic.
@@ -58,6 +58,7 @@ impl Known {
 /// All topics.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
+    routes: Routes,
     known: ArcSwap<Known>,
     registry: Mutex<Registry>,
     changed: Notify,
@@ -85,13 +86,11 @@ impl Topics {
         self.known.load()
     }
 
-    /// Calls `with` with a topic, if it can be appended to.
+    /// The way to a topic that can be appended to, and how many partitions it has.
     #[inline]
-    pub(crate) fn with_ready<R>(&self, name: &str, with: impl FnOnce(&Topic) -> R) -> Option<R> {
-        match self.known().topic(name) {
-            Some(TopicState::Ready(topic)) => Some(with(topic)),
-            _ => None,
-        }
+    pub(crate) fn ready(&self, name: &str) -> Option<(&Route, usize)> {
+        let route = self.routes.get(name)?;
+        Some((route, route.count())).filter(|(_, count)| *count > 0)
     }
 
     /// Resolves at the next change. Ask for it before looking.
@@ -127,13 +126,17 @@ impl Topics {
     /// Makes a topic ready with these partitions.
     pub(super) fn publish(&self, name: &Arc<str>, leaders: &[cluster::Partition], seed: u64) -> Arc<Topic> {
         let (partitions, sticky) = self.registry().topic(name, leaders.len(), seed);
-        let topic = Arc::new(Topic { name: Arc::clone(name), partitions, leaders: leaders.into(), sticky });
+        let topic = Arc::new(Topic { partitions, leaders: leaders.into() });
+        self.routes.open(name, &topic.partitions, &sticky);
         self.set(name, Some(TopicState::Ready(Arc::clone(&topic))));
         topic
     }
 
     /// Changes what is known of a topic; `None` forgets it.
     pub(crate) fn set(&self, name: &Arc<str>, state: Option<TopicState>) {
+        if !matches!(state, Some(TopicState::Ready(_))) {
+            self.routes.close(name);
+        }
         self.update(|known| match state {
             Some(state) => drop(known.states.insert(Arc::clone(name), state)),
             None => drop(known.states.remove(name)),

@@ -17,7 +17,7 @@ use super::{
     accepting::{Accepting, Attempt},
 };
 use crate::{
-    accumulator::{Charge, Clock, Refused, Topic, TopicState},
+    accumulator::{Charge, Clock, Refused, Route, Topic, TopicState},
     config::Config,
     delivery::{Accepted, Callback, Delivery},
     error::{SendError, WaitedFor},
@@ -64,9 +64,22 @@ impl Waiting {
 }
 
 impl Inner {
-    /// Appends a record at once if that can be done.
+    /// Appends a record at once if that can be done. Without interceptors it is not handed on: to move a record about
+    /// would take as long as encoding it.
+    #[inline]
     pub(super) fn attempt<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>) -> Accepting<'a> {
-        let record = self.intercepted(record);
+        if !self.config.interceptors.is_empty() {
+            return self.attempt_intercepted(record, callback);
+        }
+        match self.append(&record, &mut callback, None) {
+            Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
+            Err(stop) => self.later(record, callback, *stop),
+        }
+    }
+
+    #[cold]
+    fn attempt_intercepted<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>) -> Accepting<'a> {
+        let record = intercept::on_send(&self.config.interceptors, record);
         match self.append(&record, &mut callback, None) {
             Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
             Err(stop) => self.later(record, callback, *stop),
@@ -75,19 +88,32 @@ impl Inner {
 
     /// Leaves all that it takes to append a record to a future, after an attempt that came to `stop`.
     #[cold]
-    pub(super) fn later<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>, stop: Stop) -> Accepting<'a> {
+    fn later<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>, stop: Stop) -> Accepting<'a> {
         let appended = async move { self.wait_and_append(&record, &mut callback, stop).await };
         Accepting(Attempt::Waits(Some(Box::new(Box::pin(appended)))))
     }
 
     #[inline]
-    fn intercepted<'a>(&self, record: Record<'a>) -> Record<'a> {
-        if self.config.interceptors.is_empty() { record } else { intercept::on_send(&self.config.interceptors, record) }
+    pub(super) fn try_send(&self, record: Record<'_>, mut callback: Option<Callback>) -> Result<Delivery, SendError> {
+        if !self.config.interceptors.is_empty() {
+            return self.try_send_intercepted(record, callback);
+        }
+        match self.append(&record, &mut callback, None) {
+            Ok(accepted) => Ok(accepted.into()),
+            Err(stop) => Err(self.not_now(&record, *stop)),
+        }
     }
 
-    pub(super) fn try_send(&self, record: Record<'_>, mut callback: Option<Callback>) -> Result<Delivery, SendError> {
-        let record = self.intercepted(record);
-        self.append(&record, &mut callback, None).map(Delivery::from).map_err(|stop| match *stop {
+    #[cold]
+    fn try_send_intercepted(&self, record: Record<'_>, mut callback: Option<Callback>) -> Result<Delivery, SendError> {
+        let record = intercept::on_send(&self.config.interceptors, record);
+        self.append(&record, &mut callback, None).map(Delivery::from).map_err(|stop| self.not_now(&record, *stop))
+    }
+
+    /// Why a record that must not wait was not appended.
+    #[cold]
+    fn not_now(&self, record: &Record<'_>, stop: Stop) -> SendError {
+        match stop {
             Stop::Fail(error) => error,
             Stop::Topic => match self.ask_for(record.topic()) {
                 Ok(()) => SendError::NotReady { topic: Arc::from(record.topic()) },
@@ -100,7 +126,7 @@ impl Inner {
                 self.accumulator.hurry();
                 SendError::QueueFull { topic: Arc::from(record.topic()), needed, free, limit }
             }
-        })
+        }
     }
 
     async fn wait_and_append(
@@ -138,39 +164,43 @@ impl Inner {
         if alone > self.max_len {
             return Err(self.too_large(record.topic(), alone).into());
         }
-        self.topic(record.topic(), |topic| {
-            let fixed = self.fixed(record, topic)?;
-            let choose = |random| self.choose(topic, random);
-            let partition = fixed.unwrap_or_else(|| topic.sticky.current(topic.partitions.len(), choose));
-            let Some(queue) = usize::try_from(partition).ok().and_then(|number| topic.partitions.get(number)) else {
-                return Err(Stop::Topic.into());
-            };
-            match self.accumulator.append(queue, record.explicit_timestamp(), &payload, callback, charge, &Clocks) {
-                Ok(appended) => {
-                    if fixed.is_none() {
-                        let (bytes, filled) = (appended.bytes, appended.filled);
-                        topic.sticky.appended(partition, bytes, filled, self.config.batch_size, choose);
-                    }
-                    Ok(appended.accepted)
+        let (route, count) = self.route(record.topic())?;
+        let fixed = self.fixed(record, route, count)?;
+        let choose = |random| self.choose(route, random);
+        let number = fixed.unwrap_or_else(|| route.sticky.current(count, choose));
+        let Some(partition) = route.partition(number) else { return Err(Stop::Topic.into()) };
+        match self.accumulator.append(partition, record.explicit_timestamp(), &payload, callback, charge, &Clocks) {
+            Ok(appended) => {
+                if fixed.is_none() {
+                    let (bytes, filled) = (appended.bytes, appended.filled);
+                    route.sticky.appended(number, bytes, filled, self.config.batch_size, choose);
                 }
-                Err(Refused::NeedsMemory(bytes)) => Err(Stop::Memory(bytes).into()),
-                Err(Refused::Closed) => Err(self.closed(&topic.name).into()),
+                Ok(appended.accepted)
             }
-        })
+            Err(Refused::NeedsMemory(bytes)) => Err(Stop::Memory(bytes).into()),
+            Err(Refused::Closed) => Err(self.closed(&route.name).into()),
+        }
     }
 
     /// The partition that does not depend on chance, if there is one.
     #[inline]
-    fn fixed(&self, record: &Record<'_>, topic: &Topic) -> Result<Option<i32>, Box<Stop>> {
-        let custom = self.config.partitioner.as_deref();
-        fixed(record, &Partitions::new(&topic.leaders), custom, self.config.ignore_keys).map_err(|error| {
-            // The partition may have been added since metadata came: a later call will know.
-            self.ask_for(&topic.name).err().unwrap_or(error).into()
-        })
+    fn fixed(&self, record: &Record<'_>, route: &Route, count: usize) -> Result<Option<i32>, Box<Stop>> {
+        let fixed = match self.config.partitioner.as_deref() {
+            None => fixed(record, record.explicit_partition(), count, self.config.ignore_keys),
+            Some(custom) => {
+                let topic = self.known(&route.name)?;
+                let named = record.explicit_partition();
+                let named = named.unwrap_or_else(|| custom.partition(record, &Partitions::new(&topic.leaders)));
+                fixed(record, Some(named), count, false)
+            }
+        };
+        // The partition may have been added since metadata came: a later call will know.
+        fixed.map_err(|error| self.ask_for(&route.name).err().unwrap_or(error).into())
     }
 
     /// Chooses the partition for records without a key (KIP-794).
-    fn choose(&self, topic: &Topic, random: u64) -> i32 {
+    fn choose(&self, route: &Route, random: u64) -> i32 {
+        let Ok(topic) = self.known(&route.name) else { return 0 };
         let patience = self.config.availability_timeout;
         let slow_since =
             (!patience.is_zero()).then(|| Instant::now().checked_sub(self.config.linger + patience)).flatten();
@@ -185,6 +215,14 @@ impl Inner {
         choose(random, candidates)
     }
 
+    /// All that is known of a topic, if it can be appended to.
+    fn known(&self, topic: &str) -> Result<Arc<Topic>, Box<Stop>> {
+        match self.accumulator.topics().known().topic(topic) {
+            Some(TopicState::Ready(topic)) => Ok(Arc::clone(topic)),
+            _ => Err(self.not_ready(topic).into()),
+        }
+    }
+
     #[cold]
     fn too_large(&self, topic: &str, size: usize) -> SendError {
         let request = ("max.request.size", self.config.max_request_size);
@@ -192,17 +230,10 @@ impl Inner {
         SendError::TooLarge { topic: Arc::from(topic), size, limit, setting }
     }
 
-    /// Calls `with` with the topic, if its partitions are known.
+    /// The way to a topic, if its partitions are known, and how many they are.
     #[inline]
-    pub(super) fn topic<T>(
-        &self,
-        name: &str,
-        with: impl FnOnce(&Topic) -> Result<T, Box<Stop>>,
-    ) -> Result<T, Box<Stop>> {
-        match self.accumulator.topics().with_ready(name, with) {
-            Some(done) => done,
-            None => Err(self.not_ready(name).into()),
-        }
+    pub(super) fn route(&self, topic: &str) -> Result<(&Route, usize), Box<Stop>> {
+        self.accumulator.topics().ready(topic).ok_or_else(|| self.not_ready(topic).into())
     }
 
     /// Why a topic cannot be appended to.
@@ -234,7 +265,7 @@ impl Inner {
     pub(super) async fn wait_for_topic(&self, topic: &str, waiting: &mut Waiting) -> Result<(), SendError> {
         let mut changed = pin!(self.accumulator.topics().changed());
         changed.as_mut().enable();
-        if self.topic(topic, |_| Ok(())).is_ok() {
+        if self.route(topic).is_ok() {
             return Ok(());
         }
         // Once is enough: the sender goes on asking, with a backoff that further asking would shorten.

@@ -53,34 +53,31 @@ impl<'a> Partitions<'a> {
     pub fn for_key(&self, key: &[u8]) -> i32 {
         for_key(key, self.0.len())
     }
-
-    fn has(&self, partition: i32) -> bool {
-        usize::try_from(partition).is_ok_and(|partition| partition < self.0.len())
-    }
 }
 
-/// The partition that is fixed by the record, the custom partitioner or the key; `None` leaves it to [`Sticky`].
+/// The partition of a topic with `count` that is fixed: by name, or by the record's key. `None` leaves it to [`Sticky`].
+/// Whoever names one is the record itself, or a custom partitioner.
 ///
 /// # Errors
-/// [`SendError::InvalidPartition`] when the topic does not have the partition that the record or the partitioner names.
+/// [`SendError::InvalidPartition`] when the topic does not have the partition that is named.
 #[inline]
 pub(crate) fn fixed(
     record: &Record<'_>,
-    partitions: &Partitions<'_>,
-    custom: Option<&dyn Partitioner>,
+    named: Option<i32>,
+    count: usize,
     ignore_keys: bool,
 ) -> Result<Option<i32>, SendError> {
-    let named = record.explicit_partition().or_else(|| custom.map(|custom| custom.partition(record, partitions)));
     match named {
-        Some(partition) if partitions.has(partition) => Ok(Some(partition)),
-        Some(partition) => Err(invalid(record, partition, partitions)),
+        Some(partition) if usize::try_from(partition).is_ok_and(|partition| partition < count) => Ok(Some(partition)),
+        Some(partition) => Err(invalid(record, partition, count)),
         None if ignore_keys => Ok(None),
-        None => Ok(record.key_bytes().map(|key| partitions.for_key(key))),
+        None => Ok(record.key_bytes().map(|key| for_key(key, count))),
     }
 }
 
-fn invalid(record: &Record<'_>, partition: i32, partitions: &Partitions<'_>) -> SendError {
-    SendError::InvalidPartition { topic: Arc::from(record.topic()), partition, count: partitions.count() }
+#[cold]
+fn invalid(record: &Record<'_>, partition: i32, count: usize) -> SendError {
+    SendError::InvalidPartition { topic: Arc::from(record.topic()), partition, count }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the remainder is under 2^31")]
@@ -240,28 +237,19 @@ mod tests {
     }
 
     #[test]
-    fn the_record_s_own_partition_comes_before_partitioner_and_key() {
-        let (leaders, custom) = (topic(&[true; 4]), |_: &Record<'_>, _: &Partitions<'_>| 1);
-        let partitions = Partitions::new(&leaders);
+    fn a_partition_that_is_named_comes_before_the_key_and_the_key_before_chance() {
         let record = Record::to("t").key("21");
-        assert_eq!(fixed(&record.clone().partition(3), &partitions, Some(&custom), true).unwrap(), Some(3));
-        assert_eq!(fixed(&record, &partitions, Some(&custom), true).unwrap(), Some(1));
-        assert_eq!(fixed(&record, &partitions, None, true).unwrap(), None);
-        assert_eq!(fixed(&record, &partitions, None, false).unwrap(), Some((-973_932_308_i32 & 0x7fff_ffff) % 4));
-        assert_eq!(fixed(&Record::to("t"), &partitions, None, false).unwrap(), None);
+        assert_eq!(fixed(&record, Some(3), 4, true).unwrap(), Some(3));
+        assert_eq!(fixed(&record, None, 4, true).unwrap(), None);
+        assert_eq!(fixed(&record, None, 4, false).unwrap(), Some((-973_932_308_i32 & 0x7fff_ffff) % 4));
+        assert_eq!(fixed(&Record::to("t"), None, 4, false).unwrap(), None);
     }
 
     #[test]
-    fn a_partition_that_the_topic_does_not_have_is_refused_whoever_named_it() {
-        let leaders = topic(&[true; 2]);
+    fn a_partition_that_the_topic_does_not_have_is_refused() {
         for partition in [-1, 2, i32::MIN, i32::MAX] {
-            let custom = move |_: &Record<'_>, _: &Partitions<'_>| partition;
-            for (record, custom) in
-                [(Record::to("t").partition(partition), None), (Record::to("t"), Some(&custom as &dyn Partitioner))]
-            {
-                let error = fixed(&record, &Partitions::new(&leaders), custom, false).unwrap_err();
-                assert!(matches!(error, SendError::InvalidPartition { partition: p, count: 2, .. } if p == partition));
-            }
+            let error = fixed(&Record::to("t"), Some(partition), 2, false).unwrap_err();
+            assert!(matches!(error, SendError::InvalidPartition { partition: p, count: 2, .. } if p == partition));
         }
     }
 

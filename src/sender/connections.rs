@@ -467,3 +467,29 @@ fn explained(node: &Node, bootstrap_servers: &[(String, u16)], why: &Arc<str>) -
 fn is_local(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_found_from_afar_that_advertises_this_machine_is_explained() {
+        let now = Instant::now();
+        let hint = |id, host: &str, bootstrap: &str| {
+            let node = Node::new(id, host.into(), 9092, now);
+            explained(&node, &[(bootstrap.to_owned(), 9092)], &"refused".into()).contains("advertised.listeners")
+        };
+        let cases = [
+            (0, "localhost", "kafka.example", true),
+            (3, "127.0.0.1", "kafka.example", true),
+            (0, "::1", "kafka.example", true),
+            (0, "localhost", "localhost", false),
+            (0, "10.0.0.7", "kafka.example", false),
+            // Nobody advertised a bootstrap server's address.
+            (-1, "localhost", "kafka.example", false),
+        ];
+        for (id, host, bootstrap, expected) in cases {
+            assert_eq!(hint(id, host, bootstrap), expected, "broker {id} at {host}, found at {bootstrap}");
+        }
+    }
+}

@@ -419,3 +419,24 @@ pub(crate) fn sequence_after(base: i32, records: u32) -> i32 {
     let next = (i64::from(base) + i64::from(records)) % (i64::from(i32::MAX) + 1);
     i32::try_from(next).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::Origin;
+
+    #[test]
+    fn an_older_leader_epoch_changes_nothing_unless_the_topic_was_created_anew() {
+        let origin = Origin { topic: "orders".into(), partition: 0 };
+        let mut lane = Lane::new(Arc::new(Partition::new(0, origin)));
+        let (known, older, unnumbered) = (Leader { node: 1, epoch: 5 }, Leader { node: 2, epoch: 3 }, -1);
+        assert!(lane.lead(Some(known), false));
+        assert!(!lane.lead(Some(older), false));
+        assert_eq!(lane.leader(), Some(known));
+        // A broker too old to number epochs is believed.
+        assert!(lane.lead(Some(Leader { epoch: unnumbered, ..older }), false));
+        assert!(lane.lead(Some(known), false), "the epoch that is known is no older one");
+        assert!(lane.lead(Some(older), true));
+        assert_eq!(lane.leader(), Some(older));
+    }
+}

@@ -419,10 +419,10 @@ mod tests {
     fn whoever_reads_says_that_it_is_no_replica() {
         let request = Fetch { topic: TOPIC, partition: 0, offset: 5, max_wait_ms: 1, max_bytes: 9 }.request();
         let partition = &request.topics[0].partitions[0];
-        assert_eq!((request.replica_id, request.session_epoch, partition.log_start_offset), (NO_REPLICA, -1, -1));
+        assert_eq!((request.replica_id.0, request.session_epoch, partition.log_start_offset), (-1, -1, -1));
         assert_eq!((partition.current_leader_epoch, partition.last_fetched_epoch), (-1, -1), "nor knows of epochs");
         let request = AskOffset { topic: TOPIC, partition: 0, timestamp: -2 }.request();
-        assert_eq!((request.replica_id, request.topics[0].partitions[0].current_leader_epoch), (NO_REPLICA, -1));
+        assert_eq!((request.replica_id.0, request.topics[0].partitions[0].current_leader_epoch), (-1, -1));
     }
 
     fn metadata(error_code: i16, indexes: &[i32]) -> MetadataResponse {

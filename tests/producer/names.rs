@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milena::{ErrorCode, Persisted, Producer, Record, SendError, broker::EmbeddedBroker};
+use milena::{ErrorCode, Partitions, Persisted, Producer, Record, SendError, broker::EmbeddedBroker};
 
 use crate::{broker, order, producer_of, run};
 
@@ -69,5 +69,20 @@ fn a_partition_out_of_range_is_refused_with_the_range() {
             }
         }
         assert_eq!(producer.send(order("v").partition(2)).await.unwrap().await.unwrap().partition(), 2);
+    });
+}
+
+#[test]
+fn a_record_s_own_partition_comes_before_the_partitioner_whose_answer_must_be_in_range() {
+    run(async {
+        let broker = broker().await;
+        let builder = Producer::builder(&broker.bootstrap_servers());
+        let by_key = |record: &Record<'_>, _: &Partitions<'_>| record.key_bytes().map_or(7, |key| i32::from(key[0]));
+        let producer = builder.partitioner(by_key).build().await.unwrap();
+        let sent = async |record| Ok::<_, SendError>(producer.send(record).await?.await.unwrap().partition());
+        assert_eq!(sent(order("v").key(&[1]).partition(2)).await.unwrap(), 2);
+        assert_eq!(sent(order("v").key(&[1])).await.unwrap(), 1);
+        let error = sent(order("v")).await.unwrap_err();
+        assert!(matches!(error, SendError::InvalidPartition { partition: 7, count: 3, .. }), "{error}");
     });
 }

@@ -93,8 +93,49 @@ impl Writer {
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.count += 1;
-        let (time_delta, offset_delta) = (timestamp.wrapping_sub(self.base_timestamp), i64::from(index));
-        let len = 1 + signed_len(time_delta) + signed_len(offset_delta) + payload.body_len;
+        let later = timestamp.wrapping_sub(self.base_timestamp);
+        if !self.append_usual(later, index, payload) {
+            self.append_any(later, index, payload);
+        }
+        index
+    }
+
+    /// Appends a record whose numbers are small, as nearly all are, if there is room for more than it needs: its numbers are
+    /// put together in one word and written at once, the bytes behind them being overwritten next.
+    #[inline]
+    fn append_usual(&mut self, later: i64, index: u32, payload: &Payload<'_>) -> bool {
+        let (key, value) = (payload.key.unwrap_or_default(), payload.value.unwrap_or_default());
+        let (later, index) = (zigzag(later), u64::from(index) << 1);
+        let (key_len, value_len) = (nullable_len(payload.key), nullable_len(payload.value));
+        let len = 1 + two_len(later) + two_len(index) + payload.body_len;
+        let zigzag_len = zigzag(len_i64(len));
+        let largest = later | index | key_len << 7 | value_len | zigzag_len;
+        let Some(out) = self.bytes.get_mut(self.end..self.end + 2 + len + size_of::<u64>()) else { return false };
+        if largest >= TWO_BYTES || !payload.headers.is_empty() {
+            return false;
+        }
+        let (mut word, mut at) = (0, 0);
+        for (number, bytes) in [two(zigzag_len), (0, 1), two(later), two(index), (key_len, 1)] {
+            word |= number << (8 * at);
+            at += bytes;
+        }
+        out[..8].copy_from_slice(&word.to_le_bytes());
+        out[at..at + key.len()].copy_from_slice(key);
+        at += key.len();
+        let (number, bytes) = two(value_len);
+        out[at..at + 8].copy_from_slice(&number.to_le_bytes());
+        at += bytes;
+        out[at..at + value.len()].copy_from_slice(value);
+        at += value.len();
+        out[at] = 0;
+        self.end += at + 1;
+        true
+    }
+
+    /// Appends any record.
+    fn append_any(&mut self, later: i64, index: u32, payload: &Payload<'_>) {
+        let index = i64::from(index);
+        let len = 1 + signed_len(later) + signed_len(index) + payload.body_len;
         let (start, end) = (self.end, self.end + signed_len(len_i64(len)) + len);
         if end > self.bytes.len() {
             self.grow(end);
@@ -103,8 +144,8 @@ impl Writer {
         let mut out = Out { bytes: &mut self.bytes[start..end], at: 0 };
         out.put_signed(len_i64(len));
         out.put(&[0]);
-        out.put_signed(time_delta);
-        out.put_signed(offset_delta);
+        out.put_signed(later);
+        out.put_signed(index);
         out.put_nullable(payload.key);
         out.put_nullable(payload.value);
         out.put_signed(len_i64(payload.headers.len()));
@@ -112,7 +153,6 @@ impl Writer {
             out.put_nullable(Some(header.key.as_bytes()));
             out.put_nullable(header.value.as_deref());
         }
-        index
     }
 
     /// Closes the batch. What is missing is its [`stamp`]. `None` for a batch without records, which no broker accepts.
@@ -154,6 +194,28 @@ fn headers_len(headers: &[Header<'_>]) -> usize {
     signed_len(len_i64(headers.len())) + each.sum::<usize>()
 }
 
+/// From here on a number takes three bytes.
+const TWO_BYTES: u64 = 1 << 14;
+
+/// How many bytes a zigzagged number takes that takes no more than two.
+#[inline]
+const fn two_len(number: u64) -> usize {
+    1 + (number > 0x7f) as usize
+}
+
+/// A zigzagged number that takes no more than two bytes, as it is written, and how many bytes it takes.
+#[inline]
+const fn two(number: u64) -> (u64, usize) {
+    let more = (number > 0x7f) as u64;
+    (number & 0x7f | more << 7 | number >> 7 << 8, two_len(number))
+}
+
+/// The length that stands before a field, zigzagged.
+#[inline]
+fn nullable_len(field: Option<&[u8]>) -> u64 {
+    zigzag(field.map_or(-1, |field| len_i64(field.len())))
+}
+
 /// A length as it is zigzagged. Lengths of things in memory are below `isize::MAX`, so nothing is lost.
 #[expect(clippy::cast_possible_wrap, reason = "no allocation is longer than isize::MAX")]
 const fn len_i64(len: usize) -> i64 {
@@ -167,32 +229,23 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    #[inline]
     fn put(&mut self, bytes: &[u8]) {
         let end = self.at + bytes.len();
         self.bytes[self.at..end].copy_from_slice(bytes);
         self.at = end;
     }
 
-    /// Writes `value` zigzagged, seven bits at a time. Most numbers in a record take one byte or two.
-    #[inline]
+    /// Writes `value` zigzagged, seven bits at a time.
     fn put_signed(&mut self, value: i64) {
         let mut rest = zigzag(value);
-        if rest < 0x80 {
-            self.put(&[low_bits(rest)]);
-        } else if rest < 0x4000 {
-            self.put(&[low_bits(rest) | 0x80, low_bits(rest >> 7)]);
-        } else {
-            while rest >= 0x80 {
-                self.put(&[low_bits(rest) | 0x80]);
-                rest >>= 7;
-            }
-            self.put(&[low_bits(rest)]);
+        while rest >= 0x80 {
+            self.put(&[low_bits(rest) | 0x80]);
+            rest >>= 7;
         }
+        self.put(&[low_bits(rest)]);
     }
 
     /// Writes a field with its length before it; null has the length -1.
-    #[inline]
     fn put_nullable(&mut self, field: Option<&[u8]>) {
         self.put_signed(field.map_or(-1, |field| len_i64(field.len())));
         self.put(field.unwrap_or_default());

@@ -69,7 +69,7 @@ fn counted_judge(step: &mut Step) -> usize {
 
 #[inline(never)]
 fn counted_write(records: usize) -> Vec<u8> {
-    let mut buffer = Vec::with_capacity(32 << 10);
+    let mut buffer = Vec::with_capacity(17 << 10);
     for _ in 0..records / 140 {
         buffer = milena::bench::write_batch(buffer, 140, Some(b"key-0001"), &VALUE, &[]);
     }

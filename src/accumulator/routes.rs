@@ -1,0 +1,212 @@
+//! The way from a topic's name to its partitions, looked up once a record.
+//!
+//! In: which topics are ready, from the sender. Out: a [`Route`], found with a few reads, without a lock or a count: to take
+//! part in the count of a shared snapshot costs as much as half of encoding a record. That is possible because nothing in
+//! here is ever taken away: topics hang in a tree that only grows, and so do a topic's partitions. A topic that cannot be
+//! appended to any more keeps its route, with no partition open. Pure. Deliberately absent: leaders, and whatever else
+//! changes; see [`super::topics`].
+
+use std::{
+    hash::BuildHasher,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::partition::Partition;
+use crate::record::partition::Sticky;
+
+/// Topics are spread over so many branches, and from there on over so many at each node.
+const ROOTS: u64 = 64;
+const FORKS: u64 = 4;
+
+/// One topic, as those who append see it.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) name: Arc<str>,
+    /// Where records without a key go.
+    pub(crate) sticky: Arc<Sticky>,
+    /// How many partitions can be appended to: 0 while the topic is not ready.
+    open: AtomicUsize,
+    row: Row,
+}
+
+/// Partitions by number, and those that came later.
+#[derive(Debug)]
+struct Row {
+    partitions: Box<[Arc<Partition>]>,
+    more: OnceLock<Box<Self>>,
+}
+
+/// The routes of all topics that ever were ready.
+#[derive(Debug)]
+pub(super) struct Routes {
+    roots: [Branch; ROOTS as usize],
+    hasher: foldhash::fast::RandomState,
+}
+
+/// Where a topic hangs, or will.
+type Branch = OnceLock<Box<Node>>;
+
+#[derive(Debug)]
+struct Node {
+    hash: u64,
+    route: Route,
+    forks: [Branch; FORKS as usize],
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self { roots: std::array::from_fn(|_| Branch::new()), hasher: foldhash::fast::RandomState::default() }
+    }
+}
+
+impl Routes {
+    /// The way to a topic that was ready at least once.
+    #[inline]
+    pub(super) fn get(&self, topic: &str) -> Option<&Route> {
+        self.find(topic, |branch, _| branch.get())
+    }
+
+    /// Opens exactly these partitions of a topic, of which those that were here before are the first.
+    pub(super) fn open(&self, topic: &Arc<str>, partitions: &[Arc<Partition>], sticky: &Arc<Sticky>) {
+        let route = |hash| Box::new(Node::new(hash, topic, partitions, sticky));
+        if let Some(route) = self.find(topic, |branch, hash| Some(branch.get_or_init(|| route(hash)))) {
+            route.row.extend(partitions);
+            route.open.store(partitions.len(), Ordering::Release);
+        }
+    }
+
+    /// Lets nobody append to a topic.
+    pub(super) fn close(&self, topic: &str) {
+        if let Some(route) = self.get(topic) {
+            route.open.store(0, Ordering::Release);
+        }
+    }
+
+    /// Goes down the tree to where `topic` hangs. `look` says what hangs at a branch, and may hang something there.
+    #[inline]
+    fn find<'a>(&'a self, topic: &str, look: impl Fn(&'a Branch, u64) -> Option<&'a Box<Node>>) -> Option<&'a Route> {
+        let hash = self.hasher.hash_one(topic);
+        let (mut branch, mut rest) = (&self.roots[below(hash, ROOTS)], hash / ROOTS);
+        loop {
+            let node = look(branch, hash)?;
+            if node.hash == hash && *node.route.name == *topic {
+                return Some(&node.route);
+            }
+            (branch, rest) = (&node.forks[below(rest, FORKS)], rest / FORKS);
+        }
+    }
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is small")]
+const fn below(hash: u64, count: u64) -> usize {
+    (hash % count) as usize
+}
+
+impl Node {
+    fn new(hash: u64, topic: &Arc<str>, partitions: &[Arc<Partition>], sticky: &Arc<Sticky>) -> Self {
+        let (name, sticky, row) = (Arc::clone(topic), Arc::clone(sticky), Row::new(partitions));
+        let route = Route { name, sticky, open: AtomicUsize::new(0), row };
+        Self { hash, route, forks: std::array::from_fn(|_| Branch::new()) }
+    }
+}
+
+impl Route {
+    /// How many partitions can be appended to; at least one if the topic is ready.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// A partition. It may be one that has been closed since it was counted.
+    #[inline]
+    pub(crate) fn partition(&self, number: i32) -> Option<&Arc<Partition>> {
+        self.row.get(usize::try_from(number).ok()?)
+    }
+}
+
+impl Row {
+    fn new(partitions: &[Arc<Partition>]) -> Self {
+        Self { partitions: partitions.into(), more: OnceLock::new() }
+    }
+
+    #[inline]
+    fn get(&self, number: usize) -> Option<&Arc<Partition>> {
+        match self.partitions.get(number) {
+            None => self.more.get()?.get(number - self.partitions.len()),
+            known => known,
+        }
+    }
+
+    /// Appends those of `partitions` that are not here yet.
+    fn extend(&self, partitions: &[Arc<Partition>]) {
+        if let Some(later @ [_, ..]) = partitions.get(self.partitions.len()..) {
+            self.more.get_or_init(|| Box::new(Self::new(later))).extend(later);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::Origin;
+
+    fn partitions(topic: &Arc<str>, slots: std::ops::Range<u32>) -> Vec<Arc<Partition>> {
+        let partition = |slot: u32| Partition::new(slot, Origin { topic: Arc::clone(topic), partition: 0 });
+        slots.map(|slot| Arc::new(partition(slot))).collect()
+    }
+
+    fn open(routes: &Routes, topic: &str, slots: std::ops::Range<u32>) {
+        let topic = Arc::from(topic);
+        routes.open(&topic, &partitions(&topic, slots), &Arc::new(Sticky::new(1)));
+    }
+
+    fn slots(routes: &Routes, topic: &str) -> Vec<u32> {
+        let route = routes.get(topic).unwrap();
+        (0..).map_while(|number| route.partition(number)).map(|partition| partition.slot).collect()
+    }
+
+    #[test]
+    fn each_of_thousands_of_topics_is_found_and_no_other() {
+        let routes = Routes::default();
+        let name = |number: u32| format!("topic-{number}");
+        (0..3_000).for_each(|number| open(&routes, &name(number), number..number + 1));
+        assert!((0..3_000).all(|number| slots(&routes, &name(number)) == [number]));
+        assert!((3_000..6_000).all(|number| routes.get(&name(number)).is_none()));
+    }
+
+    #[test]
+    fn partitions_that_are_added_stand_behind_those_that_were_there() {
+        let routes = Routes::default();
+        open(&routes, "orders", 0..2);
+        for more in [3, 7, 7] {
+            open(&routes, "orders", 0..more);
+            assert_eq!(slots(&routes, "orders"), (0..more).collect::<Vec<_>>());
+        }
+        assert_eq!(routes.get("orders").map(Route::count), Some(7));
+        assert!(routes.get("orders").unwrap().partition(-1).is_none());
+    }
+
+    #[test]
+    fn a_topic_that_comes_back_with_fewer_partitions_has_only_those_open() {
+        let routes = Routes::default();
+        open(&routes, "orders", 0..3);
+        open(&routes, "orders", 0..2);
+        assert_eq!(routes.get("orders").map(Route::count), Some(2));
+    }
+
+    #[test]
+    fn a_closed_topic_has_no_partition_open_until_it_is_opened_again() {
+        let routes = Routes::default();
+        routes.close("orders");
+        assert!(routes.get("orders").is_none());
+        open(&routes, "orders", 0..3);
+        routes.close("orders");
+        assert_eq!(routes.get("orders").map(Route::count), Some(0));
+        open(&routes, "orders", 0..3);
+        assert_eq!(routes.get("orders").map(Route::count), Some(3));
+    }
+}
