@@ -90,8 +90,8 @@ impl Eq for Ack {}
 pub struct Delivery {
     /// `None` once it has resolved: the reference went into the [`Ack`], so that resolving counts none up or down.
     cell: Option<Arc<cell::Cell>>,
-    /// Where in its batch the record is, and when; its partition once it has resolved.
-    place: u64,
+    /// Where in its batch the record is, and when; once it has resolved, its partition in the place of when.
+    place: cell::Place,
 }
 
 /// A record's place in a batch, of which its [`Delivery`] is made. Two words, and there always is a cell: also a result with
@@ -99,7 +99,7 @@ pub struct Delivery {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     cell: Arc<cell::Cell>,
-    place: u64,
+    place: cell::Place,
 }
 
 impl Accepted {
@@ -132,12 +132,8 @@ impl Delivery {
 
     /// The partition that was chosen for the record.
     #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a resolved delivery's place is its partition, put there below"
-    )]
     pub fn partition(&self) -> i32 {
-        self.cell.as_ref().map_or_else(|| (self.place as u32).cast_signed(), |cell| cell.origin().partition)
+        self.cell.as_ref().map_or_else(|| self.place.later(), |cell| cell.origin().partition)
     }
 }
 
@@ -152,7 +148,7 @@ impl Future for Delivery {
         loop {
             match cell::answer(cell, this.place) {
                 Ok(outcome) => {
-                    this.place = u64::from(partition.cast_unsigned());
+                    this.place = cell::Place::new(0, partition);
                     return Poll::Ready(outcome);
                 }
                 Err((unfilled, place)) => {

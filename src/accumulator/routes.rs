@@ -92,11 +92,23 @@ impl Routes {
         let (mut branch, mut rest) = (&self.roots[below(hash, ROOTS)], hash / ROOTS);
         loop {
             let node = look(branch, hash)?;
-            if node.hash == hash && *node.route.name == *topic {
+            if node.hash == hash && same(&node.route.name, topic) {
                 return Some(&node.route);
             }
             (branch, rest) = (&node.forks[below(rest, FORKS)], rest / FORKS);
         }
+    }
+}
+
+/// Whether two names are equal. Most names are short, and calling the function that compares bytes takes longer than this.
+#[inline]
+fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    match a.len() {
+        len if len != b.len() => false,
+        4..=8 => a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk(),
+        9..=16 => a.first_chunk::<8>() == b.first_chunk() && a.last_chunk::<8>() == b.last_chunk(),
+        _ => a == b,
     }
 }
 
@@ -176,6 +188,21 @@ mod tests {
         (0..3_000).for_each(|number| open(&routes, &name(number), number..number + 1));
         assert!((0..3_000).all(|number| slots(&routes, &name(number)) == [number]));
         assert!((3_000..6_000).all(|number| routes.get(&name(number)).is_none()));
+    }
+
+    #[test]
+    fn names_of_any_length_are_the_same_only_if_every_byte_is() {
+        let name = "abcdefghijklmnopqrst";
+        for len in 0..name.len() {
+            let name = &name[..len];
+            assert!(same(name, &String::from(name)));
+            assert!(!same(name, &format!("{name}x")) && !same(&format!("{name}x"), name));
+            for position in 0..len {
+                let mut other = name.to_owned();
+                other.replace_range(position..=position, "X");
+                assert!(!same(name, &other), "{name} and {other}");
+            }
+        }
     }
 
     #[test]

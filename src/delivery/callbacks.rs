@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     Ack,
-    cell::{Cell, outcome_of},
+    cell::{Cell, Place, outcome_of},
 };
 use crate::{error::DeliveryError, record::intercept::Interceptor};
 
@@ -25,13 +25,13 @@ pub(crate) type Callback = Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>;
 /// Someone to tell of one record's outcome.
 pub(crate) struct Notice {
     /// Where in its batch the record is, and when; see [`Cell::place`].
-    pub(crate) place: u64,
+    pub(crate) place: Place,
     pub(crate) callback: Option<Callback>,
 }
 
 impl fmt::Debug for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "notice for record {}", self.place >> 32)
+        write!(f, "notice for record {}", self.place.index())
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
     use crate::delivery::{Completer, Origin, Outcome};
 
     fn notice(index: u32, callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static) -> Notice {
-        Notice { place: u64::from(index) << 32, callback: Some(Box::new(callback)) }
+        Notice { place: Place::new(index, 0), callback: Some(Box::new(callback)) }
     }
 
     /// A batch whose records stand in the log from offset 0 on.
@@ -191,7 +191,7 @@ mod tests {
         let (told, heard) = mpsc::channel();
         let callbacks = Callbacks::inline(vec![Arc::new(Spy(std::sync::Mutex::new(told.clone())))]);
         let with = notice(0, move |ack| told.send(format!("callback {:?}", ack.unwrap().offset())).unwrap());
-        callbacks.run(acked(), vec![with, Notice { place: 1 << 32, callback: None }], None);
+        callbacks.run(acked(), vec![with, Notice { place: Place::new(1, 0), callback: None }], None);
         let heard: Vec<_> = heard.try_iter().collect();
         assert_eq!(heard, ["interceptor Some(0)", "callback Some(0)", "interceptor Some(1)"]);
     }

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    num::NonZeroU64,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     task::Waker,
     time::Duration,
@@ -35,6 +36,40 @@ pub(crate) struct Cell {
     wakers: Mutex<Vec<Waker>>,
 }
 
+/// Where in its batch a record is, and how much later than the first, in one word. It is never 0: so an `Option` of what has
+/// a place needs no word more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(NonZeroU64);
+
+impl Place {
+    /// Set in every place. No batch has so many records that one's index would reach it.
+    const MARK: NonZeroU64 = NonZeroU64::new(1 << 63).expect("it is not 0");
+
+    /// Of the record at `index`, `later` milliseconds after the first.
+    #[inline]
+    pub(crate) fn new(index: u32, later: i32) -> Self {
+        Self(Self::MARK | u64::from(index) << 32 | u64::from(later.cast_unsigned()))
+    }
+
+    /// The record's index.
+    #[inline]
+    pub(crate) fn index(self) -> u32 {
+        (self.0.get() >> 32 & u64::from(u32::MAX >> 1)) as u32
+    }
+
+    /// How much later it is.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "it is the lower half")]
+    pub(crate) fn later(self) -> i32 {
+        (self.0.get() as u32).cast_signed()
+    }
+
+    /// The same record's place in a batch that begins with the record `first` of this one.
+    fn counted_from(self, first: u32) -> Self {
+        Self::new(self.index().saturating_sub(first), self.later())
+    }
+}
+
 /// The partition a batch is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
@@ -65,12 +100,11 @@ impl Cell {
         i32::try_from(timestamp.wrapping_sub(self.base_timestamp)).is_ok()
     }
 
-    /// Where in the batch a record is, and when, in one word.
+    /// Where in the batch a record is, and when.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the cell reaches every time of its batch")]
-    pub(super) fn place(&self, index: u32, timestamp: i64) -> u64 {
-        let later = timestamp.wrapping_sub(self.base_timestamp) as i32;
-        u64::from(index) << 32 | u64::from(later.cast_unsigned())
+    pub(super) fn place(&self, index: u32, timestamp: i64) -> Place {
+        Place::new(index, timestamp.wrapping_sub(self.base_timestamp) as i32)
     }
 
     /// Remembers whom to wake; false when the outcome came meanwhile.
@@ -95,14 +129,14 @@ impl Cell {
 
 /// The outcome of the record at `place`, or the cell (perhaps a part of a split batch) that will hold it.
 #[inline]
-pub(super) fn answer(mut cell: Arc<Cell>, mut place: u64) -> Result<Result<Ack, DeliveryError>, (Arc<Cell>, u64)> {
+pub(super) fn answer(mut cell: Arc<Cell>, mut place: Place) -> Result<Result<Ack, DeliveryError>, (Arc<Cell>, Place)> {
     loop {
-        let index = index_of(place);
+        let index = place.index();
         let part = match cell.outcome.get() {
             None => return Err((cell, place)),
             Some(Outcome::Acked { base_offset, append_time }) => {
                 let offset = base_offset.and_then(|base| base.checked_add(i64::from(index)));
-                let timestamp = append_time.unwrap_or_else(|| cell.base_timestamp.wrapping_add(later_of(place).into()));
+                let timestamp = append_time.unwrap_or_else(|| cell.base_timestamp.wrapping_add(place.later().into()));
                 return Ok(Ok(Ack { cell, offset, timestamp }));
             }
             Some(Outcome::Failed(error)) => return Ok(Err(error.clone())),
@@ -112,7 +146,7 @@ pub(super) fn answer(mut cell: Arc<Cell>, mut place: u64) -> Result<Result<Ack, 
             }
             Some(Outcome::Split(parts)) => {
                 let (first, part) = &parts[parts.partition_point(|(first, _)| *first <= index).saturating_sub(1)];
-                place -= u64::from(*first) << 32;
+                place = place.counted_from(*first);
                 Arc::clone(part)
             }
         };
@@ -122,17 +156,8 @@ pub(super) fn answer(mut cell: Arc<Cell>, mut place: u64) -> Result<Result<Ack, 
 
 /// The outcome of a record whose batch has one. A split batch has no outcome of its own, and nobody asks it for one; if
 /// somebody did, the record's fate would be unknown, and that is what is answered.
-pub(super) fn outcome_of(cell: &Arc<Cell>, place: u64) -> Result<Ack, DeliveryError> {
+pub(super) fn outcome_of(cell: &Arc<Cell>, place: Place) -> Result<Ack, DeliveryError> {
     answer(Arc::clone(cell), place).unwrap_or_else(|(cell, _)| Err(abandoned(&cell.origin, true)))
-}
-
-fn index_of(place: u64) -> u32 {
-    (place >> 32) as u32
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the difference in time is the lower half")]
-fn later_of(place: u64) -> i32 {
-    (place as u32).cast_signed()
 }
 
 fn abandoned(origin: &Origin, sent: bool) -> DeliveryError {
@@ -192,9 +217,9 @@ impl Completer {
         for &first in firsts.iter().rev() {
             let mut part = Self::new(self.cell.origin.clone(), self.cell.base_timestamp, self.callbacks.clone());
             part.sent = self.sent;
-            let from = notices.partition_point(|notice| index_of(notice.place) < first);
+            let from = notices.partition_point(|notice| notice.place.index() < first);
             part.notices = notices.split_off(from);
-            part.notices.iter_mut().for_each(|notice| notice.place -= u64::from(first) << 32);
+            part.notices.iter_mut().for_each(|notice| notice.place = notice.place.counted_from(first));
             parts.push(part);
         }
         parts.reverse();
@@ -287,6 +312,16 @@ mod tests {
         let offsets: Vec<_> = deliveries.iter().map(|d| d.outcome().unwrap().unwrap().offset()).collect();
         assert_eq!(offsets, [Some(10), Some(50), Some(51), Some(52)]);
         assert_eq!(heard.try_iter().collect::<Vec<_>>(), offsets);
+    }
+
+    #[test]
+    fn a_place_keeps_index_and_time_and_an_option_of_a_delivery_takes_two_words() {
+        for (index, later) in [(0, 0), (1, -1), (i32::MAX as u32, i32::MIN), (77, i32::MAX)] {
+            let place = Place::new(index, later);
+            assert_eq!((place.index(), place.later()), (index, later));
+        }
+        assert_eq!(Place::new(9, -5).counted_from(4), Place::new(5, -5));
+        assert_eq!(size_of::<Option<Delivery>>(), 2 * size_of::<usize>());
     }
 
     #[test]
