@@ -93,8 +93,7 @@ impl Step {
         let properties = [("linger.ms", "0"), ("buffer.memory", "268435456")];
         let config = ProducerBuilder::new("127.0.0.1:9001").properties(properties).validate().expect("it is valid");
         let config = Arc::new(config);
-        let limits =
-            Limits { batch_size: config.batch_size, linger: config.linger, buffer_memory: config.buffer_memory };
+        let limits = Limits::of(&config);
         let callbacks = Callbacks::threaded(config.interceptors.clone());
         let (accumulator, now) = (Accumulator::new(limits, callbacks), Instant::now());
         accumulator.topics().want(TOPIC);

@@ -39,6 +39,15 @@ pub enum Compression {
     /// `none`: not at all.
     #[default]
     None,
+    /// `gzip`: small and slow. Levels by [`ProducerBuilder::compression_gzip_level`].
+    Gzip,
+    /// `snappy`: quick, in the framing that Java's client uses.
+    Snappy,
+    /// `lz4`: the quickest, and mostly a little smaller than `snappy`. Has no levels here.
+    Lz4,
+    /// `zstd`: small for its speed. Needs the feature `zstd`, which compiles C: without it, building the producer fails. Levels
+    /// by [`ProducerBuilder::compression_zstd_level`].
+    Zstd,
 }
 
 /// Says how a producer is to behave, then builds it.
@@ -180,6 +189,7 @@ impl fmt::Debug for ProducerBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::compression::{Codec, Method};
 
     fn given(properties: &[(&str, &str)]) -> Result<Config, ConfigError> {
         ProducerBuilder::new("localhost:9092").properties(properties.iter().copied()).validate()
@@ -223,6 +233,8 @@ mod tests {
             ("send.buffer.bytes", "131072"),
             ("receive.buffer.bytes", "32768"),
             ("compression.type", "none"),
+            ("compression.gzip.level", "-1"),
+            ("compression.zstd.level", "3"),
         ];
         assert_eq!(properties, expected.map(|(name, value)| (name, value.to_owned())));
     }
@@ -269,7 +281,9 @@ mod tests {
             .availability_timeout(ms(20))
             .send_buffer_bytes(Some(21))
             .receive_buffer_bytes(None)
-            .compression(Compression::None)
+            .compression(Compression::Lz4)
+            .compression_gzip_level(9)
+            .compression_zstd_level(-7)
             .validate()
             .unwrap();
         assert_eq!((config.client_id.as_ref(), config.acks, config.idempotence), ("shop", Acks::Leader, false));
@@ -283,7 +297,8 @@ mod tests {
         assert_eq!((config.metadata_max_idle, config.rebootstrap_after), (ms(5_018), Some(ms(19))));
         assert_eq!((config.ignore_keys, config.adaptive_partitioning), (true, false));
         assert_eq!((config.availability_timeout, config.send_buffer_bytes), (ms(20), Some(21)));
-        assert_eq!((config.receive_buffer_bytes, config.compression), (None, Compression::None));
+        assert_eq!((config.receive_buffer_bytes, config.compression), (None, Compression::Lz4));
+        assert_eq!((config.compression_gzip_level, config.compression_zstd_level), (9, -7));
     }
 
     #[test]
@@ -316,9 +331,49 @@ mod tests {
     }
 
     #[test]
-    fn compression_says_that_it_is_not_there_yet() {
+    fn each_codec_is_chosen_by_its_name_and_has_its_level() {
+        let method = |properties| given(properties).unwrap().method();
+        let of = |codec, level| Method { codec, level };
+        assert_eq!(method(&[]), Method::NONE);
+        assert_eq!(method(&[("compression.type", "gzip")]), of(Codec::Gzip, -1));
+        assert_eq!(method(&[("compression.type", "GZIP"), ("compression.gzip.level", "9")]), of(Codec::Gzip, 9));
+        assert_eq!(method(&[("compression.type", "snappy")]), of(Codec::Snappy, 0));
+        assert_eq!(method(&[("compression.type", "lz4"), ("compression.lz4.level", "9")]), of(Codec::Lz4, 0));
+    }
+
+    #[test]
+    fn codecs_and_levels_that_there_are_not_are_refused() {
+        assert_eq!(
+            violations(&[
+                ("compression.type", "brotli"),
+                ("compression.gzip.level", "0"),
+                ("compression.zstd.level", "23"),
+                ("compression.lz4.level", "12"),
+            ]),
+            [
+                r#"compression.type: expected none or gzip or snappy or lz4 or zstd, got "brotli""#,
+                r#"compression.gzip.level: expected an integer from 1 to 9, or -1 for the usual one, got "0""#,
+                r#"compression.zstd.level: expected an integer from -131072 to 22, got "23""#,
+                "compression.lz4.level: milena has the fast compressor of lz4 only, which has no levels: leave it out, or 9",
+            ]
+        );
+    }
+
+    #[cfg(not(feature = "zstd"))]
+    #[test]
+    fn zstd_without_its_feature_fails_when_the_producer_is_built() {
         let [violation] = &violations(&[("compression.type", "zstd")])[..] else { panic!("one violation") };
-        assert_eq!(violation, r#"compression.type: expected none (milena does not compress yet), got "zstd""#);
+        assert_eq!(
+            violation,
+            "compression.type: this build has no zstd: build milena with the feature `zstd`, or choose gzip, snappy or lz4"
+        );
+    }
+
+    #[cfg(feature = "zstd")]
+    #[test]
+    fn zstd_with_its_feature_has_its_usual_level() {
+        let method = given(&[("compression.type", "zstd")]).unwrap().method();
+        assert_eq!(method, Method { codec: Codec::Zstd, level: 3 });
     }
 
     #[test]

@@ -234,8 +234,7 @@ impl Producer {
 
 impl Inner {
     fn start(config: Arc<Config>, runtime: &Handle) -> Self {
-        let limits =
-            Limits { batch_size: config.batch_size, linger: config.linger, buffer_memory: config.buffer_memory };
+        let limits = Limits::of(&config);
         let callbacks = Callbacks::threaded(config.interceptors.clone());
         let accumulator = Accumulator::new(limits, callbacks);
         let (shutdown, watched) = watch::channel(Shutdown::No);

@@ -21,6 +21,7 @@ use crate::{
     accumulator::{Accumulator, Charge, Closed, Held, Limits, Partition, Refused, SealedBatch},
     cluster,
     delivery::{Callback, Callbacks, Outcome},
+    wire::compression::Method,
     wire::record_batch::{
         HEADER_LEN,
         reader::Batch,
@@ -70,6 +71,7 @@ pub fn accumulator(data: &[u8]) {
         batch_size: input.one_of(&[1, 100, 300, 1_000]),
         linger: input.one_of(&[Duration::ZERO, LINGER]),
         buffer_memory: input.one_of(&[200, 2_000, 100_000]),
+        method: Method::NONE,
     };
     let abandons = input.yes();
     let mut bench = Bench::new(limits);

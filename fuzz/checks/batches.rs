@@ -8,11 +8,14 @@ use kafka_protocol::records::{Record, RecordBatchDecoder};
 use super::input::Input;
 use crate::{
     record::Header,
-    wire::record_batch::{
-        CRC_FROM, HEADER_LEN,
-        reader::{Batch, BatchRecord, Batches},
-        split::split,
-        writer::{Payload, Stamp, Writer, stamp},
+    wire::{
+        compression::{Codec, Compressor, Method},
+        record_batch::{
+            CRC_FROM, HEADER_LEN,
+            reader::{Batch, BatchRecord, Batches},
+            split::split,
+            writer::{Payload, Stamp, Writer, stamp},
+        },
     },
 };
 
@@ -127,8 +130,15 @@ pub fn batch_round_trip(data: &[u8]) {
     let bytes = Bytes::from(bytes);
     same(&records, &bytes);
     read_by_another(&records, origin, &bytes);
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4] {
+        if let Some(mut compressed) = Compressor::new(Method { codec, level: 1 }).compress(&bytes) {
+            assert!(compressed.len() < bytes.len());
+            stamp(&mut compressed, origin);
+            same(&records, &compressed.into());
+        }
+    }
     let mut first = 0;
-    for part in split(&bytes, target).unwrap() {
+    for part in split(&bytes, target, &mut Compressor::new(Method::NONE)).unwrap() {
         let mut bytes = part.bytes;
         stamp(&mut bytes, origin);
         assert_eq!(part.first as usize, first);

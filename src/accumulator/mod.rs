@@ -9,6 +9,7 @@
 //! stays open until the sender takes it, so that under backpressure batches fill up instead of growing in number.
 
 mod batch;
+mod compressing;
 mod memory;
 mod outstanding;
 mod partition;
@@ -28,9 +29,12 @@ use std::{
 
 use tokio::sync::Notify;
 
+#[cfg(test)]
+pub(crate) use self::compressing::Work;
 use self::{batch::Batch, memory::Counted, outstanding::Outstanding};
 pub(crate) use self::{
     batch::{Held, SealedBatch},
+    compressing::Compressing,
     memory::{Charge, Closed, Memory},
     partition::Partition,
     routes::Route,
@@ -38,9 +42,13 @@ pub(crate) use self::{
 };
 use crate::{
     cluster,
+    config::Config,
     delivery::{Accepted, Callback, Callbacks, Completer, Notice},
     error::ErrorCode,
-    wire::record_batch::{HEADER_LEN, writer::Payload},
+    wire::{
+        compression::Method,
+        record_batch::{HEADER_LEN, writer::Payload},
+    },
 };
 
 /// The smallest buffer that a batch starts with, in bytes.
@@ -55,6 +63,16 @@ pub(crate) struct Limits {
     pub(crate) linger: Duration,
     /// `buffer.memory` in bytes.
     pub(crate) buffer_memory: usize,
+    /// `compression.type` and its level.
+    pub(crate) method: Method,
+}
+
+impl Limits {
+    /// Those of a producer.
+    pub(crate) fn of(config: &Config) -> Self {
+        let (batch_size, linger, buffer_memory) = (config.batch_size, config.linger, config.buffer_memory);
+        Self { batch_size, linger, buffer_memory, method: config.method() }
+    }
 }
 
 /// What tells the time to those who append.
@@ -92,6 +110,7 @@ pub(crate) struct Accumulator {
     memory: Arc<Memory>,
     outstanding: Arc<Outstanding>,
     topics: Topics,
+    compressing: Arc<Compressing>,
     ready: Mutex<Ready>,
     flushing: AtomicUsize,
     closed: AtomicBool,
@@ -136,12 +155,14 @@ pub(crate) enum Refused {
 
 impl Accumulator {
     pub(crate) fn new(limits: Limits, callbacks: Callbacks) -> Arc<Self> {
+        let compressing = Compressing::new(limits.method);
         Arc::new(Self {
             memory: Memory::new(limits.buffer_memory, limits.batch_size),
             limits,
             callbacks,
             outstanding: Arc::default(),
-            topics: Topics::default(),
+            topics: Topics::new(Arc::clone(&compressing)),
+            compressing,
             ready: Mutex::default(),
             flushing: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -197,8 +218,10 @@ impl Accumulator {
     /// Fixes the open batch's records, if there is one.
     fn seal(&self, partition: &Partition, queue: &mut partition::Queue) {
         if queue.open.is_some() {
-            queue.seal();
-            self.list(partition, queue);
+            partition.seal(queue);
+            if queue.has_next() {
+                self.list(partition, queue);
+            }
         }
     }
 

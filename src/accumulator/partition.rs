@@ -6,15 +6,16 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use super::{
-    Clock,
+    Charge, Clock,
     batch::{Batch, SealedBatch},
+    compressing::{Compressing, Stage},
 };
 use crate::delivery::Origin;
 
@@ -26,13 +27,14 @@ pub(crate) struct Partition {
     pub(crate) origin: Origin,
     queue: Mutex<Queue>,
     backlog: AtomicU32,
+    compressing: Arc<Compressing>,
 }
 
 /// What the lock guards.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) open: Option<Batch>,
-    sealed: VecDeque<SealedBatch>,
+    sealed: VecDeque<Sealed>,
     /// Whether the sender knows that there is something to take.
     pub(super) listed: bool,
     pub(super) closed: bool,
@@ -43,9 +45,17 @@ pub(super) struct Queue {
     read: Option<(u64, i64)>,
 }
 
+/// A sealed batch, and how far it is. While its bytes are being compressed it has none.
+#[derive(Debug)]
+struct Sealed {
+    batch: SealedBatch,
+    serial: u64,
+    stage: Stage,
+}
+
 impl Partition {
-    pub(crate) fn new(slot: u32, origin: Origin) -> Self {
-        Self { slot, origin, queue: Mutex::default(), backlog: AtomicU32::new(0) }
+    pub(crate) fn new(slot: u32, origin: Origin, compressing: Arc<Compressing>) -> Self {
+        Self { slot, origin, queue: Mutex::default(), backlog: AtomicU32::new(0), compressing }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -64,12 +74,25 @@ impl Partition {
     /// The next batch that may be sent. `None` means that the sender is told when there is one again.
     pub(crate) fn take(&self) -> Option<SealedBatch> {
         let mut queue = self.lock();
-        let batch = queue.next();
+        if queue.sealed.is_empty() && queue.open.as_ref().is_some_and(|open| open.due) {
+            self.seal(&mut queue);
+        }
+        let batch = if queue.has_next() { queue.sealed.pop_front().map(|sealed| sealed.batch) } else { None };
         match batch {
             Some(_) => drop(self.backlog.fetch_sub(1, Relaxed)),
             None => queue.listed = false,
         }
         batch
+    }
+
+    /// Fixes the open batch's records, and has it compressed if need be.
+    pub(super) fn seal(&self, queue: &mut Queue) {
+        let stage = self.compressing.first_stage();
+        if let Some(serial) = queue.seal(stage)
+            && stage == Stage::Raw
+        {
+            self.compressing.add(self.slot, serial);
+        }
     }
 
     /// When the oldest batch that waits here was opened.
@@ -82,8 +105,7 @@ impl Partition {
         let mut queue = self.lock();
         let mut older = Vec::new();
         while queue.oldest().is_some_and(|oldest| now.saturating_duration_since(oldest) >= age) {
-            queue.make_due();
-            older.extend(queue.next());
+            older.extend(queue.oldest_batch());
         }
         self.backlog.fetch_sub(u32::try_from(older.len()).unwrap_or(u32::MAX), Relaxed);
         older
@@ -98,8 +120,7 @@ impl Partition {
     pub(super) fn abandon(&self) -> Vec<SealedBatch> {
         let mut queue = self.lock();
         queue.closed = true;
-        queue.make_due();
-        std::iter::from_fn(|| queue.next()).collect()
+        std::iter::from_fn(|| queue.oldest_batch()).collect()
     }
 }
 
@@ -114,12 +135,36 @@ impl Queue {
         }
     }
 
-    /// Fixes the open batch's records.
-    pub(super) fn seal(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.usual_len = open.len();
-            self.sealed.extend(open.seal());
-        }
+    /// Fixes the open batch's records. Says which batch it is, if there is one.
+    fn seal(&mut self, stage: Stage) -> Option<u64> {
+        let open = self.open.take()?;
+        self.usual_len = open.len();
+        let serial = open.serial;
+        let batch = open.seal()?;
+        self.sealed.push_back(Sealed { batch, serial, stage });
+        Some(serial)
+    }
+
+    /// Whether the oldest sealed batch can be sent.
+    pub(super) fn has_next(&self) -> bool {
+        self.sealed.front().is_some_and(|sealed| sealed.stage == Stage::Done)
+    }
+
+    /// Hands out the bytes of a batch that is to be compressed, if it still waits.
+    pub(super) fn lend(&mut self, serial: u64) -> Option<Vec<u8>> {
+        let sealed = self.sealed.iter_mut().find(|sealed| sealed.serial == serial && sealed.stage == Stage::Raw)?;
+        sealed.stage = Stage::Away;
+        Some(std::mem::take(&mut sealed.batch.bytes))
+    }
+
+    /// Takes a batch's bytes back, if it still waits. They may have become shorter: then a buffer of `spare` bytes is not needed
+    /// any more, and what was charged for it is handed back.
+    pub(super) fn take_back(&mut self, serial: u64, bytes: Vec<u8>, spare: usize) -> Option<Charge> {
+        let Sealed { batch, stage, .. } = self.sealed.iter_mut().find(|sealed| sealed.serial == serial)?;
+        *stage = Stage::Done;
+        let unneeded = spare.saturating_sub(bytes.len());
+        batch.bytes = bytes;
+        Some(batch.held.charge.split_off(if spare > 0 { unneeded } else { 0 }))
     }
 
     /// Lets the open batch be sent though it is not full; false if it is not the one meant, or is due already.
@@ -128,20 +173,15 @@ impl Queue {
         open.map(|open| open.due = true).is_some()
     }
 
-    fn make_due(&mut self) {
-        if let Some(open) = &mut self.open {
-            open.due = true;
+    /// The oldest batch, however far it is: it will not be sent.
+    fn oldest_batch(&mut self) -> Option<SealedBatch> {
+        if self.sealed.is_empty() {
+            self.seal(Stage::Done);
         }
-    }
-
-    fn next(&mut self) -> Option<SealedBatch> {
-        if self.sealed.is_empty() && self.open.as_ref().is_some_and(|open| open.due) {
-            self.seal();
-        }
-        self.sealed.pop_front()
+        self.sealed.pop_front().map(|sealed| sealed.batch)
     }
 
     fn oldest(&self) -> Option<Instant> {
-        self.sealed.front().map(|batch| batch.created).or_else(|| self.open.as_ref().map(Batch::created))
+        self.sealed.front().map(|sealed| sealed.batch.created).or_else(|| self.open.as_ref().map(Batch::created))
     }
 }

@@ -164,11 +164,12 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::Origin;
+    use crate::{accumulator::Compressing, delivery::Origin, wire::compression::Method};
 
     fn partitions(topic: &Arc<str>, slots: std::ops::Range<u32>) -> Vec<Arc<Partition>> {
-        let partition = |slot: u32| Partition::new(slot, Origin { topic: Arc::clone(topic), partition: 0 });
-        slots.map(|slot| Arc::new(partition(slot))).collect()
+        let compressing = Compressing::new(Method::NONE);
+        let origin = Origin { topic: Arc::clone(topic), partition: 0 };
+        slots.map(|slot| Arc::new(Partition::new(slot, origin.clone(), Arc::clone(&compressing)))).collect()
     }
 
     fn open(routes: &Routes, topic: &str, slots: std::ops::Range<u32>) {

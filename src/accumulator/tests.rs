@@ -13,13 +13,16 @@ use super::{Accumulator, Appended, Clock, Limits, Partition, Refused, SealedBatc
 use crate::{
     cluster,
     delivery::{Callback, Callbacks, Delivery, Notice, Outcome},
-    wire::record_batch::writer::Payload,
+    wire::{
+        compression::{Codec, Compressor, Method},
+        record_batch::writer::Payload,
+    },
 };
 
 const LINGER: Duration = Duration::from_millis(5);
 
 fn accumulator(batch_size: usize, linger: Duration, buffer_memory: usize) -> Arc<Accumulator> {
-    Accumulator::new(Limits { batch_size, linger, buffer_memory }, Callbacks::inline(Vec::new()))
+    Accumulator::new(Limits { batch_size, linger, buffer_memory, method: Method::NONE }, Callbacks::inline(Vec::new()))
 }
 
 fn partition(accumulator: &Accumulator, number: usize) -> Arc<Partition> {
@@ -325,7 +328,7 @@ fn who_is_told_of_a_record_is_charged_with_what_the_callback_keeps() {
 fn with_interceptors_every_record_is_charged_with_a_place_in_the_list_of_who_is_told() {
     struct Nothing;
     impl crate::Interceptor for Nothing {}
-    let limits = Limits { batch_size: 1_000, linger: LINGER, buffer_memory: 100_000 };
+    let limits = Limits { batch_size: 1_000, linger: LINGER, buffer_memory: 100_000, method: Method::NONE };
     let accumulator = Accumulator::new(limits, Callbacks::inline(vec![Arc::new(Nothing)]));
     append(&accumulator, &partition(&accumulator, 0), 10, Instant::now()).unwrap();
     assert_eq!(charged(&accumulator), 512 + 2 * size_of::<Notice>());
@@ -520,4 +523,90 @@ fn a_thread_that_sends_to_two_producers_and_to_topics_that_change_finds_each_as_
     assert_eq!([partitions(0), partitions(1)], [Some(1), Some(2)]);
     two[0].topics().set(&name, None);
     assert_eq!([partitions(0), partitions(1)], [None, Some(2)]);
+}
+
+/// One that compresses, and its partition 0.
+fn compressing(batch_size: usize, linger: Duration) -> (Arc<Accumulator>, Arc<Partition>, Compressor) {
+    let method = Method { codec: Codec::Lz4, level: 0 };
+    let limits = Limits { batch_size, linger, buffer_memory: 100_000, method };
+    let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
+    let partition = partition(&accumulator, 0);
+    (accumulator, partition, Compressor::new(method))
+}
+
+fn codec_of(batch: SealedBatch) -> Codec {
+    Codec::of(i16::from_be_bytes([batch.bytes[21], batch.bytes[22]])).unwrap()
+}
+
+#[test]
+fn a_full_batch_can_be_taken_when_it_is_compressed() {
+    let (accumulator, partition, mut compressor) = compressing(600, LINGER);
+    let now = Instant::now();
+    (0..2).for_each(|_| drop(append(&accumulator, &partition, 400, now).unwrap()));
+    assert!(ready(&accumulator, now).is_empty() && partition.take().is_none());
+    assert_eq!(accumulator.uncompressed(), 1);
+    assert!(accumulator.compress_one(&mut compressor) && !accumulator.compress_one(&mut compressor));
+    assert_eq!(ready(&accumulator, now), [partition.slot]);
+    assert_eq!(codec_of(partition.take().unwrap()), Codec::Lz4);
+}
+
+#[test]
+fn a_batch_whose_time_has_come_is_compressed_when_the_sender_would_take_it() {
+    let (accumulator, partition, mut compressor) = compressing(600, LINGER);
+    let now = Instant::now();
+    append(&accumulator, &partition, 400, now).unwrap();
+    assert_eq!(ready(&accumulator, now + LINGER), [partition.slot]);
+    assert!(partition.take().is_none() && ready(&accumulator, now + LINGER).is_empty());
+    accumulator.compress_one(&mut compressor);
+    assert_eq!(ready(&accumulator, now + LINGER), [partition.slot]);
+    assert_eq!(codec_of(partition.take().unwrap()), Codec::Lz4);
+}
+
+#[test]
+fn batches_are_taken_in_their_order_whichever_was_compressed_first() {
+    let (accumulator, partition, mut compressor) = compressing(600, LINGER);
+    let now = Instant::now();
+    let sent: Vec<_> = (0..3).map(|_| append(&accumulator, &partition, 400, now).unwrap()).collect();
+    let [first, second] = [(); 2].map(|()| accumulator.begin_compressing().unwrap());
+    accumulator.end_compressing(second, &mut compressor);
+    assert!(ready(&accumulator, now).is_empty() && partition.take().is_none());
+    accumulator.end_compressing(first, &mut compressor);
+    assert_eq!(ready(&accumulator, now), [partition.slot]);
+    for appended in sent.into_iter().take(2) {
+        partition
+            .take()
+            .unwrap()
+            .completer
+            .complete(Outcome::Acked { base_offset: None, append_time: None }, Box::new(()));
+        assert!(Delivery::from(appended.accepted).outcome().is_some());
+    }
+    assert!(partition.take().is_none());
+}
+
+#[test]
+fn memory_that_compression_saves_is_free_at_once() {
+    let (accumulator, partition, mut compressor) = compressing(600, Duration::ZERO);
+    append(&accumulator, &partition, 400, Instant::now()).unwrap();
+    assert!(partition.take().is_none());
+    let before = charged(&accumulator);
+    accumulator.compress_one(&mut compressor);
+    let batch = partition.take().unwrap();
+    assert!(batch.bytes.len() < 100 && before > 400);
+    assert_eq!(charged(&accumulator), batch.bytes.len());
+    drop(batch);
+    assert_eq!(charged(&accumulator), 0);
+}
+
+#[test]
+fn a_batch_that_is_given_up_while_it_is_compressed_leaves_nothing_behind() {
+    let (accumulator, partition, mut compressor) = compressing(600, LINGER);
+    let now = Instant::now();
+    let sent: Vec<_> = (0..3).map(|_| append(&accumulator, &partition, 400, now).unwrap()).collect();
+    let work = accumulator.begin_compressing().unwrap();
+    assert_eq!(partition.take_older(now + LINGER, LINGER).len(), 3);
+    accumulator.end_compressing(work, &mut compressor);
+    assert!(!accumulator.compress_one(&mut compressor), "what waits is gone as well");
+    assert!(partition.take().is_none());
+    assert!(sent.into_iter().all(|appended| Delivery::from(appended.accepted).outcome().is_some()));
+    assert_eq!(charged(&accumulator), 0);
 }

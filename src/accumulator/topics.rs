@@ -13,6 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Notify, futures::Notified};
 
 use super::{
+    compressing::Compressing,
     partition::Partition,
     routes::{Route, Routes},
 };
@@ -56,8 +57,9 @@ impl Known {
 }
 
 /// All topics.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Topics {
+    compressing: Arc<Compressing>,
     routes: Routes,
     known: ArcSwap<Known>,
     registry: Mutex<Registry>,
@@ -81,6 +83,16 @@ struct Lasting {
 }
 
 impl Topics {
+    pub(super) fn new(compressing: Arc<Compressing>) -> Self {
+        Self {
+            compressing,
+            routes: Routes::default(),
+            known: ArcSwap::default(),
+            registry: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
     /// The current snapshot.
     pub(crate) fn known(&self) -> Guard<Arc<Known>> {
         self.known.load()
@@ -125,7 +137,7 @@ impl Topics {
 
     /// Makes a topic ready with these partitions.
     pub(super) fn publish(&self, name: &Arc<str>, leaders: &[cluster::Partition], seed: u64) -> Arc<Topic> {
-        let (partitions, sticky) = self.registry().topic(name, leaders.len(), seed);
+        let (partitions, sticky) = self.registry().topic(name, leaders.len(), seed, &self.compressing);
         let topic = Arc::new(Topic { partitions, leaders: leaders.into() });
         self.routes.open(name, &topic.partitions, &sticky);
         self.set(name, Some(TopicState::Ready(Arc::clone(&topic))));
@@ -171,13 +183,19 @@ impl Topics {
 
 impl Registry {
     /// The first `count` partitions of a topic, made where they are new.
-    fn topic(&mut self, name: &Arc<str>, count: usize, seed: u64) -> (Box<[Arc<Partition>]>, Arc<Sticky>) {
+    fn topic(
+        &mut self,
+        name: &Arc<str>,
+        count: usize,
+        seed: u64,
+        compressing: &Arc<Compressing>,
+    ) -> (Box<[Arc<Partition>]>, Arc<Sticky>) {
         let new = || Lasting { partitions: Vec::new(), sticky: Arc::new(Sticky::new(seed)) };
         let Lasting { partitions, sticky } = self.by_topic.entry(Arc::clone(name)).or_insert_with(new);
         for number in partitions.len()..count {
             let slot = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
             let origin = Origin { topic: Arc::clone(name), partition: i32::try_from(number).unwrap_or(i32::MAX) };
-            let partition = Arc::new(Partition::new(slot, origin));
+            let partition = Arc::new(Partition::new(slot, origin, Arc::clone(compressing)));
             self.partitions.push(Arc::clone(&partition));
             partitions.push(partition);
         }

@@ -2,7 +2,7 @@
 //!
 //! In: the bytes of a Fetch answer. Out: [`ConsumedRecord`]s and the offset to go on from. Pure. A key, value or header
 //! is a slice of the answer, so one record that is kept holds the whole answer (about 4 MiB). Deliberately absent:
-//! decompression, and hiding the records of aborted transactions.
+//! hiding the records of aborted transactions.
 
 use bytes::Bytes;
 

@@ -78,6 +78,27 @@ impl<T: TryFrom<i64> + Display> Kind for Number<T> {
     }
 }
 
+/// A level of gzip, or -1 for its usual one.
+pub(super) struct GzipLevel;
+
+impl Kind for GzipLevel {
+    type Value = i32;
+    type Plain = i32;
+
+    fn of(&self, plain: i32) -> i32 {
+        plain
+    }
+
+    fn read(&self, text: &str) -> Result<i32, String> {
+        let level = number(1, 9).read(text);
+        if text.trim() == "-1" { Ok(-1) } else { level.map_err(|range| format!("{range}, or -1 for the usual one")) }
+    }
+
+    fn show(&self, value: &i32) -> String {
+        value.to_string()
+    }
+}
+
 /// The size of a socket's buffer; -1, here `None`, leaves it to the operating system.
 pub(super) struct SocketBuffer;
 

@@ -17,6 +17,7 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     bootstrap(config, draft);
     idempotence(config, draft);
     delivery_timeout(config, draft);
+    compression(config, draft);
     config.batch_size = config.batch_size.max(1);
     config.rebootstrap_after = config.rebootstrap.then_some(config.rebootstrap_trigger);
     for (name, min, max) in [
@@ -29,6 +30,13 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
         ),
     ] {
         cap(name, min, max);
+    }
+}
+
+fn compression(config: &Config, draft: &mut Draft<'_>) {
+    if !config.method().codec.is_built_in() {
+        let missing = "this build has no zstd: build milena with the feature `zstd`, or choose gzip, snappy or lz4";
+        draft.violate(format!("compression.type: {missing}"));
     }
 }
 

@@ -9,9 +9,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     Acks, Compression, ProducerBuilder,
     draft::Draft,
-    kinds::{FLAG, INT, Kind, LONG, Millis, Servers, SocketBuffer, Text, Words, number},
+    kinds::{FLAG, GzipLevel, INT, Kind, LONG, Millis, Servers, SocketBuffer, Text, Words, number},
 };
-use crate::record::{intercept::Interceptor, partition::Partitioner};
+use crate::{
+    record::{intercept::Interceptor, partition::Partitioner},
+    wire::compression::{Codec, Method},
+};
 
 /// One row of the table.
 pub(crate) struct Setting {
@@ -77,7 +80,16 @@ macro_rules! settings {
 }
 
 const ACKS: Words<Acks> = Words(&[("all", Acks::All), ("-1", Acks::All), ("1", Acks::Leader), ("0", Acks::None)], "");
-const COMPRESSION: Words<Compression> = Words(&[("none", Compression::None)], " (milena does not compress yet)");
+const COMPRESSION: Words<Compression> = Words(
+    &[
+        ("none", Compression::None),
+        ("gzip", Compression::Gzip),
+        ("snappy", Compression::Snappy),
+        ("lz4", Compression::Lz4),
+        ("zstd", Compression::Zstd),
+    ],
+    "",
+);
 const RECOVERY: Words<bool> = Words(&[("rebootstrap", true), ("none", false)], "");
 
 settings! {
@@ -143,10 +155,25 @@ settings! {
     receive_buffer_bytes: Option<usize> = 32_768, SocketBuffer, "receive.buffer.bytes", fn receive_buffer_bytes,
         "The size of a socket's receive buffer in bytes; `None`, -1 in Java, leaves it to the operating system.";
     compression: Compression = Compression::None, COMPRESSION, "compression.type", fn compression,
-        "How batches are compressed.";
+        "How batches are compressed. One that would not become smaller goes as it is.";
+    compression_gzip_level: i32 = -1, GzipLevel, "compression.gzip.level", fn compression_gzip_level,
+        "How hard gzip tries, from 1 to 9; -1 is the usual, 6.";
+    compression_zstd_level: i32 = 3, number(-131_072, 22), "compression.zstd.level", fn compression_zstd_level,
+        "How hard zstd tries, from -131072, the quickest, to 22.";
 }
 
 impl Config {
+    /// How batches are to be compressed.
+    pub(crate) fn method(&self) -> Method {
+        match self.compression {
+            Compression::None => Method::NONE,
+            Compression::Gzip => Method { codec: Codec::Gzip, level: self.compression_gzip_level },
+            Compression::Snappy => Method { codec: Codec::Snappy, level: 0 },
+            Compression::Lz4 => Method { codec: Codec::Lz4, level: 0 },
+            Compression::Zstd => Method { codec: Codec::Zstd, level: self.compression_zstd_level },
+        }
+    }
+
     /// The Java name and value of every setting, in the order in which they are documented.
     pub(crate) fn properties(&self) -> Vec<(&'static str, String)> {
         SETTINGS.iter().map(|setting| (setting.name, (setting.show)(self))).collect()

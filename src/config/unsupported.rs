@@ -65,9 +65,11 @@ static MISSING: &[Missing] = &[
     ),
     missing("transaction.timeout.ms", None, "milena has no transactions yet: leave it out"),
     missing("transaction.two.phase.commit.enable", Some("false"), "milena has no transactions yet: leave it out"),
-    missing("compression.gzip.level", None, "milena does not compress yet: leave it out"),
-    missing("compression.lz4.level", None, "milena does not compress yet: leave it out"),
-    missing("compression.zstd.level", None, "milena does not compress yet: leave it out"),
+    missing(
+        "compression.lz4.level",
+        Some("9"),
+        "milena has the fast compressor of lz4 only, which has no levels: leave it out, or 9",
+    ),
     missing(
         "client.dns.lookup",
         Some("use_all_dns_ips"),

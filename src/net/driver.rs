@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    compress::Compressors,
     connection::{self, Peer, Request},
     dial::SocketBuffers,
 };
@@ -45,6 +46,7 @@ pub(crate) struct Driver {
     sender: Sender,
     accumulator: Arc<Accumulator>,
     buffers: SocketBuffers,
+    compressors: Compressors,
     connections: HashMap<ConnectionId, mpsc::UnboundedSender<Request>>,
     events: mpsc::Receiver<Event>,
     /// For the connections' tasks.
@@ -65,8 +67,8 @@ impl Driver {
         let (to_driver, events) = mpsc::channel(EVENTS);
         let buffers = SocketBuffers { send: config.send_buffer_bytes, receive: config.receive_buffer_bytes };
         let sender = Sender::new(config, Arc::clone(&accumulator), Instant::now(), seed);
-        let connections = HashMap::new();
-        let driver = Self { sender, accumulator, buffers, connections, events, to_driver, shutdown };
+        let (connections, compressors) = (HashMap::new(), Compressors::new(accumulator.method()));
+        let driver = Self { sender, accumulator, buffers, compressors, connections, events, to_driver, shutdown };
         let (ended, has_ended) = watch::channel(());
         runtime.spawn(async move {
             // Dropped after the driver, also when the runtime drops this task half-way: what is undelivered has failed.
@@ -84,6 +86,10 @@ impl Driver {
                 biased;
                 () = async { drop(self.shutdown.wait_for(|shutdown| *shutdown != Shutdown::No).await) } => break,
                 Some(event) = self.events.recv() => self.take_in(event),
+                Some(compressor) = self.compressors.done() => self.compressors.keep(compressor),
+                () = self.accumulator.to_compress(), if self.compressors.is_free() => {
+                    self.compressors.begin(&self.accumulator);
+                }
                 () = self.accumulator.woken() => self.sender.handle_event(Instant::now(), Event::Woken),
                 () = sleep_until(wake_at.into()) => self.sender.handle_timeout(Instant::now()),
             }

@@ -3,6 +3,7 @@
 //! In: the sender's actions. Out: events. Does input and output. Deliberately absent: any decision; what is connected to,
 //! sent, retried or given up is decided in [`crate::sender`].
 
+mod compress;
 mod connection;
 mod dial;
 mod driver;

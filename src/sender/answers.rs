@@ -24,6 +24,7 @@ use crate::{
     delivery::{Origin, Outcome},
     error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted},
     wire::{
+        compression::Compressor,
         errors::Written,
         record_batch::split::split,
         responses::{PartitionAnswer, ProduceAnswer, TopicRef},
@@ -274,7 +275,8 @@ impl Sender {
         let batch_size = self.config.batch_size;
         let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return };
         let Some(entry) = lane.entry(position) else { return };
-        match split(&entry.bytes(), batch_size).map(|parts| entry.split(parts)) {
+        let mut compressor = Compressor::new(self.config.method());
+        match split(&entry.bytes(), batch_size, &mut compressor).map(|parts| entry.split(parts)) {
             Ok(Some(parts)) => lane.replace(position, parts),
             // Our own bytes can be read, and somebody waits: neither happens. If it did, it would be told as it is.
             Ok(None) | Err(_) => {

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "admin")]
 pub(crate) mod admin_requests;
+pub(crate) mod compression;
 pub(crate) mod errors;
 pub(crate) mod frame;
 pub(crate) mod produce;

@@ -202,6 +202,7 @@ impl Plan {
             ("metadata.max.idle.ms", one_of(&[5_000, 300_000]).to_string()),
             ("connections.max.idle.ms", one_of(&[700, 540_000]).to_string()),
             ("metadata.recovery.rebootstrap.trigger.ms", one_of(&[1_500, 300_000]).to_string()),
+            ("compression.type", ["none", "none", "lz4", "snappy"][(seed % 4) as usize].to_owned()),
         ];
         let topics: &[usize] = [&[1][..], &[1], &[2], &[3], &[8], &[1, 1], &[2, 3], &[1, 4, 2]]
             [one_of(&[0, 1, 2, 3, 4, 5, 6, 7]) as usize];

@@ -23,10 +23,11 @@ use super::{
 };
 use crate::{
     ProducerBuilder,
-    accumulator::{Accumulator, Limits},
+    accumulator::{Accumulator, Limits, Work},
     broker::{EmbeddedBroker, State},
     delivery::Callbacks,
     sender::{Action, Chance, ConnectionId, Event, Sender},
+    wire::compression::Compressor,
 };
 
 /// Events after which a run counts as one that never comes to rest.
@@ -46,6 +47,8 @@ pub(super) enum Happening {
     Written(ConnectionId, i32),
     Sends(u32),
     Flushes,
+    Compresses,
+    Compressed(Work),
     Strikes(Fault),
     Recovers(Recovery),
     Ends,
@@ -74,6 +77,9 @@ pub(crate) struct World {
     /// `None` once it was dropped.
     pub(super) sender: Option<Sender>,
     pub(super) accumulator: Arc<Accumulator>,
+    compressor: Compressor,
+    /// How many batches will be looked for that wait to be compressed.
+    compressing: usize,
     pub(super) cluster: State,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     agenda: BinaryHeap<Reverse<(Duration, u64)>>,
@@ -103,8 +109,8 @@ impl World {
         let start = Instant::now();
         let builder = ProducerBuilder::new("127.0.0.1:9001").properties(plan.properties.iter().map(|(n, v)| (*n, v)));
         let config = Arc::new(builder.validate().expect("plans are valid"));
-        let limits =
-            Limits { batch_size: config.batch_size, linger: config.linger, buffer_memory: config.buffer_memory };
+        let limits = Limits::of(&config);
+        let compressor = Compressor::new(limits.method);
         let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
         let sender = Sender::new(config, Arc::clone(&accumulator), start, chance.next());
         let (delays, luck) = (Chance::new(chance.next()), Chance::new(chance.next()));
@@ -120,6 +126,8 @@ impl World {
             wall_ms: 1_700_000_000_000,
             sender: Some(sender),
             accumulator,
+            compressor,
+            compressing: 0,
             connections: BTreeMap::new(),
             agenda: BinaryHeap::new(),
             happenings: BTreeMap::new(),
@@ -158,6 +166,12 @@ impl World {
 
     pub(super) fn later(&mut self, delay: Duration, happening: Happening) {
         self.at(self.now + delay, happening);
+    }
+
+    /// In up to 3 ms.
+    fn later_by_chance(&mut self, happening: Happening) {
+        let delay = Duration::from_micros(self.delays.below(3_000) as u64);
+        self.later(delay, happening);
     }
 
     pub(super) fn at(&mut self, at: Duration, happening: Happening) {
@@ -264,6 +278,10 @@ impl World {
                 }
             }
         }
+        while self.compressing < self.accumulator.uncompressed() {
+            self.compressing += 1;
+            self.later_by_chance(Happening::Compresses);
+        }
         let window = self.sender.as_ref().map_or(0, Sender::widest_window);
         self.widest_window = self.widest_window.max(window);
     }
@@ -279,6 +297,14 @@ impl World {
             Happening::Answers(id, frame) => self.answers(id, frame),
             Happening::Sends(task) => self.task_sends(task),
             Happening::Flushes => self.begin_flush(),
+            Happening::Compresses => {
+                self.compressing -= 1;
+                // Of several that are compressed at once, any may be done first.
+                if let Some(work) = self.accumulator.begin_compressing() {
+                    self.later_by_chance(Happening::Compressed(work));
+                }
+            }
+            Happening::Compressed(work) => self.accumulator.end_compressing(work, &mut self.compressor),
             Happening::Strikes(fault) => self.strike(fault),
             Happening::Recovers(recovery) => self.recover(&recovery),
             Happening::Ends => self.end(),

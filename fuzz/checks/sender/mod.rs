@@ -109,8 +109,7 @@ impl World {
             ("metadata.max.age.ms", input.one_of(&["300000", "1500"])),
         ];
         let config = Arc::new(ProducerBuilder::new("127.0.0.1:9001").properties(properties).validate().unwrap());
-        let limits =
-            Limits { batch_size: config.batch_size, linger: config.linger, buffer_memory: config.buffer_memory };
+        let limits = Limits::of(&config);
         let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
         accumulator.topics().want(TOPIC);
         let broker = EmbeddedBroker::builder().nodes(nodes).auto_create(false).topic(TOPIC, partitions);

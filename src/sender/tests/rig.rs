@@ -91,8 +91,7 @@ impl Rig {
     pub(super) fn new(properties: &[(&str, &str)]) -> Self {
         let builder = ProducerBuilder::new("127.0.0.1:9000").properties([("linger.ms", "0")]);
         let config = Arc::new(builder.properties(properties.iter().copied()).validate().unwrap());
-        let limits =
-            Limits { batch_size: config.batch_size, linger: config.linger, buffer_memory: config.buffer_memory };
+        let limits = Limits::of(&config);
         let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
         let now = Instant::now();
         Self {

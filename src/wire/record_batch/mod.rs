@@ -14,5 +14,9 @@ pub(crate) mod writer;
 
 /// Bytes of a batch before its first record.
 pub(crate) const HEADER_LEN: usize = 61;
+/// Where the length ends that says how many bytes come behind it.
+pub(crate) const LENGTH_END: usize = 12;
+/// Where the attributes stand, of which the lowest bits name the codec.
+pub(crate) const ATTRIBUTES_AT: usize = 21;
 /// Where the bytes that the checksum covers begin.
 pub(crate) const CRC_FROM: usize = 21;

@@ -1,14 +1,16 @@
 //! Reads record batches v2 (KIP-98) that somebody else wrote.
 //!
 //! In: untrusted [`Bytes`], from a Fetch answer or a Produce request. Out: batches, their headers and their records, as
-//! slices of the same allocation; or a [`BatchError`] that says what was expected and what was there. Pure. Nothing is
-//! reserved for a count before the bytes that would justify it have been seen. Deliberately absent: decompression (a
-//! compressed batch is recognised and named, its records stay closed), message formats v0 and v1, and any opinion on
-//! what the records mean.
+//! slices of one allocation; or a [`BatchError`] that says what was expected and what was there. Pure. Nothing is
+//! reserved for a count before the bytes that would justify it have been seen. Deliberately absent: message formats v0
+//! and v1, and any opinion on what the records mean.
 
 use bytes::{Buf, Bytes, TryGetError};
 
-use crate::wire::varint;
+use crate::wire::{
+    compression::{Codec, DecompressError, decompress},
+    varint,
+};
 
 /// Bytes from the start of a batch to its first record.
 pub(crate) const HEADER_LEN: usize = 61;
@@ -44,9 +46,9 @@ pub(crate) enum BatchError {
     /// The checksum does not match the bytes.
     #[error("batch is corrupt: its header says crc {expected:#010x}, its bytes give {got:#010x}")]
     Crc { expected: u32, got: u32 },
-    /// The records are compressed, and this build does not open them.
-    #[error("records are compressed with {}, which is not supported for reading; expected none", codec.name())]
-    Compressed { codec: Codec },
+    /// The records are compressed and cannot be opened.
+    #[error(transparent)]
+    Compressed(#[from] DecompressError),
     /// The attributes name a codec that does not exist.
     #[error("compression codec {got} is unknown, expected 0 to 4")]
     UnknownCodec { got: i16 },
@@ -65,29 +67,6 @@ pub(crate) enum BatchError {
     /// A record ends in the middle of a field, or is longer than its fields.
     #[error("record {index} is malformed: {reason}")]
     Record { index: i32, reason: &'static str },
-}
-
-/// How the records of a batch are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Codec {
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
-}
-
-impl Codec {
-    /// The name in `compression.type`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Snappy => "snappy",
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-        }
-    }
 }
 
 /// The fields in front of the records, as they stand on the wire.
@@ -149,14 +128,7 @@ impl BatchHeader {
 
     /// The codec that the attributes name.
     pub(crate) fn codec(&self) -> Result<Codec, BatchError> {
-        match self.attributes & 0b111 {
-            0 => Ok(Codec::None),
-            1 => Ok(Codec::Gzip),
-            2 => Ok(Codec::Snappy),
-            3 => Ok(Codec::Lz4),
-            4 => Ok(Codec::Zstd),
-            got => Err(BatchError::UnknownCodec { got }),
-        }
+        Codec::of(self.attributes).map_err(|got| BatchError::UnknownCodec { got })
     }
 
     /// Whether the broker set the timestamps (`message.timestamp.type=LogAppendTime`).
@@ -265,9 +237,11 @@ impl Batch {
 
     /// The records, in order.
     pub(crate) fn records(&self) -> Result<Records, BatchError> {
+        let mut records = self.bytes.clone();
+        records.advance(HEADER_LEN.min(records.len()));
         match self.header.codec()? {
-            Codec::None => Records::new(&self.header, self.bytes.clone()),
-            codec => Err(BatchError::Compressed { codec }),
+            Codec::None => Records::new(&self.header, records),
+            codec => Records::new(&self.header, decompress(codec, &records)?.into()),
         }
     }
 }
@@ -337,8 +311,7 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    fn new(header: &BatchHeader, mut bytes: Bytes) -> Result<Self, BatchError> {
-        bytes.advance(HEADER_LEN.min(bytes.len()));
+    fn new(header: &BatchHeader, bytes: Bytes) -> Result<Self, BatchError> {
         let most = bytes.len() / MIN_RECORD_LEN;
         match usize::try_from(header.count) {
             Ok(count) if count <= most => {}
@@ -346,6 +319,11 @@ impl Records {
         }
         let last_delta = header.last_offset_delta;
         Ok(Self { bytes, count: header.count, index: 0, next_delta: 0, last_delta, done: false })
+    }
+
+    /// Bytes of the records that are still to come.
+    pub(crate) fn bytes_left(&self) -> usize {
+        self.bytes.len()
     }
 
     fn advance(&mut self) -> Result<BatchRecord, BatchError> {
@@ -655,10 +633,11 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_batch_is_named_and_stays_closed() {
-        let error = Batch::parse(batch(3, 0, 1, &[1, 2, 3])).unwrap().records().unwrap_err();
-        assert_eq!(error, BatchError::Compressed { codec: Codec::Lz4 });
-        assert!(error.to_string().contains("lz4"));
+    fn records_that_are_not_compressed_as_the_attributes_say_are_refused_by_the_codec_s_name() {
+        for (attributes, name) in [(1, "gzip"), (2, "snappy"), (3, "lz4"), (4, "zstd")] {
+            let error = Batch::parse(batch(attributes, 0, 1, &[1, 2, 3])).unwrap().records().unwrap_err();
+            assert!(matches!(error, BatchError::Compressed(_)) && error.to_string().contains(name), "{error}");
+        }
     }
 
     #[test]

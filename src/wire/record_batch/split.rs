@@ -9,7 +9,7 @@ use super::{
     reader::{Batch, BatchError, BatchRecord},
     writer::{Payload, Writer},
 };
-use crate::record::Header;
+use crate::{record::Header, wire::compression::Compressor};
 
 /// One part of a split batch.
 #[derive(Debug)]
@@ -22,12 +22,14 @@ pub(crate) struct Part {
 }
 
 /// Splits `batch` into parts of at most `target` bytes and at most half of its own length, so that repeating it comes to an
-/// end; a part has at least one record.
-pub(crate) fn split(batch: &Bytes, target: usize) -> Result<Vec<Part>, BatchError> {
-    let target = target.min(batch.len() / 2).max(HEADER_LEN);
+/// end; a part has at least one record. Lengths are those before compression, which is done again, to each part, with
+/// `compressor`: here, in the sender's task, because it happens so rarely.
+pub(crate) fn split(batch: &Bytes, target: usize, compressor: &mut Compressor) -> Result<Vec<Part>, BatchError> {
     let batch = Batch::parse(batch.clone())?;
+    let records = batch.records()?;
+    let target = target.min((HEADER_LEN + records.bytes_left()) / 2).max(HEADER_LEN);
     let (mut parts, mut first, mut writer) = (Vec::new(), 0, Writer::new(Vec::new()));
-    for record in batch.records()? {
+    for record in records {
         let record = record?;
         let timestamp = batch.header().timestamp_of(&record);
         let headers = headers(&record);
@@ -38,6 +40,9 @@ pub(crate) fn split(batch: &Bytes, target: usize) -> Result<Vec<Part>, BatchErro
         writer.append(timestamp, &payload);
     }
     close(&mut parts, first, writer);
+    for part in &mut parts {
+        part.bytes = compressor.compress(&part.bytes).unwrap_or_else(|| std::mem::take(&mut part.bytes));
+    }
     Ok(parts)
 }
 
@@ -57,7 +62,14 @@ fn headers(record: &BatchRecord) -> Vec<Header<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::record_batch::writer::{Stamp, stamp};
+    use crate::wire::{
+        compression::{Codec, Method},
+        record_batch::writer::{Stamp, stamp},
+    };
+
+    fn split(batch: &Bytes, target: usize) -> Result<Vec<Part>, BatchError> {
+        super::split(batch, target, &mut Compressor::new(Method::NONE))
+    }
 
     fn batch(values: &[&[u8]]) -> Bytes {
         let mut writer = Writer::new(Vec::new());
@@ -102,6 +114,23 @@ mod tests {
         let (whole, target) = (batch(&[value; 20]), batch(&[value]).len() + one_more);
         let first = |target| split(&whole, target).unwrap()[0].records;
         assert_eq!((first(target), first(target - 1)), (2, 1));
+    }
+
+    #[test]
+    fn a_compressed_batch_is_split_by_the_length_of_its_records_and_its_parts_are_compressed_again() {
+        let value = [7; 400];
+        let whole = batch(&[&value[..]; 40]);
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4] {
+            let mut compressor = Compressor::new(Method { codec, level: -1 });
+            let compressed = stamped(compressor.compress(&whole).unwrap());
+            assert!(compressed.len() < whole.len() / 4, "{codec:?}: {} of {}", compressed.len(), whole.len());
+            let parts = super::split(&compressed, 16_384, &mut compressor).unwrap();
+            assert_eq!(parts.iter().map(|p| p.records).collect::<Vec<_>>().len(), 3, "{codec:?}");
+            let codec_of = |part: &Part| Batch::parse(part.bytes.clone().into()).unwrap().header().codec().unwrap();
+            assert!(parts.iter().all(|part| codec_of(part) == codec));
+            let together: Vec<_> = parts.into_iter().flat_map(|part| records(&stamped(part.bytes))).collect();
+            assert_eq!(together, records(&whole), "{codec:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,127 @@
+//! The frame of lz4, as Java's producer writes it: independent blocks of 64 KiB, no checksums, no length of the content.
+//!
+//! The blocks are made by lz4's fast compressor, which has no levels. Read is every frame that Java reads: block sizes from
+//! 64 KiB to 4 MiB; blocks that depend on each other are refused. Checksums are passed over: the batch has one over all.
+
+use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into};
+
+use super::{LONGEST, Problem};
+
+/// Magic, flags (version 1, independent blocks), the largest block (64 KiB), and the checksum of those two.
+const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];
+const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+const END: [u8; 4] = [0; 4];
+const BLOCK: usize = 64 << 10;
+/// In a block's length: it stands there as it was, because it did not become shorter.
+const AS_IT_WAS: u32 = 1 << 31;
+/// A byte of a length stands for this many at most.
+const MOST_BY_BYTE: usize = 255;
+
+/// Two tables, of which the smaller one is for shorter blocks: it is cleared for each.
+pub(super) struct Encoder {
+    small: CompressTable,
+    large: CompressTable,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self { small: CompressTable::small(), large: CompressTable::large() }
+    }
+}
+
+impl Encoder {
+    /// How many bytes of `out` it took, if they were enough.
+    pub(super) fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
+        let mut len = put(out, 0, &HEADER)?;
+        for block in records.chunks(BLOCK) {
+            let table = if block.len() < usize::from(u16::MAX) { &mut self.small } else { &mut self.large };
+            let (size, room) = out.get_mut(len..)?.split_first_chunk_mut::<4>()?;
+            let compressed = compress_into_with_table(block, room, table).ok().filter(|took| *took < block.len());
+            let (took, flag) = match compressed {
+                Some(took) => (took, 0),
+                None => (put(room, 0, block)?, AS_IT_WAS),
+            };
+            *size = (u32::try_from(took).ok()? | flag).to_le_bytes();
+            len += size.len() + took;
+        }
+        put(out, len, &END)
+    }
+}
+
+fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> Option<usize> {
+    let end = at + bytes.len();
+    out.get_mut(at..end)?.copy_from_slice(bytes);
+    Some(end)
+}
+
+/// What stands in a frame's header.
+struct Frame {
+    block: usize,
+    has_block_checksums: bool,
+}
+
+pub(super) fn decode(compressed: &[u8]) -> Result<Vec<u8>, Problem> {
+    let (frame, mut rest) = header(compressed)?;
+    let mut opened = Vec::new();
+    loop {
+        let word = u32::from_le_bytes(*take(&mut rest)?);
+        if word == 0 {
+            return Ok(opened);
+        }
+        let len = usize::try_from(word & !AS_IT_WAS).map_err(Problem::malformed)?;
+        let (block, behind) = rest.split_at_checked(len).ok_or_else(cut_short)?;
+        rest = behind;
+        append_block(&mut opened, block, word & AS_IT_WAS != 0, frame.block)?;
+        if frame.has_block_checksums {
+            take::<4>(&mut rest)?;
+        }
+    }
+}
+
+fn header(compressed: &[u8]) -> Result<(Frame, &[u8]), Problem> {
+    let mut rest = compressed;
+    if *take(&mut rest)? != MAGIC {
+        return Err(Problem::malformed("it does not begin as a frame does"));
+    }
+    let [flags, block] = *take(&mut rest)?;
+    let bit = |number: u8| flags >> number & 1 == 1;
+    if flags >> 6 != 1 || bit(0) || bit(1) {
+        return Err(Problem::malformed(format!("the flags of its header are {flags:#04x}")));
+    }
+    if !bit(5) {
+        return Err(Problem::malformed("its blocks depend on each other"));
+    }
+    if bit(3) {
+        take::<8>(&mut rest)?;
+    }
+    take::<1>(&mut rest)?;
+    let block = match block >> 4 {
+        size @ 4..=7 => 1 << (8 + 2 * size),
+        size => return Err(Problem::malformed(format!("expected a size of blocks from 4 to 7, got {size}"))),
+    };
+    Ok((Frame { block, has_block_checksums: bit(4) }, rest))
+}
+
+fn append_block(opened: &mut Vec<u8>, block: &[u8], as_it_was: bool, largest: usize) -> Result<(), Problem> {
+    let start = opened.len();
+    if as_it_was {
+        opened.extend_from_slice(block);
+    } else {
+        let most = block.len().saturating_mul(MOST_BY_BYTE).min(largest);
+        opened.resize(start.saturating_add(most), 0);
+        let out = opened.get_mut(start..).unwrap_or_default();
+        let len = decompress_into(block, out).map_err(Problem::malformed)?;
+        opened.truncate(start.saturating_add(len));
+    }
+    if opened.len() > LONGEST { Err(Problem::TooLong) } else { Ok(()) }
+}
+
+fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], Problem> {
+    let (taken, behind) = rest.split_first_chunk().ok_or_else(cut_short)?;
+    *rest = behind;
+    Ok(taken)
+}
+
+fn cut_short() -> Problem {
+    Problem::malformed("it is cut short")
+}

@@ -1,0 +1,201 @@
+//! The records of a batch, compressed and back.
+//!
+//! In: a sealed batch, or compressed records from anybody. Out: the batch with its records compressed, or the records. Pure.
+//! What a peer compressed is opened with care: its length is found out by opening it, up to [`LONGEST`], and is never
+//! believed beforehand. Deliberately absent: checksums of the codecs' own framing (the batch has one over all of it) and the
+//! question when and where to compress, which is the accumulator's.
+
+mod gzip;
+mod lz4;
+mod snappy;
+#[cfg(feature = "zstd")]
+mod zstd;
+
+use super::record_batch::{ATTRIBUTES_AT, HEADER_LEN, LENGTH_END};
+
+/// The most bytes that the records of one batch may come to. A broker takes a batch of 1 MiB by default, and 64 MiB are what
+/// one of that size comes to that is compressed as well as text of one letter.
+pub(crate) const LONGEST: usize = 64 << 20;
+
+/// How the records of a batch are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+impl Codec {
+    /// The name in `compression.type`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// The number in a batch's attributes.
+    const fn number(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
+        }
+    }
+
+    /// The codec that a batch's attributes name, or the number that names none.
+    pub(crate) const fn of(attributes: i16) -> Result<Self, i16> {
+        match attributes & 0b111 {
+            0 => Ok(Self::None),
+            1 => Ok(Self::Gzip),
+            2 => Ok(Self::Snappy),
+            3 => Ok(Self::Lz4),
+            4 => Ok(Self::Zstd),
+            unknown => Err(unknown),
+        }
+    }
+
+    /// Whether this build can compress with it, and open what was.
+    pub(crate) const fn is_built_in(self) -> bool {
+        cfg!(feature = "zstd") || !matches!(self, Self::Zstd)
+    }
+}
+
+/// What `compression.type` and the setting of its level ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Method {
+    pub(crate) codec: Codec,
+    /// Of codecs that have levels.
+    pub(crate) level: i32,
+}
+
+impl Method {
+    /// Nothing is compressed.
+    pub(crate) const NONE: Self = Self { codec: Codec::None, level: 0 };
+}
+
+/// Compresses one batch after the other, with the same tables.
+pub(crate) struct Compressor {
+    codec: Codec,
+    engine: Engine,
+    /// Where a batch is compressed into.
+    scratch: Vec<u8>,
+}
+
+enum Engine {
+    None,
+    Gzip(gzip::Encoder),
+    Snappy(snappy::Encoder),
+    Lz4(Box<lz4::Encoder>),
+    #[cfg(feature = "zstd")]
+    Zstd(zstd::Encoder),
+}
+
+impl Compressor {
+    pub(crate) fn new(method: Method) -> Self {
+        let engine = match method.codec {
+            Codec::Gzip => Engine::Gzip(gzip::Encoder::new(method.level)),
+            Codec::Snappy => Engine::Snappy(snappy::Encoder::default()),
+            Codec::Lz4 => Engine::Lz4(Box::default()),
+            #[cfg(feature = "zstd")]
+            Codec::Zstd => zstd::Encoder::new(method.level).map_or(Engine::None, Engine::Zstd),
+            #[cfg(not(feature = "zstd"))]
+            Codec::Zstd => Engine::None,
+            Codec::None => Engine::None,
+        };
+        Self { codec: method.codec, engine, scratch: Vec::new() }
+    }
+
+    /// A sealed batch, not yet stamped, with its records compressed: a buffer of its very size. `None` where that would not be
+    /// shorter. Then it goes as it is, which every consumer can read; so compression never makes a batch grow.
+    pub(crate) fn compress(&mut self, batch: &[u8]) -> Option<Vec<u8>> {
+        let (header, records) = batch.split_at_checked(HEADER_LEN)?;
+        let room = room(batch.len());
+        if self.scratch.len() < room {
+            self.scratch.resize(room, 0);
+        }
+        let body = &mut self.scratch[..];
+        let len = match &mut self.engine {
+            Engine::None => None,
+            Engine::Gzip(encoder) => encoder.encode(records, body),
+            Engine::Snappy(encoder) => encoder.encode(records, body),
+            Engine::Lz4(encoder) => encoder.encode(records, body),
+            #[cfg(feature = "zstd")]
+            Engine::Zstd(encoder) => encoder.encode(records, body),
+        }?;
+        let compressed = self.scratch.get(..len).filter(|compressed| compressed.len() < records.len())?;
+        let mut whole = [header, compressed].concat();
+        let batch_length = i32::try_from(whole.len() - LENGTH_END).ok()?;
+        whole[LENGTH_END - 4..LENGTH_END].copy_from_slice(&batch_length.to_be_bytes());
+        whole[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&self.codec.number().to_be_bytes());
+        Some(whole)
+    }
+}
+
+/// What is enough for so many bytes, however badly they can be compressed: lz4 asks for most.
+fn room(len: usize) -> usize {
+    len + len / 4 + 512
+}
+
+/// Why compressed records cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DecompressError {
+    /// This build has not got the codec.
+    #[error("records are compressed with {}, which this build does not read: build with the feature `{}`", .0.name(), .0.name())]
+    NotBuiltIn(Codec),
+    /// They are not what the codec says.
+    #[error("records are not in the format of {}: {reason}", codec.name())]
+    Malformed { codec: Codec, reason: String },
+    /// They come to more than [`LONGEST`].
+    #[error("records compressed with {} come to more than {LONGEST} bytes", .0.name())]
+    TooLong(Codec),
+}
+
+/// Opens the records of a batch.
+pub(crate) fn decompress(codec: Codec, compressed: &[u8]) -> Result<Vec<u8>, DecompressError> {
+    let opened = match codec {
+        Codec::None => Ok(compressed.to_vec()),
+        Codec::Gzip => gzip::decode(compressed),
+        Codec::Snappy => snappy::decode(compressed),
+        Codec::Lz4 => lz4::decode(compressed),
+        #[cfg(feature = "zstd")]
+        Codec::Zstd => zstd::decode(compressed),
+        #[cfg(not(feature = "zstd"))]
+        Codec::Zstd => return Err(DecompressError::NotBuiltIn(codec)),
+    };
+    opened.map_err(|problem| match problem {
+        Problem::TooLong => DecompressError::TooLong(codec),
+        Problem::Malformed(reason) => DecompressError::Malformed { codec, reason },
+    })
+}
+
+/// What is wrong with compressed bytes.
+#[derive(Debug, PartialEq, Eq)]
+enum Problem {
+    TooLong,
+    Malformed(String),
+}
+
+impl Problem {
+    fn malformed(reason: impl ToString) -> Self {
+        Self::Malformed(reason.to_string())
+    }
+}
+
+/// All that a reader of opened bytes gives, if it is not too much. What it takes grows with what has come.
+fn read_all(reader: impl std::io::Read) -> Result<Vec<u8>, Problem> {
+    use std::io::Read;
+    let mut opened = Vec::new();
+    reader.take(LONGEST as u64 + 1).read_to_end(&mut opened).map_err(Problem::malformed)?;
+    if opened.len() > LONGEST { Err(Problem::TooLong) } else { Ok(opened) }
+}
+
+#[cfg(test)]
+mod tests;

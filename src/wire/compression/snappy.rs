@@ -1,0 +1,77 @@
+//! Snappy in the framing of xerial's `snappy-java`, which Kafka took over from it.
+//!
+//! A header of 16 bytes, then blocks: length (4 bytes, big endian) and raw Snappy of at most 32 KiB. Read is also raw Snappy
+//! without any framing, as other clients write it.
+
+use snap::raw::{Decoder, Encoder as Raw, decompress_len, max_compress_len};
+
+use super::{LONGEST, Problem};
+
+/// Magic, then version and lowest compatible version, both 1.
+const HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
+const MAGIC: &[u8] = HEADER.split_at(8).0;
+const BLOCK: usize = 32 << 10;
+/// Three bytes that repeat what was there before stand for 64 bytes at most.
+const MOST_BY_BYTE: usize = 22;
+
+pub(super) struct Encoder {
+    raw: Raw,
+    block: Vec<u8>,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self { raw: Raw::new(), block: Vec::new() }
+    }
+}
+
+impl Encoder {
+    /// How many bytes of `out` it took, if they were enough.
+    pub(super) fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
+        self.block.resize(max_compress_len(BLOCK), 0);
+        let mut len = put(out, 0, &HEADER)?;
+        for part in records.chunks(BLOCK) {
+            let compressed = self.raw.compress(part, &mut self.block).ok()?;
+            len = put(out, len, &u32::try_from(compressed).ok()?.to_be_bytes())?;
+            len = put(out, len, self.block.get(..compressed)?)?;
+        }
+        Some(len)
+    }
+}
+
+fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> Option<usize> {
+    let end = at + bytes.len();
+    out.get_mut(at..end)?.copy_from_slice(bytes);
+    Some(end)
+}
+
+pub(super) fn decode(compressed: &[u8]) -> Result<Vec<u8>, Problem> {
+    let mut opened = Vec::new();
+    if !compressed.starts_with(MAGIC) {
+        append_block(&mut opened, compressed)?;
+        return Ok(opened);
+    }
+    let cut_short = || Problem::malformed("it is cut short");
+    let mut rest = compressed.get(HEADER.len()..).ok_or_else(cut_short)?;
+    while let Some((len, behind)) = rest.split_first_chunk() {
+        let len = usize::try_from(u32::from_be_bytes(*len)).map_err(Problem::malformed)?;
+        let (block, behind) = behind.split_at_checked(len).ok_or_else(cut_short)?;
+        append_block(&mut opened, block)?;
+        rest = behind;
+    }
+    if rest.is_empty() { Ok(opened) } else { Err(cut_short()) }
+}
+
+fn append_block(opened: &mut Vec<u8>, block: &[u8]) -> Result<(), Problem> {
+    let len = decompress_len(block).map_err(Problem::malformed)?;
+    if len > block.len().saturating_mul(MOST_BY_BYTE) {
+        return Err(Problem::malformed(format!("a block of {} bytes cannot come to {len}", block.len())));
+    }
+    let (start, end) = (opened.len(), opened.len().saturating_add(len));
+    if end > LONGEST {
+        return Err(Problem::TooLong);
+    }
+    opened.resize(end, 0);
+    let out = opened.get_mut(start..).unwrap_or_default();
+    Decoder::new().decompress(block, out).map_err(Problem::malformed).map(drop)
+}
