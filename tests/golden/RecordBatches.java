@@ -22,7 +22,7 @@ import org.apache.kafka.common.utils.Utils;
  * Kafka's own opinion of record batches. Reads lines of tab-separated columns:
  *
  * <pre>
- * batch   producerId  epoch  baseSequence                     begins a batch
+ * batch   producerId  epoch  baseSequence                     begins a batch; codec and level may follow
  * record  timestamp   key    value   name=value ...           adds a record to it
  * bytes   hex                                                 the same batch as written by someone else
  * </pre>
@@ -53,7 +53,7 @@ public final class RecordBatches {
         MemoryRecordsBuilder builder = MemoryRecords.builder(
             ByteBuffer.allocate(1024),
             RecordBatch.CURRENT_MAGIC_VALUE,
-            Compression.NONE,
+            compression(origin),
             TimestampType.CREATE_TIME,
             0L,
             RecordBatch.NO_TIMESTAMP,
@@ -71,6 +71,18 @@ public final class RecordBatches {
             builder.append(Long.parseLong(record[1]), bytes(record[2]), bytes(record[3]), headers);
         }
         return Utils.toArray(builder.build().buffer());
+    }
+
+    private static Compression compression(String[] origin) {
+        String codec = origin.length > 4 ? origin[4] : "none";
+        return switch (codec) {
+            case "none" -> Compression.NONE;
+            case "gzip" -> Compression.gzip().level(Integer.parseInt(origin[5])).build();
+            case "snappy" -> Compression.snappy().build();
+            case "lz4" -> Compression.lz4().level(Integer.parseInt(origin[5])).build();
+            case "zstd" -> Compression.zstd().level(Integer.parseInt(origin[5])).build();
+            default -> throw new IllegalArgumentException(codec);
+        };
     }
 
     private static void describe(ByteBuffer bytes) {

@@ -5,9 +5,12 @@ use bytes::Bytes;
 use super::{from_hex, run, to_hex};
 use crate::{
     record::Header,
-    wire::record_batch::{
-        reader::Batch,
-        writer::{Payload, Stamp, Writer, stamp},
+    wire::{
+        compression::{Codec, Compressor, Method},
+        record_batch::{
+            reader::Batch,
+            writer::{Payload, Stamp, Writer, stamp},
+        },
     },
 };
 
@@ -59,6 +62,74 @@ fn kafka_and_milena_read_each_others_batches_and_write_the_same_bytes() {
     }
 }
 
+/// Codecs, the bounds of the levels that Java and we have, and the level that Java is to write with.
+const METHODS: [(Codec, i32, i32); 11] = [
+    (Codec::Gzip, -1, -1),
+    (Codec::Gzip, 1, 1),
+    (Codec::Gzip, 9, 9),
+    (Codec::Snappy, 0, 0),
+    (Codec::Lz4, 0, 1),
+    (Codec::Lz4, 0, 9),
+    (Codec::Lz4, 0, 17),
+    (Codec::Zstd, -131_072, -131_072),
+    (Codec::Zstd, 1, 1),
+    (Codec::Zstd, 3, 3),
+    (Codec::Zstd, 22, 22),
+];
+
+/// Nearly empty, text as it is usual, all alike over several blocks of any framing, and bytes of which nothing repeats
+/// before and behind some that are all alike.
+fn compressible() -> Vec<Case> {
+    let origin = Stamp { producer_id: 5, epoch: 1, base_sequence: 9 };
+    let order = |i: i64| format!(r#"{{"order":{i},"customer":"c-{}","state":"placed"}}"#, i * 7 % 90).into_bytes();
+    let orders = (0..900).map(|i| Row(i, Some(vec![7; 4]), Some(order(i)), vec![("h".to_owned(), None)])).collect();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut noise = |len: usize| {
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        };
+        Some((0..len).map(|_| next()).collect::<Vec<_>>())
+    };
+    let mixed = [noise(70_000), Some(vec![7; 200_000]), noise(40_000)];
+    vec![
+        Case { origin, rows: vec![Row(1, None, Some(vec![b'x'; 90]), vec![])] },
+        Case { origin, rows: orders },
+        Case { origin, rows: vec![Row(1, None, Some(vec![0; 300_000]), vec![])] },
+        Case { origin, rows: mixed.map(|value| Row(1, None, value, vec![])).to_vec() },
+    ]
+}
+
+#[test]
+fn kafka_and_milena_read_each_others_compressed_batches() {
+    let cases = compressible();
+    let (mut input, mut expected) = (String::new(), Vec::new());
+    for (codec, level, java_level) in METHODS.into_iter().filter(|(codec, ..)| codec.is_built_in()) {
+        let mut compressor = Compressor::new(Method { codec, level });
+        for (number, case) in cases.iter().enumerate() {
+            // Where zstd is to be as quick as it can be, it may find nothing to do.
+            let compressed = compressor.compress(&write(case));
+            assert!(compressed.is_some() || level == -131_072, "{codec:?} {level} {number}");
+            let mut bytes = compressed.unwrap_or_else(|| write(case));
+            stamp(&mut bytes, case.origin);
+            let (origin, records) = describe(case).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+            input += &format!("{origin}\t{}\t{java_level}\n{records}bytes\t{}\n", codec.name(), to_hex(&bytes));
+            expected.push((codec, level, number));
+        }
+    }
+    let printed = run("RecordBatches.java", &input);
+    let answers: Vec<_> = printed.split_inclusive(|columns| columns[0] == "bytes").collect();
+    assert_eq!(answers.len(), expected.len());
+    for (what @ (codec, _, number), answer) in expected.into_iter().zip(answers) {
+        let (java_bytes, java_read) = answer.split_last().expect("a line of bytes");
+        let java_read: String = java_read.iter().map(|columns| columns.join("\t") + "\n").collect();
+        assert!(java_read == describe(&cases[number]), "what Kafka reads in our batch: {what:?}");
+        let written = Batch::parse(Bytes::from(from_hex(&java_bytes[1]))).expect("Kafka writes whole batches");
+        assert_eq!(written.header().codec(), Ok(codec));
+        assert!(describe(&read(&java_bytes[1])) == describe(&cases[number]), "what we read in Kafka's batch: {what:?}");
+    }
+}
+
 /// The lines in which the Java program takes a batch, and in which it prints one.
 fn describe(case: &Case) -> String {
     let Stamp { producer_id, epoch, base_sequence } = case.origin;
@@ -93,7 +164,7 @@ fn read(hex: &str) -> Case {
     batch.check_crc().expect("Kafka's checksum is right");
     let header = *batch.header();
     let own = |bytes: Option<Bytes>| bytes.map(|bytes| bytes.to_vec());
-    let rows = batch.records().expect("not compressed").map(|record| {
+    let rows = batch.records().expect("we have its codec").map(|record| {
         let record = record.expect("Kafka's records are sound");
         let name = |name: Bytes| String::from_utf8(name.to_vec()).expect("names are UTF-8");
         let headers = record.headers.clone().into_iter().map(|(key, value)| (name(key), own(value))).collect();

@@ -2,6 +2,7 @@
 //! two is a failing test.
 //!
 //! - [`acks`]: what an acknowledgement says, in every mode
+//! - [`compression`]: every codec, read back by all
 //! - [`content`]: nulls, headers and timestamps arrive as they were sent
 //! - [`partitions`]: where a record goes, and that Java sends it there too
 //! - [`volume`]: 200,000 records from eight tasks
@@ -16,6 +17,7 @@
 
 mod acks;
 mod cluster;
+mod compression;
 mod content;
 mod fault;
 mod java_clients;
@@ -60,6 +62,10 @@ scenarios! {
         acks_all_without_idempotence_tells_where_each_record_stands,
         acks_one_tells_where_each_record_stands,
         acks_zero_writes_every_record_and_invents_no_offset;
+    compression:
+        every_codec_is_read_by_all_and_stands_compressed_in_the_log,
+        batches_that_cannot_be_made_smaller_go_as_they_are,
+        a_compressed_batch_that_a_broker_finds_too_large_is_split_and_compressed_again;
     content:
         null_and_empty_keys_and_values_stay_apart,
         headers_keep_order_repetitions_nulls_and_empty_values,

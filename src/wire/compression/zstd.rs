@@ -2,7 +2,7 @@
 
 use zstd::{bulk::Compressor, stream::read::Decoder};
 
-use super::{LONGEST, Problem, read_all};
+use super::{Problem, read_all};
 
 pub(super) struct Encoder(Compressor<'static>);
 
@@ -18,9 +18,13 @@ impl Encoder {
     }
 }
 
-/// What one or more frames hold. A frame that wants a window larger than all that may be read is refused.
+/// The largest window that a frame may ask for, as a power of two: 128 MiB, which is what level 22 asks for however little
+/// it compresses, and where zstd itself draws the line. Memory of it that is not written to is not used.
+const WINDOW_LOG: u32 = 27;
+
+/// What one or more frames hold.
 pub(super) fn decode(compressed: &[u8]) -> Result<Vec<u8>, Problem> {
     let mut decoder = Decoder::with_buffer(compressed).map_err(Problem::malformed)?;
-    decoder.window_log_max(LONGEST.ilog2()).map_err(Problem::malformed)?;
+    decoder.window_log_max(WINDOW_LOG).map_err(Problem::malformed)?;
     read_all(decoder)
 }
