@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::wire::{
     admin_requests::FetchedBytes,
+    compression::LONGEST,
     record_batch::reader::{Batch, BatchError, BatchHeader, BatchRecord, Batches},
 };
 
@@ -54,22 +55,31 @@ pub struct Fetched {
 /// Reads the records at or after `from_offset`.
 pub(super) fn fetched(answer: &FetchedBytes, partition: i32, from_offset: i64) -> Result<Fetched, String> {
     let mut fetched = Fetched { records: Vec::new(), next_offset: from_offset, high_watermark: answer.high_watermark };
+    let mut opened = 0;
     for batch in Batches::new(answer.records.clone()) {
         let read = batch.and_then(|batch| append(&batch, partition, from_offset, &mut fetched));
-        read.map_err(|error| error.to_string())?;
+        opened += read.map_err(|error| error.to_string())?;
+        // A small answer may hold many batches that are large when they are opened. The rest is for the next fetch.
+        if opened >= LONGEST && fetched.next_offset > from_offset {
+            break;
+        }
     }
     Ok(fetched)
 }
 
-fn append(batch: &Batch, partition: i32, from_offset: i64, fetched: &mut Fetched) -> Result<(), BatchError> {
+/// Says how many bytes the batch's records take.
+fn append(batch: &Batch, partition: i32, from_offset: i64, fetched: &mut Fetched) -> Result<usize, BatchError> {
     let header = batch.header();
     batch.check_crc()?;
     // The broker sends whole batches: the first may begin before the offset that was asked for.
     if header.last_offset() < fetched.next_offset {
-        return Ok(());
+        return Ok(0);
     }
+    let mut opened = 0;
     if !header.is_control() {
-        for record in batch.records()? {
+        let records = batch.records()?;
+        opened = records.bytes_left();
+        for record in records {
             let record = record?;
             if header.offset_of(&record) >= from_offset {
                 fetched.records.push(consumed(header, record, partition));
@@ -77,7 +87,7 @@ fn append(batch: &Batch, partition: i32, from_offset: i64, fetched: &mut Fetched
         }
     }
     fetched.next_offset = header.last_offset().saturating_add(1);
-    Ok(())
+    Ok(opened)
 }
 
 fn consumed(header: &BatchHeader, record: BatchRecord, partition: i32) -> ConsumedRecord {
@@ -94,9 +104,29 @@ mod tests {
     use bytes::{BufMut, BytesMut};
 
     use super::*;
+    use crate::wire::{
+        compression::{Codec, Compressor, Method},
+        record_batch::writer::{Payload, Stamp, Writer, stamp},
+    };
 
     const CONTROL: i16 = 0b10_0000;
     const GZIP: i16 = 1;
+
+    #[test]
+    fn what_one_answer_opens_is_bounded_and_the_next_one_goes_on() {
+        let large = |base_offset: i64| {
+            let mut writer = Writer::new(Vec::new());
+            writer.append(1, &Payload::new(None, Some(&vec![0; LONGEST / 2]), &[]));
+            let mut bytes =
+                Compressor::new(Method { codec: Codec::Lz4, level: 0 }).compress(&writer.finish().unwrap()).unwrap();
+            bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
+            stamp(&mut bytes, Stamp::NONE);
+            bytes
+        };
+        let batches = [large(5), large(6), large(7), large(8)];
+        assert_eq!(read(&batches, 5).unwrap(), (vec![5, 6], 7));
+        assert_eq!(read(&batches, 7).unwrap(), (vec![7, 8], 9));
+    }
 
     /// A batch whose records have the values 0, 1, 2 and so on, no key, no headers.
     fn batch(base_offset: i64, count: u8, attributes: i16) -> Vec<u8> {
@@ -173,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_and_compressed_batches_are_told() {
+    fn damaged_and_badly_compressed_batches_are_told() {
         let mut damaged = batch(0, 1, 0);
         *damaged.last_mut().unwrap() ^= 1;
         assert!(read(&[damaged], 0).unwrap_err().contains("crc"));

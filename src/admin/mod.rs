@@ -140,12 +140,14 @@ impl Admin {
         self.ask_leader(topic, partition, &AskOffset { topic, partition, timestamp }).await
     }
 
-    /// Fetches once: the records from `from_offset` on, up to about 4 MiB of them. When there are none yet, the broker
+    /// Fetches once: the records from `from_offset` on, up to about 4 MiB of them, as they stand in the log; opened, compressed
+    /// ones may come to 64 MiB. When there are none yet, the broker
     /// waits `max_wait` for one (0 to 25 seconds; more is cut) and the answer may be empty.
     ///
     /// # Errors
     /// [`AdminError::Refused`] with `OFFSET_OUT_OF_RANGE` when the log does not reach from or to there;
-    /// [`AdminError::Unreadable`] when a batch is damaged or compressed.
+    /// [`AdminError::Unreadable`] when a batch is damaged, comes to more than 64 MiB when it is opened, or is compressed with zstd and
+    /// the feature `zstd` is off.
     pub async fn read(
         &mut self,
         topic: &str,
