@@ -4,7 +4,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use milena::{
     Header,
-    bench::{read_batch, stamp_batch, write_batch},
+    bench::{Compressing, read_batch, stamp_batch, write_batch},
 };
 
 const RECORDS: u32 = 100;
@@ -17,7 +17,44 @@ fn main() {
         let name = if headers.is_empty() { format!("{size} B") } else { format!("{size} B and 3 headers") };
         bench(&mut criterion, &name, &vec![b'v'; size], headers);
     }
+    for codec in [
+        "gzip",
+        "snappy",
+        "lz4",
+        #[cfg(feature = "zstd")]
+        "zstd",
+    ] {
+        for kib in [16, 128] {
+            bench_codec(&mut criterion, codec, kib);
+        }
+    }
     criterion.final_summary();
+}
+
+/// Orders, which resemble each other as orders do, so many KiB of them.
+fn bench_codec(criterion: &mut Criterion, codec: &str, kib: usize) {
+    let mut state = 7_u64;
+    let mut number = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 40
+    };
+    let mut item =
+        || format!(r#"{{"sku":"{:08x}","quantity":{},"price":{}}}"#, number(), number() % 9, number() % 9_999);
+    let orders: String = (0..kib * 22).map(|_| item()).collect();
+    let batch = write_batch(Vec::with_capacity(kib << 11), 1, Some(KEY), orders.as_bytes(), &[]);
+    let mut compressing = Compressing::new(codec);
+    let mut compressed = compressing.compress(&batch).expect("it becomes shorter");
+    stamp_batch(&mut compressed);
+    let compressed = Bytes::from(compressed);
+    let mut group = criterion.benchmark_group("codec");
+    group.throughput(Throughput::Bytes(batch.len() as u64));
+    let ratio = batch.len() as f64 / compressed.len() as f64;
+    println!("{codec}, {kib} KiB: {} bytes become {}, {ratio:.1} times less", batch.len(), compressed.len());
+    group
+        .bench_function(format!("compress/{codec}/{kib} KiB"), |bencher| bencher.iter(|| compressing.compress(&batch)));
+    assert_eq!(read_batch(compressed.clone()), 1, "what was compressed can be read");
+    group.bench_function(format!("read/{codec}/{kib} KiB"), |bencher| bencher.iter(|| read_batch(compressed.clone())));
+    group.finish();
 }
 
 fn bench(criterion: &mut Criterion, name: &str, value: &[u8], headers: &[Header<'_>]) {

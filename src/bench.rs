@@ -15,6 +15,7 @@ use crate::{
     error::ErrorCode,
     sender::{self, Action, ConnectionId, Event, Facts, Sender},
     wire::{
+        compression::Compressor,
         record_batch::{
             reader::Batch,
             writer::{Payload, Stamp, Writer, stamp},
@@ -50,6 +51,26 @@ pub fn write_batch(
 /// Puts producer id, sequence and checksum into a batch.
 pub fn stamp_batch(batch: &mut [u8]) {
     stamp(batch, Stamp { producer_id: 7, epoch: 0, base_sequence: 0 });
+}
+
+/// Compresses one batch after the other.
+pub struct Compressing(Compressor);
+
+impl Compressing {
+    /// With a codec as `compression.type` names it, at its usual level.
+    ///
+    /// # Panics
+    /// When this build has not got it.
+    #[must_use]
+    pub fn new(codec: &str) -> Self {
+        let config = ProducerBuilder::new("127.0.0.1:9001").property("compression.type", codec).validate();
+        Self(Compressor::new(config.expect("it is built in").method()))
+    }
+
+    /// The batch, compressed; `None` if it would not become shorter.
+    pub fn compress(&mut self, batch: &[u8]) -> Option<Vec<u8>> {
+        self.0.compress(batch)
+    }
 }
 
 /// Reads a batch and all its records. Returns how many they are.

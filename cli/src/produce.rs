@@ -93,7 +93,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
 
-    /// Compression of batches; only none for now [default: none]
+    /// Compression of batches: none, gzip, snappy, lz4 or zstd (if it is built in) [default: none]
     #[arg(long, value_name = "TYPE")]
     compression_type: Option<String>,
 

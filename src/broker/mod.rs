@@ -26,8 +26,8 @@
 //! console consumer if it is told where to read (`--partition 0 --offset earliest`).
 //!
 //! # What it does not do
-//! Consumer groups, so a consumer has to name its partitions itself; transactions, compression, TLS and SASL, retention
-//! and compaction. **Logs live in memory** and grow until the broker is dropped.
+//! Consumer groups, so a consumer has to name its partitions itself; transactions, TLS and SASL, retention
+//! and compaction, zstd without the feature `zstd`. **Logs live in memory** and grow until the broker is dropped.
 //!
 //! # Replication
 //! A partition has one log, whichever node leads it, so every replica is always up to date and a leader that moves takes

@@ -3,8 +3,8 @@
 //! In: the bytes of one partition of a Produce request, the topic's configuration and the time. Out: the batch, or a
 //! [`Refusal`] with Kafka's code for the case. Pure. Sources: `ProduceRequest.validateRecords`,
 //! `UnifiedLog.analyzeAndValidateRecords`, `LogValidator`. In two points this broker is stricter than Kafka: a record's
-//! offset delta must be its place in the batch (Kafka does not look at it when nothing is compressed), and compressed
-//! batches are refused because they cannot be looked into yet. Deliberately absent: sequence numbers, which are in
+//! offset delta must be its place in the batch (Kafka does not look at it when nothing is compressed), and the records of
+//! a compressed batch must not come to more than 64 MiB. Deliberately absent: sequence numbers, which are in
 //! [`super::producers`].
 
 use bytes::Bytes;

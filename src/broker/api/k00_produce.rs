@@ -11,7 +11,7 @@
 //!
 //! With acks=0 nothing is answered; if anything failed, the connection is closed. `timeout_ms` is disregarded, because
 //! replicas never lag. Records that are null are refused as no batch, where Apache Kafka 4.2 closes the connection. Transactional batches fail with
-//! `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`, compressed ones with `UNSUPPORTED_COMPRESSION_TYPE`.
+//! `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`. zstd is taken in every version, where Apache Kafka wants version 7.
 //!
 //! Version notes:
 //! * v5: log start offset in the response
