@@ -64,7 +64,7 @@ impl Compressing {
     #[must_use]
     pub fn new(codec: &str) -> Self {
         let config = ProducerBuilder::new("127.0.0.1:9001").property("compression.type", codec).validate();
-        Self(Compressor::new(config.expect("it is built in").method()))
+        Self(Compressor::new(Limits::of(&config.expect("it is built in")).method))
     }
 
     /// The batch, compressed; `None` if it would not become shorter.

@@ -189,7 +189,6 @@ impl fmt::Debug for ProducerBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::compression::{Codec, Method};
 
     fn given(properties: &[(&str, &str)]) -> Result<Config, ConfigError> {
         ProducerBuilder::new("localhost:9092").properties(properties.iter().copied()).validate()
@@ -331,17 +330,6 @@ mod tests {
     }
 
     #[test]
-    fn each_codec_is_chosen_by_its_name_and_has_its_level() {
-        let method = |properties| given(properties).unwrap().method();
-        let of = |codec, level| Method { codec, level };
-        assert_eq!(method(&[]), Method::NONE);
-        assert_eq!(method(&[("compression.type", "gzip")]), of(Codec::Gzip, -1));
-        assert_eq!(method(&[("compression.type", "GZIP"), ("compression.gzip.level", "9")]), of(Codec::Gzip, 9));
-        assert_eq!(method(&[("compression.type", "snappy")]), of(Codec::Snappy, 0));
-        assert_eq!(method(&[("compression.type", "lz4"), ("compression.lz4.level", "9")]), of(Codec::Lz4, 0));
-    }
-
-    #[test]
     fn codecs_and_levels_that_there_are_not_are_refused() {
         assert_eq!(
             violations(&[
@@ -367,13 +355,6 @@ mod tests {
             violation,
             "compression.type: this build has no zstd: build milena with the feature `zstd`, or choose gzip, snappy or lz4"
         );
-    }
-
-    #[cfg(feature = "zstd")]
-    #[test]
-    fn zstd_with_its_feature_has_its_usual_level() {
-        let method = given(&[("compression.type", "zstd")]).unwrap().method();
-        assert_eq!(method, Method { codec: Codec::Zstd, level: 3 });
     }
 
     #[test]

@@ -64,6 +64,7 @@ pub mod fuzzing;
 #[cfg(test)]
 #[path = "../tests/golden/mod.rs"]
 mod golden;
+mod metrics;
 mod net;
 pub mod patterns;
 mod producer;
@@ -78,6 +79,7 @@ mod wire;
 pub use config::{Acks, Compression, ProducerBuilder};
 pub use delivery::{Ack, Delivery};
 pub use error::{ConfigError, DeliveryError, ErrorCode, FailureKind, FlushError, Persisted, SendError, WaitedFor};
+pub use metrics::{Distribution, Metric, Metrics};
 pub use producer::{Accepting, Producer};
 pub use record::{
     Header, Record,

@@ -7,7 +7,12 @@
 mod accepting;
 mod append;
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{runtime::Handle, sync::watch, time::timeout};
 
@@ -18,6 +23,7 @@ use crate::{
     config::{Config, ProducerBuilder},
     delivery::{Ack, Callbacks, Delivery},
     error::{ConfigError, DeliveryError, FlushError, SendError},
+    metrics::{Gauges, Metrics},
     net::{Driver, Shutdown, check_resolvable},
     record::Record,
 };
@@ -179,7 +185,7 @@ impl Producer {
     /// Cancel safe; what was handed over is delivered all the same.
     pub async fn flush(&self) -> Result<(), FlushError> {
         not_in_callback()?;
-        self.inner.accumulator.flush().await;
+        self.inner.flush().await;
         Ok(())
     }
 
@@ -193,8 +199,32 @@ impl Producer {
     /// Cancel safe.
     pub async fn flush_timeout(&self, limit: Duration) -> Result<(), FlushError> {
         not_in_callback()?;
-        let flushed = timeout(limit, self.inner.accumulator.flush()).await;
+        let flushed = timeout(limit, self.inner.flush()).await;
         flushed.map_err(|_| FlushError::Timeout { pending: self.inner.accumulator.undelivered(), waited: limit })
+    }
+
+    /// What the producer has done until now, in numbers. Always counted, once a batch or request, never for a record; a snapshot
+    /// takes some microseconds.
+    ///
+    /// ```no_run
+    /// # async fn example(producer: milena::Producer) {
+    /// let metrics = producer.metrics();
+    /// println!("{:?} records failed", metrics.get("producer-metrics", "record-error-total"));
+    /// println!("99 of 100 had their outcome in {} s", metrics.delivery_latency().quantile(0.99));
+    /// let page = metrics.to_prometheus();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let accumulator = &self.inner.accumulator;
+        let memory = accumulator.memory();
+        let gauges = Gauges {
+            buffer_total: memory.limit(),
+            buffer_free: memory.free(),
+            waiting: memory.waiting(),
+            undelivered: accumulator.undelivered(),
+        };
+        Metrics::take(accumulator.recorder(), gauges, &self.inner.config.client_id, Instant::now())
     }
 
     /// Refuses further records, delivers all that were handed over, runs their callbacks and ends the producer and its
@@ -208,7 +238,7 @@ impl Producer {
     pub async fn close(&self) -> Result<(), FlushError> {
         not_in_callback()?;
         self.inner.accumulator.close();
-        self.inner.accumulator.flush().await;
+        self.inner.flush().await;
         self.inner.end().await;
         Ok(())
     }
@@ -225,7 +255,7 @@ impl Producer {
     pub async fn close_timeout(&self, limit: Duration) -> Result<(), FlushError> {
         not_in_callback()?;
         self.inner.accumulator.close();
-        let flushed = timeout(limit, self.inner.accumulator.flush()).await;
+        let flushed = timeout(limit, self.inner.flush()).await;
         let pending = self.inner.accumulator.undelivered();
         self.inner.end().await;
         flushed.map_err(|_| FlushError::Timeout { pending, waited: limit })
@@ -249,6 +279,12 @@ impl Inner {
             *now = if first { how } else { *now };
             first
         });
+    }
+
+    async fn flush(&self) {
+        let since = Instant::now();
+        self.accumulator.flush().await;
+        self.accumulator.recorder().flushed(since.elapsed());
     }
 
     /// Ends the driver and waits until it has ended.

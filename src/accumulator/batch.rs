@@ -37,6 +37,8 @@ pub(crate) struct Batch {
 pub(crate) struct SealedBatch {
     /// Encoded, without a stamp.
     pub(crate) bytes: Vec<u8>,
+    /// How long it was before compression.
+    pub(crate) uncompressed: usize,
     pub(crate) records: u32,
     /// When it was opened: `delivery.timeout.ms` counts from here.
     pub(crate) created: Instant,
@@ -130,6 +132,7 @@ impl Batch {
         let records = self.writer.count();
         let bytes = self.writer.finish()?;
         let held = Held { charge: self.charge, token: Some(Arc::new(self.token)) };
-        Some(SealedBatch { bytes, records, created: self.created, completer: self.completer, held })
+        let uncompressed = bytes.len();
+        Some(SealedBatch { bytes, uncompressed, records, created: self.created, completer: self.completer, held })
     }
 }

@@ -14,7 +14,10 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{Accumulator, Charge, Partition};
-use crate::wire::compression::{Compressor, Method};
+use crate::{
+    config::{Compression, Config},
+    wire::compression::{Codec, Compressor, Method},
+};
 
 /// Batches that wait to be compressed. Shared by the accumulator and its partitions.
 #[derive(Debug)]
@@ -48,6 +51,17 @@ pub(super) enum Stage {
     Raw,
     /// Its bytes are being compressed.
     Away,
+}
+
+/// How a producer's batches are to be compressed.
+pub(crate) fn method(config: &Config) -> Method {
+    match config.compression {
+        Compression::None => Method::NONE,
+        Compression::Gzip => Method { codec: Codec::Gzip, level: config.compression_gzip_level },
+        Compression::Snappy => Method { codec: Codec::Snappy, level: 0 },
+        Compression::Lz4 => Method { codec: Codec::Lz4, level: 0 },
+        Compression::Zstd => Method { codec: Codec::Zstd, level: config.compression_zstd_level },
+    }
 }
 
 impl Compressing {
@@ -132,5 +146,28 @@ impl Accumulator {
     #[cfg(test)]
     pub(crate) fn uncompressed(&self) -> usize {
         self.compressing.jobs().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ProducerBuilder;
+
+    #[test]
+    fn each_codec_is_chosen_by_its_name_and_has_its_level() {
+        let method = |properties: &[(&str, &str)]| {
+            let builder = ProducerBuilder::new("localhost:9092").properties(properties.iter().copied());
+            method(&builder.validate().unwrap())
+        };
+        let of = |codec, level| Method { codec, level };
+        assert_eq!(method(&[]), Method::NONE);
+        assert_eq!(method(&[("compression.type", "gzip")]), of(Codec::Gzip, -1));
+        assert_eq!(method(&[("compression.type", "GZIP"), ("compression.gzip.level", "9")]), of(Codec::Gzip, 9));
+        assert_eq!(method(&[("compression.type", "snappy")]), of(Codec::Snappy, 0));
+        assert_eq!(method(&[("compression.type", "lz4"), ("compression.lz4.level", "9")]), of(Codec::Lz4, 0));
+        if Codec::Zstd.is_built_in() {
+            assert_eq!(method(&[("compression.type", "zstd")]), of(Codec::Zstd, 3));
+        }
     }
 }

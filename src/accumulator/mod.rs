@@ -45,6 +45,7 @@ use crate::{
     config::Config,
     delivery::{Accepted, Callback, Callbacks, Completer, Notice},
     error::ErrorCode,
+    metrics::Recorder,
     wire::{
         compression::Method,
         record_batch::{HEADER_LEN, writer::Payload},
@@ -71,7 +72,7 @@ impl Limits {
     /// Those of a producer.
     pub(crate) fn of(config: &Config) -> Self {
         let (batch_size, linger, buffer_memory) = (config.batch_size, config.linger, config.buffer_memory);
-        Self { batch_size, linger, buffer_memory, method: config.method() }
+        Self { batch_size, linger, buffer_memory, method: compressing::method(config) }
     }
 }
 
@@ -111,6 +112,7 @@ pub(crate) struct Accumulator {
     outstanding: Arc<Outstanding>,
     topics: Topics,
     compressing: Arc<Compressing>,
+    recorder: Recorder,
     ready: Mutex<Ready>,
     flushing: AtomicUsize,
     closed: AtomicBool,
@@ -163,6 +165,7 @@ impl Accumulator {
             outstanding: Arc::default(),
             topics: Topics::new(Arc::clone(&compressing)),
             compressing,
+            recorder: Recorder::default(),
             ready: Mutex::default(),
             flushing: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -174,6 +177,11 @@ impl Accumulator {
     /// The topics that can be appended to.
     pub(crate) fn topics(&self) -> &Topics {
         &self.topics
+    }
+
+    /// What is counted of the producer. It stands here because the sender and all that append share nothing else.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// `buffer.memory`.

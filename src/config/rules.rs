@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{Acks, draft::Draft, kinds::INT, table::Config};
+use super::{Acks, Compression, draft::Draft, kinds::INT, table::Config};
 
 /// A broker remembers this many batches of a producer and partition, so no more may be unresolved (KAFKA-5494).
 const MAX_IN_FLIGHT_IDEMPOTENT: usize = 5;
@@ -34,7 +34,7 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
 }
 
 fn compression(config: &Config, draft: &mut Draft<'_>) {
-    if !config.method().codec.is_built_in() {
+    if config.compression == Compression::Zstd && !cfg!(feature = "zstd") {
         let missing = "this build has no zstd: build milena with the feature `zstd`, or choose gzip, snappy or lz4";
         draft.violate(format!("compression.type: {missing}"));
     }

@@ -11,10 +11,7 @@ use super::{
     draft::Draft,
     kinds::{FLAG, GzipLevel, INT, Kind, LONG, Millis, Servers, SocketBuffer, Text, Words, number},
 };
-use crate::{
-    record::{intercept::Interceptor, partition::Partitioner},
-    wire::compression::{Codec, Method},
-};
+use crate::record::{intercept::Interceptor, partition::Partitioner};
 
 /// One row of the table.
 pub(crate) struct Setting {
@@ -163,17 +160,6 @@ settings! {
 }
 
 impl Config {
-    /// How batches are to be compressed.
-    pub(crate) fn method(&self) -> Method {
-        match self.compression {
-            Compression::None => Method::NONE,
-            Compression::Gzip => Method { codec: Codec::Gzip, level: self.compression_gzip_level },
-            Compression::Snappy => Method { codec: Codec::Snappy, level: 0 },
-            Compression::Lz4 => Method { codec: Codec::Lz4, level: 0 },
-            Compression::Zstd => Method { codec: Codec::Zstd, level: self.compression_zstd_level },
-        }
-    }
-
     /// The Java name and value of every setting, in the order in which they are documented.
     pub(crate) fn properties(&self) -> Vec<(&'static str, String)> {
         SETTINGS.iter().map(|setting| (setting.name, (setting.show)(self))).collect()

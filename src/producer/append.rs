@@ -272,14 +272,20 @@ impl Inner {
         if !std::mem::replace(&mut waiting.asked, true) {
             self.ask_for(topic)?;
         }
-        let Some(()) = waiting.within(changed).await else {
+        let since = Instant::now();
+        let waited = waiting.within(changed).await;
+        self.accumulator.recorder().waited_for_metadata(since.elapsed());
+        let Some(()) = waited else {
             return Err(self.timed_out(topic, WaitedFor::Metadata, waiting));
         };
         Ok(())
     }
 
     async fn wait_for_memory(&self, topic: &str, bytes: usize, waiting: &Waiting) -> Result<Charge, SendError> {
-        match waiting.within(self.accumulator.wait_for_memory(bytes)).await {
+        let since = Instant::now();
+        let waited = waiting.within(self.accumulator.wait_for_memory(bytes)).await;
+        self.accumulator.recorder().waited_for_memory(since.elapsed(), waited.is_none());
+        match waited {
             Some(Ok(charge)) => Ok(charge),
             Some(Err(_)) => Err(self.closed(topic)),
             None => Err(self.timed_out(topic, WaitedFor::Memory, waiting)),

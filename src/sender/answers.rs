@@ -172,6 +172,7 @@ impl Sender {
         };
         let place = node.in_flight.iter().position(|request| request.correlation == correlation && !request.answered);
         let Some(request) = place.and_then(|place| node.in_flight.remove(place)) else { return };
+        self.accumulator.recorder().unanswered(1);
         self.unanswered(now, id, &request, ErrorCode::NONE, &"".into(), Seen::Whole);
     }
 
@@ -182,8 +183,10 @@ impl Sender {
     /// The broker cannot have seen all of the request: the attempt certainly wrote nothing.
     fn unsent(&mut self, now: Instant, attempt: Attempt, error: ErrorCode, why: &Arc<str>) {
         let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return };
+        let origin = lane.queue.origin.clone();
         let Some(position) = lane.position(attempt.request) else { return };
         let Some(entry) = lane.entry(position) else { return };
+        self.accumulator.recorder().error(error);
         entry.last_error = Some(LastError { code: error, broker: attempt.broker, message: Some(Arc::clone(why)) });
         let number = entry.attempts;
         entry.losses = if is_lost(error) { entry.losses + 1 } else { 0 };
@@ -192,8 +195,9 @@ impl Sender {
             drop(lane.failed(position, persisted));
         } else {
             let wait = wait(entry, 1, self.retry, &mut self.chance);
+            self.accumulator.recorder().retried(&origin.topic, entry.records, now);
             lane.retry(position, now + wait);
-            let failed = attempt.failed(&lane.queue.origin, number, error, why);
+            let failed = attempt.failed(&origin, number, error, why);
             self.warnings.attempt_failed(failed, Verdict::Retry { refresh: true }, now);
         }
         self.metadata.refresh(now);
@@ -216,6 +220,7 @@ impl Sender {
         let (verdict, number) = (verdict(said.error, facts), entry.attempts);
         entry.losses = if attempt.lost { entry.losses + 1 } else { 0 };
         if said.error != ErrorCode::NONE {
+            self.accumulator.recorder().error(said.error);
             let message = said.message.clone();
             entry.last_error = Some(LastError { code: said.error, broker: attempt.broker, message });
             entry.maybe_written |= said.error.row().written == Written::Unknown;
@@ -236,7 +241,8 @@ impl Sender {
                 if let Some(mut entry) = lane.acked(position) {
                     let base_offset = said.base_offset.filter(|base| told && entry.fits_at(*base));
                     let append_time = said.append_time.filter(|time| told && entry.is_append_time(*time));
-                    entry.answer(Outcome::Acked { base_offset, append_time });
+                    let (topic, recorder) = (&lane.queue.origin.topic, self.accumulator.recorder());
+                    entry.settle(Outcome::Acked { base_offset, append_time }, topic, recorder, now);
                 }
             }
             Verdict::Retry { refresh } => {
@@ -267,7 +273,8 @@ impl Sender {
     fn retry(&mut self, now: Instant, attempt: Attempt, position: usize) {
         let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return };
         let Some(entry) = lane.entry(position) else { return };
-        let wait = wait(entry, entry.attempts, self.retry, &mut self.chance);
+        let (wait, records) = (wait(entry, entry.attempts, self.retry, &mut self.chance), entry.records);
+        self.accumulator.recorder().retried(&lane.queue.origin.topic, records, now);
         lane.retry(position, now + wait);
     }
 
@@ -275,9 +282,12 @@ impl Sender {
         let batch_size = self.config.batch_size;
         let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return };
         let Some(entry) = lane.entry(position) else { return };
-        let mut compressor = Compressor::new(self.config.method());
+        let mut compressor = Compressor::new(self.accumulator.method());
         match split(&entry.bytes(), batch_size, &mut compressor).map(|parts| entry.split(parts)) {
-            Ok(Some(parts)) => lane.replace(position, parts),
+            Ok(Some(parts)) => {
+                lane.replace(position, parts);
+                self.accumulator.recorder().split(now);
+            }
             // Our own bytes can be read, and somebody waits: neither happens. If it did, it would be told as it is.
             Ok(None) | Err(_) => {
                 let said = Said::error(ErrorCode::MESSAGE_TOO_LARGE, None);
@@ -306,7 +316,7 @@ impl Sender {
             cause: said.message.as_ref().map(ToString::to_string),
             ..failure_of(&entry, &origin, kind, now)
         };
-        entry.answer(refused(failure, said));
+        entry.settle(refused(failure, said), &origin.topic, self.accumulator.recorder(), now);
     }
 
     /// Nothing of this producer will succeed any more.
@@ -330,6 +340,7 @@ impl Sender {
     /// Mutes a broker that asked for it, no longer than a request may take.
     pub(super) fn throttle(&mut self, id: i32, throttle_ms: i32, now: Instant) {
         let asked = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or(0));
+        self.accumulator.recorder().throttled(asked);
         if let Some(node) = self.nodes.get_mut(&id).filter(|_| !asked.is_zero()) {
             node.muted_until = Some(now + asked.min(self.timeouts.request));
         }

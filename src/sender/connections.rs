@@ -121,6 +121,7 @@ impl Sender {
         let (parts, answered) = (Vec::new(), true);
         node.in_flight.push_back(InFlight { correlation, api, version, sent_at: now, request, parts, answered });
         node.last_used = now;
+        self.accumulator.recorder().request_sent(frame.len(), None, now);
         self.actions.push_back(Action::Send { connection, correlation, segments: vec![frame], answered });
     }
 
@@ -145,6 +146,7 @@ impl Sender {
         let Some(&id) = self.connections.get(&connection) else { return };
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.link = Link::Negotiating { id: connection, since: now };
+        self.accumulator.recorder().connected(now);
         let version = node.first_version;
         self.ask_in(id, Api::ApiVersions, version, now, requests::api_versions);
     }
@@ -180,7 +182,11 @@ impl Sender {
         let why = &explained(node, &self.config.bootstrap_servers, why);
         let address = format!("{}:{}", node.host, node.port);
         let was_up = matches!(node.link, Link::Up { .. });
+        if was_up || matches!(node.link, Link::Negotiating { .. }) {
+            self.accumulator.recorder().disconnected(now);
+        }
         let unanswered = node.down(Arc::clone(why), now, backoff, &mut self.chance);
+        self.accumulator.recorder().unanswered(unanswered.len());
         self.warnings.connection_ended(id, &address, why, was_up.then_some(unanswered.len()), now);
         for (place, request) in unanswered.into_iter().enumerate() {
             match request.api {
@@ -242,6 +248,8 @@ impl Sender {
             return;
         };
         node.last_used = now;
+        let latency = now.saturating_duration_since(request.sent_at);
+        self.accumulator.recorder().answered(frame.len(), latency, now);
         let got = responses::correlation(frame);
         let read = if got == Some(request.correlation) {
             self.answer(now, id, request, frame)
@@ -357,6 +365,7 @@ impl Sender {
             }
             return;
         }
+        self.accumulator.recorder().learned(now);
         self.accumulator.topics().set_trouble(None);
         self.sync_nodes(now);
         self.publish_changes(&changes, now);
@@ -450,6 +459,7 @@ impl Sender {
         };
         for topic in self.metadata.evict_idle(now, busy) {
             self.accumulator.topics().set(&topic, None);
+            self.accumulator.recorder().forget(&topic);
         }
     }
 }

@@ -6,6 +6,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
+
 use super::{
     Action, Sender, index,
     lane::Readiness,
@@ -39,17 +41,19 @@ impl Sender {
         let Some((connection, version)) = up else { return false };
         let request = self.next_request;
         self.next_request += 1;
-        let (sent, parts) = self.collect(id, request, now);
+        let (sent, parts, records) = self.collect(id, request, now);
         if sent.is_empty() {
             return false;
         }
-        self.send_produce(id, connection, version, request, sent, parts, now);
+        let bytes = self.send_produce(id, connection, version, request, sent, parts, now);
+        self.accumulator.recorder().request_sent(bytes, Some(records), now);
         true
     }
 
     /// Takes batches from the lanes in the broker's list, round robin.
-    fn collect(&mut self, id: i32, request: u64, now: Instant) -> (Vec<SentPart>, Vec<Part>) {
-        let (mut sent, mut parts, mut bytes) = (Vec::new(), Vec::new(), 0);
+    /// Says how many records they have.
+    fn collect(&mut self, id: i32, request: u64, now: Instant) -> (Vec<SentPart>, Vec<Part>, u64) {
+        let (mut sent, mut parts, mut bytes, mut all) = (Vec::new(), Vec::new(), 0, 0);
         let turns = self.nodes.get(&id).map_or(0, |node| node.ready.len());
         for _ in 0..turns {
             let Some(slot) = self.nodes.get_mut(&id).and_then(|node| node.ready.pop_front()) else { break };
@@ -60,14 +64,15 @@ impl Sender {
                 self.lanes[index(slot)].listed = true;
                 break;
             }
-            if let Some(part) = self.take(slot, request, id) {
+            if let Some((part, records)) = self.take(slot, request, id, now) {
                 bytes += len;
+                all += u64::from(records);
                 sent.push(SentPart { slot, topic_id: part.topic_id });
                 parts.push(part);
             }
             self.list(slot, now);
         }
-        (sent, parts)
+        (sent, parts, all)
     }
 
     /// The length of the batch that a lane would send to this broker now. Lanes that cannot are noted for when they can.
@@ -83,16 +88,23 @@ impl Sender {
         None
     }
 
-    fn take(&mut self, slot: u32, request: u64, node: i32) -> Option<Part> {
+    fn take(&mut self, slot: u32, request: u64, node: i32, now: Instant) -> Option<(Part, u32)> {
         let current = self.producer_id.current().filter(|_| self.window.idempotent);
+        let recorder = self.accumulator.recorder();
         let lane = self.lanes.get_mut(index(slot))?;
+        let (measured, epoch) = (lane.waiting()?.measured(now), lane.epoch());
         let batch = lane.send(request, node, current)?;
         let origin = lane.queue.origin.clone();
+        if epoch.is_some() && epoch != lane.epoch() {
+            recorder.epoch_bumped();
+        }
+        recorder.batch_sent(&origin.topic, measured, now);
         let topic_id =
             self.metadata.cluster().topics.get(&origin.topic).map_or_else(Default::default, |topic| topic.id);
-        Some(Part { topic: origin.topic, topic_id, partition: origin.partition, batch })
+        Some((Part { topic: origin.topic, topic_id, partition: origin.partition, batch }, measured.records))
     }
 
+    /// Says how many bytes the request has.
     #[expect(clippy::too_many_arguments, reason = "what a request is made of")]
     fn send_produce(
         &mut self,
@@ -103,7 +115,7 @@ impl Sender {
         sent: Vec<SentPart>,
         mut parts: Vec<Part>,
         now: Instant,
-    ) {
+    ) -> usize {
         let acks = self.acks();
         let answered = self.config.acks != Acks::None;
         // A topic without a known id can only be named.
@@ -112,13 +124,15 @@ impl Sender {
         parts.sort_by(|a, b| a.topic.cmp(&b.topic));
         let client_id = Arc::clone(&self.config.client_id);
         let timeout_ms = i32::try_from(self.timeouts.request.as_millis()).unwrap_or(i32::MAX);
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(&id) else { return 0 };
         let correlation = node.correlation();
         let head = Head { version, correlation, client_id: &client_id, acks, timeout_ms };
         let segments = produce::encode(&head, &parts);
         let api = Api::Produce;
         node.in_flight.push_back(InFlight { correlation, api, version, sent_at: now, request, parts: sent, answered });
         node.last_used = now;
+        let bytes = segments.iter().map(Bytes::len).sum();
         self.actions.push_back(Action::Send { connection, correlation, segments, answered });
+        bytes
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     accumulator::{Held, SealedBatch},
     delivery::{Completer, Outcome},
     error::ErrorCode,
+    metrics::{Ended, Recorder, SentBatch},
     wire::record_batch::{
         split::Part,
         writer::{Stamp, stamp},
@@ -49,6 +50,8 @@ pub(crate) struct LastError {
 pub(crate) struct Entry {
     pub(crate) state: State,
     pub(crate) records: u32,
+    /// Bytes before compression.
+    uncompressed: usize,
     pub(crate) created: Instant,
     /// How often it was sent.
     pub(crate) attempts: u32,
@@ -75,10 +78,11 @@ enum Encoded {
 
 impl Entry {
     pub(crate) fn new(batch: SealedBatch) -> Self {
-        let SealedBatch { bytes, records, created, completer, held } = batch;
+        let SealedBatch { bytes, uncompressed, records, created, completer, held } = batch;
         Self {
             state: State::Waiting,
             records,
+            uncompressed,
             created,
             attempts: 0,
             losses: 0,
@@ -165,8 +169,28 @@ impl Entry {
         }
     }
 
+    /// What is counted of it when it is sent.
+    pub(crate) fn measured(&self, now: Instant) -> SentBatch {
+        let queued = now.saturating_duration_since(self.created);
+        SentBatch { records: self.records, bytes: self.len(), uncompressed: self.uncompressed, queued }
+    }
+
+    /// Answers those who wait, if anybody does, and counts it.
+    pub(crate) fn settle(&mut self, outcome: Outcome, topic: &Arc<str>, recorder: &Recorder, now: Instant) {
+        if !self.is_given_up() {
+            let ended = match &outcome {
+                Outcome::Failed(error) | Outcome::Refused { others: error, .. } => {
+                    Ended::Failed(error.persisted(), error.code())
+                }
+                Outcome::Acked { .. } | Outcome::Split(_) => Ended::Acked,
+            };
+            recorder.ended(topic, self.records, ended, now.saturating_duration_since(self.created), now);
+        }
+        self.answer(outcome);
+    }
+
     /// Tells those who wait; nobody waits any more. While it is in flight it keeps its bytes and their memory.
-    pub(crate) fn answer(&mut self, outcome: Outcome) {
+    fn answer(&mut self, outcome: Outcome) {
         let Some(completer) = self.completer.take() else { return };
         if self.is_in_flight() {
             let token = self.held.as_mut().and_then(|held| held.token.take());
@@ -197,8 +221,14 @@ impl Entry {
         let parts = parts.into_iter().zip(completer.split(&firsts)).map(|(part, completer)| {
             let share = charge.split_off(part.bytes.len());
             let held = Held { charge: share, token: token.clone() };
-            let sealed =
-                SealedBatch { bytes: part.bytes, records: part.records, created: self.created, completer, held };
+            let sealed = SealedBatch {
+                bytes: part.bytes,
+                uncompressed: part.uncompressed,
+                records: part.records,
+                created: self.created,
+                completer,
+                held,
+            };
             Self { maybe_written: self.maybe_written, last_error: self.last_error.clone(), ..Self::new(sealed) }
         });
         Some(parts.collect())

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     delivery::{Origin, Outcome},
     error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted},
+    metrics::Recorder,
 };
 
 impl Sender {
@@ -28,11 +29,11 @@ impl Sender {
             let why = self.why_waiting(slot);
             let Some(lane) = self.lanes.get_mut(slot) else { continue };
             while let Some(position) = lane.expired(now, timeout) {
-                give_up(lane, position, FailureKind::Expired, why.as_ref(), now);
+                give_up(lane, position, why.as_ref(), self.accumulator.recorder(), now);
             }
             for batch in lane.queue.take_older(now, timeout) {
                 let position = lane.adopt(batch);
-                give_up(lane, position, FailureKind::Expired, why.as_ref(), now);
+                give_up(lane, position, why.as_ref(), self.accumulator.recorder(), now);
             }
             self.list(u32::try_from(slot).unwrap_or(u32::MAX), now);
         }
@@ -76,24 +77,25 @@ impl Sender {
                     (failure.kind, failure.code, failure.retriable) = (FailureKind::Fatal, *code, false);
                     failure.cause = Some(reason.to_string());
                 }
-                entry.answer(Outcome::Failed(DeliveryError::new(failure)));
+                let outcome = Outcome::Failed(DeliveryError::new(failure));
+                entry.settle(outcome, &origin.topic, self.accumulator.recorder(), now);
             }
         }
     }
 }
 
-/// Answers those who wait for a batch. It leaves the lane unless it is in flight.
-fn give_up(lane: &mut Lane, position: usize, kind: FailureKind, why: Option<&Arc<str>>, now: Instant) {
+/// Answers those who wait for a batch that expired. It leaves the lane unless it is in flight.
+fn give_up(lane: &mut Lane, position: usize, why: Option<&Arc<str>>, recorder: &Recorder, now: Instant) {
     let origin = lane.queue.origin.clone();
     let Some(entry) = lane.entry(position) else { return };
     let in_flight = entry.is_in_flight();
-    let mut failure = failure_of(entry, &origin, kind, now);
+    let mut failure = failure_of(entry, &origin, FailureKind::Expired, now);
     failure.cause = failure.cause.or_else(|| why.map(ToString::to_string));
     if in_flight {
         failure.persisted = Persisted::Unknown;
-        entry.answer(Outcome::Failed(DeliveryError::new(failure)));
+        entry.settle(Outcome::Failed(DeliveryError::new(failure)), &origin.topic, recorder, now);
     } else if let Some(mut entry) = lane.failed(position, failure.persisted) {
-        entry.answer(Outcome::Failed(DeliveryError::new(failure)));
+        entry.settle(Outcome::Failed(DeliveryError::new(failure)), &origin.topic, recorder, now);
     }
 }
 

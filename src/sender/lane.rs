@@ -125,6 +125,11 @@ impl Lane {
         self.leader
     }
 
+    /// The epoch of now, if there is one.
+    pub(crate) fn epoch(&self) -> Option<i16> {
+        self.identity.map(|identity| identity.epoch)
+    }
+
     /// How many batches have been sent and not answered.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn in_flight(&self) -> usize {
@@ -259,7 +264,8 @@ impl Lane {
         Some(entry.send(request))
     }
 
-    fn waiting(&self) -> Option<&Entry> {
+    /// The next batch to be sent, of those that were taken.
+    pub(crate) fn waiting(&self) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.state == State::Waiting)
     }
 

@@ -6,12 +6,14 @@
 //! - [`configuration`]: settings that contradict each other
 //! - [`endings`]: a producer that is closed, dropped, or loses its runtime
 //! - [`callbacks`]: user code that misbehaves when an outcome is known
+//! - [`metrics`]: what a producer counts of itself
 //! - [`museum`]: what went wrong in other producers
 
 mod bootstrap;
 mod callbacks;
 mod configuration;
 mod endings;
+mod metrics;
 mod museum;
 mod names;
 mod sizes;

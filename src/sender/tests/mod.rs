@@ -4,6 +4,7 @@
 //! requests for the test to answer.
 
 mod asking;
+mod counting;
 mod delivery;
 mod leaders;
 mod links;

@@ -14,8 +14,10 @@ use crate::{
     accumulator::{Accumulator, Limits, TopicState},
     cluster::TopicId,
     delivery::{Callbacks, Delivery},
+    metrics::{Gauges, Metrics},
     sender::{Action, ConnectionId, Event, Sender},
     wire::{
+        compression::Compressor,
         record_batch::writer::Payload,
         testing::{self, SentBatch},
     },
@@ -211,6 +213,20 @@ impl Rig {
             other => panic!("request {other}"),
         };
         self.event(Event::Frame { connection, frame });
+    }
+
+    /// What was counted until now.
+    pub(super) fn metrics(&self) -> Metrics {
+        let gauges = Gauges { buffer_total: 0, buffer_free: 0, waiting: 0, undelivered: 0 };
+        Metrics::take(self.accumulator.recorder(), gauges, &"rig".into(), self.now)
+    }
+
+    /// Compresses all that waits for it.
+    pub(super) fn compress(&mut self) {
+        let mut compressor = Compressor::new(self.accumulator.method());
+        while self.accumulator.compress_one(&mut compressor) {}
+        self.event(Event::Woken);
+        self.run();
     }
 
     pub(super) fn event(&mut self, event: Event) {

@@ -63,6 +63,7 @@ impl Codec {
     }
 
     /// Whether this build can compress with it, and open what was.
+    #[cfg(test)]
     pub(crate) const fn is_built_in(self) -> bool {
         cfg!(feature = "zstd") || !matches!(self, Self::Zstd)
     }

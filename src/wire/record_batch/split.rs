@@ -19,6 +19,8 @@ pub(crate) struct Part {
     pub(crate) records: u32,
     /// Encoded, without a stamp.
     pub(crate) bytes: Vec<u8>,
+    /// How long it was before compression.
+    pub(crate) uncompressed: usize,
 }
 
 /// Splits `batch` into parts of at most `target` bytes and at most half of its own length, so that repeating it comes to an
@@ -48,7 +50,7 @@ pub(crate) fn split(batch: &Bytes, target: usize, compressor: &mut Compressor) -
 
 fn close(parts: &mut Vec<Part>, first: u32, writer: Writer) -> u32 {
     let records = writer.count();
-    parts.extend(writer.finish().map(|bytes| Part { first, records, bytes }));
+    parts.extend(writer.finish().map(|bytes| Part { first, records, uncompressed: bytes.len(), bytes }));
     first + records
 }
 

@@ -1,0 +1,370 @@
+//! The counters, and who may touch them: the sender once a batch, request or answer; callers where they have waited anyway.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+
+use crate::error::{ErrorCode, Persisted};
+
+/// How long a rate looks back at least; at most twice as long, if something happens now and then.
+const WINDOW: Duration = Duration::from_secs(30);
+/// Of values in a histogram so many decimal digits are kept: they are right within 1 %.
+const DIGITS: u8 = 2;
+
+/// Counts what happens. Shared by the sender and those who ask.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    counts: Mutex<Counts>,
+    /// Time that callers spent waiting, in nanoseconds, and how often they waited in vain.
+    pub(super) memory_wait_ns: AtomicU64,
+    pub(super) metadata_wait_ns: AtomicU64,
+    pub(super) flush_ns: AtomicU64,
+    pub(super) exhausted: AtomicU64,
+}
+
+/// A total, and how quickly it grows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rated {
+    pub(super) total: u64,
+    /// The totals at the last two moments that are a window apart.
+    marks: Option<[(Instant, u64); 2]>,
+}
+
+impl Rated {
+    fn add(&mut self, more: u64, now: Instant) {
+        self.mark(now);
+        self.total = self.total.saturating_add(more);
+    }
+
+    fn mark(&mut self, now: Instant) {
+        let [_, last] = *self.marks.get_or_insert([(now, self.total); 2]);
+        if now.saturating_duration_since(last.0) >= WINDOW {
+            self.marks = Some([last, (now, self.total)]);
+        }
+    }
+
+    /// So many a second, from the mark before the last on.
+    pub(super) fn rate(mut self, now: Instant) -> f64 {
+        self.mark(now);
+        let Some([(since, before), _]) = self.marks else { return 0.0 };
+        let elapsed = now.saturating_duration_since(since).as_secs_f64();
+        if elapsed > 0.0 { (self.total - before) as f64 / elapsed } else { 0.0 }
+    }
+}
+
+/// How values are distributed. Takes 20 to 40 KiB once it is used.
+#[derive(Clone, Debug)]
+pub struct Distribution {
+    histogram: Option<Histogram<u64>>,
+    /// What one in the histogram is worth.
+    unit: f64,
+}
+
+impl Distribution {
+    const fn new(unit: f64) -> Self {
+        Self { histogram: None, unit }
+    }
+
+    fn add(&mut self, value: u64, times: u64) {
+        let new = || Histogram::new_with_max(1 << 40, DIGITS).ok();
+        if self.histogram.is_none() {
+            self.histogram = new();
+        }
+        if let Some(histogram) = &mut self.histogram {
+            histogram.saturating_record_n(value, times);
+        }
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram.as_ref().map_or(0, Histogram::len)
+    }
+
+    /// The least of them; 0 if there is none.
+    #[must_use]
+    pub fn min(&self) -> f64 {
+        self.value(Histogram::min)
+    }
+
+    /// Their mean; 0 if there is none.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        self.histogram.as_ref().map_or(0.0, |histogram| histogram.mean() * self.unit)
+    }
+
+    /// The greatest of them; 0 if there is none.
+    #[must_use]
+    pub fn max(&self) -> f64 {
+        self.value(Histogram::max)
+    }
+
+    /// The value that this part of all is at or below: 0.99 asks for the 99th percentile. Right within 1 %.
+    #[must_use]
+    pub fn quantile(&self, part: f64) -> f64 {
+        self.value(|histogram| histogram.value_at_quantile(part.clamp(0.0, 1.0)))
+    }
+
+    /// How many values are at or below this one. Right within 1 % of the value.
+    #[must_use]
+    pub fn count_to(&self, value: f64) -> u64 {
+        let value = (value / self.unit).round().clamp(0.0, u64::MAX as f64) as u64;
+        self.histogram.as_ref().map_or(0, |histogram| histogram.count_between(0, value))
+    }
+
+    fn value(&self, of: impl Fn(&Histogram<u64>) -> u64) -> f64 {
+        let value = self.histogram.as_ref().filter(|histogram| !histogram.is_empty()).map_or(0, of);
+        value as f64 * self.unit
+    }
+}
+
+/// What is counted for each topic.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OfTopic {
+    pub(super) records: Rated,
+    pub(super) bytes: Rated,
+    pub(super) uncompressed: u64,
+    pub(super) retries: Rated,
+    pub(super) errors: Rated,
+    pub(super) acked: u64,
+    pub(super) not_written: u64,
+    pub(super) unknown: u64,
+}
+
+/// Everything that is counted.
+#[derive(Clone, Debug)]
+pub(super) struct Counts {
+    pub(super) topics: BTreeMap<Arc<str>, OfTopic>,
+    /// Of topics that were forgotten since.
+    pub(super) forgotten: OfTopic,
+    pub(super) records: Rated,
+    pub(super) retries: Rated,
+    pub(super) errors: Rated,
+    pub(super) splits: Rated,
+    pub(super) requests: Rated,
+    pub(super) responses: Rated,
+    pub(super) outgoing: Rated,
+    pub(super) incoming: Rated,
+    pub(super) unanswered: u64,
+    pub(super) connections: Rated,
+    pub(super) disconnections: Rated,
+    pub(super) epoch_bumps: u64,
+    pub(super) by_code: BTreeMap<ErrorCode, u64>,
+    pub(super) uncompressed: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) metadata_at: Option<Instant>,
+    /// In microseconds.
+    pub(super) queue_time: Distribution,
+    pub(super) request_latency: Distribution,
+    pub(super) delivery_latency: Distribution,
+    pub(super) throttle: Distribution,
+    pub(super) batch_size: Distribution,
+    pub(super) request_size: Distribution,
+    pub(super) records_per_request: Distribution,
+    /// In thousandths.
+    pub(super) compression: Distribution,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let (micros, ones) = (Distribution::new(1e-6), Distribution::new(1.0));
+        Self {
+            topics: BTreeMap::new(),
+            forgotten: OfTopic::default(),
+            records: Rated::default(),
+            retries: Rated::default(),
+            errors: Rated::default(),
+            splits: Rated::default(),
+            requests: Rated::default(),
+            responses: Rated::default(),
+            outgoing: Rated::default(),
+            incoming: Rated::default(),
+            unanswered: 0,
+            connections: Rated::default(),
+            disconnections: Rated::default(),
+            epoch_bumps: 0,
+            by_code: BTreeMap::new(),
+            uncompressed: 0,
+            sent_bytes: 0,
+            metadata_at: None,
+            queue_time: micros.clone(),
+            request_latency: micros.clone(),
+            delivery_latency: micros.clone(),
+            throttle: micros,
+            batch_size: ones.clone(),
+            request_size: ones.clone(),
+            records_per_request: ones,
+            compression: Distribution::new(1e-3),
+        }
+    }
+}
+
+/// A batch that was put into a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentBatch {
+    pub(crate) records: u32,
+    /// Bytes as they are sent.
+    pub(crate) bytes: usize,
+    /// Bytes before compression.
+    pub(crate) uncompressed: usize,
+    /// How long ago it was opened.
+    pub(crate) queued: Duration,
+}
+
+/// How a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Acked,
+    Failed(Persisted, ErrorCode),
+}
+
+impl Recorder {
+    pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A batch was put into a request.
+    pub(crate) fn batch_sent(&self, topic: &Arc<str>, batch: SentBatch, now: Instant) {
+        let mut counts = self.counts();
+        let (records, bytes, uncompressed) = (u64::from(batch.records), batch.bytes as u64, batch.uncompressed as u64);
+        counts.records.add(records, now);
+        counts.sent_bytes += bytes;
+        counts.uncompressed += uncompressed;
+        counts.batch_size.add(bytes, 1);
+        counts.queue_time.add(micros(batch.queued), 1);
+        counts.compression.add(1_000 * bytes / uncompressed.max(1), 1);
+        let topic = counts.topic(topic);
+        topic.records.add(records, now);
+        topic.bytes.add(bytes, now);
+        topic.uncompressed += uncompressed;
+    }
+
+    /// A request was handed to its connection. One that carries batches has so many `records`.
+    pub(crate) fn request_sent(&self, bytes: usize, records: Option<u64>, now: Instant) {
+        let mut counts = self.counts();
+        counts.requests.add(1, now);
+        counts.outgoing.add(bytes as u64, now);
+        counts.request_size.add(bytes as u64, 1);
+        records.into_iter().for_each(|records| counts.records_per_request.add(records, 1));
+    }
+
+    /// A request was answered, after so long.
+    pub(crate) fn answered(&self, bytes: usize, latency: Duration, now: Instant) {
+        let mut counts = self.counts();
+        counts.responses.add(1, now);
+        counts.incoming.add(bytes as u64, now);
+        counts.request_latency.add(micros(latency), 1);
+    }
+
+    /// Requests will not be answered.
+    pub(crate) fn unanswered(&self, requests: usize) {
+        self.counts().unanswered += requests as u64;
+    }
+
+    /// A broker asked for less, for so long.
+    pub(crate) fn throttled(&self, wait: Duration) {
+        self.counts().throttle.add(micros(wait), 1);
+    }
+
+    /// A batch goes again.
+    pub(crate) fn retried(&self, topic: &Arc<str>, records: u32, now: Instant) {
+        let mut counts = self.counts();
+        counts.retries.add(records.into(), now);
+        counts.topic(topic).retries.add(records.into(), now);
+    }
+
+    /// A batch was too large and was split.
+    pub(crate) fn split(&self, now: Instant) {
+        self.counts().splits.add(1, now);
+    }
+
+    /// An attempt came to this error.
+    pub(crate) fn error(&self, code: ErrorCode) {
+        *self.counts().by_code.entry(code).or_default() += 1;
+    }
+
+    /// The records of a batch have their outcome, so long after it was opened.
+    pub(crate) fn ended(&self, topic: &Arc<str>, records: u32, ended: Ended, age: Duration, now: Instant) {
+        let mut counts = self.counts();
+        let records = u64::from(records);
+        counts.delivery_latency.add(micros(age), records);
+        if ended != Ended::Acked {
+            counts.errors.add(records, now);
+        }
+        let topic = counts.topic(topic);
+        match ended {
+            Ended::Acked => topic.acked += records,
+            Ended::Failed(Persisted::No, _) => topic.not_written += records,
+            Ended::Failed(Persisted::Unknown, _) => topic.unknown += records,
+        }
+        if ended != Ended::Acked {
+            topic.errors.add(records, now);
+        }
+    }
+
+    /// A lane began a new epoch.
+    pub(crate) fn epoch_bumped(&self) {
+        self.counts().epoch_bumps += 1;
+    }
+
+    pub(crate) fn connected(&self, now: Instant) {
+        self.counts().connections.add(1, now);
+    }
+
+    pub(crate) fn disconnected(&self, now: Instant) {
+        self.counts().disconnections.add(1, now);
+    }
+
+    /// Metadata came that are of use.
+    pub(crate) fn learned(&self, now: Instant) {
+        self.counts().metadata_at = Some(now);
+    }
+
+    /// A topic was not used for long: it has no row of its own any more, but counts in the sums.
+    pub(crate) fn forget(&self, topic: &str) {
+        let mut counts = self.counts();
+        if let Some(row) = counts.topics.remove(topic) {
+            let sum = &mut counts.forgotten;
+            sum.acked += row.acked;
+            sum.not_written += row.not_written;
+            sum.unknown += row.unknown;
+        }
+    }
+
+    /// A caller waited for memory; in vain if `exhausted`.
+    pub(crate) fn waited_for_memory(&self, time: Duration, exhausted: bool) {
+        self.memory_wait_ns.fetch_add(nanos(time), Relaxed);
+        self.exhausted.fetch_add(exhausted.into(), Relaxed);
+    }
+
+    /// A caller waited for metadata.
+    pub(crate) fn waited_for_metadata(&self, time: Duration) {
+        self.metadata_wait_ns.fetch_add(nanos(time), Relaxed);
+    }
+
+    /// A caller waited for everything to be delivered.
+    pub(crate) fn flushed(&self, time: Duration) {
+        self.flush_ns.fetch_add(nanos(time), Relaxed);
+    }
+}
+
+impl Counts {
+    fn topic(&mut self, name: &Arc<str>) -> &mut OfTopic {
+        self.topics.entry(Arc::clone(name)).or_default()
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,309 @@
+//! A snapshot: every number with its name, unit and meaning, from one table.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use super::{
+    prometheus,
+    recorder::{Counts, Distribution, OfTopic, Recorder},
+};
+
+/// The group of what concerns the whole producer, as Java names it.
+pub(super) const PRODUCER: &str = "producer-metrics";
+/// The group of what concerns one topic.
+pub(super) const TOPIC: &str = "producer-topic-metrics";
+/// The group of errors by code, which Java has not.
+pub(super) const ERRORS: &str = "producer-error-metrics";
+
+/// What is true at the moment of the snapshot, and nobody counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gauges {
+    pub(crate) buffer_total: usize,
+    pub(crate) buffer_free: usize,
+    pub(crate) waiting: usize,
+    pub(crate) undelivered: usize,
+}
+
+/// One number.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Metric {
+    /// `producer-metrics`, `producer-topic-metrics` or `producer-error-metrics`.
+    pub group: &'static str,
+    /// Java's name where Java has it.
+    pub name: &'static str,
+    /// `client-id`, and `topic` or `error` where the group is of those.
+    pub tags: Vec<(&'static str, Arc<str>)>,
+    /// In the unit that [`description`](Self::description) names.
+    pub value: f64,
+    /// What it is, and its unit.
+    pub description: &'static str,
+}
+
+/// What a producer has done until now: [`Producer::metrics`](crate::Producer::metrics).
+///
+/// Averages and maxima are over the producer's life. A rate is so many a second over the last 30 to 60 seconds, or longer where
+/// nothing happened for long, or since the beginning. Times are in milliseconds where Java's are; in Prometheus' text they are
+/// in seconds.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    list: Vec<Metric>,
+    counts: Counts,
+}
+
+impl Metrics {
+    /// All of them: the producer's, then by topic, then by error.
+    pub fn iter(&self) -> impl Iterator<Item = &Metric> {
+        self.list.iter()
+    }
+
+    /// A number of the whole producer, or the sum over topics or errors; `None` if there is none of that name.
+    #[must_use]
+    pub fn get(&self, group: &str, name: &str) -> Option<f64> {
+        let values = self.list.iter().filter(|metric| metric.group == group && metric.name == name);
+        values.map(|metric| metric.value).reduce(|sum, value| sum + value)
+    }
+
+    /// A number of one topic; `None` if the topic has none, or not that.
+    #[must_use]
+    pub fn topic(&self, topic: &str, name: &str) -> Option<f64> {
+        let of_topic = |metric: &&Metric| metric.group == TOPIC && metric.name == name && &*metric.tags[1].1 == topic;
+        self.list.iter().find(of_topic).map(|metric| metric.value)
+    }
+
+    /// From a batch's opening to the outcome of its records, in seconds; each record counts.
+    #[must_use]
+    pub fn delivery_latency(&self) -> &Distribution {
+        &self.counts.delivery_latency
+    }
+
+    /// From a batch's opening until it was put into a request, in seconds.
+    #[must_use]
+    pub fn queue_time(&self) -> &Distribution {
+        &self.counts.queue_time
+    }
+
+    /// From a request to its answer, in seconds.
+    #[must_use]
+    pub fn request_latency(&self) -> &Distribution {
+        &self.counts.request_latency
+    }
+
+    /// Batches as they were sent, in bytes.
+    #[must_use]
+    pub fn batch_size(&self) -> &Distribution {
+        &self.counts.batch_size
+    }
+
+    /// Records in each Produce request.
+    #[must_use]
+    pub fn records_per_request(&self) -> &Distribution {
+        &self.counts.records_per_request
+    }
+
+    /// A batch's bytes as sent, by its bytes before compression.
+    #[must_use]
+    pub fn compression_ratio(&self) -> &Distribution {
+        &self.counts.compression
+    }
+
+    /// Prometheus' text format (0.0.4): base units, `_total` on counters, histograms of latencies and sizes.
+    #[must_use]
+    pub fn to_prometheus(&self) -> String {
+        prometheus::text(&self.list, &self.counts)
+    }
+
+    pub(crate) fn take(recorder: &Recorder, gauges: Gauges, client_id: &Arc<str>, now: Instant) -> Self {
+        let counts = recorder.counts().clone();
+        let client = ("client-id", Arc::clone(client_id));
+        let mut list: Vec<_> = producer(recorder, &counts, gauges, now)
+            .into_iter()
+            .map(|row| row.metric(PRODUCER, vec![client.clone()]))
+            .collect();
+        for (topic, of) in &counts.topics {
+            let tags = vec![client.clone(), ("topic", Arc::clone(topic))];
+            list.extend(of_topic(of, now).into_iter().map(|row| row.metric(TOPIC, tags.clone())));
+        }
+        for (code, times) in &counts.by_code {
+            let tags = vec![client.clone(), ("error", code.to_string().into())];
+            let row = Row("attempt-error-total", *times as f64, "Attempts to write a batch that came to this error.");
+            list.push(row.metric(ERRORS, tags));
+        }
+        Self { list, counts }
+    }
+}
+
+/// Name, value, what it is.
+struct Row(&'static str, f64, &'static str);
+
+impl Row {
+    fn metric(self, group: &'static str, tags: Vec<(&'static str, Arc<str>)>) -> Metric {
+        let Self(name, value, description) = self;
+        Metric { group, name, tags, value, description }
+    }
+}
+
+fn producer(recorder: &Recorder, counts: &Counts, gauges: Gauges, now: Instant) -> Vec<Row> {
+    let groups = [records(counts, now), batches(counts, now), requests(counts, now), links(counts, now)];
+    groups.into_iter().flatten().chain(waits(recorder, gauges)).collect()
+}
+
+fn ms(seconds: f64) -> f64 {
+    seconds * 1_000.0
+}
+
+fn records(counts: &Counts, now: Instant) -> Vec<Row> {
+    let sums = counts.topics.values().chain([&counts.forgotten]);
+    let sum = |of: fn(&OfTopic) -> u64| sums.clone().map(of).sum::<u64>() as f64;
+    vec![
+        Row("record-send-total", counts.records.total as f64, "Records sent, each time that their batch was."),
+        Row("record-send-rate", counts.records.rate(now), "Records sent, a second."),
+        Row("record-acked-total", sum(|topic| topic.acked), "Records that were acknowledged."),
+        Row(
+            "record-not-written-total",
+            sum(|topic| topic.not_written),
+            "Records that failed and are certainly not written.",
+        ),
+        Row("record-unknown-total", sum(|topic| topic.unknown), "Records that failed and may be written."),
+        Row("record-error-total", counts.errors.total as f64, "Records that failed."),
+        Row("record-error-rate", counts.errors.rate(now), "Records that failed, a second."),
+        Row("record-retry-total", counts.retries.total as f64, "Records sent again, each time."),
+        Row("record-retry-rate", counts.retries.rate(now), "Records sent again, a second."),
+        Row(
+            "record-size-avg",
+            ratio(counts.uncompressed, counts.records.total),
+            "Bytes of a record on average, before compression, with its share of its batch.",
+        ),
+        Row(
+            "record-queue-time-avg",
+            ms(counts.queue_time.mean()),
+            "Milliseconds from a batch's opening until it was put into a request, on average.",
+        ),
+        Row("record-queue-time-max", ms(counts.queue_time.max()), "The same, at most."),
+        Row(
+            "delivery-latency-avg",
+            ms(counts.delivery_latency.mean()),
+            "Milliseconds from a batch's opening to its records' outcome, on average.",
+        ),
+        Row("delivery-latency-max", ms(counts.delivery_latency.max()), "The same, at most."),
+    ]
+}
+
+fn batches(counts: &Counts, now: Instant) -> Vec<Row> {
+    vec![
+        Row("batch-size-avg", counts.batch_size.mean(), "Bytes of a batch as it was sent, on average."),
+        Row("batch-size-max", counts.batch_size.max(), "The same, at most."),
+        Row(
+            "batch-split-total",
+            counts.splits.total as f64,
+            "Batches that a broker found too large, and that were split.",
+        ),
+        Row("batch-split-rate", counts.splits.rate(now), "The same, a second."),
+        Row(
+            "compression-rate-avg",
+            ratio(counts.sent_bytes, counts.uncompressed),
+            "Bytes of all batches as sent by their bytes before compression.",
+        ),
+        Row("records-per-request-avg", counts.records_per_request.mean(), "Records in a Produce request, on average."),
+        Row(
+            "epoch-bump-total",
+            counts.epoch_bumps as f64,
+            "Epochs that partitions began after a gap in their sequence numbers.",
+        ),
+    ]
+}
+
+fn requests(counts: &Counts, now: Instant) -> Vec<Row> {
+    let in_flight = counts.requests.total.saturating_sub(counts.responses.total + counts.unanswered);
+    vec![
+        Row("request-total", counts.requests.total as f64, "Requests of all kinds."),
+        Row("request-rate", counts.requests.rate(now), "The same, a second."),
+        Row("request-size-avg", counts.request_size.mean(), "Bytes of a request, on average."),
+        Row("request-size-max", counts.request_size.max(), "The same, at most."),
+        Row(
+            "request-latency-avg",
+            ms(counts.request_latency.mean()),
+            "Milliseconds from a request to its answer, on average.",
+        ),
+        Row("request-latency-max", ms(counts.request_latency.max()), "The same, at most."),
+        Row("requests-in-flight", in_flight as f64, "Requests without an answer at the moment."),
+        Row("response-total", counts.responses.total as f64, "Answers of all kinds."),
+        Row("response-rate", counts.responses.rate(now), "The same, a second."),
+        Row("outgoing-byte-total", counts.outgoing.total as f64, "Bytes of all requests."),
+        Row("outgoing-byte-rate", counts.outgoing.rate(now), "The same, a second."),
+        Row("incoming-byte-total", counts.incoming.total as f64, "Bytes of all answers."),
+        Row("incoming-byte-rate", counts.incoming.rate(now), "The same, a second."),
+        Row(
+            "produce-throttle-time-avg",
+            ms(counts.throttle.mean()),
+            "Milliseconds for which brokers asked to be left alone, on average over all answers that carry it.",
+        ),
+        Row("produce-throttle-time-max", ms(counts.throttle.max()), "The same, at most."),
+    ]
+}
+
+fn links(counts: &Counts, now: Instant) -> Vec<Row> {
+    let open = counts.connections.total.saturating_sub(counts.disconnections.total);
+    let age = counts.metadata_at.map_or(f64::NAN, |at| now.saturating_duration_since(at).as_secs_f64());
+    vec![
+        Row("connection-count", open as f64, "Connections at the moment."),
+        Row("connection-creation-total", counts.connections.total as f64, "Connections that were made."),
+        Row("connection-creation-rate", counts.connections.rate(now), "The same, a second."),
+        Row("connection-close-total", counts.disconnections.total as f64, "Connections that ended."),
+        Row("connection-close-rate", counts.disconnections.rate(now), "The same, a second."),
+        Row("metadata-age", age, "Seconds since metadata came that were of use; not a number before the first."),
+    ]
+}
+
+fn waits(recorder: &Recorder, gauges: Gauges) -> Vec<Row> {
+    let nanos = |count: &AtomicU64| count.load(Relaxed) as f64;
+    vec![
+        Row("buffer-total-bytes", gauges.buffer_total as f64, "buffer.memory, in bytes."),
+        Row("buffer-available-bytes", gauges.buffer_free as f64, "Bytes of it that are free."),
+        Row(
+            "buffer-exhausted-total",
+            nanos(&recorder.exhausted),
+            "Records that waited max.block.ms for memory in vain.",
+        ),
+        Row(
+            "bufferpool-wait-time-ns-total",
+            nanos(&recorder.memory_wait_ns),
+            "Nanoseconds that callers waited for memory.",
+        ),
+        Row("waiting-threads", gauges.waiting as f64, "Callers that wait for memory at the moment."),
+        Row("undelivered-batches", gauges.undelivered as f64, "Batches whose callbacks have not all run."),
+        Row(
+            "metadata-wait-time-ns-total",
+            nanos(&recorder.metadata_wait_ns),
+            "Nanoseconds that callers waited for metadata.",
+        ),
+        Row("flush-time-ns-total", nanos(&recorder.flush_ns), "Nanoseconds that callers waited in flush and close."),
+    ]
+}
+
+fn of_topic(of: &OfTopic, now: Instant) -> Vec<Row> {
+    vec![
+        Row("record-send-total", of.records.total as f64, "Records sent, each time that their batch was."),
+        Row("record-send-rate", of.records.rate(now), "The same, a second."),
+        Row("byte-total", of.bytes.total as f64, "Bytes of the batches that were sent."),
+        Row("byte-rate", of.bytes.rate(now), "The same, a second."),
+        Row("compression-rate", ratio(of.bytes.total, of.uncompressed), "Bytes as sent by bytes before compression."),
+        Row("record-retry-total", of.retries.total as f64, "Records sent again, each time."),
+        Row("record-retry-rate", of.retries.rate(now), "The same, a second."),
+        Row("record-error-total", of.errors.total as f64, "Records that failed."),
+        Row("record-error-rate", of.errors.rate(now), "The same, a second."),
+        Row("record-acked-total", of.acked as f64, "Records that were acknowledged."),
+        Row("record-not-written-total", of.not_written as f64, "Records that failed and are certainly not written."),
+        Row("record-unknown-total", of.unknown as f64, "Records that failed and may be written."),
+    ]
+}
+
+/// 0 of nothing is 0.
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

@@ -1,0 +1,56 @@
+//! What a producer counts of itself is what happened.
+
+use std::time::Duration;
+
+use milena::{Metrics, Producer};
+
+use crate::{broker, never_answer_records, order, producer_of, run};
+
+fn total(metrics: &Metrics, name: &str) -> f64 {
+    metrics.get("producer-metrics", name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+#[test]
+fn every_record_that_was_handed_over_is_counted_in_one_outcome() {
+    run(async {
+        let broker = broker().await;
+        let producer = producer_of(&broker).await;
+        for _ in 0..500 {
+            drop(producer.send(order("v")).await.unwrap());
+        }
+        producer.flush().await.unwrap();
+        never_answer_records(&broker);
+        for _ in 0..7 {
+            drop(producer.send(order("v")).await.unwrap());
+        }
+        producer.close_timeout(Duration::from_millis(300)).await.unwrap_err();
+        let metrics = producer.metrics();
+        let outcomes = ["record-acked-total", "record-not-written-total", "record-unknown-total"];
+        let outcomes = outcomes.map(|name| total(&metrics, name));
+        assert_eq!((outcomes[0], outcomes.iter().sum::<f64>()), (500.0, 507.0));
+        assert_eq!(metrics.topic("orders", "record-acked-total"), Some(500.0));
+        assert_eq!(total(&metrics, "record-error-total"), 7.0);
+        assert_eq!(metrics.delivery_latency().count(), 507);
+        assert!(total(&metrics, "flush-time-ns-total") > 0.0 && total(&metrics, "metadata-wait-time-ns-total") > 0.0);
+    });
+}
+
+#[test]
+fn memory_is_told_as_it_is_and_who_waits_for_it_in_vain_is_counted() {
+    run(async {
+        let broker = broker().await;
+        let builder =
+            Producer::builder(&broker.bootstrap_servers()).buffer_memory(4_000).max_block(Duration::from_millis(50));
+        let producer = builder.build().await.unwrap();
+        producer.partitions_for("orders").await.unwrap();
+        assert_eq!(total(&producer.metrics(), "buffer-available-bytes"), 4_000.0);
+        never_answer_records(&broker);
+        let value = "v".repeat(900);
+        while producer.send(order(&value)).await.is_ok() {}
+        let metrics = producer.metrics();
+        assert_eq!(total(&metrics, "buffer-total-bytes"), 4_000.0);
+        assert!(total(&metrics, "buffer-available-bytes") < 1_000.0);
+        assert_eq!((total(&metrics, "buffer-exhausted-total"), total(&metrics, "waiting-threads")), (1.0, 0.0));
+        assert!(total(&metrics, "bufferpool-wait-time-ns-total") >= 50e6);
+    });
+}
