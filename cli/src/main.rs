@@ -9,6 +9,7 @@ mod exit;
 mod interrupt;
 mod lab;
 mod output;
+mod perf;
 mod produce;
 mod properties;
 
@@ -48,7 +49,9 @@ See it work without any set-up:
   milena lab async-orders
   milena lab retry
   milena lab dead-letter
-  milena lab pause"
+  milena lab pause
+  milena lab latency
+  milena perf --topic test --num-records 1000000 --record-size 100"
 )]
 struct Cli {
     /// What to log to stderr: error, warn, info, debug, trace, or per module as in milena=debug [default: RUST_LOG, else
@@ -64,6 +67,7 @@ struct Cli {
 enum Command {
     Produce(produce::Args),
     Consume(consume::Args),
+    Perf(perf::Args),
     Lab(lab::Args),
     Broker(broker::Args),
 }
@@ -114,6 +118,7 @@ async fn run(command: Command, started: Instant, warned: lab::Warned) -> Result<
     match command {
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
+        Command::Perf(args) => perf::run(args).await,
         Command::Lab(args) => lab::run(args, started, warned).await,
         Command::Broker(args) => broker::run(args).await,
     }

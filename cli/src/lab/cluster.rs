@@ -8,33 +8,41 @@ use super::say;
 use crate::exit::CliError;
 
 /// The cluster of a lab.
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     bootstrap: String,
     embedded: Option<EmbeddedBroker>,
 }
 
 impl Cluster {
     /// The cluster that was named; without one, an embedded broker that is started now.
-    pub(super) async fn open(named: Option<&str>, embedded: Builder) -> Result<Self, CliError> {
+    pub(crate) async fn open(named: Option<&str>, embedded: Builder) -> Result<Self, CliError> {
+        let cluster = Self::open_quietly(named, embedded).await?;
+        if cluster.embedded.is_some() {
+            say(&format!("embedded broker on {}", cluster.bootstrap));
+        }
+        Ok(cluster)
+    }
+
+    /// The same, without a word about it.
+    pub(crate) async fn open_quietly(named: Option<&str>, embedded: Builder) -> Result<Self, CliError> {
         if let Some(bootstrap) = named {
             return Ok(Self { bootstrap: bootstrap.to_owned(), embedded: None });
         }
         let broker = embedded.start().await;
         let broker = broker.map_err(|e| CliError::Failed(format!("cannot start the embedded broker: {e}")))?;
-        say(&format!("embedded broker on {}", broker.bootstrap_servers()));
         Ok(Self { bootstrap: broker.bootstrap_servers(), embedded: Some(broker) })
     }
 
-    pub(super) fn bootstrap(&self) -> &str {
+    pub(crate) fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
 
-    pub(super) fn embedded(&self) -> Option<&EmbeddedBroker> {
+    pub(crate) fn embedded(&self) -> Option<&EmbeddedBroker> {
         self.embedded.as_ref()
     }
 
     /// Stops the embedded broker.
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         if let Some(broker) = self.embedded {
             broker.shutdown().await;
         }

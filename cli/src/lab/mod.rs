@@ -9,6 +9,7 @@ mod cluster;
 mod dead_letter;
 mod duration;
 mod latch;
+mod latency;
 mod orders;
 mod pause;
 mod retry;
@@ -21,7 +22,7 @@ use std::{
 };
 
 use self::checks::Verdict;
-pub(crate) use self::warned::Warned;
+pub(crate) use self::{cluster::Cluster, warned::Warned};
 use crate::exit::{CliError, Exit};
 
 /// Run a small program that shows what the producer does and checks what it claims
@@ -37,6 +38,7 @@ enum Lab {
     Retry(retry::Args),
     DeadLetter(dead_letter::Args),
     Pause(pause::Args),
+    Latency(latency::Args),
 }
 
 /// Runs the lab; `started` is when the process did, `warned` counts the warnings of retries.
@@ -46,6 +48,7 @@ pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<
         Lab::Retry(args) => retry::run(args).await,
         Lab::DeadLetter(args) => dead_letter::run(args).await,
         Lab::Pause(args) => pause::run(args, started, warned).await,
+        Lab::Latency(args) => latency::run(args).await,
     }
 }
 

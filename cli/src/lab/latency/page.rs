@@ -1,0 +1,213 @@
+//! `latency.html`: one page with everything in it.
+//!
+//! In: what was measured and what was said of it. Out: HTML with two drawings, which needs nothing from anywhere else, and follows
+//! the reader's choice of light or dark. Pure.
+
+use std::fmt::Write;
+
+use plotters::{coord::Shift, prelude::*};
+
+use super::analysis::{COLUMNS, Measured};
+
+/// Colours of the variants, which can be told apart on light and on dark ground, also by most of the colour-blind.
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0x1f, 0x83, 0xd9),
+    RGBColor(0xe0, 0x7b, 0x1a),
+    RGBColor(0x1a, 0xa3, 0x7a),
+    RGBColor(0xc2, 0x55, 0xa8),
+    RGBColor(0x9a, 0x86, 0x1c),
+    RGBColor(0x6f, 0x73, 0xe0),
+];
+/// Axes and letters, which the page's style makes darker or lighter.
+const INK: RGBColor = RGBColor(0x80, 0x80, 0x80);
+const SIZE: (u32, u32) = (860, 420);
+/// Bars of the histogram over the whole range.
+const BINS: usize = 80;
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--ground:#fff;--ink:#1c2024;--faint:#687078;--line:#d8dce0}
+@media(prefers-color-scheme:dark){:root{--ground:#14171a;--ink:#e6e9ec;--faint:#9aa3ab;--line:#363c42}}
+body{margin:2rem auto;max-width:60rem;padding:0 1rem;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p.facts{color:var(--faint);margin:.3rem 0 1.5rem}
+svg{width:100%;height:auto;display:block}svg text{fill:var(--ink);font-family:inherit}
+svg [stroke='#808080']{stroke:var(--line)}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}.wide{overflow-x:auto}
+th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th:first-child,td:first-child{text-align:left}td:last-child{text-align:left;color:var(--faint);font-family:ui-monospace,monospace;font-size:.85em}
+.swatch{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.5em;vertical-align:-.05em}
+";
+
+/// The whole page.
+pub(super) fn page(measured: &[Measured], sentences: &[String], facts: &str) -> String {
+    let mut out = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>From send to callback</title>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<h1>From send to callback</h1>\n<p class=\"facts\">{}</p>\n",
+        escaped(facts)
+    );
+    out += &table(measured);
+    out += "<h2>What follows</h2>\n<ul>\n";
+    for sentence in sentences {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "<li>{}</li>", escaped(sentence));
+    }
+    out += "</ul>\n<h2>How many records took at most so long</h2>\n";
+    out += &drawing("percentiles", "Latency by percentile, from 0 to all but the last records", measured, percentiles);
+    out += "<h2>How latencies are distributed</h2>\n";
+    out += &drawing("distribution", "Share of records by latency", measured, distribution);
+    out + "</body>\n</html>\n"
+}
+
+fn table(measured: &[Measured]) -> String {
+    let mut out = "<div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">variant</th>".to_owned();
+    for (name, _) in COLUMNS {
+        let _ = write!(out, "<th scope=\"col\">{name}</th>");
+    }
+    out += "<th scope=\"col\"></th></tr></thead>\n<tbody>\n";
+    for (of, colour) in measured.iter().zip(COLOURS.iter().cycle()) {
+        let RGBColor(r, g, b) = *colour;
+        let swatch = format!("<span class=\"swatch\" style=\"background:#{r:02x}{g:02x}{b:02x}\"></span>");
+        let _ = write!(out, "<tr><td>{swatch}{}</td>", escaped(&of.name));
+        for (_, value) in COLUMNS {
+            let _ = write!(out, "<td>{}</td>", value(of));
+        }
+        let _ = writeln!(out, "<td>{}</td></tr>", escaped(&of.settings));
+    }
+    out + "</tbody></table></div>\n"
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+/// A drawing that says to those who cannot see it what it is.
+fn drawing(id: &str, what: &str, measured: &[Measured], draw: fn(&Area<'_>, &[Measured]) -> Drawn) -> String {
+    let mut svg = String::new();
+    let drawn = {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        draw(&area, measured).and_then(|()| area.present().map_err(Into::into))
+    };
+    if let Err(error) = drawn {
+        return format!("<p>It cannot be drawn: {}</p>\n", escaped(&error.to_string()));
+    }
+    let medians: Vec<_> = measured.iter().map(|of| format!("{}: median {:.3} ms", of.name, of.ms(0.5))).collect();
+    let title = format!(
+        "<title id=\"{id}-title\">{what}</title><desc id=\"{id}-desc\">{}</desc>",
+        escaped(&medians.join("; "))
+    );
+    let head = format!("<svg role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" ");
+    let svg = svg.replacen("<svg ", &head, 1);
+    match svg.split_once(">\n") {
+        Some((open, rest)) => format!("{open}>{title}\n{rest}"),
+        None => svg,
+    }
+}
+
+/// Milliseconds against nines: 90, 99, 99.9 % stand at equal distances.
+fn percentiles(area: &Area<'_>, measured: &[Measured]) -> Drawn {
+    let most = measured.iter().map(|of| of.latency.len()).max().unwrap_or(1).max(10) as f64;
+    let (least, largest) = range(measured);
+    let mut chart = ChartBuilder::on(area)
+        .margin(12)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d((1.0..most).log_scale(), (least..largest).log_scale())?;
+    chart
+        .configure_mesh()
+        .axis_style(INK)
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(INK.mix(0.5))
+        .label_style(("sans-serif", 14).into_font().color(&INK))
+        .x_desc("percent of the records")
+        .y_desc("milliseconds, at most")
+        .x_label_formatter(&|nines| percent(*nines))
+        .y_label_formatter(&|ms| number(*ms))
+        .draw()?;
+    for (of, colour) in measured.iter().zip(COLOURS.iter().cycle()) {
+        let points = (0..=400).map(|step| most.powf(f64::from(step) / 400.0));
+        let line = points.map(|nines| (nines, of.ms(1.0 - 1.0 / nines).max(least)));
+        chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?.label(&of.name).legend(key(*colour));
+    }
+    legend(&mut chart, SeriesLabelPosition::UpperLeft)
+}
+
+/// Percent of the records against milliseconds.
+fn distribution(area: &Area<'_>, measured: &[Measured]) -> Drawn {
+    let (least, largest) = range(measured);
+    let width = (largest / least).powf(1.0 / BINS as f64);
+    let bins = |of: &Measured| -> Vec<(f64, f64)> {
+        let edge = |bin: usize| least * width.powi(bin as i32);
+        let share = |bin: usize| {
+            let micros = |ms: f64| (ms * 1_000.0) as u64;
+            let (from, to) = (micros(edge(bin)), micros(edge(bin + 1)).saturating_sub(1));
+            let from = if bin == 0 { 0 } else { from };
+            if to < from {
+                0.0
+            } else {
+                100.0 * of.latency.count_between(from, to) as f64 / of.latency.len().max(1) as f64
+            }
+        };
+        (0..BINS).flat_map(|bin| [(edge(bin), share(bin)), (edge(bin + 1), share(bin))]).collect()
+    };
+    let all: Vec<_> = measured.iter().map(bins).collect();
+    let highest = all.iter().flatten().map(|(_, share)| *share).fold(1.0, f64::max);
+    let mut chart = ChartBuilder::on(area)
+        .margin(12)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d((least..largest).log_scale(), 0.0..highest * 1.05)?;
+    chart
+        .configure_mesh()
+        .axis_style(INK)
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(INK.mix(0.5))
+        .label_style(("sans-serif", 14).into_font().color(&INK))
+        .x_desc("milliseconds")
+        .y_desc("percent of the records")
+        .x_label_formatter(&|ms| number(*ms))
+        .draw()?;
+    for ((of, colour), bins) in measured.iter().zip(COLOURS.iter().cycle()).zip(all) {
+        let area = AreaSeries::new(bins, 0.0, colour.mix(0.2)).border_style(colour.stroke_width(2));
+        chart.draw_series(area)?.label(&of.name).legend(key(*colour));
+    }
+    legend(&mut chart, SeriesLabelPosition::UpperRight)
+}
+
+fn key(colour: RGBColor) -> impl Fn((i32, i32)) -> Rectangle<(i32, i32)> {
+    move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled())
+}
+
+type Chart<'a, 'b, X, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, Y>>;
+
+fn legend<'a, 'b, X, Y>(chart: &mut Chart<'a, 'b, X, Y>, position: SeriesLabelPosition) -> Drawn
+where
+    X: Ranged<ValueType = f64>,
+    Y: Ranged<ValueType = f64>,
+    'b: 'a,
+{
+    let letters = ("sans-serif", 14).into_font().color(&INK);
+    chart.configure_series_labels().position(position).label_font(letters).draw()?;
+    Ok(())
+}
+
+/// The least and the largest latency, in milliseconds, with some room.
+fn range(measured: &[Measured]) -> (f64, f64) {
+    let least = measured.iter().map(|of| of.latency.min() as f64 / 1_000.0).fold(f64::MAX, f64::min);
+    let largest = measured.iter().map(|of| of.ms(1.0)).fold(0.0, f64::max);
+    let least = least.clamp(0.001, 1_000_000.0);
+    (least * 0.9, (largest * 1.1).max(least * 2.0))
+}
+
+/// 10 stands for 90 %, 100 for 99 %.
+fn percent(nines: f64) -> String {
+    let percent = 100.0 * (1.0 - 1.0 / nines);
+    let digits = (nines.log10() - 2.0).max(0.0).ceil() as usize;
+    format!("{percent:.digits$} %")
+}
+
+fn number(ms: f64) -> String {
+    if ms >= 10.0 { format!("{ms:.0}") } else { format!("{}", (ms * 1_000.0).round() / 1_000.0) }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,223 @@
+//! How it is told: in kafka-producer-perf-test's lines, or as JSON.
+//!
+//! In: what was measured. Out: lines on stdout; on a terminal a bar on stderr. Pure but for printing.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal, Write as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use milena::{FlushError, Metric, Metrics, SendError};
+use serde_json::{Map, Value, json};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use super::{
+    args::{Args, Output},
+    meter::{Meter, Sums},
+};
+
+const MEBIBYTE: f64 = 1024.0 * 1024.0;
+
+/// Tells how it goes, until it is ended.
+pub(super) struct Report {
+    output: Output,
+    print_metrics: bool,
+    expected: u64,
+    meter: Arc<Meter>,
+    stop: oneshot::Sender<()>,
+    telling: JoinHandle<()>,
+}
+
+impl Report {
+    pub(super) fn begin(args: &Args, meter: Arc<Meter>) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let every = Duration::from_millis(args.reporting_interval);
+        let telling = tokio::spawn(tell(Arc::clone(&meter), args.output, every, bar(args.num_records), stopped));
+        if args.output == Output::Text && args.warmup_records > 0 {
+            let first = format!("Warmup first {} records.", args.warmup_records);
+            print(&format!("{first} Steady state results will print after the complete test summary."));
+        }
+        let (output, print_metrics, expected) = (args.output, args.print_metrics, args.num_records);
+        Self { output, print_metrics, expected, meter, stop, telling }
+    }
+
+    /// Tells how it went.
+    pub(super) async fn end(self, metrics: &Metrics, closed: Option<&FlushError>, refused: Option<&SendError>) {
+        let _ = self.stop.send(());
+        let _ = self.telling.await;
+        let (all, steady) = (self.meter.all(), self.meter.steady());
+        let retries = metrics.get("producer-metrics", "record-retry-total").unwrap_or(0.0);
+        let reasons: Vec<_> =
+            refused.map(ToString::to_string).into_iter().chain(closed.map(ToString::to_string)).collect();
+        match self.output {
+            Output::Text => {
+                print(&total(&all, ""));
+                steady.iter().for_each(|steady| print(&total(steady, " steady state")));
+                more(steady.as_ref().unwrap_or(&all), retries, self.expected - all.records.min(self.expected))
+                    .iter()
+                    .for_each(|line| print(line));
+            }
+            Output::Json => {
+                let mut last = object("total", &all);
+                last.insert("retries".into(), json!(retries));
+                last.insert("failed".into(), json!(all.errors.values().sum::<u64>()));
+                last.insert("not_acknowledged".into(), json!(self.expected - all.records.min(self.expected)));
+                print(&Value::Object(last).to_string());
+                steady.iter().for_each(|steady| print(&Value::Object(object("steady", steady)).to_string()));
+            }
+        }
+        reasons.iter().for_each(|reason| eprintln!("error: {reason}"));
+        if self.print_metrics {
+            print(&listed(metrics.iter()));
+        }
+    }
+}
+
+async fn tell(
+    meter: Arc<Meter>,
+    output: Output,
+    every: Duration,
+    bar: ProgressBar,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut ticks = tokio::time::interval(every.min(Duration::from_millis(200)));
+    let (mut last, mut done, mut warming) = (tokio::time::Instant::now(), 0, true);
+    loop {
+        tokio::select! {
+            _ = &mut stopped => break,
+            now = ticks.tick() => {
+                if bar.length().is_some() {
+                    bar.set_position(meter.all().records);
+                }
+                if warming && output == Output::Text && meter.is_steady() {
+                    warming = false;
+                    bar.suspend(|| print("In steady state."));
+                }
+                if now.duration_since(last) < every {
+                    continue;
+                }
+                last = now;
+                let sums = meter.window();
+                done += sums.records;
+                bar.suspend(|| match output {
+                    Output::Text => print(&window(&sums)),
+                    Output::Json => {
+                        let mut object = object("window", &sums);
+                        object.insert("acknowledged".into(), json!(done));
+                        print(&Value::Object(object).to_string());
+                    }
+                });
+            }
+        }
+    }
+    bar.finish_and_clear();
+}
+
+/// A bar on a terminal, and else nothing.
+fn bar(records: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(records), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{wide_bar} {percent}% {human_pos} of {human_len} records, {eta} left");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// If nobody reads any more, the measuring goes on all the same.
+fn print(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+/// The line of an interval, as the tool prints it.
+pub(super) fn window(sums: &Sums) -> String {
+    let (rate, megabytes) = rates(sums);
+    let (average, max) = (ms(sums.latency.mean()), ms(sums.latency.max() as f64));
+    format!(
+        "{} records sent, {rate:.1} records/sec ({megabytes:.2} MB/sec), {average:.1} ms avg latency, {max:.1} ms max latency.",
+        sums.records
+    )
+}
+
+/// The last line, as the tool prints it.
+pub(super) fn total(sums: &Sums, which: &str) -> String {
+    let (rate, megabytes) = rates(sums);
+    let (average, max) = (ms(sums.latency.mean()), ms(sums.latency.max() as f64));
+    let quantile = |part: f64| sums.latency.value_at_quantile(part) / 1_000;
+    format!(
+        "{}{which} records sent, {rate:.6} records/sec ({megabytes:.2} MB/sec), {average:.2} ms avg latency, {max:.2} ms max latency, \
+         {} ms 50th, {} ms 95th, {} ms 99th, {} ms 99.9th.",
+        sums.records,
+        quantile(0.5),
+        quantile(0.95),
+        quantile(0.99),
+        quantile(0.999)
+    )
+}
+
+/// What the tool does not tell.
+fn more(sums: &Sums, retries: f64, missing: u64) -> Vec<String> {
+    let mut lines = vec![format!("latency in microseconds: {}", quantiles(&sums.latency))];
+    if !sums.from_due.is_empty() {
+        lines.push(format!("latency in microseconds from when each was due: {}", quantiles(&sums.from_due)));
+    }
+    lines.push(format!("{missing} records not acknowledged, {retries} records sent again"));
+    lines.extend(sums.errors.iter().map(|(cause, times)| format!("{times} records failed with {cause}")));
+    lines
+}
+
+fn quantiles(latency: &Histogram<u64>) -> String {
+    let at = |part| latency.value_at_quantile(part);
+    format!("p50 {}, p95 {}, p99 {}, p99.9 {}, max {}", at(0.5), at(0.95), at(0.99), at(0.999), latency.max())
+}
+
+fn object(kind: &str, sums: &Sums) -> Map<String, Value> {
+    let (rate, megabytes) = rates(sums);
+    let mut object = Map::new();
+    object.insert("type".into(), json!(kind));
+    object.insert("records".into(), json!(sums.records));
+    object.insert("seconds".into(), json!(sums.seconds()));
+    object.insert("records_per_second".into(), json!(rate));
+    object.insert("megabytes_per_second".into(), json!(megabytes));
+    object.insert("latency_us".into(), latency(&sums.latency));
+    if !sums.from_due.is_empty() {
+        object.insert("latency_from_due_us".into(), latency(&sums.from_due));
+    }
+    object.insert("errors".into(), json!(sums.errors));
+    object
+}
+
+fn latency(of: &Histogram<u64>) -> Value {
+    let at = |part| of.value_at_quantile(part);
+    json!({"avg": of.mean(), "p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "p999": at(0.999), "max": of.max()})
+}
+
+/// Records and mebibytes a second.
+fn rates(sums: &Sums) -> (f64, f64) {
+    let seconds = sums.seconds().max(1e-9);
+    (sums.records as f64 / seconds, sums.bytes as f64 / seconds / MEBIBYTE)
+}
+
+fn ms(micros: f64) -> f64 {
+    micros / 1_000.0
+}
+
+/// All metrics, as Kafka's tools list them.
+pub(super) fn listed<'a>(metrics: impl Iterator<Item = &'a Metric>) -> String {
+    let name = |metric: &Metric| {
+        let tags = metric.tags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ");
+        format!("{}:{}:{{{tags}}}", metric.group, metric.name)
+    };
+    let mut rows: Vec<_> = metrics.map(|metric| (name(metric), metric.value)).collect();
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let mut out = format!("\n{:width$}   Value", "Metric Name");
+    for (name, value) in rows {
+        // Writing to a string does not fail.
+        let _ = write!(out, "\n{name:width$} : {value:.3}");
+    }
+    out
+}
