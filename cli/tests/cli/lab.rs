@@ -1,6 +1,6 @@
 //! The labs hold what they claim.
 
-use crate::support::{Broker, Process, Ran, Scratch, milena};
+use crate::support::{Broker, Process, Ran, Scratch, milena, run_in};
 
 /// The lines of `async-orders` that tell of an acknowledged order.
 fn acknowledged(ran: &Ran) -> Vec<&str> {
@@ -179,5 +179,41 @@ fn a_broker_that_was_stopped_goes_on_however_the_lab_ends() {
         lab.signal(signal);
         lab.wait().expect(130);
         assert!(broker.read("used").len() >= 10, "the broker answers again after {signal}");
+    }
+}
+
+#[test]
+fn latencies_are_compared_told_and_drawn() {
+    let folder = Scratch::new();
+    let few = ["lab", "latency", "--records", "400", "--warmup", "50", "--rate", "1000"];
+    let ran = run_in(&folder, &few, b"").expect(0);
+    assert_eq!(ran.lines().last(), Some(&"OK"));
+    let printed = ran.lines().join("\n");
+    for expected in
+        ["p50 ms", "p99.9 ms", "linger.ms=0 compression.type=none", "linger.ms=20 compression.type=lz4", "median"]
+    {
+        assert!(printed.contains(expected), "{expected}: {printed}");
+    }
+    let page = String::from_utf8(folder.read("latency.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.matches("</svg>").count() == 2);
+}
+
+#[test]
+fn latencies_of_other_variants_are_measured_on_another_cluster() {
+    let (broker, folder) = (Broker::start(&[]), Scratch::new());
+    let few = ["lab", "latency", "-b", &broker.bootstrap, "--records", "100", "--warmup", "0", "--page", "here.html"];
+    let variants =
+        ["--variant", "a:linger.ms=0", "--variant", "b:linger.ms=1,acks=1", "--variant", "c:compression.type=gzip"];
+    let ran = run_in(&folder, &[&few[..], &variants].concat(), b"").expect(0);
+    assert_eq!(checks(&ran).len(), 2);
+    assert_eq!(folder.files(), ["here.html"]);
+    assert_eq!(broker.read("latencies").len(), 300);
+}
+
+#[test]
+fn a_variant_that_cannot_be_is_refused() {
+    for (variant, words) in [("linger.ms=0", "expected NAME:SETTING=VALUE"), ("a:linger=5", "linger.ms")] {
+        let ran = milena(&["lab", "latency", "--variant", variant]).expect(2);
+        assert!(ran.stderr.contains(words), "{variant}: {}", ran.stderr);
     }
 }

@@ -5,10 +5,12 @@
 //! - [`consume`]: reading where nothing was written by us
 //! - [`produce`]: every line ends in the log or in the file of failed lines
 //! - [`lab`]: the labs hold what they claim
+//! - [`perf`]: the lines of Kafka's own tool
 
 mod broker;
 mod consume;
 mod lab;
+mod perf;
 mod produce;
 mod support;
 mod usage;

@@ -62,7 +62,7 @@ fn arguments_that_make_no_sense_are_refused_with_what_was_expected() {
 fn a_configuration_that_cannot_work_is_refused_with_every_reason() {
     for (args, expected) in [
         (&["--acks", "2"][..], &["acks"][..]),
-        (&["--compression-type", "gzip"], &["compression.type", "none"]),
+        (&["--compression-type", "brotli"], &["compression.type", "gzip"]),
         (&["-X", "linger.mss=5"], &["linger.mss", "linger.ms"]),
         (&["-X", "linger.ms=soon", "-X", "batch.size=-1"], &["linger.ms", "batch.size"]),
         (&["-b", "localhost"], &["bootstrap.servers"]),

@@ -272,7 +272,7 @@ fn order(number: usize, len: usize) -> String {
     while text.len() + 2 < len {
         text += words[word % words.len()];
         text.push(' ');
-        word = word * 5 + 3;
+        word = (word * 5 + 3) % 1_000;
     }
     text.truncate(len.saturating_sub(2));
     text + r#""}"#

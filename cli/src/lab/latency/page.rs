@@ -108,6 +108,7 @@ fn percentiles(area: &Area<'_>, measured: &[Measured]) -> Drawn {
     let (least, largest) = range(measured);
     let mut chart = ChartBuilder::on(area)
         .margin(12)
+        .margin_right(40)
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d((1.0..most).log_scale(), (least..largest).log_scale())?;
@@ -127,7 +128,7 @@ fn percentiles(area: &Area<'_>, measured: &[Measured]) -> Drawn {
         let line = points.map(|nines| (nines, of.ms(1.0 - 1.0 / nines).max(least)));
         chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?.label(&of.name).legend(key(*colour));
     }
-    legend(&mut chart, SeriesLabelPosition::UpperLeft)
+    legend(&mut chart, SeriesLabelPosition::LowerRight)
 }
 
 /// Percent of the records against milliseconds.
@@ -152,6 +153,7 @@ fn distribution(area: &Area<'_>, measured: &[Measured]) -> Drawn {
     let highest = all.iter().flatten().map(|(_, share)| *share).fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .margin(12)
+        .margin_right(40)
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d((least..largest).log_scale(), 0.0..highest * 1.05)?;
@@ -210,4 +212,63 @@ fn number(ms: f64) -> String {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::Histogram;
+
+    use super::*;
+
+    fn measured(name: &str, ms: u64) -> Measured {
+        let mut latency = Histogram::new_with_max(10_000_000_000, 3).unwrap();
+        (1..=1_000).for_each(|step| latency.record(ms * step).unwrap());
+        let (settings, codec) = ("linger.ms=<5>".to_owned(), "none".to_owned());
+        let name = name.to_owned();
+        Measured {
+            name,
+            settings,
+            linger_ms: 0.0,
+            codec,
+            latency,
+            rate: 1.0,
+            requests: 1.0,
+            records: 1.0,
+            compression: 1.0,
+        }
+    }
+
+    #[test]
+    fn the_page_has_everything_in_it_and_needs_nothing_from_elsewhere() {
+        let sentences = ["a & b took < 5 ms".to_owned()];
+        let page = page(&[measured("fast", 1), measured("<slow>", 20)], &sentences, "some facts");
+        for expected in [
+            "&lt;slow&gt;",
+            "linger.ms=&lt;5&gt;",
+            "a &amp; b took &lt; 5 ms",
+            "some facts",
+            "prefers-color-scheme:dark",
+        ] {
+            assert!(page.contains(expected), "{expected}");
+        }
+        assert_eq!(page.matches("<svg ").count(), 2);
+        assert_eq!(page.matches("role=\"img\"").count(), 2);
+        assert_eq!(page.matches("median 0.5").count(), 2);
+        let elsewhere = ["http://", "https://", "src=", "<link", "@import", "url("];
+        let links = elsewhere.iter().flat_map(|how| page.match_indices(how));
+        assert!(links.into_iter().all(|(at, _)| page[..at].ends_with("xmlns=\"")));
+    }
+
+    #[test]
+    fn a_single_latency_can_be_drawn() {
+        let mut one = measured("one", 1);
+        one.latency.reset();
+        one.latency.record(0).unwrap();
+        assert!(!page(&[one], &[], "").contains("cannot be drawn"));
+    }
+
+    #[test]
+    fn nines_are_named_in_percent() {
+        assert_eq!([1.0, 10.0, 100.0, 1_000.0, 10_000.0].map(percent), ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
+    }
 }
