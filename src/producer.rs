@@ -169,7 +169,7 @@ impl Producer {
                 Err(stop) => match *stop {
                     Stop::Topic => self.inner.wait_for_topic(topic, &mut waiting).await?,
                     Stop::Fail(error) => return Err(error),
-                    Stop::Memory(_) => {}
+                    Stop::Memory(_) | Stop::Behind => {}
                 },
             }
         }

@@ -156,6 +156,7 @@ impl Bench {
                     None => self.waits.push_back((wish, wait)),
                 }
             }
+            Err(Refused::Behind) => panic!("nobody was polite"),
             Err(Refused::Closed) => assert!(self.accumulator.is_closed()),
         }
     }

@@ -55,6 +55,10 @@ use crate::{
 /// The smallest buffer that a batch starts with, in bytes.
 const SMALLEST_BUFFER: usize = 512;
 
+/// More bytes than this without an outcome, and who sends lets the sender run, before every so many batches of a partition.
+const BEHIND: usize = 1 << 20;
+const TURNS: u64 = 4;
+
 /// How large, how long, how much.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -146,11 +150,30 @@ pub(crate) struct Appended {
     pub(crate) filled: bool,
 }
 
+/// How a record may be appended.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// In whatever batch, unless the sender is behind: then it goes first.
+    Polite,
+    /// Now, if there is memory.
+    Now,
+    /// In a batch of its own, if need be, for which this was charged.
+    Charged(Charge),
+}
+
+impl From<Option<Charge>> for Turn {
+    fn from(charge: Option<Charge>) -> Self {
+        charge.map_or(Self::Now, Self::Charged)
+    }
+}
+
 /// Why a record was not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// A new batch must be opened and needs so many bytes: charge them, and come again.
     NeedsMemory(usize),
+    /// A new batch must be opened, and the sender is behind: let it run, and come again.
+    Behind,
     /// The producer is closed.
     Closed,
 }
@@ -189,8 +212,7 @@ impl Accumulator {
         &self.memory
     }
 
-    /// Appends a record, at the time of `clock` where it has none of its own. `charge` is memory that the caller was charged
-    /// before, if any; `callback` is taken only when the record is.
+    /// Appends a record, at the time of `clock` where it has none of its own. `callback` is taken only when the record is.
     #[inline]
     pub(crate) fn append(
         &self,
@@ -198,7 +220,7 @@ impl Accumulator {
         timestamp: Option<i64>,
         payload: &Payload<'_>,
         callback: &mut Option<Callback>,
-        charge: Option<Charge>,
+        turn: impl Into<Turn>,
         clock: &impl Clock,
     ) -> Result<Appended, Refused> {
         let max_len = payload.max_len();
@@ -212,6 +234,11 @@ impl Accumulator {
         let has_room = |open: &mut Batch| open.reaches(timestamp) && open.make_room(max_len, telling, limit);
         if !queue.open.as_mut().is_some_and(has_room) {
             self.seal(partition, &mut queue);
+            let charge = match turn.into() {
+                Turn::Polite if queue.serial.is_multiple_of(TURNS) && self.is_behind() => return Err(Refused::Behind),
+                Turn::Polite | Turn::Now => None,
+                Turn::Charged(charge) => Some(charge),
+            };
             let charge = self.charge(queue.usual_len, HEADER_LEN + max_len, telling, charge)?;
             self.open(partition, &mut queue, charge, timestamp, clock.now());
         }
@@ -221,6 +248,12 @@ impl Accumulator {
         let bytes = open.len() - before;
         let filled = open.len() + bytes > limit;
         Ok(Appended { accepted, bytes, filled })
+    }
+
+    /// Whether so much waits that more would only lie about, and fall out of the processor's caches. Tasks that send in a loop
+    /// never give up their thread; on a runtime whose threads all do that, nobody would be left to send what they append.
+    fn is_behind(&self) -> bool {
+        self.memory.limit() - self.memory.free() > BEHIND
     }
 
     /// Fixes the open batch's records, if there is one.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Accumulator, Appended, Clock, Limits, Partition, Refused, SealedBatch};
+use super::{Accumulator, Appended, BEHIND, Clock, Limits, Partition, Refused, SealedBatch, TURNS, Turn};
 use crate::{
     cluster,
     delivery::{Callback, Callbacks, Delivery, Notice, Outcome},
@@ -609,4 +609,24 @@ fn a_batch_that_is_given_up_while_it_is_compressed_leaves_nothing_behind() {
     assert!(partition.take().is_none());
     assert!(sent.into_iter().all(|appended| Delivery::from(appended.accepted).outcome().is_some()));
     assert_eq!(charged(&accumulator), 0);
+}
+
+#[test]
+fn where_the_sender_is_behind_who_is_polite_opens_no_batch_but_fills_those_that_are_open() {
+    let (accumulator, now) = (accumulator(16_384, LINGER, 8 << 20), Instant::now());
+    let [full, other] = [0, 1].map(|number| partition(&accumulator, number));
+    let payload = Payload::new(None, Some(&[7; 8_000]), &[]);
+    let politely = |partition| accumulator.append(partition, Some(1), &payload, &mut None, Turn::Polite, &now);
+    while charged(&accumulator) <= BEHIND {
+        politely(&full).unwrap();
+    }
+    while politely(&full).is_ok() {}
+    assert_eq!(politely(&other).unwrap_err(), Refused::Behind, "the first batch");
+    append(&accumulator, &other, 8_000, now).expect("who insists is not refused");
+    for _ in 1..2 * TURNS {
+        politely(&other).expect("two records to a batch, and one batch in four waits");
+    }
+    assert_eq!(politely(&other).unwrap_err(), Refused::Behind);
+    drop(take_all(&full));
+    politely(&full).unwrap();
 }

@@ -10,14 +10,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::time::timeout_at;
+use tokio::{task::yield_now, time::timeout_at};
 
 use super::{
     Inner,
     accepting::{Accepting, Attempt},
 };
 use crate::{
-    accumulator::{Charge, Clock, Refused, Route, Topic, TopicState},
+    accumulator::{Charge, Clock, Refused, Route, Topic, TopicState, Turn},
     config::Config,
     delivery::{Accepted, Callback, Delivery},
     error::{SendError, WaitedFor},
@@ -37,6 +37,8 @@ pub(super) enum Stop {
     Topic,
     /// So many bytes of memory are needed.
     Memory(usize),
+    /// The sender is to run first.
+    Behind,
 }
 
 impl From<SendError> for Box<Stop> {
@@ -71,7 +73,7 @@ impl Inner {
         if !self.config.interceptors.is_empty() {
             return self.attempt_intercepted(record, callback);
         }
-        match self.append(&record, &mut callback, None) {
+        match self.append(&record, &mut callback, Turn::Polite) {
             Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
             Err(stop) => self.later(record, callback, *stop),
         }
@@ -80,7 +82,7 @@ impl Inner {
     #[cold]
     fn attempt_intercepted<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>) -> Accepting<'a> {
         let record = intercept::on_send(&self.config.interceptors, record);
-        match self.append(&record, &mut callback, None) {
+        match self.append(&record, &mut callback, Turn::Polite) {
             Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
             Err(stop) => self.later(record, callback, *stop),
         }
@@ -98,7 +100,7 @@ impl Inner {
         if !self.config.interceptors.is_empty() {
             return self.try_send_intercepted(record, callback);
         }
-        match self.append(&record, &mut callback, None) {
+        match self.append(&record, &mut callback, Turn::Now) {
             Ok(accepted) => Ok(accepted.into()),
             Err(stop) => Err(self.not_now(&record, *stop)),
         }
@@ -107,7 +109,7 @@ impl Inner {
     #[cold]
     fn try_send_intercepted(&self, record: Record<'_>, mut callback: Option<Callback>) -> Result<Delivery, SendError> {
         let record = intercept::on_send(&self.config.interceptors, record);
-        self.append(&record, &mut callback, None).map(Delivery::from).map_err(|stop| self.not_now(&record, *stop))
+        self.append(&record, &mut callback, Turn::Now).map(Delivery::from).map_err(|stop| self.not_now(&record, *stop))
     }
 
     /// Why a record that must not wait was not appended.
@@ -119,6 +121,7 @@ impl Inner {
                 Ok(()) => SendError::NotReady { topic: Arc::from(record.topic()) },
                 Err(error) => error,
             },
+            Stop::Behind => SendError::NotReady { topic: Arc::from(record.topic()) },
             Stop::Memory(needed) => {
                 let memory = self.accumulator.memory();
                 let (free, limit) = (memory.free(), memory.limit());
@@ -137,15 +140,19 @@ impl Inner {
     ) -> Result<Accepted, SendError> {
         let mut waiting = Waiting::new(&self.config);
         loop {
-            let charge = match stop {
+            let turn = match stop {
                 Stop::Fail(error) => return Err(error),
                 Stop::Topic => {
                     self.wait_for_topic(record.topic(), &mut waiting).await?;
-                    None
+                    Turn::Now
                 }
-                Stop::Memory(bytes) => Some(self.wait_for_memory(record.topic(), bytes, &waiting).await?),
+                Stop::Memory(bytes) => Turn::Charged(self.wait_for_memory(record.topic(), bytes, &waiting).await?),
+                Stop::Behind => {
+                    yield_now().await;
+                    Turn::Now
+                }
             };
-            match self.append(record, callback, charge) {
+            match self.append(record, callback, turn) {
                 Ok(accepted) => return Ok(accepted),
                 Err(again) => stop = *again,
             }
@@ -157,7 +164,7 @@ impl Inner {
         &self,
         record: &Record<'_>,
         callback: &mut Option<Callback>,
-        charge: Option<Charge>,
+        turn: Turn,
     ) -> Result<Accepted, Box<Stop>> {
         let payload = Payload::new(record.key_bytes(), record.value_bytes(), record.headers());
         let alone = HEADER_LEN + payload.max_len();
@@ -169,7 +176,7 @@ impl Inner {
         let choose = |random| self.choose(route, random);
         let number = fixed.unwrap_or_else(|| route.sticky.current(count, choose));
         let Some(partition) = route.partition(number) else { return Err(Stop::Topic.into()) };
-        match self.accumulator.append(partition, record.explicit_timestamp(), &payload, callback, charge, &Clocks) {
+        match self.accumulator.append(partition, record.explicit_timestamp(), &payload, callback, turn, &Clocks) {
             Ok(appended) => {
                 if fixed.is_none() {
                     let (bytes, filled) = (appended.bytes, appended.filled);
@@ -178,6 +185,7 @@ impl Inner {
                 Ok(appended.accepted)
             }
             Err(Refused::NeedsMemory(bytes)) => Err(Stop::Memory(bytes).into()),
+            Err(Refused::Behind) => Err(Stop::Behind.into()),
             Err(Refused::Closed) => Err(self.closed(&route.name).into()),
         }
     }

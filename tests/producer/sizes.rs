@@ -117,3 +117,31 @@ fn fill(producer: &Producer) -> SendError {
     }
     panic!("seven records of 10,000 bytes do not fit into 65,536")
 }
+
+/// On a runtime with one thread, who sends in a loop without a pause would leave nothing to the sender.
+#[test]
+fn who_sends_in_a_loop_lets_the_sender_run_before_memory_is_full() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let broker = broker().await;
+        let producer = producer_of(&broker).await;
+        producer.partitions_for("orders").await.unwrap();
+        let value = "v".repeat(4_000);
+        let sent = async |polite: bool| {
+            let mut sent = Vec::new();
+            for _ in 0..2_000 {
+                let record = order(&value);
+                sent.push(if polite {
+                    producer.send(record).await.unwrap()
+                } else {
+                    producer.try_send(record).unwrap()
+                });
+            }
+            let known = sent.iter().filter(|delivery| delivery.outcome().is_some()).count();
+            producer.flush().await.unwrap();
+            known
+        };
+        assert!(sent(true).await > 0);
+        assert_eq!(sent(false).await, 0, "who never waits, gives nobody a turn");
+    });
+}

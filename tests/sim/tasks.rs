@@ -121,7 +121,7 @@ impl World {
                 self.tasks[number as usize].wait = Some(wait);
                 self.task_sends(number);
             }
-            Err(Refused::Closed) => {}
+            Err(Refused::Closed | Refused::Behind) => {}
         }
     }
 
