@@ -182,7 +182,7 @@ impl Sender {
         let why = &explained(node, &self.config.bootstrap_servers, why);
         let address = format!("{}:{}", node.host, node.port);
         let was_up = matches!(node.link, Link::Up { .. });
-        if was_up || matches!(node.link, Link::Negotiating { .. }) {
+        if node.is_connected() {
             self.accumulator.recorder().disconnected(now);
         }
         let unanswered = node.down(Arc::clone(why), now, backoff, &mut self.chance);
@@ -416,6 +416,9 @@ impl Sender {
         if let Some(connection) = node.connection() {
             self.connections.remove(&connection);
             self.actions.push_back(Action::Disconnect { connection });
+        }
+        if node.is_connected() {
+            self.accumulator.recorder().disconnected(now);
         }
         for slot in node.ready {
             if let Some(lane) = self.lane(slot) {

@@ -104,6 +104,11 @@ impl Node {
         }
     }
 
+    /// Whether there is a connection, and not only an attempt to make one.
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.link, Link::Negotiating { .. } | Link::Up { .. })
+    }
+
     /// The connection and what it speaks, if requests can be sent now.
     pub(crate) fn up(&self, now: Instant) -> Option<(ConnectionId, &Versions)> {
         match &self.link {

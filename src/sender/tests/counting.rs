@@ -93,3 +93,18 @@ fn a_batch_says_how_long_it_was_before_it_was_compressed() {
     let ratio = counted(&rig, &["compression-rate-avg"])[0];
     assert!(ratio > 0.01 && ratio < 0.5, "{ratio}");
 }
+
+/// Neither it nor the bootstrap server has anything to do, so they are left without an answer that fails.
+#[test]
+fn a_connection_to_a_broker_that_left_the_cluster_counts_as_ended() {
+    let mut rig = Rig::ready(&[]);
+    let _kept = (rig.send(0, "a"), rig.send(1, "b"));
+    rig.ack(0);
+    rig.ack(0);
+    assert!(rig.open.iter().any(|(_, port)| *port == 9002), "{:?}", rig.open);
+    (rig.brokers, rig.leaders) = (vec![(1, 9001)], vec![(0, 1, 5), (1, 1, 6)]);
+    rig.pass_ms(300_000);
+    assert_eq!(rig.open.iter().map(|(_, port)| *port).collect::<Vec<_>>(), [9001]);
+    let names = ["connection-creation-total", "connection-close-total", "connection-count"];
+    assert_eq!(counted(&rig, &names), [3.0, 2.0, 1.0]);
+}
