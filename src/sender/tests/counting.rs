@@ -108,3 +108,13 @@ fn a_connection_to_a_broker_that_left_the_cluster_counts_as_ended() {
     let names = ["connection-creation-total", "connection-close-total", "connection-count"];
     assert_eq!(counted(&rig, &names), [3.0, 2.0, 1.0]);
 }
+
+#[test]
+fn after_close_nothing_is_connected_and_nothing_in_flight() {
+    let mut rig = Rig::ready(&[]);
+    let _kept = rig.send(0, "a");
+    let gauges = ["connection-count", "requests-in-flight"];
+    assert!(counted(&rig, &gauges).iter().all(|gauge| *gauge > 0.0));
+    rig.sender.close(rig.now);
+    assert_eq!(counted(&rig, &gauges), [0.0, 0.0]);
+}
