@@ -74,6 +74,11 @@ impl Compressing {
         if self.method == Method::NONE { Stage::Done } else { Stage::Raw }
     }
 
+    /// Whether a batch waits to be compressed.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.jobs().is_empty()
+    }
+
     pub(super) fn add(&self, slot: u32, serial: u64) {
         self.jobs().push_back(Job { slot, serial });
         self.added.notify_one();
@@ -140,6 +145,10 @@ impl Accumulator {
         }
         self.memory.recycle(spare);
         drop(unneeded);
+        if self.memory.waiting() > 0 {
+            // What is open may have to go now; see `in_a_hurry`.
+            self.wake();
+        }
     }
 
     /// How many batches wait to be compressed.

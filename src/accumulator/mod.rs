@@ -59,6 +59,10 @@ const SMALLEST_BUFFER: usize = 512;
 const BEHIND: usize = 1 << 20;
 const TURNS: u64 = 4;
 
+/// A timer of the runtime counts in milliseconds and rounds up, and so does the kernel's wait beneath it. `linger.ms` is how long a
+/// batch waits at most, so its timer is set earlier by what it may be late, or by a third of a short linger.
+const LATE: Duration = Duration::from_micros(1_500);
+
 /// How large, how long, how much.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -75,7 +79,8 @@ pub(crate) struct Limits {
 impl Limits {
     /// Those of a producer.
     pub(crate) fn of(config: &Config) -> Self {
-        let (batch_size, linger, buffer_memory) = (config.batch_size, config.linger, config.buffer_memory);
+        let (batch_size, buffer_memory) = (config.batch_size, config.buffer_memory);
+        let linger = config.linger.saturating_sub(LATE.min(config.linger / 3));
         Self { batch_size, linger, buffer_memory, method: compressing::method(config) }
     }
 }
@@ -260,6 +265,8 @@ impl Accumulator {
     fn seal(&self, partition: &Partition, queue: &mut partition::Queue) {
         if queue.open.is_some() {
             partition.seal(queue);
+            // It would have taken more. Else one that could not grow, for want of memory, would keep those behind it small as well.
+            queue.usual_len = queue.usual_len.saturating_mul(2).min(self.limits.batch_size);
             if queue.has_next() {
                 self.list(partition, queue);
             }
@@ -293,7 +300,10 @@ impl Accumulator {
         let usual = usual.next_power_of_two().clamp(SMALLEST_BUFFER, self.limits.batch_size.max(SMALLEST_BUFFER));
         let buffer = if usual >= self.limits.batch_size { self.limits.batch_size } else { usual }.max(least);
         let charged = |buffer: usize| Some((self.memory.try_charge(buffer + telling)?, buffer));
-        let all = (least + telling).min(self.memory.limit());
+        // Who has to wait asks for a buffer as it is usual: with less, the batch would be full with its first record, and the next
+        // one would wait again. An eighth of all is enough, so that others get something too.
+        let worth_waiting = buffer.min(self.memory.limit() / 8).max(least);
+        let all = (worth_waiting + telling).min(self.memory.limit());
         charged(buffer).or_else(|| charged(least)).ok_or(Refused::NeedsMemory(all))
     }
 
@@ -359,9 +369,11 @@ impl Accumulator {
         self.ready().lingering.front().map(|front| front.until)
     }
 
-    /// Whether open batches are to be sent without lingering.
+    /// Whether open batches are to be sent without lingering. Where memory is short and batches wait to be compressed, it is
+    /// they that will give memory back; to send what is open would only make more of them, and smaller ones.
     fn in_a_hurry(&self) -> bool {
-        self.flushing.load(SeqCst) > 0 || self.closed.load(SeqCst) || self.memory.waiting() > 0
+        let short = || self.memory.waiting() > 0 && !self.compressing.is_busy();
+        self.flushing.load(SeqCst) > 0 || self.closed.load(SeqCst) || short()
     }
 
     /// Waits for memory for a new batch. Meanwhile what is there is sent early.

@@ -630,3 +630,18 @@ fn where_the_sender_is_behind_who_is_polite_opens_no_batch_but_fills_those_that_
     drop(take_all(&full));
     politely(&full).unwrap();
 }
+
+#[test]
+fn where_memory_is_short_what_waits_to_be_compressed_comes_before_what_is_open() {
+    let (accumulator, partition, mut compressor) = compressing(600, LINGER);
+    let (other, now) = (self::partition(&accumulator, 1), Instant::now());
+    (0..2).for_each(|_| drop(append(&accumulator, &partition, 400, now).unwrap()));
+    append(&accumulator, &other, 100, now).unwrap();
+    let mut waits = pin!(accumulator.wait_for_memory(99_900));
+    assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(ready(&accumulator, now).is_empty(), "one batch waits to be compressed");
+    accumulator.compress_one(&mut compressor);
+    let mut slots = ready(&accumulator, now);
+    slots.sort_unstable();
+    assert_eq!(slots, [partition.slot, other.slot], "nothing else can give memory back");
+}
