@@ -11,7 +11,7 @@ use std::{
 
 use super::{Accumulator, Appended, BEHIND, Clock, Limits, Partition, Refused, SealedBatch, TURNS, Turn};
 use crate::{
-    cluster,
+    ProducerBuilder, cluster,
     delivery::{Callback, Callbacks, Delivery, Notice, Outcome},
     wire::{
         compression::{Codec, Compressor, Method},
@@ -644,4 +644,13 @@ fn where_memory_is_short_what_waits_to_be_compressed_comes_before_what_is_open()
     let mut slots = ready(&accumulator, now);
     slots.sort_unstable();
     assert_eq!(slots, [partition.slot, other.slot], "nothing else can give memory back");
+}
+
+#[test]
+fn a_batch_s_timer_is_set_earlier_by_what_timers_are_late_or_by_a_third_of_a_short_linger() {
+    let linger = |ms: &str| {
+        let builder = ProducerBuilder::new("localhost:9092").property("linger.ms", ms);
+        Limits::of(&builder.validate().unwrap()).linger.as_micros()
+    };
+    assert_eq!(["0", "1", "3", "5", "1000"].map(linger), [0, 666, 2_000, 3_500, 998_500]);
 }
