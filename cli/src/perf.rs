@@ -35,6 +35,11 @@ use crate::{
 /// How long what was sent may take to be delivered after Ctrl-C.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A wait is cut into pieces, so that Ctrl-C is heard.
+const SLICE: Duration = Duration::from_millis(100);
+/// A pace that would take longer than this is no pace.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     args.check()?;
@@ -60,7 +65,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let interrupted = stopped.load(Relaxed);
     listening.abort();
     let closed = if interrupted { producer.close_timeout(PATIENCE).await } else { producer.close().await };
-    report.end(&producer.metrics(), closed.err().as_ref(), sent.as_ref().err()).await;
+    report.end(&producer.metrics(), closed.err().as_ref(), sent.as_ref().err(), interrupted).await;
     cluster.close().await;
     Ok(match (interrupted, sent.is_ok() && meter.errors().is_empty()) {
         (true, _) => Exit::Interrupted,
@@ -82,28 +87,38 @@ async fn send(
     let start = Instant::now();
     meter.start(start);
     for number in 0..args.num_records {
+        let due = pace(start, number, args.throughput, stopped);
         if stopped.load(Relaxed) {
             break;
         }
-        let due = pace(start, number, args.throughput);
         let (key, value) = (keys.next(number), payload.next(number));
         let record = Record::to(&args.topic).value(value);
         let record = if let Some(key) = &key { record.key(key) } else { record };
         let taken = Taken { number, due, sent: Instant::now(), bytes: value.len() };
         let meter = Arc::clone(meter);
-        producer.send_with(record, move |outcome| meter.take(&taken, outcome.as_ref().err())).await?;
+        let counting = Arc::clone(&meter);
+        let sent = producer.send_with(record, move |outcome| meter.take(&taken, outcome.as_ref().err())).await;
+        if let Err(error) = sent {
+            counting.refused(&error);
+            return Err(error);
+        }
     }
     Ok(())
 }
 
-/// Waits until a record is due, and says when that was. A thread sleeps more exactly than a timer of the runtime ticks.
-fn pace(start: Instant, number: u64, throughput: f64) -> Option<Instant> {
+/// Waits until a record is due or somebody says stop, and tells when it is due. A thread sleeps more exactly than a timer of the
+/// runtime ticks.
+fn pace(start: Instant, number: u64, throughput: f64, stopped: &AtomicBool) -> Option<Instant> {
     if throughput <= 0.0 {
         return None;
     }
-    let due = start + Duration::from_secs_f64(number as f64 / throughput);
-    let early = due.saturating_duration_since(Instant::now());
-    if !early.is_zero() {
+    let after = Duration::try_from_secs_f64(number as f64 / throughput).unwrap_or(Duration::MAX);
+    let due = start.checked_add(after).unwrap_or(start + FOREVER);
+    while !stopped.load(Relaxed) {
+        let early = due.saturating_duration_since(Instant::now()).min(SLICE);
+        if early.is_zero() {
+            break;
+        }
         block_in_place(|| thread::sleep(early));
     }
     Some(due)

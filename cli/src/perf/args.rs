@@ -25,7 +25,8 @@ Examples:
 With --output json there is an object on each line: \"type\" is \"window\" for each --reporting-interval, \"total\" at the end and
 \"steady\" for all but the --warmup-records. Each has records, seconds, records_per_second, megabytes_per_second (of 1024*1024),
 latency_us with avg, p50, p95, p99, p999 and max in microseconds from the call of send, latency_from_due_us with the same from
-when each record was due (with --throughput only), errors by cause; the total also has retries, failed and interrupted.
+when each record was due (with --throughput only), errors by cause; a window also has acknowledged (so far), the total retries, failed,
+not_acknowledged and interrupted. With --print-metrics the last line has \"type\" \"metrics\" and all of them by name.
 
 Exit codes: 0 every record was acknowledged, 1 a record failed, 2 arguments are wrong, 130 stopped by Ctrl-C.")]
 pub(crate) struct Args {
@@ -137,8 +138,8 @@ impl Args {
         if self.transactional_id.is_some() {
             return usage("--transactional-id: milena has no transactions; leave it out");
         }
-        if self.throughput == 0.0 || self.throughput.is_nan() {
-            return usage("--throughput: expected records a second, or -1 for as many as will go, got 0");
+        if (0.0..0.001).contains(&self.throughput) || !self.throughput.is_finite() {
+            return usage("--throughput: expected at least 0.001 records a second, or -1 for as many as will go");
         }
         if self.warmup_records >= self.num_records {
             return usage("--warmup-records: expected fewer than --num-records, or nothing is measured");

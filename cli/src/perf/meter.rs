@@ -10,7 +10,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use milena::DeliveryError;
+use milena::{DeliveryError, SendError};
 
 /// A record that was handed over.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +123,12 @@ impl Meter {
         {
             steady.add(taken, now, failure.as_deref());
         }
+    }
+
+    /// A record was not even accepted.
+    pub(super) fn refused(&self, error: &SendError) {
+        let mut state = self.state();
+        *state.all.errors.entry(format!("{error} (not written)")).or_default() += 1;
     }
 
     /// Whether there was a warm-up, and it is over.

@@ -46,7 +46,13 @@ impl Report {
     }
 
     /// Tells how it went.
-    pub(super) async fn end(self, metrics: &Metrics, closed: Option<&FlushError>, refused: Option<&SendError>) {
+    pub(super) async fn end(
+        self,
+        metrics: &Metrics,
+        closed: Option<&FlushError>,
+        refused: Option<&SendError>,
+        interrupted: bool,
+    ) {
         let _ = self.stop.send(());
         let _ = self.telling.await;
         let (all, steady) = (self.meter.all(), self.meter.steady());
@@ -64,6 +70,7 @@ impl Report {
             Output::Json => {
                 let mut last = object("total", &all);
                 last.insert("retries".into(), json!(retries));
+                last.insert("interrupted".into(), json!(interrupted));
                 last.insert("failed".into(), json!(all.errors.values().sum::<u64>()));
                 last.insert("not_acknowledged".into(), json!(self.expected - all.records.min(self.expected)));
                 print(&Value::Object(last).to_string());
@@ -71,8 +78,13 @@ impl Report {
             }
         }
         reasons.iter().for_each(|reason| eprintln!("error: {reason}"));
-        if self.print_metrics {
-            print(&listed(metrics.iter()));
+        match (self.print_metrics, self.output) {
+            (false, _) => {}
+            (true, Output::Text) => print(&listed(metrics.iter())),
+            (true, Output::Json) => {
+                let values: Map<_, _> = metrics.iter().map(|metric| (full_name(metric), json!(metric.value))).collect();
+                print(&json!({"type": "metrics", "metrics": values}).to_string());
+            }
         }
     }
 }
@@ -205,13 +217,15 @@ fn ms(micros: f64) -> f64 {
     micros / 1_000.0
 }
 
+/// A metric's group, name and tags, as Kafka's tools write them.
+fn full_name(metric: &Metric) -> String {
+    let tags = metric.tags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ");
+    format!("{}:{}:{{{tags}}}", metric.group, metric.name)
+}
+
 /// All metrics, as Kafka's tools list them.
 pub(super) fn listed<'a>(metrics: impl Iterator<Item = &'a Metric>) -> String {
-    let name = |metric: &Metric| {
-        let tags = metric.tags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ");
-        format!("{}:{}:{{{tags}}}", metric.group, metric.name)
-    };
-    let mut rows: Vec<_> = metrics.map(|metric| (name(metric), metric.value)).collect();
+    let mut rows: Vec<_> = metrics.map(|metric| (full_name(metric), metric.value)).collect();
     rows.sort_by(|a, b| a.0.cmp(&b.0));
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let mut out = format!("\n{:width$}   Value", "Metric Name");

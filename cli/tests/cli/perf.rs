@@ -1,6 +1,6 @@
 //! `perf` prints what `kafka-producer-perf-test` prints, and more where nothing looks for it.
 
-use crate::support::{Broker, Ran, Scratch, milena, run_in};
+use crate::support::{Broker, Process, Ran, Scratch, milena, run_in};
 
 /// A line with every number replaced, so that its form can be compared.
 fn form(line: &str) -> String {
@@ -94,6 +94,30 @@ fn records_that_fail_are_counted_by_their_cause_and_fail_the_command() {
 }
 
 #[test]
+fn a_record_that_is_not_accepted_is_a_failure_with_a_cause() {
+    let ran =
+        perf(&["--num-records", "3", "--record-size", "2000000", "--output", "json", "--print-metrics"]).expect(1);
+    let objects = ran.json();
+    let total = objects.iter().find(|object| object["type"] == "total").unwrap();
+    assert_eq!((&total["failed"], &total["interrupted"]), (&1.into(), &false.into()));
+    assert!(total["errors"].to_string().contains("max.request.size"), "{total}");
+    assert_eq!(objects.last().unwrap()["type"], "metrics");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_is_heard_while_a_record_is_waited_for() {
+    let slow = ["perf", "--topic", "test", "--num-records", "9", "--record-size", "9", "--throughput", "0.01"];
+    let mut process =
+        Process::start(&Scratch::new(), &[&slow[..], &["--output", "json", "--reporting-interval", "100"]].concat());
+    let _first_window = process.line();
+    process.signal("INT");
+    let ran = process.end().expect(130);
+    let total = ran.json().into_iter().find(|object| object["type"] == "total").unwrap();
+    assert_eq!((&total["records"], &total["interrupted"]), (&1.into(), &true.into()));
+}
+
+#[test]
 fn the_names_of_before_are_taken_with_a_warning() {
     let ran =
         perf(&["--num-records", "10", "--record-size", "10", "--producer-props", "acks=1", "linger.ms=0"]).expect(0);
@@ -113,6 +137,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
         (&["--num-records", "5", "--payload-file", "empty"], "expected at least one value, got none"),
         (&["--num-records", "5", "--payload-file", "empty", "--payload-delimiter", ""], "at least one character"),
         (&["--num-records", "5", "--record-size", "1", "--throughput", "0"], "--throughput: expected"),
+        (&["--num-records", "5", "--record-size", "1", "--throughput", "1e-300"], "--throughput: expected"),
         (&["--num-records", "5", "--record-size", "1", "--warmup-records", "5"], "fewer than --num-records"),
         (&["--num-records", "5", "--record-size", "1", "--record-key-range", "5"], "--key-distribution"),
         (&["--num-records", "5", "--record-size", "1", "--key-distribution", "range"], "--record-key-range"),

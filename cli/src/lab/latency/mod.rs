@@ -31,6 +31,9 @@ use crate::{
     interrupt::Interrupt,
 };
 
+/// A wait is cut into pieces, so that Ctrl-C is heard.
+const SLICE: Duration = Duration::from_millis(100);
+
 /// Compare the time from send to callback with and without linger and compression
 ///
 /// Sends orders at a fixed rate, first with linger.ms=0 and no compression, then with linger.ms=20 and lz4, and measures how long each
@@ -258,9 +261,15 @@ async fn wait(due: Instant, number: u32, bar: &ProgressBar) {
         // Whoever wants to interrupt gets a word in.
         tokio::task::yield_now().await;
     }
-    let early = due.saturating_duration_since(Instant::now());
-    if !early.is_zero() {
-        block_in_place(|| thread::sleep(early));
+    loop {
+        let early = due.saturating_duration_since(Instant::now());
+        if early.is_zero() {
+            return;
+        }
+        block_in_place(|| thread::sleep(early.min(SLICE)));
+        if early > SLICE {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
