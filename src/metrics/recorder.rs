@@ -15,6 +15,8 @@ use crate::error::{ErrorCode, Persisted};
 
 /// How long a rate looks back at least; at most twice as long, if something happens now and then.
 const WINDOW: Duration = Duration::from_secs(30);
+/// So many different errors are told apart, which is more than there are. What a broker invents beyond that counts as unknown.
+const MOST_CODES: usize = 200;
 /// Of values in a histogram so many decimal digits are kept: they are right within 1 %.
 const DIGITS: u8 = 2;
 
@@ -287,7 +289,9 @@ impl Recorder {
 
     /// An attempt came to this error.
     pub(crate) fn error(&self, code: ErrorCode) {
-        *self.counts().by_code.entry(code).or_default() += 1;
+        let mut counts = self.counts();
+        let known = counts.by_code.contains_key(&code) || counts.by_code.len() < MOST_CODES;
+        *counts.by_code.entry(if known { code } else { ErrorCode::UNKNOWN_SERVER_ERROR }).or_default() += 1;
     }
 
     /// The records of a batch have their outcome, so long after it was opened.

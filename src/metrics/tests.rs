@@ -207,3 +207,12 @@ fn a_producer_that_has_done_nothing_has_a_page_too() {
     let page = take(&Recorder::default(), Instant::now()).to_prometheus();
     assert!(!parsed(&page).is_empty() && page.contains("kafka_producer_metadata_age_seconds{client_id=\"shop\"} NaN"));
 }
+
+#[test]
+fn errors_that_a_broker_invents_take_no_more_rows_than_there_are_errors() {
+    let recorder = Recorder::default();
+    (i16::MIN..=i16::MAX).for_each(|code| recorder.error(ErrorCode(code)));
+    let metrics = take(&recorder, Instant::now());
+    assert!(metrics.iter().filter(|metric| metric.group == "producer-error-metrics").count() <= 201);
+    assert_eq!(metrics.get("producer-error-metrics", "attempt-error-total"), Some(65_536.0));
+}
