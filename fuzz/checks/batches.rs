@@ -11,7 +11,7 @@ use crate::{
     wire::{
         compression::{Codec, Compressor, Method},
         record_batch::{
-            CRC_FROM, HEADER_LEN,
+            CRC_AT, CRC_FROM, HEADER_LEN,
             reader::{Batch, BatchRecord, Batches},
             split::split,
             writer::{Payload, Stamp, Writer, stamp},
@@ -32,7 +32,7 @@ pub fn batch_decode(data: &[u8]) {
         bytes[8..12].copy_from_slice(&length.to_be_bytes());
         bytes[16] = 2;
         let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
-        bytes[17..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
+        bytes[CRC_AT..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
     }
     read_all(&bytes.into());
 }

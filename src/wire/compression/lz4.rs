@@ -5,7 +5,7 @@
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into};
 
-use super::{LONGEST, Problem};
+use super::{LONGEST, Problem, put};
 
 /// Magic, flags (version 1, independent blocks), the largest block (64 KiB), and the checksum of those two.
 const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];
@@ -48,12 +48,6 @@ impl Encoder {
     }
 }
 
-fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> Option<usize> {
-    let end = at + bytes.len();
-    out.get_mut(at..end)?.copy_from_slice(bytes);
-    Some(end)
-}
-
 /// What stands in a frame's header.
 struct Frame {
     block: usize,
@@ -69,7 +63,7 @@ pub(super) fn decode(compressed: &[u8]) -> Result<Vec<u8>, Problem> {
             return Ok(opened);
         }
         let len = usize::try_from(word & !AS_IT_WAS).map_err(Problem::malformed)?;
-        let (block, behind) = rest.split_at_checked(len).ok_or_else(cut_short)?;
+        let (block, behind) = rest.split_at_checked(len).ok_or_else(Problem::cut_short)?;
         rest = behind;
         append_block(&mut opened, block, word & AS_IT_WAS != 0, frame.block)?;
         if frame.has_block_checksums {
@@ -117,11 +111,7 @@ fn append_block(opened: &mut Vec<u8>, block: &[u8], as_it_was: bool, largest: us
 }
 
 fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], Problem> {
-    let (taken, behind) = rest.split_first_chunk().ok_or_else(cut_short)?;
+    let (taken, behind) = rest.split_first_chunk().ok_or_else(Problem::cut_short)?;
     *rest = behind;
     Ok(taken)
-}
-
-fn cut_short() -> Problem {
-    Problem::malformed("it is cut short")
 }

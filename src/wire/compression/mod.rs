@@ -85,13 +85,13 @@ impl Method {
 /// Compresses one batch after the other, with the same tables.
 pub(crate) struct Compressor {
     codec: Codec,
-    engine: Engine,
+    /// `None` where nothing is to be compressed.
+    engine: Option<Engine>,
     /// Where a batch is compressed into.
     scratch: Vec<u8>,
 }
 
 enum Engine {
-    None,
     Gzip(gzip::Encoder),
     Snappy(Box<snappy::Encoder>),
     Lz4(Box<lz4::Encoder>),
@@ -102,14 +102,14 @@ enum Engine {
 impl Compressor {
     pub(crate) fn new(method: Method) -> Self {
         let engine = match method.codec {
-            Codec::Gzip => Engine::Gzip(gzip::Encoder::new(method.level)),
-            Codec::Snappy => Engine::Snappy(Box::default()),
-            Codec::Lz4 => Engine::Lz4(Box::default()),
+            Codec::Gzip => Some(Engine::Gzip(gzip::Encoder::new(method.level))),
+            Codec::Snappy => Some(Engine::Snappy(Box::default())),
+            Codec::Lz4 => Some(Engine::Lz4(Box::default())),
             #[cfg(feature = "zstd")]
-            Codec::Zstd => zstd::Encoder::new(method.level).map_or(Engine::None, Engine::Zstd),
+            Codec::Zstd => zstd::Encoder::new(method.level).map(Engine::Zstd),
             #[cfg(not(feature = "zstd"))]
-            Codec::Zstd => Engine::None,
-            Codec::None => Engine::None,
+            Codec::Zstd => None,
+            Codec::None => None,
         };
         Self { codec: method.codec, engine, scratch: Vec::new() }
     }
@@ -117,14 +117,14 @@ impl Compressor {
     /// A sealed batch, not yet stamped, with its records compressed: a buffer of its very size. `None` where that would not be
     /// shorter. Then it goes as it is, which every consumer can read; so compression never makes a batch grow.
     pub(crate) fn compress(&mut self, batch: &[u8]) -> Option<Vec<u8>> {
+        let engine = self.engine.as_mut()?;
         let (header, records) = batch.split_at_checked(HEADER_LEN)?;
         let room = room(batch.len());
         if self.scratch.len() < room {
             self.scratch.resize(room, 0);
         }
         let body = &mut self.scratch[..];
-        let len = match &mut self.engine {
-            Engine::None => None,
+        let len = match engine {
             Engine::Gzip(encoder) => encoder.encode(records, body),
             Engine::Snappy(encoder) => encoder.encode(records, body),
             Engine::Lz4(encoder) => encoder.encode(records, body),
@@ -138,6 +138,13 @@ impl Compressor {
         whole[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&self.codec.number().to_be_bytes());
         Some(whole)
     }
+}
+
+/// Writes `bytes` at a place, if they fit, and says where they end.
+fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> Option<usize> {
+    let end = at + bytes.len();
+    out.get_mut(at..end)?.copy_from_slice(bytes);
+    Some(end)
 }
 
 /// What is enough for so many bytes, however badly they can be compressed: lz4 asks for most.
@@ -188,6 +195,10 @@ enum Problem {
 impl Problem {
     fn malformed(reason: impl ToString) -> Self {
         Self::Malformed(reason.to_string())
+    }
+
+    fn cut_short() -> Self {
+        Self::malformed("it is cut short")
     }
 }
 

@@ -5,7 +5,7 @@
 
 use snap::raw::{Decoder, Encoder as Raw, decompress_len, max_compress_len};
 
-use super::{LONGEST, Problem};
+use super::{LONGEST, Problem, put};
 
 /// Magic, then version and lowest compatible version, both 1.
 const HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
@@ -39,27 +39,20 @@ impl Encoder {
     }
 }
 
-fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> Option<usize> {
-    let end = at + bytes.len();
-    out.get_mut(at..end)?.copy_from_slice(bytes);
-    Some(end)
-}
-
 pub(super) fn decode(compressed: &[u8]) -> Result<Vec<u8>, Problem> {
     let mut opened = Vec::new();
     if !compressed.starts_with(MAGIC) {
         append_block(&mut opened, compressed)?;
         return Ok(opened);
     }
-    let cut_short = || Problem::malformed("it is cut short");
-    let mut rest = compressed.get(HEADER.len()..).ok_or_else(cut_short)?;
+    let mut rest = compressed.get(HEADER.len()..).ok_or_else(Problem::cut_short)?;
     while let Some((len, behind)) = rest.split_first_chunk() {
         let len = usize::try_from(u32::from_be_bytes(*len)).map_err(Problem::malformed)?;
-        let (block, behind) = behind.split_at_checked(len).ok_or_else(cut_short)?;
+        let (block, behind) = behind.split_at_checked(len).ok_or_else(Problem::cut_short)?;
         append_block(&mut opened, block)?;
         rest = behind;
     }
-    if rest.is_empty() { Ok(opened) } else { Err(cut_short()) }
+    if rest.is_empty() { Ok(opened) } else { Err(Problem::cut_short()) }
 }
 
 fn append_block(opened: &mut Vec<u8>, block: &[u8]) -> Result<(), Problem> {

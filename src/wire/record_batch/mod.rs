@@ -18,5 +18,7 @@ pub(crate) const HEADER_LEN: usize = 61;
 pub(crate) const LENGTH_END: usize = 12;
 /// Where the attributes stand, of which the lowest bits name the codec.
 pub(crate) const ATTRIBUTES_AT: usize = 21;
-/// Where the bytes that the checksum covers begin.
+/// Where the checksum stands.
+pub(crate) const CRC_AT: usize = 17;
+/// Where the bytes that the checksum covers begin, right behind it.
 pub(crate) const CRC_FROM: usize = 21;

@@ -7,20 +7,14 @@
 
 use bytes::{Buf, Bytes, TryGetError};
 
+#[cfg(feature = "broker")]
+use super::CRC_AT;
+use super::{CRC_FROM, HEADER_LEN, LENGTH_END};
 use crate::wire::{
     compression::{Codec, DecompressError, decompress},
     varint,
 };
 
-/// Bytes from the start of a batch to its first record.
-pub(crate) const HEADER_LEN: usize = 61;
-/// Bytes that come before those that the batch's length counts: base offset and length.
-const LENGTH_END: usize = 12;
-/// Where the checksum stands.
-#[cfg(feature = "broker")]
-const CRC_AT: usize = 17;
-/// Where the bytes start that the checksum covers: at the attributes.
-const CRC_START: usize = 21;
 /// The only record batch format that is read.
 const MAGIC: i8 = 2;
 /// What the smallest record takes: length, attributes, two deltas, key and value lengths, header count.
@@ -212,8 +206,8 @@ impl Batch {
         let mut bytes = bytes::BytesMut::with_capacity(self.bytes.len());
         header.put(&mut bytes);
         bytes.extend_from_slice(self.bytes.get(HEADER_LEN..).unwrap_or_default());
-        header.crc = crc32c::crc32c(bytes.get(CRC_START..).unwrap_or_default());
-        if let Some(crc) = bytes.get_mut(CRC_AT..CRC_START) {
+        header.crc = crc32c::crc32c(bytes.get(CRC_FROM..).unwrap_or_default());
+        if let Some(crc) = bytes.get_mut(CRC_AT..CRC_FROM) {
             crc.copy_from_slice(&header.crc.to_be_bytes());
         }
         Self { header, bytes: bytes.freeze() }
@@ -231,7 +225,7 @@ impl Batch {
 
     /// Compares the checksum. It covers everything but base offset, length, leader epoch and magic.
     pub(crate) fn check_crc(&self) -> Result<(), BatchError> {
-        let got = crc32c::crc32c(self.bytes.get(CRC_START..).unwrap_or_default());
+        let got = crc32c::crc32c(self.bytes.get(CRC_FROM..).unwrap_or_default());
         if got == self.header.crc { Ok(()) } else { Err(BatchError::Crc { expected: self.header.crc, got }) }
     }
 
@@ -440,7 +434,7 @@ mod tests {
         out.put_i32(42);
         out.put_i32(count);
         out.put_slice(records);
-        let crc = crc32c::crc32c(&out[CRC_START..]);
+        let crc = crc32c::crc32c(&out[CRC_FROM..]);
         out[17..21].copy_from_slice(&crc.to_be_bytes());
         out.freeze()
     }
@@ -628,7 +622,7 @@ mod tests {
         let mut bytes = BytesMut::from(&two_records()[..]);
         bytes[17..21].copy_from_slice(&[0; 4]);
         let batch = Batch::parse(bytes.freeze()).unwrap();
-        let got = crc32c::crc32c(&batch.bytes()[CRC_START..]);
+        let got = crc32c::crc32c(&batch.bytes()[CRC_FROM..]);
         assert_eq!(batch.check_crc(), Err(BatchError::Crc { expected: 0, got }));
     }
 

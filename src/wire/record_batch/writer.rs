@@ -3,7 +3,7 @@
 //! In: borrowed records. Out: the bytes of a batch, complete but for its stamp. Pure. Each record is encoded once and
 //! never touched again; the one checksum pass happens in [`stamp`].
 
-use super::{CRC_FROM, HEADER_LEN};
+use super::{CRC_AT, CRC_FROM, HEADER_LEN};
 use crate::{
     record::Header,
     wire::varint::{low_bits, signed_len, zigzag},
@@ -180,7 +180,7 @@ pub(crate) fn stamp(batch: &mut [u8], stamp: Stamp) {
     batch[51..53].copy_from_slice(&stamp.epoch.to_be_bytes());
     batch[53..57].copy_from_slice(&stamp.base_sequence.to_be_bytes());
     let crc = crc32c::crc32c(&batch[CRC_FROM..]);
-    batch[17..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
+    batch[CRC_AT..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
 }
 
 #[inline]
