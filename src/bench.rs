@@ -162,7 +162,7 @@ impl Step {
         let payload = Payload::new(None, Some(value), &[]);
         for partition in &topic.partitions {
             for _ in 0..records {
-                let appended = self.accumulator.append(partition, Some(1_000), &payload, &mut None, None, &self.now);
+                let appended = self.accumulator.append(partition, Some(1_000), &payload, None, None, &self.now);
                 drop(appended.expect("memory"));
             }
         }

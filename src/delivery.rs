@@ -10,7 +10,7 @@
 mod callbacks;
 mod cell;
 
-pub(crate) use callbacks::{Callback, Callbacks, Notice};
+pub(crate) use callbacks::{Answer, Callback, Callbacks, Listener, Notices, listener, nothing};
 pub(crate) use cell::{Completer, Origin, Outcome};
 
 use std::{

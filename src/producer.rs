@@ -21,7 +21,7 @@ use self::append::{Stop, Waiting};
 use crate::{
     accumulator::{Accumulator, Limits},
     config::{Config, ProducerBuilder},
-    delivery::{Ack, Callbacks, Delivery},
+    delivery::{Ack, Answer, Callbacks, Delivery},
     error::{ConfigError, DeliveryError, FlushError, SendError},
     metrics::{Gauges, Metrics},
     net::{Driver, Shutdown, check_resolvable},
@@ -111,7 +111,7 @@ impl Producer {
     /// If the returned future is dropped while it is pending, the record was not accepted.
     #[inline]
     pub fn send<'a>(&'a self, record: Record<'a>) -> Accepting<'a> {
-        self.inner.attempt(record, None)
+        self.inner.attempt(record, None::<fn(Answer)>)
     }
 
     /// As [`send`](Self::send), but the outcome goes to `callback`, on a thread of its own: callbacks of one partition run
@@ -123,12 +123,13 @@ impl Producer {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
+    #[inline]
     pub fn send_with<'a>(
         &'a self,
         record: Record<'a>,
         callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static,
     ) -> impl Future<Output = Result<(), SendError>> + Send + 'a {
-        let accepting = self.inner.attempt(record, Some(Box::new(callback)));
+        let accepting = self.inner.attempt(record, Some(callback));
         async move { accepting.await.map(drop) }
     }
 
@@ -139,19 +140,20 @@ impl Producer {
     /// is asked for), and as [`send`](Self::send).
     #[inline]
     pub fn try_send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
-        self.inner.try_send(record, None)
+        self.inner.try_send(record, None::<fn(Answer)>)
     }
 
     /// As [`send_with`](Self::send_with), but never waits.
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send); the callback is then not called.
+    #[inline]
     pub fn try_send_with(
         &self,
         record: Record<'_>,
         callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static,
     ) -> Result<(), SendError> {
-        self.inner.try_send(record, Some(Box::new(callback))).map(drop)
+        self.inner.try_send(record, Some(callback)).map(drop)
     }
 
     /// How many partitions a topic has. Waits for its metadata at most `max.block.ms`.

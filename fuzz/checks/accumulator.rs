@@ -20,7 +20,7 @@ use crate::{
     Delivery,
     accumulator::{Accumulator, Charge, Closed, Held, Limits, Partition, Refused, SealedBatch},
     cluster,
-    delivery::{Callback, Callbacks, Outcome},
+    delivery::{Callbacks, Outcome, listener},
     wire::compression::Method,
     wire::record_batch::{
         HEADER_LEN,
@@ -137,9 +137,9 @@ impl Bench {
         }
         let heard = Arc::clone(&self.heard);
         let hear = move |_| heard.lock().unwrap().push(number);
-        let mut callback = wish.told.then(|| -> Callback { Box::new(hear) });
+        let mut callback = wish.told.then_some(hear);
         let (now, partition) = (self.now, &self.partitions[wish.partition]);
-        match self.accumulator.append(partition, Some(7), &payload, &mut callback, charge, &now) {
+        match self.accumulator.append(partition, Some(7), &payload, listener(&mut callback), charge, &now) {
             Ok(appended) => {
                 assert!(appended.bytes <= max_len && callback.is_none());
                 self.deliveries.push(appended.accepted.into());

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{memory::Charge, outstanding::Token};
 use crate::{
-    delivery::{Accepted, Callback, Completer},
+    delivery::{Accepted, Completer, Listener, Notices},
     wire::record_batch::writer::{Payload, Writer},
 };
 
@@ -78,11 +78,17 @@ impl Batch {
         self.created
     }
 
+    /// Those who are told of its records.
+    pub(super) fn notices(&self) -> &Notices {
+        self.completer.notices()
+    }
+
     /// Makes room for a record of `needed` bytes, in steps up to `limit`, and for `telling` bytes of whoever is told of it; false
     /// when it does not fit or no memory is free.
     #[inline]
     pub(super) fn make_room(&mut self, needed: usize, telling: usize, limit: usize) -> bool {
-        (telling == 0 && self.writer.len() + needed <= self.buffer) || self.make_more_room(needed, telling, limit)
+        let (len, told) = (self.writer.len() + needed, self.told + telling);
+        (len <= self.buffer && self.buffer + told <= self.charge.bytes()) || self.make_more_room(len, told, limit)
     }
 
     /// Whether a record of this time can be one of its own.
@@ -91,15 +97,14 @@ impl Batch {
         self.completer.cell().reaches(timestamp)
     }
 
-    fn make_more_room(&mut self, needed: usize, telling: usize, limit: usize) -> bool {
-        let (len, told) = (self.writer.len() + needed, self.told + telling);
+    fn make_more_room(&mut self, len: usize, told: usize, limit: usize) -> bool {
         let buffer = if len <= self.buffer { self.buffer } else { (2 * self.buffer).max(len).min(limit) };
         if len > buffer {
             return false;
         }
         let more = (buffer + told).saturating_sub(self.charge.bytes());
         if more > 0 {
-            let step = if telling > 0 { more.max(TELLING_STEP) } else { more };
+            let step = if told > self.told { more.max(TELLING_STEP) } else { more };
             let Some(charge) = self.charge.memory().try_charge(step) else { return false };
             self.charge += charge;
         }
@@ -116,13 +121,13 @@ impl Batch {
         &mut self,
         timestamp: i64,
         payload: &Payload<'_>,
-        callback: &mut Option<Callback>,
+        callback: Option<&mut dyn Listener>,
         telling: usize,
     ) -> Accepted {
         let index = self.writer.append(timestamp, payload);
         if telling > 0 {
             self.told += telling;
-            self.completer.notify(index, timestamp, callback.take());
+            self.completer.notify(index, timestamp, callback);
         }
         Accepted::new(Arc::clone(self.completer.cell()), index, timestamp)
     }

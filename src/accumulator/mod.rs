@@ -43,7 +43,7 @@ pub(crate) use self::{
 use crate::{
     cluster,
     config::Config,
-    delivery::{Accepted, Callback, Callbacks, Completer, Notice},
+    delivery::{Accepted, Callbacks, Completer, Listener, Notices, nothing},
     error::ErrorCode,
     metrics::Recorder,
     wire::{
@@ -224,7 +224,7 @@ impl Accumulator {
         partition: &Partition,
         timestamp: Option<i64>,
         payload: &Payload<'_>,
-        callback: &mut Option<Callback>,
+        callback: Option<&mut dyn Listener>,
         turn: impl Into<Turn>,
         clock: &impl Clock,
     ) -> Result<Appended, Refused> {
@@ -234,11 +234,12 @@ impl Accumulator {
             return Err(Refused::Closed);
         }
         let limit = self.limits.batch_size;
-        let telling = self.telling(callback.as_ref());
+        let mut telling = self.telling(callback.as_deref(), queue.open.as_ref().map(Batch::notices));
         let timestamp = timestamp.unwrap_or_else(|| queue.unix_ms(clock));
         let has_room = |open: &mut Batch| open.reaches(timestamp) && open.make_room(max_len, telling, limit);
         if !queue.open.as_mut().is_some_and(has_room) {
             self.seal(partition, &mut queue);
+            telling = self.telling(callback.as_deref(), None);
             let charge = match turn.into() {
                 Turn::Polite if queue.serial.is_multiple_of(TURNS) && self.is_behind() => return Err(Refused::Behind),
                 Turn::Polite | Turn::Now => None,
@@ -275,11 +276,10 @@ impl Accumulator {
 
     /// Bytes that it takes to tell of a record's outcome: 0 if nobody is told.
     #[inline]
-    fn telling(&self, callback: Option<&Callback>) -> usize {
+    fn telling(&self, callback: Option<&dyn Listener>, list: Option<&Notices>) -> usize {
         match callback {
-            // A box of its own, and a place in a list that doubles when it is full.
-            Some(callback) => 2 * size_of::<Notice>() + size_of_val(&**callback).max(16) + 16,
-            None if self.callbacks.has_interceptors() => 2 * size_of::<Notice>(),
+            Some(callback) => callback.cost(list),
+            None if self.callbacks.has_interceptors() => Some(nothing).cost(list),
             None => 0,
         }
     }

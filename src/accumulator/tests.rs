@@ -12,7 +12,7 @@ use std::{
 use super::{Accumulator, Appended, BEHIND, Clock, Limits, Partition, Refused, SealedBatch, TURNS, Turn};
 use crate::{
     ProducerBuilder, cluster,
-    delivery::{Callback, Callbacks, Delivery, Notice, Outcome},
+    delivery::{Answer, Callback, Callbacks, Delivery, Listener, Outcome, nothing},
     wire::{
         compression::{Codec, Compressor, Method},
         record_batch::writer::Payload,
@@ -31,14 +31,14 @@ fn partition(accumulator: &Accumulator, number: usize) -> Arc<Partition> {
 }
 
 fn append(accumulator: &Accumulator, partition: &Partition, len: usize, now: Instant) -> Result<Appended, Refused> {
-    append_with(accumulator, partition, len, &mut None, now)
+    append_with(accumulator, partition, len, None, now)
 }
 
 fn append_with(
     accumulator: &Accumulator,
     partition: &Partition,
     len: usize,
-    callback: &mut Option<Callback>,
+    callback: Option<&mut dyn Listener>,
     now: Instant,
 ) -> Result<Appended, Refused> {
     let value = vec![7; len];
@@ -67,9 +67,9 @@ fn woke_the_sender(accumulator: &Accumulator) -> bool {
 }
 
 /// A callback that keeps so many bytes.
-fn callback_of<const BYTES: usize>() -> Option<Callback> {
+fn callback_of<const BYTES: usize>() -> Option<impl Callback> {
     let kept = [7_u8; BYTES];
-    Some(Box::new(move |_| assert_eq!(kept.len(), BYTES)))
+    Some(move |_| assert_eq!(kept.len(), BYTES))
 }
 
 fn records(batches: impl IntoIterator<Item = SealedBatch>) -> Vec<u32> {
@@ -170,7 +170,7 @@ fn when_memory_is_short_what_is_there_is_sent_early_and_nothing_is_lost() {
     let Poll::Ready(Ok(charge)) = poll() else { panic!("all memory is free") };
     let value = vec![7; 700];
     let payload = Payload::new(None, Some(&value), &[]);
-    accumulator.append(&wanting, Some(0), &payload, &mut None, Some(charge), &now).unwrap();
+    accumulator.append(&wanting, Some(0), &payload, None, Some(charge), &now).unwrap();
 }
 
 #[test]
@@ -179,14 +179,14 @@ fn a_callback_counts_towards_memory_and_is_kept_when_the_record_is_refused() {
     let partition = partition(&accumulator, 0);
     let charged = || accumulator.memory().limit() - accumulator.memory().free();
     let (told, heard) = mpsc::channel();
-    let callback = |n: u32| -> Option<Callback> {
+    let callback = |n: u32| {
         let told = told.clone();
-        Some(Box::new(move |outcome| told.send((n, outcome.is_ok())).unwrap()))
+        Some(move |outcome: Answer| told.send((n, outcome.is_ok())).unwrap())
     };
-    append_with(&accumulator, &partition, 10, &mut callback(1), now).unwrap();
+    append_with(&accumulator, &partition, 10, Some(&mut callback(1)), now).unwrap();
     assert!(charged() > 512);
     let mut refused = callback(2);
-    assert!(append_with(&accumulator, &partition, 900, &mut refused, now).is_err());
+    assert!(append_with(&accumulator, &partition, 900, Some(&mut refused), now).is_err());
     assert!(refused.is_some());
     for batch in take_all(&partition) {
         batch.completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None }, Box::new(batch.held));
@@ -312,16 +312,16 @@ fn during_a_flush_every_batch_that_is_opened_wakes_the_sender() {
 #[test]
 fn who_is_told_of_a_record_is_charged_with_what_the_callback_keeps() {
     let now = Instant::now();
-    let charged_with = |mut callback: Option<Callback>| {
+    let charged_with = |callback: Option<&mut dyn Listener>| {
         let accumulator = accumulator(1_000, LINGER, 100_000);
-        append_with(&accumulator, &partition(&accumulator, 0), 10, &mut callback, now).unwrap();
+        append_with(&accumulator, &partition(&accumulator, 0), 10, callback, now).unwrap();
         charged(&accumulator)
     };
-    let list = 2 * size_of::<Notice>();
     assert_eq!(charged_with(None), 512);
-    let (small, large) = (charged_with(callback_of::<0>()) - 512, charged_with(callback_of::<500>()) - 512);
-    assert!((list + 16..list + 64).contains(&small), "{small}");
-    assert!((list + 500..list + 564).contains(&large), "{large}");
+    let small = charged_with(Some(&mut callback_of::<0>())) - 512;
+    let large = charged_with(Some(&mut callback_of::<500>())) - 512;
+    assert!((256..512).contains(&small), "a list of its own: {small}");
+    assert!((500..700).contains(&large), "{large}");
 }
 
 #[test]
@@ -331,16 +331,16 @@ fn with_interceptors_every_record_is_charged_with_a_place_in_the_list_of_who_is_
     let limits = Limits { batch_size: 1_000, linger: LINGER, buffer_memory: 100_000, method: Method::NONE };
     let accumulator = Accumulator::new(limits, Callbacks::inline(vec![Arc::new(Nothing)]));
     append(&accumulator, &partition(&accumulator, 0), 10, Instant::now()).unwrap();
-    assert_eq!(charged(&accumulator), 512 + 2 * size_of::<Notice>());
+    assert_eq!(charged(&accumulator), 512 + Some(nothing).cost(None));
 }
 
 #[test]
 fn the_callbacks_of_all_records_of_a_batch_are_charged() {
-    let (accumulator, now) = (accumulator(16_384, LINGER, 100_000), Instant::now());
+    let (accumulator, now) = (accumulator(16_384, LINGER, 200_000), Instant::now());
     let partition = partition(&accumulator, 0);
     for records in 1..100 {
-        append_with(&accumulator, &partition, 10, &mut callback_of::<500>(), now).unwrap();
-        let (least, most) = (records * 500, 2_048 + records * (30 + 600) + 1_024);
+        append_with(&accumulator, &partition, 10, Some(&mut callback_of::<500>()), now).unwrap();
+        let (least, most) = (records * 2 * 500, 2_048 + records * (30 + 2 * 520) + 1_024);
         assert!((least..most).contains(&charged(&accumulator)), "{records}: {}", charged(&accumulator));
     }
     drop(take_all(&partition));
@@ -357,7 +357,7 @@ fn memory_that_was_waited_for_is_the_batchs_if_it_is_enough_and_else_given_back(
         let charge = accumulator.memory().try_charge(waited_for);
         let value = vec![7; len];
         let payload = Payload::new(None, Some(&value), &[]);
-        accumulator.append(&partition(&accumulator, 0), Some(1_000), &payload, &mut None, charge, &now).unwrap();
+        accumulator.append(&partition(&accumulator, 0), Some(1_000), &payload, None, charge, &now).unwrap();
         assert_eq!(charged(&accumulator), expected, "{waited_for} bytes for a record of {len}");
     }
 }
@@ -435,10 +435,10 @@ fn a_record_without_a_callback_leaves_nobody_to_be_told() {
     let (accumulator, now) = (accumulator(1_000, Duration::ZERO, 100_000), Instant::now());
     let partition = partition(&accumulator, 0);
     append(&accumulator, &partition, 10, now).unwrap();
-    append_with(&accumulator, &partition, 10, &mut callback_of::<1>(), now).unwrap();
+    append_with(&accumulator, &partition, 10, Some(&mut callback_of::<1>()), now).unwrap();
     let batch = partition.take().unwrap();
     let told = format!("{:?}", batch.completer);
-    assert!(told.contains("[notice for record 1]"), "{told}");
+    assert!(told.contains("notices for 1 records"), "{told}");
 }
 
 #[test]
@@ -464,7 +464,7 @@ fn a_record_from_another_time_than_its_batch_could_tell_opens_the_next_batch() {
     let payload = Payload::new(None, Some(b"a"), &[]);
     let far = i64::from(i32::MAX);
     let times = [0, far, far + 1, 0, i64::MIN, i64::MAX];
-    let send = |time| accumulator.append(&partition, Some(time), &payload, &mut None, None, &now).unwrap().accepted;
+    let send = |time| accumulator.append(&partition, Some(time), &payload, None, None, &now).unwrap().accepted;
     let deliveries: Vec<Delivery> = times.map(|time| send(time).into()).into();
     let batches: Vec<_> = accumulator.abandon().into_iter().map(|(_, batch)| batch).collect();
     assert_eq!(
@@ -498,7 +498,7 @@ fn the_wall_clock_is_read_once_a_tick() {
     let (partition, clock) = (partition(&accumulator, 0), Ticks(Cell::new(7), Cell::new(100)));
     let payload = Payload::new(None, Some(b"a"), &[]);
     let send =
-        |own| Delivery::from(accumulator.append(&partition, own, &payload, &mut None, None, &clock).unwrap().accepted);
+        |own| Delivery::from(accumulator.append(&partition, own, &payload, None, None, &clock).unwrap().accepted);
     let mut deliveries = vec![send(None), send(None), send(Some(5))];
     clock.0.set(8);
     deliveries.push(send(None));
@@ -616,7 +616,7 @@ fn where_the_sender_is_behind_who_is_polite_opens_no_batch_but_fills_those_that_
     let (accumulator, now) = (accumulator(16_384, LINGER, 8 << 20), Instant::now());
     let [full, other] = [0, 1].map(|number| partition(&accumulator, number));
     let payload = Payload::new(None, Some(&[7; 8_000]), &[]);
-    let politely = |partition| accumulator.append(partition, Some(1), &payload, &mut None, Turn::Polite, &now);
+    let politely = |partition| accumulator.append(partition, Some(1), &payload, None, Turn::Polite, &now);
     while charged(&accumulator) <= BEHIND {
         politely(&full).unwrap();
     }

@@ -6,6 +6,7 @@
 //! of it is returned when its last callback has run.
 
 use std::{
+    any::Any,
     cell::Cell as Flag,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,26 +20,137 @@ use super::{
 };
 use crate::{error::DeliveryError, record::intercept::Interceptor};
 
-/// A user's callback for one record.
-pub(crate) type Callback = Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>;
+/// What a callback is called with.
+pub(crate) type Answer = Result<Ack, DeliveryError>;
 
-/// Someone to tell of one record's outcome.
-pub(crate) struct Notice {
-    /// Where in its batch the record is, and when; see [`Cell::place`].
-    pub(crate) place: Place,
-    pub(crate) callback: Option<Callback>,
+/// A user's callback for one record.
+pub(crate) trait Callback: FnOnce(Answer) + Send + 'static {}
+
+impl<F: FnOnce(Answer) + Send + 'static> Callback for F {}
+
+/// A user's callback for one record, of whatever type: in an `Option`, from which it is taken when the record is accepted.
+pub(crate) trait Listener: Send {
+    /// Bytes that it takes to keep it behind those that are in the list already.
+    fn cost(&self, list: Option<&Notices>) -> usize;
+
+    /// Goes into the list as its last, for the record at `place`.
+    fn join(&mut self, list: &mut Notices, place: Place);
 }
 
-impl fmt::Debug for Notice {
+/// Whoever is told of a record, if anybody is.
+#[inline]
+pub(crate) fn listener<F: Callback>(callback: &mut Option<F>) -> Option<&mut dyn Listener> {
+    callback.is_some().then_some(callback as _)
+}
+
+/// For a record of which only interceptors are told.
+pub(crate) fn nothing(_: Answer) {}
+
+/// Those who are told of the outcomes of a batch's records, in the records' order. A program mostly has one callback for all of its
+/// records, or a few: those of one type that follow one another lie in one run, as they are. So a record costs no allocation.
+#[derive(Default)]
+pub(crate) struct Notices(Vec<Box<dyn Run>>);
+
+/// Callbacks of one type.
+struct Of<F>(Vec<(Place, F)>);
+
+trait Run: Any + Send {
+    fn len(&self) -> usize;
+
+    /// Those from record `first` on, counted from there.
+    fn split_off(&mut self, first: u32) -> Box<dyn Run>;
+
+    fn tell(self: Box<Self>, cell: &Arc<Cell>, interceptors: &[Arc<dyn Interceptor>]);
+}
+
+impl Notices {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those from record `first` on, counted from there.
+    pub(super) fn split_off(&mut self, first: u32) -> Self {
+        let rest = self.0.iter_mut().map(|run| run.split_off(first)).filter(|run| run.len() > 0).collect();
+        self.0.retain(|run| run.len() > 0);
+        Self(rest)
+    }
+
+    fn last_of<F: 'static>(&self) -> Option<&Of<F>> {
+        let last: &dyn Any = &**self.0.last()?;
+        last.downcast_ref()
+    }
+
+    fn last_of_mut<F: 'static>(&mut self) -> Option<&mut Of<F>> {
+        let last: &mut dyn Any = &mut **self.0.last_mut()?;
+        last.downcast_mut()
+    }
+}
+
+impl fmt::Debug for Notices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "notice for record {}", self.place.index())
+        write!(f, "notices for {} records", self.0.iter().map(|run| run.len()).sum::<usize>())
+    }
+}
+
+impl<F: Callback> Listener for Option<F> {
+    fn cost(&self, list: Option<&Notices>) -> usize {
+        match list.and_then(Notices::last_of::<F>) {
+            // A list doubles when it is full.
+            Some(_) => 2 * size_of::<(Place, F)>(),
+            // A box, a list, and what the allocator needs for both.
+            None => {
+                2 * size_of::<Box<dyn Run>>() + size_of::<Of<F>>() + 2 * 16 + Of::<F>::FIRST * size_of::<(Place, F)>()
+            }
+        }
+    }
+
+    fn join(&mut self, list: &mut Notices, place: Place) {
+        let Some(callback) = self.take() else { return };
+        if let Some(run) = list.last_of_mut::<F>() {
+            return run.0.push((place, callback));
+        }
+        let mut run = Vec::with_capacity(Of::<F>::FIRST);
+        run.push((place, callback));
+        list.0.push(Box::new(Of(run)));
+    }
+}
+
+impl<F> Of<F> {
+    /// So many have room in it at first: a few hundred bytes of them.
+    const FIRST: usize = if size_of::<(Place, F)>() > 128 { 1 } else { 256 / size_of::<(Place, F)>() };
+}
+
+impl<F: Callback> Run for Of<F> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn split_off(&mut self, first: u32) -> Box<dyn Run> {
+        let mut rest = self.0.split_off(self.0.partition_point(|(place, _)| place.index() < first));
+        rest.iter_mut().for_each(|(place, _)| *place = place.counted_from(first));
+        Box::new(Self(rest))
+    }
+
+    fn tell(self: Box<Self>, cell: &Arc<Cell>, interceptors: &[Arc<dyn Interceptor>]) {
+        let mut left = self.0.into_iter();
+        let mut tell = || {
+            for (place, callback) in left.by_ref() {
+                let outcome = outcome_of(cell, place);
+                for interceptor in interceptors {
+                    guarded("interceptor's on_acknowledgement", || interceptor.on_acknowledgement(outcome.as_ref()));
+                }
+                callback(outcome);
+            }
+        };
+        // One guard for all of them; after a panic, another one for the rest.
+        while !guarded("delivery callback", &mut tell) {}
     }
 }
 
 struct Job {
     /// Filled: the outcome of those who are told.
     cell: Arc<Cell>,
-    notices: Vec<Notice>,
+    notices: Notices,
     kept: Option<Box<dyn Send>>,
 }
 
@@ -84,7 +196,7 @@ impl Callbacks {
     }
 
     /// Tells those who are to be told what became of their records; `cell` knows. `kept` is dropped after the last.
-    pub(super) fn run(&self, cell: Arc<Cell>, notices: Vec<Notice>, kept: Option<Box<dyn Send>>) {
+    pub(super) fn run(&self, cell: Arc<Cell>, notices: Notices, kept: Option<Box<dyn Send>>) {
         let job = Job { cell, notices, kept };
         let job = match &self.0.thread {
             Some(thread) => match thread.get_or_init(|| self.start()).send(job) {
@@ -110,24 +222,18 @@ impl Callbacks {
 
 fn perform(interceptors: &[Arc<dyn Interceptor>], job: Job) {
     IN_CALLBACK.set(true);
-    for mut notice in job.notices {
-        let outcome = outcome_of(&job.cell, notice.place);
-        for interceptor in interceptors {
-            guarded("interceptor's on_acknowledgement", || interceptor.on_acknowledgement(outcome.as_ref()));
-        }
-        if let Some(callback) = notice.callback.take() {
-            guarded("delivery callback", || callback(outcome));
-        }
-    }
+    job.notices.0.into_iter().for_each(|run| run.tell(&job.cell, interceptors));
     IN_CALLBACK.set(false);
     drop(job.kept);
 }
 
-/// Runs user code; a panic in it is logged and ends there.
-fn guarded(what: &str, user_code: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(user_code)).is_err() {
+/// Runs user code; a panic in it is logged and ends there. Says whether there was none.
+fn guarded(what: &str, user_code: impl FnOnce()) -> bool {
+    let ended = catch_unwind(AssertUnwindSafe(user_code));
+    if ended.is_err() {
         tracing::error!("{what} panicked; the producer goes on");
     }
+    ended.is_ok()
 }
 
 #[cfg(test)]
@@ -137,8 +243,9 @@ mod tests {
     use super::*;
     use crate::delivery::{Completer, Origin, Outcome};
 
-    fn notice(index: u32, callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static) -> Notice {
-        Notice { place: Place::new(index, 0), callback: Some(Box::new(callback)) }
+    /// Has `callback` told of the record at `index`.
+    fn notice(notices: &mut Notices, index: u32, callback: impl Callback) {
+        Some(callback).join(notices, Place::new(index, 0));
     }
 
     /// A batch whose records stand in the log from offset 0 on.
@@ -154,11 +261,10 @@ mod tests {
         let callbacks = Callbacks::threaded(Vec::new());
         let (told, heard) = mpsc::channel();
         let (first, last) = (told.clone(), told);
-        let notices = vec![
-            notice(0, move |ack| first.send((ack.unwrap().offset(), thread::current().id())).unwrap()),
-            notice(1, |_| panic!("user code")),
-            notice(2, move |ack| last.send((ack.unwrap().offset(), thread::current().id())).unwrap()),
-        ];
+        let mut notices = Notices::default();
+        notice(&mut notices, 0, move |ack| first.send((ack.unwrap().offset(), thread::current().id())).unwrap());
+        notice(&mut notices, 1, |_| panic!("user code"));
+        notice(&mut notices, 2, move |ack| last.send((ack.unwrap().offset(), thread::current().id())).unwrap());
         callbacks.run(acked(), notices, None);
         let heard: Vec<_> = heard.iter().collect();
         assert_eq!(heard.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [Some(0), Some(2)]);
@@ -176,7 +282,9 @@ mod tests {
         let (told, heard) = mpsc::channel();
         let kept = Box::new(Tell(told.clone()));
         let callbacks = Callbacks::threaded(Vec::new());
-        callbacks.run(acked(), vec![notice(0, move |_| told.send("called").unwrap())], Some(kept));
+        let mut notices = Notices::default();
+        notice(&mut notices, 0, move |_| told.send("called").unwrap());
+        callbacks.run(acked(), notices, Some(kept));
         assert_eq!(heard.iter().collect::<Vec<_>>(), ["called", "released"]);
     }
 
@@ -190,9 +298,67 @@ mod tests {
         }
         let (told, heard) = mpsc::channel();
         let callbacks = Callbacks::inline(vec![Arc::new(Spy(std::sync::Mutex::new(told.clone())))]);
-        let with = notice(0, move |ack| told.send(format!("callback {:?}", ack.unwrap().offset())).unwrap());
-        callbacks.run(acked(), vec![with, Notice { place: Place::new(1, 0), callback: None }], None);
+        let mut notices = Notices::default();
+        notice(&mut notices, 0, move |ack| told.send(format!("callback {:?}", ack.unwrap().offset())).unwrap());
+        notice(&mut notices, 1, nothing);
+        callbacks.run(acked(), notices, None);
         let heard: Vec<_> = heard.try_iter().collect();
         assert_eq!(heard, ["interceptor Some(0)", "callback Some(0)", "interceptor Some(1)"]);
+    }
+
+    /// A callback that tells its name and the record's offset: all of one call of this are of one type.
+    fn telling(told: &mpsc::Sender<(&'static str, i64)>, name: &'static str) -> impl Callback + use<> {
+        let told = told.clone();
+        move |ack| told.send((name, ack.unwrap().offset().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn those_of_one_type_lie_in_one_run_and_the_order_of_records_is_kept_across_runs() {
+        let (told, heard) = mpsc::channel();
+        let mut notices = Notices::default();
+        for index in 0..3 {
+            notice(&mut notices, index, telling(&told, "a"));
+        }
+        let other = told.clone();
+        notice(&mut notices, 3, move |ack| other.send(("b", ack.unwrap().offset().unwrap())).unwrap());
+        notice(&mut notices, 4, telling(&told, "a"));
+        assert_eq!(notices.0.len(), 3);
+        Callbacks::inline(Vec::new()).run(acked(), notices, None);
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), [("a", 0), ("a", 1), ("a", 2), ("b", 3), ("a", 4)]);
+    }
+
+    #[test]
+    fn a_list_is_split_within_a_run_and_between_runs_and_what_is_split_off_counts_anew() {
+        for first in 0..=5 {
+            let (told, heard) = mpsc::channel();
+            let mut notices = Notices::default();
+            for index in 0..2 {
+                notice(&mut notices, index, telling(&told, "a"));
+            }
+            for index in 2..5 {
+                let told = told.clone();
+                notice(&mut notices, index, move |ack| told.send(("b", ack.unwrap().offset().unwrap())).unwrap());
+            }
+            let rest = notices.split_off(first);
+            assert_eq!((notices.is_empty(), rest.is_empty()), (first == 0, first == 5));
+            let callbacks = Callbacks::inline(Vec::new());
+            callbacks.run(acked(), notices, None);
+            callbacks.run(acked(), rest, None);
+            let offsets: Vec<_> = heard.try_iter().map(|(_, offset)| offset).collect();
+            let expected: Vec<_> = (0..first.into()).chain(0..i64::from(5 - first)).collect();
+            assert_eq!(offsets, expected, "split at {first}");
+        }
+    }
+
+    #[test]
+    fn a_callback_costs_two_places_and_one_of_another_type_than_the_last_a_list_of_its_own_as_well() {
+        let (told, _heard) = mpsc::channel();
+        let (alike, other) = (Some(telling(&told, "a")), Some(nothing));
+        let mut notices = Notices::default();
+        let alone = alike.cost(None);
+        notice(&mut notices, 0, telling(&told, "a"));
+        assert_eq!(alike.cost(Some(&notices)), 2 * (size_of_val(&alike.unwrap()) + size_of::<Place>()));
+        assert_eq!(other.cost(Some(&notices)), other.cost(None));
+        assert!(alone > 256 && other.cost(None) > 256, "room for the first few is in it");
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Ack,
-    callbacks::{Callback, Callbacks, Notice},
+    callbacks::{Callbacks, Listener, Notices, nothing},
 };
 use crate::error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted};
 
@@ -65,7 +65,7 @@ impl Place {
     }
 
     /// The same record's place in a batch that begins with the record `first` of this one.
-    fn counted_from(self, first: u32) -> Self {
+    pub(super) fn counted_from(self, first: u32) -> Self {
         Self::new(self.index().saturating_sub(first), self.later())
     }
 }
@@ -179,7 +179,7 @@ fn abandoned(origin: &Origin, sent: bool) -> DeliveryError {
 #[derive(Debug)]
 pub(crate) struct Completer {
     cell: Arc<Cell>,
-    notices: Vec<Notice>,
+    notices: Notices,
     callbacks: Callbacks,
     sent: bool,
 }
@@ -187,16 +187,22 @@ pub(crate) struct Completer {
 impl Completer {
     /// For a batch whose first record has this time.
     pub(crate) fn new(origin: Origin, base_timestamp: i64, callbacks: Callbacks) -> Self {
-        Self { cell: Arc::new(Cell::new(origin, base_timestamp)), notices: Vec::new(), callbacks, sent: false }
+        Self { cell: Arc::new(Cell::new(origin, base_timestamp)), notices: Notices::default(), callbacks, sent: false }
     }
 
     pub(crate) fn cell(&self) -> &Arc<Cell> {
         &self.cell
     }
 
+    /// Those who are told so far.
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
     /// Has a record's callback (or the interceptors alone) told of its outcome. Records come in rising order.
-    pub(crate) fn notify(&mut self, index: u32, timestamp: i64, callback: Option<Callback>) {
-        self.notices.push(Notice { place: self.cell.place(index, timestamp), callback });
+    pub(crate) fn notify(&mut self, index: u32, timestamp: i64, callback: Option<&mut dyn Listener>) {
+        let place = self.cell.place(index, timestamp);
+        callback.unwrap_or(&mut Some(nothing)).join(&mut self.notices, place);
     }
 
     /// Notes that a request with the batch went to a socket, so that dropping it from now on answers "unknown".
@@ -217,9 +223,7 @@ impl Completer {
         for &first in firsts.iter().rev() {
             let mut part = Self::new(self.cell.origin.clone(), self.cell.base_timestamp, self.callbacks.clone());
             part.sent = self.sent;
-            let from = notices.partition_point(|notice| notice.place.index() < first);
-            part.notices = notices.split_off(from);
-            part.notices.iter_mut().for_each(|notice| notice.place = notice.place.counted_from(first));
+            part.notices = notices.split_off(first);
             parts.push(part);
         }
         parts.reverse();
@@ -251,7 +255,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::delivery::Delivery;
+    use crate::delivery::{Answer, Delivery};
 
     fn origin() -> Origin {
         Origin { topic: "orders".into(), partition: 2 }
@@ -301,8 +305,8 @@ mod tests {
         let deliveries: Vec<_> = (0..4).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
         for index in 0..4 {
             let told = told.clone();
-            let callback: Callback = Box::new(move |outcome| told.send(outcome.unwrap().offset()).unwrap());
-            completer.notify(index, 7, Some(callback));
+            let callback = move |outcome: Answer| told.send(outcome.unwrap().offset()).unwrap();
+            completer.notify(index, 7, Some(&mut Some(callback)));
         }
         let mut parts = completer.split(&[0, 1]).into_iter();
         parts.next().unwrap().complete(acked(10), Box::new(()));

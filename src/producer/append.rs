@@ -19,7 +19,7 @@ use super::{
 use crate::{
     accumulator::{Charge, Clock, Refused, Route, Topic, TopicState, Turn},
     config::Config,
-    delivery::{Accepted, Callback, Delivery},
+    delivery::{Accepted, Callback, Delivery, Listener, listener},
     error::{SendError, WaitedFor},
     record::{
         Record, intercept,
@@ -69,20 +69,20 @@ impl Inner {
     /// Appends a record at once if that can be done. Without interceptors it is not handed on: to move a record about
     /// would take as long as encoding it.
     #[inline]
-    pub(super) fn attempt<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>) -> Accepting<'a> {
+    pub(super) fn attempt<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>) -> Accepting<'a> {
         if !self.config.interceptors.is_empty() {
             return self.attempt_intercepted(record, callback);
         }
-        match self.append(&record, &mut callback, Turn::Polite) {
+        match self.append(&record, listener(&mut callback), Turn::Polite) {
             Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
             Err(stop) => self.later(record, callback, *stop),
         }
     }
 
     #[cold]
-    fn attempt_intercepted<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>) -> Accepting<'a> {
+    fn attempt_intercepted<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>) -> Accepting<'a> {
         let record = intercept::on_send(&self.config.interceptors, record);
-        match self.append(&record, &mut callback, Turn::Polite) {
+        match self.append(&record, listener(&mut callback), Turn::Polite) {
             Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
             Err(stop) => self.later(record, callback, *stop),
         }
@@ -90,26 +90,35 @@ impl Inner {
 
     /// Leaves all that it takes to append a record to a future, after an attempt that came to `stop`.
     #[cold]
-    fn later<'a>(&'a self, record: Record<'a>, mut callback: Option<Callback>, stop: Stop) -> Accepting<'a> {
-        let appended = async move { self.wait_and_append(&record, &mut callback, stop).await };
+    fn later<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>, stop: Stop) -> Accepting<'a> {
+        let appended = async move { self.wait_and_append(&record, listener(&mut callback), stop).await };
         Accepting(Attempt::Waits(Some(Box::new(Box::pin(appended)))))
     }
 
     #[inline]
-    pub(super) fn try_send(&self, record: Record<'_>, mut callback: Option<Callback>) -> Result<Delivery, SendError> {
+    pub(super) fn try_send<F: Callback>(
+        &self,
+        record: Record<'_>,
+        mut callback: Option<F>,
+    ) -> Result<Delivery, SendError> {
         if !self.config.interceptors.is_empty() {
             return self.try_send_intercepted(record, callback);
         }
-        match self.append(&record, &mut callback, Turn::Now) {
+        match self.append(&record, listener(&mut callback), Turn::Now) {
             Ok(accepted) => Ok(accepted.into()),
             Err(stop) => Err(self.not_now(&record, *stop)),
         }
     }
 
     #[cold]
-    fn try_send_intercepted(&self, record: Record<'_>, mut callback: Option<Callback>) -> Result<Delivery, SendError> {
+    fn try_send_intercepted<F: Callback>(
+        &self,
+        record: Record<'_>,
+        mut callback: Option<F>,
+    ) -> Result<Delivery, SendError> {
         let record = intercept::on_send(&self.config.interceptors, record);
-        self.append(&record, &mut callback, Turn::Now).map(Delivery::from).map_err(|stop| self.not_now(&record, *stop))
+        let appended = self.append(&record, listener(&mut callback), Turn::Now);
+        appended.map(Delivery::from).map_err(|stop| self.not_now(&record, *stop))
     }
 
     /// Why a record that must not wait was not appended.
@@ -135,7 +144,7 @@ impl Inner {
     async fn wait_and_append(
         &self,
         record: &Record<'_>,
-        callback: &mut Option<Callback>,
+        mut callback: Option<&mut dyn Listener>,
         mut stop: Stop,
     ) -> Result<Accepted, SendError> {
         let mut waiting = Waiting::new(&self.config);
@@ -152,7 +161,7 @@ impl Inner {
                     Turn::Now
                 }
             };
-            match self.append(record, callback, turn) {
+            match self.append(record, callback.as_mut().map(|callback| &mut **callback as _), turn) {
                 Ok(accepted) => return Ok(accepted),
                 Err(again) => stop = *again,
             }
@@ -163,7 +172,7 @@ impl Inner {
     pub(super) fn append(
         &self,
         record: &Record<'_>,
-        callback: &mut Option<Callback>,
+        callback: Option<&mut dyn Listener>,
         turn: Turn,
     ) -> Result<Accepted, Box<Stop>> {
         let payload = Payload::new(record.key_bytes(), record.value_bytes(), record.headers());

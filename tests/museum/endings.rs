@@ -63,7 +63,7 @@ fn a_record_that_comes_too_late_for_close_is_refused_and_not_kept_for_ever() {
     let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
     rig.accumulator.close();
     let payload = Payload::new(None, None, &[]);
-    let late = rig.accumulator.append(&topic.partitions[0], Some(0), &payload, &mut None, None, &rig.now);
+    let late = rig.accumulator.append(&topic.partitions[0], Some(0), &payload, None, None, &rig.now);
     assert_eq!(late.map(drop), Err(Refused::Closed));
     rig.ack(0);
     assert_eq!(offset(&accepted), Some(0));
@@ -103,7 +103,7 @@ fn a_record_appended_while_its_topic_is_forgotten_is_delivered() {
     assert!(rig.accumulator.topics().known().topic(TOPIC).is_none());
     let payload = Payload::new(None, Some(b"a"), &[]);
     let now = rig.now;
-    let appended = rig.accumulator.append(&topic.partitions[0], Some(0), &payload, &mut None, None, &now).unwrap();
+    let appended = rig.accumulator.append(&topic.partitions[0], Some(0), &payload, None, None, &now).unwrap();
     let delivery = Delivery::from(appended.accepted);
     rig.pass_ms(2_000);
     assert!(is_pending(&delivery));

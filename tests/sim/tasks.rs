@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Ack, Delivery, DeliveryError, Persisted,
     accumulator::{Charge, Closed, Refused, TopicState},
-    delivery::Callback,
+    delivery::{Callback, listener},
     sender::Chance,
     wire::record_batch::writer::Payload,
 };
@@ -107,7 +107,7 @@ impl World {
         let payload = Payload::new(None, Some(&value), &[]);
         let (queue, timestamp, now) = (&topic.partitions[partition], Some(self.now_ms()), self.instant());
         let mut callback = self.callback();
-        match self.accumulator.append(queue, timestamp, &payload, &mut callback, charge, &now) {
+        match self.accumulator.append(queue, timestamp, &payload, listener(&mut callback), charge, &now) {
             Ok(appended) => {
                 let called = self.plan.callbacks.then_some(0);
                 self.history.push(Waiting { id, place, delivery: appended.accepted.into(), called });
@@ -126,11 +126,11 @@ impl World {
     }
 
     /// Tells the world of the outcome of the record that is sent next.
-    fn callback(&self) -> Option<Callback> {
+    fn callback(&self) -> Option<impl Callback> {
         let (heard, record) = (Arc::clone(&self.heard), self.history.len());
-        self.plan.callbacks.then(|| -> Callback {
-            Box::new(move |outcome| heard.lock().unwrap_or_else(PoisonError::into_inner).push((record, outcome)))
-        })
+        self.plan
+            .callbacks
+            .then_some(move |outcome| heard.lock().unwrap_or_else(PoisonError::into_inner).push((record, outcome)))
     }
 
     pub(super) fn begin_flush(&mut self) {

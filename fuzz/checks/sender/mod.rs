@@ -19,7 +19,7 @@ use crate::{
     ProducerBuilder,
     accumulator::{Accumulator, Limits, TopicState},
     broker::{Api, EmbeddedBroker, Fault, State},
-    delivery::{Callback, Callbacks},
+    delivery::{Answer, Callbacks},
     error::ErrorCode,
     sender::{ConnectionId, Event, Sender},
     wire::{
@@ -188,12 +188,13 @@ impl World {
         let value = judge::value(number, partition, padding);
         let payload = Payload::new(None, Some(&value), &[]);
         let (now, heard) = (self.instant(), Arc::clone(&self.heard));
-        let mut callback: Option<Callback> = Some(Box::new(move |_| heard.lock().unwrap().push(number)));
+        let mut callback = Some(move |_: Answer| heard.lock().unwrap().push(number));
         let timestamp = self.now_ms();
         if HEADER_LEN + payload.max_len() > self.buffer_memory {
             return;
         }
-        if let Ok(appended) = self.accumulator.append(queue, Some(timestamp), &payload, &mut callback, None, &now) {
+        if let Ok(appended) = self.accumulator.append(queue, Some(timestamp), &payload, Some(&mut callback), None, &now)
+        {
             self.records.push(Record { partition, delivery: appended.accepted.into() });
         }
     }

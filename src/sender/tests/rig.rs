@@ -286,7 +286,7 @@ impl Rig {
         let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
         let payload = Payload::new(None, Some(value.as_bytes()), &[]);
         let (queue, timestamp) = (&topic.partitions[partition], Some(timestamp));
-        self.accumulator.append(queue, timestamp, &payload, &mut None, None, &self.now).unwrap().accepted.into()
+        self.accumulator.append(queue, timestamp, &payload, None, None, &self.now).unwrap().accepted.into()
     }
 
     /// Takes the oldest request that is not answered.

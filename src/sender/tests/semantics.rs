@@ -13,7 +13,7 @@ use crate::{
     ErrorCode, FailureKind, Persisted,
     accumulator::TopicState,
     cluster::TopicId,
-    delivery::{Callback, Delivery},
+    delivery::{Answer, Callback, Delivery},
     wire::{errors::TABLE, record_batch::writer::Payload},
 };
 
@@ -296,7 +296,7 @@ fn flush_waits_for_every_part_of_a_batch_that_was_split_and_for_its_callbacks() 
     let (tell, told) = mpsc::channel();
     for number in 0..4 {
         let tell = tell.clone();
-        append_with(&rig, number, Box::new(move |outcome| tell.send(outcome.unwrap().offset().unwrap()).unwrap()));
+        append_with(&rig, number, move |outcome: Answer| tell.send(outcome.unwrap().offset().unwrap()).unwrap());
     }
     let accumulator = Arc::clone(&rig.accumulator);
     let mut flush = pin!(accumulator.flush());
@@ -323,7 +323,7 @@ fn a_batch_is_charged_until_its_last_callback_has_run_and_then_its_buffer_is_use
         for number in 0..2 {
             let (tell, memory) = (tell.clone(), Arc::clone(&memory));
             let callback = move |outcome: Result<_, _>| tell.send((outcome.is_ok(), memory.free())).unwrap();
-            append_with(&rig, number, Box::new(callback));
+            append_with(&rig, number, callback);
         }
         let charged = memory.limit() - memory.free();
         rig.run();
@@ -335,12 +335,12 @@ fn a_batch_is_charged_until_its_last_callback_has_run_and_then_its_buffer_is_use
     }
 }
 
-fn append_with(rig: &Rig, number: u32, callback: Callback) {
+fn append_with(rig: &Rig, number: u32, callback: impl Callback) {
     let known = rig.accumulator.topics().known();
     let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
     let value = number.to_string();
     let payload = Payload::new(None, Some(value.as_bytes()), &[]);
-    rig.accumulator.append(&topic.partitions[0], Some(0), &payload, &mut Some(callback), None, &rig.now).unwrap();
+    rig.accumulator.append(&topic.partitions[0], Some(0), &payload, Some(&mut Some(callback)), None, &rig.now).unwrap();
 }
 
 #[test]
