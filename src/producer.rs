@@ -129,8 +129,7 @@ impl Producer {
         record: Record<'a>,
         callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static,
     ) -> impl Future<Output = Result<(), SendError>> + Send + 'a {
-        let accepting = self.inner.attempt(record, Some(callback));
-        async move { accepting.await.map(drop) }
+        self.inner.attempt(record, Some(callback)).untracked()
     }
 
     /// As [`send`](Self::send), but never waits.

@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use bench_sink::Sink;
-use milena::{Delivery, Producer, Record};
+use milena::{Ack, Delivery, Producer, Record};
 use tokio::runtime::{Builder, Runtime};
 
 /// Keys repeat after so many records.
@@ -57,6 +57,16 @@ impl Still {
             if topic == self.topics.len() {
                 (topic, key) = (0, (key + 1) % KEYS);
             }
+        }
+    }
+
+    /// Appends so many records to the first topic, with a callback each.
+    #[allow(dead_code, reason = "not every benchmark has callbacks")]
+    pub(crate) fn append_told(&self, count: usize, value: &[u8], told: fn(bool)) {
+        for i in 0..count {
+            let record = Record::to(&self.topics[0]).value(value).key(&self.keys[i % KEYS]);
+            let callback = move |answer: Result<Ack, _>| told(answer.is_ok());
+            self.producer.try_send_with(black_box(record), callback).expect("memory and metadata are there");
         }
     }
 

@@ -88,7 +88,8 @@ impl Batch {
     #[inline]
     pub(super) fn make_room(&mut self, needed: usize, telling: usize, limit: usize) -> bool {
         let (len, told) = (self.writer.len() + needed, self.told + telling);
-        (len <= self.buffer && self.buffer + told <= self.charge.bytes()) || self.make_more_room(len, told, limit)
+        let charged = telling == 0 || self.buffer + told <= self.charge.bytes();
+        (len <= self.buffer && charged) || self.make_more_room(len, told, limit)
     }
 
     /// Whether a record of this time can be one of its own.

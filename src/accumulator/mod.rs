@@ -43,7 +43,7 @@ pub(crate) use self::{
 use crate::{
     cluster,
     config::Config,
-    delivery::{Accepted, Callbacks, Completer, Listener, Notices, nothing},
+    delivery::{Accepted, Callbacks, Completer, Listener, nothing},
     error::ErrorCode,
     metrics::Recorder,
     wire::{
@@ -234,26 +234,45 @@ impl Accumulator {
             return Err(Refused::Closed);
         }
         let limit = self.limits.batch_size;
-        let mut telling = self.telling(callback.as_deref(), queue.open.as_ref().map(Batch::notices));
+        let telling = self.telling(callback.as_deref(), queue.open.as_ref());
         let timestamp = timestamp.unwrap_or_else(|| queue.unix_ms(clock));
         let has_room = |open: &mut Batch| open.reaches(timestamp) && open.make_room(max_len, telling, limit);
-        if !queue.open.as_mut().is_some_and(has_room) {
-            self.seal(partition, &mut queue);
-            telling = self.telling(callback.as_deref(), None);
-            let charge = match turn.into() {
-                Turn::Polite if queue.serial.is_multiple_of(TURNS) && self.is_behind() => return Err(Refused::Behind),
-                Turn::Polite | Turn::Now => None,
-                Turn::Charged(charge) => Some(charge),
-            };
-            let charge = self.charge(queue.usual_len, HEADER_LEN + max_len, telling, charge)?;
-            self.open(partition, &mut queue, charge, timestamp, clock.now());
-        }
+        let telling = if queue.open.as_mut().is_some_and(has_room) {
+            telling
+        } else {
+            let alone = self.telling(callback.as_deref(), None);
+            self.reopen(partition, &mut queue, (max_len, alone), timestamp, turn.into(), clock)?;
+            alone
+        };
         let Some(open) = &mut queue.open else { return Err(Refused::Closed) };
         let before = open.len();
         let accepted = open.append(timestamp, payload, callback, telling);
         let bytes = open.len() - before;
         let filled = open.len() + bytes > limit;
         Ok(Appended { accepted, bytes, filled })
+    }
+
+    /// Fixes the open batch's records, and opens another batch, with room for a record of `len` bytes and for `telling` bytes of
+    /// who is told of it.
+    #[cold]
+    fn reopen(
+        &self,
+        partition: &Partition,
+        queue: &mut partition::Queue,
+        (len, telling): (usize, usize),
+        timestamp: i64,
+        turn: Turn,
+        clock: &impl Clock,
+    ) -> Result<(), Refused> {
+        self.seal(partition, queue);
+        let charge = match turn {
+            Turn::Polite if queue.serial.is_multiple_of(TURNS) && self.is_behind() => return Err(Refused::Behind),
+            Turn::Polite | Turn::Now => None,
+            Turn::Charged(charge) => Some(charge),
+        };
+        let charge = self.charge(queue.usual_len, HEADER_LEN + len, telling, charge)?;
+        self.open(partition, queue, charge, timestamp, clock.now());
+        Ok(())
     }
 
     /// Whether so much waits that more would only lie about, and fall out of the processor's caches. Tasks that send in a loop
@@ -276,10 +295,11 @@ impl Accumulator {
 
     /// Bytes that it takes to tell of a record's outcome: 0 if nobody is told.
     #[inline]
-    fn telling(&self, callback: Option<&dyn Listener>, list: Option<&Notices>) -> usize {
+    fn telling(&self, callback: Option<&dyn Listener>, open: Option<&Batch>) -> usize {
+        let list = || open.map(Batch::notices);
         match callback {
-            Some(callback) => callback.cost(list),
-            None if self.callbacks.has_interceptors() => Some(nothing).cost(list),
+            Some(callback) => callback.cost(list()),
+            None if self.callbacks.has_interceptors() => Some(nothing).cost(list()),
             None => 0,
         }
     }

@@ -156,6 +156,7 @@ pub(super) fn answer(mut cell: Arc<Cell>, mut place: Place) -> Result<Result<Ack
 
 /// The outcome of a record whose batch has one. A split batch has no outcome of its own, and nobody asks it for one; if
 /// somebody did, the record's fate would be unknown, and that is what is answered.
+#[inline]
 pub(super) fn outcome_of(cell: &Arc<Cell>, place: Place) -> Result<Ack, DeliveryError> {
     answer(Arc::clone(cell), place).unwrap_or_else(|(cell, _)| Err(abandoned(&cell.origin, true)))
 }

@@ -52,6 +52,32 @@ impl Future for Accepting<'_> {
     }
 }
 
+impl<'a> Accepting<'a> {
+    /// The same without the [`Delivery`].
+    #[inline]
+    pub(super) fn untracked(self) -> Untracked<'a> {
+        match self.0 {
+            Attempt::Accepted(_) => Untracked(None),
+            Attempt::Waits(waits) => Untracked(waits),
+        }
+    }
+}
+
+/// What is waited for before a record is accepted. One word: to hand on two through a future costs as much as choosing a partition.
+pub(super) struct Untracked<'a>(Option<Box<Waits<'a>>>);
+
+impl Future for Untracked<'_> {
+    type Output = Result<(), SendError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().0 {
+            None => Poll::Ready(Ok(())),
+            Some(waits) => waits.as_mut().as_mut().poll(cx).map_ok(drop),
+        }
+    }
+}
+
 impl fmt::Debug for Accepting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {

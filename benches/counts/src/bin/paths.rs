@@ -5,18 +5,26 @@
 #[path = "../../../support/still.rs"]
 mod still;
 
-use std::{env, hint::black_box};
+use std::{
+    env,
+    hint::black_box,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use milena::{Delivery, bench::Step};
 use still::Still;
 
 const VALUE: [u8; 100] = [b'v'; 100];
 
+/// Acknowledgements that callbacks were called with.
+static HEARD: AtomicUsize = AtomicUsize::new(0);
+
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
     let records: usize = args[1].parse().expect("how many records");
     match &*args[0] {
         "append-keyed" => append(6, true, records),
+        "append-callback" => append_told(records),
         "append-sticky" => append(6, false, records),
         "append-keyed-1000" => append(1000, true, records),
         "sender-drain" => step(6, records, counted_drain, Step::judge),
@@ -40,6 +48,25 @@ fn append(partitions: u16, keyed: bool, records: usize) {
 #[inline(never)]
 fn counted_append(still: &Still, keyed: bool, slots: &mut [Option<Delivery>]) {
     still.append(keyed, &VALUE, slots);
+}
+
+/// With a callback for every record in place of a handle.
+fn append_told(records: usize) {
+    let still = Still::new(1, 6, 16_384);
+    still.append_told(records, &VALUE, hear);
+    still.deliver(&mut []);
+    counted_append_told(&still, records);
+    still.deliver(&mut []);
+    assert_eq!(HEARD.load(Relaxed), 2 * records);
+}
+
+#[inline(never)]
+fn counted_append_told(still: &Still, records: usize) {
+    still.append_told(records, &VALUE, hear);
+}
+
+fn hear(acknowledged: bool) {
+    HEARD.fetch_add(usize::from(acknowledged), Relaxed);
 }
 
 /// Full batches on each partition, until so many records went through.
