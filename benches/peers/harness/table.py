@@ -20,26 +20,27 @@ def spread(runs, field):
 def show(work, where, results, failures):
     print(f"\n### {work.name}: {work.title}\n")
     print(f"{work.records:,} records a round, {where}\n")
-    print("| client | records/s | spread | of the best peer | CPU s per M records | peak MiB | records a batch | p50 / p99 ms |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    print("| client | records/s | spread | of the best peer | CPU s per M records | peak MiB | records a batch | bytes a record | p50 / p99 ms |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     rates = {name: median(runs, "rate") for name, runs in results.items() if runs}
     best = max((rate for name, rate in rates.items() if name not in NOT_PEERS), default=None)
     for name, runs in results.items():
         if runs:
             print(row(name, runs, best if work.rate == 0 else None))
         else:
-            print(f"| {name} | {failures.get(name, 'failed')} | | | | | | |")
+            print(f"| {name} | {failures.get(name, 'failed')} | | | | | | | |")
 
 
 def row(name, runs, best):
     of_best = f"{median(runs, 'rate') / best:.2f}" if best else "–"
     batch = f"{median(runs, 'batch'):.0f}" if runs[0].get("batch") else "–"
+    wire = f"{median(runs, 'wire_bytes'):.0f}" if runs[0].get("wire_bytes") else "–"
     latency = f"{median(runs, 'p50'):.2f} / {median(runs, 'p99'):.2f}" if "p50" in runs[0] else "–"
     peak = f"{median(runs, 'peak_mib'):.0f}"
     if runs[0]["held_mib"]:
         peak += f" + {runs[0]['held_mib']:.0f}"
     cells = [name, f"{median(runs, 'rate'):,.0f}", f"{spread(runs, 'rate'):.0f} %", of_best]
-    cells += [f"{median(runs, 'cpu_per_million'):.3f}", peak, batch, latency]
+    cells += [f"{median(runs, 'cpu_per_million'):.3f}", peak, batch, wire, latency]
     return "| " + " | ".join(cells) + " |"
 
 

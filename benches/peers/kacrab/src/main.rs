@@ -26,6 +26,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .set("linger.ms", work.linger.as_str())
         .set("batch.size", work.batch.as_str())
         .set("compression.type", work.codec.as_str())
+        // Its own default, -1, is taken for 0: then it compresses nothing. Everybody else's is 6.
+        .set("compression.gzip.level", "6")
         .build()
         .await?;
     let topic: Arc<str> = work.topics[0].as_str().into();
