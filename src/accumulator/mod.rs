@@ -158,9 +158,13 @@ pub(crate) struct Appended {
 /// How a record may be appended.
 #[derive(Debug)]
 pub(crate) enum Turn {
-    /// In whatever batch, unless the sender is behind: then it goes first.
+    /// In whatever batch, unless the sender is behind: then it goes first. For a new batch there must be as much memory as for
+    /// [`Patient`](Self::Patient).
     Polite,
-    /// Now, if there is memory.
+    /// In whatever batch. A new one must get as much memory as is usual, else it is better to wait: with less it would be full with
+    /// its first records, and they are what memory is short of.
+    Patient,
+    /// As well as it can be done without waiting: a new batch makes do with memory for this record.
     Now,
     /// In a batch of its own, if need be, for which this was charged.
     Charged(Charge),
@@ -265,12 +269,10 @@ impl Accumulator {
         clock: &impl Clock,
     ) -> Result<(), Refused> {
         self.seal(partition, queue);
-        let charge = match turn {
-            Turn::Polite if queue.serial.is_multiple_of(TURNS) && self.is_behind() => return Err(Refused::Behind),
-            Turn::Polite | Turn::Now => None,
-            Turn::Charged(charge) => Some(charge),
-        };
-        let charge = self.charge(queue.usual_len, HEADER_LEN + len, telling, charge)?;
+        if matches!(turn, Turn::Polite) && queue.serial.is_multiple_of(TURNS) && self.is_behind() {
+            return Err(Refused::Behind);
+        }
+        let charge = self.charge(queue.usual_len, HEADER_LEN + len, telling, turn)?;
         self.open(partition, queue, charge, timestamp, clock.now());
         Ok(())
     }
@@ -305,15 +307,12 @@ impl Accumulator {
     }
 
     /// Memory for a new batch, and how much of it is for its buffer: what was charged before, else as much as the last batch
-    /// took, else as little as will do.
-    fn charge(
-        &self,
-        usual: usize,
-        least: usize,
-        telling: usize,
-        charge: Option<Charge>,
-    ) -> Result<(Charge, usize), Refused> {
-        if let Some(charge) = charge.filter(|charge| charge.bytes() >= least) {
+    /// took, else, for who cannot wait, as little as will do.
+    fn charge(&self, usual: usize, least: usize, telling: usize, turn: Turn) -> Result<(Charge, usize), Refused> {
+        let makes_do = matches!(turn, Turn::Now | Turn::Charged(_));
+        if let Turn::Charged(charge) = turn
+            && charge.bytes() >= least
+        {
             let buffer = charge.bytes().saturating_sub(telling).max(least);
             return Ok((charge, buffer));
         }
@@ -324,7 +323,8 @@ impl Accumulator {
         // one would wait again. An eighth of all is enough, so that others get something too.
         let worth_waiting = buffer.min(self.memory.limit() / 8).max(least);
         let all = (worth_waiting + telling).min(self.memory.limit());
-        charged(buffer).or_else(|| charged(least)).ok_or(Refused::NeedsMemory(all))
+        let less = || if makes_do { charged(least) } else { None };
+        charged(buffer).or_else(less).ok_or(Refused::NeedsMemory(all))
     }
 
     fn open(

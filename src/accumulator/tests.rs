@@ -430,6 +430,26 @@ fn a_topic_that_comes_back_with_fewer_partitions_has_only_those() {
     assert_eq!(accumulator.topics().partition(before.slot).map(|known| known.slot), Some(before.slot));
 }
 
+/// Who took what little there was opened ever more batches of a few records, when memory was short: each was full at once, because
+/// it could not grow.
+#[test]
+fn a_batch_that_can_wait_is_opened_with_as_much_memory_as_is_usual_and_one_that_cannot_with_what_there_is() {
+    let now = Instant::now();
+    for (turn, opens) in [(Turn::Polite, false), (Turn::Patient, false), (Turn::Now, true)] {
+        let accumulator = accumulator(10_000, LINGER, 12_000);
+        let partition = partition(&accumulator, 0);
+        let append = |turn| {
+            let value = [7; 600];
+            accumulator.append(&partition, Some(0), &Payload::new(None, Some(&value), &[]), None, turn, &now)
+        };
+        while !append(Turn::Now).unwrap().filled {}
+        assert_eq!(charged(&accumulator), 10_000);
+        let said = format!("{turn:?}");
+        let answer = append(turn).map(drop);
+        assert_eq!(answer.is_ok(), opens, "{said}: {answer:?}");
+    }
+}
+
 #[test]
 fn a_record_without_a_callback_leaves_nobody_to_be_told() {
     let (accumulator, now) = (accumulator(1_000, Duration::ZERO, 100_000), Instant::now());

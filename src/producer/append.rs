@@ -153,12 +153,12 @@ impl Inner {
                 Stop::Fail(error) => return Err(error),
                 Stop::Topic => {
                     self.wait_for_topic(record.topic(), &mut waiting).await?;
-                    Turn::Now
+                    Turn::Patient
                 }
                 Stop::Memory(bytes) => Turn::Charged(self.wait_for_memory(record.topic(), bytes, &waiting).await?),
                 Stop::Behind => {
                     yield_now().await;
-                    Turn::Now
+                    Turn::Patient
                 }
             };
             match self.append(record, callback.as_mut().map(|callback| &mut **callback as _), turn) {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Ack, Delivery, DeliveryError, Persisted,
-    accumulator::{Charge, Closed, Refused, TopicState},
+    accumulator::{Charge, Closed, Refused, TopicState, Turn},
     delivery::{Callback, listener},
     sender::Chance,
     wire::record_batch::writer::Payload,
@@ -106,8 +106,8 @@ impl World {
         let pause = Duration::from_micros(task.chance.below(self.plan.pause_us as usize) as u64);
         let payload = Payload::new(None, Some(&value), &[]);
         let (queue, timestamp, now) = (&topic.partitions[partition], Some(self.now_ms()), self.instant());
-        let mut callback = self.callback();
-        match self.accumulator.append(queue, timestamp, &payload, listener(&mut callback), charge, &now) {
+        let (mut callback, turn) = (self.callback(), charge.map_or(Turn::Patient, Turn::Charged));
+        match self.accumulator.append(queue, timestamp, &payload, listener(&mut callback), turn, &now) {
             Ok(appended) => {
                 let called = self.plan.callbacks.then_some(0);
                 self.history.push(Waiting { id, place, delivery: appended.accepted.into(), called });
