@@ -10,9 +10,6 @@ use crate::{
     wire::record_batch::writer::{Payload, Writer},
 };
 
-/// Memory for those who are told of outcomes is charged in steps of so many bytes.
-const TELLING_STEP: usize = 1024;
-
 /// An open batch: records can be appended.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -105,8 +102,7 @@ impl Batch {
         }
         let more = (buffer + told).saturating_sub(self.charge.bytes());
         if more > 0 {
-            let step = if told > self.told { more.max(TELLING_STEP) } else { more };
-            let Some(charge) = self.charge.memory().try_charge(step) else { return false };
+            let Some(charge) = self.charge.memory().try_charge(more) else { return false };
             self.charge += charge;
         }
         if buffer > self.buffer {
@@ -126,7 +122,7 @@ impl Batch {
         telling: usize,
     ) -> Accepted {
         let index = self.writer.append(timestamp, payload);
-        if telling > 0 {
+        if let Some(callback) = callback {
             self.told += telling;
             self.completer.notify(index, timestamp, callback);
         }

@@ -43,7 +43,7 @@ pub(crate) use self::{
 use crate::{
     cluster,
     config::Config,
-    delivery::{Accepted, Callbacks, Completer, Listener, nothing},
+    delivery::{Accepted, Callbacks, Completer, Listener, listener, nothing},
     error::ErrorCode,
     metrics::Recorder,
     wire::{
@@ -233,18 +233,23 @@ impl Accumulator {
         clock: &impl Clock,
     ) -> Result<Appended, Refused> {
         let max_len = payload.max_len();
+        let mut nobody = self.callbacks.has_interceptors().then_some(nothing);
+        let callback = match callback {
+            Some(callback) => Some(callback as &mut dyn Listener),
+            None => listener(&mut nobody),
+        };
         let mut queue = partition.lock();
         if queue.closed {
             return Err(Refused::Closed);
         }
         let limit = self.limits.batch_size;
-        let telling = self.telling(callback.as_deref(), queue.open.as_ref());
+        let telling = callback.as_deref().map_or(0, |callback| callback.cost(queue.open.as_ref().map(Batch::notices)));
         let timestamp = timestamp.unwrap_or_else(|| queue.unix_ms(clock));
         let has_room = |open: &mut Batch| open.reaches(timestamp) && open.make_room(max_len, telling, limit);
         let telling = if queue.open.as_mut().is_some_and(has_room) {
             telling
         } else {
-            let alone = self.telling(callback.as_deref(), None);
+            let alone = callback.as_deref().map_or(0, |callback| callback.cost(None));
             self.reopen(partition, &mut queue, (max_len, alone), timestamp, turn.into(), clock)?;
             alone
         };
@@ -292,17 +297,6 @@ impl Accumulator {
             if queue.has_next() {
                 self.list(partition, queue);
             }
-        }
-    }
-
-    /// Bytes that it takes to tell of a record's outcome: 0 if nobody is told.
-    #[inline]
-    fn telling(&self, callback: Option<&dyn Listener>, open: Option<&Batch>) -> usize {
-        let list = || open.map(Batch::notices);
-        match callback {
-            Some(callback) => callback.cost(list()),
-            None if self.callbacks.has_interceptors() => Some(nothing).cost(list()),
-            None => 0,
         }
     }
 

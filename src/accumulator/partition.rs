@@ -141,6 +141,10 @@ impl Queue {
         self.usual_len = open.len();
         let serial = open.serial;
         let batch = open.seal()?;
+        // Most have one at a time; see `Lane::push`.
+        if self.sealed.capacity() == 0 {
+            self.sealed.reserve_exact(1);
+        }
         self.sealed.push_back(Sealed { batch, serial, stage });
         Some(serial)
     }

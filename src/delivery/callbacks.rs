@@ -30,7 +30,7 @@ impl<F: FnOnce(Answer) + Send + 'static> Callback for F {}
 
 /// A user's callback for one record, of whatever type: in an `Option`, from which it is taken when the record is accepted.
 pub(crate) trait Listener: Send {
-    /// Bytes that it takes to keep it behind those that are in the list already.
+    /// Bytes by which the list grows when it joins. `None` stands for a list that is not there yet.
     fn cost(&self, list: Option<&Notices>) -> usize;
 
     /// Goes into the list as its last, for the record at `place`.
@@ -95,8 +95,9 @@ impl fmt::Debug for Notices {
 impl<F: Callback> Listener for Option<F> {
     fn cost(&self, list: Option<&Notices>) -> usize {
         match list.and_then(Notices::last_of::<F>) {
-            // A list doubles when it is full.
-            Some(_) => 2 * size_of::<(Place, F)>(),
+            Some(run) if run.0.len() < run.0.capacity() => 0,
+            // It doubles.
+            Some(run) => run.0.capacity() * size_of::<(Place, F)>(),
             // A box, a list, and what the allocator needs for both.
             None => {
                 2 * size_of::<Box<dyn Run>>() + size_of::<Of<F>>() + 2 * 16 + Of::<F>::FIRST * size_of::<(Place, F)>()
@@ -107,6 +108,9 @@ impl<F: Callback> Listener for Option<F> {
     fn join(&mut self, list: &mut Notices, place: Place) {
         let Some(callback) = self.take() else { return };
         if let Some(run) = list.last_of_mut::<F>() {
+            if run.0.len() == run.0.capacity() {
+                run.0.reserve_exact(run.0.capacity());
+            }
             return run.0.push((place, callback));
         }
         let mut run = Vec::with_capacity(Of::<F>::FIRST);
@@ -116,8 +120,8 @@ impl<F: Callback> Listener for Option<F> {
 }
 
 impl<F> Of<F> {
-    /// So many have room in it at first: a few hundred bytes of them.
-    const FIRST: usize = if size_of::<(Place, F)>() > 128 { 1 } else { 256 / size_of::<(Place, F)>() };
+    /// So many have room in it at first: 128 bytes of them.
+    const FIRST: usize = if size_of::<(Place, F)>() > 128 { 1 } else { 128 / size_of::<(Place, F)>() };
 }
 
 impl<F: Callback> Run for Of<F> {
@@ -351,14 +355,17 @@ mod tests {
     }
 
     #[test]
-    fn a_callback_costs_two_places_and_one_of_another_type_than_the_last_a_list_of_its_own_as_well() {
-        let (told, _heard) = mpsc::channel();
-        let (alike, other) = (Some(telling(&told, "a")), Some(nothing));
+    fn a_callback_costs_what_its_list_grows_by_and_one_of_another_type_than_the_last_a_list_of_its_own() {
         let mut notices = Notices::default();
-        let alone = alike.cost(None);
-        notice(&mut notices, 0, telling(&told, "a"));
-        assert_eq!(alike.cost(Some(&notices)), 2 * (size_of_val(&alike.unwrap()) + size_of::<Place>()));
-        assert_eq!(other.cost(Some(&notices)), other.cost(None));
-        assert!(alone > 256 && other.cost(None) > 256, "room for the first few is in it");
+        let mut costs = Vec::new();
+        for index in 0..100 {
+            let mut callback = Some(|_: Answer| ());
+            costs.push(callback.cost(Some(&notices)));
+            callback.join(&mut notices, Place::new(index, 0));
+        }
+        let grown: Vec<_> = costs.iter().enumerate().skip(1).filter(|(_, cost)| **cost > 0).collect();
+        assert_eq!(grown, [(16, &128), (32, &256), (64, &512)]);
+        assert!(costs[0] > 128, "room for sixteen of eight bytes is in it");
+        assert_eq!(Some(nothing).cost(Some(&notices)), Some(nothing).cost(None));
     }
 }

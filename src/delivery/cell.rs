@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Ack,
-    callbacks::{Callbacks, Listener, Notices, nothing},
+    callbacks::{Callbacks, Listener, Notices},
 };
 use crate::error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted};
 
@@ -200,10 +200,9 @@ impl Completer {
         &self.notices
     }
 
-    /// Has a record's callback (or the interceptors alone) told of its outcome. Records come in rising order.
-    pub(crate) fn notify(&mut self, index: u32, timestamp: i64, callback: Option<&mut dyn Listener>) {
-        let place = self.cell.place(index, timestamp);
-        callback.unwrap_or(&mut Some(nothing)).join(&mut self.notices, place);
+    /// Has a record's callback told of its outcome. Records come in rising order.
+    pub(crate) fn notify(&mut self, index: u32, timestamp: i64, callback: &mut dyn Listener) {
+        callback.join(&mut self.notices, self.cell.place(index, timestamp));
     }
 
     /// Notes that a request with the batch went to a socket, so that dropping it from now on answers "unknown".
@@ -307,7 +306,7 @@ mod tests {
         for index in 0..4 {
             let told = told.clone();
             let callback = move |outcome: Answer| told.send(outcome.unwrap().offset()).unwrap();
-            completer.notify(index, 7, Some(&mut Some(callback)));
+            completer.notify(index, 7, &mut Some(callback));
         }
         let mut parts = completer.split(&[0, 1]).into_iter();
         parts.next().unwrap().complete(acked(10), Box::new(()));

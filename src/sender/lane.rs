@@ -232,11 +232,19 @@ impl Lane {
     pub(crate) fn peek_len(&mut self) -> Option<usize> {
         if self.entries.len() == self.in_flight {
             match self.queue.take() {
-                Some(batch) => self.entries.push_back(Entry::new(batch)),
+                Some(batch) => self.push(batch),
                 None => self.supplied = false,
             }
         }
         self.waiting().map(Entry::len)
+    }
+
+    fn push(&mut self, batch: SealedBatch) {
+        // Most lanes have one batch at a time, and where there are many lanes, room for four is more than all else of a lane.
+        if self.entries.capacity() == 0 {
+            self.entries.reserve_exact(1);
+        }
+        self.entries.push_back(Entry::new(batch));
     }
 
     /// Sends the batch that [`peek_len`](Self::peek_len) showed, in `request` to `node`: its bytes, which will not change.
@@ -410,7 +418,7 @@ impl Lane {
 
     /// A batch that was taken from the accumulator elsewhere, to fail together with the others.
     pub(crate) fn adopt(&mut self, batch: SealedBatch) -> usize {
-        self.entries.push_back(Entry::new(batch));
+        self.push(batch);
         self.entries.len() - 1
     }
 
