@@ -104,10 +104,9 @@ impl Accumulator {
 
     /// Compresses the batch that has waited for longest; false if none waits.
     pub(crate) fn compress_one(&self, compressor: &mut Compressor) -> bool {
-        let work = self.begin_compressing();
-        let begun = work.is_some();
-        work.into_iter().for_each(|work| self.end_compressing(work, compressor));
-        begun
+        let Some(work) = self.begin_compressing() else { return false };
+        self.end_compressing(work, compressor);
+        true
     }
 
     /// Takes the bytes of the batch that has waited for longest.

@@ -168,7 +168,7 @@ impl Queue {
         *stage = Stage::Done;
         let unneeded = spare.saturating_sub(bytes.len());
         batch.bytes = bytes;
-        Some(batch.held.charge.split_off(if spare > 0 { unneeded } else { 0 }))
+        Some(batch.held.charge.split_off(unneeded))
     }
 
     /// Lets the open batch be sent though it is not full; false if it is not the one meant, or is due already.

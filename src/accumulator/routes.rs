@@ -26,7 +26,7 @@ const FORKS: u64 = 4;
 pub(crate) struct Route {
     pub(crate) name: Arc<str>,
     /// Where records without a key go.
-    pub(crate) sticky: Arc<Sticky>,
+    pub(crate) sticky: Sticky,
     /// How many partitions can be appended to: 0 while the topic is not ready.
     open: AtomicUsize,
     row: Row,
@@ -69,9 +69,10 @@ impl Routes {
         self.find(topic, |branch, _| branch.get())
     }
 
-    /// Opens exactly these partitions of a topic, of which those that were here before are the first.
-    pub(super) fn open(&self, topic: &Arc<str>, partitions: &[Arc<Partition>], sticky: &Arc<Sticky>) {
-        let route = |hash| Box::new(Node::new(hash, topic, partitions, sticky));
+    /// Opens exactly these partitions of a topic, of which those that were here before are the first. A new topic's choice of
+    /// partitions begins with `seed`.
+    pub(super) fn open(&self, topic: &Arc<str>, partitions: &[Arc<Partition>], seed: u64) {
+        let route = |hash| Box::new(Node::new(hash, topic, partitions, seed));
         if let Some(route) = self.find(topic, |branch, hash| Some(branch.get_or_init(|| route(hash)))) {
             route.row.extend(partitions);
             route.open.store(partitions.len(), Ordering::Release);
@@ -119,8 +120,8 @@ const fn below(hash: u64, count: u64) -> usize {
 }
 
 impl Node {
-    fn new(hash: u64, topic: &Arc<str>, partitions: &[Arc<Partition>], sticky: &Arc<Sticky>) -> Self {
-        let (name, sticky, row) = (Arc::clone(topic), Arc::clone(sticky), Row::new(partitions));
+    fn new(hash: u64, topic: &Arc<str>, partitions: &[Arc<Partition>], seed: u64) -> Self {
+        let (name, sticky, row) = (Arc::clone(topic), Sticky::new(seed), Row::new(partitions));
         let route = Route { name, sticky, open: AtomicUsize::new(0), row };
         Self { hash, route, forks: std::array::from_fn(|_| Branch::new()) }
     }
@@ -174,7 +175,7 @@ mod tests {
 
     fn open(routes: &Routes, topic: &str, slots: std::ops::Range<u32>) {
         let topic = Arc::from(topic);
-        routes.open(&topic, &partitions(&topic, slots), &Arc::new(Sticky::new(1)));
+        routes.open(&topic, &partitions(&topic, slots), 1);
     }
 
     fn slots(routes: &Routes, topic: &str) -> Vec<u32> {

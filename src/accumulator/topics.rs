@@ -17,7 +17,7 @@ use super::{
     partition::Partition,
     routes::{Route, Routes},
 };
-use crate::{cluster, delivery::Origin, error::ErrorCode, record::partition::Sticky};
+use crate::{cluster, delivery::Origin, error::ErrorCode};
 
 /// One topic. Immutable: a change makes a new one.
 #[derive(Debug)]
@@ -71,15 +71,7 @@ pub(crate) struct Topics {
 struct Registry {
     /// By slot.
     partitions: Vec<Arc<Partition>>,
-    by_topic: HashMap<Arc<str>, Lasting>,
     wanted: Vec<Arc<str>>,
-}
-
-/// What of a topic outlasts all changes.
-#[derive(Debug)]
-struct Lasting {
-    partitions: Vec<Arc<Partition>>,
-    sticky: Arc<Sticky>,
 }
 
 impl Topics {
@@ -135,13 +127,27 @@ impl Topics {
         self.registry().partitions.clone()
     }
 
-    /// Makes a topic ready with these partitions.
+    /// Makes a topic ready with so many partitions, made where they are new.
     pub(super) fn publish(&self, name: &Arc<str>, leaders: &[cluster::Partition], seed: u64) -> Arc<Topic> {
-        let (partitions, sticky) = self.registry().topic(name, leaders.len(), seed, &self.compressing);
+        let route = self.routes.get(name);
+        let of = |number| match route.and_then(|route| route.partition(number)) {
+            Some(known) => Arc::clone(known),
+            None => self.add(Origin { topic: Arc::clone(name), partition: number }),
+        };
+        let partitions = (0..).zip(leaders).map(|(number, _)| of(number)).collect();
         let topic = Arc::new(Topic { partitions, leaders: leaders.into() });
-        self.routes.open(name, &topic.partitions, &sticky);
+        self.routes.open(name, &topic.partitions, seed);
         self.set(name, Some(TopicState::Ready(Arc::clone(&topic))));
         topic
+    }
+
+    /// Makes a partition, with a slot of its own.
+    fn add(&self, origin: Origin) -> Arc<Partition> {
+        let mut registry = self.registry();
+        let slot = u32::try_from(registry.partitions.len()).unwrap_or(u32::MAX);
+        let partition = Arc::new(Partition::new(slot, origin, Arc::clone(&self.compressing)));
+        registry.partitions.push(Arc::clone(&partition));
+        partition
     }
 
     /// Changes what is known of a topic; `None` forgets it.
@@ -178,27 +184,5 @@ impl Topics {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Registry {
-    /// The first `count` partitions of a topic, made where they are new.
-    fn topic(
-        &mut self,
-        name: &Arc<str>,
-        count: usize,
-        seed: u64,
-        compressing: &Arc<Compressing>,
-    ) -> (Box<[Arc<Partition>]>, Arc<Sticky>) {
-        let new = || Lasting { partitions: Vec::new(), sticky: Arc::new(Sticky::new(seed)) };
-        let Lasting { partitions, sticky } = self.by_topic.entry(Arc::clone(name)).or_insert_with(new);
-        for number in partitions.len()..count {
-            let slot = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
-            let origin = Origin { topic: Arc::clone(name), partition: i32::try_from(number).unwrap_or(i32::MAX) };
-            let partition = Arc::new(Partition::new(slot, origin, Arc::clone(compressing)));
-            self.partitions.push(Arc::clone(&partition));
-            partitions.push(partition);
-        }
-        (partitions.iter().take(count).cloned().collect(), Arc::clone(sticky))
     }
 }

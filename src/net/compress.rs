@@ -17,12 +17,14 @@ pub(super) struct Compressors {
     method: Method,
     idle: Vec<Compressor>,
     working: JoinSet<Compressor>,
+    /// How many may work at a time: nobody where nothing is compressed.
     most: usize,
 }
 
 impl Compressors {
     pub(super) fn new(method: Method) -> Self {
-        let most = thread::available_parallelism().map_or(1, NonZero::get);
+        let processors = || thread::available_parallelism().map_or(1, NonZero::get);
+        let most = if method == Method::NONE { 0 } else { processors() };
         Self { method, idle: Vec::new(), working: JoinSet::new(), most }
     }
 
