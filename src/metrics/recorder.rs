@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -22,14 +19,7 @@ const DIGITS: u8 = 2;
 
 /// Counts what happens. Shared by the sender and those who ask.
 #[derive(Debug, Default)]
-pub(crate) struct Recorder {
-    counts: Mutex<Counts>,
-    /// Time that callers spent waiting, in nanoseconds, and how often they waited in vain.
-    pub(super) memory_wait_ns: AtomicU64,
-    pub(super) metadata_wait_ns: AtomicU64,
-    pub(super) flush_ns: AtomicU64,
-    pub(super) exhausted: AtomicU64,
-}
+pub(crate) struct Recorder(Mutex<Counts>);
 
 /// A total, and how quickly it grows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,9 +65,8 @@ impl Distribution {
     }
 
     fn add(&mut self, value: u64, times: u64) {
-        let new = || Histogram::new_with_max(1 << 40, DIGITS).ok();
         if self.histogram.is_none() {
-            self.histogram = new();
+            self.histogram = Histogram::new_with_max(1 << 40, DIGITS).ok();
         }
         if let Some(histogram) = &mut self.histogram {
             histogram.saturating_record_n(value, times);
@@ -127,9 +116,9 @@ impl Distribution {
     }
 }
 
-/// What is counted for each topic.
+/// What is counted for all records, and for those of each topic.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OfTopic {
+pub(super) struct Tally {
     pub(super) records: Rated,
     pub(super) bytes: Rated,
     pub(super) uncompressed: u64,
@@ -143,12 +132,9 @@ pub(super) struct OfTopic {
 /// Everything that is counted.
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
-    pub(super) topics: BTreeMap<Arc<str>, OfTopic>,
-    /// Of topics that were forgotten since.
-    pub(super) forgotten: OfTopic,
-    pub(super) records: Rated,
-    pub(super) retries: Rated,
-    pub(super) errors: Rated,
+    /// Of all topics, also those that were forgotten since.
+    pub(super) all: Tally,
+    pub(super) topics: BTreeMap<Arc<str>, Tally>,
     pub(super) splits: Rated,
     pub(super) requests: Rated,
     pub(super) responses: Rated,
@@ -159,9 +145,12 @@ pub(super) struct Counts {
     pub(super) disconnections: Rated,
     pub(super) epoch_bumps: u64,
     pub(super) by_code: BTreeMap<ErrorCode, u64>,
-    pub(super) uncompressed: u64,
-    pub(super) sent_bytes: u64,
     pub(super) metadata_at: Option<Instant>,
+    /// Time that callers spent waiting, in nanoseconds, and how often they waited for memory in vain.
+    pub(super) memory_wait: Rated,
+    pub(super) metadata_wait: u64,
+    pub(super) flush: u64,
+    pub(super) exhausted: Rated,
     /// In microseconds.
     pub(super) queue_time: Distribution,
     pub(super) request_latency: Distribution,
@@ -178,11 +167,8 @@ impl Default for Counts {
     fn default() -> Self {
         let (micros, ones) = (Distribution::new(1e-6), Distribution::new(1.0));
         Self {
+            all: Tally::default(),
             topics: BTreeMap::new(),
-            forgotten: OfTopic::default(),
-            records: Rated::default(),
-            retries: Rated::default(),
-            errors: Rated::default(),
             splits: Rated::default(),
             requests: Rated::default(),
             responses: Rated::default(),
@@ -193,9 +179,11 @@ impl Default for Counts {
             disconnections: Rated::default(),
             epoch_bumps: 0,
             by_code: BTreeMap::new(),
-            uncompressed: 0,
-            sent_bytes: 0,
             metadata_at: None,
+            memory_wait: Rated::default(),
+            metadata_wait: 0,
+            flush: 0,
+            exhausted: Rated::default(),
             queue_time: micros.clone(),
             request_latency: micros.clone(),
             delivery_latency: micros.clone(),
@@ -224,28 +212,26 @@ pub(crate) struct SentBatch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     Acked,
-    Failed(Persisted, ErrorCode),
+    Failed(Persisted),
 }
 
 impl Recorder {
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A batch was put into a request.
     pub(crate) fn batch_sent(&self, topic: &Arc<str>, batch: SentBatch, now: Instant) {
         let mut counts = self.counts();
         let (records, bytes, uncompressed) = (u64::from(batch.records), batch.bytes as u64, batch.uncompressed as u64);
-        counts.records.add(records, now);
-        counts.sent_bytes += bytes;
-        counts.uncompressed += uncompressed;
         counts.batch_size.add(bytes, 1);
         counts.queue_time.add(micros(batch.queued), 1);
         counts.compression.add(1_000 * bytes / uncompressed.max(1), 1);
-        let topic = counts.topic(topic);
-        topic.records.add(records, now);
-        topic.bytes.add(bytes, now);
-        topic.uncompressed += uncompressed;
+        counts.tally(topic, |tally| {
+            tally.records.add(records, now);
+            tally.bytes.add(bytes, now);
+            tally.uncompressed += uncompressed;
+        });
     }
 
     /// A request was handed to its connection. One that carries batches has so many `records`.
@@ -277,9 +263,7 @@ impl Recorder {
 
     /// A batch goes again.
     pub(crate) fn retried(&self, topic: &Arc<str>, records: u32, now: Instant) {
-        let mut counts = self.counts();
-        counts.retries.add(records.into(), now);
-        counts.topic(topic).retries.add(records.into(), now);
+        self.counts().tally(topic, |tally| tally.retries.add(records.into(), now));
     }
 
     /// A batch was too large and was split.
@@ -299,18 +283,16 @@ impl Recorder {
         let mut counts = self.counts();
         let records = u64::from(records);
         counts.delivery_latency.add(micros(age), records);
-        if ended != Ended::Acked {
-            counts.errors.add(records, now);
-        }
-        let topic = counts.topic(topic);
-        match ended {
-            Ended::Acked => topic.acked += records,
-            Ended::Failed(Persisted::No, _) => topic.not_written += records,
-            Ended::Failed(Persisted::Unknown, _) => topic.unknown += records,
-        }
-        if ended != Ended::Acked {
-            topic.errors.add(records, now);
-        }
+        counts.tally(topic, |tally| {
+            match ended {
+                Ended::Acked => tally.acked += records,
+                Ended::Failed(Persisted::No) => tally.not_written += records,
+                Ended::Failed(Persisted::Unknown) => tally.unknown += records,
+            }
+            if ended != Ended::Acked {
+                tally.errors.add(records, now);
+            }
+        });
     }
 
     /// A lane began a new epoch.
@@ -333,35 +315,32 @@ impl Recorder {
 
     /// A topic was not used for long: it has no row of its own any more, but counts in the sums.
     pub(crate) fn forget(&self, topic: &str) {
-        let mut counts = self.counts();
-        if let Some(row) = counts.topics.remove(topic) {
-            let sum = &mut counts.forgotten;
-            sum.acked += row.acked;
-            sum.not_written += row.not_written;
-            sum.unknown += row.unknown;
-        }
+        self.counts().topics.remove(topic);
     }
 
     /// A caller waited for memory; in vain if `exhausted`.
-    pub(crate) fn waited_for_memory(&self, time: Duration, exhausted: bool) {
-        self.memory_wait_ns.fetch_add(nanos(time), Relaxed);
-        self.exhausted.fetch_add(exhausted.into(), Relaxed);
+    pub(crate) fn waited_for_memory(&self, time: Duration, exhausted: bool, now: Instant) {
+        let mut counts = self.counts();
+        counts.memory_wait.add(nanos(time), now);
+        counts.exhausted.add(exhausted.into(), now);
     }
 
     /// A caller waited for metadata.
     pub(crate) fn waited_for_metadata(&self, time: Duration) {
-        self.metadata_wait_ns.fetch_add(nanos(time), Relaxed);
+        self.counts().metadata_wait += nanos(time);
     }
 
     /// A caller waited for everything to be delivered.
     pub(crate) fn flushed(&self, time: Duration) {
-        self.flush_ns.fetch_add(nanos(time), Relaxed);
+        self.counts().flush += nanos(time);
     }
 }
 
 impl Counts {
-    fn topic(&mut self, name: &Arc<str>) -> &mut OfTopic {
-        self.topics.entry(Arc::clone(name)).or_default()
+    /// Counts something of one topic, and of all.
+    fn tally(&mut self, topic: &Arc<str>, count: impl Fn(&mut Tally)) {
+        count(&mut self.all);
+        count(self.topics.entry(Arc::clone(topic)).or_default());
     }
 }
 

@@ -1,16 +1,10 @@
 //! A snapshot: every number with its name, unit and meaning, from one table.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{
     prometheus,
-    recorder::{Counts, Distribution, OfTopic, Recorder},
+    recorder::{Counts, Distribution, Recorder, Tally},
 };
 
 /// The group of what concerns the whole producer, as Java names it.
@@ -121,10 +115,8 @@ impl Metrics {
     pub(crate) fn take(recorder: &Recorder, gauges: Gauges, client_id: &Arc<str>, now: Instant) -> Self {
         let counts = recorder.counts().clone();
         let client = ("client-id", Arc::clone(client_id));
-        let mut list: Vec<_> = producer(recorder, &counts, gauges, now)
-            .into_iter()
-            .map(|row| row.metric(PRODUCER, vec![client.clone()]))
-            .collect();
+        let mut list: Vec<_> =
+            producer(&counts, gauges, now).into_iter().map(|row| row.metric(PRODUCER, vec![client.clone()])).collect();
         for (topic, of) in &counts.topics {
             let tags = vec![client.clone(), ("topic", Arc::clone(topic))];
             list.extend(of_topic(of, now).into_iter().map(|row| row.metric(TOPIC, tags.clone())));
@@ -148,9 +140,9 @@ impl Row {
     }
 }
 
-fn producer(recorder: &Recorder, counts: &Counts, gauges: Gauges, now: Instant) -> Vec<Row> {
+fn producer(counts: &Counts, gauges: Gauges, now: Instant) -> Vec<Row> {
     let groups = [records(counts, now), batches(counts, now), requests(counts, now), links(counts, now)];
-    groups.into_iter().flatten().chain(waits(recorder, gauges)).collect()
+    groups.into_iter().flatten().chain(waits(counts, gauges, now)).collect()
 }
 
 fn ms(seconds: f64) -> f64 {
@@ -158,25 +150,20 @@ fn ms(seconds: f64) -> f64 {
 }
 
 fn records(counts: &Counts, now: Instant) -> Vec<Row> {
-    let sums = counts.topics.values().chain([&counts.forgotten]);
-    let sum = |of: fn(&OfTopic) -> u64| sums.clone().map(of).sum::<u64>() as f64;
+    let all = &counts.all;
     vec![
-        Row("record-send-total", counts.records.total as f64, "Records sent, each time that their batch was."),
-        Row("record-send-rate", counts.records.rate(now), "Records sent, a second."),
-        Row("record-acked-total", sum(|topic| topic.acked), "Records that were acknowledged."),
-        Row(
-            "record-not-written-total",
-            sum(|topic| topic.not_written),
-            "Records that failed and are certainly not written.",
-        ),
-        Row("record-unknown-total", sum(|topic| topic.unknown), "Records that failed and may be written."),
-        Row("record-error-total", counts.errors.total as f64, "Records that failed."),
-        Row("record-error-rate", counts.errors.rate(now), "Records that failed, a second."),
-        Row("record-retry-total", counts.retries.total as f64, "Records sent again, each time."),
-        Row("record-retry-rate", counts.retries.rate(now), "Records sent again, a second."),
+        Row("record-send-total", all.records.total as f64, "Records sent, each time that their batch was."),
+        Row("record-send-rate", all.records.rate(now), "Records sent, a second."),
+        Row("record-acked-total", all.acked as f64, "Records that were acknowledged."),
+        Row("record-not-written-total", all.not_written as f64, "Records that failed and are certainly not written."),
+        Row("record-unknown-total", all.unknown as f64, "Records that failed and may be written."),
+        Row("record-error-total", all.errors.total as f64, "Records that failed."),
+        Row("record-error-rate", all.errors.rate(now), "Records that failed, a second."),
+        Row("record-retry-total", all.retries.total as f64, "Records sent again, each time."),
+        Row("record-retry-rate", all.retries.rate(now), "Records sent again, a second."),
         Row(
             "record-size-avg",
-            ratio(counts.uncompressed, counts.records.total),
+            ratio(all.uncompressed, all.records.total),
             "Bytes of a record on average, before compression, with its share of its batch.",
         ),
         Row(
@@ -206,7 +193,7 @@ fn batches(counts: &Counts, now: Instant) -> Vec<Row> {
         Row("batch-split-rate", counts.splits.rate(now), "The same, a second."),
         Row(
             "compression-rate-avg",
-            ratio(counts.sent_bytes, counts.uncompressed),
+            ratio(counts.all.bytes.total, counts.all.uncompressed),
             "Bytes of all batches as sent by their bytes before compression.",
         ),
         Row("records-per-request-avg", counts.records_per_request.mean(), "Records in a Produce request, on average."),
@@ -260,33 +247,38 @@ fn links(counts: &Counts, now: Instant) -> Vec<Row> {
     ]
 }
 
-fn waits(recorder: &Recorder, gauges: Gauges) -> Vec<Row> {
-    let nanos = |count: &AtomicU64| count.load(Relaxed) as f64;
+fn waits(counts: &Counts, gauges: Gauges, now: Instant) -> Vec<Row> {
     vec![
         Row("buffer-total-bytes", gauges.buffer_total as f64, "buffer.memory, in bytes."),
         Row("buffer-available-bytes", gauges.buffer_free as f64, "Bytes of it that are free."),
         Row(
             "buffer-exhausted-total",
-            nanos(&recorder.exhausted),
+            counts.exhausted.total as f64,
             "Records that waited max.block.ms for memory in vain.",
         ),
+        Row("buffer-exhausted-rate", counts.exhausted.rate(now), "The same, a second."),
         Row(
             "bufferpool-wait-time-ns-total",
-            nanos(&recorder.memory_wait_ns),
+            counts.memory_wait.total as f64,
             "Nanoseconds that callers waited for memory.",
+        ),
+        Row(
+            "bufferpool-wait-ratio",
+            counts.memory_wait.rate(now) / 1e9,
+            "The part of the time that callers waited for memory; more than 1 where several did at once.",
         ),
         Row("waiting-threads", gauges.waiting as f64, "Callers that wait for memory at the moment."),
         Row("undelivered-batches", gauges.undelivered as f64, "Batches whose callbacks have not all run."),
         Row(
             "metadata-wait-time-ns-total",
-            nanos(&recorder.metadata_wait_ns),
+            counts.metadata_wait as f64,
             "Nanoseconds that callers waited for metadata.",
         ),
-        Row("flush-time-ns-total", nanos(&recorder.flush_ns), "Nanoseconds that callers waited in flush and close."),
+        Row("flush-time-ns-total", counts.flush as f64, "Nanoseconds that callers waited in flush and close."),
     ]
 }
 
-fn of_topic(of: &OfTopic, now: Instant) -> Vec<Row> {
+fn of_topic(of: &Tally, now: Instant) -> Vec<Row> {
     vec![
         Row("record-send-total", of.records.total as f64, "Records sent, each time that their batch was."),
         Row("record-send-rate", of.records.rate(now), "The same, a second."),

@@ -30,12 +30,12 @@ fn used(now: Instant) -> Recorder {
     recorder.split(now);
     recorder.error(ErrorCode(7));
     recorder.ended(&topic, 3, Ended::Acked, Duration::from_millis(20), now);
-    recorder.ended(&topic, 2, Ended::Failed(Persisted::No, ErrorCode(7)), Duration::from_millis(30), now);
-    recorder.ended(&topic, 1, Ended::Failed(Persisted::Unknown, ErrorCode(7)), Duration::from_millis(40), now);
+    recorder.ended(&topic, 2, Ended::Failed(Persisted::No), Duration::from_millis(30), now);
+    recorder.ended(&topic, 1, Ended::Failed(Persisted::Unknown), Duration::from_millis(40), now);
     recorder.epoch_bumped();
     recorder.connected(now);
     recorder.learned(now);
-    recorder.waited_for_memory(Duration::from_nanos(9), true);
+    recorder.waited_for_memory(Duration::from_nanos(9), true, now);
     recorder
 }
 
@@ -75,7 +75,9 @@ fn what_happened_stands_under_java_s_names() {
         ("metadata-age", 2.0),
         ("buffer-available-bytes", 70.0),
         ("buffer-exhausted-total", 1.0),
+        ("buffer-exhausted-rate", 0.5),
         ("bufferpool-wait-time-ns-total", 9.0),
+        ("bufferpool-wait-ratio", 4.5e-9),
         ("waiting-threads", 1.0),
     ] {
         let got = metrics.get("producer-metrics", name).unwrap_or_else(|| panic!("no {name}"));

@@ -301,7 +301,7 @@ impl Inner {
     async fn wait_for_memory(&self, topic: &str, bytes: usize, waiting: &Waiting) -> Result<Charge, SendError> {
         let since = Instant::now();
         let waited = waiting.within(self.accumulator.wait_for_memory(bytes)).await;
-        self.accumulator.recorder().waited_for_memory(since.elapsed(), waited.is_none());
+        self.accumulator.recorder().waited_for_memory(since.elapsed(), waited.is_none(), Instant::now());
         match waited {
             Some(Ok(charge)) => Ok(charge),
             Some(Err(_)) => Err(self.closed(topic)),

@@ -179,9 +179,7 @@ impl Entry {
     pub(crate) fn settle(&mut self, outcome: Outcome, topic: &Arc<str>, recorder: &Recorder, now: Instant) {
         if !self.is_given_up() {
             let ended = match &outcome {
-                Outcome::Failed(error) | Outcome::Refused { others: error, .. } => {
-                    Ended::Failed(error.persisted(), error.code())
-                }
+                Outcome::Failed(error) | Outcome::Refused { others: error, .. } => Ended::Failed(error.persisted()),
                 Outcome::Acked { .. } | Outcome::Split(_) => Ended::Acked,
             };
             recorder.ended(topic, self.records, ended, now.saturating_duration_since(self.created), now);
