@@ -182,11 +182,8 @@ impl Sender {
         let why = &explained(node, &self.config.bootstrap_servers, why);
         let address = format!("{}:{}", node.host, node.port);
         let was_up = matches!(node.link, Link::Up { .. });
-        if node.is_connected() {
-            self.accumulator.recorder().disconnected(now);
-        }
+        node.count_end(self.accumulator.recorder(), now);
         let unanswered = node.down(Arc::clone(why), now, backoff, &mut self.chance);
-        self.accumulator.recorder().unanswered(unanswered.len());
         self.warnings.connection_ended(id, &address, why, was_up.then_some(unanswered.len()), now);
         for (place, request) in unanswered.into_iter().enumerate() {
             match request.api {
@@ -417,9 +414,7 @@ impl Sender {
             self.connections.remove(&connection);
             self.actions.push_back(Action::Disconnect { connection });
         }
-        if node.is_connected() {
-            self.accumulator.recorder().disconnected(now);
-        }
+        node.count_end(self.accumulator.recorder(), now);
         for slot in node.ready {
             if let Some(lane) = self.lane(slot) {
                 lane.listed = false;

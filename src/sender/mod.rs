@@ -193,13 +193,7 @@ impl Sender {
     pub(crate) fn close(&mut self, now: Instant) {
         self.now = now;
         self.fail_all(FailureKind::Closed);
-        let recorder = self.accumulator.recorder();
-        for node in self.nodes.values() {
-            recorder.unanswered(node.in_flight.len());
-            if node.is_connected() {
-                recorder.disconnected(now);
-            }
-        }
+        self.nodes.values().for_each(|node| node.count_end(self.accumulator.recorder(), now));
     }
 
     /// The most batches that any partition has in flight.

@@ -12,6 +12,7 @@ use std::{
 use super::backoff::{Backoff, Chance};
 use crate::{
     cluster::TopicId,
+    metrics::Recorder,
     wire::versions::{Api, Versions},
 };
 
@@ -180,6 +181,14 @@ impl Node {
         self.link = Link::Down { until: now + backoff.delay(self.failures, chance) };
         self.trouble = Some(why);
         self.in_flight.drain(..).collect()
+    }
+
+    /// Counts that the connection ends, if there is one, and what is on its way unanswered.
+    pub(crate) fn count_end(&self, recorder: &Recorder, now: Instant) {
+        recorder.unanswered(self.in_flight.len());
+        if self.is_connected() {
+            recorder.disconnected(now);
+        }
     }
 
     /// When something is to happen here, if nothing else does: a connection that takes too long, an answer that does not
