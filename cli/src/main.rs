@@ -9,6 +9,7 @@ mod exit;
 mod interrupt;
 mod lab;
 mod output;
+mod pace;
 mod perf;
 mod produce;
 mod properties;

@@ -13,12 +13,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    thread,
     time::{Duration, Instant},
 };
 
 use milena::{Producer, Record, SendError, broker::EmbeddedBroker};
-use tokio::task::block_in_place;
 
 pub(crate) use self::args::Args;
 use self::{
@@ -30,13 +28,11 @@ use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
     lab::Cluster,
+    pace::doze,
 };
 
 /// How long what was sent may take to be delivered after Ctrl-C.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A wait is cut into pieces, so that Ctrl-C is heard.
-const SLICE: Duration = Duration::from_millis(100);
 /// A pace that would take longer than this is no pace.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -95,31 +91,23 @@ async fn send(
         let record = Record::to(&args.topic).value(value);
         let record = if let Some(key) = &key { record.key(key) } else { record };
         let taken = Taken { number, due, sent: Instant::now(), bytes: value.len() };
-        let meter = Arc::clone(meter);
-        let counting = Arc::clone(&meter);
-        let sent = producer.send_with(record, move |outcome| meter.take(&taken, outcome.as_ref().err())).await;
+        let measuring = Arc::clone(meter);
+        let sent = producer.send_with(record, move |outcome| measuring.take(&taken, outcome.as_ref().err())).await;
         if let Err(error) = sent {
-            counting.refused(&error);
+            meter.refused(&error);
             return Err(error);
         }
     }
     Ok(())
 }
 
-/// Waits until a record is due or somebody says stop, and tells when it is due. A thread sleeps more exactly than a timer of the
-/// runtime ticks.
+/// Waits until a record is due or somebody says stop, and tells when it is due.
 fn pace(start: Instant, number: u64, throughput: f64, stopped: &AtomicBool) -> Option<Instant> {
     if throughput <= 0.0 {
         return None;
     }
     let after = Duration::try_from_secs_f64(number as f64 / throughput).unwrap_or(Duration::MAX);
     let due = start.checked_add(after).unwrap_or(start + FOREVER);
-    while !stopped.load(Relaxed) {
-        let early = due.saturating_duration_since(Instant::now()).min(SLICE);
-        if early.is_zero() {
-            break;
-        }
-        block_in_place(|| thread::sleep(early));
-    }
+    while !stopped.load(Relaxed) && !doze(due) {}
     Some(due)
 }

@@ -101,6 +101,11 @@ pub(super) async fn prepare(
         Err(AdminError::TopicExists { .. }) => say(&format!("topic {topic} exists already; its records stay")),
         Err(error) => return Err(error.into()),
     }
+    ends(admin, topic).await
+}
+
+/// Where each partition ends.
+pub(super) async fn ends(admin: &mut Admin, topic: &str) -> Result<Vec<i64>, CliError> {
     let mut ends = Vec::new();
     for partition in 0..admin.partitions(topic).await? {
         ends.push(admin.offsets(topic, partition, OffsetSpec::Latest).await?);

@@ -6,11 +6,13 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use hdrhistogram::Histogram;
 use milena::{DeliveryError, SendError};
+
+use crate::pace::{latencies, micros};
 
 /// A record that was handed over.
 #[derive(Clone, Copy, Debug)]
@@ -39,13 +41,11 @@ pub(crate) struct Sums {
 
 impl Sums {
     fn new() -> Self {
-        // Up to three hours, and more is counted as that.
-        let histogram = || Histogram::new_with_max(10_000_000_000, 3).expect("the bounds are valid");
         Self {
             records: 0,
             bytes: 0,
-            latency: histogram(),
-            from_due: histogram(),
+            latency: latencies(),
+            from_due: latencies(),
             errors: BTreeMap::new(),
             since: None,
             until: None,
@@ -145,6 +145,11 @@ impl Meter {
         window
     }
 
+    /// How many were acknowledged.
+    pub(super) fn records(&self) -> u64 {
+        self.state().all.records
+    }
+
     /// All records.
     pub(super) fn all(&self) -> Sums {
         self.state().all.clone()
@@ -168,12 +173,10 @@ fn written(error: &DeliveryError) -> &'static str {
     }
 }
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -4,13 +4,13 @@
 
 use std::{
     fmt::Write as _,
-    io::{self, IsTerminal, Write as _},
+    io::{self, Write as _},
     sync::Arc,
     time::Duration,
 };
 
 use hdrhistogram::Histogram;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use milena::{FlushError, Metric, Metrics, SendError};
 use serde_json::{Map, Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -19,8 +19,10 @@ use super::{
     args::{Args, Output},
     meter::{Meter, Sums},
 };
+use crate::pace::bar;
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
+const BAR: &str = "{wide_bar} {percent}% {human_pos} of {human_len} records, {eta} left";
 
 /// Tells how it goes, until it is ended.
 pub(super) struct Report {
@@ -36,7 +38,7 @@ impl Report {
     pub(super) fn begin(args: &Args, meter: Arc<Meter>) -> Self {
         let (stop, stopped) = oneshot::channel();
         let every = Duration::from_millis(args.reporting_interval);
-        let telling = tokio::spawn(tell(Arc::clone(&meter), args.output, every, bar(args.num_records), stopped));
+        let telling = tokio::spawn(tell(Arc::clone(&meter), args.output, every, bar(args.num_records, BAR), stopped));
         if args.output == Output::Text && args.warmup_records > 0 {
             let first = format!("Warmup first {} records.", args.warmup_records);
             print(&format!("{first} Steady state results will print after the complete test summary."));
@@ -103,7 +105,7 @@ async fn tell(
             _ = &mut stopped => break,
             now = ticks.tick() => {
                 if bar.length().is_some() {
-                    bar.set_position(meter.all().records);
+                    bar.set_position(meter.records());
                 }
                 if warming && output == Output::Text && meter.is_steady() {
                     warming = false;
@@ -127,16 +129,6 @@ async fn tell(
         }
     }
     bar.finish_and_clear();
-}
-
-/// A bar on a terminal, and else nothing.
-fn bar(records: u64) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(records), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{wide_bar} {percent}% {human_pos} of {human_len} records, {eta} left");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// If nobody reads any more, the measuring goes on all the same.

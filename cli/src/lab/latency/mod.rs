@@ -8,31 +8,30 @@ mod analysis;
 mod page;
 
 use std::{
-    io::{self, IsTerminal},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    thread,
     time::{Duration, Instant},
 };
 
 use hdrhistogram::Histogram;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use milena::{
-    Metrics, Producer, Record,
-    admin::{Admin, OffsetSpec},
-    broker::EmbeddedBroker,
-};
-use tokio::task::block_in_place;
+use indicatif::ProgressBar;
+use milena::{Metrics, Producer, Record, admin::Admin, broker::EmbeddedBroker};
 
 use self::analysis::Measured;
-use super::{checks::Verdict, cluster::Cluster, conclude, orders::prepare, say};
+use super::{
+    checks::Verdict,
+    cluster::Cluster,
+    conclude,
+    orders::{ends, prepare},
+    say,
+};
 use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
+    pace::{bar, doze, latencies, micros},
 };
 
-/// A wait is cut into pieces, so that Ctrl-C is heard.
-const SLICE: Duration = Duration::from_millis(100);
+const BAR: &str = "{msg} {wide_bar} {percent}% {eta} left";
 
 /// Compare the time from send to callback with and without linger and compression
 ///
@@ -112,7 +111,8 @@ pub(crate) async fn run(mut args: Args) -> Result<Exit, CliError> {
     }
     let mut interrupt = Interrupt::listen()?;
     let cluster = Cluster::open(args.bootstrap_server.as_deref(), EmbeddedBroker::builder()).await?;
-    let (bootstrap, shown) = (cluster.bootstrap().to_owned(), bar(&args));
+    let records = args.variants.len() as u64 * u64::from(args.records + args.warmup);
+    let (bootstrap, shown) = (cluster.bootstrap().to_owned(), bar(records, BAR));
     let exit = tokio::select! {
         exit = run_on(&bootstrap, &args, &shown) => exit,
         () = interrupt.next() => Ok(Exit::Interrupted),
@@ -140,7 +140,7 @@ async fn run_on(bootstrap: &str, args: &Args, bar: &ProgressBar) -> Result<Exit,
     std::fs::write(&args.page, page)
         .map_err(|error| CliError::Failed(format!("cannot write {}: {error}", args.page.display())))?;
     say(&format!("\ndrawn in {}", args.page.display()));
-    let after = end(&mut admin, &args.topic).await?;
+    let after: i64 = ends(&mut admin, &args.topic).await?.iter().sum();
     Ok(conclude(&verdicts(args, &measured, &failures, after - before)))
 }
 
@@ -154,14 +154,6 @@ fn facts(args: &Args) -> String {
          Measured from when each record was due to its callback.",
         args.records, args.record_size, args.rate, args.warmup
     )
-}
-
-async fn end(admin: &mut Admin, topic: &str) -> Result<i64, CliError> {
-    let mut sum = 0;
-    for partition in 0..admin.partitions(topic).await? {
-        sum += admin.offsets(topic, partition, OffsetSpec::Latest).await?;
-    }
-    Ok(sum)
 }
 
 fn verdicts(args: &Args, measured: &[Measured], failures: &[String], added: i64) -> Vec<Verdict> {
@@ -199,8 +191,7 @@ async fn measure(
     let producer = Producer::from_properties(own.into_iter().chain(variant.settings.iter().cloned())).await?;
     let known = producer.partitions_for(&args.topic).await;
     known.map_err(|error| CliError::Failed(error.to_string()))?;
-    let latency = Histogram::new_with_max(10_000_000_000, 3).expect("the bounds are valid");
-    let seen = Arc::new(Mutex::new(Seen { latency, failures: Vec::new() }));
+    let seen = Arc::new(Mutex::new(Seen { latency: latencies(), failures: Vec::new() }));
     let values: Vec<_> = (0..64).map(|number| order(number, args.record_size as usize)).collect();
     let (start, mut warm) = (Instant::now(), producer.metrics());
     for number in 0..args.warmup + args.records {
@@ -215,9 +206,7 @@ async fn measure(
             let took = due.elapsed();
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             match outcome {
-                Ok(_) if measured => {
-                    seen.latency.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
-                }
+                Ok(_) if measured => seen.latency.saturating_record(micros(took)),
                 Ok(_) => {}
                 Err(error) => seen.failures.push(error.to_string()),
             }
@@ -254,22 +243,15 @@ fn measured(variant: &Variant, latency: Histogram<u64>, rate: f64, warm: &Metric
     }
 }
 
-/// Waits until a record is due. A thread sleeps more exactly than a timer of the runtime ticks.
+/// Waits until a record is due.
 async fn wait(due: Instant, number: u32, bar: &ProgressBar) {
     if number.is_multiple_of(64) {
         bar.inc(64);
         // Whoever wants to interrupt gets a word in.
         tokio::task::yield_now().await;
     }
-    loop {
-        let early = due.saturating_duration_since(Instant::now());
-        if early.is_zero() {
-            return;
-        }
-        block_in_place(|| thread::sleep(early.min(SLICE)));
-        if early > SLICE {
-            tokio::task::yield_now().await;
-        }
+    while !doze(due) {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -285,16 +267,6 @@ fn order(number: usize, len: usize) -> String {
     }
     text.truncate(len.saturating_sub(2));
     text + r#""}"#
-}
-
-fn bar(args: &Args) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let records = args.variants.len() as u64 * u64::from(args.records + args.warmup);
-    let bar = ProgressBar::with_draw_target(Some(records), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta} left");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ svg{width:100%;height:auto;display:block}svg text{fill:var(--ink);font-family:in
 svg [stroke='#808080']{stroke:var(--line)}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}.wide{overflow-x:auto}
 th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th:first-child,td:first-child{text-align:left}td:last-child{text-align:left;color:var(--faint);font-family:ui-monospace,monospace;font-size:.85em}
+th:first-child,th:last-child,td:last-child{text-align:left}tbody th{font-weight:normal}td:last-child{text-align:left;color:var(--faint);font-family:ui-monospace,monospace;font-size:.85em}
 .swatch{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.5em;vertical-align:-.05em}
 ";
 
@@ -63,11 +63,11 @@ fn table(measured: &[Measured]) -> String {
     for (name, _) in COLUMNS {
         let _ = write!(out, "<th scope=\"col\">{name}</th>");
     }
-    out += "<th scope=\"col\"></th></tr></thead>\n<tbody>\n";
+    out += "<th scope=\"col\">settings</th></tr></thead>\n<tbody>\n";
     for (of, colour) in measured.iter().zip(COLOURS.iter().cycle()) {
         let RGBColor(r, g, b) = *colour;
         let swatch = format!("<span class=\"swatch\" style=\"background:#{r:02x}{g:02x}{b:02x}\"></span>");
-        let _ = write!(out, "<tr><td>{swatch}{}</td>", escaped(&of.name));
+        let _ = write!(out, "<tr><th scope=\"row\">{swatch}{}</th>", escaped(&of.name));
         for (_, value) in COLUMNS {
             let _ = write!(out, "<td>{}</td>", value(of));
         }
