@@ -70,6 +70,12 @@ pub(super) fn text(metrics: &[Metric], counts: &Counts) -> String {
         ),
         ("queue_seconds", &counts.queue_time, SECONDS, "From a batch's opening until it was put into a request."),
         ("request_seconds", &counts.request_latency, SECONDS, "From a request to its answer."),
+        (
+            "throttle_seconds",
+            &counts.throttle,
+            SECONDS,
+            "For how long brokers asked to be left alone; each answer that carries it.",
+        ),
         ("batch_bytes", &counts.batch_size, BYTES, "Batches as they were sent."),
         ("records_per_request", &counts.records_per_request, RECORDS, "Records in each Produce request."),
         ("compression_ratio", &counts.compression, PARTS, "A batch's bytes as sent by its bytes before compression."),

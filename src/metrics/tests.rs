@@ -143,13 +143,17 @@ fn a_topic_that_is_forgotten_counts_in_the_sums() {
 /// Name, labels, value of each line; panics where Prometheus would complain.
 fn parsed(text: &str) -> Vec<(String, BTreeMap<String, String>, f64)> {
     let (mut kinds, mut series, mut lines) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+    let mut helped = "";
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
             assert!(kinds.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} is typed twice");
+            assert_eq!(name, helped, "what it is stands right before");
             assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
         } else if let Some(rest) = line.strip_prefix("# HELP ") {
-            assert!(rest.split_once(' ').is_some_and(|(_, help)| help.ends_with('.')), "{rest}");
+            let help;
+            (helped, help) = rest.split_once(' ').unwrap();
+            assert!(help.ends_with('.'), "{rest}");
         } else {
             let (name, rest) = line.split_once('{').unwrap();
             let (labels, value) = rest.rsplit_once("} ").unwrap();
@@ -202,6 +206,28 @@ fn prometheus_can_read_the_text() {
     assert_eq!(value("kafka_producer_delivery_seconds_count", "client_id", "shop"), 6.0);
     let sum = value("kafka_producer_delivery_seconds_sum", "client_id", "shop");
     assert!((sum - 0.160).abs() < 0.002, "{sum}");
+    assert_eq!(value("kafka_producer_throttle_seconds_bucket", "le", "0.01"), 1.0);
+}
+
+#[test]
+fn the_buckets_of_every_histogram_rise_up_to_its_count() {
+    let now = Instant::now();
+    let lines = parsed(&take(&used(now), now).to_prometheus());
+    let histograms: Vec<_> = lines.iter().filter_map(|(name, ..)| name.strip_suffix("_bucket")).collect();
+    let names: BTreeSet<_> = histograms.iter().copied().collect();
+    assert_eq!(names.len(), 7, "{names:?}");
+    for name in names {
+        let of = |end: &str| {
+            let name = format!("{name}{end}");
+            lines.iter().filter(move |(of, ..)| *of == name)
+        };
+        let bounds: Vec<f64> = of("_bucket").map(|(_, labels, _)| labels["le"].parse().unwrap()).collect();
+        let counts: Vec<f64> = of("_bucket").map(|(.., count)| *count).collect();
+        assert!(bounds.is_sorted_by(|a, b| a < b) && bounds.last() == Some(&f64::INFINITY), "{name}: {bounds:?}");
+        assert!(counts.is_sorted() && counts.last() > Some(&0.0), "{name}: {counts:?}");
+        assert_eq!(counts.last(), of("_count").map(|(.., count)| count).next(), "{name}");
+        assert_eq!(of("_sum").count(), 1, "{name}");
+    }
 }
 
 #[test]
