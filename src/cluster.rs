@@ -5,8 +5,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::error::ErrorCode;
-
 /// A topic's id (KIP-516), as 16 bytes; all zero stands for "none known".
 pub(crate) type TopicId = uuid::Uuid;
 
@@ -41,6 +39,4 @@ pub(crate) struct Cluster {
     pub(crate) cluster_id: Option<Arc<str>>,
     pub(crate) brokers: BTreeMap<i32, Broker>,
     pub(crate) topics: BTreeMap<Arc<str>, Topic>,
-    /// Topics that the last answer refused, and how.
-    pub(crate) errors: BTreeMap<Arc<str>, ErrorCode>,
 }

@@ -1,15 +1,15 @@
 //! The topics that records can be appended to, and what those who wait for one must know.
 //!
-//! In: what the sender learnt of the cluster. Out: a [`Route`] for each record, and a snapshot of everything for whoever has
-//! to know more. Pure but for being awaited. A partition keeps its slot for life, whatever metadata says meanwhile: a topic that vanishes and returns finds
+//! In: what the sender learnt of the cluster. Out: a [`Route`] for each record, and all that is known of a topic for whoever
+//! has to know more, once a batch or less. Pure but for being awaited. A change costs as much as what changes, however many
+//! topics there are; those who wait are told of it once an answer ([`announce`](Topics::announce)). A partition keeps its slot for life, whatever metadata says meanwhile: a topic that vanishes and returns finds
 //! its queue, and in the sender its sequence numbers, as they were. Deliberately absent: brokers.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Notify, futures::Notified};
 
 use super::{
@@ -41,7 +41,7 @@ pub(crate) enum TopicState {
 
 type States = HashMap<Arc<str>, TopicState, foldhash::fast::RandomState>;
 
-/// A snapshot.
+/// What is known. Read under a lock that the sender takes for as long as it changes one topic.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     states: States,
@@ -61,7 +61,7 @@ impl Known {
 pub(crate) struct Topics {
     compressing: Arc<Compressing>,
     routes: Routes,
-    known: ArcSwap<Known>,
+    known: RwLock<Known>,
     registry: Mutex<Registry>,
     changed: Notify,
 }
@@ -71,7 +71,7 @@ pub(crate) struct Topics {
 struct Registry {
     /// By slot.
     partitions: Vec<Arc<Partition>>,
-    wanted: Vec<Arc<str>>,
+    wanted: BTreeSet<Arc<str>>,
 }
 
 impl Topics {
@@ -79,15 +79,15 @@ impl Topics {
         Self {
             compressing,
             routes: Routes::default(),
-            known: ArcSwap::default(),
+            known: RwLock::default(),
             registry: Mutex::default(),
             changed: Notify::new(),
         }
     }
 
-    /// The current snapshot.
-    pub(crate) fn known(&self) -> Guard<Arc<Known>> {
-        self.known.load()
+    /// What is known now. The sender waits for who holds it.
+    pub(crate) fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The way to a topic that can be appended to, and how many partitions it has.
@@ -105,15 +105,11 @@ impl Topics {
     /// Has the sender ask the cluster for a topic; false if it has been asked to and did not take note yet.
     pub(crate) fn want(&self, name: &str) -> bool {
         let mut registry = self.registry();
-        let new = !registry.wanted.iter().any(|wanted| &**wanted == name);
-        if new {
-            registry.wanted.push(Arc::from(name));
-        }
-        new
+        !registry.wanted.contains(name) && registry.wanted.insert(Arc::from(name))
     }
 
     /// The topics that were asked for since the last call.
-    pub(crate) fn take_wanted(&self) -> Vec<Arc<str>> {
+    pub(crate) fn take_wanted(&self) -> BTreeSet<Arc<str>> {
         std::mem::take(&mut self.registry().wanted)
     }
 
@@ -127,7 +123,8 @@ impl Topics {
         self.registry().partitions.clone()
     }
 
-    /// Makes a topic ready with so many partitions, made where they are new.
+    /// Makes a topic ready with so many partitions, made where they are new. Those who wait are told by
+    /// [`announce`](Self::announce).
     pub(super) fn publish(&self, name: &Arc<str>, leaders: &[cluster::Partition], seed: u64) -> Arc<Topic> {
         let route = self.routes.get(name);
         let of = |number| match route.and_then(|route| route.partition(number)) {
@@ -150,35 +147,31 @@ impl Topics {
         partition
     }
 
-    /// Changes what is known of a topic; `None` forgets it.
+    /// Changes what is known of a topic; `None` forgets it. Those who wait are told by [`announce`](Self::announce).
     pub(crate) fn set(&self, name: &Arc<str>, state: Option<TopicState>) {
         if !matches!(state, Some(TopicState::Ready(_))) {
             self.routes.close(name);
         }
-        self.update(|known| match state {
+        let mut known = self.change();
+        match state {
             Some(state) => drop(known.states.insert(Arc::clone(name), state)),
             None => drop(known.states.remove(name)),
-        });
+        }
     }
 
     /// Changes what keeps the producer from asking the cluster.
     pub(crate) fn set_trouble(&self, trouble: Option<Arc<str>>) {
         if self.known().trouble != trouble {
-            self.update(|known| known.trouble = trouble);
+            self.change().trouble = trouble;
         }
     }
 
-    fn update(&self, change: impl FnOnce(&mut Known)) {
-        let _one_at_a_time = self.registry();
-        let now = self.known.load();
-        let mut next = Known { states: now.states.clone(), trouble: now.trouble.clone() };
-        change(&mut next);
-        self.known.store(Arc::new(next));
-        self.announce();
+    fn change(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has all who wait look again.
-    pub(super) fn announce(&self) {
+    pub(crate) fn announce(&self) {
         self.changed.notify_waiters();
     }
 

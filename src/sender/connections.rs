@@ -9,8 +9,9 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use super::{
-    Action, Sender,
-    metadata::Changes,
+    Action, Sender, index,
+    lane::Lane,
+    metadata::{Changes, is_refusal},
     nodes::{ConnectionId, InFlight, Link, Node, Overdue, PATIENCE, Seen},
 };
 use crate::{
@@ -55,7 +56,9 @@ impl Sender {
         if due(self.metadata.due())
             && let Some(id) = self.somebody(now, |node| !node.is_asked())
         {
-            self.forget_idle(now);
+            if self.metadata.asks_for_all(now) {
+                self.forget_idle(now);
+            }
             let topics = self.metadata.ask(now);
             self.ask_metadata(id, &topics, now);
         }
@@ -376,12 +379,12 @@ impl Sender {
             }
         }
         for (topic, code) in &changes.missing {
-            if !code.retriable() {
-                self.accumulator.topics().set(topic, Some(TopicState::Refused(*code)));
-            } else if !cluster.topics.contains_key(topic) {
-                self.accumulator.topics().set(topic, Some(TopicState::Awaited(Some(*code))));
+            let state = if is_refusal(*code) { TopicState::Refused(*code) } else { TopicState::Awaited(Some(*code)) };
+            if !cluster.topics.contains_key(topic) {
+                self.accumulator.topics().set(topic, Some(state));
             }
         }
+        self.accumulator.topics().announce();
     }
 
     /// Brokers come, move and go. One that is gone is kept while something is on its way to it.
@@ -450,12 +453,17 @@ impl Sender {
 
     /// Topics that nobody used for long are not asked for any more.
     fn forget_idle(&mut self, now: Instant) {
-        let busy = |topic: &str| {
-            self.lanes
-                .iter()
-                .any(|lane| &*lane.queue.origin.topic == topic && !(lane.is_empty() && lane.queue.oldest().is_none()))
+        let known = self.accumulator.topics().known();
+        let has_batches = |lane: &Lane| !lane.is_empty() || lane.queue.oldest().is_some();
+        let busy = |topic: &str| match known.topic(topic) {
+            Some(TopicState::Ready(topic)) => {
+                topic.partitions.iter().any(|queue| self.lanes.get(index(queue.slot)).is_some_and(has_batches))
+            }
+            _ => false,
         };
-        for topic in self.metadata.evict_idle(now, busy) {
+        let idle = self.metadata.evict_idle(now, busy);
+        drop(known);
+        for topic in idle {
             self.accumulator.topics().set(&topic, None);
             self.accumulator.recorder().forget(&topic);
         }

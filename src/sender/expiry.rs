@@ -26,19 +26,26 @@ impl Sender {
         }
         let timeout = self.delivery_timeout();
         for slot in 0..self.lanes.len() {
-            let why = self.why_waiting(slot);
-            let Some(lane) = self.lanes.get_mut(slot) else { continue };
-            while let Some(position) = lane.expired(now, timeout) {
-                give_up(lane, position, why.as_ref(), self.accumulator.recorder(), now);
+            if self.lanes.get(slot).and_then(Lane::oldest).is_some_and(|oldest| oldest + timeout <= now) {
+                self.expire_in(slot, now);
             }
-            for batch in lane.queue.take_older(now, timeout) {
-                let position = lane.adopt(batch);
-                give_up(lane, position, why.as_ref(), self.accumulator.recorder(), now);
-            }
-            self.list(u32::try_from(slot).unwrap_or(u32::MAX), now);
         }
         let oldest = self.lanes.iter().filter_map(Lane::oldest).min();
         self.expires = oldest.unwrap_or(now) + timeout;
+    }
+
+    /// Gives up what is too old of one lane.
+    fn expire_in(&mut self, slot: usize, now: Instant) {
+        let (timeout, why) = (self.delivery_timeout(), self.why_waiting(slot));
+        let Some(lane) = self.lanes.get_mut(slot) else { return };
+        while let Some(position) = lane.expired(now, timeout) {
+            give_up(lane, position, why.as_ref(), self.accumulator.recorder(), now);
+        }
+        for batch in lane.queue.take_older(now, timeout) {
+            let position = lane.adopt(batch);
+            give_up(lane, position, why.as_ref(), self.accumulator.recorder(), now);
+        }
+        self.list(u32::try_from(slot).unwrap_or(u32::MAX), now);
     }
 
     /// What keeps a lane from sending, for the person who will read it.

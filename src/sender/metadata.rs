@@ -1,9 +1,9 @@
 //! When to ask for metadata, and what an answer changes.
 //!
-//! In: topics that somebody wants, answers, hints. Out: what to ask, and a new [`Cluster`]. Pure. An answer never takes
-//! anything away from a topic that is known: a leader epoch that is older than the known one, a topic without partitions,
-//! a broker that does not know the topic at the moment, all leave it as it was. A question that is not answered soon is put
-//! to another broker as well; its first answer counts. Deliberately absent: connections.
+//! In: topics that somebody wants, answers, hints. Out: what to ask, and a new [`Cluster`]. Pure. One answer never takes
+//! anything away from a topic that is known: an error, a leader epoch that is older than the known one, a topic without
+//! partitions or with fewer, all leave it as it was ([`weigh`]). A question that is not answered soon is put to another
+//! broker as well; its first answer counts. Deliberately absent: connections.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +13,13 @@ use std::{
 
 use super::backoff::{Backoff, Chance};
 use crate::{
-    cluster::{Broker, Cluster, Partition, Topic},
+    cluster::{Broker, Cluster, Partition, Topic, TopicId},
     error::ErrorCode,
     wire::responses::{MetadataAnswer, TopicAnswer},
 };
+
+/// So many answers in a row that contradict what is known of a topic without an id are believed: the topic was created anew.
+const CONVINCING: u32 = 3;
 
 /// How often to ask.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,8 @@ pub(crate) struct Metadata {
     topics: BTreeMap<Arc<str>, Instant>,
     /// Topics that were never answered for: asked for alone (KIP-526).
     new: BTreeSet<Arc<str>>,
+    /// Topics whose last answers contradicted what is known of them, and how many did in a row.
+    contradicted: BTreeMap<Arc<str>, u32>,
     /// When to ask for all topics; `None` while the answer for all is on its way.
     full_at: Option<Instant>,
     /// Not to ask before this moment.
@@ -57,9 +62,9 @@ pub(crate) struct Metadata {
 pub(crate) struct Changes {
     /// Topics whose partitions are known now.
     pub(crate) topics: Vec<Arc<str>>,
-    /// Topics that were recreated: leader epochs start anew.
-    pub(crate) recreated: Vec<Arc<str>>,
-    /// Topics that are not known, and the broker's reason.
+    /// Those of them that were created anew: leader epochs start again.
+    pub(crate) recreated: BTreeSet<Arc<str>>,
+    /// Topics of which the answer says nothing, and the broker's reason. Those that were known still are.
     pub(crate) missing: Vec<(Arc<str>, ErrorCode)>,
     /// Whether the answer is of no use at all.
     pub(crate) useless: bool,
@@ -72,6 +77,7 @@ impl Metadata {
             cluster: Arc::default(),
             topics: BTreeMap::new(),
             new: BTreeSet::new(),
+            contradicted: BTreeMap::new(),
             full_at: Some(now),
             not_before: now,
             question: 0,
@@ -127,9 +133,14 @@ impl Metadata {
         Some(at.max(self.not_before))
     }
 
+    /// Whether the next question is for all topics, and not for new ones alone.
+    pub(crate) fn asks_for_all(&self, now: Instant) -> bool {
+        self.full_at.is_some_and(|at| at <= now) || self.new.is_empty()
+    }
+
     /// The topics to ask for now. They are on their way from here on.
     pub(crate) fn ask(&mut self, now: Instant) -> Vec<Arc<str>> {
-        let full = self.full_at.is_some_and(|at| at <= now) || self.new.is_empty();
+        let full = self.asks_for_all(now);
         if full {
             self.full_at = None;
         }
@@ -174,8 +185,7 @@ impl Metadata {
     /// Starts again from nothing but the topics that are wanted (KIP-899). A wait that has begun goes on: a broker that
     /// asks for this each time must not be asked without pause.
     pub(crate) fn rebootstrap(&mut self, now: Instant) {
-        let known = Cluster { brokers: BTreeMap::new(), ..Cluster::clone(&self.cluster) };
-        self.cluster = Arc::new(known);
+        Arc::make_mut(&mut self.cluster).brokers.clear();
         (self.asked, self.full_at, self.last_success) = (0, Some(now), now);
     }
 
@@ -195,18 +205,18 @@ impl Metadata {
             self.wait(now, chance);
             return Changes { useless: true, ..Changes::default() };
         }
-        let mut next = Cluster::clone(&self.cluster);
-        next.cluster_id = answer.cluster_id;
-        next.brokers = answer.brokers.into_iter().map(|broker| (broker.id, broker)).collect();
         let mut changes = Changes::default();
+        let cluster = Arc::make_mut(&mut self.cluster);
+        let brokers = answer.brokers.into_iter().map(|broker| (broker.id, broker)).collect();
+        let mut progress = std::mem::replace(&mut cluster.brokers, brokers) != cluster.brokers;
+        progress |= std::mem::replace(&mut cluster.cluster_id, answer.cluster_id) != cluster.cluster_id;
         let mut unsettled = false;
         for topic in answer.topics.into_iter().filter(|topic| self.topics.contains_key(&topic.name)) {
-            unsettled |= take_over(&mut next, topic, &mut changes);
+            let taken = take_over(cluster, &mut self.contradicted, topic, &mut changes);
+            (progress, unsettled) = (progress | taken.news, unsettled | taken.unsettled);
         }
         self.settle(&changes);
         self.last_success = now;
-        let progress = next != *self.cluster;
-        self.cluster = Arc::new(next);
         if self.full_at.is_none() {
             self.full_at = Some(now + self.policy.max_age);
         }
@@ -228,7 +238,7 @@ impl Metadata {
         }
         for (topic, code) in &changes.missing {
             self.new.remove(topic);
-            if !code.retriable() {
+            if is_refusal(*code) && !self.cluster.topics.contains_key(topic) {
                 self.topics.remove(topic);
             }
         }
@@ -249,70 +259,145 @@ impl Metadata {
     /// it did. A full answer is asked for all the same.
     pub(crate) fn hint(&mut self, topic: &str, partition: i32, leader: (i32, i32), brokers: &[Broker]) -> bool {
         let Ok(index) = usize::try_from(partition) else { return false };
-        let mut next = Cluster::clone(&self.cluster);
         let endpoint = brokers.iter().find(|broker| broker.id == leader.0);
+        let known = self.cluster.topics.get(topic).and_then(|topic| topic.partitions.get(index));
+        let newer = known.is_some_and(|known| leader.1 > known.leader_epoch);
+        if !newer || (endpoint.is_none() && !self.cluster.brokers.contains_key(&leader.0)) {
+            return false;
+        }
+        let cluster = Arc::make_mut(&mut self.cluster);
         if let Some(broker) = endpoint {
-            next.brokers.insert(broker.id, broker.clone());
+            cluster.brokers.insert(broker.id, broker.clone());
         }
-        let known = next.brokers.contains_key(&leader.0);
-        let Some(slot) = next.topics.get_mut(topic).and_then(|topic| topic.partitions.get_mut(index)) else {
-            return false;
-        };
-        if !known || leader.1 <= slot.leader_epoch {
-            return false;
-        }
-        *slot = Partition { leader: Some(leader.0), leader_epoch: leader.1 };
-        self.cluster = Arc::new(next);
-        true
+        let known = cluster.topics.get_mut(topic).and_then(|topic| topic.partitions.get_mut(index));
+        known.map(|known| *known = Partition { leader: Some(leader.0), leader_epoch: leader.1 }).is_some()
     }
 }
 
-/// Takes over what an answer says of one topic. Returns whether it has to be asked again soon.
-fn take_over(next: &mut Cluster, topic: TopicAnswer, changes: &mut Changes) -> bool {
-    let TopicAnswer { error, name, id, partitions } = topic;
-    let known = next.topics.get(&name);
-    let same = known.is_none_or(|known| known.id == id || known.id.is_nil() || id.is_nil());
-    let old = known.filter(|_| same).map_or(&[][..], |known| &known.partitions);
-    let merged = if error == ErrorCode::NONE { merge(old, &partitions) } else { None };
-    let Some(merged) = merged else {
-        // Error 0 without partitions says nothing: the broker is only just learning of the topic.
-        let code = if error == ErrorCode::NONE { ErrorCode::LEADER_NOT_AVAILABLE } else { error };
-        next.errors.insert(Arc::clone(&name), code);
-        changes.missing.push((name, code));
-        return code.retriable();
+/// Whether a broker's error says that a topic cannot be used as things are, so that waiting for it is of no use: its name is
+/// not allowed, or this user may not see it. These are the two that Java's `send` throws at once
+/// (`Metadata.maybeThrowExceptionForTopic`). Whatever else a broker says of a topic may be over with the next answer, as
+/// `INVALID_REPLICATION_FACTOR` is when more brokers have started.
+pub(crate) fn is_refusal(code: ErrorCode) -> bool {
+    code == ErrorCode::INVALID_TOPIC_EXCEPTION || code == ErrorCode::TOPIC_AUTHORIZATION_FAILED
+}
+
+/// What one answer makes of one topic.
+#[derive(Debug, PartialEq, Eq)]
+enum Weighed {
+    /// What was known, with what the answer adds.
+    Merged(Topic),
+    /// Another topic of the same name: nothing of what was known counts.
+    Anew(Topic),
+    /// The answer takes back what was known, and no id tells whether it is late or the topic another one. This is the topic if
+    /// it is late, and then if it is another one.
+    Contradicts(Topic, Topic),
+    /// It says nothing of the topic, for this reason.
+    Nothing(ErrorCode),
+}
+
+/// Weighs what an answer says of a topic against what is known of it.
+///
+/// As in Java (`Metadata.updateLatestMetadata`) the newest leader epoch counts, partition by partition, and a topic with another
+/// id is another one (KAFKA-12257). Unlike Java, which forgets a topic with an error or with fewer partitions until the next
+/// answer, a topic that is known stays as it is.
+fn weigh(known: Option<&Topic>, answer: &TopicAnswer) -> Weighed {
+    // Error 0 without partitions says nothing: the broker is only just learning of the topic.
+    let silent = Weighed::Nothing(ErrorCode::LEADER_NOT_AVAILABLE);
+    if answer.error != ErrorCode::NONE {
+        return Weighed::Nothing(answer.error);
+    }
+    let Some(told) = by_number(&answer.partitions) else { return silent };
+    let is_whole = told.keys().copied().eq(0..told.len());
+    let anew = || Topic { id: answer.id, partitions: told.values().copied().collect() };
+    let Some(known) = known else { return if is_whole { Weighed::Merged(anew()) } else { silent } };
+    let has_ids = !known.id.is_nil() && !answer.id.is_nil();
+    if has_ids && known.id != answer.id {
+        return if is_whole { Weighed::Anew(anew()) } else { silent };
+    }
+    let merged = Topic { id: newer_id(known.id, answer.id), partitions: merge(&known.partitions, &told, is_whole) };
+    let takes_back = !has_ids && is_whole && (told.len() < known.partitions.len() || has_older_epoch(known, &told));
+    if takes_back { Weighed::Contradicts(merged, anew()) } else { Weighed::Merged(merged) }
+}
+
+fn newer_id(known: TopicId, told: TopicId) -> TopicId {
+    if told.is_nil() { known } else { told }
+}
+
+/// The partitions of an answer by number. `None` if there are none, or one has a number that cannot be.
+fn by_number(answer: &[(i32, i32, i32)]) -> Option<BTreeMap<usize, Partition>> {
+    let partition = |&(number, leader, leader_epoch): &(i32, i32, i32)| {
+        let leader = (leader >= 0).then_some(leader);
+        Some((usize::try_from(number).ok()?, Partition { leader, leader_epoch }))
     };
-    if !same {
-        changes.recreated.push(Arc::clone(&name));
-    }
-    let leaderless = merged.iter().any(|partition| partition.leader.is_none());
-    let id = if id.is_nil() { known.map_or(id, |known| known.id) } else { id };
-    next.errors.remove(&name);
-    next.topics.insert(Arc::clone(&name), Topic { id, partitions: merged });
-    changes.topics.push(name);
-    leaderless
+    answer.iter().map(partition).collect::<Option<BTreeMap<_, _>>>().filter(|told| !told.is_empty())
 }
 
-/// The partitions by number. `None` if the answer has none, or leaves out some of a topic that is new: to hash keys over
-/// them would put records where they do not belong.
-fn merge(old: &[Partition], answer: &[(i32, i32, i32)]) -> Option<Vec<Partition>> {
-    let mut by_number: BTreeMap<usize, Partition> = BTreeMap::new();
-    for &(number, leader, leader_epoch) in answer {
-        let number = usize::try_from(number).ok()?;
-        by_number.insert(number, Partition { leader: (leader >= 0).then_some(leader), leader_epoch });
-    }
-    let complete = by_number.keys().copied().eq(0..by_number.len());
-    if by_number.is_empty() || (!complete && old.is_empty()) {
-        return None;
-    }
-    let count = if complete { by_number.len().max(old.len()) } else { old.len() };
+fn has_older_epoch(known: &Topic, told: &BTreeMap<usize, Partition>) -> bool {
+    known.partitions.iter().enumerate().any(|(number, known)| told.get(&number).is_some_and(|told| is_older(*told, *known)))
+}
+
+/// A broker that tells no epochs is believed.
+fn is_older(told: Partition, known: Partition) -> bool {
+    told.leader_epoch >= 0 && told.leader_epoch < known.leader_epoch
+}
+
+/// What is known of a topic's partitions, with what an answer says of them. One that leaves partitions out adds none: to hash
+/// keys over them would put records where they do not belong.
+fn merge(known: &[Partition], told: &BTreeMap<usize, Partition>, is_whole: bool) -> Vec<Partition> {
+    let count = if is_whole { told.len().max(known.len()) } else { known.len() };
     let nobody = Partition { leader: None, leader_epoch: -1 };
-    let partition = |number: usize| match (by_number.get(&number), old.get(number)) {
-        (Some(new), Some(old)) if new.leader_epoch >= 0 && new.leader_epoch < old.leader_epoch => *old,
-        (Some(new), Some(old)) => {
-            Partition { leader: new.leader, leader_epoch: new.leader_epoch.max(old.leader_epoch) }
+    let partition = |number: usize| match (told.get(&number), known.get(number)) {
+        (Some(told), Some(known)) if is_older(*told, *known) => *known,
+        (Some(told), Some(known)) => {
+            Partition { leader: told.leader, leader_epoch: told.leader_epoch.max(known.leader_epoch) }
         }
-        (Some(new), None) => *new,
-        (None, old) => old.copied().unwrap_or(nobody),
+        (Some(told), None) => *told,
+        (None, known) => known.copied().unwrap_or(nobody),
     };
-    Some((0..count).map(partition).collect())
+    (0..count).map(partition).collect()
+}
+
+/// What taking over an answer for one topic came to.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    /// Whether something is known now that was not.
+    news: bool,
+    /// Whether the topic has to be asked for again soon.
+    unsettled: bool,
+}
+
+/// Takes over what an answer says of one topic.
+fn take_over(
+    cluster: &mut Cluster,
+    contradicted: &mut BTreeMap<Arc<str>, u32>,
+    answer: TopicAnswer,
+    changes: &mut Changes,
+) -> Taken {
+    let known = cluster.topics.get(&answer.name);
+    let (topic, anew, late) = match weigh(known, &answer) {
+        Weighed::Nothing(code) => {
+            let unsettled = known.is_some() || !is_refusal(code);
+            changes.missing.push((answer.name, code));
+            return Taken { news: false, unsettled };
+        }
+        Weighed::Merged(topic) => (topic, false, false),
+        Weighed::Anew(topic) => (topic, true, false),
+        Weighed::Contradicts(if_late, if_anew) => {
+            let times = contradicted.get(&answer.name).map_or(1, |times| times + 1);
+            contradicted.insert(Arc::clone(&answer.name), times);
+            if times < CONVINCING { (if_late, false, true) } else { (if_anew, true, false) }
+        }
+    };
+    if !late {
+        contradicted.remove(&answer.name);
+    }
+    if anew {
+        changes.recreated.insert(Arc::clone(&answer.name));
+    }
+    let leaderless = topic.partitions.iter().any(|partition| partition.leader.is_none());
+    let news = known != Some(&topic);
+    changes.topics.push(Arc::clone(&answer.name));
+    cluster.topics.insert(answer.name, topic);
+    Taken { news, unsettled: leaderless || late }
 }

@@ -216,13 +216,20 @@ impl Sender {
 
     /// Topics that somebody asked for.
     fn take_wishes(&mut self, now: Instant) {
-        for topic in self.accumulator.topics().take_wanted() {
+        let wanted = self.accumulator.topics().take_wanted();
+        let mut published = false;
+        for topic in wanted {
             self.metadata.want(&topic, now);
-            if let Some(known) = self.metadata.cluster().topics.get(&topic).cloned() {
+            let cluster = Arc::clone(self.metadata.cluster());
+            if let Some(known) = cluster.topics.get(&topic) {
                 // Whoever asks for a topic that is known missed something about it.
                 self.metadata.refresh(now);
                 self.publish(&topic, &known.partitions, false, now);
+                published = true;
             }
+        }
+        if published {
+            self.accumulator.topics().announce();
         }
     }
 
@@ -297,11 +304,17 @@ impl Sender {
             let leader = partition.leader.map(|node| lane::Leader { node, epoch: partition.leader_epoch });
             self.lead(queue.slot, leader, recreated, now);
         }
-        // A topic that was created anew may have fewer partitions. What waits for the others has no leader; when they come
-        // back, their epochs begin anew as well.
-        let gone = |lane: &Lane| lane.queue.origin.topic == *topic && index_of(lane) >= partitions.len();
-        let gone = self.lanes.iter().filter(|lane| recreated && gone(lane)).map(|lane| lane.queue.slot);
-        gone.collect::<Vec<_>>().into_iter().for_each(|slot| self.lead(slot, None, recreated, now));
+        if recreated {
+            self.leave_without_leaders(topic, partitions.len(), now);
+        }
+    }
+
+    /// A topic that was created anew may have fewer partitions. What waits for the others has no leader; when they come back,
+    /// their epochs begin anew as well.
+    fn leave_without_leaders(&mut self, topic: &Arc<str>, count: usize, now: Instant) {
+        let gone = |lane: &&Lane| lane.queue.origin.topic == *topic && index_of(lane) >= count;
+        let gone: Vec<_> = self.lanes.iter().filter(gone).map(|lane| lane.queue.slot).collect();
+        gone.into_iter().for_each(|slot| self.lead(slot, None, true, now));
     }
 
     fn lead(&mut self, slot: u32, leader: Option<lane::Leader>, recreated: bool, now: Instant) {

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::cluster::{Broker, TopicId};
 
+/// The first version of Metadata whose leader epochs can be relied on.
+const RELIABLE_EPOCHS_FROM: i16 = 9;
+
 /// Why a frame is not the answer it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{api} answer (version {version}) cannot be read: {reason}")]
@@ -55,7 +58,8 @@ pub(crate) struct TopicAnswer {
     pub(crate) error: ErrorCode,
     pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
-    /// `(partition, leader or -1, leader epoch or -1)`.
+    /// `(partition, leader or -1, leader epoch or -1)`. Below Metadata 9 there is no epoch: brokers before 2.4 do not tell it
+    /// reliably while a partition is being reassigned (`MetadataResponse.hasReliableLeaderEpochs`).
     pub(crate) partitions: Vec<(i32, i32, i32)>,
 }
 
@@ -117,12 +121,14 @@ pub(crate) fn api_versions(frame: &Bytes, version: i16) -> Result<ApiVersionsAns
 pub(crate) fn metadata(frame: &Bytes, version: i16) -> Result<MetadataAnswer, BadAnswer> {
     let answer: MetadataResponse = decode(Api::Metadata, version, &body(frame, Api::Metadata, version)?)?;
     contradiction(&answer).map_or(Ok(()), |reason| Err(BadAnswer { api: Api::Metadata, version, reason }))?;
+    let epoch = |told| if version >= RELIABLE_EPOCHS_FROM { told } else { -1 };
     let topics = answer.topics.into_iter().filter_map(|topic| {
+        let partitions = topic.partitions.iter().map(|p| (p.partition_index, p.leader_id.0, epoch(p.leader_epoch)));
         Some(TopicAnswer {
             error: ErrorCode(topic.error_code),
             name: Arc::from(topic.name?.0.as_str()),
             id: topic.topic_id,
-            partitions: topic.partitions.iter().map(|p| (p.partition_index, p.leader_id.0, p.leader_epoch)).collect(),
+            partitions: partitions.collect(),
         })
     });
     Ok(MetadataAnswer {
