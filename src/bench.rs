@@ -89,7 +89,7 @@ pub fn murmur2(key: &[u8]) -> u32 {
 /// Judges an error code. Returns whether the batch would be sent again.
 #[must_use]
 pub fn would_retry(code: i16) -> bool {
-    let facts = Facts { idempotent: true, records: 100, may_retry: true, first: true, maybe_written: false };
+    let facts = Facts { idempotent: true, records: 100, waited_for: true, may_retry: true, first: true, maybe_written: false };
     matches!(sender::verdict(ErrorCode(code), facts), sender::Verdict::Retry { .. })
 }
 
@@ -128,7 +128,7 @@ impl Step {
     fn act(&mut self, action: Action) {
         match action {
             Action::Connect { connection, .. } => self.event(Event::Connected { connection }),
-            Action::Disconnect { .. } => {}
+            Action::Disconnect { .. } | Action::Read { .. } => {}
             Action::Send { connection, correlation, segments, .. } => {
                 let at = |i: usize| i16::from_be_bytes([segments[0][i], segments[0][i + 1]]);
                 match at(4) {
@@ -143,8 +143,8 @@ impl Step {
     }
 
     fn topic(&self) -> Option<Arc<Topic>> {
-        match self.accumulator.topics().known().topic(TOPIC) {
-            Some(TopicState::Ready(topic)) => Some(Arc::clone(topic)),
+        match self.accumulator.topics().state(TOPIC) {
+            Some(TopicState::Ready(topic)) => Some(topic),
             _ => None,
         }
     }

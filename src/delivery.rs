@@ -53,6 +53,15 @@ impl Ack {
         self.offset
     }
 
+    /// Whether a broker said that the record is in the log. With `acks=0` none is asked, but for the first records to a
+    /// partition's leader: `false` means that the record was handed to the operating system and may have been lost since. Where a
+    /// broker ends a connection, as it does with a request of `acks=0` that it refuses, a warning and the metric
+    /// `record-unconfirmed-total` tell how many such records went out over it.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.cell.is_confirmed()
+    }
+
     /// Its timestamp in milliseconds since the Unix epoch: the broker's when the topic is configured with
     /// `message.timestamp.type=LogAppendTime`, else the record's own.
     #[must_use]

@@ -57,6 +57,7 @@ pub mod broker;
 mod cluster;
 mod config;
 mod delivery;
+mod dial;
 mod error;
 #[cfg(all(any(test, fuzzing), feature = "admin", feature = "broker"))]
 #[path = "../fuzz/checks/mod.rs"]

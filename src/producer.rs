@@ -22,9 +22,10 @@ use crate::{
     accumulator::{Accumulator, Limits},
     config::{Config, ProducerBuilder},
     delivery::{Ack, Answer, Callbacks, Delivery},
+    dial::check_resolvable,
     error::{ConfigError, DeliveryError, FlushError, SendError},
     metrics::{Gauges, Metrics},
-    net::{Driver, Shutdown, check_resolvable},
+    net::{Driver, Shutdown},
     record::Record,
 };
 

@@ -19,10 +19,10 @@ use std::{
 use source::{Source, contains_path, exports, functions, paths, starts_with_path, starts_word};
 
 /// Each may use those after it.
-const PIPELINE: [&str; 7] = ["bench", "patterns", "producer", "net", "sender", "accumulator", "wire"];
+const PIPELINE: [&str; 8] = ["bench", "patterns", "producer", "net", "sender", "accumulator", "wire", "dial"];
 /// Everybody may use these. They use each other only, and the table of error codes, which is vocabulary in wire's care.
 const VOCABULARY: [&str; 7] = ["record", "cluster", "config", "error", "delivery", "metrics", "wire::errors"];
-/// These use wire and vocabulary.
+/// These use wire, vocabulary, and what makes connections.
 const BESIDE: [&str; 2] = ["broker", "admin"];
 
 /// Files that may touch the world, in modules that otherwise may not.
@@ -89,7 +89,7 @@ fn may_use(from: &str, path: &str, exports: &BTreeMap<String, String>) -> bool {
     let common = VOCABULARY.iter().any(|word| starts_with_path(to, word) || starts_with_path(path, word));
     let below = matches!((layer(from), layer(to)), (Some(from), Some(to)) if from < to);
     let module = layer(to).is_some() || BESIDE.contains(&to);
-    to == from || common || below || (BESIDE.contains(&from) && to == "wire") || !module
+    to == from || common || below || (BESIDE.contains(&from) && ["wire", "dial"].contains(&to)) || !module
 }
 
 /// Pure modules leave the world alone.

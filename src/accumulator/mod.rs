@@ -134,13 +134,15 @@ pub(crate) struct Accumulator {
 struct Ready {
     /// Slots of partitions with a batch that can be taken.
     listed: Vec<u32>,
-    /// Open batches by the time at which they become due: first in, first out, because `linger.ms` is one constant.
+    /// Open batches, oldest first, which is also the order in which they become due, because `linger.ms` is one constant.
     lingering: VecDeque<Lingering>,
+    /// So many of them, from the oldest on, do not linger.
+    hurried: usize,
 }
 
 #[derive(Debug)]
 struct Lingering {
-    until: Instant,
+    opened: Instant,
     slot: u32,
     serial: u64,
 }
@@ -185,6 +187,14 @@ pub(crate) enum Refused {
     Behind,
     /// The producer is closed.
     Closed,
+}
+
+impl Ready {
+    /// When the oldest open batch is to be sent though it is not full.
+    fn next_due(&self, linger: Duration) -> Option<Instant> {
+        let oldest = self.lingering.front()?;
+        Some(if self.hurried > 0 { oldest.opened } else { oldest.opened + linger })
+    }
 }
 
 impl Accumulator {
@@ -242,7 +252,7 @@ impl Accumulator {
         if queue.closed {
             return Err(Refused::Closed);
         }
-        let limit = self.limits.batch_size;
+        let limit = queue.limit(self.limits.batch_size);
         let telling = callback.as_deref().map_or(0, |callback| callback.cost(queue.open.as_ref().map(Batch::notices)));
         let timestamp = timestamp.unwrap_or_else(|| queue.unix_ms(clock));
         let has_room = |open: &mut Batch| open.reaches(timestamp) && open.make_room(max_len, telling, limit);
@@ -277,7 +287,8 @@ impl Accumulator {
         if matches!(turn, Turn::Polite) && queue.serial.is_multiple_of(TURNS) && self.is_behind() {
             return Err(Refused::Behind);
         }
-        let charge = self.charge(queue.usual_len, HEADER_LEN + len, telling, turn)?;
+        let usual = queue.usual_len.min(queue.limit(self.limits.batch_size));
+        let charge = self.charge(usual, HEADER_LEN + len, telling, turn)?;
         self.open(partition, queue, charge, timestamp, clock.now());
         Ok(())
     }
@@ -340,7 +351,7 @@ impl Accumulator {
             return;
         }
         queue.open = Some(batch);
-        let lingering = Lingering { until: now + self.limits.linger, slot: partition.slot, serial: queue.serial };
+        let lingering = Lingering { opened: now, slot: partition.slot, serial: queue.serial };
         let mut ready = self.ready();
         ready.lingering.push_back(lingering);
         let first = ready.lingering.len() == 1;
@@ -365,8 +376,9 @@ impl Accumulator {
         {
             let mut ready = self.ready();
             into.append(&mut ready.listed);
-            while ready.lingering.front().is_some_and(|front| hurry || front.until <= now) {
+            while ready.next_due(self.limits.linger).is_some_and(|at| hurry || at <= now) {
                 due.extend(ready.lingering.pop_front());
+                ready.hurried = ready.hurried.saturating_sub(1);
             }
         }
         for Lingering { slot, serial, .. } in due {
@@ -380,7 +392,7 @@ impl Accumulator {
 
     /// When `take_ready` is to be called again, if nothing wakes the sender before.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.ready().lingering.front().map(|front| front.until)
+        self.ready().next_due(self.limits.linger)
     }
 
     /// Whether open batches are to be sent without lingering. Where memory is short and batches wait to be compressed, it is
@@ -400,9 +412,7 @@ impl Accumulator {
     /// Lets all open batches be sent without lingering, once.
     pub(crate) fn hurry(&self) {
         let mut ready = self.ready();
-        if let Some(until) = ready.lingering.front().map(|front| front.until) {
-            ready.lingering.iter_mut().for_each(|lingering| lingering.until = until - self.limits.linger);
-        }
+        ready.hurried = ready.lingering.len();
         drop(ready);
         self.wake();
     }

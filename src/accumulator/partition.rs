@@ -40,6 +40,8 @@ pub(super) struct Queue {
     pub(super) closed: bool,
     /// How large the last batch became: the next one starts with a buffer of that size.
     pub(super) usual_len: usize,
+    /// The largest batch that the topic is known to take, in bytes before compression; 0 if that is not known.
+    pub(super) largest: usize,
     pub(super) serial: u64,
     /// The wall clock when it was read last, and the tick at that moment.
     read: Option<(u64, i64)>,
@@ -95,6 +97,11 @@ impl Partition {
         }
     }
 
+    /// Has batches that are opened from now on hold at most so many bytes before compression, or `batch.size`.
+    pub(crate) fn limit_batches(&self, bytes: Option<usize>) {
+        self.lock().largest = bytes.unwrap_or(0);
+    }
+
     /// When the oldest batch that waits here was opened.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         self.lock().oldest()
@@ -125,6 +132,12 @@ impl Partition {
 }
 
 impl Queue {
+    /// How many bytes a batch may have.
+    #[inline]
+    pub(super) fn limit(&self, batch_size: usize) -> usize {
+        if self.largest == 0 { batch_size } else { self.largest.min(batch_size) }
+    }
+
     /// The wall clock, in milliseconds since the Unix epoch, as it was read in this very tick.
     #[inline]
     pub(super) fn unix_ms(&mut self, clock: &impl Clock) -> i64 {

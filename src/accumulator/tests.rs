@@ -189,7 +189,7 @@ fn a_callback_counts_towards_memory_and_is_kept_when_the_record_is_refused() {
     assert!(append_with(&accumulator, &partition, 900, Some(&mut refused), now).is_err());
     assert!(refused.is_some());
     for batch in take_all(&partition) {
-        batch.completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None }, Box::new(batch.held));
+        batch.completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None, confirmed: true }, Box::new(batch.held));
     }
     assert_eq!(heard.try_iter().collect::<Vec<_>>(), [(1, true)]);
     assert_eq!(charged(), 0);
@@ -493,7 +493,7 @@ fn a_record_from_another_time_than_its_batch_could_tell_opens_the_next_batch() {
         "differences of 32 bits, which wrap as the times themselves do"
     );
     for batch in batches {
-        batch.completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None }, Box::new(()));
+        batch.completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None, confirmed: true }, Box::new(()));
     }
     let told: Vec<_> = deliveries.iter().map(|delivery| delivery.outcome().unwrap().unwrap().timestamp()).collect();
     assert_eq!(told, times);
@@ -523,7 +523,7 @@ fn the_wall_clock_is_read_once_a_tick() {
     clock.0.set(8);
     deliveries.push(send(None));
     let (_, batch) = accumulator.abandon().remove(0);
-    batch.completer.complete(Outcome::Acked { base_offset: None, append_time: None }, Box::new(()));
+    batch.completer.complete(Outcome::Acked { base_offset: None, append_time: None, confirmed: true }, Box::new(()));
     let told: Vec<_> = deliveries.iter().map(|delivery| delivery.outcome().unwrap().unwrap().timestamp()).collect();
     assert_eq!(told, [101, 101, 5, 102]);
 }
@@ -597,7 +597,7 @@ fn batches_are_taken_in_their_order_whichever_was_compressed_first() {
             .take()
             .unwrap()
             .completer
-            .complete(Outcome::Acked { base_offset: None, append_time: None }, Box::new(()));
+            .complete(Outcome::Acked { base_offset: None, append_time: None, confirmed: true }, Box::new(()));
         assert!(Delivery::from(appended.accepted).outcome().is_some());
     }
     assert!(partition.take().is_none());

@@ -90,6 +90,11 @@ impl Topics {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is known of a topic now.
+    pub(crate) fn state(&self, name: &str) -> Option<TopicState> {
+        self.known().topic(name).cloned()
+    }
+
     /// The way to a topic that can be appended to, and how many partitions it has.
     #[inline]
     pub(crate) fn ready(&self, name: &str) -> Option<(&Route, usize)> {

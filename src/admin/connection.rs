@@ -4,16 +4,17 @@
 //! so one that failed, or whose caller went away in between, can never be used again with an answer still under way.
 //! Deliberately absent: pipelining, retries.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, lookup_host},
+    net::TcpStream,
     time::timeout,
 };
 
 use super::{AdminError, address::Address};
 use crate::{
+    dial::{Attempt, SocketBuffers, dial},
     error::ErrorCode,
     wire::{
         admin_requests::{self, AdminRequest, Api, AskVersions, BadAnswer, Versions},
@@ -35,9 +36,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to the first of the address's IP addresses that accepts, IPv4 first, and asks for versions.
+    /// Connects, and asks for versions.
     pub(super) async fn open(address: &Address) -> Result<Self, AdminError> {
-        let stream = dial(address).await?;
+        let stream = connect(address).await?;
         let fresh = Self {
             stream,
             decoder: Decoder::new(),
@@ -123,37 +124,15 @@ impl Connection {
     }
 }
 
-async fn dial(address: &Address) -> Result<TcpStream, AdminError> {
-    let mut tried = Vec::new();
-    for ip in resolve(address).await? {
-        match timeout(CONNECT_TIMEOUT, TcpStream::connect(ip)).await {
-            Ok(Ok(stream)) => return configured(stream, address),
-            Ok(Err(error)) => tried.push(format!("{address} at {ip}: {error}")),
-            Err(_) => tried.push(format!("{address} at {ip}: no connection within {} s", CONNECT_TIMEOUT.as_secs())),
-        }
-    }
-    Err(AdminError::Unreachable { tried })
-}
-
-async fn resolve(address: &Address) -> Result<Vec<SocketAddr>, AdminError> {
-    let found = timeout(CONNECT_TIMEOUT, lookup_host((address.host.as_str(), address.port))).await;
-    let reason = match found {
-        Ok(Ok(found)) => {
-            let mut found: Vec<_> = found.collect();
-            found.sort_by_key(SocketAddr::is_ipv6);
-            return Ok(found);
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer from DNS within {} s", CONNECT_TIMEOUT.as_secs()),
-    };
-    Err(AdminError::Unreachable { tried: vec![format!("{address}: {reason}")] })
-}
-
-fn configured(stream: TcpStream, address: &Address) -> Result<TcpStream, AdminError> {
-    match stream.set_nodelay(true) {
-        Ok(()) => Ok(stream),
-        Err(error) => Err(AdminError::Unreachable { tried: vec![format!("{address}: {error}")] }),
-    }
+/// Connects to the first of the address's IP addresses that answers, within 10 seconds.
+async fn connect(address: &Address) -> Result<TcpStream, AdminError> {
+    let attempt = Attempt { failures: 0, within: CONNECT_TIMEOUT };
+    let dialled = timeout(CONNECT_TIMEOUT, dial(&address.host, address.port, attempt, SocketBuffers::default())).await;
+    let silent = || vec![format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())];
+    dialled.unwrap_or_else(|_| Err(silent())).map_err(|tried| {
+        let tried = tried.into_iter().map(|why| format!("{address}: {why}")).collect();
+        AdminError::Unreachable { tried }
+    })
 }
 
 #[cfg(test)]

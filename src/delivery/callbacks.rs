@@ -57,6 +57,9 @@ struct Of<F>(Vec<(Place, F)>);
 trait Run: Any + Send {
     fn len(&self) -> usize;
 
+    /// Bytes that they take.
+    fn bytes(&self) -> usize;
+
     /// Those from record `first` on, counted from there.
     fn split_off(&mut self, first: u32) -> Box<dyn Run>;
 
@@ -66,6 +69,11 @@ trait Run: Any + Send {
 impl Notices {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Bytes that they take, as [`Listener::cost`] counts them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|run| run.bytes()).sum()
     }
 
     /// Those from record `first` on, counted from there.
@@ -98,10 +106,7 @@ impl<F: Callback> Listener for Option<F> {
             Some(run) if run.0.len() < run.0.capacity() => 0,
             // It doubles.
             Some(run) => run.0.capacity() * size_of::<(Place, F)>(),
-            // A box, a list, and what the allocator needs for both.
-            None => {
-                2 * size_of::<Box<dyn Run>>() + size_of::<Of<F>>() + 2 * 16 + Of::<F>::FIRST * size_of::<(Place, F)>()
-            }
+            None => Of::<F>::EMPTY + Of::<F>::FIRST * size_of::<(Place, F)>(),
         }
     }
 
@@ -120,6 +125,8 @@ impl<F: Callback> Listener for Option<F> {
 }
 
 impl<F> Of<F> {
+    /// A box, a list, and what the allocator needs for both.
+    const EMPTY: usize = 2 * size_of::<Box<dyn Run>>() + size_of::<Self>() + 2 * 16;
     /// So many have room in it at first: 128 bytes of them.
     const FIRST: usize = if size_of::<(Place, F)>() > 128 { 1 } else { 128 / size_of::<(Place, F)>() };
 }
@@ -129,8 +136,13 @@ impl<F: Callback> Run for Of<F> {
         self.0.len()
     }
 
+    fn bytes(&self) -> usize {
+        Self::EMPTY + self.0.capacity() * size_of::<(Place, F)>()
+    }
+
     fn split_off(&mut self, first: u32) -> Box<dyn Run> {
         let mut rest = self.0.split_off(self.0.partition_point(|(place, _)| place.index() < first));
+        self.0.shrink_to_fit();
         rest.iter_mut().for_each(|(place, _)| *place = place.counted_from(first));
         Box::new(Self(rest))
     }
@@ -256,7 +268,7 @@ mod tests {
     fn acked() -> Arc<Cell> {
         let completer = Completer::new(Origin { topic: "t".into(), partition: 0 }, 0, Callbacks::inline(Vec::new()));
         let cell = Arc::clone(completer.cell());
-        completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None }, Box::new(()));
+        completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None, confirmed: true }, Box::new(()));
         cell
     }
 

@@ -17,8 +17,9 @@ use crate::error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persi
 /// What became of a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    /// Its records stand in the log, one after the other from `base_offset` if the broker told it.
-    Acked { base_offset: Option<i64>, append_time: Option<i64> },
+    /// Its records stand in the log, one after the other from `base_offset` if the broker told it, if it is `confirmed`; else
+    /// they left this machine, and nobody was asked for more (`acks=0`).
+    Acked { base_offset: Option<i64>, append_time: Option<i64>, confirmed: bool },
     /// None of its records was delivered, for one reason.
     Failed(DeliveryError),
     /// Some records were refused by name; `others` is the answer of the rest.
@@ -119,6 +120,11 @@ impl Cell {
         true
     }
 
+    /// Whether a broker said that its records are in the log.
+    pub(super) fn is_confirmed(&self) -> bool {
+        matches!(self.outcome.get(), Some(Outcome::Acked { confirmed: true, .. }))
+    }
+
     fn fill(&self, outcome: Outcome) {
         if self.outcome.set(outcome).is_ok() {
             let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
@@ -134,7 +140,7 @@ pub(super) fn answer(mut cell: Arc<Cell>, mut place: Place) -> Result<Result<Ack
         let index = place.index();
         let part = match cell.outcome.get() {
             None => return Err((cell, place)),
-            Some(Outcome::Acked { base_offset, append_time }) => {
+            Some(Outcome::Acked { base_offset, append_time, .. }) => {
                 let offset = base_offset.and_then(|base| base.checked_add(i64::from(index)));
                 let timestamp = append_time.unwrap_or_else(|| cell.base_timestamp.wrapping_add(place.later().into()));
                 return Ok(Ok(Ack { cell, offset, timestamp }));
@@ -262,7 +268,7 @@ mod tests {
     }
 
     fn acked(base: i64) -> Outcome {
-        Outcome::Acked { base_offset: Some(base), append_time: None }
+        Outcome::Acked { base_offset: Some(base), append_time: None, confirmed: true }
     }
 
     #[test]

@@ -28,6 +28,7 @@ const NAMES: &[(&str, &str, &str, f64)] = &[
     (PRODUCER, "connection-count", "connections", 1.0),
     (PRODUCER, "connection-creation-total", "connections_made_total", 1.0),
     (PRODUCER, "connection-close-total", "connections_ended_total", 1.0),
+    (PRODUCER, "record-unconfirmed-total", "records_unconfirmed_total", 1.0),
     (PRODUCER, "epoch-bump-total", "epoch_bumps_total", 1.0),
     (PRODUCER, "metadata-age", "metadata_age_seconds", 1.0),
     (PRODUCER, "buffer-total-bytes", "buffer_bytes", 1.0),

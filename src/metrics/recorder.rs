@@ -144,6 +144,7 @@ pub(super) struct Counts {
     pub(super) connections: Rated,
     pub(super) disconnections: Rated,
     pub(super) epoch_bumps: u64,
+    pub(super) unconfirmed: u64,
     pub(super) by_code: BTreeMap<ErrorCode, u64>,
     pub(super) metadata_at: Option<Instant>,
     /// Time that callers spent waiting, in nanoseconds, and how often they waited for memory in vain.
@@ -178,6 +179,7 @@ impl Default for Counts {
             connections: Rated::default(),
             disconnections: Rated::default(),
             epoch_bumps: 0,
+            unconfirmed: 0,
             by_code: BTreeMap::new(),
             metadata_at: None,
             memory_wait: Rated::default(),
@@ -298,6 +300,11 @@ impl Recorder {
     /// A lane began a new epoch.
     pub(crate) fn epoch_bumped(&self) {
         self.counts().epoch_bumps += 1;
+    }
+
+    /// So many records went out with `acks=0` over a connection that ended, and no later answer shows that they were taken.
+    pub(crate) fn lost_unconfirmed(&self, records: u64) {
+        self.counts().unconfirmed += records;
     }
 
     pub(crate) fn connected(&self, now: Instant) {

@@ -198,6 +198,11 @@ fn batches(counts: &Counts, now: Instant) -> Vec<Row> {
         ),
         Row("records-per-request-avg", counts.records_per_request.mean(), "Records in a Produce request, on average."),
         Row(
+            "record-unconfirmed-total",
+            counts.unconfirmed as f64,
+            "Records sent with acks=0 over connections that ended before anything showed that a broker had taken them.",
+        ),
+        Row(
             "epoch-bump-total",
             counts.epoch_bumps as f64,
             "Epochs that partitions began after a gap in their sequence numbers.",

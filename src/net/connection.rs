@@ -7,17 +7,20 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
+    pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use tokio::{
     net::TcpStream,
     sync::mpsc::{Sender, UnboundedReceiver},
+    time::{sleep, timeout},
 };
 
-use super::dial::{SocketBuffers, dial};
 use crate::{
+    dial::{Attempt, SocketBuffers, dial},
     sender::{ConnectionId, Event},
     wire::frame::Decoder,
 };
@@ -26,6 +29,18 @@ use crate::{
 const SLICES: usize = 64;
 /// Bytes of room made for each read.
 const READ: usize = 16 * 1024;
+
+/// The runtime looks at its sockets before its timers, so what had come before a timer of this length is known when it ends.
+const A_LOOK: Duration = Duration::from_millis(1);
+
+/// What a connection is to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Send a request.
+    Send(Request),
+    /// Tell all that has come, and then that it has been read.
+    Read,
+}
 
 /// A request on its way out.
 #[derive(Debug)]
@@ -42,32 +57,50 @@ pub(super) struct Peer {
     pub(super) id: ConnectionId,
     pub(super) host: Arc<str>,
     pub(super) port: u16,
+    pub(super) attempt: Attempt,
     pub(super) buffers: SocketBuffers,
 }
 
-/// Connects, then carries requests out and frames in until either side ends it. Ends silently when `requests` is closed.
-pub(super) async fn run(peer: Peer, mut requests: UnboundedReceiver<Request>, events: Sender<Event>) {
+/// Connects, then carries requests out and frames in until either side ends it. Ends silently when `orders` is closed.
+pub(super) async fn run(peer: Peer, mut orders: UnboundedReceiver<Order>, events: Sender<Event>) {
     let connection = peer.id;
-    let dialled = tokio::select! {
-        dialled = dial(&peer.host, peer.port, peer.buffers) => dialled,
-        // Nothing is sent before the connection is made, so this is its end.
-        _ = requests.recv() => return,
-    };
+    let Some(dialled) = connect(&peer, &mut orders, &events).await else { return };
     let stream = match dialled {
         Ok(stream) => stream,
         Err(why) => {
-            let _ = events.send(Event::Disconnected { connection, why: why.into(), written: None }).await;
+            let why = why.join("; ").into();
+            let _ = events.send(Event::Disconnected { connection, why, written: None }).await;
             return;
         }
     };
     if events.send(Event::Connected { connection }).await.is_err() {
         return;
     }
-    let mut socket = Socket { connection, stream, decoder: Decoder::new(), queue: Queue::default(), events, requests };
+    let mut socket = Socket { connection, stream, decoder: Decoder::new(), queue: Queue::default(), events, orders };
     let ended = socket.carry().await;
     let Socket { events, queue, .. } = socket;
     if let Err(why) = ended {
         let _ = events.send(Event::Disconnected { connection, why: why.into(), written: queue.written }).await;
+    }
+}
+
+/// Makes the connection; `None` when it is not wanted any more. Nothing is sent before it is made.
+async fn connect(
+    peer: &Peer,
+    orders: &mut UnboundedReceiver<Order>,
+    events: &Sender<Event>,
+) -> Option<Result<TcpStream, Vec<String>>> {
+    let mut dialling = pin!(dial(&peer.host, peer.port, peer.attempt, peer.buffers));
+    loop {
+        tokio::select! {
+            dialled = &mut dialling => return Some(dialled),
+            order = orders.recv() => order?,
+        };
+        // Whether it has been made meanwhile is told first.
+        if let Ok(dialled) = timeout(A_LOOK, &mut dialling).await {
+            return Some(dialled);
+        }
+        events.send(Event::Read { connection: peer.id }).await.ok()?;
     }
 }
 
@@ -77,7 +110,7 @@ struct Socket {
     decoder: Decoder,
     queue: Queue,
     events: Sender<Event>,
-    requests: UnboundedReceiver<Request>,
+    orders: UnboundedReceiver<Order>,
 }
 
 impl Socket {
@@ -87,12 +120,16 @@ impl Socket {
             tokio::select! {
                 readable = self.stream.readable() => {
                     readable.map_err(|error| format!("connection broke: {error}"))?;
-                    if !self.read().await? {
+                    if self.read().await? == Some(false) {
                         return Ok(());
                     }
                 }
-                request = self.requests.recv() => match request {
-                    Some(request) => self.accept(request).await?,
+                order = self.orders.recv() => match order {
+                    Some(order) => {
+                        if !self.obey(order).await? {
+                            return Ok(());
+                        }
+                    }
                     None => return Ok(()),
                 },
                 writable = self.stream.writable(), if !self.queue.is_empty() => {
@@ -103,13 +140,29 @@ impl Socket {
         }
     }
 
-    /// Queues a request and those that came with it, and writes what the kernel takes at once.
-    async fn accept(&mut self, request: Request) -> Result<(), String> {
-        self.queue.push(request);
-        while let Ok(more) = self.requests.try_recv() {
-            self.queue.push(more);
+    /// Queues requests, and writes what the kernel takes at once; reads, if it is to. False when nobody listens any more.
+    async fn obey(&mut self, order: Order) -> Result<bool, String> {
+        let (mut next, mut is_to_read) = (Some(order), false);
+        while let Some(order) = next {
+            match order {
+                Order::Send(request) => self.queue.push(request),
+                Order::Read => is_to_read = true,
+            }
+            next = self.orders.try_recv().ok();
         }
-        self.write().await
+        self.write().await?;
+        if is_to_read { self.read_all().await } else { Ok(true) }
+    }
+
+    /// Reads all that has come, and says so.
+    async fn read_all(&mut self) -> Result<bool, String> {
+        sleep(A_LOOK).await;
+        while let Some(read) = self.read().await? {
+            if !read {
+                return Ok(false);
+            }
+        }
+        Ok(self.events.send(Event::Read { connection: self.connection }).await.is_ok())
     }
 
     async fn write(&mut self) -> Result<(), String> {
@@ -132,22 +185,22 @@ impl Socket {
         }
     }
 
-    /// Reads what is there; false when nobody listens any more.
-    async fn read(&mut self) -> Result<bool, String> {
+    /// Reads what is there, at most 16 KiB or so; `None` when nothing is. False when nobody listens any more.
+    async fn read(&mut self) -> Result<Option<bool>, String> {
         self.decoder.buffer().reserve(READ);
         match self.stream.try_read_buf(self.decoder.buffer()) {
             Ok(0) => return Err("broker closed the connection".into()),
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(format!("connection broke: {error}")),
         }
         let connection = self.connection;
         while let Some(frame) = self.decoder.next_frame().map_err(|error| error.to_string())? {
             if self.events.send(Event::Frame { connection, frame }).await.is_err() {
-                return Ok(false);
+                return Ok(Some(false));
             }
         }
-        Ok(true)
+        Ok(Some(true))
     }
 }
 

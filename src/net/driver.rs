@@ -16,12 +16,12 @@ use tokio::{
 
 use super::{
     compress::Compressors,
-    connection::{self, Peer, Request},
-    dial::SocketBuffers,
+    connection::{self, Order, Peer, Request},
 };
 use crate::{
     accumulator::Accumulator,
     config::Config,
+    dial::{Attempt, SocketBuffers},
     sender::{Action, ConnectionId, Event, Sender},
 };
 
@@ -47,7 +47,7 @@ pub(crate) struct Driver {
     accumulator: Arc<Accumulator>,
     buffers: SocketBuffers,
     compressors: Compressors,
-    connections: HashMap<ConnectionId, mpsc::UnboundedSender<Request>>,
+    connections: HashMap<ConnectionId, mpsc::UnboundedSender<Order>>,
     events: mpsc::Receiver<Event>,
     /// For the connections' tasks.
     to_driver: mpsc::Sender<Event>,
@@ -113,27 +113,34 @@ impl Driver {
     fn act(&mut self) {
         while let Some(action) = self.sender.poll_action(Instant::now()) {
             match action {
-                Action::Connect { connection, host, port } => self.connect(connection, host, port),
-                Action::Send { connection, correlation, segments, answered } => {
-                    // A connection that has ended tells so itself.
-                    if let Some(requests) = self.connections.get(&connection) {
-                        let _ = requests.send(Request { correlation, segments, answered });
-                    }
+                Action::Connect { connection, host, port, failures, within } => {
+                    let (attempt, buffers) = (Attempt { failures, within }, self.buffers);
+                    self.connect(Peer { id: connection, host, port, attempt, buffers });
                 }
+                Action::Send { connection, correlation, segments, answered } => {
+                    self.order(connection, Order::Send(Request { correlation, segments, answered }));
+                }
+                Action::Read { connection } => self.order(connection, Order::Read),
                 Action::Disconnect { connection } => drop(self.connections.remove(&connection)),
             }
         }
-        self.connections.retain(|_, requests| !requests.is_closed());
+        self.connections.retain(|_, orders| !orders.is_closed());
     }
 
-    fn connect(&mut self, id: ConnectionId, host: Arc<str>, port: u16) {
+    /// A connection that has ended tells so itself.
+    fn order(&self, connection: ConnectionId, order: Order) {
+        if let Some(orders) = self.connections.get(&connection) {
+            let _ = orders.send(order);
+        }
+    }
+
+    fn connect(&mut self, peer: Peer) {
         #[expect(
             clippy::disallowed_methods,
             reason = "max.in.flight bounds it, and the driver must not wait for a socket"
         )]
-        let (requests, queue) = mpsc::unbounded_channel();
-        self.connections.insert(id, requests);
-        let peer = Peer { id, host, port, buffers: self.buffers };
+        let (orders, queue) = mpsc::unbounded_channel();
+        self.connections.insert(peer.id, orders);
         tokio::spawn(connection::run(peer, queue, self.to_driver.clone()));
     }
 }

@@ -5,8 +5,6 @@
 
 mod compress;
 mod connection;
-mod dial;
 mod driver;
 
-pub(crate) use dial::check_resolvable;
 pub(crate) use driver::{Driver, Shutdown};

@@ -234,8 +234,8 @@ impl Inner {
 
     /// All that is known of a topic, if it can be appended to.
     fn known(&self, topic: &str) -> Result<Arc<Topic>, Box<Stop>> {
-        match self.accumulator.topics().known().topic(topic) {
-            Some(TopicState::Ready(topic)) => Ok(Arc::clone(topic)),
+        match self.accumulator.topics().state(topic) {
+            Some(TopicState::Ready(topic)) => Ok(topic),
             _ => Err(self.not_ready(topic).into()),
         }
     }
@@ -256,11 +256,11 @@ impl Inner {
     /// Why a topic cannot be appended to.
     #[cold]
     fn not_ready(&self, name: &str) -> Stop {
-        match self.accumulator.topics().known().topic(name) {
+        match self.accumulator.topics().state(name) {
             _ if self.accumulator.is_closed() => Stop::Fail(self.closed(name)),
             Some(TopicState::Refused(code)) => {
                 // It may have been granted meanwhile: the next call will know.
-                let refused = SendError::TopicRefused { topic: Arc::from(name), code: *code };
+                let refused = SendError::TopicRefused { topic: Arc::from(name), code };
                 Stop::Fail(self.ask_for(name).err().unwrap_or(refused))
             }
             Some(TopicState::Ready(_) | TopicState::Awaited(_)) | None => Stop::Topic,

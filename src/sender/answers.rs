@@ -55,11 +55,17 @@ struct Said {
     base_offset: Option<i64>,
     append_time: Option<i64>,
     record_errors: Vec<(u32, Option<String>)>,
+    /// Whether a broker said so.
+    confirmed: bool,
 }
 
 impl Said {
     fn error(error: ErrorCode, message: Option<Arc<str>>) -> Self {
-        Self { error, message, base_offset: None, append_time: None, record_errors: Vec::new() }
+        Self { error, message, base_offset: None, append_time: None, record_errors: Vec::new(), confirmed: true }
+    }
+
+    fn unconfirmed(self) -> Self {
+        Self { confirmed: false, ..self }
     }
 }
 
@@ -71,6 +77,7 @@ impl From<PartitionAnswer> for Said {
             base_offset: answer.base_offset,
             append_time: answer.append_time,
             record_errors: answer.record_errors,
+            confirmed: true,
         }
     }
 }
@@ -156,7 +163,9 @@ impl Sender {
         for part in &request.parts {
             let attempt = Attempt { slot: part.slot, request: request.request, broker, lost: is_lost(error) };
             match seen {
-                Seen::Whole if !request.answered => self.conclude(now, attempt, Said::error(ErrorCode::NONE, None)),
+                Seen::Whole if self.config.acks == Acks::None => {
+                    self.conclude(now, attempt, Said::error(ErrorCode::NONE, None).unconfirmed());
+                }
                 Seen::Whole | Seen::Perhaps => self.conclude(now, attempt, Said::error(error, Some(Arc::clone(why)))),
                 Seen::InPart => self.unsent(now, attempt, error, why),
             }
@@ -188,7 +197,9 @@ impl Sender {
         let Some(entry) = lane.entry(position) else { return };
         self.accumulator.recorder().error(error);
         entry.last_error = Some(LastError { code: error, broker: attempt.broker, message: Some(Arc::clone(why)) });
-        let number = entry.attempts;
+        // What never went out whole is no attempt.
+        entry.attempts -= 1;
+        let number = entry.attempts + 1;
         entry.losses = if is_lost(error) { entry.losses + 1 } else { 0 };
         if entry.is_given_up() {
             let persisted = if entry.maybe_written { Persisted::Unknown } else { Persisted::No };
@@ -213,7 +224,8 @@ impl Sender {
         let facts = Facts {
             idempotent,
             records: entry.records,
-            may_retry: entry.attempts <= retries && !entry.is_given_up(),
+            waited_for: !entry.is_given_up(),
+            may_retry: entry.retries < retries,
             first: position == 0,
             maybe_written: entry.maybe_written,
         };
@@ -237,12 +249,13 @@ impl Sender {
         let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return };
         match verdict {
             Verdict::Acked | Verdict::Duplicate => {
-                let told = verdict == Verdict::Acked && self.config.acks != Acks::None;
-                if let Some(mut entry) = lane.acked(position) {
+                let told = verdict == Verdict::Acked && said.confirmed;
+                if let Some(mut entry) = lane.acked(position, said.confirmed) {
                     let base_offset = said.base_offset.filter(|base| told && entry.fits_at(*base));
                     let append_time = said.append_time.filter(|time| told && entry.is_append_time(*time));
                     let (topic, recorder) = (&lane.queue.origin.topic, self.accumulator.recorder());
-                    entry.settle(Outcome::Acked { base_offset, append_time }, topic, recorder, now);
+                    let confirmed = said.confirmed;
+                    entry.settle(Outcome::Acked { base_offset, append_time, confirmed }, topic, recorder, now);
                 }
             }
             Verdict::Retry { refresh } => {
@@ -259,6 +272,7 @@ impl Sender {
                 lane.restart_later(verdict == Verdict::NewProducerId);
                 self.retry(now, attempt, position);
             }
+            Verdict::Again => lane.retry(position, now),
             Verdict::Split => self.split(now, attempt, position),
             Verdict::Fail { persisted } => self.fail(now, attempt, position, FailureKind::Rejected, persisted, &said),
             Verdict::Fatal { persisted } => {
@@ -273,27 +287,33 @@ impl Sender {
     fn retry(&mut self, now: Instant, attempt: Attempt, position: usize) {
         let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return };
         let Some(entry) = lane.entry(position) else { return };
+        entry.retries = entry.retries.saturating_add(1);
         let (wait, records) = (wait(entry, entry.attempts, self.retry, &mut self.chance), entry.records);
         self.accumulator.recorder().retried(&lane.queue.origin.topic, records, now);
         lane.retry(position, now + wait);
     }
 
+    /// The batch goes again in parts, of a size that the topic may take.
     fn split(&mut self, now: Instant, attempt: Attempt, position: usize) {
-        let batch_size = self.config.batch_size;
-        let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return };
-        let Some(entry) = lane.entry(position) else { return };
-        let mut compressor = Compressor::new(self.accumulator.method());
-        match split(&entry.bytes(), batch_size, &mut compressor).map(|parts| entry.split(parts)) {
-            Ok(Some(parts)) => {
-                lane.replace(position, parts);
-                self.accumulator.recorder().split(now);
-            }
+        let memory = self.config.metadata_max_age;
+        let size = self.lanes.get_mut(index(attempt.slot)).and_then(|lane| lane.too_large(position, now, memory));
+        if !size.is_some_and(|size| self.split_entry(attempt.slot, position, size, now)) {
             // Our own bytes can be read, and somebody waits: neither happens. If it did, it would be told as it is.
-            Ok(None) | Err(_) => {
-                let said = Said::error(ErrorCode::MESSAGE_TOO_LARGE, None);
-                self.fail(now, attempt, position, FailureKind::Rejected, Persisted::Unknown, &said);
-            }
+            let said = Said::error(ErrorCode::MESSAGE_TOO_LARGE, None);
+            self.fail(now, attempt, position, FailureKind::Rejected, Persisted::Unknown, &said);
         }
+    }
+
+    /// Puts parts of at most `size` bytes before compression in the place of a batch, if it can be split.
+    pub(super) fn split_entry(&mut self, slot: u32, position: usize, size: usize, now: Instant) -> bool {
+        let Some(lane) = self.lanes.get_mut(index(slot)) else { return false };
+        let Some(entry) = lane.entry(position) else { return false };
+        let mut compressor = Compressor::new(self.accumulator.method());
+        let parts = split(&entry.bytes(), size, &mut compressor).ok().and_then(|parts| entry.split(parts));
+        let Some(parts) = parts else { return false };
+        lane.replace(position, parts);
+        self.accumulator.recorder().split(now);
+        true
     }
 
     /// The batch has failed for good.
@@ -337,12 +357,12 @@ impl Sender {
         }
     }
 
-    /// Mutes a broker that asked for it, no longer than a request may take.
+    /// Mutes a broker that asked for it, no longer than a record may wait.
     pub(super) fn throttle(&mut self, id: i32, throttle_ms: i32, now: Instant) {
         let asked = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or(0));
         self.accumulator.recorder().throttled(asked);
         if let Some(node) = self.nodes.get_mut(&id).filter(|_| !asked.is_zero()) {
-            node.muted_until = Some(now + asked.min(self.timeouts.request));
+            node.muted_until = Some(now + asked.min(self.config.delivery_timeout));
         }
     }
 }

@@ -2,30 +2,36 @@
 //!
 //! In: what became of connections, and frames. Out: whom to connect to, and what the cluster looks like. Pure. Whoever is
 //! connected is asked for metadata; else one broker after the other is tried, and a second one when the first takes long, be
-//! it to connect or to answer.
+//! it to connect or to answer. Where the brokers that are known cannot be reached, those of `bootstrap.servers` are tried as
+//! well (KIP-899).
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
 use super::{
-    Action, Sender, index,
+    Action, Sender, identity, index,
     lane::Lane,
     metadata::{Changes, is_refusal},
     nodes::{ConnectionId, InFlight, Link, Node, Overdue, PATIENCE, Seen},
 };
 use crate::{
     accumulator::TopicState,
+    config::Acks,
     error::ErrorCode,
     wire::{
         requests::{self, Caller},
-        responses::{self, MetadataAnswer},
+        responses::{self, InitProducerIdAnswer, MetadataAnswer},
         versions::Api,
     },
 };
 
+/// After so many brokers that could not be reached in a row, `bootstrap.servers` are tried as well, however many others are
+/// known.
+const FUTILE: usize = 3;
+
 impl Sender {
-    /// Starts from `bootstrap.servers`.
+    /// Adds those of `bootstrap.servers`.
     pub(super) fn bootstrap(&mut self, now: Instant) {
         for (id, (host, port)) in (1..).zip(&self.config.bootstrap_servers) {
             self.nodes.insert(-id, Node::new(-id, Arc::from(host.as_str()), *port, now));
@@ -89,7 +95,8 @@ impl Sender {
         }
     }
 
-    /// A connected broker with little to do that `may` be asked. If there is none, a connection is begun.
+    /// A connected broker with little to do that `may` be asked. If there is none, a connection is begun: to one of those that
+    /// failed least often.
     fn somebody(&mut self, now: Instant, may: impl Fn(&Node) -> bool) -> Option<i32> {
         let up = self.nodes.values().filter(|node| node.up(now).is_some() && may(node));
         if let Some(node) = up.min_by_key(|node| node.in_flight.len()) {
@@ -98,11 +105,26 @@ impl Sender {
         if self.nodes.values().any(|node| node.is_connecting(now)) {
             return None;
         }
+        self.widen(now);
+        let may_connect = || self.nodes.values().filter(|node| node.may_connect(now));
+        let least = may_connect().map(|node| node.failures).min();
         let candidates: Vec<i32> =
-            self.nodes.values().filter(|node| node.may_connect(now)).map(|node| node.id).collect();
+            may_connect().filter(|node| Some(node.failures) == least).map(|node| node.id).collect();
         let chosen = candidates.get(self.chance.below(candidates.len())).copied();
         chosen.into_iter().for_each(|id| self.connect(id, now));
         None
+    }
+
+    /// Adds those of `bootstrap.servers` when no broker that is known can be reached, or the first few that were tried cannot:
+    /// all may have moved, and only the servers' names lead to where they are now (KIP-899). Those that are known stay.
+    fn widen(&mut self, now: Instant) {
+        let known = || self.nodes.values().filter(|node| node.id >= 0);
+        let enough = known().count().min(FUTILE);
+        let may = self.config.rebootstrap_after.is_some() && self.nodes.keys().all(|id| *id >= 0);
+        if may && enough > 0 && known().filter(|node| node.is_out_of_reach(now)).count() >= enough {
+            tracing::warn!("no known broker can be reached; those of bootstrap.servers are tried as well");
+            self.bootstrap(now);
+        }
     }
 
     /// Sends a request that is not Produce, in the highest version that both sides speak.
@@ -121,9 +143,8 @@ impl Sender {
         let frame = encode(Caller { correlation, client_id: &client_id }, version);
         // Of the other requests there is one on its way at most.
         let request = if api == Api::Metadata { self.metadata.question() } else { 0 };
-        let (parts, answered) = (Vec::new(), true);
-        node.in_flight.push_back(InFlight { correlation, api, version, sent_at: now, request, parts, answered });
-        node.last_used = now;
+        let (parts, records, answered) = (Vec::new(), 0, true);
+        node.sent(InFlight { correlation, api, version, sent_at: now, request, parts, records, answered }, now);
         self.accumulator.recorder().request_sent(frame.len(), None, now);
         self.actions.push_back(Action::Send { connection, correlation, segments: vec![frame], answered });
     }
@@ -139,10 +160,11 @@ impl Sender {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         self.next_connection += 1;
         let connection = self.next_connection;
-        node.link = Link::Connecting { id: connection, since: now };
+        let within = self.timeouts.setup(node.failures, &mut self.chance);
+        node.link = Link::Connecting { id: connection, since: now, until: now + within };
         self.connections.insert(connection, id);
-        let (host, port) = (Arc::clone(&node.host), node.port);
-        self.actions.push_back(Action::Connect { connection, host, port });
+        let (host, port, failures) = (Arc::clone(&node.host), node.port, node.failures);
+        self.actions.push_back(Action::Connect { connection, host, port, failures, within });
     }
 
     pub(super) fn connected(&mut self, now: Instant, connection: ConnectionId) {
@@ -186,23 +208,42 @@ impl Sender {
         let address = format!("{}:{}", node.host, node.port);
         let was_up = matches!(node.link, Link::Up { .. });
         node.count_end(self.accumulator.recorder(), now);
+        let unconfirmed = node.take_unconfirmed();
         let unanswered = node.down(Arc::clone(why), now, backoff, &mut self.chance);
         self.warnings.connection_ended(id, &address, why, was_up.then_some(unanswered.len()), now);
         for (place, request) in unanswered.into_iter().enumerate() {
             match request.api {
                 Api::Produce => self.unanswered(now, id, &request, error, why, seen(place)),
                 Api::Metadata => self.metadata.failed(request.request, now, &mut self.chance),
-                Api::InitProducerId => self.producer_id.failed(why, now, self.retry, &mut self.chance),
+                Api::InitProducerId => self.producer_id.failed(error, why, now, self.retry, &mut self.chance),
                 Api::ApiVersions => {}
             }
         }
+        if self.config.acks == Acks::None {
+            self.lost_unconfirmed(id, &address, why, unconfirmed, now);
+        }
         self.accumulator.topics().set_trouble(Some(format!("broker at {address}: {why}").into()));
+    }
+
+    /// With `acks=0` nobody says what became of the records that went out over a connection that is gone: they are counted as
+    /// what they are, and the partitions led there ask for an answer next.
+    fn lost_unconfirmed(&mut self, id: i32, address: &str, why: &str, records: u64, now: Instant) {
+        self.lanes.iter_mut().for_each(|lane| lane.lost(id));
+        if records > 0 {
+            self.accumulator.recorder().lost_unconfirmed(records);
+            self.warnings.lost_unconfirmed(id, address, why, records, now);
+        }
     }
 
     /// Ends connections that take too long.
     pub(super) fn end_overdue(&mut self, now: Instant) {
         let overdue = self.nodes.values().filter_map(|node| Some((node.id, node.overdue(now, self.timeouts)?)));
-        for (id, overdue) in overdue.collect::<Vec<_>>() {
+        let overdue: Vec<_> = overdue.collect();
+        let first = overdue.iter().map(|(_, (_, due))| *due).min();
+        if !first.is_none_or(|due| self.may_judge(due, now)) {
+            return;
+        }
+        for (id, (overdue, _)) in overdue {
             match overdue {
                 Overdue::Setup => self.end(
                     id,
@@ -231,9 +272,11 @@ impl Sender {
 
     /// Ends a connection that nobody needs. Nothing is wrong with it.
     fn rest(&mut self, id: i32, now: Instant) {
+        // A broker that refused what went out would have ended it long ago.
+        self.nodes.get_mut(&id).map(Node::take_unconfirmed);
         self.disconnect(id, now, &"not used for connections.max.idle.ms".into(), ErrorCode::NETWORK_EXCEPTION);
         if let Some(node) = self.nodes.get_mut(&id) {
-            (node.failures, node.trouble, node.link) = (0, None, Link::Down { until: now });
+            node.forgive(now);
         }
         self.accumulator.topics().set_trouble(None);
     }
@@ -247,7 +290,7 @@ impl Sender {
             self.end(id, now, "answer without a request", ErrorCode::NETWORK_EXCEPTION);
             return;
         };
-        node.last_used = now;
+        node.answered(now);
         let latency = now.saturating_duration_since(request.sent_at);
         self.accumulator.recorder().answered(frame.len(), latency, now);
         let got = responses::correlation(frame);
@@ -268,7 +311,10 @@ impl Sender {
         match request.api {
             Api::Produce => self.unanswered(now, id, request, ErrorCode::NETWORK_EXCEPTION, &why.into(), Seen::Whole),
             Api::Metadata => self.metadata.failed(request.request, now, &mut self.chance),
-            Api::InitProducerId => self.producer_id.failed(why, now, self.retry, &mut self.chance),
+            Api::InitProducerId => {
+                let error = ErrorCode::NETWORK_EXCEPTION;
+                self.producer_id.failed(error, why, now, self.retry, &mut self.chance);
+            }
             Api::ApiVersions => {}
         }
     }
@@ -295,15 +341,24 @@ impl Sender {
             Api::InitProducerId => match responses::init_producer_id(frame, version) {
                 Ok(answer) => {
                     self.throttle(id, answer.throttle_ms, now);
-                    if self.producer_id.answered(answer, id, now, self.retry, &mut self.chance) {
-                        std::mem::take(&mut self.unidentified).into_iter().for_each(|slot| self.list(slot, now));
-                    } else if let Some(why) = self.producer_id.trouble() {
-                        self.warnings.no_producer_id(why, now);
-                    }
+                    self.identified(now, id, answer);
                     Ok(())
                 }
                 Err(error) => self.unreadable(now, id, &request, error),
             },
+        }
+    }
+
+    /// A broker gave a producer id, or did not.
+    fn identified(&mut self, now: Instant, broker: i32, answer: InitProducerIdAnswer) {
+        if self.producer_id.answered(answer, broker, now, self.retry, &mut self.chance) {
+            self.warnings.has_producer_id();
+            std::mem::take(&mut self.unidentified).into_iter().for_each(|slot| self.list(slot, now));
+        } else if let Some(trouble) = self.producer_id.trouble().cloned() {
+            self.warnings.no_producer_id(&trouble.why, now);
+            if !identity::heals(trouble.code) {
+                self.refuse_unidentified(&trouble, now);
+            }
         }
     }
 
@@ -344,8 +399,8 @@ impl Sender {
         if let Link::Negotiating { id, .. } = node.link {
             node.first_version = answer.versions.pick(Api::ApiVersions).unwrap_or(0);
             node.link = Link::Up { id, versions: answer.versions };
-            (node.failures, node.trouble, node.last_used) = (0, None, now);
-            tracing::info!(broker = node.id, host = %node.host, port = node.port, "connected");
+            (node.failures, node.ends, node.trouble, node.last_used) = (0, 0, None, now);
+            self.warnings.connected(node.id, &node.host, node.port);
         }
         Ok(())
     }
@@ -381,6 +436,7 @@ impl Sender {
         for (topic, code) in &changes.missing {
             let state = if is_refusal(*code) { TopicState::Refused(*code) } else { TopicState::Awaited(Some(*code)) };
             if !cluster.topics.contains_key(topic) {
+                self.warnings.no_topic(topic, *code, now);
                 self.accumulator.topics().set(topic, Some(state));
             }
         }
@@ -397,7 +453,7 @@ impl Sender {
                 self.disconnect(broker.id, now, &"the broker has a new address".into(), ErrorCode::NETWORK_EXCEPTION);
                 self.nodes.entry(broker.id).and_modify(|node| {
                     (node.host, node.port) = (Arc::clone(&broker.host), broker.port);
-                    node.link = Link::Down { until: now };
+                    node.forgive(now);
                 });
             }
             self.nodes

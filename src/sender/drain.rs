@@ -9,8 +9,10 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use super::{
-    Action, Sender, index,
-    lane::Readiness,
+    Action, Sender,
+    entry::Entry,
+    index,
+    lane::{Lane, Readiness},
     nodes::{InFlight, SentPart},
 };
 use crate::{
@@ -45,7 +47,7 @@ impl Sender {
         if sent.is_empty() {
             return false;
         }
-        let bytes = self.send_produce(id, connection, version, request, sent, parts, now);
+        let bytes = self.send_produce(id, connection, version, request, sent, parts, records, now);
         self.accumulator.recorder().request_sent(bytes, Some(records), now);
         true
     }
@@ -82,10 +84,23 @@ impl Sender {
         lane.listed = false;
         let here = lane.leader().is_some_and(|leader| leader.node == node);
         if here && lane.readiness(now, window, current) == Readiness::Ready {
-            return lane.peek_len();
+            self.peek_len(slot, now)
+        } else {
+            self.list(slot, now);
+            None
         }
-        self.list(slot, now);
-        None
+    }
+
+    /// The length of a lane's next batch. One that is larger than its topic is known to take is split before it is sent.
+    fn peek_len(&mut self, slot: u32, now: Instant) -> Option<usize> {
+        let memory = self.config.metadata_max_age;
+        let lane = self.lanes.get_mut(index(slot))?;
+        let len = lane.peek_len(now, memory)?;
+        let Some((position, size)) = lane.oversized(now, memory) else { return Some(len) };
+        if !self.split_entry(slot, position, size, now) {
+            return Some(len);
+        }
+        self.lanes.get(index(slot))?.waiting().map(Entry::len)
     }
 
     fn take(&mut self, slot: u32, request: u64, node: i32, now: Instant) -> Option<(Part, u32)> {
@@ -114,10 +129,13 @@ impl Sender {
         request: u64,
         sent: Vec<SentPart>,
         mut parts: Vec<Part>,
+        records: u64,
         now: Instant,
     ) -> usize {
-        let acks = self.acks();
-        let answered = self.config.acks != Acks::None;
+        // With acks=0, too, a leader is proven before a second request is under way to it: the first is to be answered.
+        let proven = |part: &SentPart| self.lanes.get(index(part.slot)).is_some_and(Lane::is_proven);
+        let answered = self.config.acks != Acks::None || !sent.iter().all(proven);
+        let acks = if self.config.acks == Acks::None && answered { 1 } else { self.acks() };
         // A topic without a known id can only be named.
         let by_id = parts.iter().all(|part| !part.topic_id.is_nil());
         let version = if by_id { version } else { version.min(TOPIC_IDS_FROM - 1) };
@@ -129,8 +147,9 @@ impl Sender {
         let head = Head { version, correlation, client_id: &client_id, acks, timeout_ms };
         let segments = produce::encode(&head, &parts);
         let api = Api::Produce;
-        node.in_flight.push_back(InFlight { correlation, api, version, sent_at: now, request, parts: sent, answered });
-        node.last_used = now;
+        let in_flight =
+            InFlight { correlation, api, version, sent_at: now, request, parts: sent, records, answered };
+        node.sent(in_flight, now);
         let bytes = segments.iter().map(Bytes::len).sum();
         self.actions.push_back(Action::Send { connection, correlation, segments, answered });
         bytes

@@ -53,8 +53,10 @@ pub(crate) struct Entry {
     /// Bytes before compression.
     uncompressed: usize,
     pub(crate) created: Instant,
-    /// How often it was sent.
+    /// How often it was sent whole, or may have been.
     pub(crate) attempts: u32,
+    /// How often it was sent again because an attempt had failed: what `retries` counts.
+    pub(crate) retries: u32,
     /// Attempts in a row, up to the last one, whose connection was lost.
     pub(crate) losses: u32,
     /// Whether an attempt went out whole and had no definite answer.
@@ -85,6 +87,7 @@ impl Entry {
             uncompressed,
             created,
             attempts: 0,
+            retries: 0,
             losses: 0,
             maybe_written: false,
             last_error: None,
@@ -103,6 +106,11 @@ impl Entry {
     /// Whether those who waited have been answered, and it is kept only for what is in flight.
     pub(crate) fn is_given_up(&self) -> bool {
         self.completer.is_none()
+    }
+
+    /// A limit for bytes on the wire, as one for bytes before compression.
+    pub(crate) fn before_compression(&self, limit: usize) -> usize {
+        limit.saturating_mul(self.uncompressed) / self.len().max(1)
     }
 
     /// Bytes on the wire.
@@ -214,10 +222,10 @@ impl Entry {
         let (completer, held) = (self.completer.take()?, self.held.take()?);
         let firsts: Vec<_> = parts.iter().map(|part| part.first).collect();
         let Held { mut charge, token } = held;
-        // The parts' bytes are charged to the whole batch's share; its own buffer goes.
+        // The parts' bytes, and those who are told of their records, are charged to the whole batch's share; its own buffer goes.
         self.bytes = Encoded::Fresh(Vec::new());
         let parts = parts.into_iter().zip(completer.split(&firsts)).map(|(part, completer)| {
-            let share = charge.split_off(part.bytes.len());
+            let share = charge.split_off(part.bytes.len() + completer.notices().bytes());
             let held = Held { charge: share, token: token.clone() };
             let sealed = SealedBatch {
                 bytes: part.bytes,

@@ -5,11 +5,16 @@
 //! oldest one expires. A batch that expires while it is in flight is answered at once, but stays in its lane until its
 //! request is over: its bytes are the socket's, and what follows it must not be sent before its fate is known.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Fatal, Sender,
     entry::{Entry, State},
+    identity::Trouble,
+    index,
     lane::Lane,
 };
 use crate::{
@@ -21,7 +26,7 @@ use crate::{
 impl Sender {
     /// Gives up what is older than `delivery.timeout.ms`.
     pub(super) fn expire(&mut self, now: Instant) {
-        if now < self.expires {
+        if now < self.expires || !self.may_judge(self.expires, now) {
             return;
         }
         let timeout = self.delivery_timeout();
@@ -36,32 +41,57 @@ impl Sender {
 
     /// Gives up what is too old of one lane.
     fn expire_in(&mut self, slot: usize, now: Instant) {
-        let (timeout, why) = (self.delivery_timeout(), self.why_waiting(slot));
+        let (timeout, why) = (self.delivery_timeout(), self.why_waiting(slot, now));
+        let end = End { kind: FailureKind::Expired, why: why.as_ref(), now };
         let Some(lane) = self.lanes.get_mut(slot) else { return };
         while let Some(position) = lane.expired(now, timeout) {
-            give_up(lane, position, why.as_ref(), self.accumulator.recorder(), now);
+            give_up(lane, position, end, self.accumulator.recorder());
         }
         for batch in lane.queue.take_older(now, timeout) {
             let position = lane.adopt(batch);
-            give_up(lane, position, why.as_ref(), self.accumulator.recorder(), now);
+            give_up(lane, position, end, self.accumulator.recorder());
         }
         self.list(u32::try_from(slot).unwrap_or(u32::MAX), now);
     }
 
     /// What keeps a lane from sending, for the person who will read it.
-    fn why_waiting(&self, slot: usize) -> Option<Arc<str>> {
+    fn why_waiting(&self, slot: usize, now: Instant) -> Option<Trouble> {
         let lane = self.lanes.get(slot)?;
         if let Some(last) = lane.last_error() {
             let said = last.message.as_deref().unwrap_or_else(|| last.code.advice());
-            return Some(format!("the partition's last attempt ended with {}: {said}", last.code).into());
+            let why = format!("the partition's last attempt ended with {}: {said}", last.code).into();
+            return Some(Trouble { code: last.code, why });
         }
-        let node = lane.leader().and_then(|leader| self.nodes.get(&leader.node));
-        let Some(node) = node else {
-            let trouble = self.accumulator.topics().known().trouble.clone();
-            return Some(trouble.unwrap_or_else(|| "the partition has no leader".into()));
+        let lost = |why: Arc<str>| Trouble { code: ErrorCode::NETWORK_EXCEPTION, why };
+        let Some(node) = lane.leader().and_then(|leader| self.nodes.get(&leader.node)) else {
+            let trouble = self.accumulator.topics().known().trouble.clone().map(lost);
+            let leaderless = || Trouble {
+                code: ErrorCode::LEADER_NOT_AVAILABLE,
+                why: "the partition has no leader".into(),
+            };
+            return Some(trouble.unwrap_or_else(leaderless));
         };
-        let no_id = self.producer_id.current().is_none().then(|| self.producer_id.trouble().cloned()).flatten();
-        node.trouble.clone().or(no_id)
+        if let Some(until) = node.muted_until.filter(|until| *until > now) {
+            let (broker, ms) = (node.id, until.saturating_duration_since(now).as_millis());
+            let why = format!("broker {broker} throttles this client for another {ms} ms: see its quotas").into();
+            return Some(Trouble { code: ErrorCode::THROTTLING_QUOTA_EXCEEDED, why });
+        }
+        let no_id = || self.producer_id.trouble().filter(|_| self.producer_id.current().is_none()).cloned();
+        node.trouble.clone().map(lost).or_else(no_id)
+    }
+
+    /// Nobody gives a producer id as things are: what waits for one is refused, as it would be later.
+    pub(super) fn refuse_unidentified(&mut self, trouble: &Trouble, now: Instant) {
+        for slot in std::mem::take(&mut self.unidentified) {
+            let Some(lane) = self.lanes.get_mut(index(slot)) else { continue };
+            for batch in lane.queue.take_older(now, Duration::ZERO) {
+                lane.adopt(batch);
+            }
+            while let Some(position) = lane.expired(now, Duration::ZERO) {
+                let end = End { kind: FailureKind::Rejected, why: Some(trouble), now };
+                give_up(lane, position, end, self.accumulator.recorder());
+            }
+        }
     }
 
     /// Fails all that is undelivered.
@@ -91,18 +121,30 @@ impl Sender {
     }
 }
 
-/// Answers those who wait for a batch that expired. It leaves the lane unless it is in flight.
-fn give_up(lane: &mut Lane, position: usize, why: Option<&Arc<str>>, recorder: &Recorder, now: Instant) {
+/// How batches end that are given up.
+#[derive(Clone, Copy)]
+struct End<'a> {
+    kind: FailureKind,
+    /// What kept them waiting, for those that say nothing of their own.
+    why: Option<&'a Trouble>,
+    now: Instant,
+}
+
+/// Answers those who wait for a batch. It leaves the lane unless it is in flight.
+fn give_up(lane: &mut Lane, position: usize, end: End<'_>, recorder: &Recorder) {
     let origin = lane.queue.origin.clone();
     let Some(entry) = lane.entry(position) else { return };
     let in_flight = entry.is_in_flight();
-    let mut failure = failure_of(entry, &origin, FailureKind::Expired, now);
-    failure.cause = failure.cause.or_else(|| why.map(ToString::to_string));
+    let mut failure = failure_of(entry, &origin, end.kind, end.now);
+    if let Some(Trouble { code, why }) = end.why.filter(|_| entry.last_error.is_none() && !in_flight) {
+        (failure.code, failure.cause) = (*code, Some(why.to_string()));
+    }
+    failure.retriable = end.kind == FailureKind::Expired || failure.code.retriable();
     if in_flight {
         failure.persisted = Persisted::Unknown;
-        entry.settle(Outcome::Failed(DeliveryError::new(failure)), &origin.topic, recorder, now);
+        entry.settle(Outcome::Failed(DeliveryError::new(failure)), &origin.topic, recorder, end.now);
     } else if let Some(mut entry) = lane.failed(position, failure.persisted) {
-        entry.settle(Outcome::Failed(DeliveryError::new(failure)), &origin.topic, recorder, now);
+        entry.settle(Outcome::Failed(DeliveryError::new(failure)), &origin.topic, recorder, end.now);
     }
 }
 

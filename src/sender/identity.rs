@@ -1,13 +1,27 @@
 //! The producer id, without which an idempotent producer cannot send.
 //!
-//! In: who needs one, and the brokers' answers. Out: when to ask. Pure. Asking never ends in failure: where a broker
-//! refuses (an ACL that is missing, a coordinator that loads) it is asked again, and batches that wait too long expire with
-//! that cause (KAFKA-13668). Deliberately absent: epochs and sequence numbers, which are each lane's own.
+//! In: who needs one, and the brokers' answers. Out: when to ask. Pure. Asking never ends in failure (KAFKA-13668): a broker
+//! that cannot give one now (a coordinator that loads) is asked again, and batches that wait too long expire with that cause;
+//! one that refuses (an ACL that is missing) is asked again when somebody needs one, and who needed one is refused.
+//! Deliberately absent: epochs and sequence numbers, which are each lane's own.
 
 use std::{sync::Arc, time::Instant};
 
 use super::backoff::{Backoff, Chance};
 use crate::{error::ErrorCode, wire::responses::InitProducerIdAnswer};
+
+/// Why there is no producer id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) code: ErrorCode,
+    pub(crate) why: Arc<str>,
+}
+
+/// Whether an answer without a producer id may be another one next time though nobody does anything about it. An error without
+/// a name may be anything.
+pub(crate) fn heals(code: ErrorCode) -> bool {
+    code.retriable() || code == ErrorCode::NONE || code == ErrorCode::UNKNOWN_SERVER_ERROR || !code.is_known()
+}
 
 /// The producer id of now, and the asking for the next one.
 #[derive(Debug)]
@@ -17,7 +31,7 @@ pub(crate) struct ProducerId {
     asked: bool,
     failures: u32,
     not_before: Instant,
-    trouble: Option<Arc<str>>,
+    trouble: Option<Trouble>,
 }
 
 impl ProducerId {
@@ -32,7 +46,7 @@ impl ProducerId {
     }
 
     /// Why there is none.
-    pub(crate) fn trouble(&self) -> Option<&Arc<str>> {
+    pub(crate) fn trouble(&self) -> Option<&Trouble> {
         self.trouble.as_ref()
     }
 
@@ -67,14 +81,22 @@ impl ProducerId {
             return true;
         }
         let why = format!("broker {broker} gave no producer id: {}; {}", answer.error, answer.error.advice());
-        self.failed(&why, now, backoff, chance);
+        self.failed(answer.error, &why, now, backoff, chance);
+        self.wanted = heals(answer.error);
         false
     }
 
     /// The request brought no producer id, for this reason.
-    pub(crate) fn failed(&mut self, why: &str, now: Instant, backoff: Backoff, chance: &mut Chance) {
+    pub(crate) fn failed(
+        &mut self,
+        code: ErrorCode,
+        why: &str,
+        now: Instant,
+        backoff: Backoff,
+        chance: &mut Chance,
+    ) {
         if std::mem::take(&mut self.asked) {
-            self.trouble = Some(why.into());
+            self.trouble = Some(Trouble { code, why: why.into() });
             self.failures = self.failures.saturating_add(1);
             self.not_before = now + backoff.delay(self.failures, chance);
         }
@@ -100,13 +122,27 @@ mod tests {
         assert_eq!(id.due(), Some(now));
         id.ask();
         assert_eq!(id.due(), None);
-        let refused = ErrorCode(31);
-        assert!(!id.answered(answer(refused, -1), 3, now, BACKOFF, &mut chance));
+        let loading = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
+        assert!(!id.answered(answer(loading, -1), 3, now, BACKOFF, &mut chance));
         assert!(id.due().unwrap() > now);
-        assert!(id.trouble().unwrap().contains("broker 3"), "{:?}", id.trouble());
+        assert_eq!(id.trouble().unwrap().code, loading);
+        assert!(id.trouble().unwrap().why.contains("broker 3"), "{:?}", id.trouble());
         id.ask();
         assert!(id.answered(answer(ErrorCode::NONE, 7), 3, now, BACKOFF, &mut chance));
         assert_eq!((id.current(), id.due(), id.trouble()), (Some(7), None, None));
+    }
+
+    #[test]
+    fn what_cannot_heal_by_itself_is_asked_again_when_somebody_needs_a_producer_id_and_not_before() {
+        let (now, mut chance) = (Instant::now(), Chance::new(1));
+        for (code, is_asked) in [(31, false), (53, false), (35, false), (42, false), (-1, true), (14, true), (7, true)] {
+            let mut id = ProducerId::new(true, now);
+            id.ask();
+            id.answered(answer(ErrorCode(code), -1), 3, now, BACKOFF, &mut chance);
+            assert_eq!(id.due().is_some(), is_asked, "{code}");
+            id.need(None);
+            assert!(id.due().is_some_and(|at| at > now), "{code}");
+        }
     }
 
     #[test]
@@ -114,8 +150,8 @@ mod tests {
         let (now, mut chance) = (Instant::now(), Chance::new(1));
         let mut id = ProducerId::new(true, now);
         id.ask();
-        id.failed("the broker is silent", now, BACKOFF, &mut chance);
-        assert_eq!(id.trouble().map(|why| &**why), Some("the broker is silent"));
+        id.failed(ErrorCode::NETWORK_EXCEPTION, "the broker is silent", now, BACKOFF, &mut chance);
+        assert_eq!(id.trouble().map(|trouble| &*trouble.why), Some("the broker is silent"));
         id.ask();
         id.answered(answer(ErrorCode::NONE, 7), 3, now, BACKOFF, &mut chance);
         assert_eq!(id.trouble(), None);

@@ -21,7 +21,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::entry::{Entry, Gap, LastError, State};
+use super::{
+    entry::{Entry, Gap, LastError, State},
+    room::Room,
+};
 use crate::{
     accumulator::{Partition, SealedBatch},
     error::Persisted,
@@ -73,6 +76,7 @@ pub(crate) struct Lane {
     /// Whether a batch succeeded on the leader of now.
     proven: bool,
     retry_at: Option<Instant>,
+    room: Room,
 }
 
 /// What limits a lane.
@@ -117,6 +121,7 @@ impl Lane {
             gap: None,
             proven: false,
             retry_at: None,
+            room: Room::default(),
         }
     }
 
@@ -157,7 +162,6 @@ impl Lane {
     /// `recreated`. Says whether the leader changed. A change ends a wait: what failed there may succeed here.
     pub(crate) fn lead(&mut self, leader: Option<Leader>, recreated: bool) -> bool {
         let epoch = leader.map_or(-1, |leader| leader.epoch);
-        self.doubted = false;
         if recreated {
             // What is in flight is for the topic of before. No answer to it says anything of this one, and nothing goes to
             // this one until all of them are here.
@@ -165,6 +169,7 @@ impl Lane {
         } else if epoch >= 0 && epoch < self.newest_epoch {
             return false;
         }
+        self.doubted = false;
         let moved = self.leader.map(|l| l.node) != leader.map(|l| l.node);
         if recreated || moved || epoch > self.newest_epoch {
             self.retry_at = None;
@@ -173,6 +178,11 @@ impl Lane {
         self.leader = leader;
         self.newest_epoch = self.newest_epoch.max(epoch);
         moved
+    }
+
+    /// Whether nobody has said who leads, or the last one who said so was wrong.
+    pub(crate) fn lacks_leader(&self) -> bool {
+        self.leader.is_none() || self.doubted
     }
 
     /// An answer said that the leader is elsewhere: nothing is sent until somebody says where, or that it is there again.
@@ -228,8 +238,10 @@ impl Lane {
         self.identity.is_none_or(|identity| Some(identity.producer_id) == self.unusable())
     }
 
-    /// The next batch to send, from the lane or else from the accumulator, without sending it.
-    pub(crate) fn peek_len(&mut self) -> Option<usize> {
+    /// The next batch to send, from the lane or else from the accumulator, without sending it. `memory` is for how long it is
+    /// remembered that a batch was too large.
+    pub(crate) fn peek_len(&mut self, now: Instant, memory: Duration) -> Option<usize> {
+        self.outgrow(now, memory);
         if self.entries.len() == self.in_flight {
             match self.queue.take() {
                 Some(batch) => self.push(batch),
@@ -237,6 +249,34 @@ impl Lane {
             }
         }
         self.waiting().map(Entry::len)
+    }
+
+    /// The next batch, if it is larger than the partition takes, as far as is known, and can be split: its place, and the size
+    /// of its parts in bytes before compression. One that may have been written stays as it is.
+    pub(crate) fn oversized(&self, now: Instant, memory: Duration) -> Option<(usize, usize)> {
+        let limit = self.room.limit(now, memory)?;
+        let position = self.entries.iter().position(|entry| entry.state == State::Waiting)?;
+        let entry = self.entries.get(position)?;
+        let splits = entry.len() > limit && entry.records > 1 && !entry.maybe_written;
+        splits.then(|| (position, entry.before_compression(limit)))
+    }
+
+    /// The batch at `position` was too large. Says of which size its parts are to be, in bytes before compression; batches that
+    /// are opened from now on are no larger.
+    pub(crate) fn too_large(&mut self, position: usize, now: Instant, memory: Duration) -> Option<usize> {
+        let entry = self.entries.get(position)?;
+        self.room.refused(entry.len(), now);
+        let size = entry.before_compression(self.room.limit(now, memory)?);
+        self.queue.limit_batches(Some(size));
+        Some(size)
+    }
+
+    /// Lets batches be as large as `batch.size` again, when the last refusal is long ago.
+    fn outgrow(&mut self, now: Instant, memory: Duration) {
+        if self.room.is_known() && self.room.limit(now, memory).is_none() {
+            self.room = Room::default();
+            self.queue.limit_batches(None);
+        }
     }
 
     fn push(&mut self, batch: SealedBatch) {
@@ -318,11 +358,25 @@ impl Lane {
         self.entries.get_mut(position)
     }
 
-    /// The batch at `position` was written: it leaves the lane.
-    pub(crate) fn acked(&mut self, position: usize) -> Option<Entry> {
+    /// The batch at `position` was written, as a broker `confirmed`, or went out whole and no answer is expected (`acks=0`): it
+    /// leaves the lane.
+    pub(crate) fn acked(&mut self, position: usize, confirmed: bool) -> Option<Entry> {
         let entry = self.leave(position)?;
-        self.proven = self.leader.is_some() && self.has_same_leader();
+        if confirmed {
+            self.proven = self.leader.is_some() && self.has_same_leader();
+            self.room.accepted(entry.len());
+        }
         Some(entry)
+    }
+
+    /// Whether a batch succeeded on the leader of now.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// The connection to `node` ended: if it leads, it must be proven again.
+    pub(crate) fn lost(&mut self, node: i32) {
+        self.proven &= self.leader.is_some_and(|leader| leader.node != node);
     }
 
     /// The batch at `position` is to be sent again, not before `at`, unless there is a new leader already.

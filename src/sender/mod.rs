@@ -9,8 +9,8 @@
 //!
 //! The parts: [`lane`] (one partition's batches and sequence numbers), [`mod@verdict`] (what an answer means), [`identity`],
 //! [`metadata`], [`nodes`], [`backoff`]; and of the sender itself [`drain`] (requests), [`answers`] (verdicts carried out),
-//! [`connections`] (links and who is asked for metadata), [`expiry`] (batches that are given up), [`warnings`] (what an
-//! operator is told).
+//! [`connections`] (links and who is asked for metadata), [`expiry`] (batches that are given up), [`late`] (what is
+//! read before that), [`warnings`] (what an operator is told).
 
 mod answers;
 mod backoff;
@@ -20,8 +20,10 @@ mod entry;
 mod expiry;
 mod identity;
 mod lane;
+mod late;
 mod metadata;
 mod nodes;
+mod room;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -42,6 +44,7 @@ use self::{
     backoff::Backoff,
     identity::ProducerId,
     lane::{Lane, Readiness, Window},
+    late::Reading,
     metadata::{Metadata, Policy},
     nodes::{Node, Timeouts},
     warnings::Warnings,
@@ -65,6 +68,8 @@ pub(crate) enum Event {
     Frame { connection: ConnectionId, frame: Bytes },
     /// A request that will not be answered was handed to the kernel whole.
     Written { connection: ConnectionId, correlation: i32 },
+    /// A connection has been read, as [`Action::Read`] asked: all that had come has been told.
+    Read { connection: ConnectionId },
     /// The accumulator has news.
     Woken,
 }
@@ -72,10 +77,12 @@ pub(crate) enum Event {
 /// What is to be done outside.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Make a connection.
-    Connect { connection: ConnectionId, host: Arc<str>, port: u16 },
+    /// Make a connection. So many attempts in a row have failed before; this one is given up after `within`.
+    Connect { connection: ConnectionId, host: Arc<str>, port: u16, failures: u32, within: Duration },
     /// Send a request: its segments, in order. Requests go out in the order of their actions.
     Send { connection: ConnectionId, correlation: i32, segments: Vec<Bytes>, answered: bool },
+    /// Tell all that has come on a connection, and then that it has been read. One that is being made tells whether it is made.
+    Read { connection: ConnectionId },
     /// End a connection. Nothing that it still says counts.
     Disconnect { connection: ConnectionId },
 }
@@ -112,6 +119,7 @@ pub(crate) struct Sender {
     news: bool,
     fatal: Option<Fatal>,
     warnings: Warnings,
+    reading: Reading,
     next_connection: ConnectionId,
     next_request: u64,
     /// The latest time that was passed in.
@@ -127,8 +135,10 @@ impl Sender {
             window: Window { max: config.max_in_flight.min(5), idempotent: config.idempotence },
             timeouts: Timeouts {
                 request: config.request_timeout,
-                setup: config.connection_setup_timeout,
-                setup_max: config.connection_setup_timeout_max,
+                setup: Backoff {
+                    initial: config.connection_setup_timeout,
+                    max: config.connection_setup_timeout_max.max(config.connection_setup_timeout),
+                },
                 idle: config.connections_max_idle,
             },
             retry,
@@ -146,6 +156,7 @@ impl Sender {
             news: true,
             fatal: None,
             warnings: Warnings::default(),
+            reading: Reading::new(now),
             next_connection: 0,
             next_request: 0,
             now,
@@ -163,6 +174,7 @@ impl Sender {
             Event::Disconnected { connection, why, written } => self.disconnected(now, connection, &why, written),
             Event::Frame { connection, frame } => self.frame(now, connection, &frame),
             Event::Written { connection, correlation } => self.written(now, connection, correlation),
+            Event::Read { connection } => self.reading.read(connection),
             Event::Woken => {}
         }
     }
@@ -184,9 +196,17 @@ impl Sender {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, if nothing happens before.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let lanes = self.timers.peek().map(|Reverse((at, _))| *at);
-        let nodes = self.nodes.values().filter_map(|node| node.deadline(self.now, self.timeouts)).min();
         let asking = self.next_to_ask();
-        [self.accumulator.next_due(), lanes, nodes, asking, Some(self.expires)].into_iter().flatten().min()
+        [self.accumulator.next_due(), lanes, asking, self.next_judgement()].into_iter().flatten().min()
+    }
+
+    /// When a connection, a request or a batch is to be judged, which nobody does while late answers are being read.
+    fn next_judgement(&self) -> Option<Instant> {
+        if let Some(at) = self.reading.ends_at() {
+            return Some(at);
+        }
+        let nodes = self.nodes.values().filter_map(|node| node.deadline(self.now, self.timeouts));
+        nodes.chain([self.expires]).min()
     }
 
     /// Fails all that is undelivered.
@@ -270,7 +290,7 @@ impl Sender {
                 self.producer_id.need(spent);
                 self.unidentified.push(slot);
             }
-            Readiness::Blocked if lane.leader().is_none() => self.metadata.refresh(now),
+            Readiness::Blocked if lane.lacks_leader() => self.metadata.refresh(now),
             Readiness::Blocked | Readiness::Idle => {}
         }
     }

@@ -33,6 +33,8 @@ pub(crate) struct InFlight {
     pub(crate) request: u64,
     /// The partitions of a Produce request.
     pub(crate) parts: Vec<SentPart>,
+    /// How many records it has.
+    pub(crate) records: u64,
     /// Whether the broker will answer.
     pub(crate) answered: bool,
 }
@@ -49,8 +51,8 @@ pub(crate) struct SentPart {
 pub(crate) enum Link {
     /// There is none; not to be tried before this moment.
     Down { until: Instant },
-    /// It is being made, since this moment.
-    Connecting { id: ConnectionId, since: Instant },
+    /// It is being made, since this moment; after the other one it is given up.
+    Connecting { id: ConnectionId, since: Instant, until: Instant },
     /// It is made; what the broker speaks is being asked.
     Negotiating { id: ConnectionId, since: Instant },
     /// Requests can be sent.
@@ -67,9 +69,11 @@ pub(crate) struct Node {
     pub(crate) in_flight: VecDeque<InFlight>,
     /// Slots of lanes with something to send here, the one to be drained next first.
     pub(crate) ready: VecDeque<u32>,
-    /// Failed attempts to connect in a row.
+    /// Failed attempts to connect in a row: each lets the next one take longer.
     pub(crate) failures: u32,
-    /// Not to be sent to before this moment: the broker asked for it (KIP-219).
+    /// Connections in a row that were lost or not made: each lets the next one begin later.
+    pub(crate) ends: u32,
+    /// Not to be sent to before this moment: the broker asked for it, and reads nothing until then (KIP-219).
     pub(crate) muted_until: Option<Instant>,
     pub(crate) last_used: Instant,
     /// Why the last connection ended.
@@ -77,6 +81,17 @@ pub(crate) struct Node {
     /// The version in which it is asked what it speaks.
     pub(crate) first_version: i16,
     next_correlation: i32,
+    unconfirmed: Unconfirmed,
+}
+
+/// Records that went out in requests without an answer (`acks=0`) over the connection of now. A broker that refuses such a
+/// request ends the connection, so the answer to a later request on it shows that all before it were taken.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unconfirmed {
+    /// Before the last request that will be answered.
+    before: u64,
+    /// After it.
+    after: u64,
 }
 
 impl Node {
@@ -89,12 +104,42 @@ impl Node {
             in_flight: VecDeque::new(),
             ready: VecDeque::new(),
             failures: 0,
+            ends: 0,
             muted_until: None,
             last_used: now,
             trouble: None,
             first_version: Api::ApiVersions.latest(),
             next_correlation: 0,
+            unconfirmed: Unconfirmed::default(),
         }
+    }
+
+    /// A request goes out.
+    pub(crate) fn sent(&mut self, request: InFlight, now: Instant) {
+        let Unconfirmed { before, after } = self.unconfirmed;
+        if request.answered {
+            self.unconfirmed = Unconfirmed { before: before + after, after: 0 };
+        } else {
+            self.unconfirmed.after += request.records;
+        }
+        self.in_flight.push_back(request);
+        self.last_used = now;
+    }
+
+    /// An answer came, to the oldest request that has one.
+    pub(crate) fn answered(&mut self, now: Instant) {
+        // Where more answers are missing, which of the records went out before this one's request is not known.
+        if !self.in_flight.iter().any(|request| request.answered) {
+            self.unconfirmed.before = 0;
+        }
+        self.last_used = now;
+    }
+
+    /// How many records went out over the connection without an answer that would show that they were taken. They are counted
+    /// once.
+    pub(crate) fn take_unconfirmed(&mut self) -> u64 {
+        let Unconfirmed { before, after } = std::mem::take(&mut self.unconfirmed);
+        before + after
     }
 
     /// The connection, if there is or may soon be one.
@@ -136,11 +181,25 @@ impl Node {
         }
     }
 
+    /// Whether it could not be reached when it was tried last, or is silent while it is tried.
+    pub(crate) fn is_out_of_reach(&self, now: Instant) -> bool {
+        match self.link {
+            Link::Down { .. } => self.failures > 0,
+            Link::Connecting { .. } | Link::Negotiating { .. } => self.failures > 0 || !self.is_connecting(now),
+            Link::Up { .. } => false,
+        }
+    }
+
+    /// Whether it has nothing to say: no connection is being made, and no request waits for its answer.
+    pub(crate) fn is_idle(&self) -> bool {
+        !matches!(self.link, Link::Connecting { .. }) && self.in_flight.is_empty()
+    }
+
     /// Whether lanes wait for it and it cannot be reached: its connection was lost, or is not made in time.
     pub(crate) fn is_missed(&self, now: Instant) -> bool {
         let is_away = match self.link {
-            Link::Down { .. } => self.failures > 0,
-            Link::Connecting { .. } | Link::Negotiating { .. } => self.failures > 0 || !self.is_connecting(now),
+            Link::Down { .. } => self.ends > 0,
+            Link::Connecting { .. } | Link::Negotiating { .. } => self.ends > 0 || !self.is_connecting(now),
             Link::Up { .. } => false,
         };
         is_away && !self.ready.is_empty()
@@ -172,15 +231,21 @@ impl Node {
 
     /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no answer.
     pub(crate) fn down(&mut self, why: Arc<str>, now: Instant, backoff: Backoff, chance: &mut Chance) -> Vec<InFlight> {
-        let was_up = matches!(self.link, Link::Up { .. });
         // Some that do not know the version end the connection instead of saying so (Azure Event Hubs).
         if matches!(self.link, Link::Negotiating { .. }) {
             self.first_version = 0;
         }
-        self.failures = if was_up { 1 } else { self.failures.saturating_add(1) };
-        self.link = Link::Down { until: now + backoff.delay(self.failures, chance) };
+        // A connection that was lost says nothing of how long it takes to make one.
+        self.failures = if matches!(self.link, Link::Up { .. }) { 0 } else { self.failures.saturating_add(1) };
+        self.ends = self.ends.saturating_add(1);
+        self.link = Link::Down { until: now + backoff.delay(self.ends, chance) };
         self.trouble = Some(why);
         self.in_flight.drain(..).collect()
+    }
+
+    /// It can be tried anew as if it never had been.
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        (self.failures, self.ends, self.trouble, self.link) = (0, 0, None, Link::Down { until: now });
     }
 
     /// Counts that the connection ends, if there is one, and what is on its way unanswered.
@@ -197,28 +262,30 @@ impl Node {
         let waits = !self.ready.is_empty();
         let link = match self.link {
             Link::Down { until } => waits.then_some(until),
-            Link::Connecting { since, .. } => Some(since + timeouts.setup(self.failures)),
+            Link::Connecting { until, .. } => Some(until),
             Link::Negotiating { .. } => None,
             Link::Up { .. } => self.in_flight.is_empty().then_some(self.last_used + timeouts.idle),
         };
-        let answer = self.in_flight.front().map(|request| request.sent_at + timeouts.request);
         let later = [self.muted_until, self.patient_until()].into_iter().flatten();
         let later = later.filter(|until| waits && *until > now);
-        [link, answer].into_iter().flatten().chain(later).min()
+        [link, self.answer_due(timeouts)].into_iter().flatten().chain(later).min()
     }
 
-    /// Why the connection must be ended now, if it must.
-    pub(crate) fn overdue(&self, now: Instant, timeouts: Timeouts) -> Option<Overdue> {
-        if let Link::Connecting { since, .. } = self.link
-            && since + timeouts.setup(self.failures) <= now
-        {
-            return Some(Overdue::Setup);
-        }
-        if let Some(request) = self.in_flight.front() {
-            return (request.sent_at + timeouts.request <= now).then_some(Overdue::Answer(request.api));
-        }
-        let idle = matches!(self.link, Link::Up { .. }) && self.last_used + timeouts.idle <= now;
-        idle.then_some(Overdue::Idle)
+    /// When the oldest request must have its answer. While a broker throttles us it reads nothing, so that time does not count.
+    fn answer_due(&self, timeouts: Timeouts) -> Option<Instant> {
+        let request = self.in_flight.front()?;
+        Some(self.muted_until.map_or(request.sent_at, |until| until.max(request.sent_at)) + timeouts.request)
+    }
+
+    /// Why the connection must be ended now, if it must, and since when.
+    pub(crate) fn overdue(&self, now: Instant, timeouts: Timeouts) -> Option<(Overdue, Instant)> {
+        let (overdue, due) = match (&self.link, self.in_flight.front()) {
+            (Link::Connecting { until, .. }, _) => (Overdue::Setup, *until),
+            (_, Some(request)) => (Overdue::Answer(request.api), self.answer_due(timeouts)?),
+            (Link::Up { .. }, None) => (Overdue::Idle, self.last_used + timeouts.idle),
+            (Link::Down { .. } | Link::Negotiating { .. }, None) => return None,
+        };
+        (due <= now).then_some((overdue, due))
     }
 }
 
@@ -249,17 +316,17 @@ pub(crate) enum Overdue {
 pub(crate) struct Timeouts {
     /// `request.timeout.ms`.
     pub(crate) request: Duration,
-    /// `socket.connection.setup.timeout.ms`, doubled with each failure up to `setup_max`.
-    pub(crate) setup: Duration,
-    /// `socket.connection.setup.timeout.max.ms`.
-    pub(crate) setup_max: Duration,
+    /// `socket.connection.setup.timeout.ms`, doubled with each failure, 20 % more or less, up to
+    /// `socket.connection.setup.timeout.max.ms` (KIP-601).
+    pub(crate) setup: Backoff,
     /// `connections.max.idle.ms`. The client closes first, or the broker does while a request is on its way.
     pub(crate) idle: Duration,
 }
 
 impl Timeouts {
-    fn setup(&self, failures: u32) -> Duration {
-        self.setup.saturating_mul(1 << failures.min(16)).min(self.setup_max.max(self.setup))
+    /// How long an attempt to connect may take after so many that failed in a row.
+    pub(crate) fn setup(&self, failures: u32, chance: &mut Chance) -> Duration {
+        self.setup.delay(failures.saturating_add(1), chance)
     }
 }
 
@@ -270,7 +337,7 @@ mod tests {
     fn in_flight(node: &mut Node, now: Instant) -> i32 {
         let (correlation, api) = (node.correlation(), Api::Produce);
         let request =
-            InFlight { correlation, api, version: 12, sent_at: now, request: 0, parts: Vec::new(), answered: true };
+            InFlight { correlation, api, version: 12, sent_at: now, request: 0, parts: Vec::new(), records: 1, answered: true };
         node.in_flight.push_back(request);
         correlation
     }

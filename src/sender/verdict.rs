@@ -15,7 +15,9 @@ pub(crate) struct Facts {
     pub(crate) idempotent: bool,
     /// How many records the batch has.
     pub(crate) records: u32,
-    /// Whether `retries` allows another attempt, and the batch still has someone who waits for it.
+    /// Whether the batch still has someone who waits for it.
+    pub(crate) waited_for: bool,
+    /// Whether `retries` allows another attempt.
     pub(crate) may_retry: bool,
     /// Whether it is the first batch of its partition without an answer.
     pub(crate) first: bool,
@@ -32,6 +34,8 @@ pub(crate) enum Verdict {
     Duplicate,
     /// Send the same bytes again; `refresh` the metadata before.
     Retry { refresh: bool },
+    /// Send the same bytes again as soon as the batches before it have gone. It came too soon, and was not judged itself.
+    Again,
     /// Send its records again in smaller batches.
     Split,
     /// Tell those who wait that it failed.
@@ -55,11 +59,13 @@ pub(crate) fn verdict(error: ErrorCode, facts: Facts) -> Verdict {
         Class::Duplicate => Verdict::Duplicate,
         Class::Fatal => Verdict::Fatal { persisted },
         Class::Permanent => fail,
-        Class::TooLarge if facts.records > 1 && facts.may_retry => Verdict::Split,
+        _ if !facts.waited_for => fail,
+        // `retries` does not count what is not a repetition: as in Java, where a batch is split whatever it says.
+        Class::TooLarge if facts.records > 1 => Verdict::Split,
         Class::TooLarge => fail,
         Class::Transient if facts.may_retry => Verdict::Retry { refresh: row.refresh },
         Class::Transient => fail,
-        Class::Sequence if facts.idempotent && facts.may_retry => sequence(error, facts, fail),
+        Class::Sequence if facts.idempotent => sequence(error, facts, fail),
         Class::Sequence => fail,
     }
 }
@@ -68,7 +74,10 @@ pub(crate) fn verdict(error: ErrorCode, facts: Facts) -> Verdict {
 fn sequence(error: ErrorCode, facts: Facts, fail: Verdict) -> Verdict {
     // An earlier batch has no answer yet, so this one came too soon: it goes again behind that one.
     if !facts.first {
-        return Verdict::Retry { refresh: false };
+        return Verdict::Again;
+    }
+    if !facts.may_retry {
+        return fail;
     }
     // An earlier attempt may have written it, or may yet do so: it may still be on its way. Under a new number it could end up
     // in the log twice, so nothing more is done with it.
@@ -87,7 +96,8 @@ fn sequence(error: ErrorCode, facts: Facts, fail: Verdict) -> Verdict {
 mod tests {
     use super::*;
 
-    const PLAIN: Facts = Facts { idempotent: true, records: 3, may_retry: true, first: true, maybe_written: false };
+    const PLAIN: Facts =
+        Facts { idempotent: true, records: 3, waited_for: true, may_retry: true, first: true, maybe_written: false };
     const NO: Verdict = Verdict::Fail { persisted: Persisted::No };
     const UNKNOWN: Verdict = Verdict::Fail { persisted: Persisted::Unknown };
     const STAY: Verdict = Verdict::Retry { refresh: false };
@@ -100,6 +110,7 @@ mod tests {
         let last = Facts { may_retry: false, ..PLAIN };
         let tried = Facts { maybe_written: true, ..PLAIN };
         let later = Facts { first: false, ..PLAIN };
+        let nobody = Facts { waited_for: false, ..PLAIN };
         let plain = Facts { idempotent: false, ..PLAIN };
         let table = [
             (E::NONE, PLAIN, Verdict::Acked),
@@ -114,21 +125,25 @@ mod tests {
             (E::REQUEST_TIMED_OUT, last, UNKNOWN),
             (E::MESSAGE_TOO_LARGE, PLAIN, Verdict::Split),
             (E::MESSAGE_TOO_LARGE, one, NO),
-            (E::MESSAGE_TOO_LARGE, last, NO),
+            (E::MESSAGE_TOO_LARGE, last, Verdict::Split),
+            (E::MESSAGE_TOO_LARGE, nobody, NO),
+            (E::NOT_ENOUGH_REPLICAS, nobody, NO),
+            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, Facts { first: false, ..nobody }, NO),
+            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, Facts { may_retry: false, ..later }, Verdict::Again),
             (E::INVALID_RECORD, PLAIN, NO),
             (E::INVALID_RECORD, tried, UNKNOWN),
             (E::PRODUCER_FENCED, PLAIN, Verdict::Fatal { persisted: Persisted::No }),
             (E::PRODUCER_FENCED, tried, Verdict::Fatal { persisted: Persisted::Unknown }),
-            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, later, STAY),
+            (E::OUT_OF_ORDER_SEQUENCE_NUMBER, later, Verdict::Again),
             (E::OUT_OF_ORDER_SEQUENCE_NUMBER, PLAIN, Verdict::BumpEpoch),
             (E::OUT_OF_ORDER_SEQUENCE_NUMBER, tried, UNKNOWN),
             (E::OUT_OF_ORDER_SEQUENCE_NUMBER, plain, NO),
             (E::OUT_OF_ORDER_SEQUENCE_NUMBER, last, NO),
-            (E::UNKNOWN_PRODUCER_ID, later, STAY),
+            (E::UNKNOWN_PRODUCER_ID, later, Verdict::Again),
             (E::UNKNOWN_PRODUCER_ID, PLAIN, Verdict::BumpEpoch),
             (E::INVALID_PRODUCER_EPOCH, PLAIN, Verdict::NewProducerId),
             (E::INVALID_PRODUCER_EPOCH, tried, UNKNOWN),
-            (E::INVALID_PRODUCER_EPOCH, later, STAY),
+            (E::INVALID_PRODUCER_EPOCH, later, Verdict::Again),
             (E::INVALID_PRODUCER_ID_MAPPING, PLAIN, Verdict::NewProducerId),
         ];
         for (error, facts, expected) in table {

@@ -1,32 +1,48 @@
 //! What an operator is told while something goes wrong, and no more of it than can be read.
 //!
-//! In: attempts that failed and connections that ended, with the time. Out: `tracing` events at `WARN`: about one
-//! partition or broker at most one each second, in all at most ten each second, with the number of those held back in
-//! between. State changes for the better are told at `INFO`. Pure: whether a line is written follows from the times that
-//! are passed in. Deliberately absent: batches that failed for good, which those who wait for them are told.
+//! In: attempts that failed and connections that ended, with the time. Out: `tracing` events at `WARN`, in all at most ten
+//! each second. About one partition there is at most one each second. What lasts (a broker that is away, a topic that is
+//! missing, a producer id that nobody gives) is told again after 1 s, 2 s, 4 s and so on up to a minute. Each line has the
+//! number of those that were held back since the one before. State changes for the better are told at `INFO`. Pure: whether a
+//! line is written follows from the times that are passed in. Deliberately absent: batches that failed for good, which those
+//! who wait for them are told.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::verdict::Verdict;
 use crate::{delivery::Origin, error::ErrorCode};
 
-/// How long a line about something keeps another one about the same back.
-const WINDOW: Duration = Duration::from_secs(1);
-/// Lines within any such time, about whatever.
+/// How long a line about something keeps another one about the same back, at first.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// And at most, where it lasts.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Lines within any second, about whatever.
 const MOST: usize = 10;
 
 /// What a line is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     /// A partition, by its slot.
     Partition(u32),
     /// A broker's connection.
     Broker(i32),
+    /// What went out to a broker without an answer.
+    Unconfirmed(i32),
+    /// A topic that is not there.
+    Topic(Arc<str>),
     /// The producer id.
     ProducerId,
+}
+
+impl Subject {
+    /// Whether it is a state that lasts, and not one event after the other.
+    fn lasts(&self) -> bool {
+        !matches!(self, Self::Partition(_) | Self::Unconfirmed(_))
+    }
 }
 
 /// An attempt to send a batch that did not end in an acknowledgement.
@@ -42,26 +58,52 @@ pub(super) struct Attempt<'a> {
     pub(super) cause: &'a str,
 }
 
-/// The lines of the last second.
+/// When lines were written, and about what.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
-    told: VecDeque<(Instant, Subject)>,
+    lines: VecDeque<Instant>,
+    told: BTreeMap<Subject, Told>,
     held_back: u64,
+}
+
+/// The last line about something.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    at: Instant,
+    /// How long it keeps the next one back.
+    keeps_back: Duration,
 }
 
 impl Warnings {
     /// Whether a line about `subject` may be written now; if so, how many were held back since the last line, if any.
     fn admit(&mut self, subject: Subject, now: Instant) -> Option<Option<u64>> {
-        while self.told.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
-            self.told.pop_front();
-        }
-        if self.told.len() >= MOST || self.told.iter().any(|(_, told)| *told == subject) {
+        self.forget(now);
+        let before = self.told.get(&subject).copied();
+        if self.lines.len() >= MOST || before.is_some_and(|told| told.at + told.keeps_back > now) {
             self.held_back = self.held_back.saturating_add(1);
             return None;
         }
-        self.told.push_back((now, subject));
+        let longer = before.filter(|_| subject.lasts()).map(|told| (told.keeps_back * 2).min(LONGEST));
+        self.told.insert(subject, Told { at: now, keeps_back: longer.unwrap_or(SHORTEST) });
+        self.lines.push_back(now);
         let held_back = std::mem::take(&mut self.held_back);
         Some((held_back > 0).then_some(held_back))
+    }
+
+    /// Forgets what is over: a line about something that has been quiet for as long again as it was kept back.
+    fn forget(&mut self, now: Instant) {
+        while self.lines.front().is_some_and(|at| *at + SHORTEST <= now) {
+            self.lines.pop_front();
+        }
+        self.told.retain(|subject, told| {
+            let lasts = if subject.lasts() { 3 * told.keeps_back } else { told.keeps_back };
+            told.at + lasts > now
+        });
+    }
+
+    /// What was told about `subject` is over.
+    fn is_over(&mut self, subject: &Subject) {
+        self.told.remove(subject);
     }
 
     /// A batch goes again, or in parts, or under a new stamp. Other verdicts are final, and for those who wait.
@@ -97,6 +139,39 @@ impl Warnings {
         }
     }
 
+    /// A connection ended, over which so many records went out without an answer that shows that they were taken.
+    pub(super) fn lost_unconfirmed(&mut self, broker: i32, address: &str, why: &str, records: u64, now: Instant) {
+        if let Some(held_back) = self.admit(Subject::Unconfirmed(broker), now) {
+            tracing::warn!(
+                broker,
+                address,
+                why,
+                records,
+                held_back,
+                "connection ended: records that went out over it with acks=0 may not have been written"
+            );
+        }
+    }
+
+    /// A connection was made.
+    pub(super) fn connected(&mut self, broker: i32, host: &str, port: u16) {
+        self.is_over(&Subject::Broker(broker));
+        tracing::info!(broker, host, port, "connected");
+    }
+
+    /// A topic is not there: the cluster has answered, and this is what it said.
+    pub(super) fn no_topic(&mut self, topic: &Arc<str>, code: ErrorCode, now: Instant) {
+        if let Some(held_back) = self.admit(Subject::Topic(Arc::clone(topic)), now) {
+            let advice = code.advice();
+            tracing::warn!(%topic, error = %code, advice, held_back, "the cluster does not have this topic; it is asked again");
+        }
+    }
+
+    /// There is a producer id.
+    pub(super) fn has_producer_id(&mut self) {
+        self.is_over(&Subject::ProducerId);
+    }
+
     /// A broker gave no producer id, without which nothing is sent.
     pub(super) fn no_producer_id(&mut self, why: &str, now: Instant) {
         if let Some(held_back) = self.admit(Subject::ProducerId, now) {
@@ -112,6 +187,8 @@ fn what_next(verdict: Verdict) -> Option<&'static str> {
         Verdict::Split => Some("its records are sent in smaller batches"),
         Verdict::BumpEpoch => Some("the batch is sent in the producer's next epoch"),
         Verdict::NewProducerId => Some("the batch is sent under a new producer id"),
+        // What is before it is told.
+        Verdict::Again => None,
         Verdict::Acked | Verdict::Duplicate | Verdict::Fail { .. } | Verdict::Fatal { .. } => None,
     }
 }
@@ -125,15 +202,33 @@ mod tests {
     #[test]
     fn a_subject_has_a_line_each_second_and_the_next_one_tells_how_many_were_held_back() {
         let (mut warnings, start) = (Warnings::default(), Instant::now());
-        let mut at = |ms: u32, subject| warnings.admit(subject, start + MS * ms);
+        let mut at = |ms: u32, subject: &Subject| warnings.admit(subject.clone(), start + MS * ms);
         let (orders, broker) = (Subject::Partition(7), Subject::Broker(7));
-        assert_eq!(at(0, orders), Some(None));
-        assert_eq!(at(1, orders), None);
-        assert_eq!(at(500, broker), Some(Some(1)), "another subject waits for nothing, and tells what was held back");
-        assert_eq!(at(999, orders), None);
-        assert_eq!(at(1_000, orders), Some(Some(1)));
-        assert_eq!(at(1_499, broker), None);
-        assert_eq!(at(1_500, broker), Some(Some(1)));
+        assert_eq!(at(0, &orders), Some(None));
+        assert_eq!(at(1, &orders), None);
+        assert_eq!(at(500, &broker), Some(Some(1)), "another subject waits for nothing, and tells what was held back");
+        assert_eq!(at(999, &orders), None);
+        assert_eq!(at(1_000, &orders), Some(Some(1)));
+        assert_eq!(at(1_499, &broker), None);
+        assert_eq!(at(1_500, &broker), Some(Some(1)));
+        assert_eq!(at(2_000, &orders), Some(None), "each event of a partition is one of its own");
+    }
+
+    #[test]
+    fn what_lasts_is_told_after_twice_as_long_each_time_and_from_the_beginning_when_it_was_over() {
+        let (mut warnings, start) = (Warnings::default(), Instant::now());
+        let (topic, broker) = (Subject::Topic("orders".into()), Subject::Broker(7));
+        for subject in [&topic, &broker, &Subject::ProducerId] {
+            let told: Vec<_> =
+                (0..300).filter(|s| warnings.admit(subject.clone(), start + 1_000 * MS * *s).is_some()).collect();
+            assert_eq!(told, [0, 1, 3, 7, 15, 31, 63, 123, 183, 243], "{subject:?}");
+            warnings = Warnings::default();
+        }
+        let at = |warnings: &mut Warnings, s: u32| warnings.admit(broker.clone(), start + 1_000 * MS * s).is_some();
+        assert_eq!([0, 1, 2, 3].map(|s| at(&mut warnings, s)), [true, true, false, true]);
+        warnings.is_over(&broker);
+        assert_eq!([4, 5, 6, 7].map(|s| at(&mut warnings, s)), [true, true, false, true]);
+        assert_eq!([40, 41].map(|s| at(&mut warnings, s)), [true, true], "or when it was not heard of for long");
     }
 
     #[test]
@@ -141,7 +236,7 @@ mod tests {
         let (mut warnings, start) = (Warnings::default(), Instant::now());
         let told = (0..1_000).filter(|slot| warnings.admit(Subject::Partition(*slot), start).is_some()).count();
         assert_eq!((told, warnings.told.len()), (10, 10), "and no more is remembered either");
-        assert_eq!(warnings.admit(Subject::Partition(999), start + WINDOW), Some(Some(990)));
+        assert_eq!(warnings.admit(Subject::Partition(999), start + SHORTEST), Some(Some(990)));
     }
 
     #[test]

@@ -386,6 +386,11 @@ impl ErrorCode {
         self.row().name
     }
 
+    /// Whether the table has a row for it.
+    pub(crate) fn is_known(self) -> bool {
+        self.row().code == self
+    }
+
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn retriable(self) -> bool {

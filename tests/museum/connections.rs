@@ -69,7 +69,7 @@ fn connections_that_are_reset_while_versions_are_negotiated_leave_nothing_behind
     rig.mute.clear();
     rig.accumulator.topics().want(TOPIC);
     rig.pass_ms(2_000);
-    assert!(matches!(rig.accumulator.topics().known().topic(TOPIC), Some(TopicState::Ready(_))));
+    assert!(matches!(rig.accumulator.topics().state(TOPIC), Some(TopicState::Ready(_))));
 }
 
 /// KAFKA-20237: InitProducerId was lost together with its connection, and the producer waited for the answer for ever.

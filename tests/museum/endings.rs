@@ -59,8 +59,7 @@ fn flush_ends_though_a_send_that_was_blocked_meanwhile_is_cancelled() {
 fn a_record_that_comes_too_late_for_close_is_refused_and_not_kept_for_ever() {
     let mut rig = Rig::ready(&[]);
     let accepted = rig.send(0, "a");
-    let known = rig.accumulator.topics().known();
-    let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
+    let Some(TopicState::Ready(topic)) = rig.accumulator.topics().state(TOPIC) else { panic!("topic is not known") };
     rig.accumulator.close();
     let payload = Payload::new(None, None, &[]);
     let late = rig.accumulator.append(&topic.partitions[0], Some(0), &payload, None, None, &rig.now);
@@ -97,10 +96,9 @@ fn what_a_socket_holds_stays_as_it_is_and_is_charged_until_the_request_is_over()
 #[test]
 fn a_record_appended_while_its_topic_is_forgotten_is_delivered() {
     let mut rig = Rig::ready(&[("metadata.max.idle.ms", "20000"), ("metadata.max.age.ms", "10000")]);
-    let known = rig.accumulator.topics().known();
-    let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
+    let Some(TopicState::Ready(topic)) = rig.accumulator.topics().state(TOPIC) else { panic!("topic is not known") };
     rig.pass_ms(60_000);
-    assert!(rig.accumulator.topics().known().topic(TOPIC).is_none());
+    assert!(rig.accumulator.topics().state(TOPIC).is_none());
     let payload = Payload::new(None, Some(b"a"), &[]);
     let now = rig.now;
     let appended = rig.accumulator.append(&topic.partitions[0], Some(0), &payload, None, None, &now).unwrap();

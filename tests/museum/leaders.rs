@@ -132,7 +132,7 @@ fn records_are_kept_while_no_partition_at_all_has_a_leader() {
     rig.leaders = vec![(0, -1, -1), (1, -1, -1)];
     rig.accumulator.topics().want(TOPIC);
     rig.run();
-    assert!(matches!(rig.accumulator.topics().known().topic(TOPIC), Some(TopicState::Ready(_))));
+    assert!(matches!(rig.accumulator.topics().state(TOPIC), Some(TopicState::Ready(_))));
     let deliveries = [rig.send(0, "a"), rig.send(1, "b")];
     rig.pass_ms(100_000);
     assert!(rig.sent.is_empty() && deliveries.iter().all(is_pending));

@@ -93,9 +93,7 @@ impl World {
     fn append(&mut self, number: u32, charge: Option<Charge>) {
         let task = &mut self.tasks[number as usize];
         let topic_number = task.chance.below(self.plan.topics.len());
-        let known = self.accumulator.topics().known();
-        let Some(TopicState::Ready(topic)) = known.topic(TOPICS[topic_number]).cloned() else {
-            drop(known);
+        let Some(TopicState::Ready(topic)) = self.accumulator.topics().state(TOPICS[topic_number]) else {
             self.accumulator.topics().want(TOPICS[topic_number]);
             return self.later(Duration::from_millis(10), Happening::Sends(number));
         };

@@ -273,6 +273,7 @@ impl World {
             match action {
                 Action::Connect { connection, port, .. } => self.connect(connection, i32::from(port) - 9_000),
                 Action::Disconnect { connection } => self.hang_up(connection),
+                Action::Read { connection } => self.tell(connection, Event::Read { connection }),
                 Action::Send { connection, correlation, segments, answered } => {
                     self.send(connection, correlation, Bytes::from(segments.concat()), answered);
                 }

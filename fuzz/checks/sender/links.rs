@@ -41,6 +41,7 @@ impl World {
                 Some(Action::Disconnect { connection }) => {
                     self.links.get_mut(&connection).into_iter().for_each(|link| link.open = false);
                 }
+                Some(Action::Read { connection }) => self.tell(Event::Read { connection }),
                 Some(Action::Send { connection, correlation, segments, answered }) => {
                     self.send(connection, correlation, Bytes::from(segments.concat()), answered);
                 }

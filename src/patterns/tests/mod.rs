@@ -77,7 +77,7 @@ pub(super) fn ack() -> Ack {
     let completer =
         Completer::new(Origin { topic: "orders".into(), partition: 2 }, 1_000, Callbacks::inline(Vec::new()));
     let delivery = Delivery::new(Arc::clone(completer.cell()), 0, 1_000);
-    completer.complete(Outcome::Acked { base_offset: Some(7), append_time: None }, Box::new(()));
+    completer.complete(Outcome::Acked { base_offset: Some(7), append_time: None, confirmed: true }, Box::new(()));
     delivery.outcome().unwrap().unwrap()
 }
 

@@ -255,7 +255,7 @@ fn a_topic_that_the_cluster_refuses_is_told_at_once_and_asked_for_again() {
     (rig.topic_error, rig.leaders) = (29, Vec::new());
     rig.accumulator.topics().want(super::rig::TOPIC);
     rig.run();
-    let state = |rig: &Rig| rig.accumulator.topics().known().topic(super::rig::TOPIC).cloned();
+    let state = |rig: &Rig| rig.accumulator.topics().state(super::rig::TOPIC);
     assert!(matches!(state(&rig), Some(TopicState::Refused(ErrorCode(29)))));
     (rig.topic_error, rig.leaders) = (0, vec![(0, 1, 0)]);
     rig.accumulator.topics().want(super::rig::TOPIC);

@@ -240,10 +240,10 @@ fn a_broker_that_asks_for_it_makes_the_producer_start_again_from_the_bootstrap_s
 fn a_topic_that_nobody_uses_is_forgotten_and_comes_back_when_it_is_used() {
     let mut rig = Rig::ready(&[("metadata.max.idle.ms", "20000"), ("metadata.max.age.ms", "10000")]);
     rig.pass_ms(60_000);
-    assert!(rig.accumulator.topics().known().topic(TOPIC).is_none());
+    assert!(rig.accumulator.topics().state(TOPIC).is_none());
     rig.accumulator.topics().want(TOPIC);
     rig.run();
-    assert!(matches!(rig.accumulator.topics().known().topic(TOPIC), Some(TopicState::Ready(_))));
+    assert!(matches!(rig.accumulator.topics().state(TOPIC), Some(TopicState::Ready(_))));
     let delivery = rig.send(0, "a");
     rig.ack(0);
     assert_eq!(offset(&delivery), Some(0));
@@ -257,7 +257,7 @@ fn a_topic_that_waits_is_not_forgotten_however_long_it_does() {
         ("delivery.timeout.ms", "200000"),
         ("request.timeout.ms", "100000"),
     ];
-    let known = |rig: &Rig| matches!(rig.accumulator.topics().known().topic(TOPIC), Some(TopicState::Ready(_)));
+    let known = |rig: &Rig| matches!(rig.accumulator.topics().state(TOPIC), Some(TopicState::Ready(_)));
     let mut rig = Rig::ready(&patient);
     let in_flight = rig.send(0, "a");
     rig.pass_ms(60_000);

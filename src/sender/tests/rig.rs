@@ -75,6 +75,8 @@ pub(super) struct Rig {
     /// Ports where connections are neither made nor refused.
     pub(super) silent: Vec<u16>,
     pub(super) metadata_requests: usize,
+    /// Frames that have come and were not read.
+    pub(super) unread: Vec<(ConnectionId, Bytes)>,
     /// By connection, what has no answer yet: Produce requests, and what came in behind them.
     queues: HashMap<ConnectionId, VecDeque<Asked>>,
 }
@@ -116,6 +118,7 @@ impl Rig {
             refuses: Vec::new(),
             silent: Vec::new(),
             metadata_requests: 0,
+            unread: Vec::new(),
             queues: HashMap::new(),
         }
     }
@@ -125,7 +128,7 @@ impl Rig {
         let mut rig = Self::new(properties);
         rig.accumulator.topics().want(TOPIC);
         rig.run();
-        assert!(matches!(rig.accumulator.topics().known().topic(TOPIC), Some(TopicState::Ready(_))));
+        assert!(matches!(rig.accumulator.topics().state(TOPIC), Some(TopicState::Ready(_))));
         rig
     }
 
@@ -150,6 +153,7 @@ impl Rig {
                     self.event(Event::Connected { connection });
                 }
             }
+            Action::Read { connection } => self.read(connection),
             Action::Disconnect { connection } => {
                 self.disconnected.push(connection);
                 self.close(connection);
@@ -158,6 +162,16 @@ impl Rig {
                 self.request(connection, correlation, &segments, answered);
             }
         }
+    }
+
+    /// What waits unread on a connection is told, and then that it has been read.
+    fn read(&mut self, connection: ConnectionId) {
+        let (read, later) = self.unread.drain(..).partition(|(of, _)| *of == connection);
+        self.unread = later;
+        for (connection, frame) in read {
+            self.event(Event::Frame { connection, frame });
+        }
+        self.event(Event::Read { connection });
     }
 
     fn close(&mut self, connection: ConnectionId) {
@@ -282,8 +296,7 @@ impl Rig {
     }
 
     fn append_with(&mut self, partition: usize, value: &str, timestamp: i64) -> Delivery {
-        let known = self.accumulator.topics().known();
-        let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
+        let Some(TopicState::Ready(topic)) = self.accumulator.topics().state(TOPIC) else { panic!("topic is not known") };
         let payload = Payload::new(None, Some(value.as_bytes()), &[]);
         let (queue, timestamp) = (&topic.partitions[partition], Some(timestamp));
         self.accumulator.append(queue, timestamp, &payload, None, None, &self.now).unwrap().accepted.into()

@@ -336,8 +336,7 @@ fn a_batch_is_charged_until_its_last_callback_has_run_and_then_its_buffer_is_use
 }
 
 fn append_with(rig: &Rig, number: u32, callback: impl Callback) {
-    let known = rig.accumulator.topics().known();
-    let Some(TopicState::Ready(topic)) = known.topic(TOPIC) else { panic!("topic is not known") };
+    let Some(TopicState::Ready(topic)) = rig.accumulator.topics().state(TOPIC) else { panic!("topic is not known") };
     let value = number.to_string();
     let payload = Payload::new(None, Some(value.as_bytes()), &[]);
     rig.accumulator.append(&topic.partitions[0], Some(0), &payload, Some(&mut Some(callback)), None, &rig.now).unwrap();
@@ -379,7 +378,7 @@ fn what_a_broker_tells_with_a_duplicate_is_not_taken_for_the_time_of_the_append(
 
 #[test]
 fn a_topic_that_is_not_there_yet_is_awaited_and_one_that_is_known_stays_so() {
-    let state = |rig: &Rig| rig.accumulator.topics().known().topic(TOPIC).cloned();
+    let state = |rig: &Rig| rig.accumulator.topics().state(TOPIC);
     let mut rig = Rig::new(&[]);
     (rig.topic_error, rig.leaders) = (3, Vec::new());
     rig.accumulator.topics().want(TOPIC);

@@ -1,0 +1,138 @@
+//! Makes connections: a host and a port become a connected socket.
+//!
+//! In: a host, a port, and how long it may take. Out: a connected socket, or why there is none. Does input and output. A name
+//! is resolved anew for each connection, and each of its addresses has its turn, IPv4 first: `localhost` often names an IPv6
+//! address where no broker listens. An address that is silent does not use up the time of the others: the next one is tried
+//! beside it ([RFC 8305](https://www.rfc-editor.org/rfc/rfc8305#section-5)). Deliberately absent: the limit for all of it, which
+//! the caller keeps; TLS and SASL.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    net::{TcpSocket, TcpStream, lookup_host},
+    task::JoinSet,
+    time::sleep,
+};
+
+/// How long an address may be silent before the next one is tried beside it. What RFC 8305 recommends.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Sizes of the kernel's buffers, in bytes; `None` leaves them to the system.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SocketBuffers {
+    /// `send.buffer.bytes`.
+    pub(crate) send: Option<usize>,
+    /// `receive.buffer.bytes`.
+    pub(crate) receive: Option<usize>,
+}
+
+/// Which attempt it is to connect to this host, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    /// How many failed in a row before it: each begins with the next address.
+    pub(crate) failures: u32,
+    /// When the caller gives it up, counted from its start.
+    pub(crate) within: Duration,
+}
+
+/// Connects to the first address of `host` that answers.
+///
+/// # Cancel safety
+/// Whatever it began ends with it.
+pub(crate) async fn dial(
+    host: &str,
+    port: u16,
+    attempt: Attempt,
+    buffers: SocketBuffers,
+) -> Result<TcpStream, Vec<String>> {
+    let resolved = lookup_host((host, port)).await.map_err(|error| vec![unresolved(host, &error)])?;
+    let addresses = in_turn(resolved.collect(), attempt.failures);
+    if addresses.is_empty() {
+        return Err(vec![format!("host {host} has no address")]);
+    }
+    let head_start = head_start(attempt.within, addresses.len());
+    let (mut untried, mut tries, mut failures) = (addresses.into_iter(), JoinSet::new(), Vec::new());
+    loop {
+        if let Some(address) = untried.next() {
+            tries.spawn(async move { (address, connect(address, buffers).await) });
+        }
+        tokio::select! {
+            Some(tried) = tries.join_next() => match tried {
+                Ok((_, Ok(stream))) => return Ok(stream),
+                Ok((address, Err(error))) => failures.push(format!("cannot connect to {address}: {error}")),
+                Err(_) => failures.push("the runtime is shutting down".into()),
+            },
+            () = sleep(head_start), if untried.len() > 0 => {}
+            else => return Err(failures),
+        }
+    }
+}
+
+/// The addresses in the order in which they are tried.
+fn in_turn(mut addresses: Vec<SocketAddr>, failures: u32) -> Vec<SocketAddr> {
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let first = usize::try_from(failures).unwrap_or(0) % addresses.len().max(1);
+    addresses.rotate_left(first);
+    addresses
+}
+
+/// How long each of so many addresses is waited for before the next: all of them are tried well before the time is over.
+fn head_start(within: Duration, addresses: usize) -> Duration {
+    let share = within / u32::try_from(addresses).unwrap_or(u32::MAX).max(1);
+    HEAD_START.min(share / 2)
+}
+
+fn unresolved(host: &str, error: &io::Error) -> String {
+    format!("cannot resolve host {host}: {error}")
+}
+
+/// Why none of the hosts has an address, if none has.
+pub(crate) async fn check_resolvable(hosts: &[(String, u16)]) -> Result<(), String> {
+    let mut failures = Vec::new();
+    for (host, port) in hosts {
+        match lookup_host((host.as_str(), *port)).await.map(|mut addresses| addresses.next()) {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => failures.push(format!("{host} has no address")),
+            Err(error) => failures.push(format!("{host}: {error}")),
+        }
+    }
+    Err(failures.join(", "))
+}
+
+async fn connect(address: SocketAddr, buffers: SocketBuffers) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    buffers.send.map_or(Ok(()), |bytes| socket.set_send_buffer_size(size(bytes)))?;
+    buffers.receive.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(size(bytes)))?;
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn ipv4_is_tried_first_and_each_attempt_begins_with_the_next_address() {
+        let (six, a, b) = ("[::1]:9", "127.0.0.1:9", "127.0.0.2:9");
+        let table =
+            [(0, [a, b, six]), (1, [b, six, a]), (2, [six, a, b]), (3, [a, b, six]), (u32::MAX, [a, b, six])];
+        for (failures, expected) in table {
+            assert_eq!(in_turn(addresses(&[six, a, b]), failures), addresses(&expected), "{failures}");
+        }
+        assert_eq!(in_turn(Vec::new(), 5), []);
+    }
+
+    #[test]
+    fn all_addresses_are_tried_in_half_of_the_time_however_many_there_are() {
+        for (within_ms, count, expected_ms) in [(10_000, 1, 250), (10_000, 2, 250), (10_000, 40, 125), (200, 2, 50)] {
+            let within = Duration::from_millis(within_ms);
+            assert_eq!(head_start(within, count), Duration::from_millis(expected_ms), "{within_ms}, {count}");
+        }
+    }
+}

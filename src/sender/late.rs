@@ -1,0 +1,74 @@
+//! Judgements that come late: a process that was stopped, or had no processor for long, finds its clock ahead of what it has
+//! read.
+//!
+//! In: when something became due that is judged only now. Out: whether it may be judged, or which connections are to be read
+//! first. Pure. The answers of a stopped process wait in its sockets, so what looks overdue may have been answered long ago.
+//! Deliberately absent: reading.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::{Action, Sender, nodes::ConnectionId};
+
+/// How late a judgement may come before what waits in the sockets is read first.
+const LATE: Duration = Duration::from_secs(1);
+/// How long reading is waited for. It takes milliseconds, unless the process is stopped again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What has been read, as far as late judgements are concerned.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// All that had come at this moment has been read.
+    done_at: Instant,
+    /// Connections that are being read, since a moment.
+    under_way: Option<(Instant, BTreeSet<ConnectionId>)>,
+}
+
+impl Reading {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { done_at: now, under_way: None }
+    }
+
+    /// Until when judgements wait at the latest, if they do.
+    pub(super) fn ends_at(&self) -> Option<Instant> {
+        self.under_way.as_ref().map(|(since, _)| *since + PATIENCE)
+    }
+
+    /// A connection has been read.
+    pub(super) fn read(&mut self, connection: ConnectionId) {
+        if let Some((_, connections)) = &mut self.under_way {
+            connections.remove(&connection);
+        }
+    }
+}
+
+impl Sender {
+    /// Whether what became due at `due` may be judged now. If so much time has passed since then that answers may wait unread,
+    /// they are read first.
+    pub(super) fn may_judge(&mut self, due: Instant, now: Instant) -> bool {
+        if now <= due + LATE || self.reading.done_at >= due {
+            return true;
+        }
+        let (since, mut left) = match self.reading.under_way.take() {
+            Some(under_way) => under_way,
+            None => (now, self.read_all()),
+        };
+        left.retain(|connection| self.connections.contains_key(connection));
+        if left.is_empty() || since + PATIENCE <= now {
+            self.reading.done_at = now;
+            return true;
+        }
+        self.reading.under_way = Some((since, left));
+        false
+    }
+
+    /// Has every connection read that may have something to say.
+    fn read_all(&mut self) -> BTreeSet<ConnectionId> {
+        let waits = self.nodes.values().filter(|node| !node.is_idle()).filter_map(|node| node.connection());
+        let connections: BTreeSet<_> = waits.collect();
+        self.actions.extend(connections.iter().map(|&connection| Action::Read { connection }));
+        connections
+    }
+}
