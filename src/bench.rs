@@ -89,7 +89,8 @@ pub fn murmur2(key: &[u8]) -> u32 {
 /// Judges an error code. Returns whether the batch would be sent again.
 #[must_use]
 pub fn would_retry(code: i16) -> bool {
-    let facts = Facts { idempotent: true, records: 100, waited_for: true, may_retry: true, first: true, maybe_written: false };
+    let facts =
+        Facts { idempotent: true, records: 100, waited_for: true, may_retry: true, first: true, maybe_written: false };
     matches!(sender::verdict(ErrorCode(code), facts), sender::Verdict::Retry { .. })
 }
 

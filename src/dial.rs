@@ -120,8 +120,7 @@ mod tests {
     #[test]
     fn ipv4_is_tried_first_and_each_attempt_begins_with_the_next_address() {
         let (six, a, b) = ("[::1]:9", "127.0.0.1:9", "127.0.0.2:9");
-        let table =
-            [(0, [a, b, six]), (1, [b, six, a]), (2, [six, a, b]), (3, [a, b, six]), (u32::MAX, [a, b, six])];
+        let table = [(0, [a, b, six]), (1, [b, six, a]), (2, [six, a, b]), (3, [a, b, six]), (u32::MAX, [a, b, six])];
         for (failures, expected) in table {
             assert_eq!(in_turn(addresses(&[six, a, b]), failures), addresses(&expected), "{failures}");
         }

@@ -242,7 +242,10 @@ impl Bench {
         let parts = batch.completer.split(&[0, u32::try_from(middle).unwrap()]);
         for (part, base) in parts.into_iter().zip([self.next_offset, self.next_offset + 1_000]).rev() {
             let held = Held { charge: charge.split_off(charge.bytes() / 2), token: token.clone() };
-            part.complete(Outcome::Acked { base_offset: Some(base), append_time: None, confirmed: true }, Box::new(held));
+            part.complete(
+                Outcome::Acked { base_offset: Some(base), append_time: None, confirmed: true },
+                Box::new(held),
+            );
         }
         let first = self.deliveries[numbers[middle]].outcome().unwrap().unwrap();
         assert_eq!(first.offset(), Some(self.next_offset + 1_000));

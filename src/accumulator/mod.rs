@@ -287,8 +287,8 @@ impl Accumulator {
         if matches!(turn, Turn::Polite) && queue.serial.is_multiple_of(TURNS) && self.is_behind() {
             return Err(Refused::Behind);
         }
-        let usual = queue.usual_len.min(queue.limit(self.limits.batch_size));
-        let charge = self.charge(usual, HEADER_LEN + len, telling, turn)?;
+        let size = (queue.usual_len, queue.limit(self.limits.batch_size));
+        let charge = self.charge(size, HEADER_LEN + len, telling, turn)?;
         self.open(partition, queue, charge, timestamp, clock.now());
         Ok(())
     }
@@ -312,8 +312,14 @@ impl Accumulator {
     }
 
     /// Memory for a new batch, and how much of it is for its buffer: what was charged before, else as much as the last batch
-    /// took, else, for who cannot wait, as little as will do.
-    fn charge(&self, usual: usize, least: usize, telling: usize, turn: Turn) -> Result<(Charge, usize), Refused> {
+    /// took, if it may be so large, else, for who cannot wait, as little as will do.
+    fn charge(
+        &self,
+        (usual, limit): (usize, usize),
+        least: usize,
+        telling: usize,
+        turn: Turn,
+    ) -> Result<(Charge, usize), Refused> {
         let makes_do = matches!(turn, Turn::Now | Turn::Charged(_));
         if let Turn::Charged(charge) = turn
             && charge.bytes() >= least
@@ -321,8 +327,8 @@ impl Accumulator {
             let buffer = charge.bytes().saturating_sub(telling).max(least);
             return Ok((charge, buffer));
         }
-        let usual = usual.next_power_of_two().clamp(SMALLEST_BUFFER, self.limits.batch_size.max(SMALLEST_BUFFER));
-        let buffer = if usual >= self.limits.batch_size { self.limits.batch_size } else { usual }.max(least);
+        let usual = usual.next_power_of_two().clamp(SMALLEST_BUFFER, limit.max(SMALLEST_BUFFER));
+        let buffer = if usual >= limit { limit } else { usual }.max(least);
         let charged = |buffer: usize| Some((self.memory.try_charge(buffer + telling)?, buffer));
         // Who has to wait asks for a buffer as it is usual: with less, the batch would be full with its first record, and the next
         // one would wait again. An eighth of all is enough, so that others get something too.

@@ -189,7 +189,10 @@ fn a_callback_counts_towards_memory_and_is_kept_when_the_record_is_refused() {
     assert!(append_with(&accumulator, &partition, 900, Some(&mut refused), now).is_err());
     assert!(refused.is_some());
     for batch in take_all(&partition) {
-        batch.completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None, confirmed: true }, Box::new(batch.held));
+        batch.completer.complete(
+            Outcome::Acked { base_offset: Some(0), append_time: None, confirmed: true },
+            Box::new(batch.held),
+        );
     }
     assert_eq!(heard.try_iter().collect::<Vec<_>>(), [(1, true)]);
     assert_eq!(charged(), 0);
@@ -405,7 +408,7 @@ fn a_topic_is_asked_for_once_until_the_sender_took_note() {
 }
 
 #[test]
-fn those_who_wait_for_a_topic_look_again_after_every_change_and_when_all_is_closed() {
+fn those_who_wait_for_a_topic_look_again_after_every_answer_and_when_all_is_closed() {
     let accumulator = accumulator(1_000, LINGER, 100_000);
     let topics = accumulator.topics();
     let is_told = |change: &dyn Fn()| {
@@ -414,11 +417,26 @@ fn those_who_wait_for_a_topic_look_again_after_every_change_and_when_all_is_clos
         is_done(changed)
     };
     assert!(!is_told(&|| ()));
-    assert!(is_told(&|| drop(partition(&accumulator, 0))));
-    assert!(is_told(&|| topics.set_trouble(Some("refused".into()))));
-    assert!(!is_told(&|| topics.set_trouble(Some("refused".into()))), "nothing changed");
-    assert!(is_told(&|| topics.set_trouble(None)));
+    assert!(!is_told(&|| drop(partition(&accumulator, 0))), "there may be more topics in the same answer");
+    assert!(is_told(&|| topics.announce()));
+    assert!(!is_told(&|| topics.set_trouble(Some("refused".into()))), "there is nothing to look at");
     assert!(is_told(&|| accumulator.close()));
+}
+
+#[test]
+fn who_hurries_again_and_again_moves_no_time() {
+    let accumulator = accumulator(1_000, LINGER, 100_000);
+    let (queue, now) = (partition(&accumulator, 0), Instant::now());
+    let opened = |accumulator: &Accumulator, at| drop(append(accumulator, &queue, 10, at).unwrap());
+    opened(&accumulator, now);
+    assert_eq!(accumulator.next_due(), Some(now + accumulator.limits.linger));
+    for _ in 0..3 {
+        accumulator.hurry();
+        assert_eq!(accumulator.next_due(), Some(now), "it goes at once, and was opened when it was opened");
+    }
+    let mut slots = Vec::new();
+    accumulator.take_ready(now, &mut slots);
+    assert_eq!((slots.len(), accumulator.next_due()), (1, None));
 }
 
 #[test]
@@ -493,7 +511,9 @@ fn a_record_from_another_time_than_its_batch_could_tell_opens_the_next_batch() {
         "differences of 32 bits, which wrap as the times themselves do"
     );
     for batch in batches {
-        batch.completer.complete(Outcome::Acked { base_offset: Some(0), append_time: None, confirmed: true }, Box::new(()));
+        batch
+            .completer
+            .complete(Outcome::Acked { base_offset: Some(0), append_time: None, confirmed: true }, Box::new(()));
     }
     let told: Vec<_> = deliveries.iter().map(|delivery| delivery.outcome().unwrap().unwrap().timestamp()).collect();
     assert_eq!(told, times);

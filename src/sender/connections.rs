@@ -430,7 +430,8 @@ impl Sender {
         let cluster = Arc::clone(self.metadata.cluster());
         for topic in &changes.topics {
             if let Some(known) = cluster.topics.get(topic) {
-                self.publish(topic, &known.partitions, changes.recreated.contains(topic), now);
+                let recreated = changes.recreated.contains(topic);
+                self.publish(topic, &known.partitions, recreated, changes.stale.get(topic), now);
             }
         }
         for (topic, code) in &changes.missing {

@@ -65,10 +65,8 @@ impl Sender {
         let lost = |why: Arc<str>| Trouble { code: ErrorCode::NETWORK_EXCEPTION, why };
         let Some(node) = lane.leader().and_then(|leader| self.nodes.get(&leader.node)) else {
             let trouble = self.accumulator.topics().known().trouble.clone().map(lost);
-            let leaderless = || Trouble {
-                code: ErrorCode::LEADER_NOT_AVAILABLE,
-                why: "the partition has no leader".into(),
-            };
+            let leaderless =
+                || Trouble { code: ErrorCode::LEADER_NOT_AVAILABLE, why: "the partition has no leader".into() };
             return Some(trouble.unwrap_or_else(leaderless));
         };
         if let Some(until) = node.muted_until.filter(|until| *until > now) {
@@ -86,6 +84,10 @@ impl Sender {
             let Some(lane) = self.lanes.get_mut(index(slot)) else { continue };
             for batch in lane.queue.take_older(now, Duration::ZERO) {
                 lane.adopt(batch);
+            }
+            match lane.queue.take() {
+                Some(batch) => drop(lane.adopt(batch)),
+                None => lane.supplied = false,
             }
             while let Some(position) = lane.expired(now, Duration::ZERO) {
                 let end = End { kind: FailureKind::Rejected, why: Some(trouble), now };

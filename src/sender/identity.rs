@@ -87,14 +87,7 @@ impl ProducerId {
     }
 
     /// The request brought no producer id, for this reason.
-    pub(crate) fn failed(
-        &mut self,
-        code: ErrorCode,
-        why: &str,
-        now: Instant,
-        backoff: Backoff,
-        chance: &mut Chance,
-    ) {
+    pub(crate) fn failed(&mut self, code: ErrorCode, why: &str, now: Instant, backoff: Backoff, chance: &mut Chance) {
         if std::mem::take(&mut self.asked) {
             self.trouble = Some(Trouble { code, why: why.into() });
             self.failures = self.failures.saturating_add(1);
@@ -135,7 +128,8 @@ mod tests {
     #[test]
     fn what_cannot_heal_by_itself_is_asked_again_when_somebody_needs_a_producer_id_and_not_before() {
         let (now, mut chance) = (Instant::now(), Chance::new(1));
-        for (code, is_asked) in [(31, false), (53, false), (35, false), (42, false), (-1, true), (14, true), (7, true)] {
+        for (code, is_asked) in [(31, false), (53, false), (35, false), (42, false), (-1, true), (14, true), (7, true)]
+        {
             let mut id = ProducerId::new(true, now);
             id.ask();
             id.answered(answer(ErrorCode(code), -1), 3, now, BACKOFF, &mut chance);

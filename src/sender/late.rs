@@ -1,9 +1,8 @@
-//! Judgements that come late: a process that was stopped, or had no processor for long, finds its clock ahead of what it has
-//! read.
+//! What has come is read before anything is judged overdue.
 //!
-//! In: when something became due that is judged only now. Out: whether it may be judged, or which connections are to be read
-//! first. Pure. The answers of a stopped process wait in its sockets, so what looks overdue may have been answered long ago.
-//! Deliberately absent: reading.
+//! In: when something became due. Out: whether it may be judged, or which connections are to be read first. Pure. A process that
+//! was stopped, or had no processor for long, finds its clock ahead of what it has read: the answers wait in its sockets, and what
+//! looks overdue was answered long ago. Deliberately absent: reading.
 
 use std::{
     collections::BTreeSet,
@@ -12,12 +11,10 @@ use std::{
 
 use super::{Action, Sender, nodes::ConnectionId};
 
-/// How late a judgement may come before what waits in the sockets is read first.
-const LATE: Duration = Duration::from_secs(1);
 /// How long reading is waited for. It takes milliseconds, unless the process is stopped again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What has been read, as far as late judgements are concerned.
+/// What has been read, as far as judgements are concerned.
 #[derive(Debug)]
 pub(super) struct Reading {
     /// All that had come at this moment has been read.
@@ -45,10 +42,9 @@ impl Reading {
 }
 
 impl Sender {
-    /// Whether what became due at `due` may be judged now. If so much time has passed since then that answers may wait unread,
-    /// they are read first.
+    /// Whether what became due at `due` may be judged now: if all that had come by then has been read. Else it is read first.
     pub(super) fn may_judge(&mut self, due: Instant, now: Instant) -> bool {
-        if now <= due + LATE || self.reading.done_at >= due {
+        if self.reading.done_at >= due {
             return true;
         }
         let (since, mut left) = match self.reading.under_way.take() {

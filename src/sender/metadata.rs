@@ -64,6 +64,8 @@ pub(crate) struct Changes {
     pub(crate) topics: Vec<Arc<str>>,
     /// Those of them that were created anew: leader epochs start again.
     pub(crate) recreated: BTreeSet<Arc<str>>,
+    /// Partitions of which the answer told an older leader epoch than is known, by topic.
+    pub(crate) stale: BTreeMap<Arc<str>, BTreeSet<usize>>,
     /// Topics of which the answer says nothing, and the broker's reason. Those that were known still are.
     pub(crate) missing: Vec<(Arc<str>, ErrorCode)>,
     /// Whether the answer is of no use at all.
@@ -316,7 +318,8 @@ fn weigh(known: Option<&Topic>, answer: &TopicAnswer) -> Weighed {
         return if is_whole { Weighed::Anew(anew()) } else { silent };
     }
     let merged = Topic { id: newer_id(known.id, answer.id), partitions: merge(&known.partitions, &told, is_whole) };
-    let takes_back = !has_ids && is_whole && (told.len() < known.partitions.len() || has_older_epoch(known, &told));
+    let is_less = || told.len() < known.partitions.len() || !stale(Some(known), answer).is_empty();
+    let takes_back = !has_ids && is_whole && is_less();
     if takes_back { Weighed::Contradicts(merged, anew()) } else { Weighed::Merged(merged) }
 }
 
@@ -333,8 +336,13 @@ fn by_number(answer: &[(i32, i32, i32)]) -> Option<BTreeMap<usize, Partition>> {
     answer.iter().map(partition).collect::<Option<BTreeMap<_, _>>>().filter(|told| !told.is_empty())
 }
 
-fn has_older_epoch(known: &Topic, told: &BTreeMap<usize, Partition>) -> bool {
-    known.partitions.iter().enumerate().any(|(number, known)| told.get(&number).is_some_and(|told| is_older(*told, *known)))
+/// The partitions of which an answer tells an older epoch than is known.
+fn stale(known: Option<&Topic>, answer: &TopicAnswer) -> BTreeSet<usize> {
+    let told = by_number(&answer.partitions).unwrap_or_default();
+    let known = known.map_or(&[][..], |known| &known.partitions);
+    let is_stale =
+        |(number, known): &(usize, &Partition)| told.get(number).is_some_and(|told| is_older(*told, **known));
+    known.iter().enumerate().filter(is_stale).map(|(number, _)| number).collect()
 }
 
 /// A broker that tells no epochs is believed.
@@ -391,6 +399,10 @@ fn take_over(
     };
     if !late {
         contradicted.remove(&answer.name);
+    }
+    let stale = if anew { BTreeSet::new() } else { stale(known, &answer) };
+    if !stale.is_empty() {
+        changes.stale.insert(Arc::clone(&answer.name), stale);
     }
     if anew {
         changes.recreated.insert(Arc::clone(&answer.name));

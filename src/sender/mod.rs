@@ -31,7 +31,7 @@ mod warnings;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -52,6 +52,7 @@ use self::{
 pub(crate) use self::{backoff::Chance, nodes::ConnectionId};
 use crate::{
     accumulator::Accumulator,
+    cluster,
     config::{Acks, Config},
     error::{ErrorCode, FailureKind},
 };
@@ -200,7 +201,7 @@ impl Sender {
         [self.accumulator.next_due(), lanes, asking, self.next_judgement()].into_iter().flatten().min()
     }
 
-    /// When a connection, a request or a batch is to be judged, which nobody does while late answers are being read.
+    /// When a connection, a request or a batch is to be judged, which waits while what has come is being read.
     fn next_judgement(&self) -> Option<Instant> {
         if let Some(at) = self.reading.ends_at() {
             return Some(at);
@@ -244,7 +245,7 @@ impl Sender {
             if let Some(known) = cluster.topics.get(&topic) {
                 // Whoever asks for a topic that is known missed something about it.
                 self.metadata.refresh(now);
-                self.publish(&topic, &known.partitions, false, now);
+                self.publish(&topic, &known.partitions, false, None, now);
                 published = true;
             }
         }
@@ -316,11 +317,23 @@ impl Sender {
         self.lanes.get_mut(index(slot))
     }
 
-    /// Gives the lanes of a topic their leaders, and those who append its partitions.
-    fn publish(&mut self, topic: &Arc<str>, partitions: &[crate::cluster::Partition], recreated: bool, now: Instant) {
+    /// Gives the lanes of a topic their leaders, and those who append its partitions. Of `stale` partitions nothing was learned:
+    /// who doubts their leader goes on to do so.
+    fn publish(
+        &mut self,
+        topic: &Arc<str>,
+        partitions: &[cluster::Partition],
+        recreated: bool,
+        stale: Option<&BTreeSet<usize>>,
+        now: Instant,
+    ) {
         let seed = self.chance.next();
         let published = self.accumulator.publish(topic, partitions, seed);
-        for (queue, partition) in published.partitions.iter().zip(partitions) {
+        for (number, (queue, partition)) in published.partitions.iter().zip(partitions).enumerate() {
+            if stale.is_some_and(|stale| stale.contains(&number)) {
+                self.list(queue.slot, now);
+                continue;
+            }
             let leader = partition.leader.map(|node| lane::Leader { node, epoch: partition.leader_epoch });
             self.lead(queue.slot, leader, recreated, now);
         }

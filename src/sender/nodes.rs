@@ -336,8 +336,16 @@ mod tests {
 
     fn in_flight(node: &mut Node, now: Instant) -> i32 {
         let (correlation, api) = (node.correlation(), Api::Produce);
-        let request =
-            InFlight { correlation, api, version: 12, sent_at: now, request: 0, parts: Vec::new(), records: 1, answered: true };
+        let request = InFlight {
+            correlation,
+            api,
+            version: 12,
+            sent_at: now,
+            request: 0,
+            parts: Vec::new(),
+            records: 1,
+            answered: true,
+        };
         node.in_flight.push_back(request);
         correlation
     }

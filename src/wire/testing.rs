@@ -127,6 +127,20 @@ pub(crate) struct Says {
     pub(crate) refused: Vec<(i32, &'static str)>,
 }
 
+/// A Produce answer `(correlation id, throttle_time_ms)` for partitions of one topic, as [`produce`] makes it.
+#[cfg(test)]
+pub(crate) fn throttled(
+    version: i16,
+    (correlation, throttle_ms): (i32, i32),
+    topic: (&str, TopicId),
+    says: &[Says],
+) -> Bytes {
+    let plain = produce(version, correlation, topic, says, &[]);
+    // The throttle time is the last field, before the tagged ones, of which there are none.
+    let at = plain.len() - if version >= 9 { 5 } else { 4 };
+    [&plain[..at], &throttle_ms.to_be_bytes(), &plain[at + 4..]].concat().into()
+}
+
 /// A Produce answer for partitions of one topic, by name or by id as the version has it.
 pub(crate) fn produce(
     version: i16,

@@ -11,6 +11,8 @@ fn with_acks_0_answers_to_other_requests_are_told_apart_and_an_end_may_be_told_t
     (rig.brokers, rig.leaders) = (vec![(1, 9001)], vec![(0, 1, 5)]);
     rig.accumulator.topics().want(TOPIC);
     rig.run();
+    rig.push(0, "proves the leader");
+    rig.ack(0);
     let delivery = rig.send(0, "a");
     let (sent, asked, ended) = (rig.take(), rig.metadata_requests, rig.disconnected.len());
     rig.pass_ms(6_000);

@@ -67,6 +67,8 @@ fn without_idempotence_a_lane_has_one_batch_in_flight_and_no_sequence() {
 #[test]
 fn with_acks_0_a_record_is_done_when_its_request_was_written_whole() {
     let mut rig = Rig::ready(&[("enable.idempotence", "false"), ("acks", "0")]);
+    rig.push(0, "proves the leader");
+    rig.ack(0);
     let delivery = rig.send(0, "a");
     let sent = rig.take();
     assert!(is_pending(&delivery));
@@ -81,6 +83,8 @@ fn with_acks_0_what_was_written_whole_is_told_by_its_own_number() {
     rig.leaders = vec![(0, 1, 5), (1, 1, 6)];
     rig.accumulator.topics().want(super::rig::TOPIC);
     rig.pass_ms(2_000);
+    [0, 1].into_iter().for_each(|partition| rig.push(partition, "proves the leader"));
+    (rig.ack(0), rig.ack(0));
     let deliveries = [rig.send(0, "a"), rig.send(1, "b")];
     let [_, second] = [rig.take(), rig.take()];
     for (correlation, done) in [(second.correlation + 7, false), (second.correlation, true)] {
@@ -115,7 +119,7 @@ fn a_record_that_no_request_went_out_with_expires_as_certainly_not_written() {
     rig.pass_ms(2);
     let error = failure(&delivery);
     assert_eq!((error.kind(), error.persisted(), error.attempts()), (FailureKind::Expired, Persisted::No, 0));
-    assert_eq!(error.code(), ErrorCode::REQUEST_TIMED_OUT);
+    assert_eq!(error.code(), ErrorCode::LEADER_NOT_AVAILABLE);
     assert!(error.cause().is_some(), "{error}");
 }
 

@@ -55,6 +55,22 @@ fn a_stale_hint_is_ignored() {
 }
 
 #[test]
+fn metadata_with_an_older_leader_epoch_do_not_end_the_doubt_about_a_leader() {
+    let mut rig = Rig::ready(&[("metadata.max.age.ms", "60000")]);
+    rig.push(0, "a");
+    rig.leaders = vec![(0, 1, 4), (1, 2, 5)];
+    let sent = rig.take();
+    rig.answer(&sent, &[moved(0, None)]);
+    let asked = rig.metadata_requests;
+    rig.pass_ms(2_000);
+    assert!(rig.sent.is_empty(), "it would be refused again");
+    assert!(rig.metadata_requests > asked + 1, "and it is asked for again until somebody knows");
+    rig.leaders = vec![(0, 2, 6), (1, 2, 5)];
+    rig.pass_ms(1_300);
+    assert_eq!(rig.take().node, 2);
+}
+
+#[test]
 fn metadata_with_an_older_leader_epoch_change_nothing() {
     let mut rig = Rig::ready(&[("metadata.max.age.ms", "60000")]);
     rig.leaders = vec![(0, 2, 4), (1, 2, 5)];

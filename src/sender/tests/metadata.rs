@@ -221,7 +221,7 @@ fn a_partition_without_a_leader_is_asked_for_again_soon() {
 
 #[test]
 fn a_topic_that_is_not_there_yet_is_asked_for_again_soon_and_a_refused_one_is_not() {
-    for (code, again) in [(3, true), (5, true), (29, false), (17, false)] {
+    for (code, again) in [(3, true), (5, true), (-1, true), (38, true), (44, true), (29, false), (17, false)] {
         let mut rig = Rig::new();
         rig.want("orders");
         rig.ask();
@@ -317,6 +317,131 @@ fn a_topic_is_recreated_when_its_id_is_another_one_and_both_are_told() {
         assert_eq!(rig.leaders(), leaders, "{id}");
         let known = rig.metadata.cluster().topics["orders"].id;
         assert_eq!(known, TopicId::from_u128(if recreated { 8 } else { 7 }), "an id that is known stays known");
+    }
+}
+
+/// What one answer makes of `orders`, which is known with partitions led by brokers 1 and 2 in epoch 5. Beside it what Java makes
+/// of the same answer (`Metadata.handleMetadataResponse`, `updateLatestMetadata`, version 4.2): where it differs, Java has no
+/// partitions of the topic, or fewer, until the next answer, and `send` waits for that or throws.
+#[test]
+fn every_rule_of_merging_an_answer_is_kept_whatever_ids_and_epochs_it_has() {
+    const KNOWN: &[(Option<i32>, i32)] = &[(Some(1), 5), (Some(2), 5)];
+    type Told<'a> = &'a [(i32, i32, i32)];
+    type Leaders<'a> = &'a [(Option<i32>, i32)];
+    // What the answer is; its error; the topic's id, of which 7 is the known one and 0 none; partition, leader and epoch; our
+    // leaders after it; whether it is asked again soon; Java's leaders after it.
+    let table: &[(&str, i16, u128, Told<'_>, Leaders<'_>, bool, Leaders<'_>)] = &[
+        ("the same", 0, 7, &[(0, 1, 5), (1, 2, 5)], KNOWN, false, KNOWN),
+        (
+            "a leader moved",
+            0,
+            7,
+            &[(0, 2, 6), (1, 2, 5)],
+            &[(Some(2), 6), (Some(2), 5)],
+            false,
+            &[(Some(2), 6), (Some(2), 5)],
+        ),
+        (
+            "a leader moved in the same epoch",
+            0,
+            7,
+            &[(0, 2, 5), (1, 2, 5)],
+            &[(Some(2), 5), (Some(2), 5)],
+            false,
+            &[(Some(2), 5), (Some(2), 5)],
+        ),
+        ("an older epoch", 0, 7, &[(0, 2, 4), (1, 1, 3)], KNOWN, false, KNOWN),
+        (
+            "no epochs, as below Metadata 9",
+            0,
+            7,
+            &[(0, 2, -1), (1, 1, -1)],
+            &[(Some(2), 5), (Some(1), 5)],
+            false,
+            &[(Some(2), -1), (Some(1), -1)],
+        ),
+        ("no leader", 0, 7, &[(0, -1, 6), (1, 2, 5)], &[(None, 6), (Some(2), 5)], true, &[(None, 6), (Some(2), 5)]),
+        (
+            "a leader that no broker is",
+            0,
+            7,
+            &[(0, 9, 6), (1, 2, 5)],
+            &[(Some(9), 6), (Some(2), 5)],
+            false,
+            &[(None, 6), (Some(2), 5)],
+        ),
+        (
+            "partitions were added",
+            0,
+            7,
+            &[(0, 1, 5), (1, 2, 5), (2, 1, 0)],
+            &[(Some(1), 5), (Some(2), 5), (Some(1), 0)],
+            false,
+            &[(Some(1), 5), (Some(2), 5), (Some(1), 0)],
+        ),
+        ("one partition less", 0, 7, &[(0, 1, 5)], KNOWN, false, &[(Some(1), 5)]),
+        ("the first partition less", 0, 7, &[(1, 1, 6)], &[(Some(1), 5), (Some(1), 6)], false, &[(Some(1), 6)]),
+        ("no partitions", 0, 7, &[], KNOWN, true, &[]),
+        ("an impossible partition", 0, 7, &[(-1, 1, 5), (0, 2, 6)], KNOWN, true, &[(Some(2), 6)]),
+        (
+            "another id",
+            0,
+            8,
+            &[(0, 2, 0), (1, 1, 0)],
+            &[(Some(2), 0), (Some(1), 0)],
+            false,
+            &[(Some(2), 0), (Some(1), 0)],
+        ),
+        ("another id, fewer partitions", 0, 8, &[(0, 2, 0)], &[(Some(2), 0)], false, &[(Some(2), 0)]),
+        (
+            "another id, more partitions",
+            0,
+            8,
+            &[(0, 2, 0), (1, 1, 0), (2, 2, 0)],
+            &[(Some(2), 0), (Some(1), 0), (Some(2), 0)],
+            false,
+            &[(Some(2), 0), (Some(1), 0), (Some(2), 0)],
+        ),
+        ("another id, partitions left out", 0, 8, &[(1, 1, 0)], KNOWN, true, &[(Some(1), 0)]),
+        ("no id", 0, 0, &[(0, 2, 6), (1, 2, 5)], &[(Some(2), 6), (Some(2), 5)], false, &[(Some(2), 6), (Some(2), 5)]),
+        ("no id, an older epoch", 0, 0, &[(0, 2, 4), (1, 2, 5)], KNOWN, true, KNOWN),
+        ("no id, fewer partitions", 0, 0, &[(0, 1, 5)], KNOWN, true, &[(Some(1), 5)]),
+        ("deleted, or not known there yet", 3, 0, &[], KNOWN, true, &[]),
+        ("no leader yet", 5, 7, &[], KNOWN, true, &[]),
+        ("an invalid name", 17, 0, &[], KNOWN, true, &[]),
+        ("not authorized", 29, 0, &[], KNOWN, true, &[]),
+        ("too few brokers to create it", 38, 0, &[], KNOWN, true, &[]),
+        ("an error without a name", -1, 7, &[(0, 2, 9)], KNOWN, true, &[]),
+    ];
+    for (what, error, id, told, ours, again, java) in table {
+        let mut rig = Rig::knowing();
+        rig.now += MAX_AGE;
+        rig.ask();
+        rig.apply(answer(vec![TopicAnswer { error: ErrorCode(*error), ..topic("orders", *id, told) }]));
+        assert_eq!(rig.leaders(), *ours, "{what}; Java has {java:?}");
+        assert_eq!(rig.due_in() <= Some(BACKOFF.max), *again, "{what}: {:?}", rig.due_in());
+        assert!(rig.leaders().len() >= java.len(), "{what}: nothing is missing that Java has");
+    }
+}
+
+/// Brokers before 2.8 tell no ids, so a topic that was created anew can only be told by what contradicts the one of before.
+#[test]
+fn without_ids_a_topic_was_created_anew_when_three_answers_in_a_row_contradict_what_is_known() {
+    for contradiction in [&[(0, 2, 0), (1, 2, 0)][..], &[(0, 1, 5)]] {
+        let mut rig = Rig::new();
+        rig.want("orders");
+        rig.ask();
+        rig.apply(answer(vec![topic("orders", 0, &[(0, 1, 5), (1, 2, 5)])]));
+        let tell = |rig: &mut Rig, partitions: &[(i32, i32, i32)]| {
+            rig.now += rig.due_in().unwrap();
+            rig.ask();
+            rig.apply(answer(vec![topic("orders", 0, partitions)])).recreated.len()
+        };
+        let known = [(0, 1, 5), (1, 2, 5)];
+        let told = [contradiction, contradiction, &known, contradiction, contradiction, contradiction];
+        let recreated: Vec<_> = told.into_iter().map(|partitions| tell(&mut rig, partitions)).collect();
+        assert_eq!(recreated, [0, 0, 0, 0, 0, 1], "a late answer or two change nothing");
+        assert_eq!(rig.leaders().len(), contradiction.len());
     }
 }
 

@@ -4,6 +4,7 @@
 //! requests for the test to answer.
 
 mod asking;
+mod availability;
 mod counting;
 mod delivery;
 mod leaders;
@@ -17,4 +18,6 @@ mod requests;
 mod rig;
 mod semantics;
 mod sequences;
+mod splitting;
+mod unacknowledged;
 mod warnings;

@@ -170,11 +170,12 @@ fn brokers_that_refuse_connections_are_tried_less_and_less_often() {
 }
 
 #[test]
-fn a_throttled_producer_holds_back_no_longer_than_a_request_may_take() {
-    let mut rig = Rig::ready(&[("request.timeout.ms", "1000"), ("delivery.timeout.ms", "120000")]);
+fn a_throttled_producer_holds_back_no_longer_than_a_record_may_wait() {
+    let mut rig = Rig::ready(&[("request.timeout.ms", "1000"), ("delivery.timeout.ms", "10000")]);
     rig.sender.throttle(1, i32::MAX, rig.now);
+    rig.pass_ms(5_000);
     rig.push(0, "a");
-    rig.pass_ms(999);
+    rig.pass_ms(4_999);
     assert!(rig.sent.is_empty());
     rig.pass_ms(2);
     assert_eq!(rig.sent.len(), 1);

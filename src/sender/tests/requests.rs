@@ -21,6 +21,8 @@ fn partitions(rig: &Rig) -> Vec<Vec<i32>> {
 fn a_request_says_what_acks_says() {
     for (setting, acks) in [("all", -1), ("1", 1), ("0", 0)] {
         let mut rig = Rig::ready(&[("enable.idempotence", "false"), ("acks", setting)]);
+        rig.push(0, "proves the leader");
+        rig.ack(0);
         rig.push(0, "a");
         assert_eq!(rig.take().acks, acks, "acks={setting}");
     }

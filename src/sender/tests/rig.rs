@@ -77,6 +77,8 @@ pub(super) struct Rig {
     pub(super) metadata_requests: usize,
     /// Frames that have come and were not read.
     pub(super) unread: Vec<(ConnectionId, Bytes)>,
+    /// Whether connections are read when the sender asks for it.
+    pub(super) reads: bool,
     /// By connection, what has no answer yet: Produce requests, and what came in behind them.
     queues: HashMap<ConnectionId, VecDeque<Asked>>,
 }
@@ -119,6 +121,7 @@ impl Rig {
             silent: Vec::new(),
             metadata_requests: 0,
             unread: Vec::new(),
+            reads: true,
             queues: HashMap::new(),
         }
     }
@@ -153,7 +156,8 @@ impl Rig {
                     self.event(Event::Connected { connection });
                 }
             }
-            Action::Read { connection } => self.read(connection),
+            Action::Read { connection } if self.reads => self.read(connection),
+            Action::Read { .. } => {}
             Action::Disconnect { connection } => {
                 self.disconnected.push(connection);
                 self.close(connection);
@@ -296,7 +300,9 @@ impl Rig {
     }
 
     fn append_with(&mut self, partition: usize, value: &str, timestamp: i64) -> Delivery {
-        let Some(TopicState::Ready(topic)) = self.accumulator.topics().state(TOPIC) else { panic!("topic is not known") };
+        let Some(TopicState::Ready(topic)) = self.accumulator.topics().state(TOPIC) else {
+            panic!("topic is not known")
+        };
         let payload = Payload::new(None, Some(value.as_bytes()), &[]);
         let (queue, timestamp) = (&topic.partitions[partition], Some(timestamp));
         self.accumulator.append(queue, timestamp, &payload, None, None, &self.now).unwrap().accepted.into()

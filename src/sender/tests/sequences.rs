@@ -263,25 +263,23 @@ fn a_request_that_broke_off_half_way_was_certainly_not_written() {
     rig.cut(sent.connection, Some(sent.correlation - 1));
     rig.refuses = vec![9001];
     rig.pass_ms(2_001);
-    assert_eq!((failure(&delivery).persisted(), failure(&delivery).attempts()), (Persisted::No, 1));
+    assert_eq!((failure(&delivery).persisted(), failure(&delivery).attempts()), (Persisted::No, 0));
 }
 
 #[test]
-fn without_a_producer_id_nothing_is_sent_and_the_refusal_is_the_cause() {
-    let mut rig = Rig::new(&[("delivery.timeout.ms", "2000"), ("request.timeout.ms", "1000")]);
-    rig.init_error = 31;
-    rig.accumulator.topics().want(super::rig::TOPIC);
-    rig.run();
+fn retries_do_not_count_attempts_that_never_went_out() {
+    let mut rig = Rig::ready(&[("enable.idempotence", "false"), ("retries", "1")]);
     let delivery = rig.send(0, "a");
-    rig.pass_ms(1_000);
-    assert!(rig.sent.is_empty() && is_pending(&delivery));
-    rig.pass_ms(1_001);
-    assert!(failure(&delivery).cause().is_some_and(|cause| cause.contains("CLUSTER_AUTHORIZATION_FAILED")));
-    rig.init_error = 0;
-    let granted = rig.send(0, "b");
-    rig.pass_ms(1_500);
-    rig.ack(0);
-    assert_eq!(offset(&granted), Some(0));
+    for _ in 0..3 {
+        let sent = rig.take();
+        rig.cut(sent.connection, None);
+        rig.pass_ms(2_000);
+    }
+    rig.refuse(19);
+    assert!(is_pending(&delivery));
+    rig.pass_ms(2_000);
+    rig.refuse(19);
+    assert_eq!(failure(&delivery).attempts(), 2);
 }
 
 #[test]
