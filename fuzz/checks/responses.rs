@@ -36,7 +36,8 @@ pub fn responses(data: &[u8]) {
             cluster.iter().flat_map(|cluster| cluster.brokers.values()).for_each(dialled);
         }
         6 => {
-            let create = CreateTopic { topic: TOPIC, partitions: 1, replication: 1, configs: &[], timeout_ms: 1 };
+            let create =
+                CreateTopic { topic: TOPIC, partitions: 1, replication: 1, brokers: 1, configs: &[], timeout_ms: 1 };
             admin(&create, &frame, version);
         }
         7 => drop(admin(&AskOffset { topic: TOPIC, partition: 0, timestamp: -1 }, &frame, version)),
