@@ -57,15 +57,15 @@ async fn follow_at<W: Write>(
     let (mut outage, mut refreshed) = (Outage::new(pace.grace), Instant::now());
     while !printer.full() {
         let mut round = Round::default();
-        if followed.all && refreshed.elapsed() >= pace.refresh {
-            round.note(add_new(admin, printer.topic, &mut followed.positions).await)?;
-            refreshed = Instant::now();
-        }
         let share = ROUND / u32::try_from(followed.positions.len()).unwrap_or(u32::MAX).max(1);
         for position in &mut followed.positions {
             round.note(read_on(admin, position, share, printer).await)?;
         }
         printer.flush();
+        if followed.all && round.answered && refreshed.elapsed() >= pace.refresh {
+            round.note(add_new(admin, printer.topic, &mut followed.positions).await)?;
+            refreshed = Instant::now();
+        }
         if let Some(word) = outage.after_round(round.trouble.as_deref(), Instant::now()) {
             tell(&word);
         }
@@ -79,7 +79,9 @@ async fn follow_at<W: Write>(
 /// How a round over all partitions went.
 #[derive(Debug, Default)]
 struct Round {
-    /// Whether a partition or a position is further than before.
+    /// Whether anybody answered; where nobody does, nobody needs to be asked for new partitions.
+    answered: bool,
+    /// Whether a position is further than before, or there is a new one.
     moved: bool,
     /// The first thing that went wrong.
     trouble: Option<String>,
@@ -89,7 +91,7 @@ impl Round {
     /// Fails with an error that will not pass.
     fn note(&mut self, done: Result<bool, AdminError>) -> Result<(), AdminError> {
         match done {
-            Ok(moved) => self.moved |= moved,
+            Ok(moved) => (self.answered, self.moved) = (true, self.moved | moved),
             Err(error) if passes(&error) => {
                 self.trouble.get_or_insert_with(|| error.to_string());
             }
@@ -135,7 +137,7 @@ mod tests {
     use std::io::{self, BufWriter};
 
     use milena::{Producer, Record, broker::EmbeddedBroker};
-    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
     use crate::output::Format;
@@ -144,12 +146,12 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     /// Hands on what is printed.
-    struct Out(UnboundedSender<String>);
+    struct Out(Sender<String>);
 
     impl Write for Out {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             for line in str::from_utf8(bytes).unwrap().lines() {
-                self.0.send(line.to_owned()).unwrap();
+                self.0.try_send(line.to_owned()).unwrap();
             }
             Ok(bytes.len())
         }
@@ -161,23 +163,23 @@ mod tests {
 
     /// A follower of the topic `orders`, which has one partition at first.
     struct Follower {
-        lines: UnboundedReceiver<String>,
-        words: UnboundedReceiver<String>,
+        lines: Receiver<String>,
+        words: Receiver<String>,
         ended: tokio::task::JoinHandle<Result<(), CliError>>,
     }
 
     impl Follower {
         async fn start(broker: &EmbeddedBroker, max_messages: u64) -> Self {
             let mut admin = Admin::connect(&broker.bootstrap_servers()).await.unwrap();
-            let (out, lines) = unbounded_channel();
-            let (told, words) = unbounded_channel();
+            let (out, lines) = channel(100);
+            let (told, words) = channel(100);
             let ended = tokio::spawn(async move {
                 let (format, left, out) = (Format::Text, Some(max_messages), BufWriter::new(Out(out)));
                 let mut printer = Printer { topic: "orders", format, safe: false, left, out };
                 let pace = Pace { refresh: Duration::from_millis(20), grace: Duration::ZERO };
                 let positions = vec![Position { partition: 0, next: 0, end: 0 }];
                 let followed = Followed { positions, all: true };
-                let tell = |word: &str| told.send(word.to_owned()).unwrap();
+                let tell = |word: &str| told.try_send(word.to_owned()).unwrap();
                 follow_at(pace, &mut admin, followed, &mut printer, tell).await
             });
             Self { lines, words, ended }
