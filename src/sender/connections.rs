@@ -15,11 +15,13 @@ use super::{
 };
 use crate::{
     accumulator::TopicState,
+    config::Compression,
     error::ErrorCode,
     wire::{
+        produce::ZSTD_FROM,
         requests::{self, Caller},
         responses::{self, MetadataAnswer},
-        versions::Api,
+        versions::{Api, Versions},
     },
 };
 
@@ -329,13 +331,8 @@ impl Sender {
             let (code, advice) = (answer.error, answer.error.advice());
             return Err(format!("broker refused to say what it speaks (ApiVersions {version}): {code}; {advice}"));
         }
-        let idempotent = self.window.idempotent.then_some(Api::InitProducerId);
-        let needed = [Some(Api::Metadata), Some(Api::Produce), idempotent];
-        let missing = needed.into_iter().flatten().find(|api| answer.versions.pick(*api).is_none());
-        if let Some(api) = missing {
-            return Err(format!(
-                "broker speaks no version of {api} that milena speaks, expected Apache Kafka 2.1 or newer"
-            ));
+        if let Some(why) = lack(&answer.versions, self.window.idempotent, self.config.compression) {
+            return Err(why);
         }
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         if let Link::Negotiating { id, .. } = node.link {
@@ -476,9 +473,42 @@ fn is_local(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// What a broker has not that this producer needs.
+fn lack(versions: &Versions, idempotent: bool, compression: Compression) -> Option<String> {
+    let needed = [Some(Api::Metadata), Some(Api::Produce), idempotent.then_some(Api::InitProducerId)];
+    if let Some(api) = needed.into_iter().flatten().find(|api| versions.pick(*api).is_none()) {
+        return Some(format!(
+            "broker speaks no version of {api} that milena speaks, expected Apache Kafka 2.1 or newer"
+        ));
+    }
+    let produce = versions.pick(Api::Produce)?;
+    let too_old = compression == Compression::Zstd && produce < ZSTD_FROM;
+    too_old.then(|| {
+        format!(
+            "broker speaks Produce up to version {produce} and does not know zstd, expected version {ZSTD_FROM} (Apache \
+             Kafka 2.1 or newer); choose another compression.type"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broker_that_does_not_know_zstd_is_no_broker_for_a_producer_that_uses_it() {
+        for (produce, compression, is_lacking) in [
+            (6, Compression::Zstd, true),
+            (7, Compression::Zstd, false),
+            (13, Compression::Zstd, false),
+            (3, Compression::Lz4, false),
+            (3, Compression::None, false),
+        ] {
+            let versions = Versions::new([(0, 0, produce), (3, 0, 9)]);
+            let lack = lack(&versions, false, compression);
+            assert_eq!(lack.is_some(), is_lacking, "Produce {produce} with {compression:?}");
+        }
+    }
 
     #[test]
     fn a_broker_found_from_afar_that_advertises_this_machine_is_explained() {
