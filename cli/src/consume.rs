@@ -161,7 +161,26 @@ fn place(from: From, start: i64, end: i64) -> Result<i64, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use milena::broker::EmbeddedBroker;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Consume {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[tokio::test]
+    async fn without_follow_a_broker_that_went_away_ends_the_command_with_an_error() {
+        let broker = EmbeddedBroker::builder().nodes(2).replication_factor(1).topic("orders", 2).start().await.unwrap();
+        broker.stop_node(2).await;
+        let bootstrap = broker.bootstrap_servers();
+        let Consume { args } = Consume::parse_from(["consume", "-b", &bootstrap, "-t", "orders"]);
+        let error = read(args).await.unwrap_err();
+        assert!(matches!(&error, CliError::Failed(why) if why.contains("orders-1 has no leader")), "{error}");
+    }
 
     #[test]
     fn a_place_to_begin_is_one_of_two_words_or_an_offset() {
