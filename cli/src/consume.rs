@@ -3,28 +3,30 @@
 //! In: a topic and where to begin. Out: a line for each record. Does I/O. Deliberately absent: groups, committed offsets,
 //! and any state that would outlive the command.
 
-use std::{
-    io::{self, BufWriter, IsTerminal, StdoutLock, Write},
-    ops::ControlFlow,
-    str::FromStr,
-    time::Duration,
+mod follow;
+mod outage;
+mod printer;
+
+use std::str::FromStr;
+
+use milena::admin::{Admin, OffsetSpec};
+
+use self::{
+    follow::{Followed, follow},
+    printer::Printer,
 };
-
-use milena::admin::{Admin, ConsumedRecord, OffsetSpec};
-
 use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::{self, Format},
 };
 
-/// How long one round over all partitions waits for records that are not there yet.
-const ROUND: Duration = Duration::from_millis(500);
-
 /// Read the records of a topic's partitions
 ///
 /// Reads each partition from the given place to the end that it has when the command starts, one partition after the
-/// other. No consumer group is involved: nothing is committed, and nobody else is disturbed.
+/// other. No consumer group is involved: nothing is committed, and nobody else is disturbed. A broker that goes away is waited
+/// for about six seconds; with --follow until it is back, with a word on stderr. Unless partitions are named, --follow looks
+/// every three seconds for partitions that were added, and reads them from their beginning.
 ///
 /// Text has, tab after tab: topic-partition@offset, timestamp, key, value, headers as name=value; null is (null). On a
 /// terminal, control characters are shown as escapes; elsewhere bytes come out as they are. JSON has one object for each
@@ -63,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long, short = 'n', value_name = "NUMBER")]
     max_messages: Option<u64>,
 
-    /// Go on at the end of the log and wait for more
+    /// Go on at the end of the log and wait for more, also while brokers are away and in partitions that are added
     #[arg(long)]
     follow: bool,
 
@@ -116,10 +118,12 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
 
 async fn read(args: Args) -> Result<(), CliError> {
     let mut admin = Admin::connect(&args.bootstrap_server).await?;
-    let mut positions = positions(&mut admin, &args).await?;
+    let positions = positions(&mut admin, &args).await?;
     let mut printer = Printer::new(&args);
     if args.follow || args.from == From::End {
-        return follow(&mut admin, &mut positions, &mut printer).await;
+        let tell = |word: &str| eprintln!("{}", output::printable_lines(word));
+        let followed = Followed { positions, all: args.partitions.is_empty() };
+        return follow(&mut admin, followed, &mut printer, tell).await;
     }
     for Position { partition, next, end } in positions {
         if !printer.full() {
@@ -127,19 +131,6 @@ async fn read(args: Args) -> Result<(), CliError> {
         }
     }
     printer.flush();
-    Ok(())
-}
-
-async fn follow(admin: &mut Admin, positions: &mut [Position], printer: &mut Printer<'_>) -> Result<(), CliError> {
-    let share = ROUND / u32::try_from(positions.len()).unwrap_or(u32::MAX).max(1);
-    while !printer.full() {
-        for position in positions.iter_mut() {
-            let fetched = admin.read(printer.topic, position.partition, position.next, share).await?;
-            position.next = fetched.next_offset;
-            let _ = fetched.records.iter().try_for_each(|record| printer.print(record));
-        }
-        printer.flush();
-    }
     Ok(())
 }
 
@@ -168,47 +159,28 @@ fn place(from: From, start: i64, end: i64) -> Result<i64, String> {
     }
 }
 
-/// Prints records until there were enough, or nobody reads any more.
-struct Printer<'a> {
-    topic: &'a str,
-    format: Format,
-    safe: bool,
-    left: Option<u64>,
-    out: BufWriter<StdoutLock<'static>>,
-}
-
-impl<'a> Printer<'a> {
-    fn new(args: &'a Args) -> Self {
-        let (safe, out) = (io::stdout().is_terminal(), BufWriter::new(io::stdout().lock()));
-        Self { topic: &args.topic, format: args.output, safe, left: args.max_messages, out }
-    }
-
-    fn full(&self) -> bool {
-        self.left == Some(0)
-    }
-
-    /// Breaks with the last record that is wanted.
-    fn print(&mut self, record: &ConsumedRecord) -> ControlFlow<()> {
-        if self.full() {
-            return ControlFlow::Break(());
-        }
-        let mut line = output::record(self.format, self.topic, record, self.safe);
-        line.push(b'\n');
-        let written = self.out.write_all(&line);
-        self.left = if written.is_ok() { self.left.map(|left| left - 1) } else { Some(0) };
-        if self.full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn flush(&mut self) {
-        if self.out.flush().is_err() {
-            self.left = Some(0);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use milena::broker::EmbeddedBroker;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Consume {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[tokio::test]
+    async fn without_follow_a_broker_that_went_away_ends_the_command_with_an_error() {
+        let broker = EmbeddedBroker::builder().nodes(2).replication_factor(1).topic("orders", 2).start().await.unwrap();
+        broker.stop_node(2).await;
+        let bootstrap = broker.bootstrap_servers();
+        let Consume { args } = Consume::parse_from(["consume", "-b", &bootstrap, "-t", "orders"]);
+        let error = read(args).await.unwrap_err();
+        assert!(matches!(&error, CliError::Failed(why) if why.contains("orders-1 has no leader")), "{error}");
+    }
 
     #[test]
     fn a_place_to_begin_is_one_of_two_words_or_an_offset() {

@@ -124,7 +124,14 @@ impl Bench {
         let (caller, correlation) = (Caller { correlation: self.correlation, client_id: "fuzz" }, self.correlation);
         let node = input.below(NODES + 1);
         let create = |name: &str, version| {
-            let create = CreateTopic { topic: name, partitions: number, replication: -1, configs: &[], timeout_ms: 1 };
+            let create = CreateTopic {
+                topic: name,
+                partitions: number,
+                replication: -1,
+                brokers: 1,
+                configs: &[],
+                timeout_ms: 1,
+            };
             admin_requests::encode(&create, version, correlation).unwrap()
         };
         let fetch =

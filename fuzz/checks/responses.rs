@@ -9,7 +9,7 @@ use super::{batches::read_all, input::Input};
 use crate::{
     cluster::Broker,
     wire::{
-        admin_requests::{self, AdminRequest, AskMetadata, AskOffset, AskVersions, CreateTopic, Fetch},
+        admin_requests::{self, AdminRequest, AskController, AskMetadata, AskOffset, AskVersions, CreateTopic, Fetch},
         responses,
         text::{is_host, printable},
         versions::Api,
@@ -34,9 +34,12 @@ pub fn responses(data: &[u8]) {
         5 => {
             let cluster = admin(&AskMetadata { topic: TOPIC }, &frame, version);
             cluster.iter().flat_map(|cluster| cluster.brokers.values()).for_each(dialled);
+            let found = admin(&AskController { topic: TOPIC }, &frame, version);
+            assert!(found.is_none_or(|found| found.node.is_none_or(|node| found.brokers.contains_key(&node))));
         }
         6 => {
-            let create = CreateTopic { topic: TOPIC, partitions: 1, replication: 1, configs: &[], timeout_ms: 1 };
+            let create =
+                CreateTopic { topic: TOPIC, partitions: 1, replication: 1, brokers: 1, configs: &[], timeout_ms: 1 };
             admin(&create, &frame, version);
         }
         7 => drop(admin(&AskOffset { topic: TOPIC, partition: 0, timestamp: -1 }, &frame, version)),

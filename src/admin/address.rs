@@ -5,12 +5,19 @@
 use std::fmt;
 
 use super::AdminError;
+use crate::cluster::Broker;
 
 /// Where a broker listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) host: String,
     pub(super) port: u16,
+}
+
+impl Address {
+    pub(super) fn of(broker: &Broker) -> Self {
+        Self { host: broker.host.to_string(), port: broker.port }
+    }
 }
 
 impl fmt::Display for Address {

@@ -131,7 +131,7 @@ impl AdminError {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Refused { code, .. } => Some(*code),
-            Self::TopicExists { .. } => Some(TOPIC_ALREADY_EXISTS),
+            Self::TopicExists { .. } => Some(ErrorCode::TOPIC_ALREADY_EXISTS),
             Self::UnknownTopic { .. } => Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
             _ => None,
         }
@@ -141,49 +141,20 @@ impl AdminError {
     #[must_use]
     pub fn retriable(&self) -> bool {
         match self {
-            Self::Refused { code, .. } => retriable(*code),
+            Self::Refused { code, .. } => code.retriable(),
             Self::Connection { .. } | Self::Unreachable { .. } | Self::NoLeader { .. } | Self::Stalled { .. } => true,
             _ => false,
         }
     }
 }
 
-pub(super) const TOPIC_ALREADY_EXISTS: ErrorCode = ErrorCode(36);
-
-/// Codes that only these requests see, so that the producer's table does not have them:
-/// code, name, retriable, hint.
-const OTHERS: &[(i16, &str, bool, &str)] = &[
-    (1, "OFFSET_OUT_OF_RANGE", false, "the log does not hold this offset: ask for the earliest and the latest"),
-    (TOPIC_ALREADY_EXISTS.0, "TOPIC_ALREADY_EXISTS", false, "choose another name"),
-    (37, "INVALID_PARTITIONS", false, "give 1 or more partitions, or -1 for the broker's default"),
-    (38, "INVALID_REPLICATION_FACTOR", false, "the cluster has fewer brokers than the replication factor asks for"),
-    (40, "INVALID_CONFIG", false, "check the names and values of the topic's settings"),
-    (41, "NOT_CONTROLLER", true, "the controller has moved"),
-    (42, "INVALID_REQUEST", false, "the broker's log tells what it did not like"),
-    (44, "POLICY_VIOLATION", false, "the cluster's policy does not allow it"),
-    (74, "FENCED_LEADER_EPOCH", true, "the partition's leader has moved"),
-    (76, "UNKNOWN_LEADER_EPOCH", true, "the partition's leader has moved"),
-    (78, "OFFSET_NOT_AVAILABLE", true, "the new leader is catching up"),
-];
-
-fn other(code: ErrorCode) -> Option<&'static (i16, &'static str, bool, &'static str)> {
-    OTHERS.iter().find(|(other, ..)| *other == code.0)
-}
-
+/// A code that the table does not know is told by its number alone.
 fn name(code: ErrorCode) -> &'static str {
-    other(code).map_or_else(|| if code.row().code == code { code.name() } else { "error" }, |(_, name, ..)| name)
-}
-
-fn retriable(code: ErrorCode) -> bool {
-    other(code).map_or_else(|| code.retriable(), |(_, _, retriable, _)| *retriable)
+    if code.row().code == code { code.name() } else { "error" }
 }
 
 fn hint(code: ErrorCode) -> String {
-    match other(code) {
-        Some((.., hint)) => format!("; {hint}"),
-        None if code.row().code == code => format!("; {}", code.advice()),
-        None => String::new(),
-    }
+    if code.row().code == code { format!("; {}", code.advice()) } else { String::new() }
 }
 
 fn said(message: Option<&str>) -> String {
@@ -209,7 +180,7 @@ mod tests {
         assert_eq!(
             refused(1, None).to_string(),
             "broker localhost:9092 refused Fetch for orders-0 with OFFSET_OUT_OF_RANGE (1); \
-             the log does not hold this offset: ask for the earliest and the latest"
+             the log does not reach to this offset: read from its beginning or its end"
         );
         assert!(refused(6, None).to_string().contains("NOT_LEADER_OR_FOLLOWER (6); "));
     }
@@ -224,7 +195,9 @@ mod tests {
 
     #[test]
     fn what_may_succeed_later_is_retriable() {
-        for (code, expected) in [(1, false), (3, true), (6, true), (41, true), (78, true), (9999, false)] {
+        for (code, expected) in
+            [(1, false), (3, true), (6, true), (41, true), (75, true), (76, false), (78, true), (9999, false)]
+        {
             assert_eq!(refused(code, None).retriable(), expected, "{code}");
         }
         assert!(AdminError::NoLeader { topic: "t".into(), partition: 0 }.retriable());

@@ -14,7 +14,7 @@ pub(super) fn of(cluster: &Cluster, topic: &str, partition: i32) -> Result<(i32,
     };
     let broker = known.leader.and_then(|node| cluster.brokers.get(&node));
     broker
-        .map(|broker| (broker.id, Address { host: broker.host.to_string(), port: broker.port }))
+        .map(|broker| (broker.id, Address::of(broker)))
         .ok_or_else(|| AdminError::NoLeader { topic: topic.to_owned(), partition })
 }
 

@@ -7,6 +7,7 @@
 mod address;
 mod connection;
 mod consumed;
+mod create;
 mod error;
 mod leaders;
 #[cfg(all(test, feature = "broker"))]
@@ -18,12 +19,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::{
     cluster::Cluster,
     error::ErrorCode,
-    wire::admin_requests::{AdminRequest, AskMetadata, AskOffset, CreateTopic, Fetch},
+    wire::admin_requests::{AdminRequest, AskMetadata, AskOffset, Fetch, FetchedBytes},
 };
 use address::Address;
 use connection::Connection;
@@ -33,8 +34,6 @@ pub use error::AdminError;
 const MAX_RETRIES: u32 = 9;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
-const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
-const LEADER_POLL: Duration = Duration::from_millis(50);
 const FETCH_BYTES: i32 = 4 * 1024 * 1024;
 const FETCH_WAIT: Duration = Duration::from_millis(500);
 /// How many fetches in a row may come back empty although the log goes on, before [`Admin::read_range`] gives up.
@@ -52,7 +51,7 @@ pub enum OffsetSpec {
 /// A client for the few requests beside producing.
 ///
 /// Requests that change nothing are repeated up to ten times over about six seconds when a connection breaks or a leader
-/// moves.
+/// moves. [`create_topic`](Self::create_topic) has rules of its own.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), milena::admin::AdminError> {
@@ -87,35 +86,6 @@ impl Admin {
         let bootstrap = address::parse_list(bootstrap)?;
         let any = Some(open_first(&bootstrap).await?);
         Ok(Self { bootstrap, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
-    }
-
-    /// Creates `topic` and waits until each of its partitions has a leader. -1 for `partitions` or `replication` stands
-    /// for the broker's default. `configs` are topic settings such as `("retention.ms", "3600000")`.
-    ///
-    /// # Errors
-    /// [`AdminError::TopicExists`]; [`AdminError::Refused`] with the broker's reason; [`AdminError::NoLeader`] when the
-    /// topic was created but a partition has no leader after 30 seconds.
-    pub async fn create_topic(
-        &mut self,
-        topic: &str,
-        partitions: i32,
-        replication: i16,
-        configs: &[(&str, &str)],
-    ) -> Result<(), AdminError> {
-        // Creating is the one request that is not repeated, so make sure that the connection is alive.
-        match self.refresh(topic).await {
-            Ok(()) | Err(AdminError::UnknownTopic { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        let timeout_ms = i32::try_from(CREATE_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
-        let request = CreateTopic { topic, partitions, replication, configs, timeout_ms };
-        match self.ask_any_once(&request, topic).await {
-            Err(error) if error.code() == Some(error::TOPIC_ALREADY_EXISTS) => {
-                Err(AdminError::TopicExists { topic: topic.to_owned() })
-            }
-            Err(error) => Err(error),
-            Ok(()) => self.await_leaders(topic, usize::try_from(partitions).unwrap_or(1)).await,
-        }
     }
 
     /// How many partitions `topic` has, asked anew.
@@ -155,15 +125,31 @@ impl Admin {
         from_offset: i64,
         max_wait: Duration,
     ) -> Result<Fetched, AdminError> {
-        let max_wait_ms = i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX).min(25_000);
-        let request = Fetch { topic, partition, offset: from_offset, max_wait_ms, max_bytes: FETCH_BYTES };
+        let request = fetch(topic, partition, from_offset, max_wait);
         let answer = self.ask_leader(topic, partition, &request).await?;
-        consumed::fetched(&answer, partition, from_offset).map_err(|reason| AdminError::Unreadable {
-            topic: topic.to_owned(),
-            partition,
-            offset: from_offset,
-            reason,
-        })
+        opened(&request, &answer)
+    }
+
+    /// As [`read`](Self::read), but asks once only, for those who have other partitions to read meanwhile. The next call after an
+    /// error asks anew who leads.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and whatever passes by itself: see [`AdminError::retriable`].
+    pub async fn read_once(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        from_offset: i64,
+        max_wait: Duration,
+    ) -> Result<Fetched, AdminError> {
+        let request = fetch(topic, partition, from_offset, max_wait);
+        match self.ask_leader_once(topic, partition, &request).await {
+            Ok(answer) => opened(&request, &answer),
+            Err(error) => {
+                self.cluster.topics.remove(topic);
+                Err(error)
+            }
+        }
     }
 
     /// Gives every record of `topic` whose offset is in `offsets` to `take`, in order, until it says
@@ -224,25 +210,6 @@ impl Admin {
         Ok(records)
     }
 
-    async fn await_leaders(&mut self, topic: &str, partitions: usize) -> Result<(), AdminError> {
-        let deadline = Instant::now() + CREATE_TIMEOUT;
-        loop {
-            let partition = match self.refresh(topic).await {
-                Ok(()) => match leaders::missing(self.cluster.topics.get(topic), partitions) {
-                    None => return Ok(()),
-                    Some(partition) => partition,
-                },
-                // Not every broker has heard of the topic yet.
-                Err(AdminError::UnknownTopic { .. }) => 0,
-                Err(error) => return Err(error),
-            };
-            if Instant::now() >= deadline {
-                return Err(AdminError::NoLeader { topic: topic.to_owned(), partition });
-            }
-            sleep(LEADER_POLL).await;
-        }
-    }
-
     async fn refresh(&mut self, topic: &str) -> Result<(), AdminError> {
         let mut retries = Retries::default();
         loop {
@@ -301,12 +268,21 @@ impl Admin {
         if !self.cluster.topics.contains_key(topic) {
             self.refresh_once(topic).await?;
         }
-        let (node, address) = leaders::of(&self.cluster, topic, partition)?;
+        let leader = leaders::of(&self.cluster, topic, partition)?;
+        self.ask_node_once(leader, request, &format!("{topic}-{partition}")).await
+    }
+
+    async fn ask_node_once<R: AdminRequest>(
+        &mut self,
+        (node, address): (i32, Address),
+        request: &R,
+        subject: &str,
+    ) -> Result<R::Answer, AdminError> {
         let connection = match self.by_node.remove(&node) {
             Some(connection) => connection,
             None => Connection::open(&address).await?,
         };
-        let (connection, answer) = connection.call(request, &format!("{topic}-{partition}")).await?;
+        let (connection, answer) = connection.call(request, subject).await?;
         self.by_node.insert(node, connection);
         Ok(answer)
     }
@@ -319,6 +295,17 @@ impl Admin {
     }
 }
 
+fn fetch(topic: &str, partition: i32, offset: i64, max_wait: Duration) -> Fetch<'_> {
+    let max_wait_ms = i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX).min(25_000);
+    Fetch { topic, partition, offset, max_wait_ms, max_bytes: FETCH_BYTES }
+}
+
+fn opened(request: &Fetch<'_>, answer: &FetchedBytes) -> Result<Fetched, AdminError> {
+    let Fetch { topic, partition, offset, .. } = *request;
+    let unreadable = |reason| AdminError::Unreadable { topic: topic.to_owned(), partition, offset, reason };
+    consumed::fetched(answer, partition, offset).map_err(unreadable)
+}
+
 /// How often a request has been repeated.
 #[derive(Default)]
 struct Retries(u32);
@@ -329,10 +316,15 @@ impl Retries {
         if self.0 == MAX_RETRIES {
             return false;
         }
-        sleep((FIRST_BACKOFF * 2_u32.pow(self.0)).min(MAX_BACKOFF)).await;
+        sleep(backoff(self.0)).await;
         self.0 += 1;
         true
     }
+}
+
+/// How long to wait before the next attempt, after so many retries.
+fn backoff(retries: u32) -> Duration {
+    FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(retries)).min(MAX_BACKOFF)
 }
 
 async fn open_first(bootstrap: &[Address]) -> Result<Connection, AdminError> {

@@ -3,7 +3,10 @@
 use std::{ops::ControlFlow, time::Duration};
 
 use super::*;
-use crate::{Producer, Record, broker::EmbeddedBroker};
+use crate::{
+    Producer, Record,
+    broker::{Api, EmbeddedBroker, Fault},
+};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -45,6 +48,53 @@ async fn a_topic_that_cannot_be_is_refused_with_the_brokers_reason() {
         let error = admin.create_topic(name, partitions, replication, &[]).await.unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode(code)), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_topic_is_created_by_the_controller_whichever_broker_was_asked_first() {
+    let (broker, _) = cluster(3).await;
+    for node in [2, 3] {
+        broker.inject(Fault::error(ErrorCode::NOT_CONTROLLER).on(Api::CreateTopics).at_node(node).forever());
+        let mut admin = Admin::connect(&format!("127.0.0.1:{}", broker.port(node).unwrap())).await.unwrap();
+        admin.create_topic(&format!("by-{node}"), 2, -1, &[]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_controller_that_has_moved_is_looked_up_again() {
+    let (broker, mut admin) = cluster(3).await;
+    let moved = broker.inject(Fault::error(ErrorCode::NOT_CONTROLLER).on(Api::CreateTopics).times(2));
+    admin.create_topic("orders", 2, -1, &[]).await.unwrap();
+    assert_eq!(broker.struck(moved), 2);
+    broker.stop_node(1).await;
+    admin.create_topic("payments", 2, 2, &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_whose_creation_got_no_answer_is_created_once_and_counts_as_created() {
+    for (number, fault) in [
+        Fault::drop_response(),
+        Fault::drop_request(),
+        Fault::error(ErrorCode::REQUEST_TIMED_OUT),
+        Fault::error_after_append(ErrorCode::REQUEST_TIMED_OUT),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (broker, mut admin) = cluster(2).await;
+        let fault = broker.inject(fault.on(Api::CreateTopics));
+        assert_eq!(admin.create_topic("orders", 3, -1, &[]).await, Ok(()), "{number}");
+        assert_eq!((broker.struck(fault), admin.partitions("orders").await), (1, Ok(3)), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_was_there_before_an_answer_got_lost_exists_already() {
+    let (broker, mut admin) = cluster(2).await;
+    admin.create_topic("orders", 3, -1, &[]).await.unwrap();
+    broker.inject(Fault::drop_response().on(Api::CreateTopics));
+    let again = admin.create_topic("orders", 3, -1, &[]).await;
+    assert_eq!(again, Err(AdminError::TopicExists { topic: "orders".into() }));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 use super::{
     faults::{Fault, FaultId},
     log::StoredRecord,
-    state::State,
+    state::{State, rotate},
     topic::Partition,
 };
 use crate::error::ErrorCode;
@@ -64,6 +64,22 @@ impl State {
             Ok(_) => Ok(()),
             Err(refusal) => Err(BrokerError::Refused { code: refusal.code, message: refusal.message }),
         }
+    }
+
+    /// Gives a topic more partitions, up to `count`, led by the next nodes.
+    pub(crate) fn add_partitions(&mut self, topic: &str, count: usize) -> Result<(), BrokerError> {
+        let (nodes, up): (Vec<_>, Vec<_>) =
+            (self.nodes.keys().copied().collect(), self.nodes_up().map(|(id, _)| id).collect());
+        let Some(known) = self.topics.get_mut(topic) else {
+            return Err(BrokerError::UnknownPartition { topic: topic.to_owned(), partition: 0 });
+        };
+        let factor = known.partitions.first().map_or(1, |partition| partition.replicas.len());
+        for index in known.partitions.len()..count {
+            let replicas = rotate(&nodes, index, factor);
+            let leader = replicas.iter().copied().find(|node| up.contains(node));
+            known.partitions.push(Partition::new(replicas, leader));
+        }
+        Ok(())
     }
 
     /// Deletes a topic. Returns whether it was there.
@@ -241,6 +257,17 @@ mod tests {
         cluster.state.set_paused(1, true).unwrap();
         cluster.state.heal();
         assert_eq!(produce(&mut cluster, 0), Ok(0));
+    }
+
+    #[test]
+    fn partitions_are_added_behind_those_that_are_there() {
+        let mut cluster = cluster(2);
+        cluster.state.stop(1);
+        cluster.state.add_partitions("orders", 5).unwrap();
+        assert_eq!([3, 4].map(|partition| cluster.state.leader("orders", partition)), [Some(2), Some(2)]);
+        cluster.state.add_partitions("orders", 1).unwrap();
+        assert!(cluster.state.leader("orders", 4).is_some() && cluster.state.leader("orders", 5).is_none());
+        assert!(cluster.state.add_partitions("nowhere", 2).is_err());
     }
 
     #[test]

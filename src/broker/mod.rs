@@ -138,6 +138,11 @@ impl EmbeddedBroker {
         self.shared.change(|state| state.add_topic(name, builder::count(partitions)))
     }
 
+    /// Gives a topic more partitions, so that it has `count`; one that has as many is left as it is.
+    pub fn add_partitions(&self, topic: &str, count: usize) -> Result<(), BrokerError> {
+        self.shared.change(|state| state.add_partitions(topic, count))
+    }
+
     /// Deletes a topic with everything in it. Returns whether it was there. A topic of the same name that is created
     /// later has another id.
     pub fn delete_topic(&self, name: &str) -> bool {

@@ -231,7 +231,7 @@ impl State {
 /// More than a broker in memory should be asked for.
 const MAX_PARTITIONS: usize = 100_000;
 
-fn rotate(nodes: &[i32], start: usize, count: usize) -> Vec<i32> {
+pub(super) fn rotate(nodes: &[i32], start: usize, count: usize) -> Vec<i32> {
     nodes.iter().cycle().skip(start % nodes.len().max(1)).take(count).copied().collect()
 }
 

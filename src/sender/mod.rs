@@ -8,11 +8,13 @@
 //! [`Sender::poll_timeout`], which says when `handle_timeout` is to be called. Calls without need do nothing.
 //!
 //! The parts: [`lane`] (one partition's batches and sequence numbers), [`mod@verdict`] (what an answer means), [`identity`],
-//! [`metadata`], [`nodes`], [`backoff`]; and of the sender itself [`drain`] (requests), [`answers`] (verdicts carried out),
-//! [`connections`] (links and who is asked for metadata), [`expiry`] (batches that are given up), [`late`] (what is
-//! read before that), [`warnings`] (what an operator is told).
+//! [`metadata`], [`nodes`], [`backoff`], [`room`] (how large a batch may be); and of the sender itself [`drain`] (requests),
+//! [`answers`] (verdicts carried out), [`connections`] and what comes over them, [`asking`] (who is asked, and connected to),
+//! [`learning`] (metadata taken over), [`expiry`] (batches that are given up), [`late`] (what is read before that),
+//! [`warnings`] (what an operator is told).
 
 mod answers;
+mod asking;
 mod backoff;
 mod connections;
 mod drain;
@@ -21,6 +23,7 @@ mod expiry;
 mod identity;
 mod lane;
 mod late;
+mod learning;
 mod metadata;
 mod nodes;
 mod room;

@@ -33,6 +33,8 @@ use crate::{
 /// A consumer's replica id: none.
 const NO_REPLICA: BrokerId = BrokerId(-1);
 const CLIENT_ID: &str = "milena-admin";
+/// The first version of CreateTopics in which -1 stands for the broker's default.
+const DEFAULTS_SINCE: i16 = 4;
 
 /// One kind of request, and the versions of it that milena speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub(crate) trait AdminRequest {
     type Request: Encodable + HeaderVersion;
     type Response: Shaped + HeaderVersion;
 
-    fn request(&self) -> Self::Request;
+    fn request(&self, version: i16) -> Self::Request;
     fn answer(&self, response: Self::Response) -> Result<Self::Answer, BadAnswer>;
 
     /// A refusal that has to be seen before the body is read, because it makes the body one of another version.
@@ -84,7 +86,7 @@ pub(crate) fn encode<R: AdminRequest>(request: &R, version: i16, correlation_id:
     let mut frame = BytesMut::new();
     frame.put_i32(0);
     header.encode(&mut frame, R::Request::header_version(version)).map_err(|e| e.to_string())?;
-    request.request().encode(&mut frame, version).map_err(|e| e.to_string())?;
+    request.request(version).encode(&mut frame, version).map_err(|e| e.to_string())?;
     let len = i32::try_from(frame.len().saturating_sub(4)).map_err(|_| "request is over 2 GiB")?;
     if let Some(prefix) = frame.first_chunk_mut::<4>() {
         *prefix = len.to_be_bytes();
@@ -154,7 +156,7 @@ impl AdminRequest for AskVersions {
     type Request = ApiVersionsRequest;
     type Response = ApiVersionsResponse;
 
-    fn request(&self) -> ApiVersionsRequest {
+    fn request(&self, _version: i16) -> ApiVersionsRequest {
         ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("milena"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")))
@@ -184,9 +186,8 @@ impl AdminRequest for AskMetadata<'_> {
     type Request = MetadataRequest;
     type Response = MetadataResponse;
 
-    fn request(&self) -> MetadataRequest {
-        let topic = MetadataRequestTopic::default().with_name(Some(topic_name(self.topic)));
-        MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false)
+    fn request(&self, _version: i16) -> MetadataRequest {
+        metadata_of(self.topic)
     }
 
     fn answer(&self, response: MetadataResponse) -> Result<Cluster, BadAnswer> {
@@ -195,12 +196,21 @@ impl AdminRequest for AskMetadata<'_> {
             brokers: response.brokers.iter().map(broker).collect::<Result<_, _>>()?,
             ..Cluster::default()
         };
-        let topic = response.topics.iter().find(|t| t.name.as_ref().is_some_and(|name| name.as_str() == self.topic));
-        let topic = topic.ok_or_else(|| missing("metadata", self.topic))?;
+        let topic = named(&response.topics, self.topic)?;
         check(topic.error_code, None)?;
         cluster.topics.insert(Arc::from(self.topic), partitions(topic)?);
         Ok(cluster)
     }
+}
+
+fn metadata_of(topic: &str) -> MetadataRequest {
+    let topic = MetadataRequestTopic::default().with_name(Some(topic_name(topic)));
+    MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false)
+}
+
+fn named<'a>(topics: &'a [MetadataResponseTopic], name: &str) -> Result<&'a MetadataResponseTopic, BadAnswer> {
+    let found = topics.iter().find(|topic| topic.name.as_ref().is_some_and(|found| found.as_str() == name));
+    found.ok_or_else(|| missing("metadata", name))
 }
 
 fn broker(broker: &MetadataResponseBroker) -> Result<(i32, Broker), BadAnswer> {
@@ -225,12 +235,56 @@ fn partitions(topic: &MetadataResponseTopic) -> Result<Topic, BadAnswer> {
     Ok(Topic { id: topic.topic_id, partitions: partitions.collect() })
 }
 
+/// Asks who creates topics, and whether this one is there already. Never creates it.
+#[derive(Debug)]
+pub(crate) struct AskController<'a> {
+    pub(crate) topic: &'a str,
+}
+
+/// Who creates topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Controller {
+    pub(crate) brokers: BTreeMap<i32, Broker>,
+    /// The node that creates topics (with KRaft any node, which hands the request on). `None` while there is none.
+    pub(crate) node: Option<i32>,
+    /// Whether the broker that was asked knows the topic.
+    pub(crate) has_topic: bool,
+}
+
+impl AdminRequest for AskController<'_> {
+    const API: Api = AskMetadata::API;
+    type Answer = Controller;
+    type Request = MetadataRequest;
+    type Response = MetadataResponse;
+
+    fn request(&self, _version: i16) -> MetadataRequest {
+        metadata_of(self.topic)
+    }
+
+    fn answer(&self, response: MetadataResponse) -> Result<Controller, BadAnswer> {
+        let code = named(&response.topics, self.topic)?.error_code;
+        let has_topic = match ErrorCode(code) {
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => false,
+            // It is there, and waits for its first leader.
+            ErrorCode::LEADER_NOT_AVAILABLE => true,
+            _ => check(code, None).map(|()| true)?,
+        };
+        let brokers: BTreeMap<_, _> = response.brokers.iter().map(broker).collect::<Result<_, _>>()?;
+        let node = Some(response.controller_id.0).filter(|node| brokers.contains_key(node));
+        Ok(Controller { brokers, node, has_topic })
+    }
+}
+
 /// Creates one topic.
 #[derive(Debug)]
 pub(crate) struct CreateTopic<'a> {
     pub(crate) topic: &'a str,
+    /// -1: the broker's default.
     pub(crate) partitions: i32,
+    /// -1: the broker's default.
     pub(crate) replication: i16,
+    /// How many brokers the cluster has.
+    pub(crate) brokers: usize,
     pub(crate) configs: &'a [(&'a str, &'a str)],
     pub(crate) timeout_ms: i32,
 }
@@ -241,14 +295,15 @@ impl AdminRequest for CreateTopic<'_> {
     type Request = CreateTopicsRequest;
     type Response = CreateTopicsResponse;
 
-    fn request(&self) -> CreateTopicsRequest {
+    fn request(&self, version: i16) -> CreateTopicsRequest {
+        let (partitions, replication) = self.counts(version);
         let config = |&(name, value): &(&str, &str)| {
             CreatableTopicConfig::default().with_name(str_bytes(name)).with_value(Some(str_bytes(value)))
         };
         let topic = CreatableTopic::default()
             .with_name(topic_name(self.topic))
-            .with_num_partitions(self.partitions)
-            .with_replication_factor(self.replication)
+            .with_num_partitions(partitions)
+            .with_replication_factor(replication)
             .with_configs(self.configs.iter().map(config).collect());
         CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(self.timeout_ms)
     }
@@ -257,6 +312,18 @@ impl AdminRequest for CreateTopic<'_> {
         let result = response.topics.into_iter().find(|t| t.name.as_str() == self.topic);
         let result = result.ok_or_else(|| missing("result", self.topic))?;
         check(result.error_code, result.error_message)
+    }
+}
+
+impl CreateTopic<'_> {
+    /// Partitions and replicas. Brokers before Kafka 2.4 do not take -1 for their defaults (KIP-464).
+    fn counts(&self, version: i16) -> (i32, i16) {
+        if version >= DEFAULTS_SINCE {
+            return (self.partitions, self.replication);
+        }
+        let replicas = i16::try_from(self.brokers.clamp(1, 3)).unwrap_or(1);
+        let partitions = if self.partitions == -1 { 1 } else { self.partitions };
+        (partitions, if self.replication == -1 { replicas } else { self.replication })
     }
 }
 
@@ -274,7 +341,7 @@ impl AdminRequest for AskOffset<'_> {
     type Request = ListOffsetsRequest;
     type Response = ListOffsetsResponse;
 
-    fn request(&self) -> ListOffsetsRequest {
+    fn request(&self, _version: i16) -> ListOffsetsRequest {
         let partition = ListOffsetsPartition::default()
             .with_partition_index(self.partition)
             .with_current_leader_epoch(-1)
@@ -318,7 +385,7 @@ impl AdminRequest for Fetch<'_> {
     type Request = FetchRequest;
     type Response = FetchResponse;
 
-    fn request(&self) -> FetchRequest {
+    fn request(&self, _version: i16) -> FetchRequest {
         let partition = FetchPartition::default()
             .with_partition(self.partition)
             .with_current_leader_epoch(-1)
@@ -410,18 +477,19 @@ mod tests {
         }
         check(&AskVersions);
         check(&AskMetadata { topic: TOPIC });
-        check(&CreateTopic { topic: TOPIC, partitions: 3, replication: 1, configs: &[("a", "b")], timeout_ms: 1 });
+        check(&AskController { topic: TOPIC });
+        check(&create(3, 1, 1));
         check(&AskOffset { topic: TOPIC, partition: 0, timestamp: -1 });
         check(&Fetch { topic: TOPIC, partition: 0, offset: 5, max_wait_ms: 1, max_bytes: 9 });
     }
 
     #[test]
     fn whoever_reads_says_that_it_is_no_replica() {
-        let request = Fetch { topic: TOPIC, partition: 0, offset: 5, max_wait_ms: 1, max_bytes: 9 }.request();
+        let request = Fetch { topic: TOPIC, partition: 0, offset: 5, max_wait_ms: 1, max_bytes: 9 }.request(12);
         let partition = &request.topics[0].partitions[0];
         assert_eq!((request.replica_id.0, request.session_epoch, partition.log_start_offset), (-1, -1, -1));
         assert_eq!((partition.current_leader_epoch, partition.last_fetched_epoch), (-1, -1), "nor knows of epochs");
-        let request = AskOffset { topic: TOPIC, partition: 0, timestamp: -2 }.request();
+        let request = AskOffset { topic: TOPIC, partition: 0, timestamp: -2 }.request(7);
         assert_eq!((request.replica_id.0, request.topics[0].partitions[0].current_leader_epoch), (-1, -1));
     }
 
@@ -459,8 +527,47 @@ mod tests {
     }
 
     #[test]
+    fn who_creates_topics_is_told_also_where_the_topic_is_missing() {
+        for (code, has_topic) in [(0, true), (5, true), (3, false)] {
+            for answer in answers(&AskController { topic: TOPIC }, &metadata(code, &[]).with_controller_id(BrokerId(1)))
+            {
+                let found = answer.unwrap();
+                assert_eq!((found.node, found.brokers.len(), found.has_topic), (Some(1), 1, has_topic));
+            }
+        }
+        for nobody in [-1, 9] {
+            let response = metadata(3, &[]).with_controller_id(BrokerId(nobody));
+            let nodes =
+                answers(&AskController { topic: TOPIC }, &response).into_iter().map(|answer| answer.unwrap().node);
+            assert!(nodes.into_iter().all(|node| node.is_none()), "{nobody}");
+        }
+        let unauthorized = answers(&AskController { topic: TOPIC }, &metadata(29, &[]));
+        assert!(unauthorized.into_iter().all(|answer| answer == refused(29)));
+    }
+
+    fn create(partitions: i32, replication: i16, brokers: usize) -> CreateTopic<'static> {
+        CreateTopic { topic: TOPIC, partitions, replication, brokers, configs: &[("a", "b")], timeout_ms: 1 }
+    }
+
+    #[test]
+    fn brokers_that_do_not_take_minus_one_for_their_defaults_are_told_counts() {
+        for (version, partitions, replication, brokers, expected) in [
+            (4, -1, -1, 2, (-1, -1)),
+            (4, 6, 2, 5, (6, 2)),
+            (3, -1, -1, 1, (1, 1)),
+            (3, -1, -1, 2, (1, 2)),
+            (2, 6, -1, 9, (6, 3)),
+            (2, -1, 1, 0, (1, 1)),
+            (3, 0, 0, 3, (0, 0)),
+        ] {
+            let topic = create(partitions, replication, brokers).request(version).topics.remove(0);
+            assert_eq!((topic.num_partitions, topic.replication_factor), expected, "{version}: {partitions}");
+        }
+    }
+
+    #[test]
     fn creating_a_topic_tells_the_brokers_code_and_words() {
-        let ask = CreateTopic { topic: TOPIC, partitions: 3, replication: 1, configs: &[], timeout_ms: 1 };
+        let ask = create(3, 1, 1);
         let result = |code| CreatableTopicResult::default().with_name(topic_name(TOPIC)).with_error_code(code);
         let response = |result| CreateTopicsResponse::default().with_topics(vec![result]);
         assert!(answers(&ask, &response(result(0))).into_iter().all(|answer| answer == Ok(())));

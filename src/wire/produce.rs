@@ -12,6 +12,8 @@ use crate::cluster::TopicId;
 const API_KEY: i16 = 0;
 /// The first version with compact lengths and tagged fields (KIP-482).
 const FLEXIBLE_FROM: i16 = 9;
+/// The first version whose batches may be compressed with zstd (KIP-110).
+pub(crate) const ZSTD_FROM: i16 = 7;
 /// The first version that names topics by id (KIP-516).
 pub(crate) const TOPIC_IDS_FROM: i16 = 13;
 

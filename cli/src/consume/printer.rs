@@ -1,0 +1,53 @@
+//! Prints records until there were enough, or nobody reads any more.
+//!
+//! In: records. Out: a line for each. Does I/O.
+
+use std::{
+    io::{self, BufWriter, IsTerminal, StdoutLock, Write},
+    ops::ControlFlow,
+};
+
+use milena::admin::ConsumedRecord;
+
+use super::Args;
+use crate::output::{self, Format};
+
+/// Where records go.
+pub(super) struct Printer<'a, W: Write = StdoutLock<'static>> {
+    pub(super) topic: &'a str,
+    pub(super) format: Format,
+    pub(super) safe: bool,
+    pub(super) left: Option<u64>,
+    pub(super) out: BufWriter<W>,
+}
+
+impl<'a> Printer<'a> {
+    pub(super) fn new(args: &'a Args) -> Self {
+        let (safe, out) = (io::stdout().is_terminal(), BufWriter::new(io::stdout().lock()));
+        Self { topic: &args.topic, format: args.output, safe, left: args.max_messages, out }
+    }
+}
+
+impl<W: Write> Printer<'_, W> {
+    pub(super) fn full(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    /// Breaks with the last record that is wanted.
+    pub(super) fn print(&mut self, record: &ConsumedRecord) -> ControlFlow<()> {
+        if self.full() {
+            return ControlFlow::Break(());
+        }
+        let mut line = output::record(self.format, self.topic, record, self.safe);
+        line.push(b'\n');
+        let written = self.out.write_all(&line);
+        self.left = if written.is_ok() { self.left.map(|left| left - 1) } else { Some(0) };
+        if self.full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    pub(super) fn flush(&mut self) {
+        if self.out.flush().is_err() {
+            self.left = Some(0);
+        }
+    }
+}

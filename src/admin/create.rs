@@ -1,0 +1,185 @@
+//! Creating a topic: whom to ask, and when to ask again.
+//!
+//! In: the topic as it should be. Out: a topic whose partitions have leaders, or why not. Does I/O; [`next`] decides, and is
+//! pure. Only the controller creates topics (with KRaft any broker hands the request on), so it is looked up before each
+//! attempt. Deliberately absent: comparing the settings of a topic that exists already.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Admin, AdminError, address::Address, backoff, leaders};
+use crate::{
+    error::ErrorCode,
+    wire::admin_requests::{AdminRequest, AskController, CreateTopic},
+};
+
+/// How long a topic may take to be created, and then to get its leaders.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one attempt may take the controller, so that another fits in.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+const LEADER_POLL: Duration = Duration::from_millis(50);
+
+/// What is known when an attempt has failed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    /// The topic was there before the first attempt.
+    existed: bool,
+    /// An attempt has no definite answer, and may have created it.
+    unsure: bool,
+}
+
+/// What to do after an attempt that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Retry,
+    /// The topic is there, and an attempt of ours may have created it.
+    Created,
+    Fail,
+}
+
+fn next(error: &AdminError, past: Past) -> Next {
+    match error.code() {
+        Some(ErrorCode::TOPIC_ALREADY_EXISTS) if past.unsure && !past.existed => Next::Created,
+        _ if error.retriable() => Next::Retry,
+        _ => Next::Fail,
+    }
+}
+
+/// Whether the topic may be created although the attempt failed.
+fn may_have_created(error: &AdminError) -> bool {
+    match error {
+        AdminError::Connection { api, .. } => *api == CreateTopic::API.name,
+        _ => error.code() == Some(ErrorCode::REQUEST_TIMED_OUT),
+    }
+}
+
+impl Admin {
+    /// Creates `topic` and waits until each of its partitions has a leader. -1 for `partitions` or `replication` stands
+    /// for the broker's default; brokers before Kafka 2.4 do not tell theirs, and are asked for 1 partition and for as many
+    /// replicas as there are brokers, but at most 3. `configs` are topic settings such as `("retention.ms", "3600000")`.
+    ///
+    /// The cluster's controller is asked. Where it moves or cannot be reached, it is asked again for up to 30 seconds. When
+    /// an answer got lost, the topic may be there at the next attempt: it counts as created if it was not there before and
+    /// has as many partitions as asked for.
+    ///
+    /// # Errors
+    /// [`AdminError::TopicExists`]; [`AdminError::Refused`] with the broker's reason; the last attempt's error after 30
+    /// seconds; [`AdminError::NoLeader`] when the topic was created but a partition has no leader after another 30 seconds.
+    pub async fn create_topic(
+        &mut self,
+        topic: &str,
+        partitions: i32,
+        replication: i16,
+        configs: &[(&str, &str)],
+    ) -> Result<(), AdminError> {
+        let timeout_ms = i32::try_from(ATTEMPT_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
+        let request = CreateTopic { topic, partitions, replication, brokers: 0, configs, timeout_ms };
+        if self.create(request).await? {
+            return self.await_leaders(topic, usize::try_from(partitions).unwrap_or(1)).await;
+        }
+        self.await_leaders(topic, 1).await?;
+        let as_asked = partitions == -1 || self.partitions(topic).await? == partitions;
+        if as_asked { Ok(()) } else { Err(AdminError::TopicExists { topic: topic.to_owned() }) }
+    }
+
+    /// Whether the topic was certainly created by this call, or only seems to have been.
+    async fn create(&mut self, mut request: CreateTopic<'_>) -> Result<bool, AdminError> {
+        let deadline = Instant::now() + CREATE_TIMEOUT;
+        let mut past = Past::default();
+        for attempt in 0.. {
+            let Err(error) = self.create_once(&mut request, &mut past).await else { break };
+            match next(&error, past) {
+                Next::Created => return Ok(false),
+                Next::Retry if Instant::now() + backoff(attempt) < deadline => {}
+                _ if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {
+                    return Err(AdminError::TopicExists { topic: request.topic.to_owned() });
+                }
+                _ => return Err(error),
+            }
+            past.unsure |= may_have_created(&error);
+            self.forget();
+            sleep(backoff(attempt)).await;
+        }
+        Ok(true)
+    }
+
+    async fn create_once(&mut self, request: &mut CreateTopic<'_>, past: &mut Past) -> Result<(), AdminError> {
+        let topic = request.topic;
+        let found = self.ask_any_once(&AskController { topic }, topic).await?;
+        past.existed |= found.has_topic && !past.unsure;
+        request.brokers = found.brokers.len();
+        let controller = found.node.and_then(|node| found.brokers.get(&node));
+        match controller {
+            Some(broker) => self.ask_node_once((broker.id, Address::of(broker)), request, topic).await,
+            // There is none at the moment, or the broker does not tell: whoever is asked knows better.
+            None => self.ask_any_once(request, topic).await,
+        }
+    }
+
+    async fn await_leaders(&mut self, topic: &str, partitions: usize) -> Result<(), AdminError> {
+        let deadline = Instant::now() + CREATE_TIMEOUT;
+        loop {
+            let partition = match self.refresh(topic).await {
+                Ok(()) => match leaders::missing(self.cluster.topics.get(topic), partitions) {
+                    None => return Ok(()),
+                    Some(partition) => partition,
+                },
+                // Not every broker has heard of the topic yet.
+                Err(AdminError::UnknownTopic { .. }) => 0,
+                Err(error) => return Err(error),
+            };
+            if Instant::now() >= deadline {
+                return Err(AdminError::NoLeader { topic: topic.to_owned(), partition });
+            }
+            sleep(LEADER_POLL).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: i16) -> AdminError {
+        let (broker, subject) = ("localhost:9092".into(), "orders".into());
+        AdminError::Refused { broker, api: "CreateTopics", subject, code: ErrorCode(code), message: None }
+    }
+
+    fn lost(api: &'static str) -> AdminError {
+        AdminError::Connection { broker: "localhost:9092".into(), api, reason: "gone".into() }
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_a_topic_that_may_be_ours_counts_as_created() {
+        let (first, unsure) = (Past::default(), Past { existed: false, unsure: true });
+        let existed = Past { existed: true, unsure: true };
+        for (error, past, expected) in [
+            (refused(41), first, Next::Retry),
+            (refused(7), first, Next::Retry),
+            (lost("CreateTopics"), first, Next::Retry),
+            (AdminError::Unreachable { tried: vec![] }, unsure, Next::Retry),
+            (refused(36), first, Next::Fail),
+            (refused(36), unsure, Next::Created),
+            (refused(36), existed, Next::Fail),
+            (refused(38), unsure, Next::Fail),
+            (refused(-1), first, Next::Fail),
+        ] {
+            assert_eq!(next(&error, past), expected, "{error} after {past:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_attempt_that_went_out_may_have_created_the_topic() {
+        for (error, expected) in [
+            (lost("CreateTopics"), true),
+            (lost("Metadata"), false),
+            (lost("ApiVersions"), false),
+            (refused(7), true),
+            (refused(41), false),
+            (AdminError::Unreachable { tried: vec![] }, false),
+        ] {
+            assert_eq!(may_have_created(&error), expected, "{error}");
+        }
+    }
+}
