@@ -100,7 +100,7 @@ pub(crate) fn decode<R: AdminRequest>(
     mut frame: Bytes,
 ) -> Result<R::Answer, BadAnswer> {
     let header_version = R::Response::header_version(version);
-    let header: ResponseHeader = shape::take_header(header_version, &mut frame)?;
+    let header: ResponseHeader = shape::take(header_version, &mut frame)?;
     if header.correlation_id != correlation_id {
         let got = header.correlation_id;
         return Err(BadAnswer::Malformed(format!("expected correlation id {correlation_id}, got {got}")));

@@ -3,7 +3,7 @@
 //! In: a frame. Out: a [`Request`] that can be answered once or, if it has to wait, again and again. Pure. Frames are
 //! checked by [`crate::wire::shape`] before they are decoded. A frame that cannot be read, an API that is not here and
 //! a version that is not advertised close the connection, as in Apache Kafka; only ApiVersions is answered in any
-//! version (KIP-511).
+//! version (KIP-511). As in Apache Kafka bytes behind a request are ignored: librdkafka sends some.
 
 mod k00_produce;
 mod k01_fetch;
@@ -141,7 +141,7 @@ impl Entry {
             key: T::KEY,
             versions: T::SERVED,
             header_version: T::header_version,
-            decode: |version, bytes| Ok(Box::new(shape::decode::<T>(version, bytes)?)),
+            decode: |version, mut bytes| Ok(Box::new(shape::take::<T>(version, &mut bytes)?)),
         }
     }
 
@@ -186,7 +186,7 @@ pub(super) fn parse(mut frame: Bytes) -> Result<Request, Malformed> {
         let (min, max) = entry.versions;
         return Err(Malformed::UnsupportedVersion { key, version, min, max });
     }
-    shape::take_header::<RequestHeader>((entry.header_version)(version), &mut frame)?;
+    shape::take::<RequestHeader>((entry.header_version)(version), &mut frame)?;
     Ok(Request { correlation_id, version, body: (entry.decode)(version, frame)? })
 }
 
