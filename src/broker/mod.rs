@@ -42,6 +42,7 @@ mod faults;
 mod listener;
 mod log;
 mod producers;
+mod refusals;
 mod state;
 #[cfg(test)]
 mod testing;

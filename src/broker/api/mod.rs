@@ -13,6 +13,8 @@ mod k18_api_versions;
 mod k19_create_topics;
 mod k22_init_producer_id;
 mod k32_describe_configs;
+#[cfg(test)]
+mod tests;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
@@ -85,6 +87,11 @@ pub(super) trait Handler: Shaped + Message + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What the client calls itself, where the request says so.
+    fn software(&self) -> Option<String> {
+        None
+    }
+
     fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<<Self as Message>::Response>;
 }
 
@@ -92,6 +99,7 @@ pub(super) trait Handler: Shaped + Message + Send + Sync + 'static {
 pub(super) trait Body: Send + Sync {
     fn api(&self) -> Api;
     fn targets(&self, state: &State) -> Vec<Target>;
+    fn software(&self) -> Option<String>;
     fn answer(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Answer<Bytes>;
 }
 
@@ -102,6 +110,10 @@ impl<T: Handler> Body for T {
 
     fn targets(&self, state: &State) -> Vec<Target> {
         Handler::targets(self, state)
+    }
+
+    fn software(&self) -> Option<String> {
+        Handler::software(self)
     }
 
     fn answer(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Answer<Bytes> {
