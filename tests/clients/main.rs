@@ -1,0 +1,176 @@
+//! The embedded broker under clients that we did not write: librdkafka, kafka-python, aiokafka, franz-go, sarama, kafka-go
+//! and Apache's own.
+//!
+//! In: one program for each client, which `tests/clients/setup` has fetched and built. Each gets servers, a topic and codecs.
+//! It lists all topics; creates its topic; sends three records for each codec, with and without idempotence; reads all of
+//! them back from the beginning, by partition; looks up the first and the last offset; describes its topic's settings. Out:
+//! each step in a line, the same for all clients, so one text says what is expected of them. What was written is held
+//! against the broker's log, and nothing may have been refused.
+//!
+//! What does not work, because the broker does not have it: consumer groups and transactions, with any client. kafka-go has
+//! no idempotent producer. Deliberately absent: any way to skip a client that is missing.
+
+use std::{
+    fmt::{Debug, Write as _},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+use milena::broker::{EmbeddedBroker, StoredRecord};
+use milena_test_support::java;
+use tokio::task::spawn_blocking;
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+
+const TOPIC: &str = "clients";
+const CODECS: &[&str] = if cfg!(feature = "zstd") {
+    &["none", "gzip", "snappy", "lz4", "zstd"]
+} else {
+    &["none", "gzip", "snappy", "lz4"]
+};
+const MODES: &[&str] = &["plain", "idempotent"];
+/// Of each codec and mode.
+const RECORDS: usize = 3;
+
+fn python(script: &str) -> Command {
+    let mut command = Command::new(fetched("python/bin/python"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python").join(script));
+    command
+}
+
+fn go(program: &str) -> Command {
+    Command::new(fetched("go").join(program))
+}
+
+fn fetched(path: &str) -> PathBuf {
+    let clients = java::cache().join("clients");
+    let here = clients.display();
+    assert!(clients.join("done").is_dir(), "no clients in {here}: run tests/run once, it fetches and builds them");
+    clients.join(path)
+}
+
+/// Runs a client against a broker of its own.
+async fn works(mut client: Command, modes: &[&str]) {
+    let refused = Refused::default();
+    let _listening = tracing::subscriber::set_default(refused.clone());
+    let broker = EmbeddedBroker::builder().topic("orders", 3).start().await.expect("the embedded broker starts");
+    client.args([&broker.bootstrap_servers(), TOPIC, &CODECS.join(",")]);
+    let output = spawn_blocking(move || client.output().unwrap_or_else(|e| panic!("cannot start {client:?}: {e}")));
+    let output = output.await.expect("waiting does not panic");
+    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let refused = refused.0.lock().unwrap().clone();
+    assert_eq!(told, expected(modes), "{}, the broker refused {refused:#?}\n{errors}", output.status);
+    assert!(output.status.success(), "{}\n{errors}", output.status);
+    let written: Vec<_> = broker.log(TOPIC, 0).iter().map(describe).collect();
+    assert_eq!(written, batches(modes).map(|(codec, mode, number)| line(codec, mode, number)).collect::<Vec<_>>());
+    assert_eq!(refused, Vec::<String>::new());
+}
+
+fn batches<'a>(modes: &'a [&str]) -> impl Iterator<Item = (&'static str, &'a str, usize)> {
+    let pairs = CODECS.iter().flat_map(|codec| modes.iter().map(|mode| (*codec, *mode)));
+    pairs.flat_map(|(codec, mode)| (0..RECORDS).map(move |number| (codec, mode, number)))
+}
+
+/// What a client prints.
+fn expected(modes: &[&str]) -> String {
+    let mut text = String::from("listed orders\ncreated 2\n");
+    for (offset, (codec, mode, number)) in batches(modes).enumerate() {
+        match number {
+            0 => write!(text, "acked {codec} {mode} {offset}").unwrap(),
+            number if number + 1 < RECORDS => write!(text, " {offset}").unwrap(),
+            _ => writeln!(text, " {offset}").unwrap(),
+        }
+    }
+    for (offset, (codec, mode, number)) in batches(modes).enumerate() {
+        writeln!(text, "read {offset} key header value {codec} {mode} {number}").unwrap();
+    }
+    writeln!(text, "offsets 0 {}\nconfig 123456", batches(modes).count()).unwrap();
+    text
+}
+
+/// A record of the log: a producer that is idempotent has an id, and counts from 0.
+fn describe(record: &StoredRecord) -> String {
+    let value = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
+    let value = value.trim_end_matches('x').trim_end();
+    format!("{value} by {}, sequence {}", if record.producer_id < 0 { "nobody" } else { "somebody" }, record.sequence)
+}
+
+fn line(codec: &str, mode: &str, number: usize) -> String {
+    match mode {
+        "plain" => format!("{codec} {mode} {number} by nobody, sequence -1"),
+        _ => format!("{codec} {mode} {number} by somebody, sequence {number}"),
+    }
+}
+
+/// What the broker says that it refused. Its tasks run in the thread of their test.
+#[derive(Clone, Default)]
+struct Refused(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Refused {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN && metadata.target().starts_with("milena::broker")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, "{field}={value:?} ").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn librdkafka_works() {
+    works(python("librdkafka.py"), MODES).await;
+}
+
+#[tokio::test]
+async fn kafka_python_works() {
+    works(python("kafka_python.py"), MODES).await;
+}
+
+#[tokio::test]
+async fn aiokafka_works() {
+    works(python("aio_kafka.py"), MODES).await;
+}
+
+#[tokio::test]
+async fn franz_go_works() {
+    works(go("franz-go"), MODES).await;
+}
+
+#[tokio::test]
+async fn sarama_works() {
+    works(go("sarama"), MODES).await;
+}
+
+#[tokio::test]
+async fn kafka_go_works() {
+    works(go("kafka-go"), &["plain"]).await;
+}
+
+#[tokio::test]
+async fn java_works() {
+    let mut command = java::java("WARN");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/java/Client.java"));
+    works(command, MODES).await;
+}
