@@ -8,7 +8,8 @@
 //!
 //! Tagged fields that the table does not have in that version are skipped, whatever they hold, as KIP-482 wants. The
 //! crate would refuse those that it knows from another version, and keep the others in trees that take many times the
-//! room of the bytes. So it never sees them: a message that has some is copied without them. Any other is not copied.
+//! room of the bytes. So it never sees them: a message that has some is copied without them. Any other is not copied,
+//! unless a negative length other than -1 stands for null, as Apache Kafka lets it.
 
 mod messages;
 
@@ -38,8 +39,8 @@ pub(crate) enum Reason {
     Short { expected: usize, got: usize },
     #[error("expected a variable-length integer of at most 5 bytes")]
     Varint,
-    #[error("length {got} is impossible, expected at least {least}")]
-    Negative { got: i32, least: i32 },
+    #[error("length {got} is impossible, expected at least 0")]
+    Negative { got: i32 },
     #[error("null is not allowed")]
     Null,
     #[error("count {count} is more than the {left} bytes that are left can hold")]
@@ -159,7 +160,7 @@ pub(crate) fn take<T: Shaped>(version: i16, bytes: &mut Bytes) -> Result<T, Shap
 struct Walked {
     /// How many bytes the message takes.
     len: usize,
-    /// The message without the tagged fields that its table does not have, if there are any.
+    /// The message without the tagged fields that its table does not have, and with -1 for null, if that is not the same.
     kept: Option<Bytes>,
 }
 
@@ -237,7 +238,7 @@ impl<'a> Walk<'a> {
 
     fn old_text(&mut self, nullable: bool) -> Result<(), ShapeError> {
         let length = i32::from(i16::from_be_bytes(self.take_array()?));
-        match self.length(length, nullable)? {
+        match self.length(length, 2, nullable)? {
             Some(length) => self.skip(length),
             None => Ok(()),
         }
@@ -338,15 +339,22 @@ impl<'a> Walk<'a> {
         } else {
             i32::from_be_bytes(self.take_array()?)
         };
-        self.length(length, nullable)
+        self.length(length, 4, nullable)
     }
 
-    fn length(&self, length: i32, nullable: bool) -> Result<Option<usize>, ShapeError> {
+    /// A length that was just read, in so many bytes. As in Apache Kafka any negative one is null.
+    fn length(&mut self, length: i32, width: usize, nullable: bool) -> Result<Option<usize>, ShapeError> {
         match usize::try_from(length) {
             Ok(length) => Ok(Some(length)),
             Err(_) if length == -1 && nullable => Ok(None),
+            Err(_) if nullable => {
+                self.keep_up_to(self.at().saturating_sub(width));
+                self.kept.resize(self.kept.len().saturating_add(width), 0xff);
+                self.seen = self.at();
+                Ok(None)
+            }
             Err(_) if length == -1 => self.fail(Reason::Null),
-            Err(_) => self.fail(Reason::Negative { got: length, least: if nullable { -1 } else { 0 } }),
+            Err(_) => self.fail(Reason::Negative { got: length }),
         }
     }
 

@@ -377,9 +377,21 @@ fn a_null_where_the_schema_has_none_and_a_negative_length_are_refused() {
         other => panic!("{other:?}"),
     };
     assert_eq!(reason(-1), Reason::Null);
-    assert_eq!(reason(-2), Reason::Negative { got: -2, least: 0 });
-    assert_eq!(reason(i32::MIN), Reason::Negative { got: i32::MIN, least: 0 });
+    assert_eq!(reason(-2), Reason::Negative { got: -2 });
+    assert_eq!(reason(i32::MIN), Reason::Negative { got: i32::MIN });
     assert_eq!(reason(i32::MAX), Reason::Count { count: 0x7fff_ffff, left: 0 });
+}
+
+#[test]
+fn any_negative_length_is_null_where_null_is_allowed() {
+    for (topics, client) in [(-1_i32, -1_i16), (-2, -2), (i32::MIN, i16::MIN)] {
+        let body = Bytes::from([&topics.to_be_bytes()[..], &[1, 0, 0]].concat());
+        let request: MetadataRequest = decode(8, body).unwrap();
+        assert_eq!((request.topics, request.allow_auto_topic_creation), (None, true), "{topics}");
+        let mut header = Bytes::from([&[0; 8][..], &client.to_be_bytes(), b"body"].concat());
+        let read: RequestHeader = take(1, &mut header).unwrap();
+        assert_eq!((read.client_id, &header[..]), (None, &b"body"[..]), "{client}");
+    }
 }
 
 #[test]
