@@ -18,7 +18,7 @@ use std::{
 };
 
 use milena::broker::{EmbeddedBroker, StoredRecord};
-use milena_test_support::java;
+use milena_test_support::{console, java};
 use tokio::task::spawn_blocking;
 use tracing::{
     Event, Level, Metadata, Subscriber,
@@ -166,6 +166,38 @@ async fn sarama_works() {
 #[tokio::test]
 async fn kafka_go_works() {
     works(go("kafka-go"), &["plain"]).await;
+}
+
+/// The tools that the broker's documentation names, beside the console tools of `tests/kafka`.
+#[tokio::test]
+async fn javas_own_tools_work() {
+    let refused = Refused::default();
+    let _listening = tracing::subscriber::set_default(refused.clone());
+    let broker = EmbeddedBroker::builder().nodes(2).start().await.expect("the embedded broker starts");
+    let servers = broker.bootstrap_servers();
+    let told = spawn_blocking(move || {
+        let tool = |class: &str, arguments: &str| {
+            let connect = ["--bootstrap-server", &servers];
+            let arguments: Vec<_> = connect.into_iter().chain(arguments.split(' ')).collect();
+            java::run_class(class, &arguments, "")
+        };
+        let create = "--create --topic clients --partitions 2 --replication-factor 2 --config retention.ms=123456";
+        let created = tool("org.apache.kafka.tools.TopicCommand", create);
+        console::produce(&servers, TOPIC, &[("a", Some("one")), ("a", Some("two")), ("a", None)]);
+        let offsets = tool("org.apache.kafka.tools.GetOffsetShell", "--topic clients --time latest");
+        let described = tool("org.apache.kafka.tools.TopicCommand", "--describe --topic clients");
+        let config = tool("kafka.admin.ConfigCommand", "--describe --topic clients");
+        [created, offsets, described, config]
+    });
+    let [created, offsets, described, config] = told.await.expect("the tools work");
+    assert_eq!(created.trim(), "Created topic clients.");
+    let partitions = [0, 1].map(|partition| format!("clients:{partition}:{}\n", broker.log(TOPIC, partition).len()));
+    assert_eq!((offsets, broker.log(TOPIC, 0).len() + broker.log(TOPIC, 1).len()), (partitions.concat(), 3));
+    for part in ["PartitionCount: 2", "ReplicationFactor: 2", "Leader: 1\tReplicas: 1,2\tIsr: 1,2", "Leader: 2"] {
+        assert!(described.contains(part), "{part} is not in {described}");
+    }
+    assert!(config.contains("retention.ms=123456"), "{config}");
+    assert_eq!(*refused.0.lock().unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
