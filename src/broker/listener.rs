@@ -4,7 +4,7 @@
 //! request is read when the one before it has been answered. Nothing is decided here.
 
 use std::{
-    io,
+    fmt, io,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
@@ -23,7 +23,7 @@ use super::{
     refusals::{Client, Refusals},
     state::{Outcome, Pending, Reply, State},
 };
-use crate::wire::frame::{Decoder, MAX_FRAME};
+use crate::wire::frame::{Decoder, FrameError, MAX_FRAME};
 
 /// The state, and word of its changes to whoever holds a request.
 pub(super) struct Shared {
@@ -56,12 +56,14 @@ impl Shared {
     /// Takes a frame, or tells why it cannot be answered.
     fn arrive(&self, node: i32, client: &Client, frame: Bytes) -> Result<Pending, Malformed> {
         let arrived = self.lock().arrive(now_ms(), node, frame.clone());
-        arrived.inspect_err(|wrong| {
-            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(line) = refusals.tell(client, &frame, wrong) {
-                tracing::warn!(node, "{line}");
-            }
-        })
+        arrived.inspect_err(|wrong| self.refuse(node, client, &frame, wrong))
+    }
+
+    fn refuse(&self, node: i32, client: &Client, frame: &[u8], wrong: &dyn fmt::Display) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = refusals.tell(client, frame, wrong) {
+            tracing::warn!(node, "{line}");
+        }
     }
 
     fn poll(&self, pending: &Pending) -> Outcome {
@@ -127,6 +129,7 @@ async fn converse(
     let mut decoder = Decoder::with_max(MAX_FRAME);
     let mut changed = shared.changed.subscribe();
     while let Some(frame) = next_frame(socket, &mut decoder).await? {
+        let frame = frame.inspect_err(|wrong| shared.refuse(node, &client, &[], wrong))?;
         let pending = shared.arrive(node, &client, frame)?;
         client.software = pending.software().or(client.software);
         let reply = settle(shared, &pending, &mut changed).await?;
@@ -139,12 +142,9 @@ async fn converse(
     Ok(())
 }
 
-async fn next_frame(
-    socket: &mut TcpStream,
-    decoder: &mut Decoder,
-) -> Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+async fn next_frame(socket: &mut TcpStream, decoder: &mut Decoder) -> io::Result<Option<Result<Bytes, FrameError>>> {
     loop {
-        if let Some(frame) = decoder.next_frame()? {
+        if let Some(frame) = decoder.next_frame().transpose() {
             return Ok(Some(frame));
         }
         if socket.read_buf(decoder.buffer()).await? == 0 {

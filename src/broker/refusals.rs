@@ -8,7 +8,6 @@ use std::{collections::HashSet, fmt, net::IpAddr};
 use bytes::Buf;
 use kafka_protocol::messages::ApiKey;
 
-use super::api::Malformed;
 use crate::wire::text::printable;
 
 /// After so many different refusals nothing more is told: somebody makes up names.
@@ -27,10 +26,11 @@ pub(super) struct Client {
 pub(super) struct Refusals(HashSet<(Client, Asked)>);
 
 impl Refusals {
-    /// The line for a frame that is refused, if nothing like it was told of this client before.
-    pub(super) fn tell(&mut self, client: &Client, frame: &[u8], wrong: &Malformed) -> Option<String> {
+    /// The line for a frame that is refused, if nothing like it was told of this client before. What is no frame at all
+    /// is empty.
+    pub(super) fn tell(&mut self, client: &Client, frame: &[u8], wrong: &dyn fmt::Display) -> Option<String> {
         let asked = Asked::read(frame);
-        let line = format!("{asked} of {client} refused, its connection is closed: {wrong}");
+        let line = format!("{asked} from {client} refused, connection closed: {wrong}");
         (self.0.len() < MOST && self.0.insert((client.clone(), asked))).then_some(line)
     }
 }
@@ -55,14 +55,10 @@ impl Asked {
 
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.api {
-            None => write!(f, "request")?,
-            Some((key, version)) => match ApiKey::try_from(key) {
-                Ok(api) => write!(f, "{api:?} request (api key {key}, version {version})")?,
-                Err(_) => write!(f, "request (api key {key}, version {version})")?,
-            },
-        }
-        self.client_id.as_ref().map_or(Ok(()), |id| write!(f, " of client id {id:?}"))
+        let Some((key, version)) = self.api else { return write!(f, "request") };
+        let name = ApiKey::try_from(key).map_or_else(|_| String::new(), |api| format!("{api:?} "));
+        let id = self.client_id.as_ref().map_or_else(String::new, |id| format!(", client id {id:?}"));
+        write!(f, "{name}request (api key {key}, version {version}{id})")
     }
 }
 
@@ -80,6 +76,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::broker::api::Malformed;
 
     fn client(software: Option<&str>) -> Client {
         Client { address: Ipv4Addr::LOCALHOST.into(), software: software.map(str::to_owned) }
@@ -95,13 +92,17 @@ mod tests {
             (
                 FRAME,
                 Some("librdkafka 2.16.1"),
-                "FindCoordinator request (api key 10, version 6) of client id \"shop\" of librdkafka 2.16.1 at 127.0.0.1 \
-                 refused, its connection is closed: api key 10 is not served here",
+                "FindCoordinator request (api key 10, version 6, client id \"shop\") from librdkafka 2.16.1 at 127.0.0.1 \
+                 refused, connection closed: api key 10 is not served here",
             ),
-            (&FRAME[..10], None, "FindCoordinator request (api key 10, version 6) of a client at 127.0.0.1"),
-            (b"\x7f\xff\0\0\0\0\0\0\0\x02\n\xff", None, "(api key 32767, version 0) of client id \"\u{fffd}\u{fffd}\""),
-            (b"\0\x0a\0\x06\0\0\0\0\xff\xff", None, "(api key 10, version 6) of a client"),
-            (b"\0", None, "request of a client at 127.0.0.1 refused"),
+            (&FRAME[..10], None, "FindCoordinator request (api key 10, version 6) from a client at 127.0.0.1"),
+            (
+                b"\x7f\xff\0\0\0\0\0\0\0\x02\n\xff",
+                None,
+                "request (api key 32767, version 0, client id \"\u{fffd}\u{fffd}\")",
+            ),
+            (b"\0\x0a\0\x06\0\0\0\0\xff\xff", None, "(api key 10, version 6) from a client"),
+            (b"\0", None, "request from a client at 127.0.0.1 refused"),
         ];
         for (frame, software, expected) in table {
             let line = Refusals::default().tell(&client(software), frame, &unknown).unwrap();

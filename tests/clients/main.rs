@@ -19,7 +19,11 @@ use std::{
 
 use milena::broker::{EmbeddedBroker, StoredRecord};
 use milena_test_support::{console, java};
-use tokio::task::spawn_blocking;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::spawn_blocking,
+};
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -136,6 +140,31 @@ impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         write!(self.0, "{field}={value:?} ").unwrap();
     }
+}
+
+/// ApiVersions in version 3, by "tool 7"; FindCoordinator in version 6; and what is not Kafka at all.
+const VERSIONS: &[u8] = b"\0\0\0\x17\0\x12\0\x03\0\0\0\x01\0\x04shop\0\x05tool\x027\0";
+const COORDINATOR: &[u8] = b"\0\0\0\x0f\0\x0a\0\x06\0\0\0\x01\0\x04shop\0";
+const HTTP: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+
+#[tokio::test]
+async fn what_the_broker_refuses_it_tells_once_a_client() {
+    let refused = Refused::default();
+    let _listening = tracing::subscriber::set_default(refused.clone());
+    let broker = EmbeddedBroker::builder().start().await.expect("the embedded broker starts");
+    let address = broker.bootstrap_servers();
+    for said in [COORDINATOR, HTTP, COORDINATOR, HTTP, &[VERSIONS, COORDINATOR].concat()] {
+        let mut socket = TcpStream::connect(&address).await.unwrap();
+        socket.write_all(said).await.unwrap();
+        // It ends when the connection is closed, in whichever way.
+        socket.read_to_end(&mut Vec::new()).await.ok();
+    }
+    let lines = refused.0.lock().unwrap().clone();
+    let asked = "FindCoordinator request (api key 10, version 6, client id \"shop\") from";
+    let [coordinator, http, named] = &lines[..] else { panic!("{lines:#?}") };
+    assert!(coordinator.contains(&format!("{asked} a client at 127.0.0.1 refused")), "{coordinator}");
+    assert!(http.contains("request from a client at 127.0.0.1 refused, connection closed: frame of"), "{http}");
+    assert!(named.contains(&format!("{asked} tool 7 at 127.0.0.1 refused")), "{named}");
 }
 
 #[tokio::test]

@@ -179,7 +179,7 @@ const ENTRIES: &[Entry] = &[
 pub(crate) enum Malformed {
     #[error("request of {got} bytes is too short for a header, expected at least 8")]
     Short { got: usize },
-    #[error("api key {key} is not served here")]
+    #[error("api key {key} is not served here, as ApiVersions tells")]
     UnknownApi { key: i16 },
     #[error("version {version} of api key {key} is not served, expected {min} to {max}")]
     UnsupportedVersion { key: i16, version: i16, min: i16, max: i16 },
