@@ -4,7 +4,8 @@
 //! request is read when the one before it has been answered. Nothing is decided here.
 
 use std::{
-    io,
+    fmt, io,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -17,18 +18,23 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::state::{Outcome, Pending, Reply, State};
-use crate::wire::frame::{Decoder, MAX_FRAME};
+use super::{
+    api::Malformed,
+    refusals::{Client, Refusals},
+    state::{Outcome, Pending, Reply, State},
+};
+use crate::wire::frame::{Decoder, FrameError, MAX_FRAME};
 
 /// The state, and word of its changes to whoever holds a request.
 pub(super) struct Shared {
     state: Mutex<State>,
     changed: watch::Sender<()>,
+    refusals: Mutex<Refusals>,
 }
 
 impl Shared {
     pub(super) fn new(state: State) -> Self {
-        Self { state: Mutex::new(state), changed: watch::Sender::new(()) }
+        Self { state: Mutex::new(state), changed: watch::Sender::new(()), refusals: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -45,6 +51,19 @@ impl Shared {
         let result = change(&mut self.lock());
         self.changed.send_replace(());
         result
+    }
+
+    /// Takes a frame, or tells why it cannot be answered.
+    fn arrive(&self, node: i32, client: &Client, frame: Bytes) -> Result<Pending, Malformed> {
+        let arrived = self.lock().arrive(now_ms(), node, frame.clone());
+        arrived.inspect_err(|wrong| self.refuse(node, client, &frame, wrong))
+    }
+
+    fn refuse(&self, node: i32, client: &Client, frame: &[u8], wrong: &dyn fmt::Display) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = refusals.tell(client, frame, wrong) {
+            tracing::warn!(node, "{line}");
+        }
     }
 
     fn poll(&self, pending: &Pending) -> Outcome {
@@ -79,8 +98,8 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, node: i32,
             _ = &mut stop => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => {
-                    connections.spawn(connection(socket, Arc::clone(&shared), node));
+                Ok((socket, peer)) => {
+                    connections.spawn(connection(socket, peer.ip(), Arc::clone(&shared), node));
                 }
                 Err(error) => {
                     tracing::warn!(node, %error, "connection cannot be accepted");
@@ -93,14 +112,16 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, node: i32,
     connections.shutdown().await;
 }
 
-async fn connection(mut socket: TcpStream, shared: Arc<Shared>, node: i32) {
-    if let Err(error) = converse(&mut socket, &shared, node).await {
+async fn connection(mut socket: TcpStream, address: IpAddr, shared: Arc<Shared>, node: i32) {
+    let client = Client { address, software: None };
+    if let Err(error) = converse(&mut socket, client, &shared, node).await {
         tracing::debug!(node, %error, "connection closed");
     }
 }
 
 async fn converse(
     socket: &mut TcpStream,
+    mut client: Client,
     shared: &Shared,
     node: i32,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -108,7 +129,9 @@ async fn converse(
     let mut decoder = Decoder::with_max(MAX_FRAME);
     let mut changed = shared.changed.subscribe();
     while let Some(frame) = next_frame(socket, &mut decoder).await? {
-        let pending = shared.lock().arrive(now_ms(), node, frame)?;
+        let frame = frame.inspect_err(|wrong| shared.refuse(node, &client, &[], wrong))?;
+        let pending = shared.arrive(node, &client, frame)?;
+        client.software = pending.software().or(client.software);
         let reply = settle(shared, &pending, &mut changed).await?;
         sleep_until(reply.at_ms).await;
         socket.write_all(&reply.bytes).await?;
@@ -119,12 +142,9 @@ async fn converse(
     Ok(())
 }
 
-async fn next_frame(
-    socket: &mut TcpStream,
-    decoder: &mut Decoder,
-) -> Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+async fn next_frame(socket: &mut TcpStream, decoder: &mut Decoder) -> io::Result<Option<Result<Bytes, FrameError>>> {
     loop {
-        if let Some(frame) = decoder.next_frame()? {
+        if let Some(frame) = decoder.next_frame().transpose() {
             return Ok(Some(frame));
         }
         if socket.read_buf(decoder.buffer()).await? == 0 {

@@ -22,8 +22,13 @@
 //! DescribeConfigs 1–4. Batches are validated in Apache Kafka's order and refused with its codes; idempotent producers
 //! have its window of five batches and its epoch rules.
 //!
-//! Java 4.2 works with it: the console producer, `kafka-topics`, `kafka-get-offsets`, `kafka-configs --describe`, and the
-//! console consumer if it is told where to read (`--partition 0 --offset earliest`).
+//! What a client may send beside that is tolerated as by Apache Kafka: bytes behind a request, tagged fields of any version.
+//! What cannot be answered closes the connection, as there; a warning names client, request and reason, once a client.
+//!
+//! Java 4.2 works with it: the console producer, `kafka-topics` (but for `--delete`), `kafka-get-offsets`,
+//! `kafka-configs --describe`, and the console consumer if it is told where to read (`--partition 0 --offset earliest`).
+//! So do librdkafka, kafka-python, aiokafka, franz-go, sarama and kafka-go: topics, produce, read by partition, offsets and
+//! settings (`tests/clients`).
 //!
 //! # What it does not do
 //! Consumer groups, so a consumer has to name its partitions itself; transactions, TLS and SASL, retention
@@ -42,6 +47,7 @@ mod faults;
 mod listener;
 mod log;
 mod producers;
+mod refusals;
 mod state;
 #[cfg(test)]
 mod testing;

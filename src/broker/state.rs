@@ -242,6 +242,11 @@ impl Reply {
 }
 
 impl Pending {
+    /// What the client calls itself, where the request says so.
+    pub(super) fn software(&self) -> Option<String> {
+        self.request.body.software()
+    }
+
     fn call(&self, now_ms: i64) -> Call<'_> {
         Call { now_ms, arrived_ms: self.arrived_ms, node: self.node, version: self.request.version, plan: &self.plan }
     }

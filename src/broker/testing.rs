@@ -37,7 +37,7 @@ pub(super) fn response<R: Request>(version: i16, correlation_id: i32, mut frame:
 where
     R::Response: Shaped,
 {
-    let header: ResponseHeader = shape::take_header(R::Response::header_version(version), &mut frame).unwrap();
+    let header: ResponseHeader = shape::take(R::Response::header_version(version), &mut frame).unwrap();
     assert_eq!(header.correlation_id, correlation_id);
     shape::decode(version, frame).unwrap()
 }

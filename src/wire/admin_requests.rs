@@ -102,7 +102,7 @@ pub(crate) fn decode<R: AdminRequest>(
     mut frame: Bytes,
 ) -> Result<R::Answer, BadAnswer> {
     let header_version = R::Response::header_version(version);
-    let header: ResponseHeader = shape::take_header(header_version, &mut frame)?;
+    let header: ResponseHeader = shape::take(header_version, &mut frame)?;
     if header.correlation_id != correlation_id {
         let got = header.correlation_id;
         return Err(BadAnswer::Malformed(format!("expected correlation id {correlation_id}, got {got}")));
@@ -618,6 +618,23 @@ mod tests {
         assert!(answers(&ask, &response(1, 0)).iter().all(is_malformed));
         let top_level = (7..=12).map(|v| decode(&ask, v, 7, frame(&response(2, 0).with_error_code(71), v)));
         assert!(top_level.into_iter().all(|answer| answer == refused(71)));
+    }
+
+    /// Tansu sends the addresses of leaders in version 12, which are there from 16 on.
+    #[test]
+    fn a_fetch_answer_with_tagged_fields_of_a_later_version_is_read() {
+        let partition = PartitionData::default()
+            .with_high_watermark(42)
+            .with_records(Some(Bytes::from_static(b"batches")))
+            .with_unknown_tagged_field(7, Bytes::from_static(b"new"));
+        let topic = FetchableTopicResponse::default().with_topic(topic_name(TOPIC)).with_partitions(vec![partition]);
+        let whole = frame(&FetchResponse::default().with_responses(vec![topic]), 12);
+        let (none, rest) = whole.split_last().unwrap();
+        let endpoints = [2, 0, 0, 0, 1, 2, b'h', 0, 0, 0x23, 0x84, 0, 0];
+        let tagged = Bytes::from([rest, &[1, 0, 13], &endpoints].concat());
+        let ask = Fetch { topic: TOPIC, partition: 0, offset: 0, max_wait_ms: 0, max_bytes: 1 };
+        let expected = FetchedBytes { records: Bytes::from_static(b"batches"), high_watermark: 42 };
+        assert_eq!((*none, decode(&ask, 12, 7, tagged)), (0, Ok(expected)));
     }
 
     #[test]

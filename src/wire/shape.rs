@@ -1,10 +1,15 @@
 //! Walks the bytes of a message before the kafka-protocol crate decodes them.
 //!
-//! In: a message's table, its version and its untrusted bytes. Out: nothing, or a [`ShapeError`] that names the field.
-//! Pure, allocates nothing. The crate reserves whatever count the wire gives, so a frame of twenty bytes can make it
-//! ask for gigabytes; after [`check`] every count is the number of elements that really stand in the frame, every
-//! length ends inside it, nulls stand only where the schema allows them, and no byte is left over. Deliberately absent:
-//! what the values mean, and UTF-8, which decoding checks itself. The tables are in [`messages`].
+//! In: a message's table, its version and its untrusted bytes. Out: the message, or a [`ShapeError`] that names the
+//! field. Pure. The crate reserves whatever count the wire gives, so a frame of twenty bytes can make it ask for
+//! gigabytes; of what it gets from here every count is the number of elements that really stand in the frame, every
+//! length ends inside it, and nulls stand only where the schema allows them. Deliberately absent: what the values mean,
+//! and UTF-8, which decoding checks itself. The tables are in [`messages`].
+//!
+//! Tagged fields that the table does not have in that version are skipped, whatever they hold, as KIP-482 wants. The
+//! crate would refuse those that it knows from another version, and keep the others in trees that take many times the
+//! room of the bytes. So it never sees them: a message that has some is copied without them. Any other is not copied,
+//! unless a negative length other than -1 stands for null, as Apache Kafka lets it.
 
 mod messages;
 
@@ -34,8 +39,8 @@ pub(crate) enum Reason {
     Short { expected: usize, got: usize },
     #[error("expected a variable-length integer of at most 5 bytes")]
     Varint,
-    #[error("length {got} is impossible, expected at least {least}")]
-    Negative { got: i32, least: i32 },
+    #[error("length {got} is impossible, expected at least 0")]
+    Negative { got: i32 },
     #[error("null is not allowed")]
     Null,
     #[error("count {count} is more than the {left} bytes that are left can hold")]
@@ -127,34 +132,47 @@ pub(crate) trait Shaped: Decodable {
     const SHAPE: Shape;
 }
 
-/// Checks that `bytes` are one message of that version and nothing more.
-pub(crate) fn check(shape: &Shape, version: i16, bytes: &[u8]) -> Result<(), ShapeError> {
-    let mut walk = Walk::new(shape, version, bytes)?;
-    walk.fields(shape.fields)?;
-    match walk.left.len() {
-        0 => Ok(()),
-        got => Err(walk.error("end", Reason::LeftOver { got })),
+/// Checks and decodes one message that takes all of `bytes`.
+pub(crate) fn decode<T: Shaped>(version: i16, mut bytes: Bytes) -> Result<T, ShapeError> {
+    let total = bytes.len();
+    let message = take(version, &mut bytes)?;
+    match bytes.len() {
+        0 => Ok(message),
+        got => {
+            let (message, at) = (T::SHAPE.name, total.saturating_sub(got));
+            Err(ShapeError::Field { message, version, field: "end", at, reason: Reason::LeftOver { got } })
+        }
     }
 }
 
-/// Checks and decodes one message that takes all of `bytes`.
-pub(crate) fn decode<T: Shaped>(version: i16, mut bytes: Bytes) -> Result<T, ShapeError> {
-    check(&T::SHAPE, version, &bytes)?;
-    decode_checked(version, &mut bytes)
-}
-
-/// Checks and decodes a header from the front of `bytes`.
-pub(crate) fn take_header<T: Shaped>(version: i16, bytes: &mut Bytes) -> Result<T, ShapeError> {
-    Walk::new(&T::SHAPE, version, bytes)?.fields(T::SHAPE.fields)?;
-    decode_checked(version, bytes)
-}
-
-fn decode_checked<T: Shaped>(version: i16, bytes: &mut Bytes) -> Result<T, ShapeError> {
-    T::decode(bytes, version).map_err(|error| ShapeError::Value {
+/// Checks and decodes a header, or a message that other bytes may follow, from the front of `bytes`.
+pub(crate) fn take<T: Shaped>(version: i16, bytes: &mut Bytes) -> Result<T, ShapeError> {
+    let Walked { len, kept } = walk(&T::SHAPE, version, bytes)?;
+    let whole = bytes.split_to(len);
+    T::decode(&mut kept.unwrap_or(whole), version).map_err(|error| ShapeError::Value {
         message: T::SHAPE.name,
         version,
         reason: error.to_string(),
     })
+}
+
+/// What a walk found.
+struct Walked {
+    /// How many bytes the message takes.
+    len: usize,
+    /// The message without the tagged fields that its table does not have, and with -1 for null, if that is not the same.
+    kept: Option<Bytes>,
+}
+
+fn walk(shape: &Shape, version: i16, bytes: &[u8]) -> Result<Walked, ShapeError> {
+    let mut walk = Walk::new(shape, version, bytes)?;
+    walk.fields(shape.fields)?;
+    let len = walk.at();
+    let kept = (walk.seen > 0).then(|| {
+        walk.keep_up_to(len);
+        Bytes::from(walk.kept)
+    });
+    Ok(Walked { len, kept })
 }
 
 /// Where the walk is.
@@ -162,10 +180,13 @@ struct Walk<'a> {
     message: &'static str,
     version: i16,
     flexible: bool,
-    total: usize,
+    whole: &'a [u8],
     left: &'a [u8],
     /// The innermost named field, for errors.
     field: &'static str,
+    /// What the decoder is to see of the first `seen` bytes. Both are empty until something is left out.
+    kept: Vec<u8>,
+    seen: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -175,12 +196,15 @@ impl<'a> Walk<'a> {
             return Err(ShapeError::Version { message, version, min, max });
         }
         let flexible = version >= flexible;
-        Ok(Self { message, version, flexible, total: bytes.len(), left: bytes, field: message })
+        Ok(Self { message, version, flexible, whole: bytes, left: bytes, field: message, kept: Vec::new(), seen: 0 })
+    }
+
+    fn at(&self) -> usize {
+        self.whole.len().saturating_sub(self.left.len())
     }
 
     fn error(&self, field: &'static str, reason: Reason) -> ShapeError {
-        let at = self.total.saturating_sub(self.left.len());
-        ShapeError::Field { message: self.message, version: self.version, field, at, reason }
+        ShapeError::Field { message: self.message, version: self.version, field, at: self.at(), reason }
     }
 
     fn fail<T>(&self, reason: Reason) -> Result<T, ShapeError> {
@@ -214,7 +238,7 @@ impl<'a> Walk<'a> {
 
     fn old_text(&mut self, nullable: bool) -> Result<(), ShapeError> {
         let length = i32::from(i16::from_be_bytes(self.take_array()?));
-        match self.length(length, nullable)? {
+        match self.length(length, 2, nullable)? {
             Some(length) => self.skip(length),
             None => Ok(()),
         }
@@ -240,21 +264,62 @@ impl<'a> Walk<'a> {
         (0..count).try_for_each(|_| element(self))
     }
 
-    /// Known tagged fields are walked, because decoding reads them in place and disregards their size; others are
-    /// skipped.
+    /// Known tagged fields are walked, because decoding reads them in place and disregards their size. Others are left
+    /// out. As in Apache Kafka their order does not matter.
     fn tags(&mut self, fields: &[Field]) -> Result<(), ShapeError> {
         self.field = "tagged fields";
+        let start = self.at();
         let count = self.uvarint()?;
+        let known = self.count_known(count, fields)?;
+        if known < count {
+            self.keep_up_to(start);
+            varint::put_unsigned(&mut self.kept, known.into());
+            self.seen = self.at();
+        }
         for _ in 0..count {
-            let tag = self.uvarint()?;
-            let size = usize::try_from(self.uvarint()?).unwrap_or(usize::MAX);
-            match fields.iter().find(|field| field.tag == Some(tag)) {
-                Some(field) => self.known_tag(field, tag, size)?,
-                None => self.skip(size)?,
-            }
+            self.tag(fields)?;
             self.field = "tagged fields";
         }
         Ok(())
+    }
+
+    /// How many of the next `count` tagged fields are known. Does not move.
+    fn count_known(&mut self, count: u32, fields: &[Field]) -> Result<u32, ShapeError> {
+        let start = self.left;
+        let mut known = 0_u32;
+        for _ in 0..count {
+            let (tag, size) = (self.uvarint()?, self.size()?);
+            self.skip(size)?;
+            known = known.saturating_add(self.known(fields, tag).is_some().into());
+        }
+        self.left = start;
+        Ok(known)
+    }
+
+    fn tag(&mut self, fields: &[Field]) -> Result<(), ShapeError> {
+        let start = self.at();
+        let (tag, size) = (self.uvarint()?, self.size()?);
+        if let Some(field) = self.known(fields, tag) {
+            return self.known_tag(field, tag, size);
+        }
+        self.keep_up_to(start);
+        self.skip(size)?;
+        self.seen = self.at();
+        Ok(())
+    }
+
+    fn known<'f>(&self, fields: &'f [Field], tag: u32) -> Option<&'f Field> {
+        fields.iter().find(|field| field.tag == Some(tag) && field.in_version(self.version))
+    }
+
+    /// Lets the decoder see what stands before `end` and was not dealt with yet.
+    fn keep_up_to(&mut self, end: usize) {
+        self.kept.extend_from_slice(self.whole.get(self.seen..end).unwrap_or_default());
+        self.seen = end;
+    }
+
+    fn size(&mut self) -> Result<usize, ShapeError> {
+        Ok(usize::try_from(self.uvarint()?).unwrap_or(usize::MAX))
     }
 
     fn known_tag(&mut self, field: &Field, tag: u32, size: usize) -> Result<(), ShapeError> {
@@ -274,15 +339,22 @@ impl<'a> Walk<'a> {
         } else {
             i32::from_be_bytes(self.take_array()?)
         };
-        self.length(length, nullable)
+        self.length(length, 4, nullable)
     }
 
-    fn length(&self, length: i32, nullable: bool) -> Result<Option<usize>, ShapeError> {
+    /// A length that was just read, in so many bytes. As in Apache Kafka any negative one is null.
+    fn length(&mut self, length: i32, width: usize, nullable: bool) -> Result<Option<usize>, ShapeError> {
         match usize::try_from(length) {
             Ok(length) => Ok(Some(length)),
             Err(_) if length == -1 && nullable => Ok(None),
+            Err(_) if nullable => {
+                self.keep_up_to(self.at().saturating_sub(width));
+                self.kept.resize(self.kept.len().saturating_add(width), 0xff);
+                self.seen = self.at();
+                Ok(None)
+            }
             Err(_) if length == -1 => self.fail(Reason::Null),
-            Err(_) => self.fail(Reason::Negative { got: length, least: if nullable { -1 } else { 0 } }),
+            Err(_) => self.fail(Reason::Negative { got: length }),
         }
     }
 

@@ -16,11 +16,17 @@ use super::{Answer, Api, Body, Call, ENTRIES, Entry, Handler, encode};
 use crate::{
     broker::{faults::Target, state::State},
     error::ErrorCode,
+    wire::text::printable,
 };
 
 impl Handler for ApiVersionsRequest {
     const API: Api = Api::ApiVersions;
     const SERVED: (i16, i16) = (0, 4);
+
+    fn software(&self) -> Option<String> {
+        let named = !self.client_software_name.is_empty();
+        named.then(|| printable(&format!("{} {}", self.client_software_name, self.client_software_version)))
+    }
 
     fn handle(&self, _state: &mut State, call: &Call<'_>) -> Answer<ApiVersionsResponse> {
         let named = [&self.client_software_name, &self.client_software_version];
@@ -55,6 +61,10 @@ impl Body for TooNew {
 
     fn targets(&self, _state: &State) -> Vec<Target> {
         Vec::new()
+    }
+
+    fn software(&self) -> Option<String> {
+        None
     }
 
     fn answer(&self, correlation_id: i32, _state: &mut State, _call: &Call<'_>) -> Answer<Bytes> {

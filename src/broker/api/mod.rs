@@ -3,7 +3,7 @@
 //! In: a frame. Out: a [`Request`] that can be answered once or, if it has to wait, again and again. Pure. Frames are
 //! checked by [`crate::wire::shape`] before they are decoded. A frame that cannot be read, an API that is not here and
 //! a version that is not advertised close the connection, as in Apache Kafka; only ApiVersions is answered in any
-//! version (KIP-511).
+//! version (KIP-511). As in Apache Kafka bytes behind a request are ignored: librdkafka sends some.
 
 mod k00_produce;
 mod k01_fetch;
@@ -13,6 +13,8 @@ mod k18_api_versions;
 mod k19_create_topics;
 mod k22_init_producer_id;
 mod k32_describe_configs;
+#[cfg(test)]
+mod tests;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
@@ -85,6 +87,11 @@ pub(super) trait Handler: Shaped + Message + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What the client calls itself, where the request says so.
+    fn software(&self) -> Option<String> {
+        None
+    }
+
     fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<<Self as Message>::Response>;
 }
 
@@ -92,6 +99,7 @@ pub(super) trait Handler: Shaped + Message + Send + Sync + 'static {
 pub(super) trait Body: Send + Sync {
     fn api(&self) -> Api;
     fn targets(&self, state: &State) -> Vec<Target>;
+    fn software(&self) -> Option<String>;
     fn answer(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Answer<Bytes>;
 }
 
@@ -102,6 +110,10 @@ impl<T: Handler> Body for T {
 
     fn targets(&self, state: &State) -> Vec<Target> {
         Handler::targets(self, state)
+    }
+
+    fn software(&self) -> Option<String> {
+        Handler::software(self)
     }
 
     fn answer(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Answer<Bytes> {
@@ -141,7 +153,7 @@ impl Entry {
             key: T::KEY,
             versions: T::SERVED,
             header_version: T::header_version,
-            decode: |version, bytes| Ok(Box::new(shape::decode::<T>(version, bytes)?)),
+            decode: |version, mut bytes| Ok(Box::new(shape::take::<T>(version, &mut bytes)?)),
         }
     }
 
@@ -167,7 +179,7 @@ const ENTRIES: &[Entry] = &[
 pub(crate) enum Malformed {
     #[error("request of {got} bytes is too short for a header, expected at least 8")]
     Short { got: usize },
-    #[error("api key {key} is not served here")]
+    #[error("api key {key} is not served here, as ApiVersions tells")]
     UnknownApi { key: i16 },
     #[error("version {version} of api key {key} is not served, expected {min} to {max}")]
     UnsupportedVersion { key: i16, version: i16, min: i16, max: i16 },
@@ -186,7 +198,7 @@ pub(super) fn parse(mut frame: Bytes) -> Result<Request, Malformed> {
         let (min, max) = entry.versions;
         return Err(Malformed::UnsupportedVersion { key, version, min, max });
     }
-    shape::take_header::<RequestHeader>((entry.header_version)(version), &mut frame)?;
+    shape::take::<RequestHeader>((entry.header_version)(version), &mut frame)?;
     Ok(Request { correlation_id, version, body: (entry.decode)(version, frame)? })
 }
 

@@ -5,6 +5,7 @@
 
 mod managing;
 mod reading;
+mod tolerance;
 mod writing;
 
 use std::{

@@ -26,21 +26,38 @@ enum Fill {
     Huge(usize),
 }
 
+/// What stands at the end of one struct, beside the tagged fields of its table or in place of them.
+#[derive(Clone, Copy)]
+enum Strange {
+    /// Fields with every tag up to 9 that the table does not have, and with large ones, before and behind the others.
+    Fields,
+    /// These bytes.
+    Bytes(&'static [u8]),
+}
+
 /// Writes a message as its table describes it.
 struct Generator {
     fill: Fill,
+    /// In which struct, counted in the order of their ends.
+    strange: Option<(usize, Strange)>,
     version: i16,
     flexible: bool,
     lengths: usize,
+    structs: usize,
     out: BytesMut,
 }
 
 impl Generator {
     fn message(shape: &Shape, version: i16, fill: Fill) -> (Bytes, usize) {
-        let flexible = version >= shape.flexible;
-        let mut generator = Self { fill, version, flexible, lengths: 0, out: BytesMut::new() };
-        generator.fields(shape.fields);
+        let generator = Self::run(shape, version, fill, None);
         (generator.out.freeze(), generator.lengths)
+    }
+
+    fn run(shape: &Shape, version: i16, fill: Fill, strange: Option<(usize, Strange)>) -> Self {
+        let flexible = version >= shape.flexible;
+        let mut generator = Self { fill, strange, version, flexible, lengths: 0, structs: 0, out: BytesMut::new() };
+        generator.fields(shape.fields);
+        generator
     }
 
     fn fields(&mut self, fields: &[Field]) {
@@ -53,19 +70,37 @@ impl Generator {
         }
     }
 
-    /// The table's own tagged fields, and one with a number that neither the table nor the crate knows.
     fn tags<'a>(&mut self, fields: impl Iterator<Item = &'a Field>) {
-        let fields: Vec<_> = fields.filter(|_| self.fill != Fill::Bare).collect();
-        self.uvarint(fields.len() + 1);
-        for field in fields {
-            let outer = std::mem::take(&mut self.out);
-            self.kind(&field.kind, false);
-            let content = std::mem::replace(&mut self.out, outer);
-            self.uvarint(field.tag.unwrap().try_into().unwrap());
+        let fields: Vec<_> = fields.collect();
+        let bare = self.fill == Fill::Bare;
+        let known: Vec<_> = fields.iter().filter(|_| !bare).map(|field| self.known(field)).collect();
+        let strange = self.strange.filter(|(place, _)| *place == self.structs).map(|(_, strange)| strange);
+        self.structs += 1;
+        let tags = match strange {
+            None => known,
+            Some(Strange::Bytes(bytes)) => return self.out.put_slice(bytes),
+            Some(Strange::Fields) => {
+                let tags = (0..9).chain([99, 200, u32::MAX]);
+                let unknown: Vec<_> = tags
+                    .filter(|tag| !fields.iter().any(|field| field.tag == Some(*tag)))
+                    .zip((0..).map(|size| Bytes::from(vec![0xff; size * size])))
+                    .collect();
+                let (before, behind) = unknown.split_at(unknown.len() / 2);
+                [before, &known.into_iter().rev().collect::<Vec<_>>(), behind].concat()
+            }
+        };
+        self.uvarint(tags.len());
+        for (tag, content) in tags {
+            self.uvarint(tag.try_into().unwrap());
             self.uvarint(content.len());
             self.out.extend_from_slice(&content);
         }
-        self.out.put_slice(&[99, 3, 0xff, 0xff, 0xff]);
+    }
+
+    fn known(&mut self, field: &Field) -> (u32, Bytes) {
+        let outer = std::mem::take(&mut self.out);
+        self.kind(&field.kind, false);
+        (field.tag.unwrap(), std::mem::replace(&mut self.out, outer).freeze())
     }
 
     fn kind(&mut self, kind: &Kind, nullable: bool) {
@@ -128,11 +163,13 @@ fn refuses_every_truncation<T: Shaped>(version: i16) {
     for fill in [Fill::Full, Fill::Bare] {
         let (bytes, _) = Generator::message(&T::SHAPE, version, fill);
         for len in 0..bytes.len() {
-            assert!(check(&T::SHAPE, version, &bytes[..len]).is_err(), "{} v{version}: {len}", T::SHAPE.name);
+            assert!(decode::<T>(version, bytes.slice(..len)).is_err(), "{} v{version}: {len}", T::SHAPE.name);
         }
-        let longer = [&bytes[..], &[0]].concat();
-        let error = check(&T::SHAPE, version, &longer).unwrap_err();
+        let mut longer = Bytes::from([&bytes[..], &[0]].concat());
+        let error = decode::<T>(version, longer.clone()).err().unwrap();
         assert!(matches!(error, ShapeError::Field { reason: Reason::LeftOver { got: 1 }, .. }), "{error}");
+        take::<T>(version, &mut longer).unwrap();
+        assert_eq!(longer, [0][..]);
     }
 }
 
@@ -140,7 +177,7 @@ fn refuses_every_huge_length<T: Shaped>(version: i16) {
     let (_, lengths) = Generator::message(&T::SHAPE, version, Fill::Full);
     for number in 0..lengths {
         let (bytes, _) = Generator::message(&T::SHAPE, version, Fill::Huge(number));
-        assert!(check(&T::SHAPE, version, &bytes).is_err(), "{} v{version}: {number}", T::SHAPE.name);
+        assert!(decode::<T>(version, bytes).is_err(), "{} v{version}: {number}", T::SHAPE.name);
     }
 }
 
@@ -191,21 +228,20 @@ fn nothing_that_passes_makes_the_crate_panic() {
     for_every_message!(protects_the_crate);
 }
 
-/// The tags that the crate reads in place must be in the tables, or their content would reach it unchecked.
+/// The tags that the crate reads in place must be in the tables, or it would never see their content.
 fn knows_every_tag_of_the_crate<T: Shaped + Encodable>(version: i16) {
     if version < T::SHAPE.flexible {
         return;
     }
     let (bytes, _) = Generator::message(&T::SHAPE, version, Fill::Bare);
-    let body = bytes.len() - 6;
-    assert_eq!(bytes[body..], [1, 99, 3, 0xff, 0xff, 0xff]);
-    for tag in (0..99).filter(|tag| !T::SHAPE.fields.iter().any(|field| field.tag == Some(u32::from(*tag)))) {
+    let body = bytes.len() - 1;
+    assert_eq!(bytes[body], 0);
+    let in_table = |tag: u8| T::SHAPE.fields.iter().any(|field| field.tag == Some(tag.into()));
+    for tag in (0..99).filter(|tag| !in_table(*tag)) {
         let bytes = Bytes::from([&bytes[..body], &[1, tag, 3, 0xff, 0xff, 0xff]].concat());
         // the crate either keeps it as unknown, or refuses it in this version
-        if let Ok(value) = decode::<T>(version, bytes.clone()) {
-            let mut encoded = BytesMut::new();
-            value.encode(&mut encoded, version).unwrap();
-            assert_eq!(encoded, bytes, "{} v{version}: tag {tag}", T::SHAPE.name);
+        if let Ok(value) = T::decode(&mut bytes.clone(), version) {
+            assert_eq!(encoded(&value, version), bytes, "{} v{version}: tag {tag}", T::SHAPE.name);
         }
     }
 }
@@ -215,10 +251,87 @@ fn no_tagged_field_of_the_crate_is_missing_from_the_end_of_a_table() {
     for_every_message!(knows_every_tag_of_the_crate);
 }
 
+/// Calls `check` with each place where a struct ends, and the message with something strange there.
+fn at_every_struct<T: Shaped>(version: i16, strange: Strange, check: impl Fn(usize, &Bytes)) {
+    if version < T::SHAPE.flexible {
+        return;
+    }
+    let generate = |strange| Generator::run(&T::SHAPE, version, Fill::Full, strange);
+    (0..generate(None).structs).for_each(|place| check(place, &generate(Some((place, strange))).out.freeze()));
+}
+
+fn skips_strange_tags<T: Shaped + Encodable>(version: i16) {
+    let (plain, _) = Generator::message(&T::SHAPE, version, Fill::Full);
+    at_every_struct::<T>(version, Strange::Fields, |place, bytes| {
+        let name = format!("{} v{version}, struct {place}", T::SHAPE.name);
+        let mut longer = Bytes::from([&bytes[..], b"behind"].concat());
+        let value = take::<T>(version, &mut longer).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(encoded(&value, version), plain, "{name}");
+        assert_eq!(longer, &b"behind"[..], "{name}");
+        for len in 0..bytes.len() {
+            assert!(decode::<T>(version, bytes.slice(..len)).is_err(), "{name}: {len}");
+        }
+    });
+}
+
+#[test]
+fn a_tagged_field_that_the_table_does_not_have_is_skipped_in_every_struct_of_every_version() {
+    for_every_message!(skips_strange_tags);
+}
+
+/// What cannot be the end of a struct, whatever follows.
+const SPOILT: [&[u8]; 6] = [
+    // one field, larger than the frame
+    &[1, 99, 0xff, 0xff, 0xff, 0xff, 0x07],
+    &[1, 99, 0xff, 0xff, 0xff, 0xff, 0x0f],
+    // more fields than there are bytes
+    &[0xff, 0xff, 0xff, 0xff, 0x0f],
+    // a count, a tag and a size of more than 32 bits
+    &[0xff, 0xff, 0xff, 0xff, 0xff, 0],
+    &[1, 0xff, 0xff, 0xff, 0xff, 0x1f, 0],
+    &[1, 99, 0xff, 0xff, 0xff, 0xff, 0xff, 0],
+];
+
+fn refuses_spoilt_tags<T: Shaped>(version: i16) {
+    for spoilt in SPOILT {
+        at_every_struct::<T>(version, Strange::Bytes(spoilt), |place, bytes| {
+            let name = T::SHAPE.name;
+            assert!(take::<T>(version, &mut bytes.clone()).is_err(), "{name} v{version}, struct {place}: {spoilt:?}");
+        });
+    }
+}
+
+#[test]
+fn tagged_fields_that_the_frame_cannot_hold_are_refused_in_every_struct_of_every_version() {
+    for_every_message!(refuses_spoilt_tags);
+}
+
+#[test]
+fn what_is_passed_on_of_strange_tags_never_takes_more_room_than_the_frame() {
+    let count = 100_000_u32;
+    let mut frame = vec![0; 16];
+    varint::put_unsigned(&mut frame, count.into());
+    for tag in 7..7 + count {
+        varint::put_unsigned(&mut frame, tag.into());
+        frame.push(0);
+    }
+    let bytes = Bytes::from(frame);
+    let kept = walk(&InitProducerIdResponse::SHAPE, 5, &bytes).unwrap().kept.unwrap();
+    assert_eq!(kept, [0; 17][..]);
+    let response: InitProducerIdResponse = decode(5, bytes).unwrap();
+    assert!(response.unknown_tagged_fields.is_empty());
+}
+
+#[test]
+fn a_message_without_strange_tags_is_not_copied() {
+    let bytes = encoded(&produce_response(), 10);
+    assert!(walk(&ProduceResponse::SHAPE, 10, &bytes).unwrap().kept.is_none());
+}
+
 #[test]
 fn versions_outside_the_table_are_refused() {
     for version in [i16::MIN, 2, 14, i16::MAX] {
-        let error = check(&ProduceResponse::SHAPE, version, &[]).unwrap_err();
+        let error = walk(&ProduceResponse::SHAPE, version, &[]).err().unwrap();
         assert_eq!(error, ShapeError::Version { message: "ProduceResponse", version, min: 3, max: 13 });
     }
 }
@@ -252,21 +365,33 @@ fn a_tagged_field_whose_size_is_not_that_of_its_content_is_refused() {
     // no responses, no throttle time, one tagged field with number 0 and this size
     assert_eq!(bytes[..8], [1, 0, 0, 0, 0, 1, 0, 20]);
     bytes[7] = 19;
-    let error = check(&ProduceResponse::SHAPE, 10, &bytes).unwrap_err();
+    let error = walk(&ProduceResponse::SHAPE, 10, &bytes).err().unwrap();
     let reason = Reason::TagSize { tag: 0, expected: 19, got: 20 };
     assert!(matches!(error, ShapeError::Field { field: "node_endpoints", reason: r, .. } if r == reason), "{error}");
 }
 
 #[test]
 fn a_null_where_the_schema_has_none_and_a_negative_length_are_refused() {
-    let reason = |length: i32| match check(&ProduceResponse::SHAPE, 3, &length.to_be_bytes()) {
-        Err(ShapeError::Field { field: "responses", at: 4, reason, .. }) => reason,
+    let reason = |length: i32| match walk(&ProduceResponse::SHAPE, 3, &length.to_be_bytes()).err() {
+        Some(ShapeError::Field { field: "responses", at: 4, reason, .. }) => reason,
         other => panic!("{other:?}"),
     };
     assert_eq!(reason(-1), Reason::Null);
-    assert_eq!(reason(-2), Reason::Negative { got: -2, least: 0 });
-    assert_eq!(reason(i32::MIN), Reason::Negative { got: i32::MIN, least: 0 });
+    assert_eq!(reason(-2), Reason::Negative { got: -2 });
+    assert_eq!(reason(i32::MIN), Reason::Negative { got: i32::MIN });
     assert_eq!(reason(i32::MAX), Reason::Count { count: 0x7fff_ffff, left: 0 });
+}
+
+#[test]
+fn any_negative_length_is_null_where_null_is_allowed() {
+    for (topics, client) in [(-1_i32, -1_i16), (-2, -2), (i32::MIN, i16::MIN)] {
+        let body = Bytes::from([&topics.to_be_bytes()[..], &[1, 0, 0]].concat());
+        let request: MetadataRequest = decode(8, body).unwrap();
+        assert_eq!((request.topics, request.allow_auto_topic_creation), (None, true), "{topics}");
+        let mut header = Bytes::from([&[0; 8][..], &client.to_be_bytes(), b"body"].concat());
+        let read: RequestHeader = take(1, &mut header).unwrap();
+        assert_eq!((read.client_id, &header[..]), (None, &b"body"[..]), "{client}");
+    }
 }
 
 #[test]
@@ -281,13 +406,13 @@ fn text_that_is_not_utf_8_is_an_error_of_its_value() {
 #[test]
 fn a_header_is_taken_from_the_front_and_leaves_the_body() {
     let mut bytes = Bytes::from_static(b"\0\0\0\x2a\0body");
-    let header: ResponseHeader = take_header(1, &mut bytes).unwrap();
+    let header: ResponseHeader = take(1, &mut bytes).unwrap();
     assert_eq!(header.correlation_id, 42);
     assert_eq!(bytes, "body");
 }
 
 #[test]
 fn an_error_names_message_version_field_and_place() {
-    let error = check(&MetadataResponse::SHAPE, 1, &[0, 0, 0, 1, 0, 0, 0, 5, 0xff, 0xff]).unwrap_err();
+    let error = walk(&MetadataResponse::SHAPE, 1, &[0, 0, 0, 1, 0, 0, 0, 5, 0xff, 0xff]).err().unwrap();
     assert_eq!(error.to_string(), "malformed MetadataResponse v1: host at byte 10: null is not allowed");
 }

@@ -1,0 +1,237 @@
+//! The embedded broker under clients that we did not write: librdkafka, kafka-python, aiokafka, franz-go, sarama, kafka-go
+//! and Apache's own.
+//!
+//! In: one program for each client, which `tests/clients/setup` has fetched and built. Each gets servers, a topic and codecs.
+//! It lists all topics; creates its topic; sends three records for each codec, with and without idempotence; reads all of
+//! them back from the beginning, by partition; looks up the first and the last offset; describes its topic's settings. Out:
+//! each step in a line, the same for all clients, so one text says what is expected of them. What was written is held
+//! against the broker's log, and nothing may have been refused.
+//!
+//! What does not work, because the broker does not have it: consumer groups and transactions, with any client. kafka-go has
+//! no idempotent producer. Deliberately absent: any way to skip a client that is missing.
+
+use std::{
+    fmt::{Debug, Write as _},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+use milena::broker::{EmbeddedBroker, StoredRecord};
+use milena_test_support::{console, java};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::spawn_blocking,
+};
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+
+const TOPIC: &str = "clients";
+const CODECS: &[&str] = if cfg!(feature = "zstd") {
+    &["none", "gzip", "snappy", "lz4", "zstd"]
+} else {
+    &["none", "gzip", "snappy", "lz4"]
+};
+const MODES: &[&str] = &["plain", "idempotent"];
+/// Of each codec and mode.
+const RECORDS: usize = 3;
+
+fn python(script: &str) -> Command {
+    let mut command = Command::new(fetched("python/bin/python"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python").join(script));
+    command
+}
+
+fn go(program: &str) -> Command {
+    Command::new(fetched("go").join(program))
+}
+
+fn fetched(path: &str) -> PathBuf {
+    let clients = java::cache().join("clients");
+    let here = clients.display();
+    assert!(clients.join("done").is_dir(), "no clients in {here}: run tests/run once, it fetches and builds them");
+    clients.join(path)
+}
+
+/// Runs a client against a broker of its own.
+async fn works(mut client: Command, modes: &[&str]) {
+    let refused = Refused::default();
+    let _listening = tracing::subscriber::set_default(refused.clone());
+    let broker = EmbeddedBroker::builder().topic("orders", 3).start().await.expect("the embedded broker starts");
+    client.args([&broker.bootstrap_servers(), TOPIC, &CODECS.join(",")]);
+    let output = spawn_blocking(move || client.output().unwrap_or_else(|e| panic!("cannot start {client:?}: {e}")));
+    let output = output.await.expect("waiting does not panic");
+    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let refused = refused.0.lock().unwrap().clone();
+    assert_eq!(told, expected(modes), "{}, the broker refused {refused:#?}\n{errors}", output.status);
+    assert!(output.status.success(), "{}\n{errors}", output.status);
+    let written: Vec<_> = broker.log(TOPIC, 0).iter().map(describe).collect();
+    assert_eq!(written, batches(modes).map(|(codec, mode, number)| line(codec, mode, number)).collect::<Vec<_>>());
+    assert_eq!(refused, Vec::<String>::new());
+}
+
+fn batches<'a>(modes: &'a [&str]) -> impl Iterator<Item = (&'static str, &'a str, usize)> {
+    let pairs = CODECS.iter().flat_map(|codec| modes.iter().map(|mode| (*codec, *mode)));
+    pairs.flat_map(|(codec, mode)| (0..RECORDS).map(move |number| (codec, mode, number)))
+}
+
+/// What a client prints.
+fn expected(modes: &[&str]) -> String {
+    let mut text = String::from("listed orders\ncreated 2\n");
+    for (offset, (codec, mode, number)) in batches(modes).enumerate() {
+        match number {
+            0 => write!(text, "acked {codec} {mode} {offset}").unwrap(),
+            number if number + 1 < RECORDS => write!(text, " {offset}").unwrap(),
+            _ => writeln!(text, " {offset}").unwrap(),
+        }
+    }
+    for (offset, (codec, mode, number)) in batches(modes).enumerate() {
+        writeln!(text, "read {offset} key header value {codec} {mode} {number}").unwrap();
+    }
+    writeln!(text, "offsets 0 {}\nconfig 123456", batches(modes).count()).unwrap();
+    text
+}
+
+/// A record of the log: a producer that is idempotent has an id, and counts from 0.
+fn describe(record: &StoredRecord) -> String {
+    let value = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
+    let value = value.trim_end_matches('x').trim_end();
+    format!("{value} by {}, sequence {}", if record.producer_id < 0 { "nobody" } else { "somebody" }, record.sequence)
+}
+
+fn line(codec: &str, mode: &str, number: usize) -> String {
+    match mode {
+        "plain" => format!("{codec} {mode} {number} by nobody, sequence -1"),
+        _ => format!("{codec} {mode} {number} by somebody, sequence {number}"),
+    }
+}
+
+/// What the broker says that it refused. Its tasks run in the thread of their test.
+#[derive(Clone, Default)]
+struct Refused(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Refused {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN && metadata.target().starts_with("milena::broker")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, "{field}={value:?} ").unwrap();
+    }
+}
+
+/// ApiVersions in version 3, by "tool 7"; FindCoordinator in version 6; and what is not Kafka at all.
+const VERSIONS: &[u8] = b"\0\0\0\x17\0\x12\0\x03\0\0\0\x01\0\x04shop\0\x05tool\x027\0";
+const COORDINATOR: &[u8] = b"\0\0\0\x0f\0\x0a\0\x06\0\0\0\x01\0\x04shop\0";
+const HTTP: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+
+#[tokio::test]
+async fn what_the_broker_refuses_it_tells_once_a_client() {
+    let refused = Refused::default();
+    let _listening = tracing::subscriber::set_default(refused.clone());
+    let broker = EmbeddedBroker::builder().start().await.expect("the embedded broker starts");
+    let address = broker.bootstrap_servers();
+    for said in [COORDINATOR, HTTP, COORDINATOR, HTTP, &[VERSIONS, COORDINATOR].concat()] {
+        let mut socket = TcpStream::connect(&address).await.unwrap();
+        socket.write_all(said).await.unwrap();
+        // It ends when the connection is closed, in whichever way.
+        socket.read_to_end(&mut Vec::new()).await.ok();
+    }
+    let lines = refused.0.lock().unwrap().clone();
+    let asked = "FindCoordinator request (api key 10, version 6, client id \"shop\") from";
+    let [coordinator, http, named] = &lines[..] else { panic!("{lines:#?}") };
+    assert!(coordinator.contains(&format!("{asked} a client at 127.0.0.1 refused")), "{coordinator}");
+    assert!(http.contains("request from a client at 127.0.0.1 refused, connection closed: frame of"), "{http}");
+    assert!(named.contains(&format!("{asked} tool 7 at 127.0.0.1 refused")), "{named}");
+}
+
+#[tokio::test]
+async fn librdkafka_works() {
+    works(python("librdkafka.py"), MODES).await;
+}
+
+#[tokio::test]
+async fn kafka_python_works() {
+    works(python("kafka_python.py"), MODES).await;
+}
+
+#[tokio::test]
+async fn aiokafka_works() {
+    works(python("aio_kafka.py"), MODES).await;
+}
+
+#[tokio::test]
+async fn franz_go_works() {
+    works(go("franz-go"), MODES).await;
+}
+
+#[tokio::test]
+async fn sarama_works() {
+    works(go("sarama"), MODES).await;
+}
+
+#[tokio::test]
+async fn kafka_go_works() {
+    works(go("kafka-go"), &["plain"]).await;
+}
+
+/// The tools that the broker's documentation names, beside the console tools of `tests/kafka`.
+#[tokio::test]
+async fn javas_own_tools_work() {
+    let refused = Refused::default();
+    let _listening = tracing::subscriber::set_default(refused.clone());
+    let broker = EmbeddedBroker::builder().nodes(2).start().await.expect("the embedded broker starts");
+    let servers = broker.bootstrap_servers();
+    let told = spawn_blocking(move || {
+        let tool = |class: &str, arguments: &str| {
+            let connect = ["--bootstrap-server", &servers];
+            let arguments: Vec<_> = connect.into_iter().chain(arguments.split(' ')).collect();
+            java::run_class(class, &arguments, "")
+        };
+        let create = "--create --topic clients --partitions 2 --replication-factor 2 --config retention.ms=123456";
+        let created = tool("org.apache.kafka.tools.TopicCommand", create);
+        console::produce(&servers, TOPIC, &[("a", Some("one")), ("a", Some("two")), ("a", None)]);
+        let offsets = tool("org.apache.kafka.tools.GetOffsetShell", "--topic clients --time latest");
+        let described = tool("org.apache.kafka.tools.TopicCommand", "--describe --topic clients");
+        let config = tool("kafka.admin.ConfigCommand", "--describe --topic clients");
+        [created, offsets, described, config]
+    });
+    let [created, offsets, described, config] = told.await.expect("the tools work");
+    assert_eq!(created.trim(), "Created topic clients.");
+    let partitions = [0, 1].map(|partition| format!("clients:{partition}:{}\n", broker.log(TOPIC, partition).len()));
+    assert_eq!((offsets, broker.log(TOPIC, 0).len() + broker.log(TOPIC, 1).len()), (partitions.concat(), 3));
+    for part in ["PartitionCount: 2", "ReplicationFactor: 2", "Leader: 1\tReplicas: 1,2\tIsr: 1,2", "Leader: 2"] {
+        assert!(described.contains(part), "{part} is not in {described}");
+    }
+    assert!(config.contains("retention.ms=123456"), "{config}");
+    assert_eq!(*refused.0.lock().unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn java_works() {
+    let mut command = java::java("WARN");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/java/Client.java"));
+    works(command, MODES).await;
+}
