@@ -6,6 +6,7 @@
 use milena::broker::EmbeddedBroker;
 
 use crate::{
+    console::{self, say, tell},
     exit::{CliError, Exit},
     interrupt::Interrupt,
 };
@@ -65,8 +66,12 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         builder = builder.topic(name, *partitions);
     }
     let broker = builder.start().await.map_err(|e| CliError::Failed(format!("cannot start the broker: {e}")))?;
-    println!("{}", broker.bootstrap_servers());
-    eprintln!("embedded broker is listening; its records are in memory only; Ctrl-C stops it");
+    say(&broker.bootstrap_servers());
+    if !console::all_taken() {
+        broker.shutdown().await;
+        return Ok(Exit::Failed);
+    }
+    tell("embedded broker is listening; its records are in memory only; Ctrl-C stops it");
     interrupt.next().await;
     broker.shutdown().await;
     Ok(Exit::Good)

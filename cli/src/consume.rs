@@ -4,7 +4,7 @@
 //! and any state that would outlive the command.
 
 use std::{
-    io::{self, BufWriter, IsTerminal, StdoutLock, Write},
+    io::{self, BufWriter, IsTerminal, Write},
     ops::ControlFlow,
     str::FromStr,
     time::Duration,
@@ -13,6 +13,7 @@ use std::{
 use milena::admin::{Admin, ConsumedRecord, OffsetSpec};
 
 use crate::{
+    console::Stdout,
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::{self, Format},
@@ -174,12 +175,12 @@ struct Printer<'a> {
     format: Format,
     safe: bool,
     left: Option<u64>,
-    out: BufWriter<StdoutLock<'static>>,
+    out: BufWriter<Stdout>,
 }
 
 impl<'a> Printer<'a> {
     fn new(args: &'a Args) -> Self {
-        let (safe, out) = (io::stdout().is_terminal(), BufWriter::new(io::stdout().lock()));
+        let (safe, out) = (io::stdout().is_terminal(), BufWriter::new(Stdout));
         Self { topic: &args.topic, format: args.output, safe, left: args.max_messages, out }
     }
 

@@ -21,6 +21,7 @@ use milena::Producer;
 use tokio::io::AsyncRead;
 
 use crate::{
+    console::tell,
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::Format,
@@ -155,14 +156,14 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         session.ledger().keep_unsent(&rest);
     }
     if matches!(stop, Stop::Interrupted) {
-        eprintln!("interrupted; waiting for what was sent, Ctrl-C again stops that");
+        tell("interrupted; waiting for what was sent, Ctrl-C again stops that");
     }
     session.close(&mut interrupt).await;
     let mut ledger = session.ledger();
     ledger.write_unsent();
     ledger.finish_progress();
     let end = End { stop: &stop, lines: number, file: args.file.as_deref(), took: started.elapsed() };
-    eprint!("{}", report::text(&end, &ledger));
+    tell(report::text(&end, &ledger).trim_end());
     Ok(report::exit(&stop, ledger.counts()))
 }
 
@@ -212,7 +213,7 @@ async fn open(file: Option<&Path>) -> Result<Box<dyn AsyncRead + Unpin>, CliErro
         },
         None => {
             if io::stdin().is_terminal() {
-                eprintln!("one record per line; end with Ctrl-D");
+                tell("one record per line; end with Ctrl-D");
             }
             Ok(Box::new(tokio::io::stdin()))
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::payload::Payload;
-use crate::{exit::CliError, properties};
+use crate::{console::tell, exit::CliError, properties};
 
 /// Measure how fast records are produced, as kafka-producer-perf-test does
 ///
@@ -162,7 +162,7 @@ impl Args {
             ("--producer.config", "--command-config", self.producer_config.is_some()),
         ] {
             if given {
-                eprintln!("warning: {old} is deprecated, use {new}");
+                tell(&format!("warning: {old} is deprecated, use {new}"));
             }
         }
         let mut settings = vec![("client.id".to_owned(), "perf-producer-client".to_owned())];

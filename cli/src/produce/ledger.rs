@@ -3,18 +3,16 @@
 //! In: outcomes, in the order in which they are known, from callbacks and from the reading side. Out: a line printed for
 //! each, failed lines kept, counts for the report. Does I/O: it prints. One value behind one lock.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    io::{self, Write},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, io::Write, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use milena::{Ack, ErrorCode, Persisted};
 
 use super::failed::FailedLines;
-use crate::output::{self, Failure, Format};
+use crate::{
+    console::{Stdout, tell},
+    output::{self, Failure, Format},
+};
 
 /// How many failures are told one by one on stderr; after that they are counted.
 const TOLD: u64 = 10;
@@ -72,7 +70,7 @@ impl Ledger {
         self.progress.set_message(format!(", {} failed", self.counts.failed));
         if self.counts.failed <= TOLD {
             let text = output::printable(output::outcome(Format::Text, line, Err(failure)).as_bytes());
-            self.above_progress(|| eprintln!("{text}"));
+            self.above_progress(|| tell(&text));
         } else {
             *self.counts.untold.entry(reason(failure)).or_default() += 1;
         }
@@ -117,8 +115,8 @@ impl Ledger {
     fn print(&mut self, line: u64, outcome: output::Outcome<'_>) {
         let Some(format) = self.format else { return };
         let text = output::outcome(format, line, outcome);
-        if self.above_progress(|| writeln!(io::stdout().lock(), "{text}")).is_err() {
-            // Nobody reads any more (`| head`); that is no reason to stop sending.
+        if self.above_progress(|| writeln!(Stdout, "{text}")).is_err() {
+            // What was sent is sent, and that nobody reads any more (`| head`) is no reason to stop.
             self.format = None;
         }
     }
