@@ -12,7 +12,8 @@ use crate::{console::tell, exit::CliError, properties};
 /// Takes that tool's options and prints its lines, so that scripts which read them go on working. Latency is the time from the
 /// call of send to the callback of a record that was acknowledged, and with --throughput also from the moment at which the record
 /// was due, so that records which wait because those before them were slow are not left out (coordinated omission). Records that
-/// failed are counted by their cause. Without a broker it runs on the embedded one.
+/// failed are counted by their cause. What that tool does not tell stands on stderr, so that the total is the last line of stdout.
+/// Without a broker it runs on the embedded one.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

@@ -1,6 +1,7 @@
 //! How it is told: in kafka-producer-perf-test's lines, or as JSON.
 //!
-//! In: what was measured. Out: lines on stdout; on a terminal a bar on stderr. Pure but for printing.
+//! In: what was measured. Out: that tool's lines on stdout, of which the total is the last; what is ours, and on a terminal a bar, on
+//! stderr. Pure but for printing.
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -65,7 +66,7 @@ impl Report {
                 steady.iter().for_each(|steady| say(&total(steady, " steady state")));
                 more(steady.as_ref().unwrap_or(&all), retries, self.expected - all.records.min(self.expected))
                     .iter()
-                    .for_each(|line| say(line));
+                    .for_each(|line| tell(line));
             }
             Output::Json => {
                 let mut last = object("total", &all);
@@ -155,7 +156,7 @@ pub(super) fn total(sums: &Sums, which: &str) -> String {
     )
 }
 
-/// What the tool does not tell.
+/// What the tool does not tell: for people, on stderr, because scripts take the last line of stdout for the total.
 fn more(sums: &Sums, retries: f64, missing: u64) -> Vec<String> {
     let mut lines = vec![format!("latency in microseconds: {}", quantiles(&sums.latency))];
     if !sums.from_due.is_empty() {
