@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) num_records: u64,
 
-    /// Size of each record's value in bytes: the same random capital letters in all of them
+    /// Size of each record's value in bytes: random capital letters, others for each record
     #[arg(long, value_name = "BYTES", group = "payload", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     record_size: Option<u32>,
 

@@ -14,8 +14,8 @@ const MAX_BYTES: u64 = 1 << 30;
 /// Values.
 #[derive(Debug)]
 pub(super) enum Payload {
-    /// The same for every record.
-    One(Vec<u8>),
+    /// Random capital letters, others for each record, in the same buffer.
+    Letters(Vec<u8>, Chance),
     /// One of these by chance.
     Some(Vec<Vec<u8>>, Chance),
     /// The record's number.
@@ -23,10 +23,10 @@ pub(super) enum Payload {
 }
 
 impl Payload {
-    /// Random capital letters.
+    /// Random capital letters, new ones for each record: a value that comes again and again would be compressed to nothing
+    /// (KAFKA-12611).
     pub(super) fn random(size: usize, seed: u64) -> Self {
-        let mut chance = Chance(seed);
-        Self::One((0..size).map(|_| b'A' + chance.below(26) as u8).collect())
+        Self::Letters(vec![0; size], Chance(seed))
     }
 
     /// The parts of a file between delimiters, those that are empty left out.
@@ -56,7 +56,10 @@ impl Payload {
     /// The value of the next record.
     pub(super) fn next(&mut self, number: u64) -> &[u8] {
         match self {
-            Self::One(value) => value,
+            Self::Letters(value, chance) => {
+                chance.letters(value);
+                value
+            }
             Self::Some(values, chance) => &values[chance.below(values.len() as u64) as usize],
             Self::Counted(text) => {
                 use std::fmt::Write;
@@ -103,18 +106,38 @@ impl Keys {
     }
 }
 
-/// Random numbers that follow from a seed (splitmix64).
+/// Random numbers that follow from a seed (wyrand).
 #[derive(Debug)]
 pub(super) struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, count: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % count.max(1)
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0xa076_1d64_78bd_642f);
+        let product = u128::from(self.0) * u128::from(self.0 ^ 0xe703_7ed1_a0b4_28db);
+        (product >> 64) as u64 ^ product as u64
     }
+
+    fn below(&mut self, count: u64) -> u64 {
+        self.next() % count.max(1)
+    }
+
+    /// Fills `out`. Letters cost as much as all else that a record costs here if each is drawn alone, so eight are made at a time.
+    fn letters(&mut self, out: &mut [u8]) {
+        let (eights, rest) = out.as_chunks_mut();
+        for eight in eights {
+            *eight = letters(self.next());
+        }
+        rest.copy_from_slice(&letters(self.next())[..rest.len()]);
+    }
+}
+
+/// A letter for each byte: its 26th parts of 256, in four lanes of 16 bits for the even bytes and four for the odd ones. Some letters
+/// come in 10 of 256 cases and some in 9, which no compressor notices.
+fn letters(random: u64) -> [u8; 8] {
+    const LANES: u64 = 0x00ff_00ff_00ff_00ff;
+    let even = (random & LANES) * 26 >> 8 & LANES;
+    let odd = (random >> 8 & LANES) * 26 & !LANES;
+    ((even | odd) + u64::from_ne_bytes([b'A'; 8])).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -130,7 +153,27 @@ mod tests {
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
-        assert!(draw(7).0.iter().all(u8::is_ascii_uppercase));
+    }
+
+    #[test]
+    fn each_record_gets_letters_of_its_own_and_each_letter_comes_about_as_often_as_the_others() {
+        for size in [1, 7, 8, 9, 1_000] {
+            let mut payload = Payload::random(size, 7);
+            let values: Vec<_> = (0..260).map(|number| payload.next(number).to_vec()).collect();
+            assert!(values.iter().all(|value| value.len() == size && value.iter().all(u8::is_ascii_uppercase)));
+            assert!(size < 7 || (1..values.len()).all(|at| !values[..at].contains(&values[at])), "{size}");
+        }
+        let mut payload = Payload::random(260_000, 7);
+        for letter in b'A'..=b'Z' {
+            let times = payload.next(0).iter().filter(|other| **other == letter).count();
+            assert!((8_500..=11_000).contains(&times), "{}: {times}", char::from(letter));
+        }
+    }
+
+    #[test]
+    fn a_letter_is_a_byte_in_26_parts() {
+        assert_eq!(letters(u64::from_le_bytes([0, 9, 10, 19, 20, 245, 246, 255])), *b"AABBCYYZ");
+        assert_eq!(letters(u64::from_le_bytes([255, 246, 245, 20, 19, 10, 9, 0])), *b"ZYYCBBAA");
     }
 
     #[test]
