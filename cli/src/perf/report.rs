@@ -3,7 +3,7 @@
 //! In: what was measured. Out: that tool's lines on stdout, of which the total is the last; what is ours, and on a terminal a bar, on
 //! stderr. Pure but for printing.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
@@ -28,16 +28,16 @@ pub(super) struct Report {
     output: Output,
     print_metrics: bool,
     expected: u64,
-    meter: Arc<Meter>,
+    meter: &'static Meter,
     stop: oneshot::Sender<()>,
     telling: JoinHandle<()>,
 }
 
 impl Report {
-    pub(super) fn begin(args: &Args, meter: Arc<Meter>) -> Self {
+    pub(super) fn begin(args: &Args, meter: &'static Meter) -> Self {
         let (stop, stopped) = oneshot::channel();
         let every = Duration::from_millis(args.reporting_interval);
-        let telling = tokio::spawn(watch(Arc::clone(&meter), args.output, every, bar(args.num_records, BAR), stopped));
+        let telling = tokio::spawn(watch(meter, args.output, every, bar(args.num_records, BAR), stopped));
         if args.output == Output::Text && args.warmup_records > 0 {
             let first = format!("Warmup first {} records.", args.warmup_records);
             say(&format!("{first} Steady state results will print after the complete test summary."));
@@ -91,7 +91,7 @@ impl Report {
 }
 
 async fn watch(
-    meter: Arc<Meter>,
+    meter: &'static Meter,
     output: Output,
     every: Duration,
     bar: ProgressBar,
