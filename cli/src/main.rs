@@ -16,6 +16,7 @@ mod pace;
 mod perf;
 mod produce;
 mod properties;
+mod settings;
 
 use std::{
     io::{self, IsTerminal, Write},

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use milena::{
-    Ack, DeliveryError, ErrorCode, Persisted, SendError,
+    Ack, DeliveryError, ErrorCode, FailureKind, Persisted, SendError,
     admin::{ConsumedRecord, TimestampType},
 };
 use serde::Serialize;
@@ -91,20 +91,35 @@ impl Failure {
 
 impl From<&DeliveryError> for Failure {
     fn from(error: &DeliveryError) -> Self {
+        let ended = after_closing(error.kind(), error.topic(), error.partition(), error.persisted());
         Self {
             kind: error.kind().to_string(),
             code: error.code(),
             persisted: error.persisted(),
             retriable: error.retriable(),
-            message: error.to_string(),
+            message: ended.unwrap_or_else(|| error.to_string()),
         }
+    }
+}
+
+/// What is told where the library would say how to close it: here that is done, and ends early only if the user wants it.
+fn after_closing(kind: FailureKind, topic: &str, partition: i32, persisted: Persisted) -> Option<String> {
+    match kind {
+        FailureKind::Closed | FailureKind::Abandoned => {
+            Some(format!("no answer for {topic}-{partition} when the waiting was ended ({persisted})"))
+        }
+        _ => None,
     }
 }
 
 impl From<&SendError> for Failure {
     fn from(error: &SendError) -> Self {
         let (code, retriable) = (error.code(), error.retriable());
-        Self { code, retriable, persisted: error.persisted(), ..Self::refused(error.to_string()) }
+        let message = match error {
+            SendError::Closed { topic } => format!("the sending to {topic} has ended"),
+            _ => error.to_string(),
+        };
+        Self { code, retriable, persisted: error.persisted(), ..Self::refused(message) }
     }
 }
 
@@ -370,6 +385,19 @@ mod tests {
         assert_eq!(outcome(Format::Json, 3, Err(&failure)), expected);
         let refused = outcome(Format::Json, 1, Err(&Failure::refused("no key".into())));
         assert!(refused.contains(r#""error":"not accepted","code":null,"written":"no""#), "{refused}");
+    }
+
+    #[test]
+    fn what_is_told_speaks_of_the_command_and_not_of_the_library() {
+        let closed = SendError::Closed { topic: "t".into() };
+        assert_eq!(Failure::from(&closed).message, "the sending to t has ended");
+        let by = |kind| after_closing(kind, "t", 3, Persisted::Unknown);
+        assert_eq!(
+            by(FailureKind::Closed).unwrap(),
+            "no answer for t-3 when the waiting was ended (may have been written)"
+        );
+        assert_eq!(by(FailureKind::Abandoned), by(FailureKind::Closed));
+        assert_eq!(by(FailureKind::Expired), None);
     }
 
     #[test]

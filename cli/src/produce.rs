@@ -25,7 +25,7 @@ use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::Format,
-    properties,
+    properties, settings,
 };
 use failed::FailedLines;
 use ledger::Ledger;
@@ -38,8 +38,8 @@ const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 
 /// Send each line of a file or of stdin as a record
 ///
-/// A line is bytes; they need not be UTF-8. It ends with \n or \r\n, which is no part of the record. Empty lines are
-/// records with an empty value. Lines that fail are kept, byte for byte, in a file that is named at the end, so that
+/// A line is bytes; they need not be UTF-8. It ends with \n or \r\n, which is no part of the record; any other \r is. Empty
+/// lines are records with an empty value. Lines that fail are kept, byte for byte, in a file that is named at the end, so that
 /// they can be sent again with --file.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     topic: String,
 
     /// Brokers to ask first, as host:port,host:port [default: localhost:9092]
-    #[arg(long, short, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
     /// File to read instead of stdin
@@ -78,7 +78,7 @@ pub(crate) struct Args {
     key_separator: Separator,
 
     /// Header for every record; may be repeated
-    #[arg(long = "header", short = 'H', value_name = "NAME=VALUE", value_parser = template::name_and_value)]
+    #[arg(long = "header", short = 'H', value_name = "NAME=VALUE", value_parser = settings::name_and_value)]
     headers: Vec<(String, String)>,
 
     /// Partition for every record, instead of one chosen by key
@@ -87,7 +87,7 @@ pub(crate) struct Args {
     partition: Option<i32>,
 
     /// Producer setting by its Java name, as in linger.ms=50; may be repeated
-    #[arg(long = "property", short = 'X', value_name = "NAME=VALUE", value_parser = template::name_and_value)]
+    #[arg(long = "property", short = 'X', value_name = "NAME=VALUE", value_parser = settings::name_and_value)]
     properties: Vec<(String, String)>,
 
     /// File of producer settings in the form of Java's .properties, in UTF-8
@@ -95,11 +95,11 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
 
     /// Compression of batches: none, gzip, snappy, lz4 or zstd (if it is built in) [default: none]
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", value_parser = settings::compression)]
     compression_type: Option<String>,
 
     /// Replicas that must have a record before it counts as delivered: 0, 1 or all [default: all]
-    #[arg(long, value_name = "ACKS")]
+    #[arg(long, value_name = "ACKS", value_parser = settings::acks, allow_negative_numbers = true)]
     acks: Option<String>,
 
     /// What to print on stdout about each line

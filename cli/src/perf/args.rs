@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::payload::Payload;
-use crate::{console::tell, exit::CliError, properties};
+use crate::{console::tell, exit::CliError, properties, settings};
 
 /// Measure how fast records are produced, as kafka-producer-perf-test does
 ///
@@ -60,11 +60,11 @@ pub(crate) struct Args {
     pub(super) throughput: f64,
 
     /// Brokers to ask first, as host:port,host:port [default: the embedded broker]
-    #[arg(long, short, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
     /// Producer settings by their Java names, as in linger.ms=50; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = name_and_value)]
+    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = settings::name_and_value)]
     command_property: Vec<(String, String)>,
 
     /// File of producer settings in the form of Java's .properties
@@ -72,7 +72,7 @@ pub(crate) struct Args {
     command_config: Option<PathBuf>,
 
     /// Deprecated: use --command-property
-    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = name_and_value)]
+    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = settings::name_and_value)]
     producer_props: Vec<(String, String)>,
 
     /// Deprecated: use --command-config
@@ -185,9 +185,4 @@ impl Args {
             )),
         }
     }
-}
-
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| format!("expected NAME=VALUE, got {text:?}"))?;
-    Ok((name.to_owned(), value.to_owned()))
 }

@@ -92,9 +92,8 @@ impl Ledger {
     /// Writes the lines that were not sent. To be called when every line that was has its outcome, so that the file has
     /// all lines in the order of the input.
     pub(crate) fn write_unsent(&mut self) {
-        if !self.unsent.is_empty() {
-            self.failed.keep(&std::mem::take(&mut self.unsent));
-        }
+        self.failed.keep(&std::mem::take(&mut self.unsent));
+        self.failed.finish();
     }
 
     /// The numbers so far.

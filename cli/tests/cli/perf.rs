@@ -145,7 +145,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
         (&["--num-records", "5", "--record-size", "1", "--record-key-range", "5"], "--key-distribution"),
         (&["--num-records", "5", "--record-size", "1", "--key-distribution", "range"], "--record-key-range"),
         (&["--num-records", "5", "--record-size", "1", "--transactional-id", "t"], "has no transactions"),
-        (&["--num-records", "5", "--record-size", "1", "--command-property", "linger.ms"], "expected NAME=VALUE"),
+        (&["--num-records", "5", "--record-size", "1", "--command-property", "linger.ms"], "expected name=value"),
         (&["--num-records", "5", "--record-size", "1", "--command-property", "linger=5"], "linger.ms"),
     ];
     for (args, words) in table {

@@ -29,6 +29,7 @@ use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
     pace::{bar, doze, latencies, micros},
+    settings,
 };
 
 const BAR: &str = "{msg} {wide_bar} {percent}% {eta} left";
@@ -51,7 +52,7 @@ Examples:
 Exit codes: 0 every check holds, 1 a record or a check failed, 2 arguments are wrong, 130 stopped by Ctrl-C.")]
 pub(crate) struct Args {
     /// Cluster to use instead of the embedded broker, as host:port,host:port
-    #[arg(long, short, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
     /// Topic to send to; created with 3 partitions if it does not exist

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     exit::{CliError, Exit},
-    output,
+    output, settings,
 };
 
 /// The policy's budget is not this lab's subject.
@@ -58,7 +58,7 @@ Examples:
 Exit codes: 0 every case came to what it must and every check holds, 1 a check failed, 2 arguments are wrong.")]
 pub(crate) struct Args {
     /// Cluster to use instead of the embedded broker, as host:port,host:port
-    #[arg(long, short, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
     /// Topic to send to; created with 3 partitions if it does not exist
