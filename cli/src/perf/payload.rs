@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 1 << 30;
 #[derive(Debug)]
 pub(super) enum Payload {
     /// Random capital letters, others for each record, in the same buffer.
-    Letters(Vec<u8>, Chance),
+    Letters(Vec<u8>, Letters),
     /// One of these by chance.
     Some(Vec<Vec<u8>>, Chance),
     /// The record's number.
@@ -26,7 +26,7 @@ impl Payload {
     /// Random capital letters, new ones for each record: a value that comes again and again would be compressed to nothing
     /// (KAFKA-12611).
     pub(super) fn random(size: usize, seed: u64) -> Self {
-        Self::Letters(vec![0; size], Chance(seed))
+        Self::Letters(vec![0; size], Letters::new(seed))
     }
 
     /// The parts of a file between delimiters, those that are empty left out.
@@ -56,8 +56,8 @@ impl Payload {
     /// The value of the next record.
     pub(super) fn next(&mut self, number: u64) -> &[u8] {
         match self {
-            Self::Letters(value, chance) => {
-                chance.letters(value);
+            Self::Letters(value, letters) => {
+                letters.fill(value);
                 value
             }
             Self::Some(values, chance) => &values[chance.below(values.len() as u64) as usize],
@@ -106,35 +106,58 @@ impl Keys {
     }
 }
 
-/// Random numbers that follow from a seed (wyrand).
+/// Random numbers that follow from a seed (splitmix64).
 #[derive(Debug)]
 pub(super) struct Chance(u64);
 
 impl Chance {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0xa076_1d64_78bd_642f);
-        let product = u128::from(self.0) * u128::from(self.0 ^ 0xe703_7ed1_a0b4_28db);
-        (product >> 64) as u64 ^ product as u64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
     }
 
     fn below(&mut self, count: u64) -> u64 {
         self.next() % count.max(1)
     }
+}
 
-    /// Fills `out` with letters.
-    fn letters(&mut self, out: &mut [u8]) {
-        for part in out.chunks_mut(64) {
-            let letters = letters([(); 8].map(|()| self.next()));
-            part.copy_from_slice(&letters[..part.len()]);
+/// Random capital letters that follow from a seed, 64 at a time from 16 generators (xorshift32) that the compiler makes vectors of.
+/// One by one they would cost more than all else that a record does.
+#[derive(Debug)]
+pub(super) struct Letters([u32; 16]);
+
+impl Letters {
+    fn new(seed: u64) -> Self {
+        let mut chance = Chance(seed);
+        // None may be 0, which would stay 0.
+        Self(array::from_fn(|_| chance.next() as u32 | 1))
+    }
+
+    fn fill(&mut self, out: &mut [u8]) {
+        let (parts, rest) = out.as_chunks_mut();
+        for part in parts {
+            *part = self.next();
         }
+        rest.copy_from_slice(&self.next()[..rest.len()]);
+    }
+
+    fn next(&mut self) -> [u8; 64] {
+        for x in &mut self.0 {
+            *x ^= *x << 13;
+            *x ^= *x >> 17;
+            *x ^= *x << 5;
+        }
+        letters(&self.0)
     }
 }
 
 /// A letter for each byte: the 26th part of 256 that it lies in. Some letters come in 10 of 256 cases and some in 9, which no
-/// compressor notices. Two bytes are worked on at once, in a form of which the compiler makes vectors: one by one, the letters
-/// would cost more than all else that a record does.
-fn letters(random: [u64; 8]) -> [u8; 64] {
-    let pairs: [u16; 32] = array::from_fn(|nth| (random[nth / 4] >> (nth % 4 * 16)) as u16);
+/// compressor notices.
+fn letters(random: &[u32; 16]) -> [u8; 64] {
+    let pairs: [u16; 32] = array::from_fn(|nth| (random[nth / 2] >> (nth % 2 * 16)) as u16);
     let mut letters = [0; 64];
     for (two, pair) in letters.as_chunks_mut().0.iter_mut().zip(pairs) {
         let (low, high) = ((pair & 0xff) * 26 >> 8, (pair >> 8) * 26 & 0xff00);
@@ -175,9 +198,12 @@ mod tests {
 
     #[test]
     fn a_letter_is_a_byte_in_26_parts() {
-        let random = |bytes| [0, 0, 0, 0, 0, 0, 0, u64::from_le_bytes(bytes)];
-        assert!(letters(random([0, 9, 10, 19, 20, 245, 246, 255])).ends_with(b"AAAABBCYYZ"));
-        assert!(letters(random([255, 246, 245, 20, 19, 10, 9, 0])).ends_with(b"AAZYYCBBAA"));
+        let random = |bytes| letters(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, u32::from_le_bytes(bytes)]);
+        for (bytes, expected) in
+            [([0, 9, 10, 19], b"AABB"), ([20, 245, 246, 255], b"CYYZ"), ([255, 246, 245, 20], b"ZYYC")]
+        {
+            assert!(random(bytes).ends_with(expected));
+        }
     }
 
     #[test]
