@@ -6,6 +6,7 @@
 mod failed;
 mod ledger;
 mod lines;
+mod outcomes;
 mod report;
 mod session;
 mod template;
@@ -135,8 +136,10 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let properties = settings(&args)?;
     let failed = FailedLines::at(failed_path(&args)?);
     let mut interrupt = Interrupt::listen()?;
-    // A line that moves would get in the way of somebody who types.
-    let progress = args.file.is_some() || !io::stdin().is_terminal();
+    let typed = args.file.is_none() && io::stdin().is_terminal();
+    let printed = args.output != Output::None && io::stdout().is_terminal();
+    // A line that moves would get in the way of somebody who types, and be drawn anew below each line that is printed.
+    let progress = !typed && !printed;
     let input = open(args.file.as_deref()).await?;
     let ledger = Ledger::new(format(args.output), failed, progress);
     // What was read and not sent stands in a file anyway, but nowhere else if it came through a pipe.
@@ -161,7 +164,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     session.close(&mut interrupt).await;
     let mut ledger = session.ledger();
     ledger.write_unsent();
-    ledger.finish_progress();
+    ledger.finish();
     let end = End { stop: &stop, lines: number, file: args.file.as_deref(), took: started.elapsed() };
     tell(report::text(&end, &ledger).trim_end());
     Ok(report::exit(&stop, ledger.counts()))
