@@ -3,6 +3,8 @@
 //! In: how many nodes, which topics. Out: where to connect. Does I/O. Deliberately absent: anything that would make it
 //! more than a broker for trying things out: it keeps its log in memory.
 
+use std::io::{self, ErrorKind};
+
 use milena::broker::EmbeddedBroker;
 
 use crate::{
@@ -65,7 +67,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     for (name, partitions) in &args.topics {
         builder = builder.topic(name, *partitions);
     }
-    let broker = builder.start().await.map_err(|e| CliError::Failed(format!("cannot start the broker: {e}")))?;
+    let broker = builder.start().await.map_err(|e| CliError::Failed(cannot_start(&e)))?;
     say(&broker.bootstrap_servers());
     if !console::all_taken() {
         broker.shutdown().await;
@@ -75,6 +77,15 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     interrupt.next().await;
     broker.shutdown().await;
     Ok(Exit::Good)
+}
+
+/// The error names the address that could not be had.
+fn cannot_start(error: &io::Error) -> String {
+    let hint = match error.kind() {
+        ErrorKind::AddrInUse => "; choose another port with --port, or 0 for one that is free",
+        _ => "",
+    };
+    format!("cannot start the broker: {error}{hint}")
 }
 
 #[cfg(test)]
