@@ -160,7 +160,7 @@ fn letters(random: &[u32; 16]) -> [u8; 64] {
     let pairs: [u16; 32] = array::from_fn(|nth| (random[nth / 2] >> (nth % 2 * 16)) as u16);
     let mut letters = [0; 64];
     for (two, pair) in letters.as_chunks_mut().0.iter_mut().zip(pairs) {
-        let (low, high) = ((pair & 0xff) * 26 >> 8, (pair >> 8) * 26 & 0xff00);
+        let (low, high) = (((pair & 0xff) * 26) >> 8, ((pair >> 8) * 26) & 0xff00);
         *two = ((low | high) + u16::from_le_bytes(*b"AA")).to_le_bytes();
     }
     letters

@@ -27,17 +27,17 @@ const BINS: usize = 80;
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ground:#fff;--ink:#1c2024;--faint:#687078;--line:#d8dce0}
 @media(prefers-color-scheme:dark){:root{--ground:#14171a;--ink:#e6e9ec;--faint:#9aa3ab;--line:#363c42}}
-body{margin:2rem auto;max-width:60rem;padding:0 1rem;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p.facts{color:var(--faint);margin:.3rem 0;overflow-wrap:anywhere}
+body{margin:2rem auto;max-width:72rem;padding:0 1rem;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p,li{max-width:60rem}p.facts{color:var(--faint);margin:.3rem 0;overflow-wrap:anywhere}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--ink);font-family:inherit}
 svg [stroke='#808080']{stroke:var(--line)}
 table{border-collapse:collapse;width:100%;margin-top:1.5rem;font-variant-numeric:tabular-nums}
 th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th:first-child,th:last-child,td:last-child{text-align:left}tbody th{font-weight:normal}td:last-child{text-align:left;white-space:normal;overflow-wrap:anywhere;color:var(--faint);font-family:ui-monospace,monospace;font-size:.85em}
-@media(max-width:60rem){thead{display:none}table,tbody,tr,tbody th,td{display:block}tr{margin-bottom:1rem}tbody th{font-weight:bold}
-td{display:flex;justify-content:space-between;gap:1rem;padding:.2rem .6rem;white-space:normal}td:last-child{text-align:right}
+th:first-child,th:last-child,td:last-child{text-align:left}tbody th{font-weight:normal}td:last-child{text-align:left;white-space:normal;min-width:11rem;overflow-wrap:break-word;color:var(--faint);font-family:ui-monospace,monospace;font-size:.85em}
+@media(max-width:74rem){thead{display:none}table,tbody,tr,tbody th,td{display:block}tr{margin-bottom:1rem}tbody th{font-weight:bold}
+td{display:flex;justify-content:space-between;gap:1rem;padding:.2rem .6rem;white-space:normal}td:last-child{text-align:right;min-width:0}
 td::before{content:attr(data-of);color:var(--faint);font:.85rem system-ui,sans-serif;white-space:nowrap}}
-@media(max-width:40rem){svg text{font-size:20px}}
+@media(max-width:40rem){svg text{font-size:17px}}
 .swatch{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.5em;vertical-align:-.05em}
 ";
 
