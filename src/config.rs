@@ -3,11 +3,14 @@
 //! In: what the user asks for, by typed setters or by Java property names. Out: a [`Config`] that is valid and never
 //! changes, or a [`ConfigError`] that lists every violation. Pure. Layout: `table` has one row for each setting and
 //! everything that follows from it; `kinds` reads and writes values; `draft` gathers what was given; `rules` are those
-//! between settings; `unsupported` answers for names that are no settings. Deliberately absent: reading files.
+//! between settings; `unsupported` answers for names that are no settings, with the tables `java_defaults` and `strangers`. Deliberately
+//! absent: reading files.
 
 mod draft;
+mod java_defaults;
 mod kinds;
 mod rules;
+mod strangers;
 mod table;
 mod unsupported;
 
@@ -86,7 +89,9 @@ impl ProducerBuilder {
     }
 
     /// Sets one property by its Java name, in Java's notation. A name that neither milena nor Java's producer knows is
-    /// refused when the producer is built, and so is one that milena does not support yet.
+    /// refused when the producer is built, and so is one that milena does not support yet, unless its value is Java's default.
+    /// `key.serializer` and `value.serializer` may name Java's serializers of bytes and of text, which mean nothing here.
+    /// `max.in.flight.requests` counts as `max.in.flight.requests.per.connection`, with a warning.
     pub fn property(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.given.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
@@ -298,6 +303,23 @@ mod tests {
         assert_eq!((config.availability_timeout, config.send_buffer_bytes), (ms(20), Some(21)));
         assert_eq!((config.receive_buffer_bytes, config.compression), (None, Compression::Lz4));
         assert_eq!((config.compression_gzip_level, config.compression_zstd_level), (9, -7));
+    }
+
+    #[test]
+    fn a_name_that_many_documents_have_counts_as_the_one_that_was_meant() {
+        assert_eq!(given(&[("max.in.flight.requests", "3")]).unwrap().max_in_flight, 3);
+        let both = [("max.in.flight.requests.per.connection", "4"), ("max.in.flight.requests", "0")];
+        assert_eq!(
+            violations(&both),
+            [r#"max.in.flight.requests.per.connection: expected an integer from 1 to 2147483647, got "0""#]
+        );
+    }
+
+    #[test]
+    fn a_setting_of_topics_is_refused_with_how_to_set_it_there() {
+        let [violation] = &violations(&[("min.insync.replicas", "2")])[..] else { panic!("one violation") };
+        assert!(violation.starts_with("min.insync.replicas: a setting of topics"), "{violation}");
+        assert!(violation.contains("kafka-configs.sh"), "{violation}");
     }
 
     #[test]

@@ -3,9 +3,12 @@
 //! In: how many nodes, which topics. Out: where to connect. Does I/O. Deliberately absent: anything that would make it
 //! more than a broker for trying things out: it keeps its log in memory.
 
+use std::io::{self, ErrorKind};
+
 use milena::broker::EmbeddedBroker;
 
 use crate::{
+    console::{self, say, tell},
     exit::{CliError, Exit},
     interrupt::Interrupt,
 };
@@ -64,12 +67,25 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     for (name, partitions) in &args.topics {
         builder = builder.topic(name, *partitions);
     }
-    let broker = builder.start().await.map_err(|e| CliError::Failed(format!("cannot start the broker: {e}")))?;
-    println!("{}", broker.bootstrap_servers());
-    eprintln!("embedded broker is listening; its records are in memory only; Ctrl-C stops it");
+    let broker = builder.start().await.map_err(|e| CliError::Failed(cannot_start(&e)))?;
+    say(&broker.bootstrap_servers());
+    if !console::all_taken() {
+        broker.shutdown().await;
+        return Ok(Exit::Failed);
+    }
+    tell("embedded broker is listening; its records are in memory only; Ctrl-C stops it");
     interrupt.next().await;
     broker.shutdown().await;
     Ok(Exit::Good)
+}
+
+/// The error names the address that could not be had.
+fn cannot_start(error: &io::Error) -> String {
+    let hint = match error.kind() {
+        ErrorKind::AddrInUse => "; choose another port with --port, or 0 for one that is free",
+        _ => "",
+    };
+    format!("cannot start the broker: {error}{hint}")
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     topic: String,
 
     /// Brokers to ask first, as host:port,host:port
-    #[arg(long, short, value_name = "HOST:PORT", default_value = "localhost:9092")]
+    #[arg(long, short, value_name = "HOST:PORT", default_value = "localhost:9092", value_parser = crate::settings::servers)]
     bootstrap_server: String,
 
     /// Partition to read; may be repeated [default: all]

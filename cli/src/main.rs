@@ -3,7 +3,10 @@
 //! In: arguments. Out: an exit code. Parses, calls the library, prints; a file per command. Deliberately absent: anything
 //! that a program using the library would want to do as well.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod broker;
+mod console;
 mod consume;
 mod exit;
 mod interrupt;
@@ -13,9 +16,10 @@ mod pace;
 mod perf;
 mod produce;
 mod properties;
+mod settings;
 
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
     time::Instant,
 };
@@ -75,7 +79,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return explain(&answer),
+    };
     let warned = lab::Warned::default();
     let lines = lines(&cli.command, started).with_filter(cli.log.unwrap_or_else(log_from_environment));
     tracing_subscriber::registry().with(lines).with(warned.clone().with_filter(LevelFilter::WARN)).init();
@@ -95,6 +102,8 @@ where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
     let layer = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    // An event that stderr does not take would otherwise be told to stderr, with a panic.
+    let layer = layer.log_internal_errors(false);
     match command {
         Command::Lab(_) => layer.with_target(false).with_timer(SinceStart(started)).boxed(),
         _ => layer.boxed(),
@@ -125,13 +134,25 @@ async fn run(command: Command, started: Instant, warned: lab::Warned) -> Result<
     }
 }
 
+/// Prints help and versions on stdout, and what is wrong with the arguments on stderr.
+fn explain(answer: &clap::Error) -> ExitCode {
+    if answer.use_stderr() {
+        // Where that fails, there is nobody left to tell.
+        let _ = answer.print();
+        return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
+    }
+    let _ = console::attempt(|| answer.print().and_then(|()| io::stdout().flush()));
+    report(Ok(Exit::Good))
+}
+
 fn report(result: Result<Exit, CliError>) -> ExitCode {
+    if let Err(error) = &result {
+        console::tell(&format!("error: {}", output::printable_lines(&error.to_string())));
+    }
     match result {
+        Ok(Exit::Good) if !console::all_taken() => Exit::Failed.into(),
         Ok(exit) => exit.into(),
-        Err(error) => {
-            eprintln!("error: {}", output::printable_lines(&error.to_string()));
-            error.exit()
-        }
+        Err(error) => error.exit(),
     }
 }
 

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use milena::{
-    Ack, DeliveryError, ErrorCode, Persisted, SendError,
+    Ack, DeliveryError, ErrorCode, FailureKind, Persisted, SendError,
     admin::{ConsumedRecord, TimestampType},
 };
 use serde::Serialize;
@@ -29,6 +29,35 @@ pub(crate) fn date(unix_ms: i64) -> String {
         Ok(timestamp) if unix_ms >= 0 => format!("{timestamp:.3}"),
         _ => unix_ms.to_string(),
     }
+}
+
+/// Dates, made quickly where many lie in the same second.
+#[derive(Debug, Default)]
+pub(crate) struct Dates {
+    second: i64,
+    /// That second's date and time, if it has one.
+    text: String,
+}
+
+impl Dates {
+    /// Writes what [`date`] gives.
+    fn put(&mut self, out: &mut Vec<u8>, unix_ms: i64) {
+        let second = unix_ms.div_euclid(1_000);
+        if second != self.second || self.text.is_empty() {
+            let date = date(second.saturating_mul(1_000));
+            (self.second, self.text) = (second, date.strip_suffix("000Z").unwrap_or_default().to_owned());
+        }
+        if self.text.is_empty() {
+            return put_number(out, unix_ms);
+        }
+        let digit = |of: i64| b'0' + (unix_ms.rem_euclid(1_000) / of % 10) as u8;
+        out.extend_from_slice(self.text.as_bytes());
+        out.extend_from_slice(&[digit(100), digit(10), digit(1), b'Z']);
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// A duration for a person: `830 µs`, `12 ms`, `3.41 s`.
@@ -91,54 +120,103 @@ impl Failure {
 
 impl From<&DeliveryError> for Failure {
     fn from(error: &DeliveryError) -> Self {
+        let ended = after_closing(error.kind(), error.topic(), error.partition(), error.persisted());
         Self {
             kind: error.kind().to_string(),
             code: error.code(),
             persisted: error.persisted(),
             retriable: error.retriable(),
-            message: error.to_string(),
+            message: ended.unwrap_or_else(|| error.to_string()),
         }
+    }
+}
+
+/// What is told where the library would say how to close it: here that is done, and ends early only if the user wants it.
+fn after_closing(kind: FailureKind, topic: &str, partition: i32, persisted: Persisted) -> Option<String> {
+    match kind {
+        FailureKind::Closed | FailureKind::Abandoned => {
+            Some(format!("no answer for {topic}-{partition} when the waiting was ended ({persisted})"))
+        }
+        _ => None,
     }
 }
 
 impl From<&SendError> for Failure {
     fn from(error: &SendError) -> Self {
         let (code, retriable) = (error.code(), error.retriable());
-        Self { code, retriable, persisted: error.persisted(), ..Self::refused(error.to_string()) }
+        let message = match error {
+            SendError::Closed { topic } => format!("the sending to {topic} has ended"),
+            _ => error.to_string(),
+        };
+        Self { code, retriable, persisted: error.persisted(), ..Self::refused(message) }
     }
 }
 
 /// What became of one input line.
 pub(crate) type Outcome<'a> = Result<&'a Ack, &'a Failure>;
 
-/// One line about one input line.
-pub(crate) fn outcome(format: Format, line: u64, outcome: Outcome<'_>) -> String {
+/// A failure, as a person is told of it.
+pub(crate) fn failure(line: u64, failure: &Failure) -> String {
+    format!("line {line}: failed: {}", failure.message)
+}
+
+/// Writes one line about one input line. There may be a million of them in a second, so nothing is allocated for those in the log.
+pub(crate) fn put_outcome(out: &mut Vec<u8>, dates: &mut Dates, format: Format, line: u64, outcome: Outcome<'_>) {
     match (format, outcome) {
-        (Format::Text, Ok(ack)) => format!("line {line}: {}", place(ack)),
-        (Format::Text, Err(failure)) => format!("line {line}: failed: {}", failure.message),
-        (Format::Json, Ok(ack)) => json(&AckLine {
-            line,
-            topic: ack.topic(),
-            partition: ack.partition(),
-            offset: ack.offset(),
-            timestamp: ack.timestamp(),
-        }),
-        (Format::Json, Err(failure)) => json(&FailureLine {
-            line,
-            error: &failure.kind,
-            code: (failure.code != ErrorCode::NONE).then(|| failure.code.name()),
-            written: written(failure.persisted),
-            retriable: failure.retriable,
-            message: &failure.message,
-        }),
+        (Format::Text, Ok(ack)) => {
+            out.extend_from_slice(b"line ");
+            put_number(out, line);
+            out.extend_from_slice(b": ");
+            put_place(out, dates, ack);
+        }
+        (Format::Text, Err(failed)) => out.extend_from_slice(failure(line, failed).as_bytes()),
+        (Format::Json, Ok(ack)) => put_json(
+            out,
+            &AckLine {
+                line,
+                topic: ack.topic(),
+                partition: ack.partition(),
+                offset: ack.offset(),
+                timestamp: ack.timestamp(),
+            },
+        ),
+        (Format::Json, Err(failure)) => put_json(
+            out,
+            &FailureLine {
+                line,
+                error: &failure.kind,
+                code: (failure.code != ErrorCode::NONE).then(|| failure.code.name()),
+                written: written(failure.persisted),
+                retriable: failure.retriable,
+                message: &failure.message,
+            },
+        ),
     }
+    out.push(b'\n');
 }
 
 /// Where a record stands, for a person.
 pub(crate) fn place(ack: &Ack) -> String {
-    let offset = ack.offset().map_or_else(|| "unknown".to_owned(), |offset| offset.to_string());
-    let (partition, ms) = (ack.partition(), ack.timestamp());
-    format!("topic={} partition={partition} offset={offset} timestamp={} ({ms})", ack.topic(), date(ms))
+    let mut out = Vec::new();
+    put_place(&mut out, &mut Dates::default(), ack);
+    printable(&out)
+}
+
+fn put_place(out: &mut Vec<u8>, dates: &mut Dates, ack: &Ack) {
+    out.extend_from_slice(b"topic=");
+    out.extend_from_slice(ack.topic().as_bytes());
+    out.extend_from_slice(b" partition=");
+    put_number(out, ack.partition());
+    out.extend_from_slice(b" offset=");
+    match ack.offset() {
+        Some(offset) => put_number(out, offset),
+        None => out.extend_from_slice(b"unknown"),
+    }
+    out.extend_from_slice(b" timestamp=");
+    dates.put(out, ack.timestamp());
+    out.extend_from_slice(b" (");
+    put_number(out, ack.timestamp());
+    out.push(b')');
 }
 
 /// Whether a failed record is in the log, in a word.
@@ -172,7 +250,11 @@ struct FailureLine<'a> {
 /// header values come out byte for byte.
 pub(crate) fn record(format: Format, topic: &str, record: &ConsumedRecord, safe: bool) -> Vec<u8> {
     match format {
-        Format::Json => json(&RecordLine::new(topic, record)).into_bytes(),
+        Format::Json => {
+            let mut out = Vec::new();
+            put_json(&mut out, &RecordLine::new(topic, record));
+            out
+        }
         Format::Text => record_text(topic, record, safe),
     }
 }
@@ -275,9 +357,9 @@ impl<'a> Value<'a> {
     }
 }
 
-fn json(line: &impl Serialize) -> String {
-    // The lines above have neither maps with odd keys nor values that can fail to be written.
-    serde_json::to_string(line).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+fn put_json(out: &mut Vec<u8>, line: &impl Serialize) {
+    // The lines above have neither maps with odd keys nor values that can fail to be written, and a vector takes everything.
+    let _ = serde_json::to_writer(out, line);
 }
 
 #[cfg(test)]
@@ -307,6 +389,31 @@ mod tests {
             (i64::MAX, "9223372036854775807"),
         ] {
             assert_eq!(date(ms), expected);
+        }
+    }
+
+    #[test]
+    fn dates_that_are_made_quickly_are_the_same() {
+        let mut dates = Dates::default();
+        let times = [
+            0,
+            1,
+            999,
+            1_000,
+            1_700_000_000_123,
+            1_700_000_000_999,
+            1_700_000_001_000,
+            -1,
+            -1_001,
+            i64::MAX,
+            i64::MIN,
+            5,
+            -5,
+        ];
+        for ms in times {
+            let mut out = Vec::new();
+            dates.put(&mut out, ms);
+            assert_eq!(String::from_utf8(out).unwrap(), date(ms));
         }
     }
 
@@ -365,11 +472,29 @@ mod tests {
             retriable: true,
             message: "gone".into(),
         };
-        assert_eq!(outcome(Format::Text, 3, Err(&failure)), "line 3: failed: gone");
+        let outcome = |format, line, outcome: Outcome<'_>| {
+            let mut out = Vec::new();
+            put_outcome(&mut out, &mut Dates::default(), format, line, outcome);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(outcome(Format::Text, 3, Err(&failure)), "line 3: failed: gone\n");
         let expected = r#"{"line":3,"error":"expired","code":"REQUEST_TIMED_OUT","written":"unknown","retriable":true,"message":"gone"}"#;
-        assert_eq!(outcome(Format::Json, 3, Err(&failure)), expected);
+        assert_eq!(outcome(Format::Json, 3, Err(&failure)), format!("{expected}\n"));
         let refused = outcome(Format::Json, 1, Err(&Failure::refused("no key".into())));
         assert!(refused.contains(r#""error":"not accepted","code":null,"written":"no""#), "{refused}");
+    }
+
+    #[test]
+    fn what_is_told_speaks_of_the_command_and_not_of_the_library() {
+        let closed = SendError::Closed { topic: "t".into() };
+        assert_eq!(Failure::from(&closed).message, "the sending to t has ended");
+        let by = |kind| after_closing(kind, "t", 3, Persisted::Unknown);
+        assert_eq!(
+            by(FailureKind::Closed).unwrap(),
+            "no answer for t-3 when the waiting was ended (may have been written)"
+        );
+        assert_eq!(by(FailureKind::Abandoned), by(FailureKind::Closed));
+        assert_eq!(by(FailureKind::Expired), None);
     }
 
     #[test]

@@ -55,9 +55,10 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         interrupt.next().await;
         stopping.store(true, Relaxed);
     });
-    let meter = Arc::new(Meter::new(args.warmup_records));
-    let report = Report::begin(&args, Arc::clone(&meter));
-    let sent = send(&args, &producer, payload, &meter, &stopped).await;
+    // It lives as long as the process. Its share in every callback, counted by two threads, would weigh on what is measured.
+    let meter: &Meter = Box::leak(Box::new(Meter::new(args.warmup_records)));
+    let report = Report::begin(&args, meter);
+    let sent = send(&args, &producer, payload, meter, &stopped).await;
     let interrupted = stopped.load(Relaxed);
     listening.abort();
     let closed = if interrupted { producer.close_timeout(PATIENCE).await } else { producer.close().await };
@@ -76,7 +77,7 @@ async fn send(
     args: &Args,
     producer: &Producer,
     mut payload: Payload,
-    meter: &Arc<Meter>,
+    meter: &'static Meter,
     stopped: &AtomicBool,
 ) -> Result<(), SendError> {
     let mut keys = Keys::new(args.key_distribution, args.record_key_range, args.random_seed);
@@ -91,8 +92,7 @@ async fn send(
         let record = Record::to(&args.topic).value(value);
         let record = if let Some(key) = &key { record.key(key) } else { record };
         let taken = Taken { number, due, sent: Instant::now(), bytes: value.len() };
-        let measuring = Arc::clone(meter);
-        let sent = producer.send_with(record, move |outcome| measuring.take(&taken, outcome.as_ref().err())).await;
+        let sent = producer.send_with(record, move |outcome| meter.take(&taken, outcome.as_ref().err())).await;
         if let Err(error) = sent {
             meter.refused(&error);
             return Err(error);

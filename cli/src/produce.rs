@@ -6,6 +6,7 @@
 mod failed;
 mod ledger;
 mod lines;
+mod outcomes;
 mod report;
 mod session;
 mod template;
@@ -21,10 +22,11 @@ use milena::Producer;
 use tokio::io::AsyncRead;
 
 use crate::{
+    console::tell,
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::Format,
-    properties,
+    properties, settings,
 };
 use failed::FailedLines;
 use ledger::Ledger;
@@ -37,8 +39,8 @@ const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 
 /// Send each line of a file or of stdin as a record
 ///
-/// A line is bytes; they need not be UTF-8. It ends with \n or \r\n, which is no part of the record. Empty lines are
-/// records with an empty value. Lines that fail are kept, byte for byte, in a file that is named at the end, so that
+/// A line is bytes; they need not be UTF-8. It ends with \n or \r\n, which is no part of the record; any other \r is. Empty
+/// lines are records with an empty value. Lines that fail are kept, byte for byte, in a file that is named at the end, so that
 /// they can be sent again with --file.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -61,7 +63,7 @@ pub(crate) struct Args {
     topic: String,
 
     /// Brokers to ask first, as host:port,host:port [default: localhost:9092]
-    #[arg(long, short, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
     /// File to read instead of stdin
@@ -77,7 +79,7 @@ pub(crate) struct Args {
     key_separator: Separator,
 
     /// Header for every record; may be repeated
-    #[arg(long = "header", short = 'H', value_name = "NAME=VALUE", value_parser = template::name_and_value)]
+    #[arg(long = "header", short = 'H', value_name = "NAME=VALUE", value_parser = settings::name_and_value)]
     headers: Vec<(String, String)>,
 
     /// Partition for every record, instead of one chosen by key
@@ -86,7 +88,7 @@ pub(crate) struct Args {
     partition: Option<i32>,
 
     /// Producer setting by its Java name, as in linger.ms=50; may be repeated
-    #[arg(long = "property", short = 'X', value_name = "NAME=VALUE", value_parser = template::name_and_value)]
+    #[arg(long = "property", short = 'X', value_name = "NAME=VALUE", value_parser = settings::name_and_value)]
     properties: Vec<(String, String)>,
 
     /// File of producer settings in the form of Java's .properties, in UTF-8
@@ -94,11 +96,11 @@ pub(crate) struct Args {
     config: Option<PathBuf>,
 
     /// Compression of batches: none, gzip, snappy, lz4 or zstd (if it is built in) [default: none]
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", value_parser = settings::compression)]
     compression_type: Option<String>,
 
     /// Replicas that must have a record before it counts as delivered: 0, 1 or all [default: all]
-    #[arg(long, value_name = "ACKS")]
+    #[arg(long, value_name = "ACKS", value_parser = settings::acks, allow_negative_numbers = true)]
     acks: Option<String>,
 
     /// What to print on stdout about each line
@@ -134,8 +136,10 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let properties = settings(&args)?;
     let failed = FailedLines::at(failed_path(&args)?);
     let mut interrupt = Interrupt::listen()?;
-    // A line that moves would get in the way of somebody who types.
-    let progress = args.file.is_some() || !io::stdin().is_terminal();
+    let typed = args.file.is_none() && io::stdin().is_terminal();
+    let printed = args.output != Output::None && io::stdout().is_terminal();
+    // A line that moves would get in the way of somebody who types, and be drawn anew below each line that is printed.
+    let progress = !typed && !printed;
     let input = open(args.file.as_deref()).await?;
     let ledger = Ledger::new(format(args.output), failed, progress);
     // What was read and not sent stands in a file anyway, but nowhere else if it came through a pipe.
@@ -155,14 +159,14 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         session.ledger().keep_unsent(&rest);
     }
     if matches!(stop, Stop::Interrupted) {
-        eprintln!("interrupted; waiting for what was sent, Ctrl-C again stops that");
+        tell("interrupted; waiting for what was sent, Ctrl-C again stops that");
     }
     session.close(&mut interrupt).await;
     let mut ledger = session.ledger();
     ledger.write_unsent();
-    ledger.finish_progress();
+    ledger.finish();
     let end = End { stop: &stop, lines: number, file: args.file.as_deref(), took: started.elapsed() };
-    eprint!("{}", report::text(&end, &ledger));
+    tell(report::text(&end, &ledger).trim_end());
     Ok(report::exit(&stop, ledger.counts()))
 }
 
@@ -212,7 +216,7 @@ async fn open(file: Option<&Path>) -> Result<Box<dyn AsyncRead + Unpin>, CliErro
         },
         None => {
             if io::stdin().is_terminal() {
-                eprintln!("one record per line; end with Ctrl-D");
+                tell("one record per line; end with Ctrl-D");
             }
             Ok(Box::new(tokio::io::stdin()))
         }

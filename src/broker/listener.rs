@@ -85,7 +85,8 @@ fn now_ms() -> i64 {
 pub(super) async fn bind(host: &str, ports: &[u16]) -> io::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for port in ports {
-        listeners.push(TcpListener::bind((host, *port)).await?);
+        let bound = TcpListener::bind((host, *port)).await;
+        listeners.push(bound.map_err(|error| io::Error::new(error.kind(), format!("{host}:{port}: {error}")))?);
     }
     Ok(listeners)
 }

@@ -25,7 +25,7 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// Of two values for a name the later one counts, as in a properties file.
     pub(super) fn new(given: &'a [(String, String)]) -> Self {
-        let given = given.iter().map(|(name, value)| (name.trim(), value.trim())).collect();
+        let given = given.iter().map(|(name, value)| (meant(name.trim()), value.trim())).collect();
         Self { given, unreadable: BTreeSet::new(), violations: Vec::new() }
     }
 
@@ -67,10 +67,20 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// The name of the setting, where another one is used for it so often that it is clear what is meant.
+fn meant(name: &str) -> &str {
+    const IN_FLIGHT: (&str, &str) = ("max.in.flight.requests", "max.in.flight.requests.per.connection");
+    if name != IN_FLIGHT.0 {
+        return name;
+    }
+    tracing::warn!("{} counts as {}, which is its name", IN_FLIGHT.0, IN_FLIGHT.1);
+    IN_FLIGHT.1
+}
+
 fn refusal(name: &str, value: &str) -> Option<String> {
     match unsupported::verdict(name, value) {
         Verdict::Harmless => None,
-        Verdict::Unsupported(reason) => Some(format!("{name}: {reason}")),
+        Verdict::Unsupported(reason) | Verdict::Foreign(reason) => Some(format!("{name}: {reason}")),
         Verdict::Unknown(Some(nearest)) => Some(format!("{}: unknown property, did you mean {nearest}?", echo(name))),
         Verdict::Unknown(None) => Some(format!("{}: unknown property", echo(name))),
     }

@@ -193,8 +193,12 @@ impl Kind for Servers {
 }
 
 fn server(text: &str) -> Result<(String, u16), String> {
-    if text.contains("://") {
-        return Err("host:port without a scheme such as PLAINTEXT://".to_owned());
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let bare = if server(rest).is_ok() { rest } else { "host:port" };
+        return Err(format!("{bare}, without {scheme}://"));
+    }
+    if text.contains(|c: char| c.is_whitespace() || c == ';') {
+        return Err("commas between servers, as in a:9092,b:9092".to_owned());
     }
     let (host, port) = text.rsplit_once(':').ok_or("host:port, as in localhost:9092 (the port is missing)")?;
     let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
@@ -253,8 +257,12 @@ mod tests {
             ("localhost:65536", "1 to 65535"),
             ("localhost:kafka", "1 to 65535"),
             (":9092", "not a host's name"),
-            ("local host:9092", "not a host's name"),
-            ("PLAINTEXT://localhost:9092", "without a scheme"),
+            ("\"local\":9092", "not a host's name"),
+            ("PLAINTEXT://localhost:9092", "localhost:9092, without PLAINTEXT://"),
+            ("http://localhost/", "host:port, without http://"),
+            ("a:1 b:2", "commas between servers, as in a:9092,b:9092"),
+            ("a:1;b:2", "commas between servers"),
+            ("a b", "commas between servers"),
             ("::1:9092", "in brackets"),
             ("[localhost]:9092", "between [ and ]"),
             ("a:1,b", "the port is missing"),

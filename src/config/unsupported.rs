@@ -1,10 +1,10 @@
-//! Properties that are no settings of milena: those that Java's producer knows, each with a sentence of its own, and
-//! those that nobody knows, with the nearest name that somebody does.
+//! Properties that are no settings of milena: those that Java's producer knows, each with a sentence of its own; those of somebody
+//! else, with whose they are; and those that nobody knows, with the nearest name that somebody does.
 //!
 //! In: a name and a value. Out: a [`Verdict`]. Pure. Deliberately absent: silence, in which a misspelt
 //! `delivery.timout.ms` would cost somebody a night.
 
-use super::table::SETTINGS;
+use super::{java_defaults::JAVA_DEFAULTS, strangers, table::SETTINGS};
 
 /// What becomes of a property that is no setting.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,88 +13,96 @@ pub(super) enum Verdict {
     Harmless,
     /// Java's producer has it, milena has not.
     Unsupported(&'static str),
+    /// It is not for producers; whose it is.
+    Foreign(&'static str),
     /// Nobody has it; the nearest name, if one is near.
     Unknown(Option<&'static str>),
 }
 
-/// A property of Java's producer that milena does not have.
+/// A property of Java's producer that milena does not have. It is taken where it asks for what Java does by default, or for what
+/// milena does anyway.
 struct Missing {
     /// Its name, or with a dot at the end the start of a family of names.
     name: &'static str,
-    /// The value that asks for what milena does anyway.
-    harmless: Option<&'static str>,
+    /// Values that ask for what milena does anyway, beside Java's default.
+    harmless: &'static [&'static str],
     /// What milena does instead, and what the reader can do.
     reason: &'static str,
 }
 
-const fn missing(name: &'static str, harmless: Option<&'static str>, reason: &'static str) -> Missing {
+const fn missing(name: &'static str, harmless: &'static [&'static str], reason: &'static str) -> Missing {
     Missing { name, harmless, reason }
 }
 
+/// Serializers whose bytes are what milena takes: bytes as they are, and text in UTF-8.
+const SERIALIZERS: &[&str] = &[
+    "org.apache.kafka.common.serialization.ByteArraySerializer",
+    "org.apache.kafka.common.serialization.ByteBufferSerializer",
+    "org.apache.kafka.common.serialization.BytesSerializer",
+    "org.apache.kafka.common.serialization.StringSerializer",
+];
+const SERIALIZER: &str = "expected ByteArraySerializer, BytesSerializer, ByteBufferSerializer or StringSerializer of \
+     org.apache.kafka.common.serialization, which mean bytes and text as they are: another class cannot run here, so leave it out \
+     and serialize before you send";
+const TRANSACTIONS: &str = "milena has no transactions yet: leave it out";
+const METRICS: &str = "milena keeps metrics in its own way: leave it out";
+const RACK: &str = "milena does not choose partitions by rack yet: leave it out";
+
 static MISSING: &[Missing] = &[
-    missing(
-        "key.serializer",
-        None,
-        "milena takes bytes, so leave it out and give Record::key bytes or text, or use a Serializer",
-    ),
-    missing(
-        "value.serializer",
-        None,
-        "milena takes bytes, so leave it out and give Record::value bytes or text, or use a Serializer",
-    ),
+    missing("key.serializer", SERIALIZERS, SERIALIZER),
+    missing("value.serializer", SERIALIZERS, SERIALIZER),
     missing(
         "partitioner.class",
-        None,
-        "a Java class cannot run here: pass a Partitioner to ProducerBuilder::partitioner",
+        &[],
+        "a Java class cannot run here: leave it out to have partitions chosen as Java does by default; a Rust program can give the \
+         producer a partitioner of its own",
     ),
     missing(
         "interceptor.classes",
-        Some(""),
-        "a Java class cannot run here: pass an Interceptor to ProducerBuilder::interceptor",
+        &[],
+        "a Java class cannot run here: leave it out; a Rust program can give the producer interceptors of its own",
     ),
-    missing("metric.reporters", Some(""), "a Java class cannot run here: read Producer's own metrics"),
-    missing("config.providers", Some(""), "a Java class cannot run here: resolve the values before you pass them"),
-    missing("security.providers", Some(""), "a Java class cannot run here: leave it out"),
-    missing("security.protocol", Some("PLAINTEXT"), "milena speaks PLAINTEXT only as yet: use a PLAINTEXT listener"),
-    missing("ssl.", None, "milena does not speak TLS yet: use a PLAINTEXT listener"),
-    missing("sasl.", None, "milena does not speak SASL yet: use a PLAINTEXT listener without authentication"),
+    missing("metric.reporters", &[""], "a Java class cannot run here: read the producer's own metrics"),
+    missing("config.providers", &[], "a Java class cannot run here: resolve the values before you pass them"),
+    missing("security.providers", &[], "a Java class cannot run here: leave it out"),
+    missing("security.protocol", &[], "milena speaks PLAINTEXT only as yet: use a PLAINTEXT listener"),
+    missing("ssl.", &[], "milena does not speak TLS yet: use a PLAINTEXT listener"),
+    missing("sasl.", &[], "milena does not speak SASL yet: use a PLAINTEXT listener without authentication"),
     missing(
         "transactional.id",
-        None,
+        &[],
         "milena has no transactions yet: enable.idempotence keeps a session free of duplicates",
     ),
-    missing("transaction.timeout.ms", None, "milena has no transactions yet: leave it out"),
-    missing("transaction.two.phase.commit.enable", Some("false"), "milena has no transactions yet: leave it out"),
+    missing("transaction.timeout.ms", &[], TRANSACTIONS),
+    missing("transaction.two.phase.commit.enable", &[], TRANSACTIONS),
     missing(
         "compression.lz4.level",
-        Some("9"),
+        &[],
         "milena has the fast compressor of lz4 only, which has no levels: leave it out, or 9",
     ),
-    missing(
-        "client.dns.lookup",
-        Some("use_all_dns_ips"),
-        "milena always tries every address of a name: leave it out, or use_all_dns_ips",
-    ),
-    missing("client.rack", Some(""), "milena does not choose partitions by rack yet: leave it out"),
-    missing("partitioner.rack.aware", Some("false"), "milena does not choose partitions by rack yet: leave it out"),
+    missing("client.dns.lookup", &[], "milena always tries every address of a name: leave it out, or use_all_dns_ips"),
+    missing("client.rack", &[""], RACK),
+    missing("partitioner.rack.aware", &["false"], RACK),
     missing(
         "enable.metrics.push",
-        Some("false"),
+        &["false"],
         "milena does not push its metrics to the broker (KIP-714): leave it out, or false",
     ),
-    missing("metrics.num.samples", None, "milena keeps metrics in its own way: leave it out"),
-    missing("metrics.recording.level", None, "milena keeps metrics in its own way: leave it out"),
-    missing("metrics.sample.window.ms", None, "milena keeps metrics in its own way: leave it out"),
+    missing("metrics.num.samples", &[], METRICS),
+    missing("metrics.recording.level", &[], METRICS),
+    missing("metrics.sample.window.ms", &[], METRICS),
 ];
 
 /// What becomes of a property that is no setting.
 pub(super) fn verdict(name: &str, value: &str) -> Verdict {
+    let default = JAVA_DEFAULTS.iter().any(|(known, default)| *known == name && default.eq_ignore_ascii_case(value));
     match MISSING.iter().find(|missing| missing.covers(name)) {
-        Some(missing) if missing.harmless.is_some_and(|harmless| harmless.eq_ignore_ascii_case(value)) => {
+        Some(_) if default => Verdict::Harmless,
+        Some(missing) if missing.harmless.iter().any(|harmless| harmless.eq_ignore_ascii_case(value)) => {
             Verdict::Harmless
         }
         Some(missing) => Verdict::Unsupported(missing.reason),
-        None => Verdict::Unknown(nearest(name)),
+        None => strangers::owner(name).map_or_else(|| Verdict::Unknown(nearest(name)), Verdict::Foreign),
     }
 }
 
@@ -170,7 +178,13 @@ mod tests {
     fn what_asks_for_what_milena_does_anyway_is_let_pass() {
         assert_eq!(verdict("security.protocol", "PLAINTEXT"), Verdict::Harmless);
         assert_eq!(verdict("enable.metrics.push", "FALSE"), Verdict::Harmless);
+        assert_eq!(verdict("enable.metrics.push", "true"), Verdict::Harmless, "Java's default");
         assert_eq!(verdict("interceptor.classes", ""), Verdict::Harmless);
+        for class in ["ByteArray", "Bytes", "ByteBuffer", "String"] {
+            let class = format!("org.apache.kafka.common.serialization.{class}Serializer");
+            assert_eq!(verdict("key.serializer", &class), Verdict::Harmless);
+            assert_eq!(verdict("value.serializer", &class), Verdict::Harmless);
+        }
     }
 
     #[test]
@@ -180,7 +194,10 @@ mod tests {
             ("sasl.jaas.config", "secret", "SASL"),
             ("ssl.truststore.password", "secret", "TLS"),
             ("transactional.id", "t", "no transactions"),
-            ("key.serializer", "org.apache.kafka.common.serialization.StringSerializer", "milena takes bytes"),
+            ("key.serializer", "org.apache.kafka.common.serialization.LongSerializer", "serialize before you send"),
+            ("value.serializer", "io.confluent.kafka.serializers.KafkaAvroSerializer", "ByteArraySerializer"),
+            ("enable.metrics.push", "maybe", "KIP-714"),
+            ("transaction.timeout.ms", "60001", "no transactions"),
         ] {
             let Verdict::Unsupported(reason) = verdict(name, value) else { panic!("{name} is let pass") };
             assert!(reason.contains(says), "{name}: {reason}");

@@ -180,6 +180,9 @@ impl Inner {
         if alone > self.max_len {
             return Err(self.too_large(record.topic(), alone).into());
         }
+        if let Some(timestamp @ ..0) = record.explicit_timestamp() {
+            return Err(Stop::Fail(negative(record.topic(), timestamp)).into());
+        }
         let (route, count) = self.route(record.topic())?;
         let fixed = self.fixed(record, route, count)?;
         let choose = |random| self.choose(route, random);
@@ -345,6 +348,14 @@ impl Clock for Clocks {
     fn now(&self) -> Instant {
         Instant::now()
     }
+}
+
+#[cold]
+fn negative(topic: &str, timestamp: i64) -> SendError {
+    let reason = format!(
+        "its timestamp is negative: expected milliseconds since 1970, or none for the time of sending, got {timestamp}"
+    );
+    SendError::InvalidRecord { topic: shortened(topic), reason }
 }
 
 /// A name that may be anything, short enough to be told.

@@ -87,7 +87,7 @@ impl<'a> Record<'a> {
     }
 
     /// Sets the timestamp, in milliseconds since the Unix epoch. The broker replaces it if the topic is configured with
-    /// `message.timestamp.type=LogAppendTime`.
+    /// `message.timestamp.type=LogAppendTime`. A negative one is refused when the record is sent, as Java's `ProducerRecord` does.
     #[must_use]
     pub fn timestamp(mut self, unix_ms: i64) -> Self {
         self.timestamp = Some(unix_ms);

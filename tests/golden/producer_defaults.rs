@@ -9,6 +9,21 @@ use crate::ProducerBuilder;
 const DIFFERENCES: [(&str, &str, &str); 1] =
     [("client.id", "milena-producer", "Java makes one up per process; a fixed name groups quotas and logs by program")];
 
+/// Settings without a default, which Java refuses to have empty.
+const NEVER_EMPTY: [&str; 4] = ["bootstrap.servers", "key.serializer", "value.serializer", "transactional.id"];
+
+#[test]
+fn every_setting_of_java_is_taken_at_javas_default() {
+    let java = run("ProducerDefaults.java", "");
+    let given = java.iter().filter(|row| !NEVER_EMPTY.contains(&&*row[0]));
+    let properties: Vec<_> = given.map(|row| (&row[0], &row[1])).collect();
+    assert!(properties.len() > 100, "all of them are there");
+    let builder = ProducerBuilder::new("localhost:9092").properties(properties);
+    if let Err(error) = builder.effective_properties() {
+        panic!("refused: {}", error.violations().join("\n"));
+    }
+}
+
 #[test]
 fn every_setting_has_the_default_of_java_but_for_the_listed_ones() {
     let java: BTreeMap<_, _> =

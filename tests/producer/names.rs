@@ -1,4 +1,4 @@
-//! Topics and partitions that cannot be.
+//! Topics, partitions and timestamps that cannot be.
 
 use std::time::Duration;
 
@@ -50,6 +50,26 @@ fn an_error_repeats_at_most_the_beginning_of_an_endless_name() {
         let endless = "t".repeat(1_000_000);
         let error = producer.send(Record::to(&endless).value("v")).await.unwrap_err();
         assert!(error.to_string().len() < 1_000, "{} bytes", error.to_string().len());
+    });
+}
+
+#[test]
+fn a_negative_timestamp_is_refused_as_java_refuses_it() {
+    run(async {
+        let broker = broker().await;
+        let producer = producer_of(&broker).await;
+        for timestamp in [-1, i64::MIN] {
+            for error in [
+                producer.send(order("v").timestamp(timestamp)).await.unwrap_err(),
+                producer.try_send(order("v").timestamp(timestamp)).unwrap_err(),
+            ] {
+                assert!(matches!(&error, SendError::InvalidRecord { .. }), "{error:?}");
+                assert!(error.to_string().contains("negative: expected milliseconds since 1970"), "{error}");
+                assert_eq!((error.code(), error.persisted()), (ErrorCode::INVALID_RECORD, Persisted::No));
+            }
+        }
+        let oldest = producer.send(order("v").timestamp(0)).await.unwrap().await.unwrap();
+        assert_eq!(oldest.timestamp(), 0);
     });
 }
 

@@ -3,17 +3,20 @@
 //! In: records. Out: a line for each. Does I/O.
 
 use std::{
-    io::{self, BufWriter, IsTerminal, StdoutLock, Write},
+    io::{self, BufWriter, IsTerminal, Write},
     ops::ControlFlow,
 };
 
 use milena::admin::ConsumedRecord;
 
 use super::Args;
-use crate::output::{self, Format};
+use crate::{
+    console::Stdout,
+    output::{self, Format},
+};
 
 /// Where records go.
-pub(super) struct Printer<'a, W: Write = StdoutLock<'static>> {
+pub(super) struct Printer<'a, W: Write = Stdout> {
     pub(super) topic: &'a str,
     pub(super) format: Format,
     pub(super) safe: bool,
@@ -23,7 +26,7 @@ pub(super) struct Printer<'a, W: Write = StdoutLock<'static>> {
 
 impl<'a> Printer<'a> {
     pub(super) fn new(args: &'a Args) -> Self {
-        let (safe, out) = (io::stdout().is_terminal(), BufWriter::new(io::stdout().lock()));
+        let (safe, out) = (io::stdout().is_terminal(), BufWriter::new(Stdout));
         Self { topic: &args.topic, format: args.output, safe, left: args.max_messages, out }
     }
 }

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     exit::{CliError, Exit},
     output::{self, Failure},
+    settings,
 };
 
 const LATCH_BOUND: Duration = Duration::from_secs(30);
@@ -41,7 +42,7 @@ Examples:
 Exit codes: 0 all 20 orders are acknowledged and every check holds, 1 an order or a check failed, 2 arguments are wrong.")]
 pub(crate) struct Args {
     /// Cluster to use instead of the embedded broker, as host:port,host:port
-    #[arg(long, short, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
     /// Topic to send to; created with 3 partitions if it does not exist

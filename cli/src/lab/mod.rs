@@ -16,14 +16,14 @@ mod retry;
 mod strings;
 mod warned;
 
-use std::{
-    io::{self, Write},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use self::checks::Verdict;
 pub(crate) use self::{cluster::Cluster, warned::Warned};
-use crate::exit::{CliError, Exit};
+use crate::{
+    console::say,
+    exit::{CliError, Exit},
+};
 
 /// Run a small program that shows what the producer does and checks what it claims
 #[derive(Debug, clap::Args)]
@@ -55,11 +55,6 @@ pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<
 /// A time since the start, as lines of labs and of their log have it.
 pub(crate) fn stamp(since_start: Duration) -> String {
     format!("{:>7.3} s", since_start.as_secs_f64())
-}
-
-/// Prints a line; if nobody reads any more, the lab goes on all the same and its exit code tells how it ended.
-fn say(line: &str) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
 /// Prints every claim and whether it holds, then `OK` or the first that does not.

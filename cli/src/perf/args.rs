@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::payload::Payload;
-use crate::{exit::CliError, properties};
+use crate::{console::tell, exit::CliError, properties, settings};
 
 /// Measure how fast records are produced, as kafka-producer-perf-test does
 ///
 /// Takes that tool's options and prints its lines, so that scripts which read them go on working. Latency is the time from the
 /// call of send to the callback of a record that was acknowledged, and with --throughput also from the moment at which the record
 /// was due, so that records which wait because those before them were slow are not left out (coordinated omission). Records that
-/// failed are counted by their cause. Without a broker it runs on the embedded one.
+/// failed are counted by their cause. What that tool does not tell stands on stderr, so that the total is the last line of stdout.
+/// Without a broker it runs on the embedded one.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) num_records: u64,
 
-    /// Size of each record's value in bytes: the same random capital letters in all of them
+    /// Size of each record's value in bytes: random capital letters, others for each record
     #[arg(long, value_name = "BYTES", group = "payload", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     record_size: Option<u32>,
 
@@ -59,11 +60,11 @@ pub(crate) struct Args {
     pub(super) throughput: f64,
 
     /// Brokers to ask first, as host:port,host:port [default: the embedded broker]
-    #[arg(long, short, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
     /// Producer settings by their Java names, as in linger.ms=50; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = name_and_value)]
+    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = settings::name_and_value)]
     command_property: Vec<(String, String)>,
 
     /// File of producer settings in the form of Java's .properties
@@ -71,7 +72,7 @@ pub(crate) struct Args {
     command_config: Option<PathBuf>,
 
     /// Deprecated: use --command-property
-    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = name_and_value)]
+    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = settings::name_and_value)]
     producer_props: Vec<(String, String)>,
 
     /// Deprecated: use --command-config
@@ -162,7 +163,7 @@ impl Args {
             ("--producer.config", "--command-config", self.producer_config.is_some()),
         ] {
             if given {
-                eprintln!("warning: {old} is deprecated, use {new}");
+                tell(&format!("warning: {old} is deprecated, use {new}"));
             }
         }
         let mut settings = vec![("client.id".to_owned(), "perf-producer-client".to_owned())];
@@ -184,9 +185,4 @@ impl Args {
             )),
         }
     }
-}
-
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| format!("expected NAME=VALUE, got {text:?}"))?;
-    Ok((name.to_owned(), value.to_owned()))
 }

@@ -73,6 +73,20 @@ impl Sums {
         until.saturating_duration_since(since).as_secs_f64()
     }
 
+    /// Adds what came later.
+    fn join(&mut self, later: &Self) {
+        self.records += later.records;
+        self.bytes += later.bytes;
+        // Both have the same bounds, so each fits in the other.
+        let _ = self.latency.add(&later.latency);
+        let _ = self.from_due.add(&later.from_due);
+        for (cause, times) in &later.errors {
+            *self.errors.entry(cause.clone()).or_default() += times;
+        }
+        self.since = self.since.or(later.since);
+        self.until = later.until.or(self.until);
+    }
+
     fn clear(&mut self, now: Instant) {
         self.latency.reset();
         self.from_due.reset();
@@ -90,15 +104,16 @@ pub(super) struct Meter {
 
 #[derive(Debug)]
 struct State {
-    all: Sums,
-    steady: Option<Sums>,
+    /// All that came before the window: so each record is counted once, and not in two histograms.
+    before: Sums,
     window: Sums,
+    steady: Option<Sums>,
 }
 
 impl Meter {
     pub(super) fn new(warmup: u64) -> Self {
         let steady = (warmup > 0).then(Sums::new);
-        Self { warmup, state: Mutex::new(State { all: Sums::new(), steady, window: Sums::new() }) }
+        Self { warmup, state: Mutex::new(State { before: Sums::new(), window: Sums::new(), steady }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -108,7 +123,7 @@ impl Meter {
     /// Sending begins.
     pub(super) fn start(&self, now: Instant) {
         let mut state = self.state();
-        (state.all.since, state.window.since) = (Some(now), Some(now));
+        (state.before.since, state.window.since) = (Some(now), Some(now));
     }
 
     /// A record has its outcome.
@@ -116,7 +131,6 @@ impl Meter {
         let now = Instant::now();
         let failure = failure.map(|error| format!("{} {}", error.code(), written(error)));
         let mut state = self.state();
-        state.all.add(taken, now, failure.as_deref());
         state.window.add(taken, now, failure.as_deref());
         if taken.number >= self.warmup
             && let Some(steady) = &mut state.steady
@@ -128,7 +142,7 @@ impl Meter {
     /// A record was not even accepted.
     pub(super) fn refused(&self, error: &SendError) {
         let mut state = self.state();
-        *state.all.errors.entry(format!("{error} (not written)")).or_default() += 1;
+        *state.window.errors.entry(format!("{error} (not written)")).or_default() += 1;
     }
 
     /// Whether there was a warm-up, and it is over.
@@ -139,20 +153,25 @@ impl Meter {
     /// What came since the last look.
     pub(super) fn window(&self) -> Sums {
         let (now, mut state) = (Instant::now(), self.state());
-        state.window.until = Some(now);
-        let window = state.window.clone();
+        let mut window = state.window.clone();
+        state.before.join(&window);
         state.window.clear(now);
+        window.until = Some(now);
         window
     }
 
     /// How many were acknowledged.
     pub(super) fn records(&self) -> u64 {
-        self.state().all.records
+        let state = self.state();
+        state.before.records + state.window.records
     }
 
     /// All records.
     pub(super) fn all(&self) -> Sums {
-        self.state().all.clone()
+        let state = self.state();
+        let mut all = state.before.clone();
+        all.join(&state.window);
+        all
     }
 
     /// All but the warm-up, if there is one.
@@ -162,7 +181,7 @@ impl Meter {
 
     /// How many records failed, by cause.
     pub(super) fn errors(&self) -> BTreeMap<String, u64> {
-        self.state().all.errors.clone()
+        self.all().errors
     }
 }
 
@@ -201,6 +220,12 @@ mod tests {
         assert_eq!((meter.all().records, meter.steady().unwrap().records), (5, 3));
         assert!(meter.is_steady());
         assert_eq!((meter.window().records, meter.window().records), (5, 0));
+        meter.take(&Taken { number: 5, due: None, sent: now, bytes: 1 }, None);
+        assert_eq!(
+            (meter.records(), meter.all().records, meter.all().latency.len()),
+            (6, 6, 6),
+            "before and since the last look"
+        );
         assert!(Meter::new(0).steady().is_none());
     }
 }

@@ -3,7 +3,7 @@
 //! In: a size, a file or nothing, and a seed. Out: a key and a value for each record, made without an allocation but for keys.
 //! Pure but for reading the file.
 
-use std::path::Path;
+use std::{array, path::Path};
 
 use super::args::KeyDistribution;
 use crate::exit::CliError;
@@ -14,8 +14,8 @@ const MAX_BYTES: u64 = 1 << 30;
 /// Values.
 #[derive(Debug)]
 pub(super) enum Payload {
-    /// The same for every record.
-    One(Vec<u8>),
+    /// Random capital letters, others for each record, in the same buffer.
+    Letters(Vec<u8>, Letters),
     /// One of these by chance.
     Some(Vec<Vec<u8>>, Chance),
     /// The record's number.
@@ -23,10 +23,10 @@ pub(super) enum Payload {
 }
 
 impl Payload {
-    /// Random capital letters.
+    /// Random capital letters, new ones for each record: a value that comes again and again would be compressed to nothing
+    /// (KAFKA-12611).
     pub(super) fn random(size: usize, seed: u64) -> Self {
-        let mut chance = Chance(seed);
-        Self::One((0..size).map(|_| b'A' + chance.below(26) as u8).collect())
+        Self::Letters(vec![0; size], Letters::new(seed))
     }
 
     /// The parts of a file between delimiters, those that are empty left out.
@@ -56,7 +56,10 @@ impl Payload {
     /// The value of the next record.
     pub(super) fn next(&mut self, number: u64) -> &[u8] {
         match self {
-            Self::One(value) => value,
+            Self::Letters(value, letters) => {
+                letters.fill(value);
+                value
+            }
             Self::Some(values, chance) => &values[chance.below(values.len() as u64) as usize],
             Self::Counted(text) => {
                 use std::fmt::Write;
@@ -108,13 +111,59 @@ impl Keys {
 pub(super) struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, count: u64) -> u64 {
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % count.max(1)
+        z ^ z >> 31
     }
+
+    fn below(&mut self, count: u64) -> u64 {
+        self.next() % count.max(1)
+    }
+}
+
+/// Random capital letters that follow from a seed, 64 at a time from 16 generators (xorshift32) that the compiler makes vectors of.
+/// One by one they would cost more than all else that a record does.
+#[derive(Debug)]
+pub(super) struct Letters([u32; 16]);
+
+impl Letters {
+    fn new(seed: u64) -> Self {
+        let mut chance = Chance(seed);
+        // None may be 0, which would stay 0.
+        Self(array::from_fn(|_| chance.next() as u32 | 1))
+    }
+
+    fn fill(&mut self, out: &mut [u8]) {
+        let (parts, rest) = out.as_chunks_mut();
+        for part in parts {
+            *part = self.next();
+        }
+        rest.copy_from_slice(&self.next()[..rest.len()]);
+    }
+
+    fn next(&mut self) -> [u8; 64] {
+        for x in &mut self.0 {
+            *x ^= *x << 13;
+            *x ^= *x >> 17;
+            *x ^= *x << 5;
+        }
+        letters(&self.0)
+    }
+}
+
+/// A letter for each byte: the 26th part of 256 that it lies in. Some letters come in 10 of 256 cases and some in 9, which no
+/// compressor notices.
+fn letters(random: &[u32; 16]) -> [u8; 64] {
+    let pairs: [u16; 32] = array::from_fn(|nth| (random[nth / 2] >> (nth % 2 * 16)) as u16);
+    let mut letters = [0; 64];
+    for (two, pair) in letters.as_chunks_mut().0.iter_mut().zip(pairs) {
+        let (low, high) = (((pair & 0xff) * 26) >> 8, ((pair >> 8) * 26) & 0xff00);
+        *two = ((low | high) + u16::from_le_bytes(*b"AA")).to_le_bytes();
+    }
+    letters
 }
 
 #[cfg(test)]
@@ -130,7 +179,31 @@ mod tests {
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
-        assert!(draw(7).0.iter().all(u8::is_ascii_uppercase));
+    }
+
+    #[test]
+    fn each_record_gets_letters_of_its_own_and_each_letter_comes_about_as_often_as_the_others() {
+        for size in [1, 7, 8, 9, 1_000] {
+            let mut payload = Payload::random(size, 7);
+            let values: Vec<_> = (0..260).map(|number| payload.next(number).to_vec()).collect();
+            assert!(values.iter().all(|value| value.len() == size && value.iter().all(u8::is_ascii_uppercase)));
+            assert!(size < 7 || (1..values.len()).all(|at| !values[..at].contains(&values[at])), "{size}");
+        }
+        let mut payload = Payload::random(260_000, 7);
+        for letter in b'A'..=b'Z' {
+            let times = payload.next(0).iter().filter(|other| **other == letter).count();
+            assert!((8_500..=11_000).contains(&times), "{}: {times}", char::from(letter));
+        }
+    }
+
+    #[test]
+    fn a_letter_is_a_byte_in_26_parts() {
+        let random = |bytes| letters(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, u32::from_le_bytes(bytes)]);
+        for (bytes, expected) in
+            [([0, 9, 10, 19], b"AABB"), ([20, 245, 246, 255], b"CYYZ"), ([255, 246, 245, 20], b"ZYYC")]
+        {
+            assert!(random(bytes).ends_with(expected));
+        }
     }
 
     #[test]

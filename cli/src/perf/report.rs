@@ -1,13 +1,9 @@
 //! How it is told: in kafka-producer-perf-test's lines, or as JSON.
 //!
-//! In: what was measured. Out: lines on stdout; on a terminal a bar on stderr. Pure but for printing.
+//! In: what was measured. Out: that tool's lines on stdout, of which the total is the last; what is ours, and on a terminal a bar, on
+//! stderr. Pure but for printing.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt::Write as _, time::Duration};
 
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
@@ -19,7 +15,10 @@ use super::{
     args::{Args, Output},
     meter::{Meter, Sums},
 };
-use crate::pace::bar;
+use crate::{
+    console::{say, tell},
+    pace::bar,
+};
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 const BAR: &str = "{wide_bar} {percent}% {human_pos} of {human_len} records, {eta} left";
@@ -29,19 +28,19 @@ pub(super) struct Report {
     output: Output,
     print_metrics: bool,
     expected: u64,
-    meter: Arc<Meter>,
+    meter: &'static Meter,
     stop: oneshot::Sender<()>,
     telling: JoinHandle<()>,
 }
 
 impl Report {
-    pub(super) fn begin(args: &Args, meter: Arc<Meter>) -> Self {
+    pub(super) fn begin(args: &Args, meter: &'static Meter) -> Self {
         let (stop, stopped) = oneshot::channel();
         let every = Duration::from_millis(args.reporting_interval);
-        let telling = tokio::spawn(tell(Arc::clone(&meter), args.output, every, bar(args.num_records, BAR), stopped));
+        let telling = tokio::spawn(watch(meter, args.output, every, bar(args.num_records, BAR), stopped));
         if args.output == Output::Text && args.warmup_records > 0 {
             let first = format!("Warmup first {} records.", args.warmup_records);
-            print(&format!("{first} Steady state results will print after the complete test summary."));
+            say(&format!("{first} Steady state results will print after the complete test summary."));
         }
         let (output, print_metrics, expected) = (args.output, args.print_metrics, args.num_records);
         Self { output, print_metrics, expected, meter, stop, telling }
@@ -63,11 +62,11 @@ impl Report {
             refused.map(ToString::to_string).into_iter().chain(closed.map(ToString::to_string)).collect();
         match self.output {
             Output::Text => {
-                print(&total(&all, ""));
-                steady.iter().for_each(|steady| print(&total(steady, " steady state")));
+                say(&total(&all, ""));
+                steady.iter().for_each(|steady| say(&total(steady, " steady state")));
                 more(steady.as_ref().unwrap_or(&all), retries, self.expected - all.records.min(self.expected))
                     .iter()
-                    .for_each(|line| print(line));
+                    .for_each(|line| tell(line));
             }
             Output::Json => {
                 let mut last = object("total", &all);
@@ -75,24 +74,24 @@ impl Report {
                 last.insert("interrupted".into(), json!(interrupted));
                 last.insert("failed".into(), json!(all.errors.values().sum::<u64>()));
                 last.insert("not_acknowledged".into(), json!(self.expected - all.records.min(self.expected)));
-                print(&Value::Object(last).to_string());
-                steady.iter().for_each(|steady| print(&Value::Object(object("steady", steady)).to_string()));
+                say(&Value::Object(last).to_string());
+                steady.iter().for_each(|steady| say(&Value::Object(object("steady", steady)).to_string()));
             }
         }
-        reasons.iter().for_each(|reason| eprintln!("error: {reason}"));
+        reasons.iter().for_each(|reason| tell(&format!("error: {reason}")));
         match (self.print_metrics, self.output) {
             (false, _) => {}
-            (true, Output::Text) => print(&listed(metrics.iter())),
+            (true, Output::Text) => say(&listed(metrics.iter())),
             (true, Output::Json) => {
                 let values: Map<_, _> = metrics.iter().map(|metric| (full_name(metric), json!(metric.value))).collect();
-                print(&json!({"type": "metrics", "metrics": values}).to_string());
+                say(&json!({"type": "metrics", "metrics": values}).to_string());
             }
         }
     }
 }
 
-async fn tell(
-    meter: Arc<Meter>,
+async fn watch(
+    meter: &'static Meter,
     output: Output,
     every: Duration,
     bar: ProgressBar,
@@ -109,7 +108,7 @@ async fn tell(
                 }
                 if warming && output == Output::Text && meter.is_steady() {
                     warming = false;
-                    bar.suspend(|| print("In steady state."));
+                    bar.suspend(|| say("In steady state."));
                 }
                 if now.duration_since(last) < every {
                     continue;
@@ -118,22 +117,17 @@ async fn tell(
                 let sums = meter.window();
                 done += sums.records;
                 bar.suspend(|| match output {
-                    Output::Text => print(&window(&sums)),
+                    Output::Text => say(&window(&sums)),
                     Output::Json => {
                         let mut object = object("window", &sums);
                         object.insert("acknowledged".into(), json!(done));
-                        print(&Value::Object(object).to_string());
+                        say(&Value::Object(object).to_string());
                     }
                 });
             }
         }
     }
     bar.finish_and_clear();
-}
-
-/// If nobody reads any more, the measuring goes on all the same.
-fn print(line: &str) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
 /// The line of an interval, as the tool prints it.
@@ -162,7 +156,7 @@ pub(super) fn total(sums: &Sums, which: &str) -> String {
     )
 }
 
-/// What the tool does not tell.
+/// What the tool does not tell: for people, on stderr, because scripts take the last line of stdout for the total.
 fn more(sums: &Sums, retries: f64, missing: u64) -> Vec<String> {
     let mut lines = vec![format!("latency in microseconds: {}", quantiles(&sums.latency))];
     if !sums.from_due.is_empty() {

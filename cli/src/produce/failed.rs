@@ -5,7 +5,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +14,8 @@ use std::{
 pub(crate) struct FailedLines {
     path: PathBuf,
     file: Option<File>,
+    /// The end of an input that ends with `\r`. A `\n` behind it would make it an end of line, so nothing may follow it.
+    last: Vec<u8>,
     lines: u64,
     lost: Option<io::Error>,
 }
@@ -21,15 +23,28 @@ pub(crate) struct FailedLines {
 impl FailedLines {
     /// Will keep lines in `path`, behind what stands there already.
     pub(crate) fn at(path: PathBuf) -> Self {
-        Self { path, file: None, lines: 0, lost: None }
+        Self { path, file: None, last: Vec::new(), lines: 0, lost: None }
     }
 
-    /// Keeps whole lines; the last of them gets the `\n` that it may lack.
+    /// Keeps whole lines; the last of them gets the `\n` that it may lack. One that ends with `\r` waits for the end instead.
     pub(crate) fn keep(&mut self, lines: &[u8]) {
+        if lines.ends_with(b"\r") {
+            let whole = lines.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
+            self.append(&lines[..whole]);
+            self.last.extend_from_slice(&lines[whole..]);
+            self.lines += 1;
+            return;
+        }
         self.append(lines);
         if !lines.is_empty() && !lines.ends_with(b"\n") {
             self.append(b"\n");
         }
+    }
+
+    /// Nothing more comes: what must be last is written.
+    pub(crate) fn finish(&mut self) {
+        let last = std::mem::take(&mut self.last);
+        self.append(&last);
     }
 
     /// Keeps a part of a line.
@@ -61,10 +76,23 @@ impl FailedLines {
     fn try_append(&mut self, part: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(OpenOptions::new().append(true).create(true).open(&self.path)?),
+            none => none.insert(open(&self.path)?),
         };
         file.write_all(part)
     }
+}
+
+/// Opens a file to go on at its end, in a new line.
+fn open(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    let mut last = *b"\n";
+    if file.seek(SeekFrom::End(-1)).is_ok() {
+        file.read_exact(&mut last)?;
+    }
+    if last != *b"\n" {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -96,6 +124,25 @@ mod tests {
         assert_eq!(std::fs::read(&path.0).unwrap(), b"\xff\x00\r\nno end\ntwo\nlines\n");
         assert_eq!(failed.lines(), 4);
         assert!(failed.lost().is_none());
+    }
+
+    #[test]
+    fn a_carriage_return_that_ends_the_input_is_no_end_of_a_line_in_the_file_either() {
+        let path = Scratch::new("return");
+        let mut failed = FailedLines::at(path.0.clone());
+        failed.keep(b"two\r\nlast\r");
+        failed.keep(b"one that failed later\n");
+        failed.finish();
+        assert_eq!(std::fs::read(&path.0).unwrap(), b"two\r\none that failed later\nlast\r");
+        assert_eq!(failed.lines(), 3);
+    }
+
+    #[test]
+    fn a_file_that_ends_within_a_line_gets_its_end_before_anything_else() {
+        let path = Scratch::new("within");
+        std::fs::write(&path.0, "before").unwrap();
+        FailedLines::at(path.0.clone()).keep(b"after\n");
+        assert_eq!(std::fs::read(&path.0).unwrap(), b"before\nafter\n");
     }
 
     #[test]

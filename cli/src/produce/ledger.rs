@@ -3,29 +3,30 @@
 //! In: outcomes, in the order in which they are known, from callbacks and from the reading side. Out: a line printed for
 //! each, failed lines kept, counts for the report. Does I/O: it prints. One value behind one lock.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    io::{self, Write},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use milena::{Ack, ErrorCode, Persisted};
 
-use super::failed::FailedLines;
-use crate::output::{self, Failure, Format};
+use super::{failed::FailedLines, outcomes::Outcomes};
+use crate::{
+    console::tell,
+    output::{self, Failure, Format},
+};
 
 /// How many failures are told one by one on stderr; after that they are counted.
 const TOLD: u64 = 10;
 const TICK: Duration = Duration::from_millis(250);
+/// Redraws a second.
+const REDRAWS: u8 = 10;
 
 /// The account of one run.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    /// How outcomes are printed on stdout; `None` is not at all.
-    format: Option<Format>,
-    progress: ProgressBar,
+    /// Prints outcomes on stdout; `None` is not at all.
+    outcomes: Option<Outcomes>,
+    /// A line that moves, if somebody sees it.
+    progress: Option<ProgressBar>,
     failed: FailedLines,
     /// Lines that were read and not sent.
     unsent: Vec<u8>,
@@ -48,15 +49,19 @@ pub(crate) struct Counts {
 impl Ledger {
     /// An empty account. With `progress`, a line on stderr shows how it grows if that is a terminal.
     pub(crate) fn new(format: Option<Format>, failed: FailedLines, progress: bool) -> Self {
-        let progress = if progress { progress_line() } else { ProgressBar::hidden() };
-        Self { format, progress, failed, unsent: Vec::new(), counts: Counts::default() }
+        let progress = progress.then(progress_line).flatten();
+        Self { outcomes: format.map(Outcomes::new), progress, failed, unsent: Vec::new(), counts: Counts::default() }
     }
 
     /// A line is in the log.
     pub(crate) fn delivered(&mut self, line: u64, ack: &Ack) {
         self.counts.delivered += 1;
-        self.progress.inc(1);
-        self.print(line, Ok(ack));
+        if let Some(progress) = &self.progress {
+            progress.inc(1);
+        }
+        if let Some(outcomes) = &mut self.outcomes {
+            outcomes.add(line, Ok(ack));
+        }
     }
 
     /// A line failed: keeps it and tells why.
@@ -69,15 +74,18 @@ impl Ledger {
     pub(crate) fn told(&mut self, line: u64, failure: &Failure) {
         self.counts.failed += 1;
         self.counts.unknown += u64::from(failure.persisted == Persisted::Unknown);
-        self.progress.set_message(format!(", {} failed", self.counts.failed));
+        if let Some(progress) = &self.progress {
+            progress.set_message(format!(", {} failed", self.counts.failed));
+        }
         if self.counts.failed <= TOLD {
-            let text = output::printable(output::outcome(Format::Text, line, Err(failure)).as_bytes());
-            self.above_progress(|| eprintln!("{text}"));
+            let text = output::printable(output::failure(line, failure).as_bytes());
+            self.above_progress(|| tell(&text));
         } else {
             *self.counts.untold.entry(reason(failure)).or_default() += 1;
         }
-        if self.format == Some(Format::Json) {
-            self.print(line, Err(failure));
+        // A person has been told on stderr, or will be.
+        if let Some(outcomes) = self.outcomes.as_mut().filter(|outcomes| outcomes.format() == Format::Json) {
+            outcomes.add(line, Err(failure));
         }
     }
 
@@ -94,9 +102,8 @@ impl Ledger {
     /// Writes the lines that were not sent. To be called when every line that was has its outcome, so that the file has
     /// all lines in the order of the input.
     pub(crate) fn write_unsent(&mut self) {
-        if !self.unsent.is_empty() {
-            self.failed.keep(&std::mem::take(&mut self.unsent));
-        }
+        self.failed.keep(&std::mem::take(&mut self.unsent));
+        self.failed.finish();
     }
 
     /// The numbers so far.
@@ -109,22 +116,19 @@ impl Ledger {
         &self.failed
     }
 
-    /// Takes the progress line away.
-    pub(crate) fn finish_progress(&self) {
-        self.progress.finish_and_clear();
-    }
-
-    fn print(&mut self, line: u64, outcome: output::Outcome<'_>) {
-        let Some(format) = self.format else { return };
-        let text = output::outcome(format, line, outcome);
-        if self.above_progress(|| writeln!(io::stdout().lock(), "{text}")).is_err() {
-            // Nobody reads any more (`| head`); that is no reason to stop sending.
-            self.format = None;
+    /// Nothing more comes: writes the outcomes that are not written yet, and takes the progress line away.
+    pub(crate) fn finish(&mut self) {
+        self.outcomes = None;
+        if let Some(progress) = &self.progress {
+            progress.finish_and_clear();
         }
     }
 
-    fn above_progress<T>(&self, print: impl FnOnce() -> T) -> T {
-        if self.progress.is_hidden() { print() } else { self.progress.suspend(print) }
+    fn above_progress(&self, print: impl FnOnce()) {
+        match &self.progress {
+            Some(progress) => progress.suspend(print),
+            None => print(),
+        }
     }
 }
 
@@ -135,17 +139,19 @@ fn reason(failure: &Failure) -> String {
     }
 }
 
-fn progress_line() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{spinner} {human_pos} delivered{msg}, {rate}, {elapsed}");
-    if let (false, Ok(style)) = (bar.is_hidden(), style) {
-        let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
-            let _ = write!(out, "{:.0}/s", state.per_sec());
-        };
-        bar.set_style(style.with_key("rate", rate));
-        bar.enable_steady_tick(TICK);
+/// A line that is drawn anew four times a second, and at most ten times where lines fail; `None` if stderr is no terminal.
+fn progress_line() -> Option<ProgressBar> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(REDRAWS));
+    let style = ProgressStyle::with_template("{spinner} {human_pos} delivered{msg}, {rate}, {elapsed}").ok()?;
+    if bar.is_hidden() {
+        return None;
     }
-    bar
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let _ = write!(out, "{:.0}/s", state.per_sec());
+    };
+    bar.set_style(style.with_key("rate", rate));
+    bar.enable_steady_tick(TICK);
+    Some(bar)
 }
 
 #[cfg(test)]

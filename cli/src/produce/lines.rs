@@ -110,10 +110,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 }
 
-/// A line without its end: `\n`, or `\r\n` as Java's console producer has it.
+/// A line without its end: `\n`, or `\r\n` as Java's console producer has it. A `\r` without a `\n` behind it is a part of the line, as
+/// in kcat; Java's would end the line there.
 pub(crate) fn content(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
+    match line.strip_suffix(b"\n") {
+        Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+        None => line,
+    }
 }
 
 #[cfg(test)]
@@ -201,9 +204,16 @@ mod tests {
 
     #[test]
     fn the_end_of_a_line_is_no_part_of_its_content() {
-        for (line, expected) in
-            [(&b"a\n"[..], &b"a"[..]), (b"a\r\n", b"a"), (b"a", b"a"), (b"\n", b""), (b"a\r\r\n", b"a\r"), (b"", b"")]
-        {
+        for (line, expected) in [
+            (&b"a\n"[..], &b"a"[..]),
+            (b"a\r\n", b"a"),
+            (b"a", b"a"),
+            (b"\n", b""),
+            (b"a\r\r\n", b"a\r"),
+            (b"", b""),
+            (b"a\r", b"a\r"),
+            (b"\r", b"\r"),
+        ] {
             assert_eq!(content(line), expected);
         }
     }

@@ -39,14 +39,6 @@ fn split_at_first<'a>(line: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a
     Some((&line[..position], &line[position + separator.len()..]))
 }
 
-/// Reads `name=value`; the value may hold further `=`.
-pub(crate) fn name_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("expected name=value, got {text:?}")),
-    }
-}
-
 /// Reads a separator, in which `\t` and `\\` stand for a tab and a backslash because shells make tabs hard to type.
 pub(crate) fn separator(text: &str) -> Result<Vec<u8>, String> {
     let mut out = String::new();
@@ -111,17 +103,6 @@ mod tests {
         for line in [&b""[..], b"k v", b":"] {
             let error = template(Some("::")).record(line).unwrap_err();
             assert_eq!(error, "no key: expected the separator \"::\" in the line");
-        }
-    }
-
-    #[test]
-    fn names_and_values_are_split_at_the_first_equals_sign() {
-        let pair = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
-        assert_eq!(name_and_value("a=b"), pair("a", "b"));
-        assert_eq!(name_and_value("a=b=c"), pair("a", "b=c"));
-        assert_eq!(name_and_value("a="), pair("a", ""));
-        for text in ["", "a", "=b"] {
-            assert_eq!(name_and_value(text), Err(format!("expected name=value, got {text:?}")));
         }
     }
 

@@ -17,7 +17,8 @@ fn a_port_that_is_taken_is_told() {
     let broker = Broker::start(&[]);
     let port = broker.bootstrap.rsplit(':').next().unwrap();
     let ran = milena(&["broker", "--port", port]).expect(1);
-    assert!(ran.stderr.contains("cannot start the broker"), "{}", ran.stderr);
+    let expected = format!("cannot start the broker: 127.0.0.1:{port}: ");
+    assert!(ran.stderr.contains(&expected) && ran.stderr.contains("with --port"), "{}", ran.stderr);
 }
 
 #[test]

@@ -61,6 +61,26 @@ fn retries_are_shown_for_every_kind_of_failure_and_end_as_the_policy_has_it() {
 }
 
 #[test]
+fn a_case_is_not_interrupted_by_the_warnings_of_another() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let args = ["lab", "retry", "--backoff", "400ms", "--factor", "1"];
+    let folder = Scratch::new();
+    let process = Process::start_with(&folder, &args, writer.try_clone().unwrap().into(), writer.into());
+    let mut told = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut told).unwrap();
+    process.end().expect(0);
+    let mut case = "";
+    for line in told.lines() {
+        match line.strip_prefix(|c: char| c.is_ascii_lowercase()) {
+            Some(_) => case = line,
+            None if line.contains(" WARN no connection") => assert_eq!(case, "no broker answers", "{told}"),
+            None => {}
+        }
+    }
+    assert!(told.contains(" WARN no connection"), "{told}");
+}
+
+#[test]
 fn retries_follow_the_number_of_attempts_that_was_asked_for() {
     for (attempts, fails) in
         [("1", "the broker fails 0 times"), ("2", "the broker fails once"), ("5", "the broker fails 4 times")]
@@ -77,6 +97,8 @@ fn on_another_cluster_the_retry_lab_says_what_it_leaves_out() {
     assert!(ran.lines().iter().any(|line| line.starts_with("left out, because only the embedded broker")));
     assert!(checks(&ran).iter().any(|line| line.contains("no broker answers: given up after 3 attempts")));
     assert!(!checks(&ran).iter().any(|line| line.contains("the broker fails")));
+    assert!(ran.lines().contains(&"  - a broker that fails now and then while twenty orders go out"));
+    assert!(ran.lines().contains(&"twenty orders"));
     assert_eq!(broker.read("used").len(), 21, "twenty orders and the case without trouble");
 }
 
@@ -195,6 +217,9 @@ fn latencies_are_compared_told_and_drawn() {
         assert!(printed.contains(expected), "{expected}: {printed}");
     }
     let page = String::from_utf8(folder.read("latency.html")).unwrap();
+    for fact in ["core", " UTC.", "the embedded broker of milena "] {
+        assert!(page.contains(fact), "a latency says nothing without {fact:?}");
+    }
     assert!(page.starts_with("<!doctype html>") && page.matches("</svg>").count() == 2);
 }
 

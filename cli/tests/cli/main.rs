@@ -6,11 +6,13 @@
 //! - [`produce`]: every line ends in the log or in the file of failed lines
 //! - [`lab`]: the labs hold what they claim
 //! - [`perf`]: the lines of Kafka's own tool
+//! - [`stdout`]: output that is not taken fails a command, unless nobody wants it
 
 mod broker;
 mod consume;
 mod lab;
 mod perf;
 mod produce;
+mod stdout;
 mod support;
 mod usage;

@@ -13,9 +13,9 @@ const PIPE: usize = 65_536;
 #[test]
 fn lines_are_records_in_their_order() {
     let broker = Broker::start(&["--topic", "t:1"]);
-    broker.produce(&Scratch::new(), "t", &[], b"one\n\nthree\r\nlast without an end").expect(0);
+    broker.produce(&Scratch::new(), "t", &[], b"one\n\nthree\r\nfo\rur\r\r\nlast without an end\r").expect(0);
     let null = serde_json::Value::Null;
-    let expected = ["one", "", "three", "last without an end"].map(|value| (null.clone(), value.into()));
+    let expected = ["one", "", "three", "fo\rur\r", "last without an end\r"].map(|value| (null.clone(), value.into()));
     assert_eq!(pairs(&broker, "t"), expected);
 }
 
@@ -215,4 +215,6 @@ fn a_second_interrupt_stops_waiting_and_keeps_what_has_no_answer_yet() {
     let kept = folder.read("failed");
     assert!(kept.len() >= lines.len() - PIPE, "{} bytes were kept: {}", kept.len(), ran.stderr);
     assert!(lines.as_bytes().starts_with(&kept) && kept.ends_with(b"\n"), "whole lines, in order: {}", ran.stderr);
+    assert!(ran.stderr.contains("line 2: failed: no answer for t-0 when the waiting was ended"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("close()"), "what a user of the library would do: {}", ran.stderr);
 }

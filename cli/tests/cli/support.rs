@@ -97,7 +97,7 @@ pub(crate) fn run_in(folder: &Scratch, args: &[&str], stdin: &[u8]) -> Ran {
 pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
+    stdout: Option<BufReader<ChildStdout>>,
     stderr: Arc<Told>,
 }
 
@@ -133,19 +133,27 @@ impl Told {
 
 impl Process {
     pub(crate) fn start(folder: &Scratch, args: &[&str]) -> Self {
+        Self::start_with(folder, args, Stdio::piped(), Stdio::piped())
+    }
+
+    /// Starts it with these for its standard output and error; only what is piped can be read.
+    pub(crate) fn start_with(folder: &Scratch, args: &[&str], stdout: Stdio, stderr: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_milena"))
             .args(args)
             .current_dir(folder.path())
             .env_remove("RUST_LOG")
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let stderr = Arc::new(Told::default());
-        let (told, pipe) = (Arc::clone(&stderr), child.stderr.take().unwrap());
-        thread::spawn(move || told.listen(pipe));
-        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let told = Arc::clone(&stderr);
+        match child.stderr.take() {
+            Some(pipe) => drop(thread::spawn(move || told.listen(pipe))),
+            None => told.text.lock().unwrap().1 = true,
+        }
+        let stdout = child.stdout.take().map(BufReader::new);
         Self { stdin: child.stdin.take(), child, stdout, stderr }
     }
 
@@ -163,7 +171,7 @@ impl Process {
     /// The next line of its standard output.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
+        self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
@@ -189,7 +197,9 @@ impl Process {
     pub(crate) fn wait(mut self) -> Ran {
         let watchdog = self.kill_when_patience_ends();
         let mut stdout = Vec::new();
-        self.stdout.read_to_end(&mut stdout).unwrap();
+        if let Some(pipe) = &mut self.stdout {
+            pipe.read_to_end(&mut stdout).unwrap();
+        }
         let stderr = self.stderr.wait_until(|_, ended| ended);
         let code = self.child.wait().unwrap().code();
         drop(watchdog);

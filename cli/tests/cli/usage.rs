@@ -41,7 +41,7 @@ fn arguments_that_make_no_sense_are_refused_with_what_was_expected() {
         (&["produce", "-t", "t", "--max-line-bytes", "0"], "--max-line-bytes"),
         (&["produce", "-t", "t", "--file", "not-there"], "not-there"),
         (&["consume", "-t", "t", "--from", "middle"], "expected beginning, end or an offset"),
-        (&["consume", "-t", "t", "-b", "localhost"], "it has no port"),
+        (&["consume", "-t", "t", "-b", "localhost"], "the port is missing"),
         (&["broker", "--topic", "orders"], "expected name:partitions"),
         (&["broker", "--nodes", "0"], "--nodes"),
         (&["broker", "--port", "65536"], "--port"),
@@ -59,13 +59,38 @@ fn arguments_that_make_no_sense_are_refused_with_what_was_expected() {
 }
 
 #[test]
+fn servers_that_cannot_be_are_refused_by_every_command_with_the_form_that_they_should_have() {
+    for command in [
+        &["produce", "-t", "t"][..],
+        &["consume", "-t", "t"],
+        &["perf", "--topic", "t", "--num-records", "1", "--record-size", "1"],
+        &["lab", "async-orders"],
+        &["lab", "retry"],
+        &["lab", "dead-letter"],
+        &["lab", "pause"],
+        &["lab", "latency"],
+    ] {
+        for (servers, expected) in [
+            ("a:1 b:2", "commas between servers, as in a:9092,b:9092"),
+            ("PLAINTEXT://kafka:9092", "kafka:9092, without PLAINTEXT://"),
+            ("localhost", "the port is missing"),
+            ("", "expected at least one host:port"),
+        ] {
+            let ran = milena(&[command, &["-b", servers]].concat()).expect(2);
+            assert!(ran.stderr.contains("--bootstrap-server"), "{command:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains(expected), "{command:?} {servers:?}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_configuration_that_cannot_work_is_refused_with_every_reason() {
     for (args, expected) in [
-        (&["--acks", "2"][..], &["acks"][..]),
-        (&["--compression-type", "brotli"], &["compression.type", "gzip"]),
+        (&["--acks", "2"][..], &["--acks", "expected all or -1 or 1 or 0"][..]),
+        (&["--compression-type", "brotli"], &["--compression-type", "gzip"]),
         (&["-X", "linger.mss=5"], &["linger.mss", "linger.ms"]),
         (&["-X", "linger.ms=soon", "-X", "batch.size=-1"], &["linger.ms", "batch.size"]),
-        (&["-b", "localhost"], &["bootstrap.servers"]),
+        (&["-b", "localhost"], &["--bootstrap-server", "the port is missing"]),
     ] {
         let ran = milena(&[&["produce", "-t", "t"], args].concat()).expect(2);
         for part in expected {

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     exit::{CliError, Exit},
-    output,
+    output, settings,
 };
 
 /// So many characters of a value are shown.
@@ -55,7 +55,7 @@ Examples:
 Exit codes: 0 every record ended where it must, 1 a check failed, 2 arguments are wrong.")]
 pub(crate) struct Args {
     /// Cluster to use instead of the embedded broker, as host:port,host:port
-    #[arg(long, short, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
     /// Topic to send to; its dead-letter topic is TOPIC.dlt. Each is created with 3 partitions if it does not exist

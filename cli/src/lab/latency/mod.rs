@@ -5,6 +5,7 @@
 //! wait for a slow one before it counts with that wait.
 
 mod analysis;
+mod machine;
 mod page;
 
 use std::{
@@ -17,7 +18,7 @@ use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use milena::{Metrics, Producer, Record, admin::Admin, broker::EmbeddedBroker};
 
-use self::analysis::Measured;
+use self::{analysis::Measured, machine::machine};
 use super::{
     checks::Verdict,
     cluster::Cluster,
@@ -29,6 +30,7 @@ use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
     pace::{bar, doze, latencies, micros},
+    settings,
 };
 
 const BAR: &str = "{msg} {wide_bar} {percent}% {eta} left";
@@ -51,7 +53,7 @@ Examples:
 Exit codes: 0 every check holds, 1 a record or a check failed, 2 arguments are wrong, 130 stopped by Ctrl-C.")]
 pub(crate) struct Args {
     /// Cluster to use instead of the embedded broker, as host:port,host:port
-    #[arg(long, short, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
     /// Topic to send to; created with 3 partitions if it does not exist
@@ -144,16 +146,20 @@ async fn run_on(bootstrap: &str, args: &Args, bar: &ProgressBar) -> Result<Exit,
     Ok(conclude(&verdicts(args, &measured, &failures, after - before)))
 }
 
-fn facts(args: &Args) -> String {
-    let on = args
-        .bootstrap_server
-        .as_deref()
-        .map_or_else(|| "the embedded broker".to_owned(), |at| format!("Kafka at {at}"));
-    format!(
-        "{} records of {} bytes for each variant, {} a second, after {} to warm up, on {on}. \
+/// What was measured; where and when it was. A latency says nothing without.
+fn facts(args: &Args) -> [String; 2] {
+    let what = format!(
+        "{} records of {} bytes for each variant, {} a second, after {} to warm up. \
          Measured from when each record was due to its callback.",
         args.records, args.record_size, args.rate, args.warmup
-    )
+    );
+    let version = env!("CARGO_PKG_VERSION");
+    let broker = match &args.bootstrap_server {
+        None => format!("the embedded broker of milena {version}, in the same process"),
+        Some(at) => format!("the cluster at {at}, by milena {version}"),
+    };
+    let when = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
+    [what, format!("On {broker}; {}; {when}.", machine())]
 }
 
 fn verdicts(args: &Args, measured: &[Measured], failures: &[String], added: i64) -> Vec<Verdict> {

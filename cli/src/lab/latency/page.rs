@@ -27,28 +27,34 @@ const BINS: usize = 80;
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ground:#fff;--ink:#1c2024;--faint:#687078;--line:#d8dce0}
 @media(prefers-color-scheme:dark){:root{--ground:#14171a;--ink:#e6e9ec;--faint:#9aa3ab;--line:#363c42}}
-body{margin:2rem auto;max-width:60rem;padding:0 1rem;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p.facts{color:var(--faint);margin:.3rem 0 1.5rem}
+body{margin:2rem auto;max-width:72rem;padding:0 1rem;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p,li{max-width:60rem}p.facts{color:var(--faint);margin:.3rem 0;overflow-wrap:anywhere}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--ink);font-family:inherit}
 svg [stroke='#808080']{stroke:var(--line)}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}.wide{overflow-x:auto}
+table{border-collapse:collapse;width:100%;margin-top:1.5rem;font-variant-numeric:tabular-nums}
 th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th:first-child,th:last-child,td:last-child{text-align:left}tbody th{font-weight:normal}td:last-child{text-align:left;color:var(--faint);font-family:ui-monospace,monospace;font-size:.85em}
+th:first-child,th:last-child,td:last-child{text-align:left}tbody th{font-weight:normal}td:last-child{text-align:left;white-space:normal;min-width:11rem;overflow-wrap:break-word;color:var(--faint);font-family:ui-monospace,monospace;font-size:.85em}
+@media(max-width:74rem){thead{display:none}table,tbody,tr,tbody th,td{display:block}tr{margin-bottom:1rem}tbody th{font-weight:bold}
+td{display:flex;justify-content:space-between;gap:1rem;padding:.2rem .6rem;white-space:normal}td:last-child{text-align:right;min-width:0}
+td::before{content:attr(data-of);color:var(--faint);font:.85rem system-ui,sans-serif;white-space:nowrap}}
+@media(max-width:40rem){svg text{font-size:17px}}
 .swatch{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.5em;vertical-align:-.05em}
 ";
 
 /// The whole page.
-pub(super) fn page(measured: &[Measured], sentences: &[String], facts: &str) -> String {
+pub(super) fn page(measured: &[Measured], sentences: &[String], facts: &[String]) -> String {
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>From send to callback</title>\n\
-         <style>{STYLE}</style>\n</head>\n<body>\n<h1>From send to callback</h1>\n<p class=\"facts\">{}</p>\n",
-        escaped(facts)
+         <style>{STYLE}</style>\n</head>\n<body>\n<h1>From send to callback</h1>\n"
     );
+    for fact in facts {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "<p class=\"facts\">{}</p>", escaped(fact));
+    }
     out += &table(measured);
     out += "<h2>What follows</h2>\n<ul>\n";
     for sentence in sentences {
-        // Writing to a string does not fail.
         let _ = writeln!(out, "<li>{}</li>", escaped(sentence));
     }
     out += "</ul>\n<h2>How many records took at most so long</h2>\n";
@@ -59,7 +65,7 @@ pub(super) fn page(measured: &[Measured], sentences: &[String], facts: &str) -> 
 }
 
 fn table(measured: &[Measured]) -> String {
-    let mut out = "<div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">variant</th>".to_owned();
+    let mut out = "<table>\n<thead><tr><th scope=\"col\">variant</th>".to_owned();
     for (name, _) in COLUMNS {
         let _ = write!(out, "<th scope=\"col\">{name}</th>");
     }
@@ -68,12 +74,13 @@ fn table(measured: &[Measured]) -> String {
         let RGBColor(r, g, b) = *colour;
         let swatch = format!("<span class=\"swatch\" style=\"background:#{r:02x}{g:02x}{b:02x}\"></span>");
         let _ = write!(out, "<tr><th scope=\"row\">{swatch}{}</th>", escaped(&of.name));
-        for (_, value) in COLUMNS {
-            let _ = write!(out, "<td>{}</td>", value(of));
+        // Narrow screens show a line for each cell, with its name before it.
+        for (name, value) in COLUMNS {
+            let _ = write!(out, "<td data-of=\"{name}\">{}</td>", value(of));
         }
-        let _ = writeln!(out, "<td>{}</td></tr>", escaped(&of.settings));
+        let _ = writeln!(out, "<td data-of=\"settings\">{}</td></tr>", escaped(&of.settings));
     }
-    out + "</tbody></table></div>\n"
+    out + "</tbody></table>\n"
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -241,7 +248,7 @@ mod tests {
     #[test]
     fn the_page_has_everything_in_it_and_needs_nothing_from_elsewhere() {
         let sentences = ["a & b took < 5 ms".to_owned()];
-        let page = page(&[measured("fast", 1), measured("<slow>", 20)], &sentences, "some facts");
+        let page = page(&[measured("fast", 1), measured("<slow>", 20)], &sentences, &["some facts".to_owned()]);
         for expected in [
             "&lt;slow&gt;",
             "linger.ms=&lt;5&gt;",
@@ -264,7 +271,7 @@ mod tests {
         let mut one = measured("one", 1);
         one.latency.reset();
         one.latency.record(0).unwrap();
-        assert!(!page(&[one], &[], "").contains("cannot be drawn"));
+        assert!(!page(&[one], &[], &[]).contains("cannot be drawn"));
     }
 
     #[test]

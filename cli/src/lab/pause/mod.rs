@@ -33,7 +33,7 @@ use super::{
 use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
-    output,
+    output, settings,
 };
 
 /// The broker is paused before this order.
@@ -65,7 +65,7 @@ Examples:
 Exit codes: 0 every check holds, 1 an order or a check failed, 2 arguments are wrong, 130 stopped by Ctrl-C.")]
 pub(crate) struct Args {
     /// Cluster to use instead of the embedded broker, as host:port,host:port
-    #[arg(long, short, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
     /// Topic to send to; created with 3 partitions if it does not exist

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     exit::{CliError, Exit},
-    output,
+    output, settings,
 };
 
 /// The policy's budget is not this lab's subject.
@@ -58,7 +58,7 @@ Examples:
 Exit codes: 0 every case came to what it must and every check holds, 1 a check failed, 2 arguments are wrong.")]
 pub(crate) struct Args {
     /// Cluster to use instead of the embedded broker, as host:port,host:port
-    #[arg(long, short, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
     /// Topic to send to; created with 3 partitions if it does not exist
@@ -144,7 +144,9 @@ fn possible(cases: Vec<Case>, cluster: &Cluster) -> Vec<Case> {
         return cases;
     }
     let (left_out, possible): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.trouble.needs_embedded());
-    let names: Vec<_> = left_out.iter().map(|case| format!("\n  - {}", case.name)).collect();
+    let names =
+        left_out.iter().map(|case| &*case.name).chain(["a broker that fails now and then while twenty orders go out"]);
+    let names: Vec<_> = names.map(|name| format!("\n  - {name}")).collect();
     say(&format!(
         "left out, because only the embedded broker fails on command (run without --bootstrap-server):{}",
         names.concat()
@@ -183,7 +185,7 @@ async fn play(
     };
     let record = run.tag(Record::to(topic).key("user-1").value(&value), number);
     let retry = following(case.policy.clone(), row)?;
-    let ended = senders.send(&retry, &case.trouble, record).await;
+    let ended = senders.send(&retry, &case.trouble, record).await?;
     cluster.embedded().into_iter().for_each(EmbeddedBroker::heal);
     match &ended {
         Ok(delivered) => say(&last_row(delivered)),
@@ -199,7 +201,10 @@ async fn twenty(
     senders: &Senders,
     args: &Args,
 ) -> Result<(Vec<Sent>, Vec<Acked>, usize), CliError> {
-    say("\ntwenty orders, and a broker that fails now and then");
+    say(match cluster.embedded() {
+        Some(_) => "\ntwenty orders, and a broker that fails now and then",
+        None => "\ntwenty orders",
+    });
     if let Some(broker) = cluster.embedded() {
         let fails =
             |after| Fault::error(ErrorCode::NOT_ENOUGH_REPLICAS).on(Api::Produce).at_topic(&args.topic).after(after);
@@ -215,7 +220,7 @@ async fn twenty(
     for (number, order) in sent.iter().enumerate() {
         let name = format!("order {:>2} {}", number + 1, order.key);
         let record = run.tag(Record::to(&args.topic).key(&order.key).value(&order.value), number);
-        match senders.send(&retry, &Trouble::None, record).await {
+        match senders.send(&retry, &Trouble::None, record).await? {
             Ok(Delivered { ack, tried, .. }) => {
                 retries += tried.len();
                 say(&format!("{name}  {} attempts={}", output::place(&ack), tried.len() + 1));

@@ -4,53 +4,44 @@
 
 use std::net::TcpListener;
 
-use milena::{
-    Record,
-    patterns::retry::{Delivered, Retry, RetryError},
-};
+use milena::{Record, patterns::retry::Retry};
 
-use super::{super::strings::Strings, cases::Trouble};
+use super::{super::strings::Strings, Ended, cases::Trouble};
 use crate::exit::CliError;
 
-/// Producers that do not retry by themselves, so that each attempt is one request.
+/// How long a producer waits for metadata, in milliseconds.
+const PATIENT: &str = "30000";
+const IMPATIENT: &str = "200";
+
+/// A producer that does not retry by itself, so that each attempt is one request.
 pub(super) struct Senders {
+    bootstrap: String,
     usual: Strings,
-    /// Waits for metadata only shortly.
-    impatient: Strings,
-    /// The same, with nobody at the other end.
-    alone: Strings,
 }
 
 impl Senders {
     pub(super) async fn start(bootstrap: &str) -> Result<Self, CliError> {
-        let nobody = unused_address().map_err(|e| CliError::Failed(format!("no port on 127.0.0.1: {e}")))?;
-        Ok(Self {
-            usual: Strings::start(bootstrap, "30000").await?,
-            impatient: Strings::start(bootstrap, "200").await?,
-            alone: Strings::start(&nobody, "200").await?,
-        })
+        Ok(Self { bootstrap: bootstrap.to_owned(), usual: Strings::start(bootstrap, PATIENT).await? })
     }
 
-    /// Sends a record with retries.
-    pub(super) async fn send(
-        &self,
-        retry: &Retry,
-        trouble: &Trouble,
-        record: Record<'_>,
-    ) -> Result<Delivered, RetryError> {
-        let sender = match trouble {
-            Trouble::NoTopic => &self.impatient,
-            Trouble::NoBroker => &self.alone,
-            _ => &self.usual,
+    /// Sends a record with retries. A producer that cannot succeed lives for its own case only: what it warns of belongs there.
+    pub(super) async fn send(&self, retry: &Retry, trouble: &Trouble, record: Record<'_>) -> Result<Ended, CliError> {
+        let servers = match trouble {
+            Trouble::NoTopic => self.bootstrap.clone(),
+            Trouble::NoBroker => {
+                unused_address().map_err(|e| CliError::Failed(format!("no port on 127.0.0.1: {e}")))?
+            }
+            _ => return Ok(retry.send(&self.usual, record).await),
         };
-        retry.send(sender, record).await
+        let sender = Strings::start(&servers, IMPATIENT).await?;
+        let ended = retry.send(&sender, record).await;
+        sender.close().await;
+        Ok(ended)
     }
 
-    /// Closes the producers; nothing of theirs is on its way any more.
+    /// Closes the producer; nothing of it is on its way any more.
     pub(super) async fn close(self) {
-        for sender in [self.usual, self.impatient, self.alone] {
-            sender.close().await;
-        }
+        self.usual.close().await;
     }
 }
 
