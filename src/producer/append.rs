@@ -4,13 +4,12 @@
 //! metadata and memory, both within one `max.block.ms`. Deliberately absent: what happens to a batch.
 
 use std::{
-    future::Future,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::{task::yield_now, time::timeout_at};
+use tokio::task::yield_now;
 
 use super::{
     Inner,
@@ -60,8 +59,9 @@ impl Waiting {
         Self { since: Instant::now(), limit: config.max_block, asked: false }
     }
 
-    async fn within<F: Future>(&self, future: F) -> Option<F::Output> {
-        timeout_at((self.since + self.limit).into(), future).await.ok()
+    /// How much longer the call may wait.
+    fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.since.elapsed())
     }
 }
 
@@ -290,7 +290,7 @@ impl Inner {
             self.ask_for(topic)?;
         }
         let since = Instant::now();
-        let waited = waiting.within(changed).await;
+        let waited = self.limits.within(waiting.left(), changed).await;
         self.accumulator.recorder().waited_for_metadata(since.elapsed());
         let Some(()) = waited else {
             return Err(self.timed_out(topic, WaitedFor::Metadata, waiting));
@@ -300,7 +300,7 @@ impl Inner {
 
     async fn wait_for_memory(&self, topic: &str, bytes: usize, waiting: &Waiting) -> Result<Charge, SendError> {
         let since = Instant::now();
-        let waited = waiting.within(self.accumulator.wait_for_memory(bytes)).await;
+        let waited = self.limits.within(waiting.left(), self.accumulator.wait_for_memory(bytes)).await;
         self.accumulator.recorder().waited_for_memory(since.elapsed(), waited.is_none(), Instant::now());
         match waited {
             Some(Ok(charge)) => Ok(charge),
