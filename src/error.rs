@@ -294,6 +294,14 @@ pub enum SendError {
         /// What the serializer said.
         reason: String,
     },
+    /// The custom [`Partitioner`](crate::Partitioner) panicked.
+    #[error("the partitioner panicked at a record for {topic}: {reason}; mend it, or name the record's partition")]
+    Partitioner {
+        /// The record's topic.
+        topic: Arc<str>,
+        /// What the panic said.
+        reason: String,
+    },
     /// The record breaks a rule of the format.
     #[error("invalid record for {topic}: {reason}")]
     InvalidRecord {
@@ -317,7 +325,7 @@ impl SendError {
         Persisted::No
     }
 
-    /// The nearest Kafka error code.
+    /// The nearest Kafka error code, or `NONE` where there is none.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -327,7 +335,7 @@ impl SendError {
             Self::InvalidPartition { .. } => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             Self::TopicRefused { code, .. } | Self::Fatal { code, .. } => *code,
             Self::InvalidRecord { .. } | Self::Serialization { .. } => ErrorCode::INVALID_RECORD,
-            Self::Closed { .. } | Self::QueueFull { .. } => ErrorCode::NONE,
+            Self::Closed { .. } | Self::QueueFull { .. } | Self::Partitioner { .. } => ErrorCode::NONE,
         }
     }
 }

@@ -53,6 +53,8 @@ struct Inner {
     accumulator: Arc<Accumulator>,
     /// The largest batch of one record: `max.request.size` or `buffer.memory`, whichever is less.
     max_len: usize,
+    /// Whether there are interceptors, or a partitioner of the user's own.
+    has_user_code: bool,
     limits: Limits,
     shutdown: watch::Sender<Shutdown>,
     /// Closed when the driver has ended.
@@ -280,7 +282,8 @@ impl Inner {
         let (shutdown, watched) = watch::channel(Shutdown::No);
         let driver = Driver::start(Arc::clone(&config), Arc::clone(&accumulator), watched, seed(), runtime);
         let max_len = config.max_request_size.min(config.buffer_memory);
-        Self { config, accumulator, max_len, limits: Limits::new(runtime), shutdown, driver }
+        let has_user_code = config.partitioner.is_some() || !config.interceptors.is_empty();
+        Self { config, accumulator, max_len, has_user_code, limits: Limits::new(runtime), shutdown, driver }
     }
 
     fn shut_down(&self, how: Shutdown) {

@@ -7,7 +7,7 @@
 //!
 //! | how a send ended | written? | send again | dead letter |
 //! |---|---|---|---|
-//! | cannot be serialized, too large, invalid topic, invalid record, not authorized | no | no: it would fail again | yes |
+//! | cannot be serialized, or placed by the partitioner, too large, invalid topic, invalid record, not authorized | no | no: it would fail again | yes |
 //! | memory or metadata did not come in time, expired without an attempt | no | yes | no |
 //! | refused for now (too few replicas), or in bad company ([`INVALID_RECORD`](crate::ErrorCode::INVALID_RECORD) of others) | no | yes | no |
 //! | timed out, connection lost, expired after an attempt | unknown | only if consumers can tell repetitions | no |
@@ -137,6 +137,7 @@ fn send_error_name(error: &SendError) -> &'static str {
         SendError::TopicRefused { .. } => "SendError::TopicRefused",
         SendError::Fatal { .. } => "SendError::Fatal",
         SendError::Serialization { .. } => "SendError::Serialization",
+        SendError::Partitioner { .. } => "SendError::Partitioner",
         SendError::InvalidRecord { .. } => "SendError::InvalidRecord",
     }
 }

@@ -94,6 +94,11 @@ impl<'a> Record<'a> {
         self
     }
 
+    /// As [`partition`](Self::partition), where the record stands.
+    pub(crate) fn place(&mut self, partition: i32) {
+        self.partition = Some(partition);
+    }
+
     /// The topic's name.
     #[must_use]
     pub fn topic(&self) -> &str {

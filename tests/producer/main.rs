@@ -7,6 +7,7 @@
 //! - [`endings`]: a producer that is closed, dropped, or loses its runtime
 //! - [`outside`]: a producer that is used where there is no runtime
 //! - [`callbacks`]: user code that misbehaves when an outcome is known
+//! - [`partitioners`]: partitioners of the user's own
 //! - [`metrics`]: what a producer counts of itself
 //! - [`museum`]: what went wrong in other producers
 
@@ -18,6 +19,7 @@ mod metrics;
 mod museum;
 mod names;
 mod outside;
+mod partitioners;
 mod sizes;
 
 use std::time::Duration;
