@@ -5,6 +5,8 @@
 //! [`DeliveryError`] (it was accepted and then failed). Pure. Cheap to clone, because one failed batch answers many
 //! records. Deliberately absent: the table of broker error codes, which is in [`crate::wire::errors`].
 
+mod made;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use crate::wire::errors::ErrorCode;

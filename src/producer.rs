@@ -7,6 +7,7 @@
 mod accepting;
 mod append;
 mod limits;
+mod produce;
 
 use std::{
     fmt,
@@ -17,7 +18,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch};
 
-pub use self::accepting::Accepting;
+pub use self::{accepting::Accepting, produce::Produce};
 use self::{
     append::{Stop, Waiting},
     limits::Limits,
@@ -308,7 +309,8 @@ impl Inner {
     }
 }
 
-fn not_in_callback() -> Result<(), FlushError> {
+/// What waits for callbacks must not be called from one.
+pub(crate) fn not_in_callback() -> Result<(), FlushError> {
     if Callbacks::running_here() { Err(FlushError::InCallback) } else { Ok(()) }
 }
 

@@ -42,7 +42,7 @@ mod tests;
 
 use std::{fmt, future::Future};
 
-use crate::{Ack, DeliveryError, ErrorCode, FailureKind, Persisted, Producer, Record, SendError};
+use crate::{Ack, DeliveryError, ErrorCode, FailureKind, Persisted, Produce, Record, SendError};
 
 /// Why a record could not be sent: it was not accepted, or it was accepted and not delivered.
 #[derive(Clone, Debug)]
@@ -165,7 +165,8 @@ impl From<DeliveryError> for Failure {
     }
 }
 
-/// Sends one record and waits for what becomes of it: a [`Producer`], or whatever a test puts in its place.
+/// Sends one record and waits for what becomes of it: a [`Producer`](crate::Producer), any other [`Produce`] such as the
+/// [`MockProducer`](crate::mock::MockProducer) of a test, or something of your own that does no more than this.
 pub trait Publish {
     /// Sends the record once and waits for its acknowledgement.
     ///
@@ -177,7 +178,7 @@ pub trait Publish {
     fn publish(&self, record: Record<'_>) -> impl Future<Output = Result<Ack, Failure>> + Send;
 }
 
-impl Publish for Producer {
+impl<P: Produce + ?Sized> Publish for P {
     async fn publish(&self, record: Record<'_>) -> Result<Ack, Failure> {
         Ok(self.send(record).await?.await?)
     }

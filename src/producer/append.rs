@@ -91,8 +91,7 @@ impl Inner {
     /// Leaves all that it takes to append a record to a future, after an attempt that came to `stop`.
     #[cold]
     fn later<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>, stop: Stop) -> Accepting<'a> {
-        let appended = async move { self.wait_and_append(record, listener(&mut callback), stop).await };
-        Accepting(Attempt::Waits(Some(Box::new(Box::pin(appended)))))
+        Accepting::new(async move { Ok(self.wait_and_append(record, listener(&mut callback), stop).await?.into()) })
     }
 
     #[inline]
