@@ -36,7 +36,7 @@
 //! let delivery = mock.send(Record::to("orders")).await?;
 //! assert!(delivery.outcome().is_none());
 //! mock.complete_next();
-//! assert_eq!(delivery.await?.offset(), Some(0));
+//! assert_eq!(delivery.await?.offset(), Some(1));
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 //!
