@@ -170,7 +170,7 @@ impl Producer {
     /// How many partitions a topic has. Waits for its metadata at most `max.block.ms`.
     ///
     /// # Errors
-    /// The topic cannot be sent to; see [`SendError`].
+    /// The topic cannot be sent to, or the producer is closed; see [`SendError`].
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -178,6 +178,7 @@ impl Producer {
         let mut waiting = Waiting::new(&self.inner.config);
         loop {
             match self.inner.route(topic) {
+                Ok(_) if self.inner.accumulator.is_closed() => return Err(self.inner.closed(topic)),
                 Ok((_, count)) => return Ok(count),
                 Err(stop) => match *stop {
                     Stop::Topic => self.inner.wait_for_topic(topic, &mut waiting).await?,

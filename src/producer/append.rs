@@ -327,7 +327,7 @@ impl Inner {
         SendError::Timeout { topic: Arc::from(topic), waited_for, elapsed: waiting.since.elapsed(), cause }
     }
 
-    fn closed(&self, topic: &str) -> SendError {
+    pub(super) fn closed(&self, topic: &str) -> SendError {
         let topic = Arc::from(topic);
         match self.accumulator.failure() {
             Some((code, reason)) => SendError::Fatal { topic, code: *code, reason: Arc::clone(reason) },

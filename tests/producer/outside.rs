@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use milena::{
-    Delivery, FailureKind, FlushError, Producer, ProducerBuilder, SendError, WaitedFor, broker::EmbeddedBroker,
-};
+use milena::{FailureKind, FlushError, Producer, ProducerBuilder, SendError, WaitedFor, broker::EmbeddedBroker};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{HANG, broker, never_answer_records, order, runtime};
