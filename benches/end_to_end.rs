@@ -1,9 +1,10 @@
-//! Everything together: records sent to the embedded broker in the same process, a handle for each, all of them awaited.
+//! Everything together: records sent to the embedded broker in the same process, a handle for each, all of them awaited. And
+//! what a test pays before its first record.
 
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
-use milena::{Delivery, Producer, Record, broker::EmbeddedBroker};
+use milena::{Delivery, Produce, Producer, Record, broker::EmbeddedBroker, mock::MockProducer};
 use tokio::runtime::Runtime;
 
 const TOPIC: &str = "bench";
@@ -21,12 +22,42 @@ fn main() {
         });
     }
     group.finish();
+    for_tests(&mut criterion, &runtime);
     criterion.final_summary();
+}
+
+fn for_tests(criterion: &mut Criterion, runtime: &Runtime) {
+    let mut group = criterion.benchmark_group("for tests");
+    group.bench_function("embedded broker, started and dropped", |bencher| {
+        bencher.iter(|| runtime.block_on(start()));
+    });
+    group.bench_function("embedded broker and producer, to the first acknowledgement", |bencher| {
+        bencher.iter(|| runtime.block_on(first_on_broker()));
+    });
+    group.bench_function("mock, to the first acknowledgement", |bencher| {
+        bencher.iter(|| runtime.block_on(async { first(&MockProducer::new()).await }));
+    });
+    group.finish();
+}
+
+async fn start() -> EmbeddedBroker {
+    EmbeddedBroker::builder().topic(TOPIC, 6).start().await.expect("a loopback port")
+}
+
+async fn first_on_broker() {
+    let broker = start().await;
+    let builder = Producer::builder(&broker.bootstrap_servers()).linger(Duration::ZERO);
+    first(&builder.build().await.expect("it is valid")).await;
+}
+
+async fn first(producer: &dyn Produce) {
+    let delivery = producer.send(Record::to(TOPIC).value("v")).await.expect("it is accepted");
+    delivery.await.expect("an acknowledgement");
 }
 
 /// A broker and a producer for each sample: the broker keeps what it is given.
 async fn measure(rounds: u64, value: &[u8]) -> Duration {
-    let broker = EmbeddedBroker::builder().topic(TOPIC, 6).start().await.expect("a loopback port");
+    let broker = start().await;
     let producer = Producer::builder(&broker.bootstrap_servers()).build().await.expect("it is valid");
     producer.partitions_for(TOPIC).await.expect("the topic is there");
     let start = Instant::now();

@@ -34,6 +34,32 @@ pub struct Ack {
 }
 
 impl Ack {
+    /// An acknowledgement of your own making, for tests of what a program does with it: without an offset, at the Unix epoch.
+    ///
+    /// ```
+    /// let ack = milena::Ack::new("orders", 2).with_offset(5).with_timestamp(1_700_000_000_000);
+    /// assert_eq!((ack.topic(), ack.partition(), ack.offset()), ("orders", 2, Some(5)));
+    /// ```
+    #[must_use]
+    pub fn new(topic: &str, partition: i32) -> Self {
+        let origin = Origin { topic: Arc::from(topic), partition };
+        Self { cell: Arc::new(cell::Cell::new(origin, 0)), offset: None, timestamp: 0 }
+    }
+
+    /// The same at this offset.
+    #[must_use]
+    pub fn with_offset(mut self, offset: i64) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+
+    /// The same at this time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn with_timestamp(mut self, unix_ms: i64) -> Self {
+        self.timestamp = unix_ms;
+        self
+    }
+
     /// Its topic.
     #[must_use]
     pub fn topic(&self) -> &str {
@@ -131,6 +157,23 @@ impl Delivery {
     #[cfg(test)]
     pub(crate) fn new(cell: Arc<cell::Cell>, index: u32, timestamp: i64) -> Self {
         Accepted::new(cell, index, timestamp).into()
+    }
+
+    /// One whose outcome is known: for a [`Produce`](crate::Produce) of your own.
+    pub fn resolved(outcome: Result<Ack, DeliveryError>) -> Self {
+        let (origin, timestamp, outcome) = match outcome {
+            Ok(Ack { cell, offset, timestamp }) => {
+                (cell.origin().clone(), timestamp, Outcome::Acked { base_offset: offset, append_time: None })
+            }
+            Err(error) => {
+                let origin = Origin { topic: Arc::from(error.topic()), partition: error.partition() };
+                (origin, 0, Outcome::Failed(error))
+            }
+        };
+        let completer = Completer::new(origin, timestamp, Callbacks::threaded(Vec::new()));
+        let delivery = Accepted::new(Arc::clone(completer.cell()), 0, timestamp).into();
+        completer.complete(outcome, Box::new(()));
+        delivery
     }
 
     /// The outcome, if it is known already. `None` also after the delivery was polled until it resolved.

@@ -5,6 +5,8 @@
 //! [`DeliveryError`] (it was accepted and then failed). Pure. Cheap to clone, because one failed batch answers many
 //! records. Deliberately absent: the table of broker error codes, which is in [`crate::wire::errors`].
 
+mod made;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use crate::wire::errors::ErrorCode;
@@ -17,7 +19,8 @@ pub use crate::wire::errors::ErrorCode;
 pub enum Persisted {
     /// It is certainly not in the log.
     No,
-    /// A request with it was written to a socket and no definite answer came back: it may be in the log, once.
+    /// A request with it was written to a socket and no definite answer came back: it may be in the log, once. Without
+    /// idempotence (`enable.idempotence=false`) it may be there more than once.
     Unknown,
 }
 
@@ -34,15 +37,18 @@ impl fmt::Display for Persisted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// A broker answered with an error that cannot be retried.
+    /// It is not tried again: a broker answered with an error that cannot be retried, or refused other records of its batch, or
+    /// `retries` are used up, in which case the last attempt may also have had no answer. [`DeliveryError::retriable`] tells
+    /// whether it is worth another `send`.
     Rejected,
-    /// `delivery.timeout.ms` ran out, in the queue or between attempts; [`DeliveryError::cause`] tells of the last one.
+    /// `delivery.timeout.ms` ran out, in the queue, between attempts or in flight; [`DeliveryError::cause`] tells of the last
+    /// attempt that failed, or of what failed before it in its partition.
     Expired,
     /// The producer was closed before an answer came.
     Closed,
     /// The producer, or the runtime it ran on, went away without being closed.
     Abandoned,
-    /// The producer as a whole cannot go on (it was fenced, or may not write at all).
+    /// The producer as a whole cannot go on: it was fenced, because another one has its identity (`PRODUCER_FENCED`).
     Fatal,
 }
 
@@ -126,13 +132,14 @@ impl DeliveryError {
         self.0.partition
     }
 
-    /// The broker that the last attempt went to, if there was one.
+    /// The broker at which the last attempt failed, if one did. An attempt that was still in flight has not.
     #[must_use]
     pub fn broker(&self) -> Option<i32> {
         self.0.broker
     }
 
-    /// How often the record was written to a socket.
+    /// How often a request with the record was handed to a connection. Of a batch that was split because a broker found it too
+    /// large, what came before does not count.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.0.attempts
@@ -144,7 +151,7 @@ impl DeliveryError {
         self.0.elapsed
     }
 
-    /// What the last attempt, or the broker's message for this record, said.
+    /// What the last attempt that failed, or the broker's message for this record, said.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
@@ -294,7 +301,16 @@ pub enum SendError {
         /// What the serializer said.
         reason: String,
     },
-    /// The record breaks a rule of the format.
+    /// The custom [`Partitioner`](crate::Partitioner) panicked.
+    #[error("the partitioner panicked at a record for {topic}: {reason}; mend it, or name the record's partition")]
+    Partitioner {
+        /// The record's topic.
+        topic: Arc<str>,
+        /// What the panic said.
+        reason: String,
+    },
+    /// The record breaks a rule of the format. The producer does not return it at present: every record that can be made, and
+    /// is not [`TooLarge`](Self::TooLarge), can be encoded.
     #[error("invalid record for {topic}: {reason}")]
     InvalidRecord {
         /// The record's topic.
@@ -317,7 +333,7 @@ impl SendError {
         Persisted::No
     }
 
-    /// The nearest Kafka error code.
+    /// The nearest Kafka error code, or `NONE` where there is none.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -327,7 +343,7 @@ impl SendError {
             Self::InvalidPartition { .. } => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             Self::TopicRefused { code, .. } | Self::Fatal { code, .. } => *code,
             Self::InvalidRecord { .. } | Self::Serialization { .. } => ErrorCode::INVALID_RECORD,
-            Self::Closed { .. } | Self::QueueFull { .. } => ErrorCode::NONE,
+            Self::Closed { .. } | Self::QueueFull { .. } | Self::Partitioner { .. } => ErrorCode::NONE,
         }
     }
 }

@@ -45,6 +45,12 @@
 //! `broker` there is an embedded broker to test against, with feature `admin` the few requests beside producing. What
 //! programs build around a producer, sending again and dead letters, is in [`patterns`].
 //! `ARCHITECTURE.md` in the repository has the map.
+//!
+//! # Testing code that sends
+//!
+//! Let it take a `&dyn` [`Produce`], and hand it a [`mock::MockProducer`] (in Java, `MockProducer`): it acknowledges, fails,
+//! holds and delays as a test says, remembers what was sent, and needs no broker. [`Ack`] and [`DeliveryError`] can be made by
+//! anybody. With feature `broker` there is a real broker for tests as well, inside the process.
 
 mod accumulator;
 #[cfg(feature = "admin")]
@@ -66,6 +72,7 @@ pub mod fuzzing;
 #[path = "../tests/golden/mod.rs"]
 mod golden;
 mod metrics;
+pub mod mock;
 mod net;
 pub mod patterns;
 mod producer;
@@ -81,7 +88,7 @@ pub use config::{Acks, Compression, ProducerBuilder};
 pub use delivery::{Ack, Delivery};
 pub use error::{ConfigError, DeliveryError, ErrorCode, FailureKind, FlushError, Persisted, SendError, WaitedFor};
 pub use metrics::{Distribution, Metric, Metrics};
-pub use producer::{Accepting, Producer};
+pub use producer::{Accepting, Produce, Producer};
 pub use record::{
     Header, Record,
     intercept::Interceptor,

@@ -6,6 +6,8 @@
 
 mod accepting;
 mod append;
+mod limits;
+mod produce;
 
 use std::{
     fmt,
@@ -14,12 +16,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, sync::watch, time::timeout};
+use tokio::{runtime::Handle, sync::watch};
 
-pub use self::accepting::Accepting;
-use self::append::{Stop, Waiting};
+pub use self::{accepting::Accepting, produce::Produce};
+use self::{
+    append::{Stop, Waiting},
+    limits::Limits,
+};
 use crate::{
-    accumulator::{Accumulator, Limits},
+    accumulator::{self, Accumulator},
     config::{Config, ProducerBuilder},
     delivery::{Ack, Answer, Callbacks, Delivery},
     dial::check_resolvable,
@@ -34,6 +39,10 @@ use crate::{
 /// A clone is the same producer: clones may be used from any number of tasks at once. Records that one task sends to one
 /// partition are written in the order in which they were sent.
 ///
+/// It lives on the tokio runtime that it was built on, and can be used from anywhere: from another runtime, from another
+/// executor, or from a thread that has none. Its own runtime must be running meanwhile, which one of a single thread does
+/// only while somebody blocks on it.
+///
 /// Dropping the last clone without [`close`](Self::close) ends the producer at once; every record that is undelivered then
 /// resolves as [`Abandoned`](crate::FailureKind::Abandoned).
 #[derive(Clone)]
@@ -46,6 +55,9 @@ struct Inner {
     accumulator: Arc<Accumulator>,
     /// The largest batch of one record: `max.request.size` or `buffer.memory`, whichever is less.
     max_len: usize,
+    /// Whether there are interceptors, or a partitioner of the user's own.
+    has_user_code: bool,
+    limits: Limits,
     shutdown: watch::Sender<Shutdown>,
     /// Closed when the driver has ended.
     driver: watch::Receiver<()>,
@@ -65,8 +77,8 @@ impl fmt::Debug for Producer {
 }
 
 impl ProducerBuilder {
-    /// Starts the producer on the current tokio runtime, which must have I/O and time enabled. It connects in the
-    /// background; that a broker cannot be reached is told by the first `send`.
+    /// Starts the producer on the current tokio runtime, which must have I/O and time enabled; whoever uses it later may be
+    /// elsewhere. It connects in the background; that a broker cannot be reached is told by the first `send`.
     ///
     /// # Errors
     /// Everything that is wrong with the configuration at once; none of the hosts in `bootstrap.servers` can be resolved;
@@ -159,7 +171,7 @@ impl Producer {
     /// How many partitions a topic has. Waits for its metadata at most `max.block.ms`.
     ///
     /// # Errors
-    /// The topic cannot be sent to; see [`SendError`].
+    /// The topic cannot be sent to, or the producer is closed; see [`SendError`].
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -167,6 +179,7 @@ impl Producer {
         let mut waiting = Waiting::new(&self.inner.config);
         loop {
             match self.inner.route(topic) {
+                Ok(_) if self.inner.accumulator.is_closed() => return Err(self.inner.closed(topic)),
                 Ok((_, count)) => return Ok(count),
                 Err(stop) => match *stop {
                     Stop::Topic => self.inner.wait_for_topic(topic, &mut waiting).await?,
@@ -201,8 +214,8 @@ impl Producer {
     /// Cancel safe.
     pub async fn flush_timeout(&self, limit: Duration) -> Result<(), FlushError> {
         not_in_callback()?;
-        let flushed = timeout(limit, self.inner.flush()).await;
-        flushed.map_err(|_| FlushError::Timeout { pending: self.inner.accumulator.undelivered(), waited: limit })
+        let flushed = self.inner.limits.within(limit, self.inner.flush()).await;
+        flushed.ok_or_else(|| FlushError::Timeout { pending: self.inner.accumulator.undelivered(), waited: limit })
     }
 
     /// What the producer has done until now, in numbers. Always counted, once a batch or request, never for a record. A snapshot
@@ -257,22 +270,23 @@ impl Producer {
     pub async fn close_timeout(&self, limit: Duration) -> Result<(), FlushError> {
         not_in_callback()?;
         self.inner.accumulator.close();
-        let flushed = timeout(limit, self.inner.flush()).await;
+        let flushed = self.inner.limits.within(limit, self.inner.flush()).await;
         let pending = self.inner.accumulator.undelivered();
         self.inner.end().await;
-        flushed.map_err(|_| FlushError::Timeout { pending, waited: limit })
+        flushed.ok_or(FlushError::Timeout { pending, waited: limit })
     }
 }
 
 impl Inner {
     fn start(config: Arc<Config>, runtime: &Handle) -> Self {
-        let limits = Limits::of(&config);
+        let limits = accumulator::Limits::of(&config);
         let callbacks = Callbacks::threaded(config.interceptors.clone());
         let accumulator = Accumulator::new(limits, callbacks);
         let (shutdown, watched) = watch::channel(Shutdown::No);
         let driver = Driver::start(Arc::clone(&config), Arc::clone(&accumulator), watched, seed(), runtime);
         let max_len = config.max_request_size.min(config.buffer_memory);
-        Self { config, accumulator, max_len, shutdown, driver }
+        let has_user_code = config.partitioner.is_some() || !config.interceptors.is_empty();
+        Self { config, accumulator, max_len, has_user_code, limits: Limits::new(runtime), shutdown, driver }
     }
 
     fn shut_down(&self, how: Shutdown) {
@@ -297,7 +311,8 @@ impl Inner {
     }
 }
 
-fn not_in_callback() -> Result<(), FlushError> {
+/// What waits for callbacks must not be called from one.
+pub(crate) fn not_in_callback() -> Result<(), FlushError> {
     if Callbacks::running_here() { Err(FlushError::InCallback) } else { Ok(()) }
 }
 

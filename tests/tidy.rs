@@ -19,7 +19,7 @@ use std::{
 use source::{Source, contains_path, exports, functions, paths, starts_with_path, starts_word};
 
 /// Each may use those after it.
-const PIPELINE: [&str; 8] = ["bench", "patterns", "producer", "net", "sender", "accumulator", "wire", "dial"];
+const PIPELINE: [&str; 9] = ["bench", "patterns", "mock", "producer", "net", "sender", "accumulator", "wire", "dial"];
 /// Everybody may use these. They use each other only, and the table of error codes, which is vocabulary in wire's care.
 const VOCABULARY: [&str; 7] = ["record", "cluster", "config", "error", "delivery", "metrics", "wire::errors"];
 /// These use wire, vocabulary, and what makes connections.

@@ -16,6 +16,7 @@ use self::{
     printer::Printer,
 };
 use crate::{
+    console,
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::{self, Format},
@@ -121,7 +122,7 @@ async fn read(args: Args) -> Result<(), CliError> {
     let positions = positions(&mut admin, &args).await?;
     let mut printer = Printer::new(&args);
     if args.follow || args.from == From::End {
-        let tell = |word: &str| eprintln!("{}", output::printable_lines(word));
+        let tell = |word: &str| console::tell(&output::printable_lines(word));
         let followed = Followed { positions, all: args.partitions.is_empty() };
         return follow(&mut admin, followed, &mut printer, tell).await;
     }

@@ -72,7 +72,7 @@ impl Place {
 }
 
 /// The partition a batch is for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
@@ -85,7 +85,7 @@ impl fmt::Debug for Cell {
 }
 
 impl Cell {
-    fn new(origin: Origin, base_timestamp: i64) -> Self {
+    pub(super) fn new(origin: Origin, base_timestamp: i64) -> Self {
         Self { origin, base_timestamp, outcome: OnceLock::new(), wakers: Mutex::new(Vec::new()) }
     }
 

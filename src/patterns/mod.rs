@@ -7,7 +7,7 @@
 //!
 //! | how a send ended | written? | send again | dead letter |
 //! |---|---|---|---|
-//! | cannot be serialized, too large, invalid topic, invalid record, not authorized | no | no: it would fail again | yes |
+//! | cannot be serialized, or placed by the partitioner, too large, invalid topic, invalid record, not authorized | no | no: it would fail again | yes |
 //! | memory or metadata did not come in time, expired without an attempt | no | yes | no |
 //! | refused for now (too few replicas), or in bad company ([`INVALID_RECORD`](crate::ErrorCode::INVALID_RECORD) of others) | no | yes | no |
 //! | timed out, connection lost, expired after an attempt | unknown | only if consumers can tell repetitions | no |
@@ -42,7 +42,7 @@ mod tests;
 
 use std::{fmt, future::Future};
 
-use crate::{Ack, DeliveryError, ErrorCode, FailureKind, Persisted, Producer, Record, SendError};
+use crate::{Ack, DeliveryError, ErrorCode, FailureKind, Persisted, Produce, Record, SendError};
 
 /// Why a record could not be sent: it was not accepted, or it was accepted and not delivered.
 #[derive(Clone, Debug)]
@@ -137,6 +137,7 @@ fn send_error_name(error: &SendError) -> &'static str {
         SendError::TopicRefused { .. } => "SendError::TopicRefused",
         SendError::Fatal { .. } => "SendError::Fatal",
         SendError::Serialization { .. } => "SendError::Serialization",
+        SendError::Partitioner { .. } => "SendError::Partitioner",
         SendError::InvalidRecord { .. } => "SendError::InvalidRecord",
     }
 }
@@ -164,7 +165,8 @@ impl From<DeliveryError> for Failure {
     }
 }
 
-/// Sends one record and waits for what becomes of it: a [`Producer`], or whatever a test puts in its place.
+/// Sends one record and waits for what becomes of it: a [`Producer`](crate::Producer), any other [`Produce`] such as the
+/// [`MockProducer`](crate::mock::MockProducer) of a test, or something of your own that does no more than this.
 pub trait Publish {
     /// Sends the record once and waits for its acknowledgement.
     ///
@@ -176,7 +178,7 @@ pub trait Publish {
     fn publish(&self, record: Record<'_>) -> impl Future<Output = Result<Ack, Failure>> + Send;
 }
 
-impl Publish for Producer {
+impl<P: Produce + ?Sized> Publish for P {
     async fn publish(&self, record: Record<'_>) -> Result<Ack, Failure> {
         Ok(self.send(record).await?.await?)
     }

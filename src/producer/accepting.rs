@@ -30,7 +30,7 @@ pub(super) enum Attempt<'a> {
     Waits(Option<Box<Waits<'a>>>),
 }
 
-pub(super) type Waits<'a> = Pin<Box<dyn Future<Output = Result<Accepted, SendError>> + Send + 'a>>;
+pub(super) type Waits<'a> = Pin<Box<dyn Future<Output = Result<Delivery, SendError>> + Send + 'a>>;
 
 impl Future for Accepting<'_> {
     type Output = Result<Delivery, SendError>;
@@ -42,7 +42,7 @@ impl Future for Accepting<'_> {
             Attempt::Accepted(accepted) => Poll::Ready(Ok(accepted.into())),
             Attempt::Waits(waits) => {
                 let mut waits = waits.expect("a future is not polled again after it has resolved");
-                let polled = waits.as_mut().as_mut().poll(cx).map_ok(Delivery::from);
+                let polled = waits.as_mut().as_mut().poll(cx);
                 if polled.is_pending() {
                     this.0 = Attempt::Waits(Some(waits));
                 }
@@ -53,6 +53,11 @@ impl Future for Accepting<'_> {
 }
 
 impl<'a> Accepting<'a> {
+    /// One that resolves as `future` does: for a [`Produce`](crate::Produce) of your own.
+    pub fn new(future: impl Future<Output = Result<Delivery, SendError>> + Send + 'a) -> Self {
+        Self(Attempt::Waits(Some(Box::new(Box::pin(future)))))
+    }
+
     /// The same without the [`Delivery`].
     #[inline]
     pub(super) fn untracked(self) -> Untracked<'a> {

@@ -4,13 +4,12 @@
 //! metadata and memory, both within one `max.block.ms`. Deliberately absent: what happens to a batch.
 
 use std::{
-    future::Future,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::{task::yield_now, time::timeout_at};
+use tokio::task::yield_now;
 
 use super::{
     Inner,
@@ -23,7 +22,7 @@ use crate::{
     error::{SendError, WaitedFor},
     record::{
         Record, intercept,
-        partition::{Candidate, Partitions, choose, fixed},
+        partition::{Candidate, Partitions, ask, choose, fixed},
         topic::check_topic_name,
     },
     wire::record_batch::{HEADER_LEN, writer::Payload},
@@ -60,18 +59,19 @@ impl Waiting {
         Self { since: Instant::now(), limit: config.max_block, asked: false }
     }
 
-    async fn within<F: Future>(&self, future: F) -> Option<F::Output> {
-        timeout_at((self.since + self.limit).into(), future).await.ok()
+    /// How much longer the call may wait.
+    fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.since.elapsed())
     }
 }
 
 impl Inner {
-    /// Appends a record at once if that can be done. Without interceptors it is not handed on: to move a record about
-    /// would take as long as encoding it.
+    /// Appends a record at once if that can be done. Without user code it is not handed on: to move a record about would
+    /// take as long as encoding it.
     #[inline]
     pub(super) fn attempt<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>) -> Accepting<'a> {
-        if !self.config.interceptors.is_empty() {
-            return self.attempt_intercepted(record, callback);
+        if self.has_user_code {
+            return self.attempt_with_user_code(record, callback);
         }
         match self.append(&record, listener(&mut callback), Turn::Polite) {
             Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
@@ -80,9 +80,9 @@ impl Inner {
     }
 
     #[cold]
-    fn attempt_intercepted<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>) -> Accepting<'a> {
-        let record = intercept::on_send(&self.config.interceptors, record);
-        match self.append(&record, listener(&mut callback), Turn::Polite) {
+    fn attempt_with_user_code<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>) -> Accepting<'a> {
+        let mut record = intercept::on_send(&self.config.interceptors, record);
+        match self.place_and_append(&mut record, listener(&mut callback), Turn::Polite) {
             Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
             Err(stop) => self.later(record, callback, *stop),
         }
@@ -91,8 +91,7 @@ impl Inner {
     /// Leaves all that it takes to append a record to a future, after an attempt that came to `stop`.
     #[cold]
     fn later<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>, stop: Stop) -> Accepting<'a> {
-        let appended = async move { self.wait_and_append(&record, listener(&mut callback), stop).await };
-        Accepting(Attempt::Waits(Some(Box::new(Box::pin(appended)))))
+        Accepting::new(async move { Ok(self.wait_and_append(record, listener(&mut callback), stop).await?.into()) })
     }
 
     #[inline]
@@ -101,8 +100,8 @@ impl Inner {
         record: Record<'_>,
         mut callback: Option<F>,
     ) -> Result<Delivery, SendError> {
-        if !self.config.interceptors.is_empty() {
-            return self.try_send_intercepted(record, callback);
+        if self.has_user_code {
+            return self.try_send_with_user_code(record, callback);
         }
         match self.append(&record, listener(&mut callback), Turn::Now) {
             Ok(accepted) => Ok(accepted.into()),
@@ -111,13 +110,13 @@ impl Inner {
     }
 
     #[cold]
-    fn try_send_intercepted<F: Callback>(
+    fn try_send_with_user_code<F: Callback>(
         &self,
         record: Record<'_>,
         mut callback: Option<F>,
     ) -> Result<Delivery, SendError> {
-        let record = intercept::on_send(&self.config.interceptors, record);
-        let appended = self.append(&record, listener(&mut callback), Turn::Now);
+        let mut record = intercept::on_send(&self.config.interceptors, record);
+        let appended = self.place_and_append(&mut record, listener(&mut callback), Turn::Now);
         appended.map(Delivery::from).map_err(|stop| self.not_now(&record, *stop))
     }
 
@@ -143,7 +142,7 @@ impl Inner {
 
     async fn wait_and_append(
         &self,
-        record: &Record<'_>,
+        mut record: Record<'_>,
         mut callback: Option<&mut dyn Listener>,
         mut stop: Stop,
     ) -> Result<Accepted, SendError> {
@@ -161,11 +160,28 @@ impl Inner {
                     Turn::Patient
                 }
             };
-            match self.append(record, callback.as_mut().map(|callback| &mut **callback as _), turn) {
+            match self.place_and_append(&mut record, callback.as_mut().map(|callback| &mut **callback as _), turn) {
                 Ok(accepted) => return Ok(accepted),
                 Err(again) => stop = *again,
             }
         }
+    }
+
+    /// As [`append`](Self::append), with a partitioner of the user's own.
+    fn place_and_append(
+        &self,
+        record: &mut Record<'_>,
+        callback: Option<&mut dyn Listener>,
+        turn: Turn,
+    ) -> Result<Accepted, Box<Stop>> {
+        if let Some(partitioner) = self.config.partitioner.as_deref()
+            && record.explicit_partition().is_none()
+        {
+            let topic = self.known(record.topic())?;
+            // It becomes the record's own: so it is chosen once, however often the record has to wait.
+            record.place(ask(partitioner, record, &Partitions::new(&topic.leaders))?);
+        }
+        self.append(record, callback, turn)
     }
 
     /// Appends a record to its partition's open batch: the hot path.
@@ -205,15 +221,7 @@ impl Inner {
     /// The partition that does not depend on chance, if there is one.
     #[inline]
     fn fixed(&self, record: &Record<'_>, route: &Route, count: usize) -> Result<Option<i32>, Box<Stop>> {
-        let fixed = match self.config.partitioner.as_deref() {
-            None => fixed(record, record.explicit_partition(), count, self.config.ignore_keys),
-            Some(custom) => {
-                let topic = self.known(&route.name)?;
-                let named = record.explicit_partition();
-                let named = named.unwrap_or_else(|| custom.partition(record, &Partitions::new(&topic.leaders)));
-                fixed(record, Some(named), count, false)
-            }
-        };
+        let fixed = fixed(record, count, self.config.ignore_keys);
         // The partition may have been added since metadata came: a later call will know.
         fixed.map_err(|error| self.ask_for(&route.name).err().unwrap_or(error).into())
     }
@@ -293,7 +301,7 @@ impl Inner {
             self.ask_for(topic)?;
         }
         let since = Instant::now();
-        let waited = waiting.within(changed).await;
+        let waited = self.limits.within(waiting.left(), changed).await;
         self.accumulator.recorder().waited_for_metadata(since.elapsed());
         let Some(()) = waited else {
             return Err(self.timed_out(topic, WaitedFor::Metadata, waiting));
@@ -303,7 +311,7 @@ impl Inner {
 
     async fn wait_for_memory(&self, topic: &str, bytes: usize, waiting: &Waiting) -> Result<Charge, SendError> {
         let since = Instant::now();
-        let waited = waiting.within(self.accumulator.wait_for_memory(bytes)).await;
+        let waited = self.limits.within(waiting.left(), self.accumulator.wait_for_memory(bytes)).await;
         self.accumulator.recorder().waited_for_memory(since.elapsed(), waited.is_none(), Instant::now());
         match waited {
             Some(Ok(charge)) => Ok(charge),
@@ -322,7 +330,7 @@ impl Inner {
         SendError::Timeout { topic: Arc::from(topic), waited_for, elapsed: waiting.since.elapsed(), cause }
     }
 
-    fn closed(&self, topic: &str) -> SendError {
+    pub(super) fn closed(&self, topic: &str) -> SendError {
         let topic = Arc::from(topic);
         match self.accumulator.failure() {
             Some((code, reason)) => SendError::Fatal { topic, code: *code, reason: Arc::clone(reason) },

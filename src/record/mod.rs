@@ -35,14 +35,16 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// A record for `topic`: no key, no value (a tombstone in a compacted topic), no headers, the partition chosen by the
-    /// partitioner and the timestamp of the moment of sending (as exact as the system's coarse clock: 4 ms or better on Linux).
+    /// partitioner and the timestamp of the moment of sending (as exact as the system's coarse clock: on Linux mostly
+    /// 4 ms, and 10 ms at the worst).
     #[must_use]
     #[inline]
     pub fn to(topic: &'a str) -> Self {
         Self { topic, partition: None, timestamp: None, key: None, value: None, headers: Vec::new() }
     }
 
-    /// Sets the key. Records with equal keys go to the same partition, as long as the number of partitions stays.
+    /// Sets the key. Records with equal keys go to the same partition as long as the number of partitions stays, unless a
+    /// record names its partition, a custom partitioner chooses, or `partitioner.ignore.keys` is set.
     #[must_use]
     #[inline]
     pub fn key(self, key: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
@@ -92,6 +94,11 @@ impl<'a> Record<'a> {
     pub fn timestamp(mut self, unix_ms: i64) -> Self {
         self.timestamp = Some(unix_ms);
         self
+    }
+
+    /// As [`partition`](Self::partition), where the record stands.
+    pub(crate) fn place(&mut self, partition: i32) {
+        self.partition = Some(partition);
     }
 
     /// The topic's name.

@@ -5,9 +5,13 @@
 //! the sticky partition, which moves on after `batch.size` bytes (KIP-794, `BuiltInPartitioner`). Deliberately absent:
 //! the queues whose lengths weigh in the choice; the caller knows them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{Record, murmur2::murmur2};
@@ -15,8 +19,10 @@ use crate::{cluster, error::SendError};
 
 /// User code that chooses partitions in place of the built-in partitioner.
 ///
-/// It is called on the sending task, once for each record that does not name its partition, and must not block. A
-/// partition that the topic does not have fails the record with [`SendError::InvalidPartition`].
+/// It is called on the sending task, when the topic's partitions are known, and must not block. It is called once for each
+/// call to `send` whose record does not name its partition; what it answers stays, however long the record then waits. A
+/// partition that the topic does not have, or no longer has when the wait is over, fails the record with
+/// [`SendError::InvalidPartition`]. A panic is caught, and fails the record with [`SendError::Partitioner`].
 pub trait Partitioner: Send + Sync {
     /// The partition for `record`, from 0 to one less than [`Partitions::count`].
     fn partition(&self, record: &Record<'_>, partitions: &Partitions<'_>) -> i32;
@@ -55,19 +61,31 @@ impl<'a> Partitions<'a> {
     }
 }
 
+/// Asks a partitioner of the user's own. If it panics, that is its answer.
+///
+/// # Errors
+/// [`SendError::Partitioner`] with what the panic said.
+pub(crate) fn ask(
+    partitioner: &dyn Partitioner,
+    record: &Record<'_>,
+    partitions: &Partitions<'_>,
+) -> Result<i32, SendError> {
+    let asked = catch_unwind(AssertUnwindSafe(|| partitioner.partition(record, partitions)));
+    asked.map_err(|panic| SendError::Partitioner { topic: Arc::from(record.topic()), reason: said(&*panic) })
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let literal = panic.downcast_ref::<&str>().map(ToString::to_string);
+    literal.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it did not say why".to_owned())
+}
+
 /// The partition of a topic with `count` that is fixed: by name, or by the record's key. `None` leaves it to [`Sticky`].
-/// Whoever names one is the record itself, or a custom partitioner.
 ///
 /// # Errors
 /// [`SendError::InvalidPartition`] when the topic does not have the partition that is named.
 #[inline]
-pub(crate) fn fixed(
-    record: &Record<'_>,
-    named: Option<i32>,
-    count: usize,
-    ignore_keys: bool,
-) -> Result<Option<i32>, SendError> {
-    match named {
+pub(crate) fn fixed(record: &Record<'_>, count: usize, ignore_keys: bool) -> Result<Option<i32>, SendError> {
+    match record.explicit_partition() {
         Some(partition) if usize::try_from(partition).is_ok_and(|partition| partition < count) => Ok(Some(partition)),
         Some(partition) => Err(invalid(record, partition, count)),
         None if ignore_keys => Ok(None),
@@ -239,18 +257,31 @@ mod tests {
     #[test]
     fn a_partition_that_is_named_comes_before_the_key_and_the_key_before_chance() {
         let record = Record::to("t").key("21");
-        assert_eq!(fixed(&record, Some(3), 4, true).unwrap(), Some(3));
-        assert_eq!(fixed(&record, None, 4, true).unwrap(), None);
-        assert_eq!(fixed(&record, None, 4, false).unwrap(), Some((-973_932_308_i32 & 0x7fff_ffff) % 4));
-        assert_eq!(fixed(&Record::to("t"), None, 4, false).unwrap(), None);
+        assert_eq!(fixed(&record.clone().partition(3), 4, true).unwrap(), Some(3));
+        assert_eq!(fixed(&record, 4, true).unwrap(), None);
+        assert_eq!(fixed(&record, 4, false).unwrap(), Some((-973_932_308_i32 & 0x7fff_ffff) % 4));
+        assert_eq!(fixed(&Record::to("t"), 4, false).unwrap(), None);
     }
 
     #[test]
     fn a_partition_that_the_topic_does_not_have_is_refused() {
         for partition in [-1, 2, i32::MIN, i32::MAX] {
-            let error = fixed(&Record::to("t"), Some(partition), 2, false).unwrap_err();
+            let error = fixed(&Record::to("t").partition(partition), 2, false).unwrap_err();
             assert!(matches!(error, SendError::InvalidPartition { partition: p, count: 2, .. } if p == partition));
         }
+    }
+
+    #[test]
+    fn a_partitioner_that_panics_has_refused_the_record_and_its_words_are_told() {
+        let words = |partitioner: &dyn Partitioner| {
+            let asked = ask(partitioner, &Record::to("t"), &Partitions::new(&topic(&[true])));
+            let SendError::Partitioner { reason, .. } = asked.unwrap_err() else { panic!("another error") };
+            reason
+        };
+        assert_eq!(words(&|_: &Record<'_>, _: &Partitions<'_>| panic!("no region")), "no region");
+        assert_eq!(words(&|record: &Record<'_>, _: &Partitions<'_>| panic!("no {}", record.topic())), "no t");
+        let number = |_: &Record<'_>, _: &Partitions<'_>| std::panic::panic_any(7);
+        assert_eq!(words(&number), "it did not say why");
     }
 
     #[test]

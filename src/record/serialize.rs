@@ -11,6 +11,9 @@ use crate::error::SendError;
 
 /// Turns values of one type into bytes.
 ///
+/// It runs where [`Record::serialized`] is called, once for each key or value, before the producer has anything of the record:
+/// a panic in it is the caller's, as with any function, and no record was made.
+///
 /// A closure `Fn(&str, &T, &mut Vec<u8>) -> Result<(), SerializeError>` is one; [`Standard`] is one for the usual types.
 pub trait Serializer<T: ?Sized>: Send + Sync {
     /// Appends the bytes of `value`, which is for `topic`, to `out`. What stands in `out` already is not its business.

@@ -21,6 +21,7 @@ fn after_close_nothing_is_accepted() {
         for producer in [producer, clone] {
             assert!(matches!(producer.send(order("v")).await, Err(SendError::Closed { .. })));
             assert!(matches!(producer.try_send(order("v")), Err(SendError::Closed { .. })));
+            assert!(matches!(producer.partitions_for("orders").await, Err(SendError::Closed { .. })));
             producer.close().await.expect("closing again changes nothing");
         }
     });

@@ -5,7 +5,9 @@
 //! - [`bootstrap`]: addresses where no Kafka is
 //! - [`configuration`]: settings that contradict each other
 //! - [`endings`]: a producer that is closed, dropped, or loses its runtime
+//! - [`outside`]: a producer that is used where there is no runtime
 //! - [`callbacks`]: user code that misbehaves when an outcome is known
+//! - [`partitioners`]: partitioners of the user's own
 //! - [`metrics`]: what a producer counts of itself
 //! - [`museum`]: what went wrong in other producers
 
@@ -16,6 +18,8 @@ mod endings;
 mod metrics;
 mod museum;
 mod names;
+mod outside;
+mod partitioners;
 mod sizes;
 
 use std::time::Duration;

@@ -163,7 +163,7 @@ impl DeadLetters {
     /// If the future is dropped, the letter may be written all the same; the record is dropped with it, so clone it before.
     pub async fn publish<'a>(
         &self,
-        to: &impl Publish,
+        to: &(impl Publish + ?Sized),
         record: Record<'a>,
         report: &FailureReport<'_>,
     ) -> Result<Ack, DeadLetterError<'a>> {

@@ -99,7 +99,7 @@ impl Retry {
     /// # Cancel safety
     /// If the future is dropped while an attempt is on its way, that attempt goes on and the record may be written; while it
     /// waits, the record is not sent again. What was tried is not told then.
-    pub async fn send(&self, to: &impl Publish, record: Record<'_>) -> Result<Delivered, RetryError> {
+    pub async fn send(&self, to: &(impl Publish + ?Sized), record: Record<'_>) -> Result<Delivered, RetryError> {
         let (started_at, start) = (SystemTime::now(), Instant::now());
         let (mut tried, mut waited, mut doubts) = (Vec::new(), Duration::ZERO, 0);
         loop {

@@ -246,6 +246,7 @@ mod tests {
             ("SendError::TopicRefused", fatal),
             ("SendError::Fatal", gone),
             ("SendError::Serialization", fatal),
+            ("SendError::Partitioner", fatal),
             ("SendError::InvalidRecord", fatal),
             ("DeliveryError::Rejected", fatal),
             ("DeliveryError::Expired", Decision::GiveUp(GaveUp::MaybeWritten)),

@@ -60,6 +60,7 @@ pub(super) fn every_failure() -> Vec<Failure> {
         SendError::TopicRefused { topic: t(), code: ErrorCode::TOPIC_AUTHORIZATION_FAILED },
         SendError::Fatal { topic: t(), code: ErrorCode::PRODUCER_FENCED, reason: "fenced".into() },
         SendError::Serialization { topic: t(), part: "value", reason: "not UTF-8".into() },
+        SendError::Partitioner { topic: t(), reason: "no region".into() },
         SendError::InvalidRecord { topic: t(), reason: "odd".into() },
     ];
     let deliveries = [

@@ -1,0 +1,355 @@
+//! A producer without a cluster, for tests of code that sends: in Java, `MockProducer`.
+//!
+//! In: records, and what the test wants to become of them. Out: the answers of a [`Producer`](crate::Producer), and the
+//! records. Needs no runtime unless it is asked for delays. Deliberately absent: batches, compression, metadata and
+//! everything else that takes a broker; there is a real one to test against, the embedded broker of feature `broker`.
+//!
+//! Code that is to be tested takes a `&dyn Produce`, or an `Arc<dyn Produce>`; see [`Produce`]. A [`MockProducer`]
+//! acknowledges every record at once, unless it is told otherwise:
+//!
+//! ```
+//! use std::time::Duration;
+//! use milena::{DeliveryError, ErrorCode, FailureKind, Produce, Record, mock::{MockProducer, Reply}};
+//! use milena::patterns::retry::{Retry, RetryPolicy};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+//! let mock = MockProducer::new();
+//! let too_few = DeliveryError::of(FailureKind::Rejected, "orders", 0).with_code(ErrorCode::NOT_ENOUGH_REPLICAS);
+//! mock.fail_next(too_few);
+//!
+//! // The code that is tested: here, a retry.
+//! let retry = Retry::new(RetryPolicy::new().max_attempts(3))?;
+//! let delivered = retry.send(&mock as &dyn Produce, Record::to("orders").key("user-1").value("nine")).await?;
+//!
+//! assert_eq!((delivered.ack.offset(), delivered.tried.len()), (Some(0), 1));
+//! assert_eq!(mock.history().len(), 2, "it was sent twice");
+//!
+//! // Every record for one topic fails, after a second of a clock that may be paused.
+//! let expired = DeliveryError::of(FailureKind::Expired, "audit", 0);
+//! mock.reply_with(move |record| {
+//!     (record.topic() == "audit").then(|| Reply::fail(expired.clone()).after(Duration::from_secs(1)))
+//! });
+//! assert!(mock.send(Record::to("audit")).await?.await.is_err());
+//!
+//! // By hand: nothing has an outcome until the test says so.
+//! mock.reply(Reply::hold());
+//! let delivery = mock.send(Record::to("orders")).await?;
+//! assert!(delivery.outcome().is_none());
+//! mock.complete_next();
+//! assert_eq!(delivery.await?.offset(), Some(1));
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+//!
+//! # Or a real broker
+//!
+//! A mock knows nothing of what a broker refuses, of batches, of retries and of repetitions. With feature `broker`,
+//! `milena::broker::EmbeddedBroker` speaks the real protocol on a loopback port, with faults that a test scripts. It starts in
+//! less than 0.1 ms (`cargo bench --bench end_to_end -- 'for tests'`), so each test can have its own. Test what your code does
+//! with an answer on the mock, and that your records are what a broker takes on the embedded broker.
+
+mod inner;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::{sleep, timeout};
+
+pub use self::reply::{Reply, SentRecord};
+use self::{
+    inner::{Inner, Pending, failed},
+    reply::Fate,
+};
+use crate::{
+    delivery::{Accepted, Ack, Completer, Delivery, Listener, Origin, listener},
+    error::{DeliveryError, FlushError, SendError},
+    producer::{Accepting, Produce, not_in_callback},
+    record::{Record, partition::Partitioner},
+};
+
+/// A producer without a cluster. A clone is the same mock. See [the module](self).
+///
+/// Every topic exists. A record's partition is its own, else the custom partitioner's, else that of its key's hash, else the
+/// next one in turn; all but the last are where [`Producer`](crate::Producer) puts it. Offsets begin at 0 in each partition,
+/// in the order of sending, and a record that is scripted to fail takes none.
+///
+/// As with a [`Producer`](crate::Producer), callbacks run on a thread of their own ([`flush`](Produce::flush) waits for them);
+/// topics' names and partitions' numbers are checked; after [`close`](Produce::close) nothing is accepted; and what has no
+/// outcome when the last clone is dropped resolves as [`Abandoned`](crate::FailureKind::Abandoned). What may have been written is
+/// not known then, nor after [`close_timeout`](Produce::close_timeout): held records count as sent. `flush` and `close` wait
+/// for held records as well, so give those their outcome first, or from another task.
+#[derive(Clone)]
+pub struct MockProducer {
+    inner: Arc<Inner>,
+}
+
+/// A record that is not accepted.
+struct Refused {
+    error: SendError,
+    after: Option<Duration>,
+}
+
+impl From<SendError> for Refused {
+    fn from(error: SendError) -> Self {
+        Self { error, after: None }
+    }
+}
+
+impl Refused {
+    async fn told(self) -> Result<Delivery, SendError> {
+        if let Some(after) = self.after {
+            sleep(after).await;
+        }
+        Err(self.error)
+    }
+}
+
+impl fmt::Debug for MockProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.inner.state();
+        let (sent, pending) = (state.history.len(), state.pending.len());
+        f.debug_struct("MockProducer").field("sent", &sent).field("pending", &pending).finish_non_exhaustive()
+    }
+}
+
+impl Default for MockProducer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MockProducer {
+    /// One that acknowledges every record at once. Every topic has one partition.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { inner: Arc::default() }
+    }
+
+    /// Gives every topic so many partitions, at least one.
+    #[must_use]
+    pub fn with_partitions(self, count: usize) -> Self {
+        self.inner.state().partitions = count;
+        self
+    }
+
+    /// Chooses partitions so, as [`ProducerBuilder::partitioner`](crate::ProducerBuilder::partitioner).
+    #[must_use]
+    pub fn with_partitioner(self, partitioner: impl Partitioner + 'static) -> Self {
+        self.inner.state().partitioner = Some(Arc::new(partitioner));
+        self
+    }
+
+    /// What becomes of every record from now on that no other reply is for. [`Reply::ack`] at first.
+    pub fn reply(&self, reply: Reply) {
+        self.inner.state().replies.usual = reply;
+    }
+
+    /// What becomes of the next record, and of no other. Replies that are given so queue up, and come before all others.
+    pub fn reply_next(&self, reply: Reply) {
+        self.inner.state().replies.next.push_back(reply);
+    }
+
+    /// What becomes of the records for which `rule` has a reply, from now on; it takes the place of the rule before. The
+    /// records in it have no partition yet, unless they name one.
+    pub fn reply_with(&self, rule: impl Fn(&Record<'_>) -> Option<Reply> + Send + Sync + 'static) {
+        self.inner.state().replies.rule = Some(Arc::new(rule));
+    }
+
+    /// Has the next record accepted and not delivered: [`reply_next`](Self::reply_next) with [`Reply::fail`].
+    pub fn fail_next(&self, error: DeliveryError) {
+        self.reply_next(Reply::fail(error));
+    }
+
+    /// Has the next record not accepted: [`reply_next`](Self::reply_next) with [`Reply::refuse`].
+    pub fn refuse_next(&self, error: SendError) {
+        self.reply_next(Reply::refuse(error));
+    }
+
+    /// Acknowledges the oldest record that is held; false if none is. In Java, `completeNext`.
+    pub fn complete_next(&self) -> bool {
+        self.release(None)
+    }
+
+    /// Fails the oldest record that is held; false if none is. The error is told of the record's own topic and partition. In
+    /// Java, `errorNext`.
+    pub fn error_next(&self, error: DeliveryError) -> bool {
+        self.release(Some(error))
+    }
+
+    /// Acknowledges every record that is held, in the order of sending.
+    pub fn complete_all(&self) {
+        while self.complete_next() {}
+    }
+
+    /// Every record that was accepted, in the order of sending, whatever became of it. In Java, `history`.
+    #[must_use]
+    pub fn history(&self) -> Vec<SentRecord> {
+        self.inner.state().history.clone()
+    }
+
+    /// Forgets the history, and replies that no record has come for. In Java, `clear`.
+    pub fn clear(&self) {
+        let mut state = self.inner.state();
+        state.history.clear();
+        state.replies.next.clear();
+    }
+
+    /// Whether it was closed. In Java, `closed`.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inner.state().closed
+    }
+
+    fn release(&self, error: Option<DeliveryError>) -> bool {
+        let mut state = self.inner.state();
+        let Some((&serial, pending)) = state.pending.iter_mut().find(|(_, pending)| pending.held) else { return false };
+        if let Some(error) = error {
+            pending.outcome = failed(error, &pending.origin);
+        }
+        drop(state);
+        self.inner.settle(serial);
+        true
+    }
+
+    fn take(&self, record: &Record<'_>, callback: Option<&mut dyn Listener>) -> Result<Delivery, Refused> {
+        self.inner.check(record.topic())?;
+        let fixed = self.inner.place(record)?;
+        let Reply { fate, after } = self.inner.reply_to(record);
+        match fate {
+            Ok(fate) => Ok(self.accept(record, callback, fixed, fate, after)),
+            Err(error) => Err(Refused { error, after }),
+        }
+    }
+
+    fn accept(
+        &self,
+        record: &Record<'_>,
+        callback: Option<&mut dyn Listener>,
+        fixed: Option<i32>,
+        fate: Fate,
+        after: Option<Duration>,
+    ) -> Delivery {
+        let partition = fixed.unwrap_or_else(|| self.inner.state().in_turn(record.topic()));
+        let origin = Origin { topic: Arc::from(record.topic()), partition };
+        let timestamp = record.explicit_timestamp().unwrap_or_else(unix_ms);
+        let mut completer = Completer::new(origin.clone(), timestamp, self.inner.callbacks.clone());
+        completer.mark_sent();
+        if let Some(callback) = callback {
+            completer.notify(0, timestamp, callback);
+        }
+        let delivery = Accepted::new(Arc::clone(completer.cell()), 0, timestamp).into();
+        let held = matches!(fate, Fate::Hold);
+        let serial = self.inner.keep(SentRecord::new(record, partition), |state| {
+            let outcome = match fate {
+                Fate::Fail(error) => failed(error, &origin),
+                Fate::Ack | Fate::Hold => state.written(&origin),
+            };
+            Pending { origin, completer, outcome, held }
+        });
+        match after {
+            _ if held => {}
+            None => self.inner.settle(serial),
+            Some(after) => self.settle_later(serial, after),
+        }
+        delivery
+    }
+
+    fn settle_later(&self, serial: u64, after: Duration) {
+        let (slept, mock) = (sleep(after), Arc::downgrade(&self.inner));
+        tokio::spawn(async move {
+            slept.await;
+            if let Some(inner) = mock.upgrade() {
+                inner.settle(serial);
+            }
+        });
+    }
+}
+
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Produce for MockProducer {
+    fn send<'a>(&'a self, record: Record<'a>) -> Accepting<'a> {
+        match self.take(&record, None) {
+            Ok(delivery) => Accepting::new(std::future::ready(Ok(delivery))),
+            Err(refused) => Accepting::new(refused.told()),
+        }
+    }
+
+    fn send_with<'a>(
+        &'a self,
+        record: Record<'a>,
+        callback: Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>> {
+        let taken = self.take(&record, listener(&mut Some(callback)));
+        Box::pin(async {
+            match taken {
+                Ok(delivery) => drop(delivery),
+                Err(refused) => drop(refused.told().await?),
+            }
+            Ok(())
+        })
+    }
+
+    fn try_send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
+        self.take(&record, None).map_err(|refused| refused.error)
+    }
+
+    fn try_send_with(
+        &self,
+        record: Record<'_>,
+        callback: Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>,
+    ) -> Result<(), SendError> {
+        self.take(&record, listener(&mut Some(callback))).map(drop).map_err(|refused| refused.error)
+    }
+
+    fn partitions_for<'a>(
+        &'a self,
+        topic: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<usize, SendError>> + Send + 'a>> {
+        Box::pin(async { self.inner.check(topic).map(|()| self.inner.state().partitions()) })
+    }
+
+    fn flush(&self) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
+        Box::pin(async {
+            not_in_callback()?;
+            self.inner.flush().await;
+            Ok(())
+        })
+    }
+
+    fn flush_timeout(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
+        Box::pin(async move {
+            not_in_callback()?;
+            timeout(limit, self.inner.flush()).await.map_err(|_| self.inner.timeout(limit))
+        })
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
+        Box::pin(async {
+            not_in_callback()?;
+            self.inner.state().closed = true;
+            self.inner.flush().await;
+            Ok(())
+        })
+    }
+
+    fn close_timeout(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
+        Box::pin(async move {
+            not_in_callback()?;
+            self.inner.state().closed = true;
+            let flushed = timeout(limit, self.inner.flush()).await.map_err(|_| self.inner.timeout(limit));
+            self.inner.end();
+            flushed
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! What the clones of a [`MockProducer`](super::MockProducer) share: what it is to do, and what it has not told yet.
+//!
+//! In: records with their fates. Out: their outcomes, in cells like those of a producer. Pure but for the thread of callbacks.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{Reply, SentRecord};
+use crate::{
+    cluster,
+    delivery::{Callbacks, Completer, Origin, Outcome},
+    error::{DeliveryError, FailureKind, FlushError, Persisted, SendError},
+    record::{
+        Record,
+        partition::{Partitioner, Partitions, ask, fixed},
+        topic::check_topic_name,
+    },
+};
+
+pub(super) struct Inner {
+    state: Mutex<State>,
+    pub(super) callbacks: Callbacks,
+    /// The records whose callbacks have not run yet.
+    undelivered: watch::Sender<BTreeSet<u64>>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Of every topic; 0 stands for 1.
+    pub(super) partitions: usize,
+    pub(super) partitioner: Option<Arc<dyn Partitioner>>,
+    pub(super) replies: Replies,
+    pub(super) closed: bool,
+    pub(super) history: Vec<SentRecord>,
+    /// Those without an outcome, by the order of sending.
+    pub(super) pending: BTreeMap<u64, Pending>,
+    /// Of the next record.
+    serial: u64,
+    offsets: HashMap<Origin, i64>,
+    /// How many records of a topic were placed in turn.
+    turns: HashMap<String, usize>,
+}
+
+/// The next ones, else the rule's, else the usual.
+#[derive(Default)]
+pub(super) struct Replies {
+    pub(super) next: VecDeque<Reply>,
+    #[expect(clippy::type_complexity, reason = "an alias would hide what it is")]
+    pub(super) rule: Option<Arc<dyn Fn(&Record<'_>) -> Option<Reply> + Send + Sync>>,
+    pub(super) usual: Reply,
+}
+
+/// An accepted record that has no outcome yet.
+pub(super) struct Pending {
+    pub(super) origin: Origin,
+    pub(super) completer: Completer,
+    pub(super) outcome: Outcome,
+    pub(super) held: bool,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let (callbacks, undelivered) = (Callbacks::threaded(Vec::new()), watch::Sender::default());
+        Self { state: Mutex::default(), callbacks, undelivered }
+    }
+}
+
+impl Inner {
+    /// No user code runs while it is locked.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn check(&self, topic: &str) -> Result<(), SendError> {
+        if let Err(reason) = check_topic_name(topic) {
+            return Err(SendError::InvalidTopic { topic: topic.chars().take(256).collect::<String>().into(), reason });
+        }
+        if self.state().closed { Err(SendError::Closed { topic: topic.into() }) } else { Ok(()) }
+    }
+
+    /// Its partition, if it does not take turns.
+    pub(super) fn place(&self, record: &Record<'_>) -> Result<Option<i32>, SendError> {
+        let (count, partitioner) = {
+            let state = self.state();
+            (state.partitions(), state.partitioner.clone())
+        };
+        let mut record = record.clone();
+        if let (Some(partitioner), None) = (partitioner, record.explicit_partition()) {
+            let all = vec![cluster::Partition { leader: Some(0), leader_epoch: 0 }; count];
+            record.place(ask(&*partitioner, &record, &Partitions::new(&all))?);
+        }
+        fixed(&record, count, false)
+    }
+
+    pub(super) fn reply_to(&self, record: &Record<'_>) -> Reply {
+        let (rule, usual) = {
+            let Replies { next, rule, usual } = &mut self.state().replies;
+            if let Some(reply) = next.pop_front() {
+                return reply;
+            }
+            (rule.clone(), usual.clone())
+        };
+        rule.and_then(|rule| rule(record)).unwrap_or(usual)
+    }
+
+    pub(super) fn keep(&self, record: SentRecord, pending: impl FnOnce(&mut State) -> Pending) -> u64 {
+        let mut state = self.state();
+        let (serial, pending) = (state.serial, pending(&mut state));
+        state.serial += 1;
+        state.history.push(record);
+        state.pending.insert(serial, pending);
+        self.undelivered.send_modify(|undelivered| {
+            undelivered.insert(serial);
+        });
+        serial
+    }
+
+    /// Tells a record's outcome, unless somebody has done so.
+    pub(super) fn settle(&self, serial: u64) {
+        let pending = self.state().pending.remove(&serial);
+        if let Some(Pending { completer, outcome, .. }) = pending {
+            completer.complete(outcome, Box::new(Told { serial, undelivered: self.undelivered.clone() }));
+        }
+    }
+
+    pub(super) async fn flush(&self) {
+        let later = self.state().serial;
+        let mut undelivered = self.undelivered.subscribe();
+        let told = undelivered.wait_for(|open| open.first().is_none_or(|first| *first >= later));
+        // An error would say that the mock is gone, but we have it.
+        let _ = told.await;
+    }
+
+    pub(super) fn timeout(&self, waited: Duration) -> FlushError {
+        FlushError::Timeout { pending: self.undelivered.borrow().len(), waited }
+    }
+
+    /// Fails all that has no outcome.
+    pub(super) fn end(&self) {
+        let pending = std::mem::take(&mut self.state().pending);
+        for (serial, Pending { origin, completer, .. }) in pending {
+            let error = DeliveryError::of(FailureKind::Closed, &origin.topic, origin.partition);
+            let outcome = Outcome::Failed(error.with_persisted(Persisted::Unknown));
+            completer.complete(outcome, Box::new(Told { serial, undelivered: self.undelivered.clone() }));
+        }
+    }
+}
+
+impl State {
+    /// How many partitions every topic has.
+    pub(super) fn partitions(&self) -> usize {
+        self.partitions.max(1)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        reason = "a partition's number is under 2^31"
+    )]
+    pub(super) fn in_turn(&mut self, topic: &str) -> i32 {
+        let partitions = self.partitions();
+        let turn = self.turns.entry(topic.to_owned()).or_default();
+        *turn += 1;
+        ((*turn - 1) % partitions) as i32
+    }
+
+    pub(super) fn written(&mut self, origin: &Origin) -> Outcome {
+        let next = self.offsets.entry(origin.clone()).or_default();
+        *next += 1;
+        Outcome::Acked { base_offset: Some(*next - 1), append_time: None }
+    }
+}
+
+/// Dropped when a record's callback has run.
+struct Told {
+    serial: u64,
+    undelivered: watch::Sender<BTreeSet<u64>>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.undelivered.send_modify(|undelivered| {
+            undelivered.remove(&self.serial);
+        });
+    }
+}
+
+pub(super) fn failed(error: DeliveryError, origin: &Origin) -> Outcome {
+    Outcome::Failed(error.with_place(&origin.topic, origin.partition))
+}

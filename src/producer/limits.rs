@@ -1,0 +1,89 @@
+//! Waiting, but not for ever: on the producer's own runtime by its timers, anywhere else by a thread that keeps the time.
+//!
+//! In: a future, and how long it may take. Out: its output, or `None` when the time was up first. Elsewhere there may be no
+//! timers (another executor, a plain thread, a runtime without time), and those of the producer's runtime stand still when
+//! nobody drives it and panic when it is gone. Deliberately absent: what is waited for.
+
+use std::{
+    future::Future,
+    sync::{
+        OnceLock,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    runtime::{Handle, Id},
+    sync::oneshot,
+    time::timeout,
+};
+
+/// As long as for ever, and a point in time that can be told.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 86_400);
+
+/// Keeps the time for those who wait.
+pub(super) struct Limits {
+    home: Id,
+    /// To the thread, which is started with the first wait outside, and ends with the producer.
+    alarms: OnceLock<mpsc::Sender<Alarm>>,
+}
+
+/// Rings, for whoever waits for it, when it is dropped.
+struct Alarm {
+    at: Instant,
+    ring: oneshot::Sender<()>,
+}
+
+impl Limits {
+    /// For a producer on this runtime.
+    pub(super) fn new(home: &Handle) -> Self {
+        Self { home: home.id(), alarms: OnceLock::new() }
+    }
+
+    /// Waits for `future` for so long at most.
+    ///
+    /// Cancel safe if `future` is.
+    pub(super) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        if Handle::try_current().is_ok_and(|here| here.id() == self.home) {
+            return timeout(limit, future).await.ok();
+        }
+        tokio::select! {
+            biased;
+            output = future => Some(output),
+            _ = self.alarm(limit) => None,
+        }
+    }
+
+    fn alarm(&self, after: Duration) -> oneshot::Receiver<()> {
+        let (ring, rings) = oneshot::channel();
+        let alarm = Alarm { at: Instant::now() + after.min(FOR_EVER), ring };
+        // Without a thread it rings at once.
+        let _ = self.alarms.get_or_init(start).send(alarm);
+        rings
+    }
+}
+
+fn start() -> mpsc::Sender<Alarm> {
+    let (alarms, set) = mpsc::channel();
+    if let Err(error) = thread::Builder::new().name("milena-limits".into()).spawn(move || keep_time(&set)) {
+        tracing::warn!(%error, "no thread that keeps the time outside the producer's runtime: nothing is waited for there");
+    }
+    alarms
+}
+
+/// There are as many alarms as there are threads that wait, so a list will do.
+fn keep_time(set: &mpsc::Receiver<Alarm>) {
+    let mut alarms: Vec<Alarm> = Vec::new();
+    loop {
+        let now = Instant::now();
+        alarms.retain(|alarm| alarm.at > now && !alarm.ring.is_closed());
+        let next = alarms.iter().map(|alarm| alarm.at).min();
+        match set.recv_timeout(next.map_or(FOR_EVER, |at| at - now)) {
+            Ok(alarm) => alarms.push(alarm),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}

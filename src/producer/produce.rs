@@ -1,0 +1,131 @@
+//! What a producer can do, as a trait: for code that is given one and need not know which.
+//!
+//! In: the calls of [`Producer`]. Out: the same answers. Pure. Source: Java's interface
+//! `org.apache.kafka.clients.producer.Producer`. Deliberately absent: metrics, which only a producer with a cluster has.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use super::{Accepting, Producer};
+use crate::{
+    delivery::{Ack, Delivery},
+    error::{DeliveryError, FlushError, SendError},
+    record::Record,
+};
+
+/// A [`Producer`], or what stands in for one: a [`MockProducer`](crate::mock::MockProducer) in a test, or a wrapper of your
+/// own around another one. Usable as `dyn Produce`. In Java, the interface `Producer`.
+///
+/// Code that sends takes a `&dyn Produce`, or holds an `Arc<dyn Produce>`. A [`Producer`] has methods of its own of the same
+/// names, which a call on it goes to; through the trait, `send` and `try_send` cost as much as there, and what takes a
+/// callback boxes it. What each method promises is said at [`Producer`]'s. Methods that are added later have a default.
+///
+/// ```
+/// use milena::{Produce, Record, mock::MockProducer, patterns::Failure};
+///
+/// async fn place_order(producer: &dyn Produce, id: &str) -> Result<i32, Failure> {
+///     let delivery = producer.send(Record::to("orders").key(id).value("nine")).await?;
+///     Ok(delivery.await?.partition())
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let mock = MockProducer::new();
+/// place_order(&mock, "6b1f").await?;
+/// assert_eq!(mock.history()[0].key.as_deref(), Some(&b"6b1f"[..]));
+/// # Ok::<(), Failure>(()) }).unwrap();
+/// ```
+pub trait Produce: Send + Sync {
+    /// As [`Producer::send`].
+    fn send<'a>(&'a self, record: Record<'a>) -> Accepting<'a>;
+
+    /// As [`Producer::send_with`].
+    fn send_with<'a>(
+        &'a self,
+        record: Record<'a>,
+        callback: Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>;
+
+    /// As [`Producer::try_send`].
+    ///
+    /// # Errors
+    /// As there.
+    fn try_send(&self, record: Record<'_>) -> Result<Delivery, SendError>;
+
+    /// As [`Producer::try_send_with`].
+    ///
+    /// # Errors
+    /// As there.
+    fn try_send_with(
+        &self,
+        record: Record<'_>,
+        callback: Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>,
+    ) -> Result<(), SendError>;
+
+    /// As [`Producer::partitions_for`].
+    fn partitions_for<'a>(
+        &'a self,
+        topic: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<usize, SendError>> + Send + 'a>>;
+
+    /// As [`Producer::flush`].
+    fn flush(&self) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>>;
+
+    /// As [`Producer::flush_timeout`].
+    fn flush_timeout(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>>;
+
+    /// As [`Producer::close`].
+    fn close(&self) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>>;
+
+    /// As [`Producer::close_timeout`].
+    fn close_timeout(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>>;
+}
+
+impl Produce for Producer {
+    #[inline]
+    fn send<'a>(&'a self, record: Record<'a>) -> Accepting<'a> {
+        Self::send(self, record)
+    }
+
+    fn send_with<'a>(
+        &'a self,
+        record: Record<'a>,
+        callback: Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>> {
+        Box::pin(Self::send_with(self, record, callback))
+    }
+
+    #[inline]
+    fn try_send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
+        Self::try_send(self, record)
+    }
+
+    fn try_send_with(
+        &self,
+        record: Record<'_>,
+        callback: Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>,
+    ) -> Result<(), SendError> {
+        Self::try_send_with(self, record, callback)
+    }
+
+    fn partitions_for<'a>(
+        &'a self,
+        topic: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<usize, SendError>> + Send + 'a>> {
+        Box::pin(Self::partitions_for(self, topic))
+    }
+
+    fn flush(&self) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
+        Box::pin(Self::flush(self))
+    }
+
+    fn flush_timeout(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
+        Box::pin(Self::flush_timeout(self, limit))
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
+        Box::pin(Self::close(self))
+    }
+
+    fn close_timeout(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
+        Box::pin(Self::close_timeout(self, limit))
+    }
+}

@@ -1,0 +1,94 @@
+//! Partitioners of the user's own: asked once for each record, and no danger to the producer.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use milena::{Partitions, Producer, Record, SendError, broker::EmbeddedBroker};
+
+use crate::{HANG, broker, never_answer_records, order, run};
+
+/// Answers 2, and counts how often it was asked.
+fn counting(asked: &Arc<AtomicUsize>) -> impl Fn(&Record<'_>, &Partitions<'_>) -> i32 + Send + Sync + 'static {
+    let asked = Arc::clone(asked);
+    move |_, _| {
+        asked.fetch_add(1, SeqCst);
+        2
+    }
+}
+
+#[test]
+fn a_partitioner_is_asked_once_for_a_record_that_waits_for_metadata_and_for_memory() {
+    run(async {
+        let (broker, asked) = (broker().await, Arc::default());
+        let builder = Producer::builder(&broker.bootstrap_servers()).partitioner(counting(&asked));
+        let producer = builder.buffer_memory(32_768).build().await.unwrap();
+        let value = "x".repeat(4_000);
+        for sent in 1..=200 {
+            drop(producer.send(order(&value)).await.unwrap());
+            assert_eq!(asked.load(SeqCst), sent);
+        }
+        producer.close().await.unwrap();
+        assert_eq!(broker.log("orders", 2).len(), 200);
+    });
+}
+
+#[test]
+fn a_chosen_partition_that_is_gone_when_the_wait_is_over_is_refused_and_not_chosen_again() {
+    run(async {
+        let (broker, asked) = (broker().await, Arc::default());
+        let producer = forgetful(&broker, &asked).await;
+        let value = "x".repeat(10_000);
+        while producer.try_send(order(&value)).is_ok() {}
+        let (before, waits) = (asked.load(SeqCst), producer.send(order(&value)));
+        broker.delete_topic("orders");
+        broker.create_topic("orders", 1).unwrap();
+        while producer.partitions_for("orders").await.unwrap() != 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let error = waits.await.unwrap_err();
+        assert!(matches!(error, SendError::InvalidPartition { partition: 2, count: 1, .. }), "{error}");
+        assert_eq!(asked.load(SeqCst), before + 1);
+    });
+}
+
+/// A producer with little memory that soon gives up its batches, and often asks for metadata.
+async fn forgetful(broker: &EmbeddedBroker, asked: &Arc<AtomicUsize>) -> Producer {
+    let ms = Duration::from_millis;
+    let builder = Producer::builder(&broker.bootstrap_servers()).partitioner(counting(asked)).buffer_memory(32_768);
+    let builder = builder.delivery_timeout(ms(1_000)).request_timeout(ms(500)).linger(ms(0));
+    let producer = builder.metadata_max_age(ms(10)).max_block(HANG).build().await.unwrap();
+    producer.partitions_for("orders").await.unwrap();
+    never_answer_records(broker);
+    producer
+}
+
+#[test]
+fn a_partitioner_that_panics_fails_its_record_only() {
+    run(async {
+        let broker = broker().await;
+        let by_value = |record: &Record<'_>, _: &Partitions<'_>| match record.value_bytes() {
+            Some(b"bad") => panic!("this panic is part of the test"),
+            _ => 1,
+        };
+        let producer = Producer::builder(&broker.bootstrap_servers()).partitioner(by_value).build().await.unwrap();
+        // The first waits for metadata, so the partitioner is asked in the future; then it is asked in the call.
+        let errors = [
+            producer.send(order("bad")).await.unwrap_err(),
+            producer.send(order("bad")).await.unwrap_err(),
+            producer.try_send(order("bad")).unwrap_err(),
+            producer.send_with(order("bad"), |_| ()).await.unwrap_err(),
+        ];
+        for error in errors {
+            let SendError::Partitioner { reason, .. } = &error else { panic!("{error:?}") };
+            assert_eq!((&**reason, error.retriable()), ("this panic is part of the test", false));
+        }
+        producer.send(order("good")).await.unwrap().await.unwrap();
+        producer.close().await.unwrap();
+        assert_eq!(broker.log("orders", 1).len(), 1);
+    });
+}
