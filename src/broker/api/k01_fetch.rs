@@ -12,6 +12,7 @@
 //! Version notes:
 //! * v7: sessions; v9: leader epoch; v11: rack, disregarded; v12: flexible. v13 would need topic ids.
 
+use bytes::Bytes;
 use kafka_protocol::messages::{
     FetchRequest, FetchResponse,
     fetch_request::{FetchPartition, FetchTopic},
@@ -66,7 +67,11 @@ impl Reader {
             let read = self.partition(state, call, &topic.topic, partition);
             self.failed |= read.is_err();
             let failed = |code: ErrorCode| {
-                PartitionData::default().with_error_code(code.0).with_high_watermark(-1).with_last_stable_offset(-1)
+                PartitionData::default()
+                    .with_error_code(code.0)
+                    .with_high_watermark(-1)
+                    .with_last_stable_offset(-1)
+                    .with_records(Some(Bytes::new()))
             };
             read.unwrap_or_else(failed).with_partition_index(partition.partition)
         });
@@ -154,6 +159,16 @@ mod tests {
         assert_eq!(code(partition(-1)), ErrorCode::OFFSET_OUT_OF_RANGE);
         assert_eq!(code(partition(0).with_partition(9)), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         assert_eq!(code(partition(0).with_partition(1)), ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    }
+
+    /// Null would be a third way to say so, which Apache Kafka does not use.
+    #[test]
+    fn a_partition_that_cannot_be_read_has_empty_records_and_not_null() {
+        let failed = ask(&fetch(partition(99)));
+        assert_eq!(
+            (ErrorCode(failed.error_code), failed.records),
+            (ErrorCode::OFFSET_OUT_OF_RANGE, Some(Bytes::new()))
+        );
     }
 
     #[test]
