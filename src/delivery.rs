@@ -53,6 +53,15 @@ impl Ack {
         self
     }
 
+    /// The same of a record that no broker confirmed, as with `acks=0`: see [`is_confirmed`](Self::is_confirmed).
+    #[must_use]
+    pub fn unconfirmed(self) -> Self {
+        let completer = Completer::new(self.cell.origin().clone(), 0, Callbacks::threaded(Vec::new()));
+        let cell = Arc::clone(completer.cell());
+        completer.complete(Outcome::Acked { base_offset: None, append_time: None, confirmed: false }, Box::new(()));
+        Self { cell, offset: None, ..self }
+    }
+
     /// The same at this time, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn with_timestamp(mut self, unix_ms: i64) -> Self {
@@ -163,7 +172,9 @@ impl Delivery {
     pub fn resolved(outcome: Result<Ack, DeliveryError>) -> Self {
         let (origin, timestamp, outcome) = match outcome {
             Ok(Ack { cell, offset, timestamp }) => {
-                (cell.origin().clone(), timestamp, Outcome::Acked { base_offset: offset, append_time: None })
+                let confirmed = cell.is_confirmed();
+                let outcome = Outcome::Acked { base_offset: offset, append_time: None, confirmed };
+                (cell.origin().clone(), timestamp, outcome)
             }
             Err(error) => {
                 let origin = Origin { topic: Arc::from(error.topic()), partition: error.partition() };

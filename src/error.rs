@@ -240,8 +240,23 @@ pub enum SendError {
         waited_for: WaitedFor,
         /// How long the call waited.
         elapsed: Duration,
+        /// The Kafka error code of what kept it waiting: the cluster's answer, `NETWORK_EXCEPTION` where no broker answers, else
+        /// `REQUEST_TIMED_OUT`.
+        code: ErrorCode,
         /// The last thing that went wrong meanwhile, such as a refused connection.
         cause: Option<String>,
+    },
+    /// `max.block.ms` ran out, and the cluster answers that it does not have the topic.
+    #[error(
+        "no such topic: for {} ms the cluster answered {} for {topic}; create it, or check its name",
+        elapsed.as_millis(),
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+    )]
+    UnknownTopic {
+        /// The record's topic.
+        topic: Arc<str>,
+        /// How long the call waited for it to be created.
+        elapsed: Duration,
     },
     /// The record alone is larger than a request or the buffer may be.
     #[error("record for {topic} takes {size} bytes, {setting} allows {limit}; make it smaller or raise {setting}")]
@@ -324,7 +339,8 @@ impl SendError {
     /// Whether the same record could be accepted later, unchanged.
     #[must_use]
     pub fn retriable(&self) -> bool {
-        matches!(self, Self::QueueFull { .. } | Self::NotReady { .. } | Self::Timeout { .. })
+        use SendError::{NotReady, QueueFull, Timeout, UnknownTopic};
+        matches!(self, QueueFull { .. } | NotReady { .. } | Timeout { .. } | UnknownTopic { .. })
     }
 
     /// Always [`Persisted::No`]: a record that was not accepted never left the process.
@@ -337,10 +353,11 @@ impl SendError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Timeout { .. } | Self::NotReady { .. } => ErrorCode::REQUEST_TIMED_OUT,
+            Self::NotReady { .. } => ErrorCode::REQUEST_TIMED_OUT,
+            Self::Timeout { code, .. } => *code,
             Self::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
             Self::InvalidTopic { .. } => ErrorCode::INVALID_TOPIC_EXCEPTION,
-            Self::InvalidPartition { .. } => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            Self::InvalidPartition { .. } | Self::UnknownTopic { .. } => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             Self::TopicRefused { code, .. } | Self::Fatal { code, .. } => *code,
             Self::InvalidRecord { .. } | Self::Serialization { .. } => ErrorCode::INVALID_RECORD,
             Self::Closed { .. } | Self::QueueFull { .. } | Self::Partitioner { .. } => ErrorCode::NONE,

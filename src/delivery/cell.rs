@@ -120,9 +120,9 @@ impl Cell {
         true
     }
 
-    /// Whether a broker said that its records are in the log.
+    /// Whether its records are in the log because a broker said so, and not because none was asked.
     pub(super) fn is_confirmed(&self) -> bool {
-        matches!(self.outcome.get(), Some(Outcome::Acked { confirmed: true, .. }))
+        !matches!(self.outcome.get(), Some(Outcome::Acked { confirmed: false, .. }))
     }
 
     fn fill(&self, outcome: Outcome) {

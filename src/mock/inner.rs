@@ -172,7 +172,7 @@ impl State {
     pub(super) fn written(&mut self, origin: &Origin) -> Outcome {
         let next = self.offsets.entry(origin.clone()).or_default();
         *next += 1;
-        Outcome::Acked { base_offset: Some(*next - 1), append_time: None }
+        Outcome::Acked { base_offset: Some(*next - 1), append_time: None, confirmed: true }
     }
 }
 

@@ -231,7 +231,8 @@ async fn a_retry_and_a_dead_letter_can_be_tested_with_a_mock_behind_the_trait() 
     let mock = MockProducer::new();
     let producer: Arc<dyn Produce> = Arc::new(mock.clone());
     let retry = Retry::new(RetryPolicy::new().max_attempts(3)).unwrap();
-    let waited = SendError::Timeout { topic: "t".into(), waited_for: WaitedFor::Memory, elapsed: MS, cause: None };
+    let (topic, code) = ("t".into(), ErrorCode::REQUEST_TIMED_OUT);
+    let waited = SendError::Timeout { topic, waited_for: WaitedFor::Memory, elapsed: MS, code, cause: None };
     mock.refuse_next(waited);
     mock.fail_next(expired());
     let delivered = retry.send(&*producer, Record::to("t").key("k")).await.unwrap();

@@ -131,6 +131,7 @@ fn send_error_name(error: &SendError) -> &'static str {
         SendError::QueueFull { .. } => "SendError::QueueFull",
         SendError::NotReady { .. } => "SendError::NotReady",
         SendError::Timeout { .. } => "SendError::Timeout",
+        SendError::UnknownTopic { .. } => "SendError::UnknownTopic",
         SendError::TooLarge { .. } => "SendError::TooLarge",
         SendError::InvalidTopic { .. } => "SendError::InvalidTopic",
         SendError::InvalidPartition { .. } => "SendError::InvalidPartition",

@@ -19,7 +19,7 @@ use crate::{
     accumulator::{Charge, Clock, Refused, Route, Topic, TopicState, Turn},
     config::Config,
     delivery::{Accepted, Callback, Delivery, Listener, listener},
-    error::{SendError, WaitedFor},
+    error::{ErrorCode, SendError, WaitedFor},
     record::{
         Record, intercept,
         partition::{Candidate, Partitions, ask, choose, fixed},
@@ -321,13 +321,21 @@ impl Inner {
     }
 
     fn timed_out(&self, topic: &str, waited_for: WaitedFor, waiting: &Waiting) -> SendError {
+        let (name, elapsed) = (Arc::from(topic), waiting.since.elapsed());
         let known = self.accumulator.topics().known();
         let answer = match known.topic(topic) {
-            Some(TopicState::Awaited(Some(code))) => Some(format!("{code}: {}", code.advice())),
+            Some(TopicState::Awaited(answer)) => *answer,
             _ => None,
         };
-        let cause = known.trouble.as_ref().map(ToString::to_string).or(answer);
-        SendError::Timeout { topic: Arc::from(topic), waited_for, elapsed: waiting.since.elapsed(), cause }
+        let (code, cause) = match (&known.trouble, answer) {
+            (Some(trouble), _) => (ErrorCode::NETWORK_EXCEPTION, Some(trouble.to_string())),
+            (None, Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)) if waited_for == WaitedFor::Metadata => {
+                return SendError::UnknownTopic { topic: name, elapsed };
+            }
+            (None, Some(code)) => (code, Some(format!("{code}: {}", code.advice()))),
+            (None, None) => (ErrorCode::REQUEST_TIMED_OUT, None),
+        };
+        SendError::Timeout { topic: name, waited_for, elapsed, code, cause }
     }
 
     pub(super) fn closed(&self, topic: &str) -> SendError {
