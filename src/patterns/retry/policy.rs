@@ -240,6 +240,7 @@ mod tests {
             ("SendError::QueueFull", again),
             ("SendError::NotReady", again),
             ("SendError::Timeout", again),
+            ("SendError::UnknownTopic", again),
             ("SendError::TooLarge", fatal),
             ("SendError::InvalidTopic", fatal),
             ("SendError::InvalidPartition", fatal),

@@ -60,6 +60,7 @@ pub(super) fn every_failure() -> Vec<Failure> {
             code: ErrorCode::REQUEST_TIMED_OUT,
             cause: None,
         },
+        SendError::UnknownTopic { topic: t(), elapsed },
         SendError::TooLarge { topic: t(), size: 2, limit: 1, setting: "max.request.size" },
         SendError::InvalidTopic { topic: t(), reason: "it is empty" },
         SendError::InvalidPartition { topic: t(), partition: 9, count: 3 },

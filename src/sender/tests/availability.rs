@@ -138,7 +138,8 @@ fn the_time_that_a_broker_throttles_does_not_count_against_the_request_timeout()
     rig.event(Event::Frame { connection: second.connection, frame });
     rig.run();
     assert_eq!(offset(&deliveries[1]), Some(2));
-    (rig.ack(3), rig.ack(4));
+    rig.ack(3);
+    rig.ack(4);
     assert_eq!((offset(&held), offset(&third)), (Some(3), Some(4)));
     // The control: a broker that throttles nobody and is silent is left.
     rig.push(0, "d");

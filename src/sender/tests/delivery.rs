@@ -84,7 +84,8 @@ fn with_acks_0_what_was_written_whole_is_told_by_its_own_number() {
     rig.accumulator.topics().want(super::rig::TOPIC);
     rig.pass_ms(2_000);
     [0, 1].into_iter().for_each(|partition| rig.push(partition, "proves the leader"));
-    (rig.ack(0), rig.ack(0));
+    rig.ack(0);
+    rig.ack(0);
     let deliveries = [rig.send(0, "a"), rig.send(1, "b")];
     let [_, second] = [rig.take(), rig.take()];
     for (correlation, done) in [(second.correlation + 7, false), (second.correlation, true)] {
