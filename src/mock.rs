@@ -60,7 +60,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 pub use self::reply::{Reply, SentRecord};
 use self::{
@@ -84,7 +84,8 @@ use crate::{
 /// topics' names and partitions' numbers are checked; after [`close`](Produce::close) nothing is accepted; and what has no
 /// outcome when the last clone is dropped resolves as [`Abandoned`](crate::FailureKind::Abandoned). What may have been written is
 /// not known then, nor after [`close_timeout`](Produce::close_timeout): held records count as sent. `flush` and `close` wait
-/// for held records as well, so give those their outcome first, or from another task.
+/// for held records as well, so give those their outcome first, or from another task. Limits are counted by tokio's clock where
+/// there is one, which a test can pause.
 #[derive(Clone)]
 pub struct MockProducer {
     inner: Arc<Inner>,
@@ -330,7 +331,7 @@ impl Produce for MockProducer {
     fn flush_timeout(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
         Box::pin(async move {
             not_in_callback()?;
-            timeout(limit, self.inner.flush()).await.map_err(|_| self.inner.timeout(limit))
+            self.inner.flush_within(limit).await
         })
     }
 
@@ -347,7 +348,7 @@ impl Produce for MockProducer {
         Box::pin(async move {
             not_in_callback()?;
             self.inner.state().closed = true;
-            let flushed = timeout(limit, self.inner.flush()).await.map_err(|_| self.inner.timeout(limit));
+            let flushed = self.inner.flush_within(limit).await;
             self.inner.end();
             flushed
         })

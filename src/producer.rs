@@ -18,11 +18,9 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch};
 
+use self::append::{Stop, Waiting};
+pub(crate) use self::limits::Limits;
 pub use self::{accepting::Accepting, produce::Produce};
-use self::{
-    append::{Stop, Waiting},
-    limits::Limits,
-};
 use crate::{
     accumulator::{self, Accumulator},
     config::{Config, ProducerBuilder},

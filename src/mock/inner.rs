@@ -15,6 +15,7 @@ use crate::{
     cluster,
     delivery::{Callbacks, Completer, Origin, Outcome},
     error::{DeliveryError, FailureKind, FlushError, Persisted, SendError},
+    producer::Limits,
     record::{
         Record,
         partition::{Partitioner, Partitions, ask, fixed},
@@ -25,6 +26,7 @@ use crate::{
 pub(super) struct Inner {
     state: Mutex<State>,
     pub(super) callbacks: Callbacks,
+    limits: Limits,
     /// The records whose callbacks have not run yet.
     undelivered: watch::Sender<BTreeSet<u64>>,
 }
@@ -66,7 +68,7 @@ pub(super) struct Pending {
 impl Default for Inner {
     fn default() -> Self {
         let (callbacks, undelivered) = (Callbacks::threaded(Vec::new()), watch::Sender::default());
-        Self { state: Mutex::default(), callbacks, undelivered }
+        Self { state: Mutex::default(), callbacks, limits: Limits::anywhere(), undelivered }
     }
 }
 
@@ -136,8 +138,9 @@ impl Inner {
         let _ = told.await;
     }
 
-    pub(super) fn timeout(&self, waited: Duration) -> FlushError {
-        FlushError::Timeout { pending: self.undelivered.borrow().len(), waited }
+    pub(super) async fn flush_within(&self, limit: Duration) -> Result<(), FlushError> {
+        let flushed = self.limits.within(limit, self.flush()).await;
+        flushed.ok_or_else(|| FlushError::Timeout { pending: self.undelivered.borrow().len(), waited: limit })
     }
 
     /// Fails all that has no outcome.

@@ -1,6 +1,12 @@
 //! What a [`MockProducer`] does with records, and what it does as a producer would.
 
-use std::{future::Future, pin::pin, sync::mpsc, task::Context, task::Poll, task::Waker};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::mpsc,
+    task::{Context, Poll, Wake, Waker},
+    thread,
+};
 
 use super::*;
 use crate::{
@@ -148,15 +154,14 @@ async fn callbacks_run_on_their_own_thread_and_a_flush_waits_for_them() {
     let mock = MockProducer::new();
     let (tell, told) = mpsc::channel();
     let outcomes = tell.clone();
-    let callback =
-        move |outcome: Result<Ack, _>| outcomes.send((outcome.is_ok(), std::thread::current().id())).unwrap();
+    let callback = move |outcome: Result<Ack, _>| outcomes.send((outcome.is_ok(), thread::current().id())).unwrap();
     mock.send_with(Record::to("t"), Box::new(callback.clone())).await.unwrap();
     mock.fail_next(expired());
     mock.try_send_with(Record::to("t"), Box::new(callback.clone())).unwrap();
     mock.flush().await.unwrap();
     let [(first, thread), (second, _)] = told.try_iter().collect::<Vec<_>>()[..] else { panic!("two callbacks") };
     assert_eq!((first, second), (true, false));
-    assert_ne!(thread, std::thread::current().id());
+    assert_ne!(thread, thread::current().id());
     mock.refuse_next(full());
     mock.send_with(Record::to("t"), Box::new(callback)).await.unwrap_err();
     drop((mock, tell));
@@ -197,6 +202,31 @@ async fn limits_of_flush_and_close_hold_and_what_is_held_then_is_closed() {
     assert_eq!((error.kind(), error.persisted()), (FailureKind::Closed, Persisted::Unknown));
     mock.flush().await.unwrap();
     mock.close_timeout(5 * MS).await.unwrap();
+}
+
+#[test]
+fn limits_hold_without_a_runtime() {
+    let mock = MockProducer::new();
+    mock.reply(Reply::hold());
+    drop(send(&mock, Record::to("t")));
+    assert_eq!(parked(mock.flush_timeout(MS)), Err(FlushError::Timeout { pending: 1, waited: MS }));
+}
+
+/// The output of a future that something else than a runtime wakes.
+fn parked<T>(mut future: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> T {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
 }
 
 #[test]

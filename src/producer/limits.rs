@@ -24,8 +24,9 @@ use tokio::{
 const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// Keeps the time for those who wait.
-pub(super) struct Limits {
-    home: Id,
+pub(crate) struct Limits {
+    /// The runtime whose timers serve; `None` stands for any.
+    home: Option<Id>,
     /// To the thread, which is started with the first wait outside, and ends with the producer.
     alarms: OnceLock<mpsc::Sender<Alarm>>,
 }
@@ -39,14 +40,19 @@ struct Alarm {
 impl Limits {
     /// For a producer on this runtime.
     pub(super) fn new(home: &Handle) -> Self {
-        Self { home: home.id(), alarms: OnceLock::new() }
+        Self { home: Some(home.id()), alarms: OnceLock::new() }
+    }
+
+    /// For who has no runtime, and uses any that is there, so that its clock counts.
+    pub(crate) fn anywhere() -> Self {
+        Self { home: None, alarms: OnceLock::new() }
     }
 
     /// Waits for `future` for so long at most.
     ///
     /// Cancel safe if `future` is.
-    pub(super) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
-        if Handle::try_current().is_ok_and(|here| here.id() == self.home) {
+    pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        if Handle::try_current().is_ok_and(|here| self.home.is_none_or(|home| here.id() == home)) {
             return timeout(limit, future).await.ok();
         }
         tokio::select! {

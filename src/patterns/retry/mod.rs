@@ -96,6 +96,9 @@ impl Retry {
     /// # Errors
     /// What was tried, and why it is not tried again.
     ///
+    /// # Panics
+    /// When it has to wait before another attempt and there is no tokio runtime with time enabled. A test may pause that time.
+    ///
     /// # Cancel safety
     /// If the future is dropped while an attempt is on its way, that attempt goes on and the record may be written; while it
     /// waits, the record is not sent again. What was tried is not told then.
