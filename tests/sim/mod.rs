@@ -6,6 +6,7 @@
 //!
 //! `tests/sim/run SEEDS [START]` runs as many seeds as you like; `tests/sim/run 1 SEED` replays one and prints its trace.
 
+mod availability;
 mod checker;
 mod judge;
 mod network;
@@ -46,6 +47,13 @@ struct Total {
     /// Of all traces; in which order they are added does not matter.
     hash: u64,
     failed: Vec<(u64, String)>,
+    /// Seeds that the judge of availability has something against.
+    neglected: Vec<(u64, String)>,
+}
+
+/// The first few of what is wrong.
+fn first(wrong: &[impl ToString]) -> String {
+    wrong.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Total {
@@ -55,8 +63,10 @@ impl Total {
         self.anomalous_seeds += usize::from(report.anomalies > 0);
         self.hash = self.hash.wrapping_add(report.hash);
         if !report.violations.is_empty() {
-            let first = report.violations.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            self.failed.push((seed, first));
+            self.failed.push((seed, first(&report.violations)));
+        }
+        if !report.neglects.is_empty() {
+            self.neglected.push((seed, first(&report.neglects)));
         }
     }
 
@@ -67,15 +77,18 @@ impl Total {
         self.hash = self.hash.wrapping_add(other.hash);
         self.failed.append(&mut other.failed);
         self.failed.sort();
+        self.neglected.append(&mut other.neglected);
+        self.neglected.sort();
         self
     }
 
     fn print(&self, seeds: u64, took: Duration) {
         let rate = seeds as f64 / took.as_secs_f64();
-        println!("{seeds} seeds, {} records, {} seeds failed, {rate:.0} seeds/s", self.records, self.failed.len());
+        let (failed, neglected) = (self.failed.len(), self.neglected.len());
+        println!("{seeds} seeds, {} records, {failed} seeds failed, {neglected} neglected, {rate:.0} seeds/s", self.records);
         println!("hash of all traces {:016x}, faults that struck:", self.hash);
         self.struck.iter().for_each(|(kind, times)| println!("  {kind:?}: {times}"));
-        for (seed, why) in self.failed.iter().take(20) {
+        for (seed, why) in self.failed.iter().chain(&self.neglected).take(40) {
             println!("seed {seed}: {why}; tests/sim/run 1 {seed} replays it");
         }
     }
@@ -120,6 +133,7 @@ fn print(plan: &Plan, report: &Report) {
     println!("{plan}");
     report.trace.iter().for_each(|line| println!("{line}"));
     report.violations.iter().for_each(|violation| println!("{violation}"));
+    report.neglects.iter().for_each(|neglect| println!("{neglect}"));
 }
 
 #[test]

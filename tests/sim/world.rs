@@ -15,25 +15,33 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    availability::{End, Fate, Neglect, Objections, Weather},
     checker::{Harm, Log, Place, Violation},
-    judge::Trace,
+    judge::{MOST_PARTITIONS, Trace},
     network::Connection,
     plan::{Ending, Fault, Kind, Network, Plan, TOPICS},
-    tasks::{Flush, Heard, Task, Waiting},
+    tasks::{Flush, Heard, Task, Waiting, name},
 };
 use crate::{
-    ProducerBuilder,
+    FailureKind, ProducerBuilder,
     accumulator::{Accumulator, Limits, Work},
     broker::{EmbeddedBroker, State},
+    config::{Acks, Config},
     delivery::Callbacks,
     sender::{Action, Chance, ConnectionId, Event, Sender},
-    wire::compression::Compressor,
+    wire::{
+        compression::Compressor,
+        testing::{Lie, read_produce},
+    },
 };
 
 /// Events after which a run counts as one that never comes to rest.
 const PATIENCE: usize = 400_000;
 /// When everything heals at the latest, whatever still waits to be sent.
 const LONGEST_ILLNESS: Duration = Duration::from_secs(30);
+
+/// The name in `bootstrap.servers`.
+pub(super) const BOOTSTRAP: &str = "bootstrap";
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -52,6 +60,15 @@ pub(super) enum Happening {
     Strikes(Fault),
     Recovers(Recovery),
     Ends,
+    /// The process goes on that was stopped.
+    Resumes,
+}
+
+impl Happening {
+    /// Whether it takes place in the producer's process.
+    fn is_inside(&self) -> bool {
+        !matches!(self, Self::Arrives(..) | Self::Poll(_) | Self::Strikes(_) | Self::Recovers(_) | Self::Resumes)
+    }
 }
 
 /// The end of a fault that lasts.
@@ -76,6 +93,7 @@ pub(crate) struct World {
     pub(super) wall_ms: i64,
     /// `None` once it was dropped.
     pub(super) sender: Option<Sender>,
+    pub(super) config: Arc<Config>,
     pub(super) accumulator: Arc<Accumulator>,
     compressor: Compressor,
     /// How many batches will be looked for that wait to be compressed.
@@ -100,6 +118,22 @@ pub(crate) struct World {
     pub(super) healed: bool,
     pub(super) widest_window: usize,
     pub(super) violations: Vec<Violation>,
+    /// Where each node listens.
+    pub(super) ports: BTreeMap<u16, i32>,
+    /// Whether addresses that nobody has any more swallow what is sent there, or refuse.
+    pub(super) swallows: bool,
+    /// What is to be said that is not true, the next one last.
+    pub(super) lies: Vec<(&'static str, Lie)>,
+    /// Until when the producer's process is stopped.
+    pub(super) stopped: Option<Duration>,
+    /// Records without an outcome, by their place in the history.
+    pub(super) open: Vec<usize>,
+    pub(super) weather: Weather,
+    /// Since when partitions are out.
+    pub(super) out: BTreeMap<Place, Duration>,
+    pub(super) objections: Objections,
+    pub(super) fates: Vec<Fate>,
+    pub(super) neglects: Vec<Neglect>,
     pub(super) trace: Trace,
 }
 
@@ -107,17 +141,28 @@ impl World {
     pub(crate) fn new(plan: Plan, traced: bool) -> Self {
         let mut chance = Chance::new(plan.seed);
         let start = Instant::now();
-        let builder = ProducerBuilder::new("127.0.0.1:9001").properties(plan.properties.iter().map(|(n, v)| (*n, v)));
+        let builder = ProducerBuilder::new("bootstrap:9000").properties(plan.properties.iter().map(|(n, v)| (*n, v)));
         let config = Arc::new(builder.validate().expect("plans are valid"));
         let limits = Limits::of(&config);
         let compressor = Compressor::new(limits.method);
         let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
-        let sender = Sender::new(config, Arc::clone(&accumulator), start, chance.next());
+        let sender = Sender::new(Arc::clone(&config), Arc::clone(&accumulator), start, chance.next());
         let (delays, luck) = (Chance::new(chance.next()), Chance::new(chance.next()));
         let mut world = Self {
             tasks: (0..plan.tasks).map(|_| Task::new(chance.next())).collect(),
             cluster: cluster(&plan),
             trace: Trace::new(traced),
+            ports: (9_001..).zip(1..).take(plan.nodes).collect(),
+            swallows: false,
+            lies: Vec::new(),
+            stopped: None,
+            open: Vec::new(),
+            weather: Weather::default(),
+            out: BTreeMap::new(),
+            objections: Objections { max_message_bytes: plan.max_message_bytes, ..Objections::default() },
+            fates: Vec::new(),
+            neglects: Vec::new(),
+            config,
             plan,
             delays,
             luck,
@@ -145,6 +190,7 @@ impl World {
             violations: Vec::new(),
         };
         world.schedule();
+        world.survey();
         world
     }
 
@@ -210,15 +256,17 @@ impl World {
         if self.is_over() {
             return false;
         }
-        let wake =
-            self.sender.as_ref().and_then(Sender::poll_timeout).map(|at| at.saturating_duration_since(self.start));
+        let wake = self.sender.as_ref().and_then(Sender::poll_timeout);
+        let wake = wake.map(|at| at.saturating_duration_since(self.start).max(self.stopped.unwrap_or_default()));
         let next = self.agenda.peek().map(|Reverse((at, _))| *at);
         match (next, wake) {
             (Some(at), wake) if wake.is_none_or(|wake| at <= wake) => {
                 let Some(Reverse((at, number))) = self.agenda.pop() else { return false };
                 self.now = self.now.max(at);
-                if let Some(happening) = self.happenings.remove(&number) {
-                    self.happen(happening);
+                match (self.happenings.remove(&number), self.stopped) {
+                    (Some(happening), Some(until)) if happening.is_inside() => self.at(until, happening),
+                    (Some(happening), _) => self.happen(happening),
+                    (None, _) => {}
                 }
                 true
             }
@@ -235,7 +283,8 @@ impl World {
     /// Whether all is said: every task has sent its records, every fault has struck, every record has an outcome.
     fn is_over(&mut self) -> bool {
         let all_sent = self.tasks.iter().all(|task| task.next == self.plan.records_per_task);
-        let struck = !self.happenings.values().any(|h| matches!(h, Happening::Strikes(_) | Happening::Recovers(_)));
+        let ill = |h: &Happening| matches!(h, Happening::Strikes(_) | Happening::Recovers(_) | Happening::Resumes);
+        let struck = !self.happenings.values().any(ill);
         let ended = self.sender.is_none();
         if !self.healed && struck && (all_sent || ended || self.now >= LONGEST_ILLNESS) {
             self.heal();
@@ -253,7 +302,11 @@ impl World {
             rates.clear();
         }
         (1..=self.plan.nodes as i32).for_each(|node| self.cluster.restart(node));
+        self.lies.clear();
+        self.heal_network();
+        self.gust();
         self.poll_all();
+        self.survey();
         self.note(|| "everything heals".to_owned());
     }
 
@@ -271,7 +324,7 @@ impl World {
         }
         while let Some(action) = self.sender.as_mut().and_then(|sender| sender.poll_action(now)) {
             match action {
-                Action::Connect { connection, port, .. } => self.connect(connection, i32::from(port) - 9_000),
+                Action::Connect { connection, host, port } => self.connect(connection, &host, port),
                 Action::Disconnect { connection } => self.hang_up(connection),
                 Action::Send { connection, correlation, segments, answered } => {
                     self.send(connection, correlation, Bytes::from(segments.concat()), answered);
@@ -308,7 +361,101 @@ impl World {
             Happening::Strikes(fault) => self.strike(fault),
             Happening::Recovers(recovery) => self.recover(&recovery),
             Happening::Ends => self.end(),
+            Happening::Resumes => self.resume(),
         }
+    }
+
+    /// The process goes on. The runtime finds timers that are over and sockets that can be read at once. The driver's task may be
+    /// polled before those of the connections have read anything: then it hears of the time first.
+    fn resume(&mut self) {
+        self.stopped = None;
+        let unread = self.unread();
+        let now = self.instant();
+        self.sender.iter_mut().for_each(|sender| sender.handle_timeout(now));
+        self.drive();
+        self.look();
+        let expired = |waiting: &Waiting| {
+            let outcome = waiting.delivery.outcome().and_then(Result::err);
+            outcome.is_some_and(|error| error.kind() == FailureKind::Expired)
+        };
+        let lost = unread.into_iter().filter(|record| self.history.get(*record).is_some_and(expired));
+        let lost: Vec<Neglect> = lost.map(|record| Neglect::ExpiredUnread(self.history[record].id)).collect();
+        self.neglects.extend(lost);
+    }
+
+    /// Records whose acknowledgement has come to the machine, where nobody has read it yet.
+    fn unread(&self) -> Vec<usize> {
+        let answers = self.happenings.values().filter_map(|happening| match happening {
+            Happening::Answers(id, frame) => self.request_of(*id, frame),
+            _ => None,
+        });
+        let batches = answers.flat_map(|request| read_produce(&[request]).1);
+        let values: Vec<Bytes> = batches.flat_map(|batch| batch.values).collect();
+        let named = |waiting: &Waiting| values.iter().any(|value| name(value, waiting.place) == Some(waiting.id));
+        let written = |waiting: &Waiting| self.log(waiting.place).iter().any(|(_, id)| *id == waiting.id);
+        let waits = |record: &usize| self.history.get(*record).is_some_and(|w| named(w) && written(w));
+        self.open.iter().copied().filter(waits).collect()
+    }
+
+    /// Something goes wrong for everybody, for a moment.
+    pub(super) fn gust(&mut self) {
+        let now = self.now;
+        if self.weather.everywhere.last() != Some(&(now, now)) {
+            self.weather.everywhere.push((now, now));
+        }
+    }
+
+    /// The partitions that a node leads cannot be written to for a while.
+    pub(super) fn outage_at(&mut self, node: i32, stretch: (Duration, Duration)) {
+        for place in self.places() {
+            if self.cluster.leader(TOPICS[place.topic], place.partition as i32) == Some(node) {
+                self.weather.outages.entry(place).or_default().push(stretch);
+            }
+        }
+    }
+
+    /// Takes note of which partitions nobody could write to.
+    pub(super) fn survey(&mut self) {
+        let (now, all) = (self.now, self.config.acks == Acks::All);
+        for place in self.places() {
+            let writable = self.cluster.is_writable(TOPICS[place.topic], place.partition as i32, all);
+            match (writable, self.out.get(&place).copied()) {
+                (false, None) => drop(self.out.insert(place, now)),
+                (true, Some(since)) => {
+                    self.out.remove(&place);
+                    self.weather.outages.entry(place).or_default().push((since, now));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Every partition that there is or may be.
+    fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        let topics = 0..self.plan.topics.len();
+        topics.flat_map(|topic| (0..MOST_PARTITIONS).map(move |partition| Place { topic, partition }))
+    }
+
+    /// Takes note of records that have their outcome now.
+    pub(super) fn note_fates(&mut self) {
+        let (now, sent) = (self.now, self.history.len());
+        let (history, fates) = (&self.history, &mut self.fates);
+        self.open.retain(|record| {
+            let Some(waiting) = history.get(*record) else { return false };
+            let Some(outcome) = waiting.delivery.outcome() else { return true };
+            let end = match outcome {
+                Ok(_) => Some(End::Acked),
+                Err(error) => match error.kind() {
+                    FailureKind::Expired => Some(End::Expired),
+                    FailureKind::Rejected => Some(End::Rejected(error.code())),
+                    FailureKind::Closed | FailureKind::Abandoned | FailureKind::Fatal => None,
+                },
+            };
+            let company = waiting.company + (sent - record);
+            let Waiting { id, place, since, alone, .. } = *waiting;
+            fates.extend(end.map(|end| Fate { id, place, since, until: now, end, alone, company }));
+            false
+        });
     }
 }
 
