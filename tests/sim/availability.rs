@@ -9,8 +9,8 @@
 //!   leader is down, stopped or keeps to a quota, too few replicas are in sync, a connection that it has to use is slow, or the
 //!   producer's own process is stopped.
 //! - A **gust** is a moment at which something went wrong for everybody: a connection broke, an answer was an error, garbage or
-//!   a lie, a leader moved, a node went or came, a late request reached a broker after its connection had ended, everything
-//!   healed. A producer may need a while to get over it. A gust never excuses a failure by itself.
+//!   a lie, a leader moved, a node went or came, a late request reached a broker after its connection had ended, a record was
+//!   rejected, everything healed. A producer may need a while to get over it. A gust never excuses a failure by itself.
 //!
 //! Between them it is **calm**. In a calm stretch from `s` to `t` a record that was accepted at `a` can be delivered by
 //!
@@ -37,7 +37,10 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::checker::{Id, Place};
-use crate::{config::Config, error::ErrorCode};
+use crate::{
+    config::{Compression, Config},
+    error::ErrorCode,
+};
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,9 +107,10 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// The bounds of a configuration, on a network where a way takes at most `way`, between so many `nodes`.
+    /// The bounds of a configuration, on a network where a way takes at most `way`, between so many `nodes`; where addresses may
+    /// swallow what is sent there, and where brokers take less than `batch.size`.
     ///
-    /// - `trip` = 2 ways and the few milliseconds that a batch takes to be compressed.
+    /// - `trip` = 2 ways, and 6 ms where batches are compressed.
     /// - `turn` = 3 trips: a batch, its repetition, and one that was too large. The brokers' limit below `batch.size` takes 3 more.
     /// - `start` = `linger.ms` + 8 trips: connecting, versions, metadata, producer id, the batch, with room for what they wait for.
     /// - `reach` = `reconnect.backoff.max.ms` + `socket.connection.setup.timeout.max.ms` where connections may be swallowed.
@@ -115,7 +119,8 @@ impl Allowance {
     ///   + 6 × `retry.backoff.max.ms` (metadata twice, producer id twice, the batch itself, the one before it).
     pub(crate) fn of(config: &Config, way: Duration, nodes: usize, swallows: bool, splits: bool) -> Self {
         let nodes = nodes as u32;
-        let trip = way * 2 + Duration::from_millis(6);
+        let compressed = config.compression != Compression::None;
+        let trip = way * 2 + if compressed { Duration::from_millis(6) } else { Duration::ZERO };
         let start = config.linger + trip * 8;
         let setup = if swallows { config.connection_setup_timeout_max } else { Duration::ZERO };
         let reach = config.reconnect_backoff_max + setup;
@@ -188,12 +193,7 @@ fn lasts(code: ErrorCode) -> bool {
 }
 
 /// Everything that is wrong with a history.
-pub(crate) fn judge(
-    fates: &[Fate],
-    weather: &Weather,
-    objections: &Objections,
-    allowance: Allowance,
-) -> Vec<Neglect> {
+pub(crate) fn judge(fates: &[Fate], weather: &Weather, objections: &Objections, allowance: Allowance) -> Vec<Neglect> {
     let mut storms: BTreeMap<Option<Place>, Vec<Stretch>> = BTreeMap::new();
     let verdict = |fate: &Fate| {
         let place = Some(fate.place).filter(|_| fate.end != End::Full);
@@ -254,9 +254,12 @@ mod tests {
         }
     }
 
+    /// What it is about, the record, gusts, outages, and by when it could have been delivered.
+    type Case = (&'static str, Fate, &'static [u64], &'static [(u64, u64)], Option<Duration>);
+
     #[test]
     fn a_record_fails_or_comes_late_only_if_there_was_no_calm_in_which_it_could_be_delivered() {
-        let table: [(&str, Fate, &[u64], &[(u64, u64)], Option<Duration>); 10] = [
+        let table: [Case; 10] = [
             ("calm from the start", fate(0, 120, End::Expired), &[], &[], Some(s(2))),
             ("calm, and in time", fate(0, 2, End::Acked), &[], &[], None),
             ("the start of a long life", fate(50, 170, End::Expired), &[], &[], Some(s(52))),
@@ -265,7 +268,13 @@ mod tests {
             ("time to get over a gust", fate(50, 170, End::Expired), &[51], &[], Some(s(62))),
             ("an outage all the time", fate(50, 170, End::Expired), &[], &[(49, 170)], None),
             ("an outage half of the time", fate(50, 170, End::Expired), &[], &[(49, 100)], Some(s(111))),
-            ("two outages and a gust with nothing between", fate(50, 80, End::Blocked), &[55], &[(49, 60), (58, 78)], None),
+            (
+                "two outages and a gust with nothing between",
+                fate(50, 80, End::Blocked),
+                &[55],
+                &[(49, 60), (58, 78)],
+                None,
+            ),
             ("late after all is over", fate(50, 99, End::Acked), &[], &[(0, 60)], Some(s(71))),
         ];
         for (case, fate, gusts, outages, expected) in table {

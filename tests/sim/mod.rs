@@ -2,7 +2,8 @@
 //!
 //! The real accumulator and sender and the embedded broker's pure state, joined by a network and a clock that are
 //! simulated. [`plan`] draws what a run is made of from its seed, [`world`] runs it ([`network`], [`tasks`], [`strikes`]),
-//! [`judge`] and [`checker`] say what is wrong, [`shrink`] makes a failing plan small.
+//! [`judge`] and [`checker`] say what is not true, [`availability`] what need not have failed or been late, [`shrink`] makes a failing
+//! plan small.
 //!
 //! `tests/sim/run SEEDS [START]` runs as many seeds as you like; `tests/sim/run 1 SEED` replays one and prints its trace.
 
@@ -10,6 +11,7 @@ mod availability;
 mod checker;
 mod judge;
 mod network;
+mod notes;
 mod plan;
 mod shrink;
 mod strikes;
@@ -18,7 +20,7 @@ mod world;
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fmt,
     num::NonZero,
     ops::Range,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -51,9 +53,15 @@ struct Total {
     neglected: Vec<(u64, String)>,
 }
 
-/// The first few of what is wrong.
-fn first(wrong: &[impl ToString]) -> String {
-    wrong.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ")
+/// What is wrong, one of each kind, and how often.
+fn first(wrong: &[impl fmt::Debug]) -> String {
+    let mut kinds: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for wrong in wrong {
+        let text = format!("{wrong:?}");
+        let kind = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
+        kinds.entry(kind).or_insert((0, text)).0 += 1;
+    }
+    kinds.into_values().map(|(times, text)| format!("{times} x {text}")).collect::<Vec<_>>().join(", ")
 }
 
 impl Total {
@@ -85,10 +93,13 @@ impl Total {
     fn print(&self, seeds: u64, took: Duration) {
         let rate = seeds as f64 / took.as_secs_f64();
         let (failed, neglected) = (self.failed.len(), self.neglected.len());
-        println!("{seeds} seeds, {} records, {failed} seeds failed, {neglected} neglected, {rate:.0} seeds/s", self.records);
+        println!(
+            "{seeds} seeds, {} records, {failed} seeds failed, {neglected} neglected, {rate:.0} seeds/s",
+            self.records
+        );
         println!("hash of all traces {:016x}, faults that struck:", self.hash);
         self.struck.iter().for_each(|(kind, times)| println!("  {kind:?}: {times}"));
-        for (seed, why) in self.failed.iter().chain(&self.neglected).take(40) {
+        for (seed, why) in self.failed.iter().chain(&self.neglected).take(number("MILENA_SIM_PRINT", 20) as usize) {
             println!("seed {seed}: {why}; tests/sim/run 1 {seed} replays it");
         }
     }

@@ -88,7 +88,9 @@ impl World {
             delay += self.delay();
             match address {
                 Address::Node(node) if self.cluster.node_is_up(node) => {
-                    self.connections.entry(id).and_modify(|connection| (connection.node, connection.served) = (node, true));
+                    self.connections
+                        .entry(id)
+                        .and_modify(|connection| (connection.node, connection.served) = (node, true));
                     return self.later(delay, Happening::Connected(id));
                 }
                 Address::Node(_) | Address::Refuses => {}
@@ -270,7 +272,9 @@ impl World {
     /// Works on one request; false if that has to wait, or there is none.
     fn serve_one(&mut self, id: ConnectionId) -> bool {
         let (now, now_ms) = (self.now, self.now_ms());
-        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.served) else { return false };
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.served) else {
+            return false;
+        };
         if connection.pending.is_none() {
             if connection.muted_until > now {
                 let until = connection.muted_until;
@@ -281,7 +285,7 @@ impl World {
             connection.asked = (i16::from_be_bytes([frame[0], frame[1]]), i16::from_be_bytes([frame[2], frame[3]]));
             match self.cluster.arrive(now_ms, connection.node, frame) {
                 Ok(pending) => {
-                    connection.spoilt |= pending.is_struck();
+                    connection.spoilt |= pending.is_struck() && pending.throttle_ms() == 0;
                     connection.pending = Some(pending);
                 }
                 Err(_) => {

@@ -29,8 +29,7 @@ const METADATA: [i16; 11] = [-1, 3, 5, 8, 9, 17, 29, 38, 72, 100, UNHEARD_OF];
 const IDENTITY: [i16; 13] = [-1, 7, 14, 15, 16, 31, 41, 42, 47, 51, 53, 90, UNHEARD_OF];
 const VERSIONS: [i16; 5] = [-1, 33, 35, 42, 58];
 /// How an answer to Metadata may be wrong.
-const LIES: [Lie; 5] =
-    [Lie::NoPartitions, Lie::FewerPartitions, Lie::NoLeaders, Lie::StaleEpochs, Lie::NoBrokers];
+const LIES: [Lie; 5] = [Lie::NoPartitions, Lie::FewerPartitions, Lie::NoLeaders, Lie::StaleEpochs, Lie::NoBrokers];
 /// Brokers that move come up at ports this far apart.
 const PORTS: u16 = 100;
 
@@ -123,7 +122,8 @@ impl World {
     fn relocate(&mut self, node: i32, chance: &mut Chance) {
         let all = chance.below(3) > 0;
         self.swallows = chance.below(3) == 0;
-        let moving: Vec<(u16, i32)> = self.ports.iter().filter(|(_, n)| all || **n == node).map(|(p, n)| (*p, *n)).collect();
+        let moving: Vec<(u16, i32)> =
+            self.ports.iter().filter(|(_, n)| all || **n == node).map(|(p, n)| (*p, *n)).collect();
         for (port, node) in moving {
             self.ports.remove(&port);
             self.ports.insert(port + PORTS, node);

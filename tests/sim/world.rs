@@ -3,7 +3,7 @@
 //!
 //! In: a plan. Out: a history, the logs, counts of what went wrong, and a hash of everything that happened. Pure and
 //! single-threaded: the same plan does the same on every machine. Here are the clock and the agenda; what happens is in
-//! `network`, `tasks` and `strikes`, the judgement in `judge`.
+//! `network`, `tasks` and `strikes`, what is noted for the judges in `notes`, the judgement in `judge`.
 
 use std::{
     cmp::Reverse,
@@ -15,24 +15,21 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    availability::{End, Fate, Neglect, Objections, Weather},
+    availability::{Fate, Neglect, Objections, Weather},
     checker::{Harm, Log, Place, Violation},
-    judge::{MOST_PARTITIONS, Trace},
+    judge::Trace,
     network::Connection,
     plan::{Ending, Fault, Kind, Network, Plan, TOPICS},
-    tasks::{Flush, Heard, Task, Waiting, name},
+    tasks::{Flush, Heard, Task, Waiting},
 };
 use crate::{
-    FailureKind, ProducerBuilder,
+    ProducerBuilder,
     accumulator::{Accumulator, Limits, Work},
     broker::{EmbeddedBroker, State},
-    config::{Acks, Config},
+    config::Config,
     delivery::Callbacks,
     sender::{Action, Chance, ConnectionId, Event, Sender},
-    wire::{
-        compression::Compressor,
-        testing::{Lie, read_produce},
-    },
+    wire::{compression::Compressor, testing::Lie},
 };
 
 /// Events after which a run counts as one that never comes to rest.
@@ -101,7 +98,7 @@ pub(crate) struct World {
     pub(super) cluster: State,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     agenda: BinaryHeap<Reverse<(Duration, u64)>>,
-    happenings: BTreeMap<u64, Happening>,
+    pub(super) happenings: BTreeMap<u64, Happening>,
     next: u64,
     pub(super) tasks: Vec<Task>,
     pub(super) history: Vec<Waiting>,
@@ -304,7 +301,10 @@ impl World {
         (1..=self.plan.nodes as i32).for_each(|node| self.cluster.restart(node));
         self.lies.clear();
         self.heal_network();
-        self.gust();
+        // Where nothing was wrong, nothing changes.
+        if !self.struck.is_empty() {
+            self.gust();
+        }
         self.poll_all();
         self.survey();
         self.note(|| "everything heals".to_owned());
@@ -317,7 +317,7 @@ impl World {
     }
 
     /// Carries out what the sender wants.
-    fn drive(&mut self) {
+    pub(super) fn drive(&mut self) {
         let now = self.instant();
         if let Some(sender) = &mut self.sender {
             sender.handle_event(now, Event::Woken);
@@ -363,99 +363,6 @@ impl World {
             Happening::Ends => self.end(),
             Happening::Resumes => self.resume(),
         }
-    }
-
-    /// The process goes on. The runtime finds timers that are over and sockets that can be read at once. The driver's task may be
-    /// polled before those of the connections have read anything: then it hears of the time first.
-    fn resume(&mut self) {
-        self.stopped = None;
-        let unread = self.unread();
-        let now = self.instant();
-        self.sender.iter_mut().for_each(|sender| sender.handle_timeout(now));
-        self.drive();
-        self.look();
-        let expired = |waiting: &Waiting| {
-            let outcome = waiting.delivery.outcome().and_then(Result::err);
-            outcome.is_some_and(|error| error.kind() == FailureKind::Expired)
-        };
-        let lost = unread.into_iter().filter(|record| self.history.get(*record).is_some_and(expired));
-        let lost: Vec<Neglect> = lost.map(|record| Neglect::ExpiredUnread(self.history[record].id)).collect();
-        self.neglects.extend(lost);
-    }
-
-    /// Records whose acknowledgement has come to the machine, where nobody has read it yet.
-    fn unread(&self) -> Vec<usize> {
-        let answers = self.happenings.values().filter_map(|happening| match happening {
-            Happening::Answers(id, frame) => self.request_of(*id, frame),
-            _ => None,
-        });
-        let batches = answers.flat_map(|request| read_produce(&[request]).1);
-        let values: Vec<Bytes> = batches.flat_map(|batch| batch.values).collect();
-        let named = |waiting: &Waiting| values.iter().any(|value| name(value, waiting.place) == Some(waiting.id));
-        let written = |waiting: &Waiting| self.log(waiting.place).iter().any(|(_, id)| *id == waiting.id);
-        let waits = |record: &usize| self.history.get(*record).is_some_and(|w| named(w) && written(w));
-        self.open.iter().copied().filter(waits).collect()
-    }
-
-    /// Something goes wrong for everybody, for a moment.
-    pub(super) fn gust(&mut self) {
-        let now = self.now;
-        if self.weather.everywhere.last() != Some(&(now, now)) {
-            self.weather.everywhere.push((now, now));
-        }
-    }
-
-    /// The partitions that a node leads cannot be written to for a while.
-    pub(super) fn outage_at(&mut self, node: i32, stretch: (Duration, Duration)) {
-        for place in self.places() {
-            if self.cluster.leader(TOPICS[place.topic], place.partition as i32) == Some(node) {
-                self.weather.outages.entry(place).or_default().push(stretch);
-            }
-        }
-    }
-
-    /// Takes note of which partitions nobody could write to.
-    pub(super) fn survey(&mut self) {
-        let (now, all) = (self.now, self.config.acks == Acks::All);
-        for place in self.places() {
-            let writable = self.cluster.is_writable(TOPICS[place.topic], place.partition as i32, all);
-            match (writable, self.out.get(&place).copied()) {
-                (false, None) => drop(self.out.insert(place, now)),
-                (true, Some(since)) => {
-                    self.out.remove(&place);
-                    self.weather.outages.entry(place).or_default().push((since, now));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Every partition that there is or may be.
-    fn places(&self) -> impl Iterator<Item = Place> + use<> {
-        let topics = 0..self.plan.topics.len();
-        topics.flat_map(|topic| (0..MOST_PARTITIONS).map(move |partition| Place { topic, partition }))
-    }
-
-    /// Takes note of records that have their outcome now.
-    pub(super) fn note_fates(&mut self) {
-        let (now, sent) = (self.now, self.history.len());
-        let (history, fates) = (&self.history, &mut self.fates);
-        self.open.retain(|record| {
-            let Some(waiting) = history.get(*record) else { return false };
-            let Some(outcome) = waiting.delivery.outcome() else { return true };
-            let end = match outcome {
-                Ok(_) => Some(End::Acked),
-                Err(error) => match error.kind() {
-                    FailureKind::Expired => Some(End::Expired),
-                    FailureKind::Rejected => Some(End::Rejected(error.code())),
-                    FailureKind::Closed | FailureKind::Abandoned | FailureKind::Fatal => None,
-                },
-            };
-            let company = waiting.company + (sent - record);
-            let Waiting { id, place, since, alone, .. } = *waiting;
-            fates.extend(end.map(|end| Fate { id, place, since, until: now, end, alone, company }));
-            false
-        });
     }
 }
 
