@@ -139,6 +139,23 @@ impl State {
         Ok(())
     }
 
+    /// Whether records can be written to a partition now: it has a leader that answers and, for `acks=all`, enough replicas.
+    #[cfg(test)]
+    pub(crate) fn is_writable(&self, topic: &str, partition: i32, all: bool) -> bool {
+        let config = self.topics.get(topic).map(|topic| &topic.config);
+        let answers = |leader: i32| self.nodes.get(&leader).is_some_and(|node| node.up && !node.paused);
+        let in_sync = |partition: &Partition| {
+            !all || config.is_some_and(|config| partition.check_in_sync(config, |node| self.is_up(node)).is_ok())
+        };
+        self.partition(topic, partition).is_some_and(|p| p.leader.is_some_and(answers) && in_sync(p))
+    }
+
+    /// Gives a node another port, as if it had come up elsewhere.
+    #[cfg(test)]
+    pub(crate) fn change_port(&mut self, node: i32, port: u16) {
+        self.nodes.entry(node).and_modify(|node| node.port = port);
+    }
+
     /// Whether a node is up.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn node_is_up(&self, node: i32) -> bool {

@@ -247,6 +247,12 @@ impl Injected {
 pub(super) struct Plan(Vec<Fault>);
 
 impl Plan {
+    /// Whether nothing is to go wrong.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn find<T>(&self, pick: impl Fn(&Effect) -> Option<T>) -> Option<T> {
         self.0.iter().find_map(|fault| pick(&fault.effect))
     }

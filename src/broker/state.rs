@@ -251,6 +251,18 @@ impl Pending {
         Call { now_ms, arrived_ms: self.arrived_ms, node: self.node, version: self.request.version, plan: &self.plan }
     }
 
+    /// Whether a fault strikes it.
+    #[cfg(test)]
+    pub(crate) fn is_struck(&self) -> bool {
+        !self.plan.is_empty()
+    }
+
+    /// For how long its answer asks to be left alone, in milliseconds.
+    #[cfg(test)]
+    pub(crate) fn throttle_ms(&self) -> u64 {
+        u64::try_from(self.plan.throttle_ms()).unwrap_or(0)
+    }
+
     /// What faults make of an answer.
     fn spoil(&self, now_ms: i64, bytes: Bytes) -> Reply {
         let at_ms = now_ms.saturating_add(self.plan.response_delay_ms());

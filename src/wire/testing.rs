@@ -52,6 +52,48 @@ fn read_batch(partition: i32, bytes: Bytes) -> SentBatch {
     SentBatch { partition, stamp, values, bytes }
 }
 
+/// What is wrong with an answer to Metadata that is wrong once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg(test)]
+pub(crate) enum Lie {
+    /// The topic has no partitions.
+    NoPartitions,
+    /// The second half of its partitions is missing.
+    FewerPartitions,
+    /// Nobody leads anything.
+    NoLeaders,
+    /// The leaders are those of an earlier epoch.
+    StaleEpochs,
+    /// There are no brokers.
+    NoBrokers,
+}
+
+/// An answer to Metadata, without its length, with a lie about `topic` in it.
+#[cfg(test)]
+pub(crate) fn lie(answer: &Bytes, version: i16, topic: &str, lie: Lie) -> Bytes {
+    let (mut rest, correlation) = (answer.clone(), super::responses::correlation(answer).unwrap());
+    ResponseHeader::decode(&mut rest, ApiKey::Metadata.response_header_version(version)).unwrap();
+    let mut body = MetadataResponse::decode(&mut rest, version).unwrap();
+    let named = |of: &MetadataResponseTopic| of.name.as_ref().is_some_and(|name| name.as_str() == topic);
+    for topic in body.topics.iter_mut().filter(|topic| named(topic)) {
+        let half = topic.partitions.len().div_ceil(2);
+        match lie {
+            Lie::NoPartitions => topic.partitions.clear(),
+            Lie::FewerPartitions => topic.partitions.truncate(half),
+            Lie::NoLeaders => topic.partitions.iter_mut().for_each(|partition| partition.leader_id = (-1).into()),
+            Lie::StaleEpochs => topic.partitions.iter_mut().for_each(|partition| {
+                let stale = partition.replica_nodes.last().copied().unwrap_or_default();
+                (partition.leader_id, partition.leader_epoch) = (stale, (partition.leader_epoch - 1).max(0));
+            }),
+            Lie::NoBrokers => {}
+        }
+    }
+    if lie == Lie::NoBrokers {
+        body.brokers.clear();
+    }
+    frame(Api::Metadata, version, correlation, &body)
+}
+
 fn frame(api: Api, version: i16, correlation: i32, body: &impl Encodable) -> Bytes {
     let header_version = ApiKey::try_from(api.key()).unwrap().response_header_version(version);
     let mut out = BytesMut::new();

@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
+    availability::{self, Allowance, Neglect},
     checker::{Log, NOBODY, Place, Promise, Sent, Violation, check},
     plan::{Kind, Plan, TOPICS},
     tasks::{Waiting, name, told},
@@ -39,6 +40,8 @@ impl Trace {
 /// What a run came to.
 pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
+    /// What failed or came late without need.
+    pub(crate) neglects: Vec<Neglect>,
     /// Faults that struck, by kind.
     pub(crate) struck: BTreeMap<Kind, u64>,
     /// The requests that met a fault of the network.
@@ -60,6 +63,7 @@ impl World {
 
     fn report(mut self, rests: bool) -> Report {
         self.look();
+        let neglects = self.neglects();
         let promise = Promise { idempotent: self.plan.idempotent, acks_0: self.plan.acks_0 };
         let (sent, logs) = (self.sent(), self.logs());
         let mut violations = std::mem::take(&mut self.violations);
@@ -79,6 +83,7 @@ impl World {
         violations.extend(self.dismantle());
         Report {
             violations,
+            neglects,
             struck: self.struck,
             met: self.met,
             records: sent.len(),
@@ -86,6 +91,24 @@ impl World {
             hash: self.trace.hash,
             trace: self.trace.lines.unwrap_or_default(),
         }
+    }
+
+    /// The other judge's verdict. Partitions that are out stay so.
+    fn neglects(&mut self) -> Vec<Neglect> {
+        let now = self.now;
+        for (place, since) in std::mem::take(&mut self.out) {
+            self.weather.outages.entry(place).or_default().push((since, now + Duration::from_secs(1)));
+        }
+        let way = Duration::from_micros(self.plan.delay_us + 1);
+        let splits = self.plan.number("batch.size").is_some_and(|bytes| bytes > self.plan.max_message_bytes as u64);
+        let swallows = self.plan.has(Kind::Move);
+        let allowance = Allowance::of(&self.config, way, self.plan.nodes, swallows, splits);
+        let mut neglects = std::mem::take(&mut self.neglects);
+        // Without answers a producer cannot know what a broker did.
+        if !self.plan.acks_0 {
+            neglects.extend(availability::judge(&self.fates, &self.weather, &self.objections, allowance));
+        }
+        neglects
     }
 
     /// Ends the producer: nothing may be left of it, and nobody may still wait.
@@ -130,8 +153,9 @@ impl World {
     }
 
     /// A record whose failure came after its time.
+    /// While its process is stopped a producer can tell nothing.
     fn late(&self, waiting: &Waiting) -> Option<Violation> {
-        let timeout = self.plan.properties.iter().find(|(name, _)| *name == "delivery.timeout.ms")?.1.parse().ok()?;
+        let timeout = self.plan.number("delivery.timeout.ms").filter(|_| !self.plan.has(Kind::Stop))?;
         let elapsed = waiting.delivery.outcome()?.err()?.elapsed();
         (elapsed > Duration::from_millis(timeout))
             .then_some(Violation::Late { id: waiting.id, ms: elapsed.as_millis() })

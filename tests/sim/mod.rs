@@ -2,14 +2,18 @@
 //!
 //! The real accumulator and sender and the embedded broker's pure state, joined by a network and a clock that are
 //! simulated. [`plan`] draws what a run is made of from its seed, [`world`] runs it ([`network`], [`tasks`], [`strikes`]),
-//! [`judge`] and [`checker`] say what is wrong, [`shrink`] makes a failing plan small.
+//! [`judge`] and [`checker`] say what is not true, [`availability`] what need not have failed or been late, [`shrink`] makes a failing
+//! plan small.
 //!
 //! `tests/sim/run SEEDS [START]` runs as many seeds as you like; `tests/sim/run 1 SEED` replays one and prints its trace.
 
+mod availability;
 mod checker;
 mod judge;
 mod network;
+mod notes;
 mod plan;
+mod regressions;
 mod shrink;
 mod strikes;
 mod tasks;
@@ -17,7 +21,7 @@ mod world;
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fmt,
     num::NonZero,
     ops::Range,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -46,6 +50,19 @@ struct Total {
     /// Of all traces; in which order they are added does not matter.
     hash: u64,
     failed: Vec<(u64, String)>,
+    /// Seeds that the judge of availability has something against.
+    neglected: Vec<(u64, String)>,
+}
+
+/// What is wrong, one of each kind, and how often.
+fn first(wrong: &[impl fmt::Debug]) -> String {
+    let mut kinds: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for wrong in wrong {
+        let text = format!("{wrong:?}");
+        let kind = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
+        kinds.entry(kind).or_insert((0, text)).0 += 1;
+    }
+    kinds.into_values().map(|(times, text)| format!("{times} x {text}")).collect::<Vec<_>>().join(", ")
 }
 
 impl Total {
@@ -55,8 +72,10 @@ impl Total {
         self.anomalous_seeds += usize::from(report.anomalies > 0);
         self.hash = self.hash.wrapping_add(report.hash);
         if !report.violations.is_empty() {
-            let first = report.violations.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            self.failed.push((seed, first));
+            self.failed.push((seed, first(&report.violations)));
+        }
+        if !report.neglects.is_empty() {
+            self.neglected.push((seed, first(&report.neglects)));
         }
     }
 
@@ -67,15 +86,21 @@ impl Total {
         self.hash = self.hash.wrapping_add(other.hash);
         self.failed.append(&mut other.failed);
         self.failed.sort();
+        self.neglected.append(&mut other.neglected);
+        self.neglected.sort();
         self
     }
 
     fn print(&self, seeds: u64, took: Duration) {
         let rate = seeds as f64 / took.as_secs_f64();
-        println!("{seeds} seeds, {} records, {} seeds failed, {rate:.0} seeds/s", self.records, self.failed.len());
+        let (failed, neglected) = (self.failed.len(), self.neglected.len());
+        println!(
+            "{seeds} seeds, {} records, {failed} seeds failed, {neglected} neglected, {rate:.0} seeds/s",
+            self.records
+        );
         println!("hash of all traces {:016x}, faults that struck:", self.hash);
         self.struck.iter().for_each(|(kind, times)| println!("  {kind:?}: {times}"));
-        for (seed, why) in self.failed.iter().take(20) {
+        for (seed, why) in self.failed.iter().chain(&self.neglected).take(number("MILENA_SIM_PRINT", 20) as usize) {
             println!("seed {seed}: {why}; tests/sim/run 1 {seed} replays it");
         }
     }
@@ -116,10 +141,22 @@ fn explain(seed: u64) {
     print(&small, &World::judge(&small, true));
 }
 
+/// As [`explain`], for what the judge of availability found.
+fn explain_neglect(seed: u64) {
+    use std::mem::discriminant;
+    let whole = settled(seed, false);
+    let kinds = |plan: &Plan| World::judge(plan, false).neglects.iter().map(discriminant).collect::<Vec<_>>();
+    let found = kinds(&whole);
+    let small = shrink(whole, |plan| kinds(plan).iter().any(|kind| found.first() == Some(kind)));
+    println!("\nseed {seed}, made as small as it can be and still neglect something:");
+    print(&small, &World::judge(&small, true));
+}
+
 fn print(plan: &Plan, report: &Report) {
     println!("{plan}");
     report.trace.iter().for_each(|line| println!("{line}"));
     report.violations.iter().for_each(|violation| println!("{violation}"));
+    report.neglects.iter().for_each(|neglect| println!("{neglect}"));
 }
 
 #[test]
@@ -141,6 +178,19 @@ fn every_record_of_every_seed_ends_in_one_truthful_answer() {
     );
     let missing: Vec<_> = Kind::ALL.into_iter().filter(|kind| !total.struck.contains_key(kind)).collect();
     assert!(seeds < SEEDS || missing.is_empty(), "these faults never struck: {missing:?}");
+}
+
+#[test]
+fn every_record_of_every_seed_is_delivered_if_it_can_be() {
+    let (start, seeds) = (number("MILENA_SIM_START", 0), number("MILENA_SIM_SEEDS", SEEDS));
+    let began = Instant::now();
+    let total = simulate(start..start + seeds, false);
+    total.print(seeds, began.elapsed());
+    if let Some((seed, _)) = total.neglected.first() {
+        explain_neglect(*seed);
+    }
+    let neglected = total.neglected.len();
+    assert!(neglected == 0, "{neglected} of {seeds} seeds neglect something, the first is {:?}", total.neglected[0]);
 }
 
 #[test]

@@ -2,18 +2,28 @@
 //!
 //! In: what the sender wants sent, what brokers answer. Out: frames that arrive, late, or never; news for the sender.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
 use super::{
+    availability::Neglect,
     plan::{Kind, Network},
-    world::{Happening, World},
+    world::{BOOTSTRAP, Happening, World},
 };
 use crate::{
     broker::{Outcome, Pending},
     sender::{ConnectionId, Event},
+    wire::testing::lie,
 };
+
+/// The keys of the requests that are told apart here.
+const PRODUCE: i16 = 0;
+const METADATA: i16 = 3;
 
 /// A connection, seen from both ends.
 #[derive(Default)]
@@ -30,9 +40,31 @@ pub(super) struct Connection {
     slow: u32,
     last_to_broker: Duration,
     last_to_client: Duration,
+    /// Since when it is slow.
+    slow_since: Option<Duration>,
+    /// Until when the broker keeps to a quota and reads nothing.
+    muted_until: Duration,
+    /// Whether the producer was told so.
+    mute_told: bool,
     inbox: VecDeque<Bytes>,
     pending: Option<Pending>,
+    /// The key and version of the request that is pending.
+    asked: (i16, i16),
     written: Option<i32>,
+    /// Requests without an answer, by correlation id: of Produce requests what they hold, in runs that are stopped.
+    unanswered: BTreeMap<i32, Option<Bytes>>,
+    /// Whether an answer of it was not what the broker would have said.
+    pub(super) spoilt: bool,
+}
+
+/// What is found at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    Node(i32),
+    /// Nobody listens.
+    Refuses,
+    /// Whatever is sent there is lost.
+    Swallows,
 }
 
 impl Connection {
@@ -47,19 +79,90 @@ impl World {
         Duration::from_micros(1 + self.delays.below(self.plan.delay_us as usize) as u64)
     }
 
-    pub(super) fn connect(&mut self, id: ConnectionId, node: i32) {
-        let delay = self.delay();
-        self.note(|| format!("connection {id} to node {node}"));
-        self.connections.insert(id, Connection { node, open: true, served: true, slow: 1, ..Connection::default() });
-        let is_up = self.cluster.node_is_up(node);
-        self.later(delay, if is_up { Happening::Connected(id) } else { Happening::Refused(id) });
+    /// Makes a connection, as `src/net/dial.rs` does: the addresses of a name one after the other. One that swallows all keeps
+    /// the others from being tried; the sender's own time limit ends that.
+    /// Each attempt begins with the next address, and one that is silent has a part of the time: as `src/dial.rs` does it.
+    pub(super) fn connect(&mut self, id: ConnectionId, (host, port): (&str, u16), failures: u32, within: Duration) {
+        self.note(|| format!("connection {id} to {host}:{port}"));
+        let mut delay = Duration::ZERO;
+        self.connections.insert(id, Connection { open: true, slow: 1, ..Connection::default() });
+        let mut addresses = self.resolve(host, port);
+        let first = failures as usize % addresses.len().max(1);
+        addresses.rotate_left(first);
+        let head_start = Duration::from_millis(250).min(within / (2 * addresses.len().max(1) as u32));
+        let mut silent = false;
+        for address in addresses {
+            delay += self.delay();
+            match address {
+                Address::Node(node) if self.cluster.node_is_up(node) => {
+                    self.connections
+                        .entry(id)
+                        .and_modify(|connection| (connection.node, connection.served) = (node, true));
+                    return self.later(delay, Happening::Connected(id));
+                }
+                Address::Node(_) | Address::Refuses => {}
+                Address::Swallows => (silent, delay) = (true, delay + head_start),
+            }
+        }
+        if !silent {
+            self.later(delay, Happening::Refused(id));
+        }
+    }
+
+    /// The addresses of a name. That of `bootstrap.servers` leads to all nodes, wherever they are. Some names have addresses
+    /// before the true one where nobody answers.
+    fn resolve(&self, host: &str, port: u16) -> Vec<Address> {
+        let mut addresses = vec![Address::Swallows; self.plan.silent_addresses];
+        if host == BOOTSTRAP {
+            addresses.extend(self.ports.values().map(|node| Address::Node(*node)));
+        } else {
+            let gone = if self.swallows { Address::Swallows } else { Address::Refuses };
+            addresses.push(self.ports.get(&port).map_or(gone, |node| Address::Node(*node)));
+        }
+        addresses
+    }
+
+    /// What has come over a connection, or become of it, is told before anything else, and then that it has been read.
+    pub(super) fn read(&mut self, id: ConnectionId) {
+        let now = self.now;
+        let mut due: Vec<_> = self.agenda.iter().map(|Reverse(entry)| *entry).filter(|(at, _)| *at <= now).collect();
+        due.sort_unstable();
+        for (_, number) in due {
+            if self.happenings.get(&number).is_some_and(|happening| happening.is_heard_on(id))
+                && let Some(happening) = self.happenings.remove(&number)
+            {
+                self.happen(happening);
+            }
+        }
+        self.tell(id, Event::Read { connection: id });
     }
 
     /// The producer closes a connection. What it wrote may still be read by the broker.
     pub(super) fn hang_up(&mut self, id: ConnectionId) {
         self.note(|| format!("the producer ends connection {id}"));
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.open = false;
+        self.quicken(id);
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.open = false;
+        let patient = connection.mute_told && connection.muted_until > now && !connection.unanswered.is_empty();
+        if patient && !connection.deaf && !connection.spoilt && !self.plan.has(Kind::Move) {
+            self.neglects.push(Neglect::GaveUpThrottled { connection: id });
+        }
+    }
+
+    /// A connection that was slow is not any more, or nobody uses it.
+    fn quicken(&mut self, id: ConnectionId) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.slow = 1;
+        let since = connection.slow_since.take();
+        self.weather.everywhere.extend(since.map(|since| (since, now)));
+    }
+
+    pub(super) fn heal_network(&mut self) {
+        for id in self.connections.keys().copied().collect::<Vec<_>>() {
+            self.quicken(id);
+            self.connections.entry(id).and_modify(|connection| connection.muted_until = Duration::ZERO);
         }
     }
 
@@ -77,10 +180,14 @@ impl World {
             _ => {}
         }
         let mut delay = self.delay();
+        let (now, stops) = (self.now, self.plan.has(Kind::Stop));
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.written = Some(correlation);
+            if answered {
+                connection.unanswered.insert(correlation, (api == PRODUCE && stops).then(|| bytes.clone()));
+            }
             match fault {
-                Some(Kind::Slow) => connection.slow = 40,
+                Some(Kind::Slow) => (connection.slow, connection.slow_since) = (40, Some(now)),
                 Some(Kind::AnswerLost | Kind::HalfOpen) => connection.deaf = true,
                 _ => {}
             }
@@ -121,6 +228,7 @@ impl World {
     }
 
     pub(super) fn strike_counts(&mut self, kind: Kind) {
+        self.gust();
         *self.struck.entry(kind).or_default() += 1;
         self.note(|| format!("fault: {kind:?}"));
     }
@@ -143,6 +251,9 @@ impl World {
     }
 
     pub(super) fn arrives(&mut self, id: ConnectionId, frame: Bytes) {
+        if self.connections.get(&id).is_some_and(|connection| !connection.open) {
+            self.gust();
+        }
         if let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.served) {
             connection.inbox.push_back(frame);
             self.serve(id);
@@ -150,9 +261,17 @@ impl World {
     }
 
     pub(super) fn answers(&mut self, id: ConnectionId, frame: Bytes) {
-        if self.connections.get(&id).is_some_and(|connection| !connection.deaf) {
-            self.tell(id, Event::Frame { connection: id, frame });
-        }
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.deaf) else { return };
+        connection.mute_told |= connection.muted_until > Duration::ZERO;
+        let correlation = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
+        correlation.and_then(|correlation| connection.unanswered.remove(&correlation));
+        self.tell(id, Event::Frame { connection: id, frame });
+    }
+
+    /// The Produce request that an answer is to, if that can be relied on.
+    pub(super) fn request_of(&self, id: ConnectionId, answer: &Bytes) -> Option<Bytes> {
+        let connection = self.connections.get(&id).filter(|c| c.open && !c.deaf && !c.spoilt)?;
+        connection.unanswered.get(&i32::from_be_bytes(*answer.first_chunk()?))?.clone()
     }
 
     pub(super) fn tell(&mut self, id: ConnectionId, event: Event) {
@@ -166,6 +285,7 @@ impl World {
     pub(super) fn broken(&mut self, id: ConnectionId, why: &str) {
         let written = self.connections.get(&id).and_then(|connection| connection.written);
         self.note(|| format!("connection {id} is {why}"));
+        self.quicken(id);
         self.tell(id, Event::Disconnected { connection: id, why: why.into(), written });
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.open = false;
@@ -174,34 +294,69 @@ impl World {
 
     /// The broker works on what a connection brought, in order.
     pub(super) fn serve(&mut self, id: ConnectionId) {
-        let now_ms = self.now_ms();
-        loop {
-            let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.served) else { return };
-            if connection.pending.is_none() {
-                let Some(frame) = connection.inbox.pop_front() else { return };
-                match self.cluster.arrive(now_ms, connection.node, frame) {
-                    Ok(pending) => connection.pending = Some(pending),
-                    Err(_) => return self.broker_closes(id),
+        while self.serve_one(id) {}
+    }
+
+    /// Works on one request; false if that has to wait, or there is none.
+    fn serve_one(&mut self, id: ConnectionId) -> bool {
+        let (now, now_ms) = (self.now, self.now_ms());
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.served) else {
+            return false;
+        };
+        if connection.pending.is_none() {
+            if connection.muted_until > now {
+                let until = connection.muted_until;
+                self.at(until, Happening::Poll(id));
+                return false;
+            }
+            let Some(frame) = connection.inbox.pop_front() else { return false };
+            connection.asked = (i16::from_be_bytes([frame[0], frame[1]]), i16::from_be_bytes([frame[2], frame[3]]));
+            match self.cluster.arrive(now_ms, connection.node, frame) {
+                Ok(pending) => {
+                    connection.spoilt |= pending.is_struck() && pending.throttle_ms() == 0;
+                    connection.pending = Some(pending);
+                }
+                Err(_) => {
+                    self.broker_closes(id);
+                    return false;
                 }
             }
-            let Some(pending) = &connection.pending else { return };
-            match self.cluster.poll(now_ms, pending) {
-                Outcome::Hold { until_ms } => {
-                    if until_ms < i64::MAX {
-                        let wait = u64::try_from(until_ms - now_ms).unwrap_or(0).max(1);
-                        self.later(Duration::from_millis(wait), Happening::Poll(id));
-                    }
-                    return;
+        }
+        let Some(pending) = &connection.pending else { return false };
+        match self.cluster.poll(now_ms, pending) {
+            Outcome::Hold { until_ms } => {
+                if until_ms < i64::MAX {
+                    let wait = u64::try_from(until_ms - now_ms).unwrap_or(0).max(1);
+                    self.later(Duration::from_millis(wait), Happening::Poll(id));
                 }
-                Outcome::Done(reply) => {
-                    connection.pending = None;
-                    let wait = u64::try_from(reply.at_ms - now_ms).unwrap_or(0);
-                    self.reply(id, Duration::from_millis(wait), &reply.bytes);
-                    if reply.close {
-                        return self.broker_closes(id);
-                    }
-                }
+                false
             }
+            Outcome::Done(reply) => {
+                let wait = u64::try_from(reply.at_ms - now_ms).unwrap_or(0);
+                self.handled(id);
+                self.reply(id, Duration::from_millis(wait), &reply.bytes);
+                if reply.close {
+                    self.broker_closes(id);
+                }
+                !reply.close
+            }
+        }
+    }
+
+    /// A request was handled. One that a fault struck, or whose connection is over, disturbs whoever sent it; one that went
+    /// beyond a quota has the broker read nothing of the connection for a while, from the answer on.
+    fn handled(&mut self, id: ConnectionId) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(pending) = connection.pending.take() else { return };
+        let (node, gust) = (connection.node, pending.is_struck() || !connection.open);
+        let mute = Duration::from_millis(pending.throttle_ms());
+        if !mute.is_zero() {
+            (connection.muted_until, connection.mute_told) = (now + mute, false);
+            self.outage_at(node, (now, now + mute));
+        }
+        if gust {
+            self.gust();
         }
     }
 
@@ -210,6 +365,7 @@ impl World {
         if bytes.is_empty() {
             return;
         }
+        let bytes = &self.perhaps_a_lie(id, bytes);
         let (now, delay) = (self.now, self.delay());
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let delay = wait + delay * connection.slow;
@@ -221,7 +377,22 @@ impl World {
         self.at(at, happening);
     }
 
+    /// What is said in place of an answer to Metadata, once for each lie.
+    fn perhaps_a_lie(&mut self, id: ConnectionId, bytes: &Bytes) -> Bytes {
+        let (api, version) = self.connections.get(&id).map_or((-1, 0), |connection| connection.asked);
+        if api != METADATA || self.connections.get(&id).is_none_or(|connection| connection.spoilt) {
+            return bytes.clone();
+        }
+        let Some((topic, told)) = self.lies.pop() else { return bytes.clone() };
+        self.gust();
+        self.note(|| format!("an answer to Metadata is wrong: {told:?} for {topic}"));
+        let body = lie(&bytes.slice(4..), version, topic, told);
+        let len = (body.len() as i32).to_be_bytes();
+        Bytes::from([&len[..], &body].concat())
+    }
+
     pub(super) fn broker_closes(&mut self, id: ConnectionId) {
+        self.gust();
         let delay = self.delay();
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.served = false;

@@ -49,7 +49,7 @@ pub(crate) enum Kind {
     VersionsError,
     /// A broker says that a newer producer has this one's identity, after which it must not go on.
     Fenced,
-    /// A broker asks to be left alone for a while.
+    /// A quota: a broker asks to be left alone for a while, and reads nothing of the connection meanwhile (KIP-219).
     Throttle,
     /// A broker answers with something that is no answer.
     Garbage,
@@ -63,11 +63,17 @@ pub(crate) enum Kind {
     Recreate,
     /// The wall clock jumps.
     ClockJump,
+    /// One answer to Metadata is wrong; those before and after it are right.
+    Lie,
+    /// Brokers come back at another address, which only the name in `bootstrap.servers` leads to.
+    Move,
+    /// The process that the producer runs in is stopped for a while.
+    Stop,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::CutBefore,
         Self::CutWithin,
         Self::CutAfter,
@@ -92,6 +98,9 @@ impl Kind {
         Self::Truncate,
         Self::Recreate,
         Self::ClockJump,
+        Self::Lie,
+        Self::Move,
+        Self::Stop,
     ];
 
     /// Faults of a single request or connection; the others strike the cluster at a time of their own.
@@ -105,7 +114,7 @@ impl Kind {
     fn rarity(self) -> usize {
         match self {
             Self::Forget | Self::Truncate | Self::Fenced => 24,
-            Self::Recreate => 6,
+            Self::Recreate | Self::Move | Self::Stop => 6,
             _ => 3,
         }
     }
@@ -156,6 +165,8 @@ pub(crate) struct Plan {
     pub(crate) idempotent: bool,
     pub(crate) acks_0: bool,
     pub(crate) max_message_bytes: usize,
+    /// How many addresses each name has before the true one where nobody answers.
+    pub(crate) silent_addresses: usize,
     pub(crate) tasks: u32,
     pub(crate) records_per_task: u32,
     pub(crate) largest_record: usize,
@@ -184,7 +195,8 @@ impl Plan {
         let idempotent = acks == "all" && one_of(&[0, 1, 1, 1]) == 1;
         let delivery_ms = one_of(&[3_000, 10_000, 30_000, 120_000]);
         let request_ms = one_of(&[300, 1_000, 2_500]);
-        let batch = one_of(&[1, 100, 300, 1_000, 16_384]);
+        let setup_ms = one_of(&[300, 1_000, 10_000]);
+        let batch = one_of(&[1, 100, 300, 1_000, 16_384, 16_384]);
         let memory = one_of(&[4_000, 20_000, 1_000_000, 33_554_432]);
         let properties = vec![
             ("acks", acks.to_owned()),
@@ -196,7 +208,11 @@ impl Plan {
             ("max.in.flight.requests.per.connection", one_of(&[1, 2, 5, 5]).to_string()),
             ("delivery.timeout.ms", delivery_ms.to_string()),
             ("request.timeout.ms", request_ms.to_string()),
+            ("max.block.ms", one_of(&[1_000, 10_000, 60_000]).to_string()),
             ("retry.backoff.ms", one_of(&[5, 50, 100]).to_string()),
+            ("retry.backoff.max.ms", one_of(&[200, 1_000]).to_string()),
+            ("socket.connection.setup.timeout.ms", setup_ms.to_string()),
+            ("socket.connection.setup.timeout.max.ms", (3 * setup_ms).to_string()),
             ("reconnect.backoff.max.ms", one_of(&[50, 1_000]).to_string()),
             ("metadata.max.age.ms", one_of(&[500, 10_000, 300_000]).to_string()),
             ("metadata.max.idle.ms", one_of(&[5_000, 300_000]).to_string()),
@@ -207,8 +223,10 @@ impl Plan {
         let topics: &[usize] = [&[1][..], &[1], &[2], &[3], &[8], &[1, 1], &[2, 3], &[1, 4, 2]]
             [one_of(&[0, 1, 2, 3, 4, 5, 6, 7]) as usize];
         let (tasks, records_per_task) = (one_of(&[1, 1, 2, 4]) as u32, one_of(&[3, 10, 25, 60]) as u32);
-        let max_message_bytes = one_of(&[600, 1_048_588, 1_048_588, 1_048_588]) as usize;
         let largest_record = one_of(&[1, 40, 200, 700]) as usize;
+        // Below some records; above all of them, and below a batch; above both.
+        let few = [600, largest_record + 150, 1_048_588, 1_048_588, 1_048_588];
+        let max_message_bytes = few[one_of(&[0, 1, 2, 3, 4]) as usize];
         let (pause_us, delay_us) = (one_of(&[1, 300, 5_000, 50_000]), one_of(&[50, 500, 5_000, 40_000]));
         let endings = [Ending::Heal, Ending::Leave, Ending::Close, Ending::Drop];
         let ending = endings[one_of(&[0, 0, 0, 0, 0, 0, 0, 1, 2, 3]) as usize];
@@ -224,6 +242,8 @@ impl Plan {
             idempotent: idempotent && !control,
             acks_0: acks == "0",
             max_message_bytes,
+            // Drawn by itself: the rest of a plan stays as it was before there were such addresses.
+            silent_addresses: [0, 0, 0, 0, 0, 0, 1, 2][Chance::new(!seed).below(8)],
             tasks,
             records_per_task,
             largest_record,
@@ -240,7 +260,11 @@ impl Plan {
 }
 
 /// Some kinds, each as likely as chance has it.
+/// Some runs have none, so that what a producer does to itself is seen.
 fn faults(chance: &mut Chance) -> (Network, Vec<Fault>) {
+    if chance.below(8) == 0 {
+        return (Network::ByChance(Vec::new()), Vec::new());
+    }
     let span_ms = [50, 300, 2_000, 8_000][chance.below(4)];
     let (mut network, mut cluster) = (Vec::new(), Vec::new());
     let density = [1, 3, 6][chance.below(3)];
@@ -260,12 +284,24 @@ fn faults(chance: &mut Chance) -> (Network, Vec<Fault>) {
     (Network::ByChance(network), cluster)
 }
 
+impl Plan {
+    /// What a property is set to, in milliseconds or bytes.
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.properties.iter().find(|(known, _)| *known == name)?.1.parse().ok()
+    }
+
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        self.faults.iter().any(|fault| fault.kind == kind)
+    }
+}
+
 impl fmt::Display for Plan {
     /// For a person who looks for the cause of a failure.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} nodes, topics of {:?} partitions", self.nodes, self.topics)?;
         let settings: Vec<String> = self.properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        writeln!(f, "{}, max.message.bytes={}", settings.join(", "), self.max_message_bytes)?;
+        let (limit, silent) = (self.max_message_bytes, self.silent_addresses);
+        writeln!(f, "{}, max.message.bytes={limit}, {silent} silent addresses", settings.join(", "))?;
         let (tasks, records, bytes) = (self.tasks, self.records_per_task, self.largest_record);
         writeln!(
             f,

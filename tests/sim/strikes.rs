@@ -14,7 +14,10 @@ use crate::{
     broker::{Api, Fault as Injected},
     error::ErrorCode,
     sender::Chance,
-    wire::errors::{Class, TABLE, Written},
+    wire::{
+        errors::{Class, TABLE, Written},
+        testing::Lie,
+    },
 };
 
 /// A code that no table has.
@@ -22,9 +25,13 @@ const UNHEARD_OF: i16 = 999;
 /// Errors that brokers often answer a Produce request with.
 const USUAL: [i16; 12] = [2, 3, 5, 6, 10, 19, 45, 47, 56, 59, 74, 87];
 /// What a broker may answer who was asked for metadata, for a producer id, or for what it speaks.
-const METADATA: [i16; 10] = [-1, 3, 5, 8, 9, 17, 29, 72, 100, UNHEARD_OF];
+const METADATA: [i16; 11] = [-1, 3, 5, 8, 9, 17, 29, 38, 72, 100, UNHEARD_OF];
 const IDENTITY: [i16; 13] = [-1, 7, 14, 15, 16, 31, 41, 42, 47, 51, 53, 90, UNHEARD_OF];
 const VERSIONS: [i16; 5] = [-1, 33, 35, 42, 58];
+/// How an answer to Metadata may be wrong.
+const LIES: [Lie; 5] = [Lie::NoPartitions, Lie::FewerPartitions, Lie::NoLeaders, Lie::StaleEpochs, Lie::NoBrokers];
+/// Brokers that move come up at ports this far apart.
+const PORTS: u16 = 100;
 
 /// Any code that says that nothing was appended. That the records are there already would be a lie; that a newer producer
 /// has the identity is a fault of its own.
@@ -72,20 +79,28 @@ impl World {
             }
             Kind::Error => {
                 let code = self.honest(refusal(chance));
+                self.object(place, code);
                 self.inject(produce(error(code)));
             }
-            Kind::ErrorAfterAppend => self.inject(produce(Injected::error_after_append(ErrorCode(doubt(chance))))),
+            Kind::ErrorAfterAppend => {
+                let code = doubt(chance);
+                self.object(place, code);
+                self.inject(produce(Injected::error_after_append(ErrorCode(code))));
+            }
             Kind::Fenced => self.inject(produce(Injected::error(ErrorCode::PRODUCER_FENCED))),
             Kind::MetadataError => self.inject(error(any(&METADATA)).on(Api::Metadata).at_topic(name).times(times)),
             Kind::IdentityError => self.inject(error(any(&IDENTITY)).on(Api::InitProducerId).times(times)),
             Kind::VersionsError => self.inject(error(any(&VERSIONS)).on(Api::ApiVersions).times(times)),
-            Kind::Throttle => self.inject(Injected::throttle(soon).on(Api::Produce).times(times)),
+            Kind::Throttle => self.inject(Injected::throttle(soon * 2).on(Api::Produce).times(times)),
             Kind::Garbage => self.inject(garbage(chance).times(times)),
             Kind::FewReplicas => drop(self.cluster.limit_in_sync(name, partition, 1)),
             Kind::Forget => self.forget(node),
             Kind::Truncate => self.truncate(place, chance.below(20) as i64),
             Kind::Recreate => self.delete(topic, 1 + chance.below(5), soon),
             Kind::ClockJump => self.wall_ms += chance.below(20_000_000) as i64 - 10_000_000,
+            Kind::Lie => self.lies.push((name, LIES[chance.below(LIES.len())])),
+            Kind::Move => self.relocate(node, chance),
+            Kind::Stop => self.stop_process(chance),
             Kind::CutBefore
             | Kind::CutWithin
             | Kind::CutAfter
@@ -95,6 +110,38 @@ impl World {
             | Kind::Slow => {}
         }
         self.poll_all();
+        self.survey();
+    }
+
+    fn object(&mut self, place: Place, code: i16) {
+        let now = self.now;
+        self.objections.produce.entry(place).or_default().push((now, ErrorCode(code)));
+    }
+
+    /// All nodes, or one, come up at another port. Whoever knows the one of before finds nobody, or nothing at all.
+    fn relocate(&mut self, node: i32, chance: &mut Chance) {
+        let all = chance.below(3) > 0;
+        self.swallows = chance.below(3) == 0;
+        let moving: Vec<(u16, i32)> =
+            self.ports.iter().filter(|(_, n)| all || **n == node).map(|(p, n)| (*p, *n)).collect();
+        for (port, node) in moving {
+            self.ports.remove(&port);
+            self.ports.insert(port + PORTS, node);
+            self.cluster.change_port(node, port + PORTS);
+            self.end_connections(node);
+        }
+    }
+
+    /// The producer's process is stopped, often for longer than a record may take.
+    fn stop_process(&mut self, chance: &mut Chance) {
+        let timeout = self.plan.number("delivery.timeout.ms").unwrap_or(0);
+        let ms = [500, timeout + 500, timeout + 5_000][chance.below(3)];
+        if self.stopped.is_none() {
+            let until = self.now + Duration::from_millis(ms);
+            self.stopped = Some(until);
+            self.weather.everywhere.push((self.now, until));
+            self.at(until, Happening::Resumes);
+        }
     }
 
     fn inject(&mut self, fault: Injected) {
@@ -113,9 +160,13 @@ impl World {
 
     fn stop(&mut self, node: i32, soon: Duration) {
         self.cluster.stop(node);
+        self.end_connections(node);
+        self.later(soon, Happening::Recovers(Recovery::Start(node)));
+    }
+
+    fn end_connections(&mut self, node: i32) {
         let here = self.connections.iter().filter(|(_, c)| c.node == node && c.served).map(|(id, _)| *id);
         here.collect::<Vec<_>>().into_iter().for_each(|id| self.broker_closes(id));
-        self.later(soon, Happening::Recovers(Recovery::Start(node)));
     }
 
     fn forget(&mut self, node: i32) {
@@ -168,7 +219,9 @@ impl World {
                 }
             }
         }
+        self.gust();
         self.poll_all();
+        self.survey();
     }
 
     /// The producer ends in the middle.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    availability::{End, Fate},
     checker::{Id, Place, Told, Violation},
     plan::TOPICS,
     world::{Happening, World},
@@ -20,7 +21,7 @@ use crate::{
     accumulator::{Charge, Closed, Refused, TopicState, Turn},
     delivery::{Callback, listener},
     sender::Chance,
-    wire::record_batch::writer::Payload,
+    wire::record_batch::{HEADER_LEN, writer::Payload},
 };
 
 type Wait = Pin<Box<dyn Future<Output = Result<Charge, Closed>>>>;
@@ -32,11 +33,13 @@ pub(super) struct Task {
     chance: Chance,
     /// The memory that it waits for, if it does.
     wait: Option<Wait>,
+    /// When it called `send` for its next record.
+    since: Option<Duration>,
 }
 
 impl Task {
     pub(super) fn new(seed: u64) -> Self {
-        Self { next: 0, chance: Chance::new(seed), wait: None }
+        Self { next: 0, chance: Chance::new(seed), wait: None, since: None }
     }
 }
 
@@ -45,6 +48,12 @@ pub(super) struct Waiting {
     pub(super) id: Id,
     pub(super) place: Place,
     pub(super) delivery: Delivery,
+    /// When it was accepted.
+    pub(super) since: Duration,
+    /// Bytes that it would take in a batch of its own.
+    pub(super) alone: usize,
+    /// Records without an outcome at that time.
+    pub(super) company: usize,
     /// How often its callback ran; `None` if it has none.
     pub(super) called: Option<usize>,
 }
@@ -73,16 +82,20 @@ impl World {
             (task.next, task.wait) = (self.plan.records_per_task, None);
             return;
         }
+        let now = self.now;
+        let since = *task.since.get_or_insert(now);
+        let is_over = now - since >= self.config.max_block;
         let charge = match task.wait.as_mut().map(|wait| poll(wait.as_mut())) {
             None => None,
             Some(Poll::Ready(charge)) => {
                 task.wait = None;
                 charge.ok()
             }
+            Some(Poll::Pending) if is_over => return self.refused(number, 0, End::Full),
             Some(Poll::Pending) => {
                 // Some give up waiting, and come again later.
                 if task.chance.below(8) == 0 {
-                    task.wait = None;
+                    (task.wait, task.since) = (None, None);
                 }
                 return self.later(Duration::from_millis(10), Happening::Sends(number));
             }
@@ -93,9 +106,9 @@ impl World {
     fn append(&mut self, number: u32, charge: Option<Charge>) {
         let task = &mut self.tasks[number as usize];
         let topic_number = task.chance.below(self.plan.topics.len());
-        let Some(TopicState::Ready(topic)) = self.accumulator.topics().state(TOPICS[topic_number]) else {
-            self.accumulator.topics().want(TOPICS[topic_number]);
-            return self.later(Duration::from_millis(10), Happening::Sends(number));
+        let topic = match self.accumulator.topics().state(TOPICS[topic_number]) {
+            Some(TopicState::Ready(topic)) => topic,
+            state => return self.lacks_topic(number, topic_number, state.as_ref()),
         };
         let partition = task.chance.below(topic.partitions.len());
         let place = Place { topic: topic_number, partition };
@@ -103,13 +116,18 @@ impl World {
         let value = value(id, place, task.chance.below(self.plan.largest_record));
         let pause = Duration::from_micros(task.chance.below(self.plan.pause_us as usize) as u64);
         let payload = Payload::new(None, Some(&value), &[]);
+        let alone = HEADER_LEN + payload.max_len();
+        let (since, company) = (self.now, self.open.len());
         let (queue, timestamp, now) = (&topic.partitions[partition], Some(self.now_ms()), self.instant());
         let (mut callback, turn) = (self.callback(), charge.map_or(Turn::Patient, Turn::Charged));
         match self.accumulator.append(queue, timestamp, &payload, listener(&mut callback), turn, &now) {
             Ok(appended) => {
                 let called = self.plan.callbacks.then_some(0);
-                self.history.push(Waiting { id, place, delivery: appended.accepted.into(), called });
+                let delivery = appended.accepted.into();
+                self.open.push(self.history.len());
+                self.history.push(Waiting { id, place, delivery, since, alone, company, called });
                 self.tasks[number as usize].next += 1;
+                self.tasks[number as usize].since = None;
                 self.note(|| format!("{id} sent to {place}"));
                 self.later(pause, Happening::Sends(number));
             }
@@ -121,6 +139,28 @@ impl World {
             }
             Err(Refused::Closed | Refused::Behind) => {}
         }
+    }
+
+    /// The topic's partitions are not known: `send` waits, or refuses the record.
+    fn lacks_topic(&mut self, number: u32, topic: usize, state: Option<&TopicState>) {
+        self.accumulator.topics().want(TOPICS[topic]);
+        let since = self.tasks[number as usize].since.unwrap_or(self.now);
+        match state {
+            Some(TopicState::Refused(code)) => self.refused(number, topic, End::Refused(*code)),
+            _ if self.now - since >= self.config.max_block => self.refused(number, topic, End::Blocked),
+            _ => self.later(Duration::from_millis(10), Happening::Sends(number)),
+        }
+    }
+
+    /// `send` refuses a task's record. It goes on with the next.
+    fn refused(&mut self, number: u32, topic: usize, end: End) {
+        let (until, company) = (self.now, self.open.len());
+        let task = &mut self.tasks[number as usize];
+        let (id, since) = (Id { task: number, number: task.next }, task.since.take().unwrap_or(until));
+        (task.next, task.wait) = (task.next + 1, None);
+        self.note(|| format!("{id} is refused: {end:?}"));
+        self.fates.push(Fate { id, place: Place { topic, partition: 0 }, since, until, end, alone: 0, company });
+        self.later(Duration::from_millis(1), Happening::Sends(number));
     }
 
     /// Tells the world of the outcome of the record that is sent next.
@@ -140,6 +180,7 @@ impl World {
 
     /// What has come to the ears of those who wait, judged at once.
     pub(super) fn look(&mut self) {
+        self.note_fates();
         let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
         for (record, outcome) in heard {
             self.hear(record, outcome);

@@ -3,7 +3,7 @@
 //!
 //! In: a plan. Out: a history, the logs, counts of what went wrong, and a hash of everything that happened. Pure and
 //! single-threaded: the same plan does the same on every machine. Here are the clock and the agenda; what happens is in
-//! `network`, `tasks` and `strikes`, the judgement in `judge`.
+//! `network`, `tasks` and `strikes`, what is noted for the judges in `notes`, the judgement in `judge`.
 
 use std::{
     cmp::Reverse,
@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    availability::{Fate, Neglect, Objections, Weather},
     checker::{Harm, Log, Place, Violation},
     judge::Trace,
     network::Connection,
@@ -25,15 +26,19 @@ use crate::{
     ProducerBuilder,
     accumulator::{Accumulator, Limits, Work},
     broker::{EmbeddedBroker, State},
+    config::Config,
     delivery::Callbacks,
     sender::{Action, Chance, ConnectionId, Event, Sender},
-    wire::compression::Compressor,
+    wire::{compression::Compressor, testing::Lie},
 };
 
 /// Events after which a run counts as one that never comes to rest.
 const PATIENCE: usize = 400_000;
 /// When everything heals at the latest, whatever still waits to be sent.
 const LONGEST_ILLNESS: Duration = Duration::from_secs(30);
+
+/// The name in `bootstrap.servers`.
+pub(super) const BOOTSTRAP: &str = "bootstrap";
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -52,6 +57,27 @@ pub(super) enum Happening {
     Strikes(Fault),
     Recovers(Recovery),
     Ends,
+    /// The process goes on that was stopped.
+    Resumes,
+}
+
+impl Happening {
+    /// Whether it takes place in the producer's process.
+    fn is_inside(&self) -> bool {
+        !matches!(self, Self::Arrives(..) | Self::Poll(_) | Self::Strikes(_) | Self::Recovers(_) | Self::Resumes)
+    }
+
+    /// Whether it is what a connection has to tell the producer.
+    pub(super) fn is_heard_on(&self, connection: ConnectionId) -> bool {
+        match self {
+            Self::Connected(id)
+            | Self::Refused(id)
+            | Self::Broken(id)
+            | Self::Written(id, _)
+            | Self::Answers(id, _) => *id == connection,
+            _ => false,
+        }
+    }
 }
 
 /// The end of a fault that lasts.
@@ -76,14 +102,15 @@ pub(crate) struct World {
     pub(super) wall_ms: i64,
     /// `None` once it was dropped.
     pub(super) sender: Option<Sender>,
+    pub(super) config: Arc<Config>,
     pub(super) accumulator: Arc<Accumulator>,
     compressor: Compressor,
     /// How many batches will be looked for that wait to be compressed.
     compressing: usize,
     pub(super) cluster: State,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
-    agenda: BinaryHeap<Reverse<(Duration, u64)>>,
-    happenings: BTreeMap<u64, Happening>,
+    pub(super) agenda: BinaryHeap<Reverse<(Duration, u64)>>,
+    pub(super) happenings: BTreeMap<u64, Happening>,
     next: u64,
     pub(super) tasks: Vec<Task>,
     pub(super) history: Vec<Waiting>,
@@ -100,6 +127,22 @@ pub(crate) struct World {
     pub(super) healed: bool,
     pub(super) widest_window: usize,
     pub(super) violations: Vec<Violation>,
+    /// Where each node listens.
+    pub(super) ports: BTreeMap<u16, i32>,
+    /// Whether addresses that nobody has any more swallow what is sent there, or refuse.
+    pub(super) swallows: bool,
+    /// What is to be said that is not true, the next one last.
+    pub(super) lies: Vec<(&'static str, Lie)>,
+    /// Until when the producer's process is stopped.
+    pub(super) stopped: Option<Duration>,
+    /// Records without an outcome, by their place in the history.
+    pub(super) open: Vec<usize>,
+    pub(super) weather: Weather,
+    /// Since when partitions are out.
+    pub(super) out: BTreeMap<Place, Duration>,
+    pub(super) objections: Objections,
+    pub(super) fates: Vec<Fate>,
+    pub(super) neglects: Vec<Neglect>,
     pub(super) trace: Trace,
 }
 
@@ -107,17 +150,28 @@ impl World {
     pub(crate) fn new(plan: Plan, traced: bool) -> Self {
         let mut chance = Chance::new(plan.seed);
         let start = Instant::now();
-        let builder = ProducerBuilder::new("127.0.0.1:9001").properties(plan.properties.iter().map(|(n, v)| (*n, v)));
+        let builder = ProducerBuilder::new("bootstrap:9000").properties(plan.properties.iter().map(|(n, v)| (*n, v)));
         let config = Arc::new(builder.validate().expect("plans are valid"));
         let limits = Limits::of(&config);
         let compressor = Compressor::new(limits.method);
         let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
-        let sender = Sender::new(config, Arc::clone(&accumulator), start, chance.next());
+        let sender = Sender::new(Arc::clone(&config), Arc::clone(&accumulator), start, chance.next());
         let (delays, luck) = (Chance::new(chance.next()), Chance::new(chance.next()));
         let mut world = Self {
             tasks: (0..plan.tasks).map(|_| Task::new(chance.next())).collect(),
             cluster: cluster(&plan),
             trace: Trace::new(traced),
+            ports: (9_001..).zip(1..).take(plan.nodes).collect(),
+            swallows: false,
+            lies: Vec::new(),
+            stopped: None,
+            open: Vec::new(),
+            weather: Weather::default(),
+            out: BTreeMap::new(),
+            objections: Objections { max_message_bytes: plan.max_message_bytes, ..Objections::default() },
+            fates: Vec::new(),
+            neglects: Vec::new(),
+            config,
             plan,
             delays,
             luck,
@@ -145,6 +199,7 @@ impl World {
             violations: Vec::new(),
         };
         world.schedule();
+        world.survey();
         world
     }
 
@@ -210,15 +265,17 @@ impl World {
         if self.is_over() {
             return false;
         }
-        let wake =
-            self.sender.as_ref().and_then(Sender::poll_timeout).map(|at| at.saturating_duration_since(self.start));
+        let wake = self.sender.as_ref().and_then(Sender::poll_timeout);
+        let wake = wake.map(|at| at.saturating_duration_since(self.start).max(self.stopped.unwrap_or_default()));
         let next = self.agenda.peek().map(|Reverse((at, _))| *at);
         match (next, wake) {
             (Some(at), wake) if wake.is_none_or(|wake| at <= wake) => {
                 let Some(Reverse((at, number))) = self.agenda.pop() else { return false };
                 self.now = self.now.max(at);
-                if let Some(happening) = self.happenings.remove(&number) {
-                    self.happen(happening);
+                match (self.happenings.remove(&number), self.stopped) {
+                    (Some(happening), Some(until)) if happening.is_inside() => self.at(until, happening),
+                    (Some(happening), _) => self.happen(happening),
+                    (None, _) => {}
                 }
                 true
             }
@@ -235,7 +292,8 @@ impl World {
     /// Whether all is said: every task has sent its records, every fault has struck, every record has an outcome.
     fn is_over(&mut self) -> bool {
         let all_sent = self.tasks.iter().all(|task| task.next == self.plan.records_per_task);
-        let struck = !self.happenings.values().any(|h| matches!(h, Happening::Strikes(_) | Happening::Recovers(_)));
+        let ill = |h: &Happening| matches!(h, Happening::Strikes(_) | Happening::Recovers(_) | Happening::Resumes);
+        let struck = !self.happenings.values().any(ill);
         let ended = self.sender.is_none();
         if !self.healed && struck && (all_sent || ended || self.now >= LONGEST_ILLNESS) {
             self.heal();
@@ -253,7 +311,14 @@ impl World {
             rates.clear();
         }
         (1..=self.plan.nodes as i32).for_each(|node| self.cluster.restart(node));
+        self.lies.clear();
+        self.heal_network();
+        // Where nothing was wrong, nothing changes.
+        if !self.struck.is_empty() {
+            self.gust();
+        }
         self.poll_all();
+        self.survey();
         self.note(|| "everything heals".to_owned());
     }
 
@@ -264,16 +329,18 @@ impl World {
     }
 
     /// Carries out what the sender wants.
-    fn drive(&mut self) {
+    pub(super) fn drive(&mut self) {
         let now = self.instant();
         if let Some(sender) = &mut self.sender {
             sender.handle_event(now, Event::Woken);
         }
         while let Some(action) = self.sender.as_mut().and_then(|sender| sender.poll_action(now)) {
             match action {
-                Action::Connect { connection, port, .. } => self.connect(connection, i32::from(port) - 9_000),
+                Action::Connect { connection, host, port, failures, within } => {
+                    self.connect(connection, (&host, port), failures, within);
+                }
                 Action::Disconnect { connection } => self.hang_up(connection),
-                Action::Read { connection } => self.tell(connection, Event::Read { connection }),
+                Action::Read { connection } => self.read(connection),
                 Action::Send { connection, correlation, segments, answered } => {
                     self.send(connection, correlation, Bytes::from(segments.concat()), answered);
                 }
@@ -287,7 +354,7 @@ impl World {
         self.widest_window = self.widest_window.max(window);
     }
 
-    fn happen(&mut self, happening: Happening) {
+    pub(super) fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Connected(id) => self.tell(id, Event::Connected { connection: id }),
             Happening::Refused(id) => self.broken(id, "refused"),
@@ -309,6 +376,7 @@ impl World {
             Happening::Strikes(fault) => self.strike(fault),
             Happening::Recovers(recovery) => self.recover(&recovery),
             Happening::Ends => self.end(),
+            Happening::Resumes => self.resume(),
         }
     }
 }

@@ -1,0 +1,323 @@
+//! Judges a history for availability: what failed, or came late, though it could have been delivered.
+//!
+//! In: what became of each record and when, and the times at which something was in the way. Out: neglects. A pure function.
+//! The other judge, `checker`, asks whether what was told is true; this one asks whether more could have been done.
+//!
+//! # What excuses a producer
+//! Two things, both of which the world notes while it runs.
+//! - An **outage** of a partition lasts. No producer could have written there: its topic does not exist, it has no leader, its
+//!   leader is down, stopped or keeps to a quota, too few replicas are in sync, a connection that it has to use is slow, or the
+//!   producer's own process is stopped.
+//! - A **gust** is a moment at which something went wrong for everybody: a connection broke, an answer was an error, garbage or
+//!   a lie, a leader moved, a node went or came, a late request reached a broker after its connection had ended, a record was
+//!   rejected, everything healed. A producer may need a while to get over it. A gust never excuses a failure by itself.
+//!
+//! Between them it is **calm**. In a calm stretch from `s` to `t` a record that was accepted at `a` can be delivered by
+//!
+//! ```text
+//! max(a, s + settle) + turn × (records that were sent before it, or went with it)
+//! ```
+//!
+//! If that is before `t`, and before the record's outcome came, the outcome came too late, or was a failure for no good reason.
+//! So a record that fails has had no calm stretch of that length in all its time, and after everything healed the first
+//! acknowledgement, and every other, has a bound. The world's start counts as a gust with a shorter `settle`, `start`.
+//!
+//! # The bounds
+//! See [`Allowance::of`]. An address that is no more costs a `settle` of its own: each broker that is known has to be tried
+//! before `bootstrap.servers` is asked again.
+//!
+//! # What else is judged
+//! - `send` refuses a record only after `max.block.ms` without a calm stretch, or because a broker says of its topic what the
+//!   topic's owner has to change (not authorised, no legal name). One answer that says anything else is no reason.
+//! - A record that is rejected was rejected for a reason of its own: a broker said so of its partition, or it would be too large in
+//!   a batch of its own. That others went with it, or that its batch was split, is none.
+//! - A connection on which a broker keeps to its quota, and has said so, is not given up.
+//! - A record does not expire while the answer to it lies in the socket.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use super::checker::{Id, Place};
+use crate::{
+    config::{Compression, Config},
+    error::ErrorCode,
+};
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was acknowledged.
+    Acked,
+    /// Its time ran out.
+    Expired,
+    /// A broker refused it, with this error.
+    Rejected(ErrorCode),
+    /// `send` refused it: no metadata within `max.block.ms`.
+    Blocked,
+    /// `send` refused it: no memory within `max.block.ms`. Whatever partition is out may have it.
+    Full,
+    /// `send` refused it because a broker had said this of its topic.
+    Refused(ErrorCode),
+}
+
+/// One record, from the call of `send` to what became of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fate {
+    pub(crate) id: Id,
+    pub(crate) place: Place,
+    /// When it was accepted; for a record that `send` refused, when that was called.
+    pub(crate) since: Duration,
+    pub(crate) until: Duration,
+    pub(crate) end: End,
+    /// How many bytes it would take in a batch of its own, uncompressed.
+    pub(crate) alone: usize,
+    /// How many records were without an outcome when it was accepted, itself included, and how many came while it waited.
+    pub(crate) company: usize,
+}
+
+/// What should not have been.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Neglect {
+    /// A record could have been delivered by then, and was not.
+    Neglected { id: Id, end: End, could_by: Duration, until: Duration },
+    /// `send` refused a record though its topic was there, and the brokers said nothing that lasts.
+    RefusedForNothing { id: Id, code: ErrorCode },
+    /// A record was rejected, and no broker had anything to say against it.
+    RejectedForOthers { id: Id, code: ErrorCode },
+    /// A connection was given up though its broker had said for how long it would be silent.
+    GaveUpThrottled { connection: u64 },
+    /// A record expired while its answer lay in the socket.
+    ExpiredUnread(Id),
+}
+
+impl fmt::Display for Neglect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// How long a producer may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    /// From its start, if nothing is in the way.
+    pub(crate) start: Duration,
+    /// After a gust.
+    pub(crate) settle: Duration,
+    /// For each record.
+    pub(crate) turn: Duration,
+}
+
+impl Allowance {
+    /// The bounds of a configuration, on a network where a way takes at most `way`, between so many `nodes`; where addresses may
+    /// swallow what is sent there, and where brokers take less than `batch.size`.
+    ///
+    /// - `trip` = 2 ways, and 6 ms where batches are compressed.
+    /// - `turn` = 3 trips: a batch, its repetition, and one that was too large. The brokers' limit below `batch.size` takes 3 more.
+    /// - `start` = `linger.ms` + 8 trips: connecting, versions, metadata, producer id, the batch, with room for what they wait for.
+    /// - `reach` = `reconnect.backoff.max.ms` + `socket.connection.setup.timeout.max.ms` where connections may be swallowed.
+    /// - `settle` = `start` + 2 × `request.timeout.ms` (what was on its way is not answered; nor is one that waited behind it)
+    ///   + (1 + nodes) × `reach` + 1 s of patience for each node
+    ///   + 6 × `retry.backoff.max.ms` (metadata twice, producer id twice, the batch itself, the one before it).
+    pub(crate) fn of(config: &Config, way: Duration, nodes: usize, swallows: bool, splits: bool) -> Self {
+        let nodes = nodes as u32;
+        let compressed = config.compression != Compression::None;
+        let trip = way * 2 + if compressed { Duration::from_millis(6) } else { Duration::ZERO };
+        let start = config.linger + trip * 8;
+        let setup = if swallows { config.connection_setup_timeout_max } else { Duration::ZERO };
+        let reach = config.reconnect_backoff_max + setup;
+        let patience = Duration::from_secs(1) * nodes;
+        let retries = config.retry_backoff_max * 6;
+        let settle = start + config.request_timeout * 2 + reach * (1 + nodes) + patience + retries;
+        Self { start, settle, turn: trip * if splits { 6 } else { 3 } }
+    }
+}
+
+/// A stretch of time in which something was in the way; a gust is one without length.
+pub(crate) type Stretch = (Duration, Duration);
+
+/// What was in the way, and when.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Weather {
+    /// Gusts, and outages of all partitions at once.
+    pub(crate) everywhere: Vec<Stretch>,
+    pub(crate) outages: BTreeMap<Place, Vec<Stretch>>,
+}
+
+impl Weather {
+    /// All that was in the way of a partition, or of any, in order, overlaps joined.
+    fn of(&self, place: Option<Place>) -> Vec<Stretch> {
+        let here = self.outages.iter().filter(|(out, _)| place.is_none_or(|place| place == **out));
+        let outages = here.flat_map(|(_, outages)| outages);
+        let mut all: Vec<Stretch> = self.everywhere.iter().chain(outages).copied().collect();
+        all.sort_unstable();
+        let mut joined: Vec<Stretch> = Vec::new();
+        for (from, to) in all {
+            match joined.last_mut() {
+                Some(last) if from <= last.1 => last.1 = last.1.max(to),
+                _ => joined.push((from, to)),
+            }
+        }
+        joined
+    }
+}
+
+/// The calm stretches between, and whether each is the first.
+fn calm(storms: &[Stretch]) -> impl Iterator<Item = (Stretch, bool)> {
+    let starts = [Duration::ZERO].into_iter().chain(storms.iter().map(|(_, to)| *to));
+    let ends = storms.iter().map(|(from, _)| *from).chain([Duration::MAX]);
+    starts.zip(ends).zip((0..).map(|number| number == 0))
+}
+
+/// By when a record could have had its outcome, if that was in time.
+fn could_by(fate: &Fate, storms: &[Stretch], allowance: Allowance) -> Option<Duration> {
+    let turns = allowance.turn * fate.company as u32;
+    let by = |((from, to), first): (Stretch, bool)| {
+        let settled = from + if first { allowance.start } else { allowance.settle };
+        let by = settled.max(fate.since + allowance.start) + turns;
+        (by < to && by < fate.until).then_some(by)
+    };
+    calm(storms).find_map(by)
+}
+
+/// What the brokers said against partitions and topics, and what they allow.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Objections {
+    /// Errors that answered Produce requests because the run wanted it so.
+    pub(crate) produce: BTreeMap<Place, Vec<(Duration, ErrorCode)>>,
+    /// `max.message.bytes`.
+    pub(crate) max_message_bytes: usize,
+}
+
+/// Whether the error says of a topic what lasts until its owner changes it.
+fn lasts(code: ErrorCode) -> bool {
+    code == ErrorCode::TOPIC_AUTHORIZATION_FAILED || code == ErrorCode::INVALID_TOPIC_EXCEPTION
+}
+
+/// Everything that is wrong with a history.
+pub(crate) fn judge(fates: &[Fate], weather: &Weather, objections: &Objections, allowance: Allowance) -> Vec<Neglect> {
+    let mut storms: BTreeMap<Option<Place>, Vec<Stretch>> = BTreeMap::new();
+    let verdict = |fate: &Fate| {
+        let place = Some(fate.place).filter(|_| fate.end != End::Full);
+        let storms = storms.entry(place).or_insert_with(|| weather.of(place));
+        let neglected = |by| Neglect::Neglected { id: fate.id, end: fate.end, could_by: by, until: fate.until };
+        match fate.end {
+            End::Acked | End::Expired | End::Blocked | End::Full => could_by(fate, storms, allowance).map(neglected),
+            End::Refused(code) => (!lasts(code)).then_some(Neglect::RefusedForNothing { id: fate.id, code }),
+            End::Rejected(code) => rejected(fate, code, storms, objections),
+        }
+    };
+    fates.iter().filter_map(verdict).collect()
+}
+
+/// A rejected record that had no reason of its own to be.
+fn rejected(fate: &Fate, code: ErrorCode, storms: &[Stretch], objections: &Objections) -> Option<Neglect> {
+    let said = objections.produce.get(&fate.place).into_iter().flatten();
+    let named = said.into_iter().any(|(at, said)| *said == code && *at <= fate.until);
+    let too_large = fate.alone > objections.max_message_bytes;
+    // A broker that disagrees about sequence numbers has lost something, or was sent something twice.
+    let disturbed = storms.iter().any(|(from, _)| *from <= fate.until);
+    let excused = match code {
+        ErrorCode::MESSAGE_TOO_LARGE => named || too_large,
+        _ => named || disturbed,
+    };
+    (!excused).then_some(Neglect::RejectedForOthers { id: fate.id, code })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Place = Place { topic: 0, partition: 0 };
+    const ID: Id = Id { task: 1, number: 7 };
+    const ALLOWANCE: Allowance =
+        Allowance { start: Duration::from_secs(1), settle: Duration::from_secs(10), turn: Duration::from_millis(100) };
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn fate(since: u64, until: u64, end: End) -> Fate {
+        Fate { id: ID, place: HERE, since: s(since), until: s(until), end, alone: 300, company: 10 }
+    }
+
+    fn weather(gusts: &[u64], outages: &[(u64, u64)]) -> Weather {
+        let outages = outages.iter().map(|(from, to)| (s(*from), s(*to))).collect();
+        let everywhere = gusts.iter().map(|at| (s(*at), s(*at))).collect();
+        Weather { everywhere, outages: [(HERE, outages)].into() }
+    }
+
+    fn found(fate: Fate, gusts: &[u64], outages: &[(u64, u64)]) -> Option<Duration> {
+        let objections = Objections { max_message_bytes: 1_000, ..Objections::default() };
+        match judge(&[fate], &weather(gusts, outages), &objections, ALLOWANCE).first() {
+            Some(Neglect::Neglected { could_by, .. }) => Some(*could_by),
+            Some(other) => panic!("{other}"),
+            None => None,
+        }
+    }
+
+    /// What it is about, the record, gusts, outages, and by when it could have been delivered.
+    type Case = (&'static str, Fate, &'static [u64], &'static [(u64, u64)], Option<Duration>);
+
+    #[test]
+    fn a_record_fails_or_comes_late_only_if_there_was_no_calm_in_which_it_could_be_delivered() {
+        let table: [Case; 10] = [
+            ("calm from the start", fate(0, 120, End::Expired), &[], &[], Some(s(2))),
+            ("calm, and in time", fate(0, 2, End::Acked), &[], &[], None),
+            ("the start of a long life", fate(50, 170, End::Expired), &[], &[], Some(s(52))),
+            ("a gust is no excuse for all time", fate(50, 170, End::Expired), &[60], &[], Some(s(52))),
+            ("the gusts are too dense", fate(50, 80, End::Expired), &[45, 51, 60, 71], &[], None),
+            ("time to get over a gust", fate(50, 170, End::Expired), &[51], &[], Some(s(62))),
+            ("an outage all the time", fate(50, 170, End::Expired), &[], &[(49, 170)], None),
+            ("an outage half of the time", fate(50, 170, End::Expired), &[], &[(49, 100)], Some(s(111))),
+            (
+                "two outages and a gust with nothing between",
+                fate(50, 80, End::Blocked),
+                &[55],
+                &[(49, 60), (58, 78)],
+                None,
+            ),
+            ("late after all is over", fate(50, 99, End::Acked), &[], &[(0, 60)], Some(s(71))),
+        ];
+        for (case, fate, gusts, outages, expected) in table {
+            assert_eq!(found(fate, gusts, outages), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn another_partition_s_outage_is_no_excuse() {
+        let elsewhere = Place { topic: 0, partition: 1 };
+        let weather = Weather { outages: [(elsewhere, vec![(s(0), s(500))])].into(), ..Weather::default() };
+        let neglects = judge(&[fate(0, 120, End::Expired)], &weather, &Objections::default(), ALLOWANCE);
+        assert!(matches!(neglects[..], [Neglect::Neglected { id: ID, .. }]), "{neglects:?}");
+    }
+
+    #[test]
+    fn a_rejected_record_has_a_reason_of_its_own() {
+        const LARGE: ErrorCode = ErrorCode::MESSAGE_TOO_LARGE;
+        const INVALID: ErrorCode = ErrorCode::INVALID_RECORD;
+        let said = |code| Objections { produce: [(HERE, vec![(s(1), code)])].into(), max_message_bytes: 1_000 };
+        let rejected = |code, alone| Fate { alone, ..fate(0, 5, End::Rejected(code)) };
+        let table = [
+            (rejected(LARGE, 1_000), said(INVALID), true),
+            (rejected(LARGE, 1_001), said(INVALID), false),
+            (rejected(LARGE, 1_000), said(LARGE), false),
+            (rejected(INVALID, 100), said(INVALID), false),
+            (rejected(INVALID, 100), said(LARGE), true),
+        ];
+        for (fate, objections, expected) in table {
+            let neglects = judge(&[fate], &Weather::default(), &objections, ALLOWANCE);
+            assert_eq!(!neglects.is_empty(), expected, "{fate:?}: {neglects:?}");
+        }
+    }
+
+    #[test]
+    fn send_refuses_a_topic_only_for_what_lasts() {
+        let refuses = |code| {
+            let refused = fate(0, 0, End::Refused(code));
+            judge(&[refused], &weather(&[0], &[]), &Objections::default(), ALLOWANCE)
+        };
+        for code in [-1, 3, 38, 72, 999].map(ErrorCode) {
+            assert_eq!(refuses(code), [Neglect::RefusedForNothing { id: ID, code }]);
+        }
+        assert_eq!(refuses(ErrorCode::TOPIC_AUTHORIZATION_FAILED), []);
+    }
+}

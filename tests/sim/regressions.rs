@@ -1,0 +1,118 @@
+//! What the judge of availability found, each a test named after the cause. `REPORT.md` has the seeds that led here.
+//!
+//! A plan here is as small as it could be made, and is tried with several seeds of its fault: where it strikes, how long it
+//! lasts and which of its kinds it is follows from that.
+
+use super::{
+    plan::{Ending, Fault, Kind, Network, Plan},
+    world::World,
+};
+
+/// One producer, one partition, one task, and nothing that goes wrong.
+fn calm(properties: &[(&'static str, &str)]) -> Plan {
+    Plan {
+        seed: 1,
+        nodes: 1,
+        topics: vec![1],
+        properties: properties.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+        idempotent: true,
+        acks_0: false,
+        max_message_bytes: 1_048_588,
+        silent_addresses: 0,
+        tasks: 1,
+        records_per_task: 60,
+        largest_record: 200,
+        callbacks: false,
+        flushes: Vec::new(),
+        pause_us: 50_000,
+        delay_us: 500,
+        network: Network::Exactly([].into()),
+        faults: Vec::new(),
+        ending: Ending::Heal,
+        ends_ms: 0,
+    }
+}
+
+/// Runs a plan with one fault, of twenty seeds, and expects neither judge to have anything against it.
+fn stands(plan: &Plan, kind: Kind, at_ms: u64) {
+    for seed in 0..20 {
+        let faults = vec![Fault { at_ms, kind, seed }];
+        let report = World::judge(&Plan { faults, ..plan.clone() }, false);
+        assert_eq!((report.violations, report.neglects), (vec![], vec![]), "{kind:?} of seed {seed}");
+    }
+}
+
+#[test]
+fn a_calm_run_has_nothing_against_it() {
+    let report = World::judge(&calm(&[]), false);
+    assert_eq!((report.violations, report.neglects, report.records), (vec![], vec![], 60));
+}
+
+#[test]
+fn one_bad_answer_to_metadata_fails_no_record_of_a_topic_in_use() {
+    let plan = calm(&[("metadata.max.age.ms", "500")]);
+    stands(&plan, Kind::MetadataError, 300);
+    stands(&plan, Kind::Lie, 300);
+}
+
+#[test]
+fn batches_wait_for_a_topic_of_which_metadata_said_once_that_there_is_no_such() {
+    let plan = Plan { pause_us: 300, ..calm(&[("linger.ms", "0")]) };
+    let recreated = Fault { at_ms: 8, kind: Kind::Recreate, seed: 3 };
+    for seed in 0..20 {
+        let faults = vec![recreated, Fault { at_ms: 8, kind: Kind::MetadataError, seed }];
+        let report = World::judge(&Plan { faults, ..plan.clone() }, false);
+        assert_eq!((report.violations, report.neglects), (vec![], vec![]), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_partition_that_a_new_topic_lacks_is_asked_for_while_records_wait_for_it() {
+    let plan = Plan { topics: vec![3], pause_us: 300, ..calm(&[("linger.ms", "0"), ("request.timeout.ms", "1000")]) };
+    for seed in 0..20 {
+        let again = |at_ms, seed| Fault { at_ms, kind: Kind::Recreate, seed };
+        let faults = vec![again(12, seed), again(5_000, seed + 1)];
+        let report = World::judge(&Plan { faults, ..plan.clone() }, false);
+        assert_eq!((report.violations, report.neglects), (vec![], vec![]), "seed {seed}");
+    }
+}
+
+#[test]
+fn the_parts_of_a_batch_that_was_too_large_do_not_wait_for_each_other_s_backoff() {
+    let properties = [("batch.size", "16384"), ("delivery.timeout.ms", "3000"), ("request.timeout.ms", "1000")];
+    let plan = Plan { max_message_bytes: 350, tasks: 4, pause_us: 1, delay_us: 50, ..calm(&properties) };
+    let report = World::judge(&plan, false);
+    assert_eq!((report.violations, report.neglects), (vec![], vec![]));
+}
+
+#[test]
+fn a_quota_longer_than_the_request_timeout_ends_no_connection() {
+    stands(&calm(&[("request.timeout.ms", "300")]), Kind::Throttle, 300);
+}
+
+#[test]
+fn a_process_that_was_stopped_reads_its_sockets_before_it_gives_up_records() {
+    let properties = [("delivery.timeout.ms", "3000"), ("request.timeout.ms", "1000")];
+    stands(&Plan { pause_us: 300, delay_us: 40_000, ..calm(&properties) }, Kind::Stop, 200);
+}
+
+#[test]
+fn a_name_whose_first_addresses_are_silent_leads_to_the_one_that_answers() {
+    let properties = [("delivery.timeout.ms", "3000"), ("request.timeout.ms", "1000"), ("max.block.ms", "2000")];
+    for silent_addresses in [1, 2, 5] {
+        let report = World::judge(&Plan { silent_addresses, ..calm(&properties) }, false);
+        assert_eq!((report.violations, report.neglects, report.records), (vec![], vec![], 60), "{silent_addresses}");
+    }
+}
+
+#[test]
+fn brokers_that_are_all_at_another_address_are_looked_for_at_once() {
+    let properties = [
+        ("delivery.timeout.ms", "30000"),
+        ("request.timeout.ms", "1000"),
+        ("metadata.max.age.ms", "200"),
+        ("socket.connection.setup.timeout.ms", "300"),
+        ("socket.connection.setup.timeout.max.ms", "900"),
+    ];
+    stands(&calm(&properties), Kind::Move, 900);
+}
