@@ -43,6 +43,7 @@ impl Sender {
                 self.publish(topic, &known.partitions, recreated, changes.stale.get(topic), now);
             }
         }
+        std::mem::take(&mut self.leaderless).into_iter().for_each(|slot| self.list(slot, now));
         for (topic, code) in &changes.missing {
             let state = if is_refusal(*code) { TopicState::Refused(*code) } else { TopicState::Awaited(Some(*code)) };
             if !cluster.topics.contains_key(topic) {

@@ -118,6 +118,8 @@ pub(crate) struct Sender {
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     /// Lanes that wait for a producer id.
     unidentified: Vec<u32>,
+    /// Lanes that wait for a leader: it is asked for until somebody knows.
+    leaderless: BTreeSet<u32>,
     /// No batch expires before this moment.
     expires: Instant,
     news: bool,
@@ -156,6 +158,7 @@ impl Sender {
             actions: VecDeque::new(),
             timers: BinaryHeap::new(),
             unidentified: Vec::new(),
+            leaderless: BTreeSet::new(),
             expires: now + config.delivery_timeout,
             news: true,
             fatal: None,
@@ -228,6 +231,7 @@ impl Sender {
 
     /// Does all that can be done now.
     fn advance(&mut self, now: Instant) {
+        self.end_reading(now);
         self.take_wishes(now);
         self.list_supplied(now);
         self.list_timed(now);
@@ -294,7 +298,10 @@ impl Sender {
                 self.producer_id.need(spent);
                 self.unidentified.push(slot);
             }
-            Readiness::Blocked if lane.lacks_leader() => self.metadata.refresh(now),
+            Readiness::Blocked if lane.lacks_leader() => {
+                self.leaderless.insert(slot);
+                self.metadata.refresh(now);
+            }
             Readiness::Blocked | Readiness::Idle => {}
         }
     }

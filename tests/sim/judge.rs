@@ -102,7 +102,7 @@ impl World {
         let way = Duration::from_micros(self.plan.delay_us + 1);
         let splits = self.plan.number("batch.size").is_some_and(|bytes| bytes > self.plan.max_message_bytes as u64);
         let swallows = self.plan.has(Kind::Move);
-        let allowance = Allowance::of(&self.config, way, self.plan.nodes, swallows, splits);
+        let allowance = Allowance::of(&self.config, way, self.plan.nodes, swallows, splits, self.plan.silent_addresses);
         let mut neglects = std::mem::take(&mut self.neglects);
         // Without answers a producer cannot know what a broker did.
         if !self.plan.acks_0 {
