@@ -6,12 +6,12 @@
 //! beside it ([RFC 8305](https://www.rfc-editor.org/rfc/rfc8305#section-5)). Deliberately absent: the limit for all of it, which
 //! the caller keeps; TLS and SASL.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, time::Duration};
 
 use tokio::{
     net::{TcpSocket, TcpStream, lookup_host},
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 /// How long an address may be silent before the next one is tried beside it. What RFC 8305 recommends.
@@ -50,11 +50,12 @@ pub(crate) async fn dial(
     if addresses.is_empty() {
         return Err(vec![format!("host {host} has no address")]);
     }
-    let head_start = head_start(attempt.within, addresses.len());
+    let share = share(attempt.within, addresses.len());
+    let head_start = HEAD_START.min(share / 2);
     let (mut untried, mut tries, mut failures) = (addresses.into_iter(), JoinSet::new(), Vec::new());
     loop {
         if let Some(address) = untried.next() {
-            tries.spawn(async move { (address, connect(address, buffers).await) });
+            tries.spawn(async move { (address, within(share, connect(address, buffers)).await) });
         }
         tokio::select! {
             Some(tried) = tries.join_next() => match tried {
@@ -76,10 +77,14 @@ fn in_turn(mut addresses: Vec<SocketAddr>, failures: u32) -> Vec<SocketAddr> {
     addresses
 }
 
-/// How long each of so many addresses is waited for before the next: all of them are tried well before the time is over.
-fn head_start(within: Duration, addresses: usize) -> Duration {
-    let share = within / u32::try_from(addresses).unwrap_or(u32::MAX).max(1);
-    HEAD_START.min(share / 2)
+/// How long each of so many addresses may take: a silent one does not keep the others from being tried again.
+fn share(within: Duration, addresses: usize) -> Duration {
+    within / u32::try_from(addresses).unwrap_or(u32::MAX).max(1)
+}
+
+async fn within<T>(limit: Duration, connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let silent = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", limit.as_millis()));
+    timeout(limit, connecting).await.unwrap_or_else(|_| Err(silent()))
 }
 
 fn unresolved(host: &str, error: &io::Error) -> String {
@@ -128,10 +133,20 @@ mod tests {
     }
 
     #[test]
-    fn all_addresses_are_tried_in_half_of_the_time_however_many_there_are() {
-        for (within_ms, count, expected_ms) in [(10_000, 1, 250), (10_000, 2, 250), (10_000, 40, 125), (200, 2, 50)] {
+    fn the_time_is_divided_among_the_addresses() {
+        for (within_ms, count, expected_ms) in [(10_000, 0, 10_000), (10_000, 1, 10_000), (10_000, 4, 2_500)] {
             let within = Duration::from_millis(within_ms);
-            assert_eq!(head_start(within, count), Duration::from_millis(expected_ms), "{within_ms}, {count}");
+            assert_eq!(share(within, count), Duration::from_millis(expected_ms), "{within_ms}, {count}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_is_told_with_its_share_of_the_time_and_one_that_refuses_with_its_reason() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let attempt = Attempt { failures: 0, within: Duration::from_secs(10) };
+        let error = dial("127.0.0.1", free, attempt, SocketBuffers::default()).await.unwrap_err();
+        assert!(error[0].contains("cannot connect to 127.0.0.1"), "{error:?}");
+        let never = within(Duration::from_millis(3), std::future::pending::<io::Result<()>>()).await.unwrap_err();
+        assert_eq!(never.to_string(), "no answer within 3 ms");
     }
 }

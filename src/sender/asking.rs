@@ -93,7 +93,9 @@ impl Sender {
         if let Some(node) = up.min_by_key(|node| node.in_flight.len()) {
             return Some(node.id);
         }
-        if self.nodes.values().any(|node| node.is_connecting(now)) {
+        // Where lanes connect again and again in vain, that is nothing to wait for.
+        let is_futile = |node: &Node| node.failures > 0 && !node.ready.is_empty();
+        if self.nodes.values().any(|node| node.is_connecting(now) && !is_futile(node)) {
             return None;
         }
         self.widen(now);

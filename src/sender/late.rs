@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Action, Sender, nodes::{ConnectionId, Node}};
+use super::{
+    Action, Sender,
+    nodes::{ConnectionId, Node},
+};
 
 /// How long reading is waited for. It takes milliseconds, unless the process is stopped again.
 const PATIENCE: Duration = Duration::from_secs(1);

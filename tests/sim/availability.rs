@@ -114,17 +114,25 @@ impl Allowance {
     /// - `turn` = 3 trips: a batch, its repetition, and one that was too large. The brokers' limit below `batch.size` takes 3 more.
     /// - `dial` = 250 ms for each silent address that a name has before the one that answers.
     /// - `start` = `linger.ms` + 2 × `dial` (a server of bootstrap.servers, the leader) + 8 trips: connecting, versions, metadata, producer id, the batch, with room for what they wait for.
-    /// - `reach` = `dial` + `reconnect.backoff.max.ms` + `socket.connection.setup.timeout.max.ms` where connections may be swallowed.
+    /// - `reach` = `dial` + `reconnect.backoff.max.ms` + `socket.connection.setup.timeout.max.ms` where connections may be swallowed, also by
+    ///   a silent address of a name whose other addresses refuse.
     /// - `settle` = `start` + 2 × `request.timeout.ms` (what was on its way is not answered; nor is one that waited behind it)
     ///   + (1 + nodes) × `reach` + 1 s of patience for each node
     ///   + 6 × `retry.backoff.max.ms` (metadata twice, producer id twice, the batch itself, the one before it).
-    pub(crate) fn of(config: &Config, way: Duration, nodes: usize, swallows: bool, splits: bool, silent: usize) -> Self {
+    pub(crate) fn of(
+        config: &Config,
+        way: Duration,
+        nodes: usize,
+        swallows: bool,
+        splits: bool,
+        silent: usize,
+    ) -> Self {
         let nodes = nodes as u32;
         let dial = Duration::from_millis(250) * silent as u32;
         let compressed = config.compression != Compression::None;
         let trip = way * 2 + if compressed { Duration::from_millis(6) } else { Duration::ZERO };
         let start = config.linger + dial * 2 + trip * 8;
-        let setup = if swallows { config.connection_setup_timeout_max } else { Duration::ZERO };
+        let setup = if swallows || silent > 0 { config.connection_setup_timeout_max } else { Duration::ZERO };
         let reach = dial + config.reconnect_backoff_max + setup;
         let patience = Duration::from_secs(1) * nodes;
         let retries = config.retry_backoff_max * 6;

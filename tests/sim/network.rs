@@ -46,6 +46,9 @@ pub(super) struct Connection {
     muted_until: Duration,
     /// Whether the producer was told so.
     mute_told: bool,
+    /// The correlation id of the request that the broker works on, and of the one whose answer tells of the quota.
+    working_on: Option<i32>,
+    telling: Option<i32>,
     inbox: VecDeque<Bytes>,
     pending: Option<Pending>,
     /// The key and version of the request that is pending.
@@ -89,8 +92,8 @@ impl World {
         let mut addresses = self.resolve(host, port);
         let first = failures as usize % addresses.len().max(1);
         addresses.rotate_left(first);
-        let head_start = Duration::from_millis(250).min(within / (2 * addresses.len().max(1) as u32));
-        let mut silent = false;
+        let share = within / addresses.len().max(1) as u32;
+        let mut silent = Duration::ZERO;
         for address in addresses {
             delay += self.delay();
             match address {
@@ -101,12 +104,13 @@ impl World {
                     return self.later(delay, Happening::Connected(id));
                 }
                 Address::Node(_) | Address::Refuses => {}
-                Address::Swallows => (silent, delay) = (true, delay + head_start),
+                Address::Swallows => {
+                    silent = delay + share;
+                    delay += Duration::from_millis(250).min(share / 2);
+                }
             }
         }
-        if !silent {
-            self.later(delay, Happening::Refused(id));
-        }
+        self.later(delay.max(silent), Happening::Refused(id));
     }
 
     /// The addresses of a name. That of `bootstrap.servers` leads to all nodes, wherever they are. Some names have addresses
@@ -262,8 +266,8 @@ impl World {
 
     pub(super) fn answers(&mut self, id: ConnectionId, frame: Bytes) {
         let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.deaf) else { return };
-        connection.mute_told |= connection.muted_until > Duration::ZERO;
         let correlation = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
+        connection.mute_told |= connection.telling.is_some() && correlation == connection.telling;
         correlation.and_then(|correlation| connection.unanswered.remove(&correlation));
         self.tell(id, Event::Frame { connection: id, frame });
     }
@@ -310,6 +314,7 @@ impl World {
                 return false;
             }
             let Some(frame) = connection.inbox.pop_front() else { return false };
+            connection.working_on = frame.get(4..8).and_then(|id| id.first_chunk().copied()).map(i32::from_be_bytes);
             connection.asked = (i16::from_be_bytes([frame[0], frame[1]]), i16::from_be_bytes([frame[2], frame[3]]));
             match self.cluster.arrive(now_ms, connection.node, frame) {
                 Ok(pending) => {
@@ -353,6 +358,7 @@ impl World {
         let mute = Duration::from_millis(pending.throttle_ms());
         if !mute.is_zero() {
             (connection.muted_until, connection.mute_told) = (now + mute, false);
+            connection.telling = connection.working_on;
             self.outage_at(node, (now, now + mute));
         }
         if gust {
