@@ -179,8 +179,7 @@ impl Sender {
         else {
             return;
         };
-        let place = node.in_flight.iter().position(|request| request.correlation == correlation && !request.answered);
-        let Some(request) = place.and_then(|place| node.in_flight.remove(place)) else { return };
+        let Some(request) = node.take_written(correlation) else { return };
         self.accumulator.recorder().unanswered(1);
         self.unanswered(now, id, &request, ErrorCode::NONE, &"".into(), Seen::Whole);
     }

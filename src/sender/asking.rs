@@ -144,7 +144,10 @@ impl Sender {
         // Of the other requests there is one on its way at most.
         let request = if api == Api::Metadata { self.metadata.question() } else { 0 };
         let (parts, records, answered) = (Vec::new(), 0, true);
-        node.sent(InFlight { correlation, api, version, sent_at: now, request, parts, records, answered }, now);
+        node.sent(
+            InFlight { correlation, api, version, sent_at: now, request, parts, records, answered, went: false },
+            now,
+        );
         self.accumulator.recorder().request_sent(frame.len(), None, now);
         self.actions.push_back(Action::Send { connection, correlation, segments: vec![frame], answered });
     }

@@ -147,7 +147,8 @@ impl Sender {
         let head = Head { version, correlation, client_id: &client_id, acks, timeout_ms };
         let segments = produce::encode(&head, &parts);
         let api = Api::Produce;
-        let in_flight = InFlight { correlation, api, version, sent_at: now, request, parts: sent, records, answered };
+        let in_flight =
+            InFlight { correlation, api, version, sent_at: now, request, parts: sent, records, answered, went: false };
         node.sent(in_flight, now);
         let bytes = segments.iter().map(Bytes::len).sum();
         self.actions.push_back(Action::Send { connection, correlation, segments, answered });

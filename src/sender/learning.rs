@@ -96,8 +96,7 @@ impl Sender {
     /// Without metadata for too long: the brokers that are known may all have been replaced (KIP-899).
     pub(super) fn start_over(&mut self, now: Instant) {
         let Some(after) = self.config.rebootstrap_after else { return };
-        let lost =
-            self.metadata.last_success() + after <= now && self.nodes.values().all(|node| node.up(now).is_none());
+        let lost = self.metadata.last_success() + after <= now && !self.nodes.values().any(Node::is_up);
         if lost && self.metadata.due().is_some() && self.nodes.keys().any(|id| *id >= 0) {
             self.rebootstrap(now, "no metadata for metadata.recovery.rebootstrap.trigger.ms");
         }

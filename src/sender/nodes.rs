@@ -37,6 +37,8 @@ pub(crate) struct InFlight {
     pub(crate) records: u64,
     /// Whether the broker will answer.
     pub(crate) answered: bool,
+    /// Whether a later request is known to have gone out whole, and so this one.
+    pub(crate) went: bool,
 }
 
 /// One partition of a Produce request, with the topic's id as it was when the request was written.
@@ -155,6 +157,11 @@ impl Node {
         matches!(self.link, Link::Negotiating { .. } | Link::Up { .. })
     }
 
+    /// Whether there is a connection, also while nothing may be sent over it.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up { .. })
+    }
+
     /// The connection and what it speaks, if requests can be sent now.
     pub(crate) fn up(&self, now: Instant) -> Option<(ConnectionId, &Versions)> {
         match &self.link {
@@ -223,10 +230,20 @@ impl Node {
     }
 
     /// How many of the requests in flight went out whole, if this was the last that did. Correlation ids start again from 0, so
-    /// it is their order that tells and not their size.
+    /// it is their order that tells and not their size. The last one may be here no more: one that is not answered leaves when it
+    /// is written.
     pub(crate) fn written(&self, last: Option<i32>) -> usize {
         let last = last.and_then(|last| self.in_flight.iter().rposition(|request| request.correlation == last));
-        last.map_or(0, |place| place + 1)
+        let went = self.in_flight.iter().rposition(|request| request.went);
+        last.max(went).map_or(0, |place| place + 1)
+    }
+
+    /// A request that is not answered went out whole, and with it all before it. It is in flight no more.
+    pub(crate) fn take_written(&mut self, correlation: i32) -> Option<InFlight> {
+        let is_it = |request: &InFlight| request.correlation == correlation && !request.answered;
+        let place = self.in_flight.iter().position(is_it)?;
+        self.in_flight.iter_mut().take(place).for_each(|request| request.went = true);
+        self.in_flight.remove(place)
     }
 
     /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no answer.
@@ -345,6 +362,7 @@ mod tests {
             parts: Vec::new(),
             records: 1,
             answered: true,
+            went: false,
         };
         node.in_flight.push_back(request);
         correlation
@@ -359,5 +377,17 @@ mod tests {
         assert_eq!(sent, [i32::MAX, 0, 1]);
         let written = [None, Some(i32::MAX), Some(0), Some(1), Some(7)].map(|last| node.written(last));
         assert_eq!(written, [0, 1, 2, 3, 0]);
+    }
+
+    /// Found by the simulation: a request that asked for an answer with acks=0, and one behind it that did not and was written. When
+    /// the connection broke, nobody knew the second one any more, and the first was told as certainly not written.
+    #[test]
+    fn what_went_out_before_a_request_that_is_not_answered_went_out_whole() {
+        let now = Instant::now();
+        let mut node = Node::new(1, "localhost".into(), 9092, now);
+        let [_, unanswered, _] = [0; 3].map(|_| in_flight(&mut node, now));
+        node.in_flight[1].answered = false;
+        assert!(node.take_written(unanswered).is_some() && node.take_written(unanswered).is_none());
+        assert_eq!((node.in_flight.len(), node.written(Some(unanswered)), node.written(Some(2))), (2, 1, 2));
     }
 }
