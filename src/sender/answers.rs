@@ -361,7 +361,8 @@ impl Sender {
         let asked = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or(0));
         self.accumulator.recorder().throttled(asked);
         if let Some(node) = self.nodes.get_mut(&id).filter(|_| !asked.is_zero()) {
-            node.muted_until = Some(now + asked.min(self.config.delivery_timeout));
+            let until = now + asked.min(self.config.delivery_timeout);
+            node.muted_until = node.muted_until.max(Some(until));
         }
     }
 }

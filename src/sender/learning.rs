@@ -3,10 +3,10 @@
 //! In: answers. Out: brokers that come, move and go, and leaders for lanes and for those who append. Pure. Deliberately absent:
 //! what is believed of an answer ([`super::metadata`]).
 
-use std::{sync::Arc, time::Instant};
+use std::{cell::LazyCell, collections::HashSet, sync::Arc, time::Instant};
 
 use super::{
-    Action, Sender, index,
+    Action, Sender,
     lane::Lane,
     metadata::{Changes, is_refusal},
     nodes::Node,
@@ -119,16 +119,14 @@ impl Sender {
 
     /// Topics that nobody used for long are not asked for any more.
     pub(super) fn forget_idle(&mut self, now: Instant) {
-        let known = self.accumulator.topics().known();
-        let has_batches = |lane: &Lane| !lane.is_empty() || lane.queue.oldest().is_some();
-        let busy = |topic: &str| match known.topic(topic) {
-            Some(TopicState::Ready(topic)) => {
-                topic.partitions.iter().any(|queue| self.lanes.get(index(queue.slot)).is_some_and(has_batches))
-            }
-            _ => false,
-        };
-        let idle = self.metadata.evict_idle(now, busy);
-        drop(known);
+        // Also partitions that their topic has no more may have batches. All lanes are looked at once, and only if a topic is idle.
+        let has_batches = |lane: &&Lane| !lane.is_empty() || lane.queue.oldest().is_some();
+        let with_batches = LazyCell::new(|| {
+            let busy = self.lanes.iter().filter(has_batches);
+            busy.map(|lane| &*lane.queue.origin.topic).collect::<HashSet<_>>()
+        });
+        let idle = self.metadata.evict_idle(now, |topic| with_batches.contains(topic));
+        drop(with_batches);
         for topic in idle {
             self.accumulator.topics().set(&topic, None);
             self.accumulator.recorder().forget(&topic);
