@@ -31,6 +31,10 @@ use crate::{
     },
 };
 
+/// The most that is believed of how long a broker leaves requests unread. Quotas lead to minutes where requests are large and what is
+/// allowed is little (KIP-219 knows no limit).
+const LONGEST_THROTTLE: Duration = Duration::from_secs(3_600);
+
 /// One attempt that is over.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
@@ -356,13 +360,14 @@ impl Sender {
         }
     }
 
-    /// Mutes a broker that asked for it, no longer than a record may wait.
+    /// Mutes a broker that asked for it, no longer than a record may wait. What is on its way to it may take as much longer.
     pub(super) fn throttle(&mut self, id: i32, throttle_ms: i32, now: Instant) {
         let asked = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or(0));
         self.accumulator.recorder().throttled(asked);
         if let Some(node) = self.nodes.get_mut(&id).filter(|_| !asked.is_zero()) {
-            let until = now + asked.min(self.config.delivery_timeout);
-            node.muted_until = node.muted_until.max(Some(until));
+            let until = now + asked.min(LONGEST_THROTTLE);
+            node.throttled_until = node.throttled_until.max(Some(until));
+            node.muted_until = node.muted_until.max(Some(until.min(now + self.config.delivery_timeout)));
         }
     }
 }

@@ -75,8 +75,10 @@ pub(crate) struct Node {
     pub(crate) failures: u32,
     /// Connections in a row that were lost or not made: each lets the next one begin later.
     pub(crate) ends: u32,
-    /// Not to be sent to before this moment: the broker asked for it, and reads nothing until then (KIP-219).
+    /// Not to be sent to before this moment: the broker asked for it.
     pub(crate) muted_until: Option<Instant>,
+    /// Until when the broker reads nothing of this client (KIP-219).
+    pub(crate) throttled_until: Option<Instant>,
     pub(crate) last_used: Instant,
     /// Why the last connection ended.
     pub(crate) trouble: Option<Arc<str>>,
@@ -108,6 +110,7 @@ impl Node {
             failures: 0,
             ends: 0,
             muted_until: None,
+            throttled_until: None,
             last_used: now,
             trouble: None,
             first_version: Api::ApiVersions.latest(),
@@ -255,6 +258,8 @@ impl Node {
         // A connection that was lost says nothing of how long it takes to make one.
         self.failures = if matches!(self.link, Link::Up { .. }) { 0 } else { self.failures.saturating_add(1) };
         self.ends = self.ends.saturating_add(1);
+        // A broker throttles a connection.
+        self.throttled_until = None;
         self.link = Link::Down { until: now + backoff.delay(self.ends, chance) };
         self.trouble = Some(why);
         self.in_flight.drain(..).collect()
@@ -291,7 +296,7 @@ impl Node {
     /// When the oldest request must have its answer. While a broker throttles us it reads nothing, so that time does not count.
     fn answer_due(&self, timeouts: Timeouts) -> Option<Instant> {
         let request = self.in_flight.front()?;
-        Some(self.muted_until.map_or(request.sent_at, |until| until.max(request.sent_at)) + timeouts.request)
+        Some(self.throttled_until.map_or(request.sent_at, |until| until.max(request.sent_at)) + timeouts.request)
     }
 
     /// Why the connection must be ended now, if it must, and since when.

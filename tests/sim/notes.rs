@@ -14,7 +14,11 @@ use super::{
     tasks::{Waiting, name},
     world::{Happening, World},
 };
-use crate::{FailureKind, config::Acks, wire::testing::read_produce};
+use crate::{
+    ErrorCode, FailureKind,
+    config::Acks,
+    wire::{responses, testing::read_produce},
+};
 
 impl World {
     /// The process goes on. The runtime finds timers that are over and sockets that can be read at once. The driver's task may be
@@ -38,7 +42,7 @@ impl World {
     /// Records whose acknowledgement has come to the machine, where nobody has read it yet.
     fn unread(&self) -> Vec<usize> {
         let answers = self.happenings.values().filter_map(|happening| match happening {
-            Happening::Answers(id, frame) => self.request_of(*id, frame),
+            Happening::Answers(id, frame) => self.request_of(*id, frame).filter(|request| acknowledges(frame, request)),
             _ => None,
         });
         let batches = answers.flat_map(|request| read_produce(&[request]).1);
@@ -114,4 +118,11 @@ impl World {
             self.gust();
         }
     }
+}
+
+/// Whether an answer says of everything in its Produce request that it is written.
+fn acknowledges(answer: &Bytes, request: &Bytes) -> bool {
+    let version = request.get(6..8).and_then(|version| version.first_chunk().copied()).map_or(0, i16::from_be_bytes);
+    let written = |error: ErrorCode| [ErrorCode::NONE, ErrorCode::DUPLICATE_SEQUENCE_NUMBER].contains(&error);
+    responses::produce(answer, version).is_ok_and(|answer| answer.partitions.iter().all(|part| written(part.error)))
 }

@@ -170,15 +170,19 @@ fn brokers_that_refuse_connections_are_tried_less_and_less_often() {
 }
 
 #[test]
-fn a_throttled_producer_holds_back_no_longer_than_a_record_may_wait() {
-    let mut rig = Rig::ready(&[("request.timeout.ms", "1000"), ("delivery.timeout.ms", "10000")]);
-    rig.sender.throttle(1, i32::MAX, rig.now);
-    rig.pass_ms(5_000);
-    rig.push(0, "a");
-    rig.pass_ms(4_999);
-    assert!(rig.sent.is_empty());
-    rig.pass_ms(2);
-    assert_eq!(rig.sent.len(), 1);
+fn a_throttled_producer_holds_back_as_long_as_it_is_asked_to_and_no_longer_than_a_record_may_wait() {
+    for (asked_ms, held_ms) in [(3_000, 3_000), (i32::MAX, 10_000)] {
+        let mut rig = Rig::ready(&[("request.timeout.ms", "1000"), ("delivery.timeout.ms", "10000")]);
+        rig.sender.throttle(1, asked_ms, rig.now);
+        // A later answer that asks for less does not end it.
+        rig.sender.throttle(1, 5, rig.now);
+        rig.pass_ms(held_ms - 1_000);
+        rig.push(0, "a");
+        rig.pass_ms(999);
+        assert!(rig.sent.is_empty(), "{asked_ms}");
+        rig.pass_ms(2);
+        assert_eq!(rig.sent.len(), 1, "{asked_ms}");
+    }
 }
 
 #[test]
