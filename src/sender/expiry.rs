@@ -23,6 +23,10 @@ use crate::{
     metrics::Recorder,
 };
 
+/// To look at all lanes takes so long for each, at most a tenth of this. Looks are that far apart: where many batches expire one
+/// after the other, the sender must get to something else.
+const APART: Duration = Duration::from_micros(1);
+
 impl Sender {
     /// Gives up what is older than `delivery.timeout.ms`.
     pub(super) fn expire(&mut self, now: Instant) {
@@ -36,7 +40,8 @@ impl Sender {
             }
         }
         let oldest = self.lanes.iter().filter_map(Lane::oldest).min();
-        self.expires = oldest.unwrap_or(now) + timeout;
+        let apart = APART * u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
+        self.expires = (oldest.unwrap_or(now) + timeout).max(now + apart);
     }
 
     /// Gives up what is too old of one lane.
