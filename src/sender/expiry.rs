@@ -23,9 +23,9 @@ use crate::{
     metrics::Recorder,
 };
 
-/// To look at all lanes takes so long for each, at most a tenth of this. Looks are that far apart: where many batches expire one
-/// after the other, the sender must get to something else.
-const APART: Duration = Duration::from_micros(1);
+/// With so many lanes the sender looks at all of them once in a millisecond at most, with twice as many once in two: where batches
+/// expire one after the other, it must get to something else. Timers are no finer, so fewer lanes need no pause.
+const LANES_A_MS: usize = 1_000;
 
 impl Sender {
     /// Gives up what is older than `delivery.timeout.ms`.
@@ -40,7 +40,7 @@ impl Sender {
             }
         }
         let oldest = self.lanes.iter().filter_map(Lane::oldest).min();
-        let apart = APART * u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
+        let apart = Duration::from_millis((self.lanes.len() / LANES_A_MS) as u64);
         self.expires = (oldest.unwrap_or(now) + timeout).max(now + apart);
     }
 
