@@ -3,13 +3,18 @@
 //!
 //! In: plain values. Out: the work of one part, done once. What can be measured through the public API has no wrapper.
 
-use std::{hint::black_box, sync::Arc, time::Instant};
+use std::{
+    hint::black_box,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
 use crate::{
     Header, ProducerBuilder,
-    accumulator::{Accumulator, Limits, Topic, TopicState},
+    accumulator::{Accumulator, Limits, Partition, Topic, TopicState},
     cluster::TopicId,
     delivery::Callbacks,
     error::ErrorCode,
@@ -20,14 +25,12 @@ use crate::{
             reader::Batch,
             writer::{Payload, Stamp, Writer, stamp},
         },
-        testing::{self, Says},
+        testing::{self, Says, SentBatch},
     },
 };
 
-const TOPIC: &str = "bench";
-const TOPIC_ID: TopicId = TopicId::from_u128(7);
-/// The sender's one broker, and what it speaks.
-const BROKER: (i32, u16) = (1, 9001);
+/// The sender's brokers, and what they speak.
+const BROKERS: [(i32, u16); 2] = [(1, 9001), (2, 9002)];
 const SPOKEN: [(i16, i16, i16); 4] = [(0, 0, 12), (3, 0, 13), (18, 0, 4), (22, 0, 5)];
 
 /// Writes the same record so many times into one batch that begins in `buffer`, whose capacity is used.
@@ -94,57 +97,99 @@ pub fn would_retry(code: i16) -> bool {
     matches!(sender::verdict(ErrorCode(code), facts), sender::Verdict::Retry { .. })
 }
 
-/// A sender, connected to one broker that leads all partitions, with nothing but memory around it.
+/// A sender with nothing but memory around it. Two brokers know as many topics as anybody asks for; one of them leads all.
 #[derive(Debug)]
 pub struct Step {
     sender: Sender,
     accumulator: Arc<Accumulator>,
     now: Instant,
-    partitions: i32,
-    requests: Vec<(ConnectionId, i32, Vec<Bytes>)>,
+    cluster: Cluster,
+    requests: Vec<Request>,
     answers: Vec<(ConnectionId, Bytes)>,
 }
 
+/// What the brokers say of every topic.
+#[derive(Debug)]
+struct Cluster {
+    partitions: i32,
+    leader: i32,
+    epoch: i32,
+    /// How often all topics were created.
+    created: u128,
+}
+
+/// A request that was not answered yet.
+#[derive(Debug)]
+struct Request {
+    connection: ConnectionId,
+    correlation: i32,
+    segments: Vec<Bytes>,
+}
+
 impl Step {
-    /// A topic of so many partitions.
+    /// The sender knows one topic of so many partitions.
     ///
     /// # Panics
-    /// When the sender does not come to know it.
+    /// When it does not come to know it.
     #[must_use]
     pub fn new(partitions: i32) -> Self {
+        let mut step = Self::among(partitions);
+        step.learn(0..1);
+        step
+    }
+
+    /// The sender is connected, and knows none of the topics, which have so many partitions each.
+    ///
+    /// # Panics
+    /// When it does not connect.
+    #[must_use]
+    pub fn among(partitions: i32) -> Self {
         let properties = [("linger.ms", "0"), ("buffer.memory", "268435456")];
         let config = ProducerBuilder::new("127.0.0.1:9001").properties(properties).validate().expect("it is valid");
         let config = Arc::new(config);
         let limits = Limits::of(&config);
         let callbacks = Callbacks::threaded(config.interceptors.clone());
         let (accumulator, now) = (Accumulator::new(limits, callbacks), Instant::now());
-        accumulator.topics().want(TOPIC);
         let sender = Sender::new(config, Arc::clone(&accumulator), now, 1);
-        let mut step = Self { sender, accumulator, now, partitions, requests: Vec::new(), answers: Vec::new() };
-        step.drain();
+        let cluster = Cluster { partitions, leader: BROKERS[0].0, epoch: 5, created: 1 };
+        let mut step = Self { sender, accumulator, now, cluster, requests: Vec::new(), answers: Vec::new() };
+        step.settle();
         step
     }
 
-    /// Does what the sender asks for. Produce requests are kept, all others answered.
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::Connect { connection, .. } => self.event(Event::Connected { connection }),
-            Action::Disconnect { .. } | Action::Read { .. } => {}
-            Action::Send { connection, correlation, segments, .. } => {
-                let at = |i: usize| i16::from_be_bytes([segments[0][i], segments[0][i + 1]]);
-                match at(4) {
-                    0 => self.requests.push((connection, correlation, segments)),
-                    key => {
-                        let frame = introduction(key, at(6), correlation, self.partitions);
-                        self.event(Event::Frame { connection, frame });
-                    }
-                }
-            }
-        }
+    /// Has the sender learn of these topics, all at once.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn learn(&mut self, topics: Range<usize>) {
+        self.want(topics.clone());
+        self.settle();
+        assert!(topics.into_iter().all(|number| self.topic(number).is_some()), "all topics are known");
     }
 
-    fn topic(&self) -> Option<Arc<Topic>> {
-        match self.accumulator.topics().state(TOPIC) {
+    /// Somebody asks for these topics.
+    pub fn want(&self, topics: Range<usize>) {
+        topics.for_each(|number| _ = self.accumulator.topics().want(&name(number)));
+    }
+
+    /// Time passes.
+    pub fn wait(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    /// The other broker leads all partitions from now on. The sender is told when it asks.
+    pub const fn move_leaders(&mut self) {
+        self.cluster.leader = BROKERS[0].0 + BROKERS[1].0 - self.cluster.leader;
+        self.cluster.epoch += 1;
+    }
+
+    /// All topics are created anew. The sender is told when it asks.
+    pub const fn recreate(&mut self) {
+        self.cluster.created += 1;
+    }
+
+    fn topic(&self, number: usize) -> Option<Arc<Topic>> {
+        match self.accumulator.topics().state(&name(number)) {
             Some(TopicState::Ready(topic)) => Some(topic),
             _ => None,
         }
@@ -154,58 +199,132 @@ impl Step {
         self.sender.handle_event(self.now, event);
     }
 
-    /// Appends so many records to each partition.
-    ///
-    /// # Panics
-    /// When they do not fit.
-    pub fn fill(&mut self, records: usize, value: &[u8]) {
-        let topic = self.topic().expect("the topic is known");
-        let payload = Payload::new(None, Some(value), &[]);
-        for partition in &topic.partitions {
-            for _ in 0..records {
-                let appended = self.accumulator.append(partition, Some(1_000), &payload, None, None, &self.now);
-                drop(appended.expect("memory"));
+    /// Does what the sender asks for. Requests are kept until they are answered.
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Connect { connection, .. } => self.event(Event::Connected { connection }),
+            Action::Disconnect { connection } => self.requests.retain(|request| request.connection != connection),
+            Action::Read { connection } => self.event(Event::Read { connection }),
+            Action::Send { connection, correlation, segments, .. } => {
+                self.requests.push(Request { connection, correlation, segments });
             }
         }
     }
 
-    /// Has the sender take what waits, and make requests of it. Returns how many.
-    pub fn drain(&mut self) -> usize {
-        self.event(Event::Woken);
+    fn advance(&mut self) {
         while let Some(action) = self.sender.poll_action(self.now) {
             self.act(action);
         }
-        self.requests.len()
     }
 
-    /// Writes the broker's answers: everything is acknowledged.
-    pub fn prepare_answers(&mut self) {
-        for (connection, correlation, segments) in self.requests.drain(..) {
-            let (_, batches) = testing::read_produce(&segments);
-            let says: Vec<_> =
-                batches.iter().map(|batch| Says { partition: batch.partition, ..Says::default() }).collect();
-            let frame = testing::produce(12, correlation, (TOPIC, TOPIC_ID), &says, &[]);
-            self.answers.push((connection, frame));
+    /// Appends so many records to each partition of the topics that are known.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    pub fn fill(&mut self, records: usize, value: &[u8]) {
+        for topic in (0..).map_while(|number| self.topic(number)) {
+            topic.partitions.iter().for_each(|partition| self.append(partition, records, value));
         }
     }
 
-    /// Hands the answers to the sender, which judges each batch. Returns how many batches have no outcome afterwards.
+    /// Appends a record to the first partition of the first topic.
+    ///
+    /// # Panics
+    /// When it does not fit.
+    pub fn fill_first(&mut self, value: &[u8]) {
+        let topic = self.topic(0).expect("the topic is known");
+        self.append(&topic.partitions[0], 1, value);
+    }
+
+    fn append(&self, partition: &Partition, records: usize, value: &[u8]) {
+        let payload = Payload::new(None, Some(value), &[]);
+        for _ in 0..records {
+            let appended = self.accumulator.append(partition, Some(1_000), &payload, None, None, &self.now);
+            drop(appended.expect("memory"));
+        }
+    }
+
+    /// Has the sender look at the time and at what waits, and make requests. Returns how many have no answer.
+    pub fn drain(&mut self) -> usize {
+        self.event(Event::Woken);
+        self.advance();
+        self.requests.len()
+    }
+
+    /// Writes the brokers' answers: every batch is acknowledged.
+    pub fn prepare_answers(&mut self) {
+        for request in std::mem::take(&mut self.requests) {
+            let frame = self.cluster.answer(&request, &Says::default());
+            self.answers.push((request.connection, frame));
+        }
+    }
+
+    /// Writes answers that acknowledge nothing: the other broker leads.
+    pub fn prepare_hints(&mut self) {
+        self.move_leaders();
+        let leader = Some((self.cluster.leader, self.cluster.epoch));
+        let says = Says { error: ErrorCode::NOT_LEADER_OR_FOLLOWER.0, leader, ..Says::default() };
+        for request in std::mem::take(&mut self.requests) {
+            let frame = self.cluster.answer(&request, &says);
+            self.answers.push((request.connection, frame));
+        }
+    }
+
+    /// Hands the answers to the sender, which takes them over. Returns how many batches have no outcome afterwards.
     pub fn judge(&mut self) -> usize {
         for (connection, frame) in std::mem::take(&mut self.answers) {
             self.event(Event::Frame { connection, frame });
         }
-        while let Some(action) = self.sender.poll_action(self.now) {
-            self.act(action);
-        }
+        self.advance();
         self.accumulator.undelivered()
+    }
+
+    /// Goes on until nothing is asked any more.
+    pub fn settle(&mut self) {
+        while self.drain() > 0 {
+            self.prepare_answers();
+            self.judge();
+        }
     }
 }
 
-fn introduction(key: i16, version: i16, correlation: i32, partitions: i32) -> Bytes {
-    let leaders = (0..partitions).map(|partition| (partition, BROKER.0, 5)).collect();
-    match key {
-        3 => testing::metadata(version, correlation, &[BROKER], &[(TOPIC, TOPIC_ID, 0, leaders)]),
-        18 => testing::api_versions(version, correlation, 0, &SPOKEN),
-        _ => testing::init_producer_id(version, correlation, 0, 7),
+impl Cluster {
+    /// The answer to a request. Of batches it says what `says` does.
+    fn answer(&self, request: &Request, says: &Says) -> Bytes {
+        let Request { correlation, segments, .. } = request;
+        let at = |i: usize| i16::from_be_bytes([segments[0][i], segments[0][i + 1]]);
+        let (key, version, correlation) = (at(4), at(6), *correlation);
+        match key {
+            0 => produced(version, correlation, segments, says),
+            3 => self.metadata(version, correlation, &testing::read_metadata(segments)),
+            18 => testing::api_versions(version, correlation, 0, &SPOKEN),
+            _ => testing::init_producer_id(version, correlation, 0, 7),
+        }
     }
+
+    fn metadata(&self, version: i16, correlation: i32, topics: &[String]) -> Bytes {
+        let leaders = || (0..self.partitions).map(|partition| (partition, self.leader, self.epoch)).collect();
+        let id = |name: &str| TopicId::from_u128(self.created << 64 | number(name));
+        let topics: Vec<_> = topics.iter().map(|name| (&**name, id(name), 0, leaders())).collect();
+        testing::metadata(version, correlation, &BROKERS, &topics)
+    }
+}
+
+/// An answer to a Produce request, which names each topic once.
+fn produced(version: i16, correlation: i32, segments: &[Bytes], says: &Says) -> Bytes {
+    let (_, batches) = testing::read_produce(segments);
+    let topics = batches.chunk_by(|a, b| a.topic == b.topic);
+    let say = |batch: &SentBatch| Says { partition: batch.partition, ..says.clone() };
+    let said: Vec<(_, Vec<_>)> =
+        topics.map(|batches| (&*batches[0].topic, batches.iter().map(say).collect())).collect();
+    let said: Vec<_> = said.iter().map(|(topic, says)| (*topic, TopicId::nil(), &**says)).collect();
+    testing::produce_topics(version, correlation, &said, &BROKERS)
+}
+
+fn name(number: usize) -> String {
+    format!("bench-{number:05}")
+}
+
+fn number(name: &str) -> u128 {
+    name.trim_start_matches(|letter: char| !letter.is_ascii_digit()).parse().expect("one of ours")
 }

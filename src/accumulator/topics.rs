@@ -123,6 +123,13 @@ impl Topics {
         self.registry().partitions.get(usize::try_from(slot).ok()?).cloned()
     }
 
+    /// The slots of a topic's partitions from a number on, of all that it ever had.
+    pub(crate) fn partitions_from(&self, name: &str, number: usize) -> Vec<u32> {
+        let route = self.routes.get(name);
+        let of = |number| route?.partition(i32::try_from(number).ok()?);
+        (number..).map_while(of).map(|partition| partition.slot).collect()
+    }
+
     /// All partitions that ever were, by slot.
     pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
         self.registry().partitions.clone()

@@ -23,6 +23,10 @@ use crate::{
     metrics::Recorder,
 };
 
+/// With so many lanes the sender looks at all of them once in a millisecond at most, with twice as many once in two: where batches
+/// expire one after the other, it must get to something else. Timers are no finer, so fewer lanes need no pause.
+const LANES_A_MS: usize = 1_000;
+
 impl Sender {
     /// Gives up what is older than `delivery.timeout.ms`.
     pub(super) fn expire(&mut self, now: Instant) {
@@ -36,7 +40,8 @@ impl Sender {
             }
         }
         let oldest = self.lanes.iter().filter_map(Lane::oldest).min();
-        self.expires = oldest.unwrap_or(now) + timeout;
+        let apart = Duration::from_millis((self.lanes.len() / LANES_A_MS) as u64);
+        self.expires = (oldest.unwrap_or(now) + timeout).max(now + apart);
     }
 
     /// Gives up what is too old of one lane.

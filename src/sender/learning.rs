@@ -79,6 +79,7 @@ impl Sender {
     }
 
     pub(super) fn remove_node(&mut self, id: i32, now: Instant) {
+        self.strike_moved();
         let Some(node) = self.nodes.remove(&id) else { return };
         if let Some(connection) = node.connection() {
             self.connections.remove(&connection);

@@ -120,6 +120,8 @@ pub(crate) struct Sender {
     unidentified: Vec<u32>,
     /// Lanes that wait for a leader: it is asked for until somebody knows.
     leaderless: BTreeSet<u32>,
+    /// Brokers in whose lists lanes stand that are led elsewhere by now.
+    left: BTreeSet<i32>,
     /// No batch expires before this moment.
     expires: Instant,
     news: bool,
@@ -159,6 +161,7 @@ impl Sender {
             timers: BinaryHeap::new(),
             unidentified: Vec::new(),
             leaderless: BTreeSet::new(),
+            left: BTreeSet::new(),
             expires: now + config.delivery_timeout,
             news: true,
             fatal: None,
@@ -184,6 +187,7 @@ impl Sender {
             Event::Read { connection } => self.reading.read(connection),
             Event::Woken => {}
         }
+        self.strike_moved();
     }
 
     /// Takes note of the time.
@@ -257,6 +261,7 @@ impl Sender {
             }
         }
         if published {
+            self.strike_moved();
             self.accumulator.topics().announce();
         }
     }
@@ -355,19 +360,28 @@ impl Sender {
     /// A topic that was created anew may have fewer partitions. What waits for the others has no leader; when they come back,
     /// their epochs begin anew as well.
     fn leave_without_leaders(&mut self, topic: &Arc<str>, count: usize, now: Instant) {
-        let gone = |lane: &&Lane| lane.queue.origin.topic == *topic && index_of(lane) >= count;
-        let gone: Vec<_> = self.lanes.iter().filter(gone).map(|lane| lane.queue.slot).collect();
+        let gone = self.accumulator.topics().partitions_from(topic, count);
         gone.into_iter().for_each(|slot| self.lead(slot, None, true, now));
     }
 
     fn lead(&mut self, slot: u32, leader: Option<lane::Leader>, recreated: bool, now: Instant) {
         let Some(lane) = self.lane(slot) else { return };
-        let before = lane.leader().map(|leader| leader.node);
-        if lane.lead(leader, recreated) && std::mem::take(&mut lane.listed) {
-            let listed_at = before.and_then(|node| self.nodes.get_mut(&node));
-            listed_at.into_iter().for_each(|node| node.ready.retain(|listed| *listed != slot));
+        let node = |lane: &Lane| lane.leader().map(|leader| leader.node);
+        let before = node(lane);
+        if lane.lead(leader, recreated) && node(lane) != before && std::mem::take(&mut lane.listed) {
+            self.left.extend(before);
         }
         self.list(slot, now);
+    }
+
+    /// Strikes lanes that are led elsewhere by now out of the lists that they stood in: once for all that an answer moved, which may
+    /// be every lane of a broker.
+    fn strike_moved(&mut self) {
+        for id in std::mem::take(&mut self.left) {
+            let leader = |slot: u32| self.lanes.get(index(slot)).and_then(Lane::leader);
+            let is_here = |slot: &u32| leader(*slot).is_some_and(|leader| leader.node == id);
+            self.nodes.entry(id).and_modify(|node| node.ready.retain(is_here));
+        }
     }
 
     /// How acks stand on the wire.
@@ -389,10 +403,6 @@ impl Drop for Sender {
     fn drop(&mut self) {
         self.fail_all(FailureKind::Abandoned);
     }
-}
-
-fn index_of(lane: &Lane) -> usize {
-    usize::try_from(lane.queue.origin.partition).unwrap_or(usize::MAX)
 }
 
 fn index(slot: u32) -> usize {

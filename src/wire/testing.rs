@@ -3,13 +3,18 @@
 //! In: requests as segments, and what a broker is to answer. Out: what the requests say, and frames. Pure; what it is given
 //! comes from us, so it may panic.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
+#[cfg(feature = "bench-internals")]
+use kafka_protocol::messages::MetadataRequest;
 use kafka_protocol::{
     messages::{
         ApiKey, ApiVersionsResponse, InitProducerIdResponse, MetadataResponse, ProduceRequest, ProduceResponse,
         RequestHeader, ResponseHeader,
         api_versions_response::ApiVersion,
         metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
+        produce_request::PartitionProduceData,
         produce_response::{
             BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
         },
@@ -26,30 +31,49 @@ use crate::cluster::TopicId;
 /// One batch of a Produce request, read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SentBatch {
+    /// Its topic's name; empty where the request has the id.
+    pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
     pub(crate) stamp: Stamp,
     pub(crate) values: Vec<Bytes>,
     pub(crate) bytes: Bytes,
 }
 
-/// The batches of a Produce request, and its acks.
-pub(crate) fn read_produce(segments: &[Bytes]) -> (i16, Vec<SentBatch>) {
+/// A request's body.
+fn read<T: Decodable>(key: ApiKey, segments: &[Bytes]) -> T {
     let mut whole = Bytes::from(segments.concat()).split_off(4);
     let version = i16::from_be_bytes([whole[2], whole[3]]);
-    RequestHeader::decode(&mut whole, ApiKey::Produce.request_header_version(version)).unwrap();
-    let request = ProduceRequest::decode(&mut whole, version).unwrap();
-    let partitions = request.topic_data.into_iter().flat_map(|topic| topic.partition_data);
-    (request.acks, partitions.map(|partition| read_batch(partition.index, partition.records.unwrap())).collect())
+    RequestHeader::decode(&mut whole, key.request_header_version(version)).unwrap();
+    T::decode(&mut whole, version).unwrap()
 }
 
-fn read_batch(partition: i32, bytes: Bytes) -> SentBatch {
+/// The names of the topics that a Metadata request asks for.
+#[cfg(feature = "bench-internals")]
+pub(crate) fn read_metadata(segments: &[Bytes]) -> Vec<String> {
+    let request = read::<MetadataRequest>(ApiKey::Metadata, segments);
+    request.topics.unwrap().into_iter().map(|topic| topic.name.unwrap().to_string()).collect()
+}
+
+/// The batches of a Produce request, and its acks.
+pub(crate) fn read_produce(segments: &[Bytes]) -> (i16, Vec<SentBatch>) {
+    let request = read::<ProduceRequest>(ApiKey::Produce, segments);
+    let mut batches = Vec::new();
+    for topic in request.topic_data {
+        let name: Arc<str> = Arc::from(topic.name.as_str());
+        let read = |part: PartitionProduceData| read_batch(Arc::clone(&name), part.index, part.records.unwrap());
+        batches.extend(topic.partition_data.into_iter().map(read));
+    }
+    (request.acks, batches)
+}
+
+fn read_batch(topic: Arc<str>, partition: i32, bytes: Bytes) -> SentBatch {
     let batch = Batch::parse(bytes.clone()).unwrap();
     batch.check_crc().unwrap();
     let header = batch.header();
     let stamp =
         Stamp { producer_id: header.producer_id, epoch: header.producer_epoch, base_sequence: header.base_sequence };
     let values = batch.records().unwrap().map(|record| record.unwrap().value.unwrap_or_default()).collect();
-    SentBatch { partition, stamp, values, bytes }
+    SentBatch { topic, partition, stamp, values, bytes }
 }
 
 /// What is wrong with an answer to Metadata that is wrong once.
@@ -184,11 +208,22 @@ pub(crate) fn throttled(
 }
 
 /// A Produce answer for partitions of one topic, by name or by id as the version has it.
+#[cfg(test)]
 pub(crate) fn produce(
     version: i16,
     correlation: i32,
     topic: (&str, TopicId),
     says: &[Says],
+    brokers: &[(i32, u16)],
+) -> Bytes {
+    produce_topics(version, correlation, &[(topic.0, topic.1, says)], brokers)
+}
+
+/// A Produce answer for partitions of several topics.
+pub(crate) fn produce_topics(
+    version: i16,
+    correlation: i32,
+    topics: &[(&str, TopicId, &[Says])],
     brokers: &[(i32, u16)],
 ) -> Bytes {
     let refused = |&(record, message): &(i32, &'static str)| {
@@ -205,17 +240,16 @@ pub(crate) fn produce(
             .with_record_errors(says.refused.iter().map(refused).collect())
             .with_current_leader(LeaderIdAndEpoch::default().with_leader_id(leader.into()).with_leader_epoch(epoch))
     };
-    let named = if version >= 13 {
-        TopicProduceResponse::default().with_topic_id(topic.1)
-    } else {
-        TopicProduceResponse::default().with_name(StrBytes::from(topic.0.to_owned()).into())
+    let topic = |&(name, id, says): &(&str, TopicId, &[Says])| {
+        let topic = TopicProduceResponse::default().with_partition_responses(says.iter().map(partition).collect());
+        if version >= 13 { topic.with_topic_id(id) } else { topic.with_name(StrBytes::from(name.to_owned()).into()) }
     };
     let endpoint = |&(id, port): &(i32, u16)| {
         let host = StrBytes::from_static_str("127.0.0.1");
         NodeEndpoint::default().with_node_id(id.into()).with_host(host).with_port(port.into())
     };
     let body = ProduceResponse::default()
-        .with_responses(vec![named.with_partition_responses(says.iter().map(partition).collect())])
+        .with_responses(topics.iter().map(topic).collect())
         .with_node_endpoints(brokers.iter().map(endpoint).collect());
     frame(Api::Produce, version, correlation, &body)
 }

@@ -26,7 +26,7 @@ class Peer:
         return None if built.returncode == 0 else last_lines(built.stderr)
 
     def folder(self):
-        return "sink" if self.name == "floor" else self.name
+        return {"floor": "sink", "confluent-kafka": "confluent"}.get(self.name, self.name)
 
 
 def last_lines(text):
@@ -52,6 +52,7 @@ def peers():
         cargo("librdkafka", "bench-librdkafka", locked("librdkafka", "rdkafka-sys"), ("cargo", "make", "cc")),
         cargo("kacrab", "bench-kacrab", locked("kacrab", "kacrab")),
         cargo("krafka", "bench-krafka", locked("krafka", "krafka")),
+        cargo("confluent-kafka", "bench-confluent", locked("confluent", "confluent-kafka"), ("cargo", "cc")),
         cargo("floor", "bench-floor", "the least work that puts the bytes on the wire"),
     ]
 

@@ -35,7 +35,7 @@ class Work:
     def only_for(self):
         """Clients that know what is asked for here; None is all."""
         if self.tasks > 1 or self.topics > 1:
-            return {"milena", "franz-go", "java"}
+            return {"milena", "franz-go", "java", "confluent-kafka"}
         return None
 
 

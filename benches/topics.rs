@@ -1,0 +1,171 @@
+//! How cost grows with topics and partitions, in the sender's half: each kind of work with few of them and with many. What is done for
+//! each of them must take as long with many as with few; see "How cost grows with topics" in `benches/README.md`.
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement::WallTime};
+use milena::bench::Step;
+
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
+
+const VALUE: [u8; 100] = [b'v'; 100];
+/// Longer than `delivery.timeout.ms`, in seconds.
+const TOO_LONG: u64 = 121;
+/// Longer than metadata's backoff, in seconds.
+const A_WHILE: u64 = 2;
+
+/// What is measured: name, by what it is counted, how long so many of these take.
+type Work = (&'static str, [usize; 2], fn(usize) -> Duration);
+
+const TOPICS: [usize; 2] = [1_000, 10_000];
+const PARTITIONS: [usize; 2] = [10_000, 100_000];
+/// The partitions are those of so many topics.
+const AMONG: usize = 4;
+
+const WORKS: [Work; 5] = [
+    ("topics learned from one answer", TOPICS, learned_at_once),
+    ("topics learned one by one", TOPICS, learned_one_by_one),
+    ("topics created anew", TOPICS, created_anew),
+    ("partitions sent to", PARTITIONS, sent_to),
+    ("partitions whose leader moves", PARTITIONS, moved),
+];
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    for (name, counts, work) in WORKS {
+        for count in counts {
+            let mut group = group(&mut criterion, name);
+            group.throughput(Throughput::Elements(count as u64));
+            group.bench_function(count.to_string(), |bencher| {
+                bencher.iter_custom(|rounds| (0..rounds).map(|_| work(count)).sum());
+            });
+            group.finish();
+        }
+    }
+    for count in TOPICS {
+        let mut step = None;
+        let mut group = group(&mut criterion, "a leader's hint, among topics");
+        group.bench_function(count.to_string(), |bencher| {
+            let step = step.get_or_insert_with(|| among_topics(count));
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| hinted(step)).sum());
+        });
+        group.finish();
+    }
+    for count in PARTITIONS {
+        let mut step = None;
+        let mut group = group(&mut criterion, "a batch expires, among partitions");
+        group.bench_function(count.to_string(), |bencher| {
+            let step = step.get_or_insert_with(|| among_partitions(count));
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| expired(step)).sum());
+        });
+        group.finish();
+    }
+    criterion.final_summary();
+}
+
+/// One iteration may take seconds: few samples, of one each where it does.
+fn group<'a>(criterion: &'a mut Criterion, name: &str) -> Group<'a> {
+    let mut group = criterion.benchmark_group(name);
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    group.warm_up_time(Duration::from_millis(1)).measurement_time(Duration::from_millis(500));
+    group
+}
+
+fn among_topics(count: usize) -> Step {
+    let mut step = Step::among(1);
+    step.learn(0..count);
+    step
+}
+
+fn among_partitions(count: usize) -> Step {
+    let mut step = Step::among(i32::try_from(count / AMONG).expect("it is not that many"));
+    step.learn(0..AMONG);
+    step
+}
+
+/// One metadata answer is taken over.
+fn learned_at_once(topics: usize) -> Duration {
+    let mut step = Step::among(1);
+    step.want(0..topics);
+    settled(&mut step)
+}
+
+/// Each topic's first record has it asked for alone.
+fn learned_one_by_one(topics: usize) -> Duration {
+    let mut step = Step::among(1);
+    (0..topics)
+        .map(|number| {
+            step.want(number..number + 1);
+            settled(&mut step)
+        })
+        .sum()
+}
+
+/// One metadata answer has other ids for topics that are known.
+fn created_anew(topics: usize) -> Duration {
+    let mut step = among_topics(topics);
+    step.recreate();
+    step.wait(A_WHILE);
+    step.want(0..1);
+    settled(&mut step)
+}
+
+/// A batch to each partition.
+fn sent_to(partitions: usize) -> Duration {
+    let mut step = among_partitions(partitions);
+    step.fill(1, &VALUE);
+    settled(&mut step)
+}
+
+/// What the sender takes until nothing is on its way any more.
+fn settled(step: &mut Step) -> Duration {
+    let mut took = Duration::ZERO;
+    loop {
+        let mut asked = 0;
+        took += timed(|| asked = step.drain());
+        if asked == 0 {
+            return took;
+        }
+        step.prepare_answers();
+        took += timed(|| step.judge());
+    }
+}
+
+/// A batch of each partition waits for a leader that has as many requests as it may have; then another one leads.
+fn moved(partitions: usize) -> Duration {
+    let mut step = among_partitions(partitions);
+    step.fill(1, &VALUE);
+    step.drain();
+    step.move_leaders();
+    step.wait(A_WHILE);
+    step.want(0..1);
+    settled(&mut step)
+}
+
+/// A batch is answered with the leader that its partition has now, and goes there.
+fn hinted(step: &mut Step) -> Duration {
+    step.fill_first(&VALUE);
+    step.drain();
+    step.prepare_hints();
+    let took = timed(|| step.judge());
+    step.settle();
+    took
+}
+
+/// One batch expires.
+fn expired(step: &mut Step) -> Duration {
+    step.fill_first(&VALUE);
+    step.wait(TOO_LONG);
+    let took = timed(|| step.drain());
+    step.settle();
+    took
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    black_box(work());
+    start.elapsed()
+}
