@@ -20,6 +20,9 @@ use crate::{
 
 /// So many answers in a row that contradict what is known of a topic without an id are believed: the topic was created anew.
 const CONVINCING: u32 = 3;
+/// With an id it is the same topic, whose leader epochs only rise. But what is known may have been a lie, or the cluster was restored
+/// from what it was before; then nothing else would ever be believed.
+const OVERWHELMING: u32 = 10;
 
 /// How often to ask.
 #[derive(Clone, Copy, Debug)]
@@ -291,8 +294,8 @@ enum Weighed {
     Merged(Topic),
     /// Another topic of the same name: nothing of what was known counts.
     Anew(Topic),
-    /// The answer takes back what was known, and no id tells whether it is late or the topic another one. This is the topic if
-    /// it is late, and then if it is another one.
+    /// The answer takes back what was known: it is late, or what was known is of no use any more. This is the topic if it is late,
+    /// and then if it is not.
     Contradicts(Topic, Topic),
     /// It says nothing of the topic, for this reason.
     Nothing(ErrorCode),
@@ -318,8 +321,8 @@ fn weigh(known: Option<&Topic>, answer: &TopicAnswer) -> Weighed {
         return if is_whole { Weighed::Anew(anew()) } else { silent };
     }
     let merged = Topic { id: newer_id(known.id, answer.id), partitions: merge(&known.partitions, &told, is_whole) };
-    let is_less = || told.len() < known.partitions.len() || !stale(Some(known), answer).is_empty();
-    let takes_back = !has_ids && is_whole && is_less();
+    let is_less = !has_ids && told.len() < known.partitions.len();
+    let takes_back = is_whole && (is_less || !stale(Some(known), answer).is_empty());
     if takes_back { Weighed::Contradicts(merged, anew()) } else { Weighed::Merged(merged) }
 }
 
@@ -394,7 +397,9 @@ fn take_over(
         Weighed::Contradicts(if_late, if_anew) => {
             let times = contradicted.get(&answer.name).map_or(1, |times| times + 1);
             contradicted.insert(Arc::clone(&answer.name), times);
-            if times < CONVINCING { (if_late, false, true) } else { (if_anew, true, false) }
+            let has_ids = !answer.id.is_nil() && known.is_some_and(|known| !known.id.is_nil());
+            let enough = if has_ids { OVERWHELMING } else { CONVINCING };
+            if times < enough { (if_late, false, true) } else { (if_anew, true, false) }
         }
     };
     if !late {

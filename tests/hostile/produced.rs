@@ -139,10 +139,13 @@ fn an_answer_that_nobody_asked_for_ends_the_connection() {
 #[test]
 fn without_a_producer_id_nothing_is_sent_and_the_error_says_why() {
     let none = |words| Expect::Fails(FailureKind::Expired, Persisted::No, words);
+    // What does not heal by itself is told at once.
+    let words = &["no producer id", "CLUSTER_AUTHORIZATION_FAILED"];
+    let refused = Expect::Fails(FailureKind::Rejected, Persisted::No, words);
     let lies = vec![
         ("an id of -1", (0, 0, -1, 0), none(&["no producer id"]), false),
         ("the least id", (0, 0, i64::MIN, 0), none(&["no producer id"]), false),
-        ("refused", (0, 31, -1, -1), none(&["no producer id", "CLUSTER_AUTHORIZATION_FAILED"]), false),
+        ("refused", (0, 31, -1, -1), refused, false),
         ("an error with an id", (0, 15, 7, 0), none(&["no producer id"]), false),
         ("an error that nobody knows", (0, 9_999, 7, 0), none(&["no producer id", "9999"]), false),
         ("a throttle without end", (i32::MAX, 15, 7, 0), none(&["no producer id"]), false),

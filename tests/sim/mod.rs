@@ -24,7 +24,10 @@ use std::{
     env, fmt,
     num::NonZero,
     ops::Range,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -159,33 +162,42 @@ fn print(plan: &Plan, report: &Report) {
     report.neglects.iter().for_each(|neglect| println!("{neglect}"));
 }
 
+/// The seeds that are asked for, run once for both judges.
+fn asked_for() -> &'static Total {
+    static TOTAL: OnceLock<Total> = OnceLock::new();
+    TOTAL.get_or_init(|| {
+        let (start, seeds, began) = (first_seed(), seeds(), Instant::now());
+        let total = simulate(start..start + seeds, false);
+        total.print(seeds, began.elapsed());
+        total
+    })
+}
+
+fn first_seed() -> u64 {
+    number("MILENA_SIM_START", 0)
+}
+
+fn seeds() -> u64 {
+    number("MILENA_SIM_SEEDS", SEEDS)
+}
+
 #[test]
 fn every_record_of_every_seed_ends_in_one_truthful_answer() {
-    let (start, seeds) = (number("MILENA_SIM_START", 0), number("MILENA_SIM_SEEDS", SEEDS));
-    let began = Instant::now();
-    let total = simulate(start..start + seeds, false);
-    total.print(seeds, began.elapsed());
+    let (start, seeds, total) = (first_seed(), seeds(), asked_for());
     match total.failed.first() {
         Some((seed, _)) => explain(*seed),
         None if seeds == 1 => print(&Plan::draw(start, false), &World::judge(&Plan::draw(start, false), true)),
         None => {}
     }
-    assert!(
-        total.failed.is_empty(),
-        "{} of {seeds} seeds failed, the first is {:?}",
-        total.failed.len(),
-        total.failed[0]
-    );
+    let failed = total.failed.len();
+    assert!(failed == 0, "{failed} of {seeds} seeds failed, the first is {:?}", total.failed[0]);
     let missing: Vec<_> = Kind::ALL.into_iter().filter(|kind| !total.struck.contains_key(kind)).collect();
     assert!(seeds < SEEDS || missing.is_empty(), "these faults never struck: {missing:?}");
 }
 
 #[test]
 fn every_record_of_every_seed_is_delivered_if_it_can_be() {
-    let (start, seeds) = (number("MILENA_SIM_START", 0), number("MILENA_SIM_SEEDS", SEEDS));
-    let began = Instant::now();
-    let total = simulate(start..start + seeds, false);
-    total.print(seeds, began.elapsed());
+    let (seeds, total) = (seeds(), asked_for());
     if let Some((seed, _)) = total.neglected.first() {
         explain_neglect(*seed);
     }
@@ -195,7 +207,7 @@ fn every_record_of_every_seed_is_delivered_if_it_can_be() {
 
 #[test]
 fn without_idempotence_the_same_faults_do_write_records_twice() {
-    let seeds = number("MILENA_SIM_SEEDS", SEEDS) / 10;
+    let seeds = seeds() / 10;
     let (plain, idempotent) = (simulate(0..seeds, true), simulate(0..seeds, false));
     println!("of {seeds} seeds {} have duplicates without idempotence", plain.anomalous_seeds);
     assert!(plain.failed.is_empty(), "what else is promised still holds: {:?}", plain.failed.first());

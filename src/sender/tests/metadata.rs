@@ -350,7 +350,7 @@ fn every_rule_of_merging_an_answer_is_kept_whatever_ids_and_epochs_it_has() {
             false,
             &[(Some(2), 5), (Some(2), 5)],
         ),
-        ("an older epoch", 0, 7, &[(0, 2, 4), (1, 1, 3)], KNOWN, false, KNOWN),
+        ("an older epoch", 0, 7, &[(0, 2, 4), (1, 1, 3)], KNOWN, true, KNOWN),
         (
             "no epochs, as below Metadata 9",
             0,
@@ -443,6 +443,19 @@ fn without_ids_a_topic_was_created_anew_when_three_answers_in_a_row_contradict_w
         assert_eq!(recreated, [0, 0, 0, 0, 0, 1], "a late answer or two change nothing");
         assert_eq!(rig.leaders().len(), contradiction.len());
     }
+}
+
+/// A broker that hints at the most epoch there is would never be corrected.
+#[test]
+fn with_ids_older_epochs_are_believed_when_ten_answers_in_a_row_tell_them() {
+    let mut rig = Rig::knowing();
+    for answers in 1..=10 {
+        rig.now += rig.due_in().unwrap();
+        rig.ask();
+        let changes = rig.answer(&[(0, 2, 0), (1, 2, 0)]);
+        assert_eq!(!changes.recreated.is_empty(), answers == 10, "{answers}");
+    }
+    assert_eq!(rig.leaders(), [(Some(2), 0); 2]);
 }
 
 #[test]
