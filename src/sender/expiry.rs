@@ -74,13 +74,16 @@ impl Sender {
                 || Trouble { code: ErrorCode::LEADER_NOT_AVAILABLE, why: "the partition has no leader".into() };
             return Some(trouble.unwrap_or_else(leaderless));
         };
-        if let Some(until) = node.muted_until.filter(|until| *until > now) {
-            let (broker, ms) = (node.id, until.saturating_duration_since(now).as_millis());
-            let why = format!("broker {broker} throttles this client for another {ms} ms: see its quotas").into();
-            return Some(Trouble { code: ErrorCode::THROTTLING_QUOTA_EXCEEDED, why });
+        if let Some(trouble) = node.trouble.clone() {
+            return Some(lost(trouble));
         }
-        let no_id = || self.producer_id.trouble().filter(|_| self.producer_id.current().is_none()).cloned();
-        node.trouble.clone().map(lost).or_else(no_id)
+        if self.producer_id.current().is_none() && self.producer_id.trouble().is_some() {
+            return self.producer_id.trouble().cloned();
+        }
+        let until = node.muted_until.filter(|until| *until > now)?;
+        let (broker, ms) = (node.id, until.saturating_duration_since(now).as_millis());
+        let why = format!("broker {broker} throttles this client for another {ms} ms: see its quotas").into();
+        Some(Trouble { code: ErrorCode::THROTTLING_QUOTA_EXCEEDED, why })
     }
 
     /// Nobody gives a producer id as things are: what waits for one is refused, as it would be later.

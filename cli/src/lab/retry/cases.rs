@@ -88,15 +88,16 @@ fn refusals(topic: &str, policy: &RetryPolicy, attempts: u32) -> Vec<Case> {
 
 /// Something does not come in time.
 fn timeouts(topic: &str, policy: &RetryPolicy, attempts: u32) -> Vec<Case> {
-    let used_up = Expected::GivenUp(attempts, GaveUp::AttemptsUsedUp, ErrorCode::REQUEST_TIMED_OUT);
+    let used_up = |code| Expected::GivenUp(attempts, GaveUp::AttemptsUsedUp, code);
+    let (no_topic, no_broker) = (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::NETWORK_EXCEPTION);
     let unknown = Expected::GivenUp(1, GaveUp::MaybeWritten, ErrorCode::REQUEST_TIMED_OUT);
     let times_out = || Fault::error_after_append(ErrorCode::REQUEST_TIMED_OUT).on(Api::Produce).at_topic(topic);
     let bold = policy.clone().max_attempts(attempts.max(2)).resend_unknown(true);
     let not_again = "it is written, but the answer says REQUEST_TIMED_OUT: unknown, so not sent again";
     let again = "the same where the policy allows it: sent again, and marked";
     vec![
-        case(policy, "the topic does not exist", Trouble::NoTopic, used_up, 0),
-        case(policy, "no broker answers", Trouble::NoBroker, used_up, 0),
+        case(policy, "the topic does not exist", Trouble::NoTopic, used_up(no_topic), 0),
+        case(policy, "no broker answers", Trouble::NoBroker, used_up(no_broker), 0),
         case(policy, not_again, Trouble::Broker(times_out()), unknown, 1),
         case(&bold, again, Trouble::Broker(times_out()), Expected::Delivered(2), 2),
     ]
