@@ -73,14 +73,14 @@ impl Sender {
         }
     }
 
-    pub(super) fn ask_metadata(&mut self, id: i32, topics: &[Arc<str>], now: Instant) {
+    fn ask_metadata(&mut self, id: i32, topics: &[Arc<str>], now: Instant) {
         self.ask(id, Api::Metadata, now, |caller, version| {
             requests::metadata(caller, version, topics.iter().map(|topic| &**topic))
         });
     }
 
     /// Where lanes wait for a leader that cannot be reached, the others may know of a new one before it is back.
-    pub(super) fn miss_leaders(&mut self, now: Instant) {
+    fn miss_leaders(&mut self, now: Instant) {
         if self.nodes.values().any(|node| node.is_missed(now)) {
             self.metadata.refresh(now);
         }
@@ -88,7 +88,7 @@ impl Sender {
 
     /// A connected broker with little to do that `may` be asked. If there is none, a connection is begun: to one of those that
     /// failed least often.
-    pub(super) fn somebody(&mut self, now: Instant, may: impl Fn(&Node) -> bool) -> Option<i32> {
+    fn somebody(&mut self, now: Instant, may: impl Fn(&Node) -> bool) -> Option<i32> {
         let up = self.nodes.values().filter(|node| node.up(now).is_some() && may(node));
         if let Some(node) = up.min_by_key(|node| node.in_flight.len()) {
             return Some(node.id);
@@ -110,7 +110,7 @@ impl Sender {
 
     /// Adds those of `bootstrap.servers` when no broker that is known can be reached, or the first few that were tried cannot:
     /// all may have moved, and only the servers' names lead to where they are now (KIP-899). Those that are known stay.
-    pub(super) fn widen(&mut self, now: Instant) {
+    fn widen(&mut self, now: Instant) {
         let known = || self.nodes.values().filter(|node| node.id >= 0);
         let enough = known().count().min(FUTILE);
         let may = self.config.rebootstrap_after.is_some() && self.nodes.keys().all(|id| *id >= 0);
@@ -121,7 +121,7 @@ impl Sender {
     }
 
     /// Sends a request that is not Produce, in the highest version that both sides speak.
-    pub(super) fn ask(&mut self, id: i32, api: Api, now: Instant, encode: impl FnOnce(Caller<'_>, i16) -> Bytes) {
+    fn ask(&mut self, id: i32, api: Api, now: Instant, encode: impl FnOnce(Caller<'_>, i16) -> Bytes) {
         let version = self.nodes.get(&id).and_then(|node| node.up(now)).and_then(|(_, versions)| versions.pick(api));
         if let Some(version) = version {
             self.ask_in(id, api, version, now, encode);
@@ -159,7 +159,7 @@ impl Sender {
         wanted.into_iter().for_each(|id| self.connect(id, now));
     }
 
-    pub(super) fn connect(&mut self, id: i32, now: Instant) {
+    fn connect(&mut self, id: i32, now: Instant) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         self.next_connection += 1;
         let connection = self.next_connection;

@@ -49,13 +49,7 @@ impl Sender {
         let (timeout, why) = (self.delivery_timeout(), self.why_waiting(slot, now));
         let end = End { kind: FailureKind::Expired, why: why.as_ref(), now };
         let Some(lane) = self.lanes.get_mut(slot) else { return };
-        while let Some(position) = lane.expired(now, timeout) {
-            give_up(lane, position, end, self.accumulator.recorder());
-        }
-        for batch in lane.queue.take_older(now, timeout) {
-            let position = lane.adopt(batch);
-            give_up(lane, position, end, self.accumulator.recorder());
-        }
+        give_up_older(lane, timeout, end, self.accumulator.recorder());
         self.list(u32::try_from(slot).unwrap_or(u32::MAX), now);
     }
 
@@ -90,17 +84,14 @@ impl Sender {
     pub(super) fn refuse_unidentified(&mut self, trouble: &Trouble, now: Instant) {
         for slot in std::mem::take(&mut self.unidentified) {
             let Some(lane) = self.lanes.get_mut(index(slot)) else { continue };
-            for batch in lane.queue.take_older(now, Duration::ZERO) {
-                lane.adopt(batch);
-            }
+            let end = End { kind: FailureKind::Rejected, why: Some(trouble), now };
+            give_up_older(lane, Duration::ZERO, end, self.accumulator.recorder());
             match lane.queue.take() {
                 Some(batch) => drop(lane.adopt(batch)),
                 None => lane.supplied = false,
             }
-            while let Some(position) = lane.expired(now, Duration::ZERO) {
-                let end = End { kind: FailureKind::Rejected, why: Some(trouble), now };
-                give_up(lane, position, end, self.accumulator.recorder());
-            }
+            // A batch that came meanwhile asks for a producer id of its own.
+            self.list(slot, now);
         }
     }
 
@@ -138,6 +129,16 @@ struct End<'a> {
     /// What kept them waiting, for those that say nothing of their own.
     why: Option<&'a Trouble>,
     now: Instant,
+}
+
+/// Gives up what was opened at least `age` ago, of a lane and of its queue.
+fn give_up_older(lane: &mut Lane, age: Duration, end: End<'_>, recorder: &Recorder) {
+    for batch in lane.queue.take_older(end.now, age) {
+        lane.adopt(batch);
+    }
+    while let Some(position) = lane.expired(end.now, age) {
+        give_up(lane, position, end, recorder);
+    }
 }
 
 /// Answers those who wait for a batch. It leaves the lane unless it is in flight.

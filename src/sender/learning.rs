@@ -35,7 +35,7 @@ impl Sender {
         self.publish_changes(&changes, now);
     }
 
-    pub(super) fn publish_changes(&mut self, changes: &Changes, now: Instant) {
+    fn publish_changes(&mut self, changes: &Changes, now: Instant) {
         let cluster = Arc::clone(self.metadata.cluster());
         for topic in &changes.topics {
             if let Some(known) = cluster.topics.get(topic) {
@@ -78,7 +78,7 @@ impl Sender {
         }
     }
 
-    pub(super) fn remove_node(&mut self, id: i32, now: Instant) {
+    fn remove_node(&mut self, id: i32, now: Instant) {
         self.strike_moved();
         let Some(node) = self.nodes.remove(&id) else { return };
         if let Some(connection) = node.connection() {
@@ -103,7 +103,7 @@ impl Sender {
         }
     }
 
-    pub(super) fn rebootstrap(&mut self, now: Instant, why: &str) {
+    fn rebootstrap(&mut self, now: Instant, why: &str) {
         tracing::warn!(why, "starting again from bootstrap.servers");
         for id in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.disconnect(
