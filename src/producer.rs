@@ -6,8 +6,11 @@
 
 mod accepting;
 mod append;
+mod clocks;
 mod limits;
 mod produce;
+#[cfg(test)]
+mod simulated;
 
 use std::{
     fmt,
@@ -20,9 +23,11 @@ use tokio::{runtime::Handle, sync::watch};
 
 use self::append::{Stop, Waiting};
 pub(crate) use self::limits::Limits;
+#[cfg(test)]
+pub(crate) use self::simulated::{Reins, WorldClock};
 pub use self::{accepting::Accepting, produce::Produce};
 use crate::{
-    accumulator::{self, Accumulator},
+    accumulator::{self, Accumulator, Clock},
     config::{Config, ProducerBuilder},
     delivery::{Ack, Answer, Callbacks, Delivery},
     dial::check_resolvable,
@@ -174,7 +179,7 @@ impl Producer {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn partitions_for(&self, topic: &str) -> Result<usize, SendError> {
-        let mut waiting = Waiting::new(&self.inner.config);
+        let mut waiting = Waiting::new(&self.inner);
         loop {
             match self.inner.route(topic) {
                 Ok(_) if self.inner.accumulator.is_closed() => return Err(self.inner.closed(topic)),
@@ -282,9 +287,23 @@ impl Inner {
         let accumulator = Accumulator::new(limits, callbacks);
         let (shutdown, watched) = watch::channel(Shutdown::No);
         let driver = Driver::start(Arc::clone(&config), Arc::clone(&accumulator), watched, seed(), runtime);
+        Self::new(config, accumulator, Limits::new(runtime), shutdown, driver)
+    }
+
+    fn new(
+        config: Arc<Config>,
+        accumulator: Arc<Accumulator>,
+        limits: Limits,
+        shutdown: watch::Sender<Shutdown>,
+        driver: watch::Receiver<()>,
+    ) -> Self {
         let max_len = config.max_request_size.min(config.buffer_memory);
         let has_user_code = config.partitioner.is_some() || !config.interceptors.is_empty();
-        Self { config, accumulator, max_len, has_user_code, limits: Limits::new(runtime), shutdown, driver }
+        Self { config, accumulator, max_len, has_user_code, limits, shutdown, driver }
+    }
+
+    fn now(&self) -> Instant {
+        self.limits.clocks().now()
     }
 
     fn shut_down(&self, how: Shutdown) {
@@ -296,9 +315,9 @@ impl Inner {
     }
 
     async fn flush(&self) {
-        let since = Instant::now();
+        let since = self.now();
         self.accumulator.flush().await;
-        self.accumulator.recorder().flushed(since.elapsed());
+        self.accumulator.recorder().flushed(self.now() - since);
     }
 
     /// Ends the driver and waits until it has ended.

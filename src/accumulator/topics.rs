@@ -171,6 +171,11 @@ impl Topics {
         }
     }
 
+    /// Takes note that a topic of which nothing is known has been asked for.
+    pub(crate) fn expect(&self, name: &Arc<str>) {
+        self.change().states.entry(Arc::clone(name)).or_insert(TopicState::Awaited(None));
+    }
+
     /// Changes what keeps the producer from asking the cluster.
     pub(crate) fn set_trouble(&self, trouble: Option<Arc<str>>) {
         if self.known().trouble != trouble {

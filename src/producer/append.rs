@@ -6,7 +6,7 @@
 use std::{
     pin::pin,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use tokio::task::yield_now;
@@ -16,8 +16,7 @@ use super::{
     accepting::{Accepting, Attempt},
 };
 use crate::{
-    accumulator::{Charge, Clock, Refused, Route, Topic, TopicState, Turn},
-    config::Config,
+    accumulator::{Charge, Refused, Route, Topic, TopicState, Turn},
     delivery::{Accepted, Callback, Delivery, Listener, listener},
     error::{ErrorCode, SendError, WaitedFor},
     record::{
@@ -55,13 +54,13 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(config: &Config) -> Self {
-        Self { since: Instant::now(), limit: config.max_block, asked: false }
+    pub(super) fn new(inner: &Inner) -> Self {
+        Self { since: inner.now(), limit: inner.config.max_block, asked: false }
     }
 
     /// How much longer the call may wait.
-    fn left(&self) -> Duration {
-        self.limit.saturating_sub(self.since.elapsed())
+    fn left(&self, now: Instant) -> Duration {
+        self.limit.saturating_sub(now - self.since)
     }
 }
 
@@ -146,7 +145,7 @@ impl Inner {
         mut callback: Option<&mut dyn Listener>,
         mut stop: Stop,
     ) -> Result<Accepted, SendError> {
-        let mut waiting = Waiting::new(&self.config);
+        let mut waiting = Waiting::new(self);
         loop {
             let turn = match stop {
                 Stop::Fail(error) => return Err(error),
@@ -204,7 +203,8 @@ impl Inner {
         let choose = |random| self.choose(route, random);
         let number = fixed.unwrap_or_else(|| route.sticky.current(count, choose));
         let Some(partition) = route.partition(number) else { return Err(Stop::Topic.into()) };
-        match self.accumulator.append(partition, record.explicit_timestamp(), &payload, callback, turn, &Clocks) {
+        let (timestamp, clocks) = (record.explicit_timestamp(), self.limits.clocks());
+        match self.accumulator.append(partition, timestamp, &payload, callback, turn, clocks) {
             Ok(appended) => {
                 if fixed.is_none() {
                     let (bytes, filled) = (appended.bytes, appended.filled);
@@ -230,8 +230,7 @@ impl Inner {
     fn choose(&self, route: &Route, random: u64) -> i32 {
         let Ok(topic) = self.known(&route.name) else { return 0 };
         let patience = self.config.availability_timeout;
-        let slow_since =
-            (!patience.is_zero()).then(|| Instant::now().checked_sub(self.config.linger + patience)).flatten();
+        let slow_since = (!patience.is_zero()).then(|| self.now().checked_sub(self.config.linger + patience)).flatten();
         let is_slow =
             |oldest: Option<Instant>| slow_since.is_some_and(|since| oldest.is_some_and(|oldest| oldest < since));
         let candidates =
@@ -296,13 +295,14 @@ impl Inner {
         if self.route(topic).is_ok() {
             return Ok(());
         }
-        // Once is enough: the sender goes on asking, with a backoff that further asking would shorten.
-        if !std::mem::replace(&mut waiting.asked, true) {
+        // Once is enough: the sender goes on asking, with a backoff that further asking would shorten. A topic that was waited for
+        // longer than metadata.max.idle.ms may have been forgotten meanwhile.
+        if !std::mem::replace(&mut waiting.asked, true) || self.accumulator.topics().state(topic).is_none() {
             self.ask_for(topic)?;
         }
-        let since = Instant::now();
-        let waited = self.limits.within(waiting.left(), changed).await;
-        self.accumulator.recorder().waited_for_metadata(since.elapsed());
+        let since = self.now();
+        let waited = self.limits.within(waiting.left(since), changed).await;
+        self.accumulator.recorder().waited_for_metadata(self.now() - since);
         let Some(()) = waited else {
             return Err(self.timed_out(topic, WaitedFor::Metadata, waiting));
         };
@@ -310,9 +310,10 @@ impl Inner {
     }
 
     async fn wait_for_memory(&self, topic: &str, bytes: usize, waiting: &Waiting) -> Result<Charge, SendError> {
-        let since = Instant::now();
-        let waited = self.limits.within(waiting.left(), self.accumulator.wait_for_memory(bytes)).await;
-        self.accumulator.recorder().waited_for_memory(since.elapsed(), waited.is_none(), Instant::now());
+        let since = self.now();
+        let waited = self.limits.within(waiting.left(since), self.accumulator.wait_for_memory(bytes)).await;
+        let now = self.now();
+        self.accumulator.recorder().waited_for_memory(now - since, waited.is_none(), now);
         match waited {
             Some(Ok(charge)) => Ok(charge),
             Some(Err(_)) => Err(self.closed(topic)),
@@ -321,7 +322,7 @@ impl Inner {
     }
 
     fn timed_out(&self, topic: &str, waited_for: WaitedFor, waiting: &Waiting) -> SendError {
-        let (name, elapsed) = (Arc::from(topic), waiting.since.elapsed());
+        let (name, elapsed) = (Arc::from(topic), self.now() - waiting.since);
         let known = self.accumulator.topics().known();
         let answer = match known.topic(topic) {
             Some(TopicState::Awaited(answer)) => *answer,
@@ -344,25 +345,6 @@ impl Inner {
             Some((code, reason)) => SendError::Fatal { topic, code: *code, reason: Arc::clone(reason) },
             None => SendError::Closed { topic },
         }
-    }
-}
-
-/// The clocks of this machine.
-struct Clocks;
-
-impl Clock for Clocks {
-    #[inline]
-    fn tick(&self) -> u64 {
-        coarsetime::Instant::now().as_ticks()
-    }
-
-    fn unix_ms(&self) -> i64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    fn now(&self) -> Instant {
-        Instant::now()
     }
 }
 

@@ -20,6 +20,8 @@ use tokio::{
     time::timeout,
 };
 
+use super::clocks::Clocks;
+
 /// As long as for ever, and a point in time that can be told.
 const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
@@ -29,6 +31,7 @@ pub(crate) struct Limits {
     home: Option<Id>,
     /// To the thread, which is started with the first wait outside, and ends with the producer.
     alarms: OnceLock<mpsc::Sender<Alarm>>,
+    clocks: Clocks,
 }
 
 /// Rings, for whoever waits for it, when it is dropped.
@@ -40,12 +43,24 @@ struct Alarm {
 impl Limits {
     /// For a producer on this runtime.
     pub(super) fn new(home: &Handle) -> Self {
-        Self { home: Some(home.id()), alarms: OnceLock::new() }
+        Self { home: Some(home.id()), ..Self::anywhere() }
     }
 
     /// For who has no runtime, and uses any that is there, so that its clock counts.
     pub(crate) fn anywhere() -> Self {
-        Self { home: None, alarms: OnceLock::new() }
+        Self { home: None, alarms: OnceLock::new(), clocks: Clocks::default() }
+    }
+
+    /// For a producer that goes by other clocks than the machine's.
+    #[cfg(test)]
+    pub(super) fn by(clocks: Clocks) -> Self {
+        Self { clocks, ..Self::anywhere() }
+    }
+
+    /// The clocks that it keeps the time by.
+    #[inline]
+    pub(super) fn clocks(&self) -> &Clocks {
+        &self.clocks
     }
 
     /// Waits for `future` for so long at most.
@@ -58,16 +73,20 @@ impl Limits {
         tokio::select! {
             biased;
             output = future => Some(output),
-            _ = self.alarm(limit) => None,
+            () = self.alarm(limit) => None,
         }
     }
 
-    fn alarm(&self, after: Duration) -> oneshot::Receiver<()> {
+    async fn alarm(&self, after: Duration) {
+        #[cfg(test)]
+        if let Some(world) = &self.clocks.world {
+            return world.passes(after).await;
+        }
         let (ring, rings) = oneshot::channel();
         let alarm = Alarm { at: Instant::now() + after.min(FOR_EVER), ring };
         // Without a thread it rings at once.
         let _ = self.alarms.get_or_init(start).send(alarm);
-        rings
+        let _ = rings.await;
     }
 }
 

@@ -128,9 +128,13 @@ impl Sender {
         });
         let idle = self.metadata.evict_idle(now, |topic| with_batches.contains(topic));
         drop(with_batches);
-        for topic in idle {
-            self.accumulator.topics().set(&topic, None);
-            self.accumulator.recorder().forget(&topic);
+        for topic in &idle {
+            self.accumulator.topics().set(topic, None);
+            self.accumulator.recorder().forget(topic);
+        }
+        // Whoever waits for one of them asks again.
+        if !idle.is_empty() {
+            self.accumulator.topics().announce();
         }
     }
 }

@@ -258,6 +258,8 @@ impl Sender {
                 self.metadata.refresh(now);
                 self.publish(&topic, &known.partitions, false, None, now);
                 published = true;
+            } else {
+                self.accumulator.topics().expect(&topic);
             }
         }
         if published {

@@ -110,6 +110,10 @@ pub(crate) enum Violation {
     Window { batches: usize },
     /// A record was given up later than `delivery.timeout.ms` says.
     Late { id: Id, ms: u128 },
+    /// `send` refused a record for a reason that there cannot be.
+    Refused { id: Id, error: String },
+    /// A call still waits though the producer has ended.
+    CallHangs(Id),
     /// The run does not come to rest.
     Restless,
     /// Memory is still charged when nothing is left.

@@ -8,7 +8,7 @@ use super::{
     availability::{self, Allowance, Neglect},
     checker::{Log, NOBODY, Place, Promise, Sent, Violation, check},
     plan::{Kind, Plan, TOPICS},
-    tasks::{Waiting, name, told},
+    tasks::{Waiting, told},
     world::World,
 };
 
@@ -113,11 +113,14 @@ impl World {
 
     /// Ends the producer: nothing may be left of it, and nobody may still wait.
     fn dismantle(&mut self) -> Vec<Violation> {
+        self.producer = None;
         drop(self.sender.take());
+        let hanging = self.hanging();
+        self.violations.extend(hanging);
         self.tasks.clear();
         self.look();
         let mut violations = std::mem::take(&mut self.violations);
-        let hang = self.flushes.iter().map(|(records, _)| Violation::FlushHangs { records: *records });
+        let hang = self.flushes.iter().map(|flush| Violation::FlushHangs { records: flush.records });
         violations.extend(hang);
         let silent = self.history.iter().filter(|waiting| waiting.called == Some(0));
         violations.extend(silent.map(|waiting| Violation::CalledBack { id: waiting.id, times: 0 }));
@@ -148,7 +151,7 @@ impl World {
 
     pub(super) fn log(&self, place: Place) -> Log {
         let records = self.cluster.log(TOPICS[place.topic], place.partition as i32).into_iter();
-        let named = |value: Option<bytes::Bytes>| name(&value.unwrap_or_default(), place).unwrap_or(NOBODY);
+        let named = |value: Option<bytes::Bytes>| self.name(&value.unwrap_or_default(), place).unwrap_or(NOBODY);
         records.map(|record| (record.offset, named(record.value))).collect()
     }
 
@@ -178,7 +181,7 @@ impl World {
         }
         for place in self.logs().into_keys() {
             for record in self.cluster.log(TOPICS[place.topic], place.partition as i32) {
-                let id = name(record.value.as_deref().unwrap_or_default(), place).unwrap_or(NOBODY);
+                let id = self.name(record.value.as_deref().unwrap_or_default(), place).unwrap_or(NOBODY);
                 let (producer, epoch, sequence) = (record.producer_id, record.producer_epoch, record.sequence);
                 let from = format!("producer {producer} epoch {epoch} sequence {sequence}");
                 let line = format!("{place} offset {}: {id} from {from}", record.offset);

@@ -1,7 +1,7 @@
 //! The whole producer under every fault we can think of, thousands of times over, each run repeatable from its seed.
 //!
-//! The real accumulator and sender and the embedded broker's pure state, joined by a network and a clock that are
-//! simulated. [`plan`] draws what a run is made of from its seed, [`world`] runs it ([`network`], [`tasks`], [`strikes`]),
+//! The real producer, from `send` to `close`, and the embedded broker's pure state, joined by a network and a clock that are
+//! simulated; only its driver and its sockets are not the real ones. [`plan`] draws what a run is made of from its seed, [`world`] runs it ([`network`], [`tasks`], [`strikes`]),
 //! [`judge`] and [`checker`] say what is not true, [`availability`] what need not have failed or been late, [`shrink`] makes a failing
 //! plan small.
 //!

@@ -11,7 +11,7 @@ use super::{
     checker::Place,
     judge::MOST_PARTITIONS,
     plan::TOPICS,
-    tasks::{Waiting, name},
+    tasks::Waiting,
     world::{Happening, World},
 };
 use crate::{
@@ -47,7 +47,7 @@ impl World {
         });
         let batches = answers.flat_map(|request| read_produce(&[request]).1);
         let values: Vec<Bytes> = batches.flat_map(|batch| batch.values).collect();
-        let named = |waiting: &Waiting| values.iter().any(|value| name(value, waiting.place) == Some(waiting.id));
+        let named = |waiting: &Waiting| values.iter().any(|value| self.name(value, waiting.place) == Some(waiting.id));
         let written = |waiting: &Waiting| self.log(waiting.place).iter().any(|(_, id)| *id == waiting.id);
         let waits = |record: &usize| self.history.get(*record).is_some_and(|w| named(w) && written(w));
         self.open.iter().copied().filter(waits).collect()

@@ -116,3 +116,12 @@ fn brokers_that_are_all_at_another_address_are_looked_for_at_once() {
     ];
     stands(&calm(&properties), Kind::Move, 900);
 }
+
+#[test]
+fn a_topic_that_was_waited_for_longer_than_metadata_max_idle_ms_is_asked_for_again() {
+    let properties =
+        [("metadata.max.idle.ms", "5000"), ("delivery.timeout.ms", "3000"), ("request.timeout.ms", "2500")];
+    // The connection breaks before the first answer to Metadata, which nobody notices while the process is stopped.
+    let network = Network::Exactly([(1, Kind::CutWithin)].into());
+    stands(&Plan { network, delay_us: 40_000, ..calm(&properties) }, Kind::Stop, 30);
+}

@@ -226,20 +226,18 @@ impl World {
 
     /// The producer ends in the middle.
     pub(super) fn end(&mut self) {
-        let now = self.instant();
-        self.note(|| "the producer ends".to_owned());
         match self.plan.ending {
             Ending::Heal => {}
-            Ending::Leave => self.accumulator.close(),
+            Ending::Leave => self.begin_close(None),
             Ending::Close => {
-                if let Some(mut sender) = self.sender.take() {
-                    sender.close(now);
-                }
+                let limit = [0, 30, 1_000][(self.plan.seed % 3) as usize];
+                self.begin_close(Some(Duration::from_millis(limit)));
             }
-            Ending::Drop => drop(self.sender.take()),
-        }
-        if self.sender.is_none() {
-            self.connections.values_mut().for_each(|connection| connection.open = false);
+            Ending::Drop => {
+                self.retire_all();
+                self.flushes.clear();
+                self.producer = None;
+            }
         }
     }
 }

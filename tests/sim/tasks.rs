@@ -1,45 +1,111 @@
-//! Those who use the producer: tasks that send, wait for memory, give up waiting; and somebody who flushes.
+//! Those who use the producer: tasks that send, wait for metadata and memory, give up waiting; and somebody who flushes and
+//! closes it.
 //!
-//! In: their turns. Out: records in the accumulator, and what became of each.
+//! In: their turns. Out: calls of the producer, each polled when it is woken, and what became of each record.
 
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, PoisonError},
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
 use super::{
     availability::{End, Fate},
     checker::{Id, Place, Told, Violation},
-    plan::TOPICS,
+    plan::{Plan, TOPICS},
     world::{Happening, World},
 };
 use crate::{
-    Ack, Delivery, DeliveryError, Persisted,
-    accumulator::{Charge, Closed, Refused, TopicState, Turn},
-    delivery::{Callback, listener},
+    Ack, Delivery, DeliveryError, FlushError, Persisted, Producer, Record, SendError,
+    delivery::Callback,
+    error::WaitedFor,
     sender::Chance,
     wire::record_batch::{HEADER_LEN, writer::Payload},
 };
-
-type Wait = Pin<Box<dyn Future<Output = Result<Charge, Closed>>>>;
 
 /// One task that sends.
 pub(super) struct Task {
     /// The number of its next record.
     pub(super) next: u32,
     chance: Chance,
-    /// The memory that it waits for, if it does.
-    wait: Option<Wait>,
-    /// When it called `send` for its next record.
-    since: Option<Duration>,
+    /// The call that it waits for, if it does.
+    call: Option<Call>,
+    /// How many calls it has begun.
+    calls: u32,
+    waker: Waker,
+}
+
+/// A call of the producer, and what it is about.
+struct Call {
+    draft: Draft,
+    since: Duration,
+    waits: Waits,
+}
+
+enum Waits {
+    /// For how many partitions there are.
+    Asks(Pin<Box<dyn Future<Output = Result<usize, SendError>>>>),
+    /// For the record to be accepted. How many bytes it takes in a batch of its own.
+    Sends(Pin<Box<dyn Future<Output = Result<Delivery, SendError>>>>, usize),
+}
+
+/// What a task's next record is made of.
+#[derive(Clone, Copy)]
+struct Draft {
+    topic: usize,
+    aim: Aim,
+    padding: usize,
+    /// Whether the record brings its own timestamp.
+    dated: bool,
+    /// Whether it is sent only if that takes no waiting, first.
+    hastily: bool,
+}
+
+/// Who chooses a record's partition.
+#[derive(Clone, Copy)]
+enum Aim {
+    /// The task, of those that there are.
+    Partition,
+    /// The partitioner, by this key.
+    Key(u8),
+    /// The partitioner, as it likes.
+    Any,
+}
+
+impl Draft {
+    fn draw(chance: &mut Chance, plan: &Plan) -> Self {
+        Self {
+            topic: chance.below(plan.topics.len()),
+            aim: match chance.below(4) {
+                0 => Aim::Any,
+                1 => Aim::Key(chance.below(4) as u8),
+                _ => Aim::Partition,
+            },
+            padding: chance.below(plan.largest_record),
+            dated: chance.below(2) == 0,
+            hastily: chance.below(4) == 0,
+        }
+    }
 }
 
 impl Task {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { next: 0, chance: Chance::new(seed), wait: None, since: None }
+    pub(super) fn new(number: u32, seed: u64, woken: &Arc<Mutex<Vec<u32>>>) -> Self {
+        let waker = Waker::from(Arc::new(Woken { number, list: Arc::clone(woken) }));
+        Self { next: 0, chance: Chance::new(seed), call: None, calls: 0, waker }
+    }
+}
+
+/// Puts a task on the list of those that go on.
+struct Woken {
+    number: u32,
+    list: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).push(self.number);
     }
 }
 
@@ -58,11 +124,17 @@ pub(super) struct Waiting {
     pub(super) called: Option<usize>,
 }
 
-/// A callback ran: for which record of the history, and with what.
-pub(super) type Heard = (usize, Result<Ack, DeliveryError>);
+/// A callback ran: for which record, and with what.
+pub(super) type Heard = (Id, Result<Ack, DeliveryError>);
 
-/// A flush that has not ended: how many records were sent before it.
-pub(super) type Flush = (usize, Pin<Box<dyn Future<Output = ()>>>);
+/// A flush, or a close, that has not ended.
+pub(super) struct Flush {
+    /// How many records were sent before it.
+    pub(super) records: usize,
+    /// When it gives up, if it does.
+    until: Option<Duration>,
+    ends: Pin<Box<dyn Future<Output = Result<(), FlushError>>>>,
+}
 
 /// What a record's sender was told.
 pub(super) fn told(outcome: Option<Result<Ack, DeliveryError>>) -> Told {
@@ -75,106 +147,182 @@ pub(super) fn told(outcome: Option<Result<Ack, DeliveryError>>) -> Told {
 }
 
 impl World {
-    /// A task sends its next record, or tries again later.
+    /// A task begins to send its next record.
     pub(super) fn task_sends(&mut self, number: u32) {
-        let Some(task) = self.tasks.get_mut(number as usize) else { return };
-        if task.next >= self.plan.records_per_task || self.accumulator.is_closed() {
-            (task.next, task.wait) = (self.plan.records_per_task, None);
+        let task = &mut self.tasks[number as usize];
+        if task.call.is_some() || task.next >= self.plan.records_per_task {
             return;
         }
-        let now = self.now;
-        let since = *task.since.get_or_insert(now);
-        let is_over = now - since >= self.config.max_block;
-        let charge = match task.wait.as_mut().map(|wait| poll(wait.as_mut())) {
-            None => None,
-            Some(Poll::Ready(charge)) => {
-                task.wait = None;
-                charge.ok()
+        let draft = Draft::draw(&mut task.chance, &self.plan);
+        task.calls += 1;
+        // Some give up waiting, and come again later.
+        let (calls, gives_up) = (task.calls, task.chance.below(8) == 0);
+        let soon = Duration::from_micros(task.chance.below(50_000) as u64);
+        if gives_up {
+            self.later(soon, Happening::GivesUp(number, calls));
+        }
+        match draft.aim {
+            Aim::Partition => self.ask(number, draft),
+            Aim::Key(_) | Aim::Any => self.send_record(number, draft, None),
+        }
+    }
+
+    /// A task that still waits in this call drops it, and begins again later.
+    pub(super) fn task_gives_up(&mut self, number: u32, calls: u32) {
+        let task = &mut self.tasks[number as usize];
+        if task.calls == calls && task.call.take().is_some() {
+            self.note(|| format!("task {number} gives up waiting"));
+            self.later(Duration::from_millis(10), Happening::Sends(number));
+        }
+    }
+
+    /// A task asks how many partitions there are.
+    fn ask(&mut self, number: u32, draft: Draft) {
+        let Some(producer) = self.producer.clone() else { return self.retire(number) };
+        let asks = Box::pin(async move { producer.partitions_for(TOPICS[draft.topic]).await });
+        self.tasks[number as usize].call = Some(Call { draft, since: self.now, waits: Waits::Asks(asks) });
+        self.task_goes_on(number);
+    }
+
+    fn send_record(&mut self, number: u32, draft: Draft, partition: Option<usize>) {
+        let Some(producer) = self.producer.clone() else { return self.retire(number) };
+        let id = Id { task: number, number: self.tasks[number as usize].next };
+        let value = value(id, draft.topic, partition, draft.padding);
+        let (callback, now_ms) = (self.callback(id), self.now_ms());
+        let key = if let Aim::Key(key) = draft.aim { Some([key]) } else { None };
+        let alone = HEADER_LEN + Payload::new(key.as_ref().map(|key| &key[..]), Some(&value), &[]).max_len();
+        let sends = Box::pin(async move {
+            let mut record = Record::to(TOPICS[draft.topic]).value(&value);
+            if let Some(key) = &key {
+                record = record.key(key);
             }
-            Some(Poll::Pending) if is_over => return self.refused(number, 0, End::Full),
-            Some(Poll::Pending) => {
-                // Some give up waiting, and come again later.
-                if task.chance.below(8) == 0 {
-                    (task.wait, task.since) = (None, None);
+            if let Some(partition) = partition {
+                record = record.partition(partition as i32);
+            }
+            if draft.dated {
+                record = record.timestamp(now_ms);
+            }
+            send(&producer, record, callback, draft.hastily).await
+        });
+        self.tasks[number as usize].call = Some(Call { draft, since: self.now, waits: Waits::Sends(sends, alone) });
+        self.task_goes_on(number);
+    }
+
+    /// A task looks whether what it waits for has come.
+    pub(super) fn task_goes_on(&mut self, number: u32) {
+        let Some(Call { draft, since, waits }) = self.tasks[number as usize].call.take() else { return };
+        let waker = self.tasks[number as usize].waker.clone();
+        let context = &mut Context::from_waker(&waker);
+        let waits = match waits {
+            Waits::Asks(mut asks) => match asks.as_mut().poll(context) {
+                Poll::Ready(Ok(count)) => {
+                    let partition = self.tasks[number as usize].chance.below(count);
+                    return self.send_record(number, draft, Some(partition));
                 }
+                Poll::Ready(Err(error)) => return self.refused(number, draft.topic, since, &error),
+                Poll::Pending => Waits::Asks(asks),
+            },
+            Waits::Sends(mut sends, alone) => match sends.as_mut().poll(context) {
+                Poll::Ready(Ok(delivery)) => return self.accepted(number, draft.topic, delivery, alone),
+                Poll::Ready(Err(error)) => return self.refused(number, draft.topic, since, &error),
+                Poll::Pending => Waits::Sends(sends, alone),
+            },
+        };
+        self.tasks[number as usize].call = Some(Call { draft, since, waits });
+    }
+
+    /// A task's record is in its partition's batch.
+    fn accepted(&mut self, number: u32, topic: usize, delivery: Delivery, alone: usize) {
+        let place = Place { topic, partition: delivery.partition() as usize };
+        let (since, company, called) = (self.now, self.open.len(), self.plan.callbacks.then_some(0));
+        let task = &mut self.tasks[number as usize];
+        let id = Id { task: number, number: task.next };
+        let pause = Duration::from_micros(task.chance.below(self.plan.pause_us as usize) as u64);
+        task.next += 1;
+        self.open.push(self.history.len());
+        self.sent.insert(id, self.history.len());
+        self.history.push(Waiting { id, place, delivery, since, alone, company, called });
+        self.note(|| format!("{id} sent to {place}"));
+        self.later(pause, Happening::Sends(number));
+    }
+
+    /// A call ends with an error. The task goes on with its next record; with the same one, if only the number of partitions
+    /// has changed.
+    fn refused(&mut self, number: u32, topic: usize, since: Duration, error: &SendError) {
+        let id = Id { task: number, number: self.tasks[number as usize].next };
+        let end = match error {
+            SendError::Timeout { waited_for: WaitedFor::Memory, .. } => End::Full,
+            SendError::Timeout { .. } | SendError::UnknownTopic { .. } => End::Blocked,
+            SendError::TopicRefused { code, .. } => End::Refused(*code),
+            SendError::InvalidPartition { .. } => {
                 return self.later(Duration::from_millis(10), Happening::Sends(number));
             }
-        };
-        self.append(number, charge);
-    }
-
-    fn append(&mut self, number: u32, charge: Option<Charge>) {
-        let task = &mut self.tasks[number as usize];
-        let topic_number = task.chance.below(self.plan.topics.len());
-        let topic = match self.accumulator.topics().state(TOPICS[topic_number]) {
-            Some(TopicState::Ready(topic)) => topic,
-            state => return self.lacks_topic(number, topic_number, state.as_ref()),
-        };
-        let partition = task.chance.below(topic.partitions.len());
-        let place = Place { topic: topic_number, partition };
-        let id = Id { task: number, number: task.next };
-        let value = value(id, place, task.chance.below(self.plan.largest_record));
-        let pause = Duration::from_micros(task.chance.below(self.plan.pause_us as usize) as u64);
-        let payload = Payload::new(None, Some(&value), &[]);
-        let alone = HEADER_LEN + payload.max_len();
-        let (since, company) = (self.now, self.open.len());
-        let (queue, timestamp, now) = (&topic.partitions[partition], Some(self.now_ms()), self.instant());
-        let (mut callback, turn) = (self.callback(), charge.map_or(Turn::Patient, Turn::Charged));
-        match self.accumulator.append(queue, timestamp, &payload, listener(&mut callback), turn, &now) {
-            Ok(appended) => {
-                let called = self.plan.callbacks.then_some(0);
-                let delivery = appended.accepted.into();
-                self.open.push(self.history.len());
-                self.history.push(Waiting { id, place, delivery, since, alone, company, called });
-                self.tasks[number as usize].next += 1;
-                self.tasks[number as usize].since = None;
-                self.note(|| format!("{id} sent to {place}"));
-                self.later(pause, Happening::Sends(number));
+            SendError::Closed { .. } | SendError::Fatal { .. } => return self.retire(number),
+            error => {
+                self.violations.push(Violation::Refused { id, error: error.to_string() });
+                return self.retire(number);
             }
-            Err(Refused::NeedsMemory(bytes)) => {
-                let accumulator = Arc::clone(&self.accumulator);
-                let wait: Wait = Box::pin(async move { accumulator.wait_for_memory(bytes).await });
-                self.tasks[number as usize].wait = Some(wait);
-                self.task_sends(number);
-            }
-            Err(Refused::Closed | Refused::Behind) => {}
-        }
-    }
-
-    /// The topic's partitions are not known: `send` waits, or refuses the record.
-    fn lacks_topic(&mut self, number: u32, topic: usize, state: Option<&TopicState>) {
-        self.accumulator.topics().want(TOPICS[topic]);
-        let since = self.tasks[number as usize].since.unwrap_or(self.now);
-        match state {
-            Some(TopicState::Refused(code)) => self.refused(number, topic, End::Refused(*code)),
-            _ if self.now - since >= self.config.max_block => self.refused(number, topic, End::Blocked),
-            _ => self.later(Duration::from_millis(10), Happening::Sends(number)),
-        }
-    }
-
-    /// `send` refuses a task's record. It goes on with the next.
-    fn refused(&mut self, number: u32, topic: usize, end: End) {
+        };
         let (until, company) = (self.now, self.open.len());
-        let task = &mut self.tasks[number as usize];
-        let (id, since) = (Id { task: number, number: task.next }, task.since.take().unwrap_or(until));
-        (task.next, task.wait) = (task.next + 1, None);
+        self.tasks[number as usize].next += 1;
         self.note(|| format!("{id} is refused: {end:?}"));
         self.fates.push(Fate { id, place: Place { topic, partition: 0 }, since, until, end, alone: 0, company });
         self.later(Duration::from_millis(1), Happening::Sends(number));
     }
 
-    /// Tells the world of the outcome of the record that is sent next.
-    fn callback(&self) -> Option<impl Callback> {
-        let (heard, record) = (Arc::clone(&self.heard), self.history.len());
-        self.plan
-            .callbacks
-            .then_some(move |outcome| heard.lock().unwrap_or_else(PoisonError::into_inner).push((record, outcome)))
+    /// There is no producer for a task any more.
+    fn retire(&mut self, number: u32) {
+        let task = &mut self.tasks[number as usize];
+        (task.next, task.call) = (self.plan.records_per_task, None);
     }
 
+    pub(super) fn retire_all(&mut self) {
+        (0..self.plan.tasks).for_each(|number| self.retire(number));
+    }
+
+    /// Tasks that wait though there is nothing to wait for any more.
+    pub(super) fn hanging(&mut self) -> Vec<Violation> {
+        (0..self.plan.tasks).for_each(|number| self.task_goes_on(number));
+        let waits = (0..).zip(&self.tasks).filter(|(_, task)| task.call.is_some());
+        waits.map(|(task, Task { next, .. })| Violation::CallHangs(Id { task, number: *next })).collect()
+    }
+
+    /// Tells the world of the outcome of a record.
+    fn callback(&self, id: Id) -> Option<impl Callback + Clone + use<>> {
+        let heard = Arc::clone(&self.heard);
+        self.plan
+            .callbacks
+            .then_some(move |outcome| heard.lock().unwrap_or_else(PoisonError::into_inner).push((id, outcome)))
+    }
+
+    /// Somebody flushes; some for a limited time only.
     pub(super) fn begin_flush(&mut self) {
-        let accumulator = Arc::clone(&self.accumulator);
-        self.note(|| "somebody flushes".to_owned());
-        self.flushes.push((self.history.len(), Box::pin(async move { accumulator.flush().await })));
+        let Some(producer) = self.producer.clone() else { return };
+        let limit = [None, Some(Duration::from_millis(20)), Some(Duration::from_secs(2))][self.flushes.len() % 3];
+        self.note(|| format!("somebody flushes, for {limit:?}"));
+        self.wait_for(limit, async move {
+            match limit {
+                None => producer.flush().await,
+                Some(limit) => producer.flush_timeout(limit).await,
+            }
+        });
+    }
+
+    /// Somebody closes the producer.
+    pub(super) fn begin_close(&mut self, limit: Option<Duration>) {
+        let Some(producer) = self.producer.clone() else { return };
+        self.note(|| format!("somebody closes the producer, for {limit:?}"));
+        self.wait_for(limit, async move {
+            match limit {
+                None => producer.close().await,
+                Some(limit) => producer.close_timeout(limit).await,
+            }
+        });
+    }
+
+    fn wait_for(&mut self, limit: Option<Duration>, ends: impl Future<Output = Result<(), FlushError>> + 'static) {
+        let until = limit.map(|limit| self.now + limit);
+        self.flushes.push(Flush { records: self.history.len(), until, ends: Box::pin(ends) });
         self.look();
     }
 
@@ -182,22 +330,46 @@ impl World {
     pub(super) fn look(&mut self) {
         self.note_fates();
         let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
-        for (record, outcome) in heard {
-            self.hear(record, outcome);
+        for (id, outcome) in heard {
+            self.hear(id, outcome);
         }
-        let ended = self.flushes.extract_if(.., |(_, flush)| poll(flush.as_mut()).is_ready());
-        for (records, _) in ended.collect::<Vec<_>>() {
-            self.note(|| format!("the flush of {records} records is done"));
-            let early = self.history.iter().take(records).find(|waiting| waiting.delivery.outcome().is_none());
-            self.violations.extend(early.map(|waiting| Violation::FlushedEarly(waiting.id)));
+        self.look_at_flushes();
+        if self.ends() {
+            self.note_fates();
+            self.look_at_flushes();
         }
     }
 
+    fn look_at_flushes(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        for mut flush in std::mem::take(&mut self.flushes) {
+            match flush.ends.as_mut().poll(&mut context) {
+                Poll::Pending => self.flushes.push(flush),
+                Poll::Ready(end) => self.flushed(&flush, &end),
+            }
+        }
+    }
+
+    fn flushed(&mut self, flush: &Flush, end: &Result<(), FlushError>) {
+        self.note(|| format!("the flush of {} records is over: {end:?}", flush.records));
+        let early = match end {
+            Ok(()) => self.history.iter().take(flush.records).find(|waiting| waiting.delivery.outcome().is_none()),
+            // It gives up no earlier than it was told to.
+            Err(_) if flush.until.is_some_and(|until| until <= self.now) => None,
+            Err(_) => self.history.first(),
+        };
+        self.violations.extend(early.map(|waiting| Violation::FlushedEarly(waiting.id)));
+    }
+
     /// A callback ran. An acknowledged record is in the log at that moment, at that place.
-    fn hear(&mut self, record: usize, outcome: Result<Ack, DeliveryError>) {
-        let Some(waiting) = self.history.get_mut(record) else { return };
+    fn hear(&mut self, id: Id, outcome: Result<Ack, DeliveryError>) {
+        let record = self.sent.get(&id).copied();
+        let Some(waiting) = record.and_then(|record| self.history.get_mut(record)) else {
+            // A callback of a record that was not accepted.
+            return self.violations.push(Violation::CalledBack { id, times: 1 });
+        };
         waiting.called = waiting.called.map(|times| times + 1);
-        let (id, place, called) = (waiting.id, waiting.place, waiting.called);
+        let (place, called) = (waiting.place, waiting.called);
         if called != Some(1) || waiting.delivery.outcome().map(|o| told(Some(o))) != Some(told(Some(outcome.clone()))) {
             self.violations.push(Violation::CalledBack { id, times: called.unwrap_or(0) });
         }
@@ -216,28 +388,45 @@ impl World {
     /// Whether a record is at an offset of its partition, or of one of that name that was deleted.
     fn stands_at(&self, place: Place, offset: i64, id: Id) -> bool {
         let record = self.cluster.record(TOPICS[place.topic], place.partition as i32, offset);
-        let there = record.and_then(|record| name(record.value.as_deref().unwrap_or_default(), place));
+        let there = record.and_then(|record| self.name(record.value.as_deref().unwrap_or_default(), place));
         let mut buried = self.graves.get(&place).into_iter().flatten().flatten();
         there == Some(id) || buried.any(|there| *there == (offset, id))
     }
+
+    /// A record's name as its value tells it; `None` for one that was sent to another partition than it is in.
+    pub(super) fn name(&self, value: &[u8], place: Place) -> Option<Id> {
+        let text = std::str::from_utf8(value).ok()?;
+        let mut parts = text.split('.');
+        let mut next = || parts.next()?.parse::<u32>().ok();
+        let (id, topic) = (Id { task: next()?, number: next()? }, next()?);
+        let partition = match next() {
+            Some(partition) => partition as usize,
+            None => self.history.get(*self.sent.get(&id)?)?.place.partition,
+        };
+        (Place { topic: topic as usize, partition } == place).then_some(id)
+    }
 }
 
-fn poll<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Poll<T> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
+/// Sends as a user would; who is hasty waits only if that is of no use.
+async fn send(
+    producer: &Producer,
+    record: Record<'_>,
+    callback: Option<impl Callback + Clone>,
+    hastily: bool,
+) -> Result<Delivery, SendError> {
+    if hastily {
+        match producer.try_send_and_call(record.clone(), callback.clone()) {
+            Err(SendError::NotReady { .. } | SendError::QueueFull { .. }) => {}
+            done => return done,
+        }
+    }
+    producer.send_and_call(record, callback).await
 }
 
-/// A record's value tells its name and where it was sent.
-fn value(id: Id, place: Place, padding: usize) -> Vec<u8> {
-    let mut value = format!("{}.{}.{}.{}.", id.task, id.number, place.topic, place.partition).into_bytes();
+/// A record's value tells its name and where it was sent, if that was not left to the partitioner.
+fn value(id: Id, topic: usize, partition: Option<usize>, padding: usize) -> Vec<u8> {
+    let partition = partition.map_or_else(|| "any".to_owned(), |partition| partition.to_string());
+    let mut value = format!("{}.{}.{topic}.{partition}.", id.task, id.number).into_bytes();
     value.resize(value.len() + padding, b'x');
     value
-}
-
-/// A record's name as its value tells it; `None` for one that was sent to another partition than it is in.
-pub(super) fn name(value: &[u8], place: Place) -> Option<Id> {
-    let text = std::str::from_utf8(value).ok()?;
-    let mut parts = text.split('.').map(|part| part.parse::<u32>().ok());
-    let mut next = || parts.next().flatten();
-    let (id, made_for) = (Id { task: next()?, number: next()? }, (next()?, next()?));
-    (made_for == (place.topic as u32, place.partition as u32)).then_some(id)
 }

@@ -1,14 +1,14 @@
-//! One run: the real accumulator and sender, the embedded broker's pure state, and between them a network and a clock that
-//! only exist here.
+//! One run: the real producer, the embedded broker's pure state, and between them a network and a clock that only exist here.
 //!
 //! In: a plan. Out: a history, the logs, counts of what went wrong, and a hash of everything that happened. Pure and
-//! single-threaded: the same plan does the same on every machine. Here are the clock and the agenda; what happens is in
+//! single-threaded: the same plan does the same on every machine. Here are the clock, the agenda, and what the producer's driver does elsewhere; what happens is in
 //! `network`, `tasks` and `strikes`, what is noted for the judges in `notes`, the judgement in `judge`.
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -16,18 +16,20 @@ use bytes::Bytes;
 
 use super::{
     availability::{Fate, Neglect, Objections, Weather},
-    checker::{Harm, Log, Place, Violation},
+    checker::{Harm, Id, Log, Place, Violation},
     judge::Trace,
     network::Connection,
     plan::{Ending, Fault, Kind, Network, Plan, TOPICS},
     tasks::{Flush, Heard, Task, Waiting},
 };
 use crate::{
-    ProducerBuilder,
+    Producer, ProducerBuilder,
     accumulator::{Accumulator, Limits, Work},
     broker::{EmbeddedBroker, State},
     config::Config,
     delivery::Callbacks,
+    net::Shutdown,
+    producer::{Reins, WorldClock},
     sender::{Action, Chance, ConnectionId, Event, Sender},
     wire::{compression::Compressor, testing::Lie},
 };
@@ -51,6 +53,12 @@ pub(super) enum Happening {
     Broken(ConnectionId),
     Written(ConnectionId, i32),
     Sends(u32),
+    /// A task that waits goes on.
+    GoesOn(u32),
+    /// A task gives up waiting, if it still waits in the call of this number.
+    GivesUp(u32, u32),
+    /// Somebody's time is up.
+    Rings(Waker),
     Flushes,
     Compresses,
     Compressed(Work),
@@ -100,7 +108,12 @@ pub(crate) struct World {
     pub(super) start: Instant,
     pub(super) now: Duration,
     pub(super) wall_ms: i64,
-    /// `None` once it was dropped.
+    clock: Arc<WorldClock>,
+    /// What users hold; `None` once they have dropped it.
+    pub(super) producer: Option<Producer>,
+    /// What its driver holds; `None` once that has ended.
+    reins: Option<Reins>,
+    /// `None` once its driver has ended.
     pub(super) sender: Option<Sender>,
     pub(super) config: Arc<Config>,
     pub(super) accumulator: Arc<Accumulator>,
@@ -113,7 +126,11 @@ pub(crate) struct World {
     pub(super) happenings: BTreeMap<u64, Happening>,
     next: u64,
     pub(super) tasks: Vec<Task>,
+    /// Tasks that go on.
+    woken: Arc<Mutex<Vec<u32>>>,
     pub(super) history: Vec<Waiting>,
+    /// Where in the history a record is.
+    pub(super) sent: BTreeMap<Id, usize>,
     /// What callbacks were told since the last look.
     pub(super) heard: Arc<Mutex<Vec<Heard>>>,
     pub(super) flushes: Vec<Flush>,
@@ -156,9 +173,11 @@ impl World {
         let compressor = Compressor::new(limits.method);
         let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
         let sender = Sender::new(Arc::clone(&config), Arc::clone(&accumulator), start, chance.next());
+        let (clock, woken) = (Arc::new(WorldClock::new(start)), Arc::default());
+        let (producer, reins) = Producer::simulated(Arc::clone(&config), Arc::clone(&accumulator), &clock);
         let (delays, luck) = (Chance::new(chance.next()), Chance::new(chance.next()));
         let mut world = Self {
-            tasks: (0..plan.tasks).map(|_| Task::new(chance.next())).collect(),
+            tasks: (0..plan.tasks).map(|number| Task::new(number, chance.next(), &woken)).collect(),
             cluster: cluster(&plan),
             trace: Trace::new(traced),
             ports: (9_001..).zip(1..).take(plan.nodes).collect(),
@@ -178,6 +197,9 @@ impl World {
             start,
             now: Duration::ZERO,
             wall_ms: 1_700_000_000_000,
+            clock,
+            producer: Some(producer),
+            reins: Some(reins),
             sender: Some(sender),
             accumulator,
             compressor,
@@ -186,7 +208,9 @@ impl World {
             agenda: BinaryHeap::new(),
             happenings: BTreeMap::new(),
             next: 0,
+            woken,
             history: Vec::new(),
+            sent: BTreeMap::new(),
             heard: Arc::default(),
             flushes: Vec::new(),
             harm: BTreeMap::new(),
@@ -198,6 +222,7 @@ impl World {
             widest_window: 0,
             violations: Vec::new(),
         };
+        world.pass(Duration::ZERO);
         world.schedule();
         world.survey();
         world
@@ -256,6 +281,7 @@ impl World {
             }
             self.drive();
             self.look();
+            self.rouse();
         }
         false
     }
@@ -271,7 +297,7 @@ impl World {
         match (next, wake) {
             (Some(at), wake) if wake.is_none_or(|wake| at <= wake) => {
                 let Some(Reverse((at, number))) = self.agenda.pop() else { return false };
-                self.now = self.now.max(at);
+                self.pass(at);
                 match (self.happenings.remove(&number), self.stopped) {
                     (Some(happening), Some(until)) if happening.is_inside() => self.at(until, happening),
                     (Some(happening), _) => self.happen(happening),
@@ -280,12 +306,42 @@ impl World {
                 true
             }
             (_, Some(wake)) => {
-                self.now = self.now.max(wake);
+                self.pass(wake);
                 let now = self.instant();
                 self.sender.iter_mut().for_each(|sender| sender.handle_timeout(now));
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Time passes.
+    fn pass(&mut self, until: Duration) {
+        self.now = self.now.max(until);
+        self.clock.set(self.now, self.now_ms());
+    }
+
+    /// The producer's driver ends, if it is to.
+    pub(super) fn ends(&mut self) -> bool {
+        let how = self.reins.as_ref().map_or(Shutdown::No, |reins| *reins.shutdown.borrow());
+        if how == Shutdown::No {
+            return false;
+        }
+        self.note(|| format!("the producer ends: {how:?}"));
+        if let Some(mut sender) = self.sender.take().filter(|_| how == Shutdown::Close) {
+            sender.close(self.instant());
+        }
+        self.reins = None;
+        self.connections.values_mut().for_each(|connection| connection.open = false);
+        true
+    }
+
+    /// Tasks that are woken go on, those that wait for a time are woken then.
+    fn rouse(&mut self) {
+        let woken = std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
+        woken.into_iter().for_each(|number| self.later(Duration::ZERO, Happening::GoesOn(number)));
+        for (at, waker) in self.clock.take_alarms() {
+            self.at(at, Happening::Rings(waker));
         }
     }
 
@@ -364,6 +420,9 @@ impl World {
             Happening::Poll(id) => self.serve(id),
             Happening::Answers(id, frame) => self.answers(id, frame),
             Happening::Sends(task) => self.task_sends(task),
+            Happening::GoesOn(task) => self.task_goes_on(task),
+            Happening::GivesUp(task, calls) => self.task_gives_up(task, calls),
+            Happening::Rings(waker) => waker.wake(),
             Happening::Flushes => self.begin_flush(),
             Happening::Compresses => {
                 self.compressing -= 1;
