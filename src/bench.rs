@@ -310,7 +310,7 @@ impl Cluster {
     }
 }
 
-/// An answer to a Produce request, which names each topic once.
+/// An answer to a Produce request, which names each topic once. As Kafka's, it names brokers only beside a leader (KIP-951).
 fn produced(version: i16, correlation: i32, segments: &[Bytes], says: &Says) -> Bytes {
     let (_, batches) = testing::read_produce(segments);
     let topics = batches.chunk_by(|a, b| a.topic == b.topic);
@@ -318,7 +318,8 @@ fn produced(version: i16, correlation: i32, segments: &[Bytes], says: &Says) -> 
     let said: Vec<(_, Vec<_>)> =
         topics.map(|batches| (&*batches[0].topic, batches.iter().map(say).collect())).collect();
     let said: Vec<_> = said.iter().map(|(topic, says)| (*topic, TopicId::nil(), &**says)).collect();
-    testing::produce_topics(version, correlation, &said, &BROKERS)
+    let brokers: &[_] = if says.leader.is_some() { &BROKERS } else { &[] };
+    testing::produce_topics(version, correlation, &said, brokers)
 }
 
 fn name(number: usize) -> String {

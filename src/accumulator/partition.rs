@@ -40,7 +40,7 @@ pub(super) struct Queue {
     pub(super) closed: bool,
     /// How large the last batch became: the next one starts with a buffer of that size.
     pub(super) usual_len: usize,
-    /// The largest batch that the topic is known to take, in bytes before compression; 0 if that is not known.
+    /// The largest batch that the topic is known to take, in bytes before compression; `usize::MAX` if that is not known.
     pub(super) largest: usize,
     pub(super) serial: u64,
     /// The wall clock when it was read last, and the tick at that moment.
@@ -57,7 +57,8 @@ struct Sealed {
 
 impl Partition {
     pub(crate) fn new(slot: u32, origin: Origin, compressing: Arc<Compressing>) -> Self {
-        Self { slot, origin, queue: Mutex::default(), backlog: AtomicU32::new(0), compressing }
+        let queue = Mutex::new(Queue { largest: usize::MAX, ..Queue::default() });
+        Self { slot, origin, queue, backlog: AtomicU32::new(0), compressing }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -99,7 +100,7 @@ impl Partition {
 
     /// Has batches that are opened from now on hold at most so many bytes before compression, or `batch.size`.
     pub(crate) fn limit_batches(&self, bytes: Option<usize>) {
-        self.lock().largest = bytes.unwrap_or(0);
+        self.lock().largest = bytes.unwrap_or(usize::MAX);
     }
 
     /// When the oldest batch that waits here was opened.
@@ -135,7 +136,7 @@ impl Queue {
     /// How many bytes a batch may have.
     #[inline]
     pub(super) fn limit(&self, batch_size: usize) -> usize {
-        if self.largest == 0 { batch_size } else { self.largest.min(batch_size) }
+        self.largest.min(batch_size)
     }
 
     /// The wall clock, in milliseconds since the Unix epoch, as it was read in this very tick.

@@ -198,7 +198,9 @@ impl Inner {
         if let Some(timestamp @ ..0) = record.explicit_timestamp() {
             return Err(Stop::Fail(negative(record.topic(), timestamp)).into());
         }
-        let (route, count) = self.route(record.topic())?;
+        let Some((route, count)) = self.accumulator.topics().ready(record.topic()) else {
+            return Err(self.not_ready(record.topic()).into());
+        };
         let fixed = self.fixed(record, route, count)?;
         let choose = |random| self.choose(route, random);
         let number = fixed.unwrap_or_else(|| route.sticky.current(count, choose));

@@ -7,7 +7,10 @@
 use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
-use kafka_protocol::messages::{ApiVersionsResponse, InitProducerIdResponse, MetadataResponse, ProduceResponse};
+use kafka_protocol::messages::{
+    ApiVersionsResponse, InitProducerIdResponse, MetadataResponse, ProduceResponse,
+    produce_response::BatchIndexAndErrorMessage,
+};
 
 use super::{
     errors::ErrorCode,
@@ -188,13 +191,7 @@ pub(crate) fn produce(frame: &Bytes, version: i16) -> Result<ProduceAnswer, BadA
                 base_offset: known(p.base_offset),
                 append_time: known(p.log_append_time_ms),
                 log_start: known(p.log_start_offset),
-                record_errors: p
-                    .record_errors
-                    .into_iter()
-                    .filter_map(|e| {
-                        Some((u32::try_from(e.batch_index).ok()?, e.batch_index_error_message.map(|m| printable(&m))))
-                    })
-                    .collect(),
+                record_errors: p.record_errors.iter().filter_map(record_error).collect(),
                 message: p.error_message.map(|m| printable(&m)),
                 leader: (p.current_leader.leader_id.0 >= 0 && p.current_leader.leader_epoch >= 0)
                     .then_some((p.current_leader.leader_id.0, p.current_leader.leader_epoch)),
@@ -203,6 +200,12 @@ pub(crate) fn produce(frame: &Bytes, version: i16) -> Result<ProduceAnswer, BadA
     }
     let brokers = answer.node_endpoints.iter().filter_map(|n| broker(n.node_id.0, n.host.as_str(), n.port)).collect();
     Ok(ProduceAnswer { throttle_ms: answer.throttle_time_ms, partitions, brokers })
+}
+
+/// A record that was refused, if the broker names one that can be.
+fn record_error(refused: &BatchIndexAndErrorMessage) -> Option<(u32, Option<String>)> {
+    let message = refused.batch_index_error_message.as_ref().map(|message| printable(message));
+    Some((u32::try_from(refused.batch_index).ok()?, message))
 }
 
 /// Negative stands for "not told".

@@ -264,12 +264,19 @@ impl<'a> Walk<'a> {
         (0..count).try_for_each(|_| element(self))
     }
 
-    /// Known tagged fields are walked, because decoding reads them in place and disregards their size. Others are left
-    /// out. As in Apache Kafka their order does not matter.
+    /// Most rows have none.
     fn tags(&mut self, fields: &[Field]) -> Result<(), ShapeError> {
         self.field = "tagged fields";
         let start = self.at();
-        let count = self.uvarint()?;
+        match self.uvarint()? {
+            0 => Ok(()),
+            count => self.some_tags(start, count, fields),
+        }
+    }
+
+    /// Known tagged fields are walked, because decoding reads them in place and disregards their size. Others are left
+    /// out. As in Apache Kafka their order does not matter. Their count begins at `start`.
+    fn some_tags(&mut self, start: usize, count: u32, fields: &[Field]) -> Result<(), ShapeError> {
         let known = self.count_known(count, fields)?;
         if known < count {
             self.keep_up_to(start);
@@ -348,14 +355,20 @@ impl<'a> Walk<'a> {
             Ok(length) => Ok(Some(length)),
             Err(_) if length == -1 && nullable => Ok(None),
             Err(_) if nullable => {
-                self.keep_up_to(self.at().saturating_sub(width));
-                self.kept.resize(self.kept.len().saturating_add(width), 0xff);
-                self.seen = self.at();
+                self.put_null(width);
                 Ok(None)
             }
             Err(_) if length == -1 => self.fail(Reason::Null),
             Err(_) => self.fail(Reason::Negative { got: length }),
         }
+    }
+
+    /// Lets the decoder see -1 in place of the length that was just read.
+    #[cold]
+    fn put_null(&mut self, width: usize) {
+        self.keep_up_to(self.at().saturating_sub(width));
+        self.kept.resize(self.kept.len().saturating_add(width), 0xff);
+        self.seen = self.at();
     }
 
     fn uvarint(&mut self) -> Result<u32, ShapeError> {
