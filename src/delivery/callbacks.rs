@@ -15,8 +15,8 @@ use std::{
 };
 
 use super::{
-    Ack,
-    cell::{Cell, Place, outcome_of},
+    ack::{Ack, outcome_of},
+    cell::{Cell, Place},
 };
 use crate::{error::DeliveryError, record::intercept::Interceptor};
 

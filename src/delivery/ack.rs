@@ -1,0 +1,144 @@
+//! Where a record stands in the log, and how its answer is read from what its batch shares.
+//!
+//! In: a [`Cell`] and a [`Place`] in it. Out: the record's own [`Ack`] or error, once the cell is filled. Pure.
+
+use std::{fmt, sync::Arc};
+
+use super::cell::{Cell, Origin, Outcome, Place};
+use crate::error::DeliveryError;
+
+/// Where a record stands in the log.
+///
+/// It refers to what its whole batch shares, so neither making nor cloning one copies the topic's name.
+#[derive(Clone)]
+pub struct Ack {
+    cell: Arc<Cell>,
+    offset: Option<i64>,
+    timestamp: i64,
+}
+
+impl Ack {
+    /// An acknowledgement of your own making, for tests of what a program does with it: without an offset, at the Unix epoch.
+    ///
+    /// ```
+    /// let ack = milena::Ack::new("orders", 2).with_offset(5).with_timestamp(1_700_000_000_000);
+    /// assert_eq!((ack.topic(), ack.partition(), ack.offset()), ("orders", 2, Some(5)));
+    /// ```
+    #[must_use]
+    pub fn new(topic: &str, partition: i32) -> Self {
+        let origin = Origin { topic: Arc::from(topic), partition };
+        Self { cell: Arc::new(Cell::new(origin, 0)), offset: None, timestamp: 0 }
+    }
+
+    /// The same at this offset.
+    #[must_use]
+    pub fn with_offset(mut self, offset: i64) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+
+    /// The same of a record that no broker confirmed, as with `acks=0`: see [`is_confirmed`](Self::is_confirmed).
+    #[must_use]
+    pub fn unconfirmed(self) -> Self {
+        let unasked = Outcome::Acked { base_offset: None, append_time: None, confirmed: false };
+        Self { cell: Arc::new(Cell::filled(self.cell.origin().clone(), 0, unasked)), offset: None, ..self }
+    }
+
+    /// The same at this time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn with_timestamp(mut self, unix_ms: i64) -> Self {
+        self.timestamp = unix_ms;
+        self
+    }
+
+    /// Its topic and partition.
+    pub(super) fn origin(&self) -> &Origin {
+        self.cell.origin()
+    }
+
+    /// Its topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.cell.origin().topic
+    }
+
+    /// Its partition.
+    #[must_use]
+    pub fn partition(&self) -> i32 {
+        self.cell.origin().partition
+    }
+
+    /// Its offset. `None` where no broker told it: with `acks=0`, and when the broker only said that it has the record
+    /// already (`DUPLICATE_SEQUENCE_NUMBER`). It is never invented.
+    #[must_use]
+    pub fn offset(&self) -> Option<i64> {
+        self.offset
+    }
+
+    /// Whether a broker said that the record is in the log. With `acks=0` none is asked, but for the first records to a
+    /// partition's leader: `false` means that the record was handed to the operating system and may have been lost since. Where a
+    /// broker ends a connection, as it does with a request of `acks=0` that it refuses, a warning and the metric
+    /// `record-unconfirmed-total` tell how many such records went out over it.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.cell.is_confirmed()
+    }
+
+    /// Its timestamp in milliseconds since the Unix epoch: the broker's when the topic is configured with
+    /// `message.timestamp.type=LogAppendTime`, else the record's own.
+    #[must_use]
+    pub fn timestamp(&self) -> i64 {
+        self.timestamp
+    }
+}
+
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Ack");
+        fields.field("topic", &self.topic()).field("partition", &self.partition());
+        fields.field("offset", &self.offset).field("timestamp", &self.timestamp).finish()
+    }
+}
+
+impl PartialEq for Ack {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |ack: &Self| (ack.partition(), ack.offset, ack.timestamp);
+        parts(self) == parts(other) && self.topic() == other.topic()
+    }
+}
+
+impl Eq for Ack {}
+
+/// The outcome of the record at `place`, or the cell (perhaps a part of a split batch) that will hold it.
+#[inline]
+pub(super) fn answer(mut cell: Arc<Cell>, mut place: Place) -> Result<Result<Ack, DeliveryError>, (Arc<Cell>, Place)> {
+    loop {
+        let index = place.index();
+        let part = match cell.outcome() {
+            None => return Err((cell, place)),
+            Some(Outcome::Acked { base_offset, append_time, .. }) => {
+                let offset = base_offset.and_then(|base| base.checked_add(i64::from(index)));
+                let timestamp = append_time.unwrap_or_else(|| cell.timestamp(place));
+                return Ok(Ok(Ack { cell, offset, timestamp }));
+            }
+            Some(Outcome::Failed(error)) => return Ok(Err(error.clone())),
+            Some(Outcome::Refused { records, others }) => {
+                let own = records.iter().find(|(refused, _)| *refused == index).map(|(_, error)| error);
+                return Ok(Err(own.unwrap_or(others).clone()));
+            }
+            Some(Outcome::Split(parts)) => {
+                let (first, part) = &parts[parts.partition_point(|(first, _)| *first <= index).saturating_sub(1)];
+                place = place.counted_from(*first);
+                Arc::clone(part)
+            }
+        };
+        cell = part;
+    }
+}
+
+/// The outcome of a record whose batch has one. A split batch has no outcome of its own, and nobody asks it for one; if
+/// somebody did, the record's fate would be unknown, and that is what is answered.
+#[inline]
+pub(super) fn outcome_of(cell: &Arc<Cell>, place: Place) -> Result<Ack, DeliveryError> {
+    answer(Arc::clone(cell), place).unwrap_or_else(|(cell, _)| Err(cell.origin().abandoned(true)))
+}
