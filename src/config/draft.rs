@@ -6,11 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    kinds::Kind,
-    table::SETTINGS,
-    unsupported::{self, Verdict},
-};
+use super::kinds::Kind;
 
 /// Longest piece of a given name or value that is repeated in a violation.
 const ECHO_CHARS: usize = 80;
@@ -39,11 +35,9 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Notes every name that is not a setting's, and why it is refused.
-    pub(super) fn refuse_strangers(&mut self) {
-        let strangers = self.given.iter().filter(|(name, _)| SETTINGS.iter().all(|setting| setting.name != **name));
-        let refused: Vec<_> = strangers.filter_map(|(name, value)| refusal(name, value)).collect();
-        self.violations.extend(refused);
+    /// Every name and value that the user gave.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.given.iter().map(|(name, value)| (*name, *value))
     }
 
     /// Whether the user set it.
@@ -77,17 +71,8 @@ fn meant(name: &str) -> &str {
     IN_FLIGHT.1
 }
 
-fn refusal(name: &str, value: &str) -> Option<String> {
-    match unsupported::verdict(name, value) {
-        Verdict::Harmless => None,
-        Verdict::Unsupported(reason) | Verdict::Foreign(reason) => Some(format!("{name}: {reason}")),
-        Verdict::Unknown(Some(nearest)) => Some(format!("{}: unknown property, did you mean {nearest}?", echo(name))),
-        Verdict::Unknown(None) => Some(format!("{}: unknown property", echo(name))),
-    }
-}
-
 /// What was given, quoted and cut to a bearable length. What may hold a password (`user:password@host`) is not repeated.
-fn echo(text: &str) -> String {
+pub(super) fn echo(text: &str) -> String {
     match text.char_indices().nth(ECHO_CHARS) {
         _ if text.is_empty() => "nothing".to_owned(),
         _ if text.contains('@') => "text with an @, not repeated here".to_owned(),

@@ -7,7 +7,12 @@
 
 use std::time::Duration;
 
-use super::{Acks, Compression, draft::Draft, kinds::INT, table::Config};
+use super::{
+    draft::Draft,
+    kinds::INT,
+    table::Config,
+    values::{Acks, Compression},
+};
 
 /// A broker remembers this many batches of a producer and partition, so no more may be unresolved (KAFKA-5494).
 const MAX_IN_FLIGHT_IDEMPOTENT: usize = 5;

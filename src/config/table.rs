@@ -7,9 +7,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Acks, Compression, ProducerBuilder,
+    builder::ProducerBuilder,
     draft::Draft,
     kinds::{FLAG, GzipLevel, INT, Kind, LONG, Millis, Servers, SocketBuffer, Text, Words, number},
+    values::{Acks, Compression},
 };
 use crate::record::{intercept::Interceptor, partition::Partitioner};
 

@@ -1,14 +1,19 @@
 //! Properties that are no settings of milena: those that Java's producer knows, each with a sentence of its own; those of somebody
 //! else, with whose they are; and those that nobody knows, with the nearest name that somebody does.
 //!
-//! In: a name and a value. Out: a [`Verdict`]. Pure. Deliberately absent: silence, in which a misspelt
+//! In: what was given. Out: violations, one for each name that is refused. Pure. Deliberately absent: silence, in which a misspelt
 //! `delivery.timout.ms` would cost somebody a night.
 
-use super::{java_defaults::JAVA_DEFAULTS, strangers, table::SETTINGS};
+use super::{
+    draft::{Draft, echo},
+    java_defaults::JAVA_DEFAULTS,
+    strangers,
+    table::SETTINGS,
+};
 
 /// What becomes of a property that is no setting.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+enum Verdict {
     /// It asks for what milena does anyway.
     Harmless,
     /// Java's producer has it, milena has not.
@@ -93,8 +98,24 @@ static MISSING: &[Missing] = &[
     missing("metrics.sample.window.ms", &[], METRICS),
 ];
 
+/// Notes every name that is not a setting's, and why it is refused.
+pub(super) fn refuse(draft: &mut Draft<'_>) {
+    let strangers = draft.given().filter(|(name, _)| SETTINGS.iter().all(|setting| setting.name != *name));
+    let refused: Vec<_> = strangers.filter_map(|(name, value)| refusal(name, value)).collect();
+    refused.into_iter().for_each(|violation| draft.violate(violation));
+}
+
+fn refusal(name: &str, value: &str) -> Option<String> {
+    match verdict(name, value) {
+        Verdict::Harmless => None,
+        Verdict::Unsupported(reason) | Verdict::Foreign(reason) => Some(format!("{name}: {reason}")),
+        Verdict::Unknown(Some(nearest)) => Some(format!("{}: unknown property, did you mean {nearest}?", echo(name))),
+        Verdict::Unknown(None) => Some(format!("{}: unknown property", echo(name))),
+    }
+}
+
 /// What becomes of a property that is no setting.
-pub(super) fn verdict(name: &str, value: &str) -> Verdict {
+fn verdict(name: &str, value: &str) -> Verdict {
     let default = JAVA_DEFAULTS.iter().any(|(known, default)| *known == name && default.eq_ignore_ascii_case(value));
     match MISSING.iter().find(|missing| missing.covers(name)) {
         Some(_) if default => Verdict::Harmless,
