@@ -9,7 +9,7 @@ use super::{
     EmbeddedBroker,
     config::TopicConfig,
     listener,
-    state::{Settings, State},
+    state::{Settings, State, partition_count},
 };
 
 /// Nodes listen here and nowhere else.
@@ -50,6 +50,13 @@ impl Default for Builder {
             defaults: Vec::new(),
             topics: Vec::new(),
         }
+    }
+}
+
+impl EmbeddedBroker {
+    /// Starts with one node, no topics, and topics created as they are asked for.
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 }
 
@@ -142,7 +149,7 @@ impl Builder {
         let settings = Settings {
             cluster_id: self.cluster_id,
             auto_create: self.auto_create,
-            default_partitions: count(self.default_partitions),
+            default_partitions: partition_count(self.default_partitions),
             default_replication_factor: self.replication_factor.unwrap_or(most),
             topic_defaults,
         };
@@ -151,15 +158,12 @@ impl Builder {
         for topic in self.topics {
             let mut config = state.settings.topic_defaults.clone();
             configure(&mut config, &topic.settings)?;
-            state.create_topic(&topic.name, count(topic.partitions), -1, config).map_err(|refusal| refusal.message)?;
+            state
+                .create_topic(&topic.name, partition_count(topic.partitions), -1, config)
+                .map_err(|refusal| refusal.message)?;
         }
         Ok(state)
     }
-}
-
-/// As the protocol has it; one that does not fit is refused later.
-pub(super) fn count(partitions: usize) -> i32 {
-    i32::try_from(partitions).unwrap_or(i32::MAX)
 }
 
 fn configure(config: &mut TopicConfig, settings: &[(String, String)]) -> Result<(), String> {

@@ -21,7 +21,8 @@ use tokio::{
 use super::{
     api::Malformed,
     refusals::{Client, Refusals},
-    state::{Outcome, Pending, Reply, State},
+    requests::{Outcome, Pending, Reply},
+    state::State,
 };
 use crate::wire::frame::{Decoder, FrameError, MAX_FRAME};
 

@@ -48,6 +48,7 @@ mod listener;
 mod log;
 mod producers;
 mod refusals;
+mod requests;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -65,9 +66,9 @@ use std::{
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use self::listener::Shared;
-pub(crate) use self::state::State;
 #[cfg(any(test, fuzzing))]
-pub(crate) use self::state::{Outcome, Pending};
+pub(crate) use self::requests::{Outcome, Pending};
+pub(crate) use self::state::State;
 pub use self::{
     api::Api,
     builder::Builder,
@@ -95,11 +96,6 @@ impl fmt::Debug for EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// Starts with one node, no topics, and topics created as they are asked for.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     fn start(state: State, listeners: Vec<TcpListener>) -> Self {
         let broker = Self { shared: Arc::new(Shared::new(state)), running: Mutex::default() };
         for (node, listener) in (1..).zip(listeners) {
@@ -141,7 +137,7 @@ impl EmbeddedBroker {
 
     /// Creates a topic with default settings and the default replication factor.
     pub fn create_topic(&self, name: &str, partitions: usize) -> Result<(), BrokerError> {
-        self.shared.change(|state| state.add_topic(name, builder::count(partitions)))
+        self.shared.change(|state| state.add_topic(name, state::partition_count(partitions)))
     }
 
     /// Gives a topic more partitions, so that it has `count`; one that has as many is left as it is.

@@ -12,7 +12,8 @@ use kafka_protocol::{
 
 use super::{
     builder::Builder,
-    state::{Outcome, Pending, Reply, State},
+    requests::{Outcome, Pending, Reply},
+    state::State,
 };
 use crate::wire::shape::{self, Shaped};
 

@@ -33,7 +33,10 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Answer, Api, Call, Handler};
+use super::{
+    handler::{Answer, Call, Handler},
+    kind::Api,
+};
 use crate::{
     broker::{
         config::TopicConfig,

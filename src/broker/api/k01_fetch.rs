@@ -19,7 +19,10 @@ use kafka_protocol::messages::{
     fetch_response::{FetchableTopicResponse, PartitionData},
 };
 
-use super::{Answer, Api, Call, Handler};
+use super::{
+    handler::{Answer, Call, Handler},
+    kind::Api,
+};
 use crate::{
     broker::{faults::Target, state::State},
     error::ErrorCode,
@@ -112,7 +115,7 @@ mod tests {
     use super::*;
     use crate::broker::{
         EmbeddedBroker, Fault,
-        state::Outcome,
+        requests::Outcome,
         testing::{BatchOf, Cluster, NOW, name, read},
     };
 

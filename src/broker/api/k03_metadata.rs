@@ -21,7 +21,10 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Answer, Api, Call, Handler};
+use super::{
+    handler::{Answer, Call, Handler},
+    kind::Api,
+};
 use crate::{
     broker::{faults::Target, state::State, topic::Partition},
     cluster::TopicId,
