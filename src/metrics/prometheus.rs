@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use super::{
     recorder::{Counts, Distribution},
-    snapshot::{ERRORS, Metric, PRODUCER, TOPIC},
+    snapshot::{ERRORS, Metric, Metrics, PRODUCER, TOPIC},
 };
 
 /// Java's name, ours, what to divide by for the base unit. What is not here is derived from a histogram, or is a rate.
@@ -47,8 +47,15 @@ const BYTES: &[f64] = &[1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_5
 const RECORDS: &[f64] = &[1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0];
 const PARTS: &[f64] = &[0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
-/// All of it.
-pub(super) fn text(metrics: &[Metric], counts: &Counts) -> String {
+impl Metrics {
+    /// Prometheus' text format (0.0.4): base units, `_total` on counters, histograms of latencies and sizes.
+    #[must_use]
+    pub fn to_prometheus(&self) -> String {
+        text(&self.list, &self.counts)
+    }
+}
+
+fn text(metrics: &[Metric], counts: &Counts) -> String {
     let mut out = String::new();
     for (group, java, ours, divisor) in NAMES {
         let rows: Vec<_> = metrics.iter().filter(|row| row.group == *group && row.name == *java).collect();

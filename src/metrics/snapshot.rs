@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{
-    prometheus,
-    recorder::{Counts, Distribution, Recorder, Tally},
-};
+use super::recorder::{Counts, Distribution, Recorder, Tally};
 
 /// The group of what concerns the whole producer, as Java names it.
 pub(super) const PRODUCER: &str = "producer-metrics";
@@ -46,8 +43,8 @@ pub struct Metric {
 /// in seconds.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    list: Vec<Metric>,
-    counts: Counts,
+    pub(super) list: Vec<Metric>,
+    pub(super) counts: Counts,
 }
 
 impl Metrics {
@@ -104,12 +101,6 @@ impl Metrics {
     #[must_use]
     pub fn compression_ratio(&self) -> &Distribution {
         &self.counts.compression
-    }
-
-    /// Prometheus' text format (0.0.4): base units, `_total` on counters, histograms of latencies and sizes.
-    #[must_use]
-    pub fn to_prometheus(&self) -> String {
-        prometheus::text(&self.list, &self.counts)
     }
 
     pub(crate) fn take(recorder: &Recorder, gauges: Gauges, client_id: &Arc<str>, now: Instant) -> Self {

@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 
-use super::Record;
-
 /// One header of a record. Keys and values count towards the record's size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
@@ -36,43 +34,13 @@ impl<'a> Header<'a> {
     }
 }
 
-impl<'a> Record<'a> {
-    /// The last header of this name, which is the one that counts where a name stands for one thing.
-    #[must_use]
-    pub fn last_header(&self, key: &str) -> Option<&Header<'a>> {
-        self.headers().iter().rfind(|header| header.key == key)
-    }
-
-    /// Removes every header of this name.
-    #[must_use]
-    pub fn without_header(mut self, key: &str) -> Self {
-        self.headers.retain(|header| header.key != key);
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn headers_keep_their_order_and_repeated_names() {
-        let record = Record::to("t").header("a", "1").header("b", "2").header("a", "3");
-        let keys: Vec<_> = record.headers().iter().map(|header| header.key.as_ref()).collect();
-        assert_eq!(keys, ["a", "b", "a"]);
-        assert_eq!(record.last_header("a"), Some(&Header::new("a", b"3")));
-        assert_eq!(record.last_header("c"), None);
-    }
-
-    #[test]
     fn a_null_header_is_not_an_empty_one() {
         assert_ne!(Header::null("a"), Header::new("a", b""));
         assert_eq!(Header::owned("a", "x"), Header::new("a", b"x"));
-    }
-
-    #[test]
-    fn removing_a_header_removes_all_of_its_name() {
-        let record = Record::to("t").header("a", "1").header("b", "2").header("a", "3").without_header("a");
-        assert_eq!(record.headers(), [Header::new("b", b"2")]);
     }
 }

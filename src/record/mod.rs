@@ -81,6 +81,13 @@ impl<'a> Record<'a> {
         self
     }
 
+    /// Removes every header of this name.
+    #[must_use]
+    pub fn without_header(mut self, key: &str) -> Self {
+        self.headers.retain(|header| header.key != key);
+        self
+    }
+
     /// Fixes the partition; the partitioner is not asked.
     #[must_use]
     pub fn partition(mut self, partition: i32) -> Self {
@@ -125,6 +132,12 @@ impl<'a> Record<'a> {
         &self.headers
     }
 
+    /// The last header of this name, which is the one that counts where a name stands for one thing.
+    #[must_use]
+    pub fn last_header(&self, key: &str) -> Option<&Header<'a>> {
+        self.headers.iter().rfind(|header| header.key == key)
+    }
+
     /// The partition, if the caller fixed it.
     #[must_use]
     pub fn explicit_partition(&self) -> Option<i32> {
@@ -135,5 +148,25 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn explicit_timestamp(&self) -> Option<i64> {
         self.timestamp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_keep_their_order_and_repeated_names() {
+        let record = Record::to("t").header("a", "1").header("b", "2").header("a", "3");
+        let keys: Vec<_> = record.headers().iter().map(|header| header.key.as_ref()).collect();
+        assert_eq!(keys, ["a", "b", "a"]);
+        assert_eq!(record.last_header("a"), Some(&Header::new("a", b"3")));
+        assert_eq!(record.last_header("c"), None);
+    }
+
+    #[test]
+    fn removing_a_header_removes_all_of_its_name() {
+        let record = Record::to("t").header("a", "1").header("b", "2").header("a", "3").without_header("a");
+        assert_eq!(record.headers(), [Header::new("b", b"2")]);
     }
 }
