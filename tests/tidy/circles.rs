@@ -38,7 +38,7 @@ impl<'a> Library<'a> {
 
     fn exports_of(&self, module: &str, file: &Source) -> Vec<(String, String)> {
         let paths = passed_on(&file.shipped).0.into_iter();
-        paths.filter_map(|path| Some((join(module, last(&path)), self.from_root(module, &path)?))).collect()
+        paths.filter_map(|path| Some((join(module, last(&path)), self.absolute(module, &path)?))).collect()
     }
 
     fn arrows_of(&self, module: &str, file: &'a Source) -> Vec<(&'a str, &'a str)> {
@@ -47,12 +47,12 @@ impl<'a> Library<'a> {
         let code = code.replace("pub(in crate::", "pub(");
         let also_used = passed_on.into_iter().filter(|path| has_word(&code, last(path)));
         let used = paths(&code).into_iter().chain(also_used);
-        let defined_in = used.filter_map(|path| self.file_of(&self.from_root(module, &path)?));
+        let defined_in = used.filter_map(|path| self.file_of(&self.absolute(module, &path)?));
         defined_in.map(|other| (&*file.path, &*other.path)).filter(|(from, to)| from != to).collect()
     }
 
     /// A path as it reads from the crate's root; `None` for one that leads out of the crate, or to what was imported.
-    fn from_root(&self, module: &str, path: &str) -> Option<String> {
+    fn absolute(&self, module: &str, path: &str) -> Option<String> {
         let (first, rest) = path.split_once("::").unwrap_or((path, ""));
         match first {
             "crate" => Some(rest.to_owned()),
@@ -60,7 +60,7 @@ impl<'a> Library<'a> {
             "super" => {
                 let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
                 let climbs = rest.split("::").next().is_some_and(|next| next == "super");
-                if climbs { self.from_root(parent, rest) } else { Some(join(parent, rest)) }
+                if climbs { self.absolute(parent, rest) } else { Some(join(parent, rest)) }
             }
             _ => self.modules.contains_key(&join(module, first)).then(|| join(module, path)),
         }
