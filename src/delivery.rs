@@ -1,11 +1,11 @@
-//! The one truthful answer of every record.
+//! The outcome of every accepted record.
 //!
-//! In: the outcome of a batch, given once by the sender. Out: for each of its records a [`Delivery`] that resolves, and
-//! for those that have one a callback that runs, in record order, on the callback thread. Pure but for that thread.
+//! In: the outcome of a batch, set once by the sender. Out: a [`Delivery`] of each record, which resolves, and the records' callbacks,
+//! which run in record order on the callback thread. Pure but for that thread. Deliberately absent: any way to cancel a record.
 //!
-//! All records of a batch share one [`cell::Cell`]; a handle is a reference to it and an index, so a record costs no allocation.
-//! [`Completer`] is the only way to fill a cell and cannot be cloned; dropping it unfilled answers "abandoned", so no
-//! delivery can hang, whatever ends the task that owned the batch. Deliberately absent: any way to cancel a record.
+//! All records of a batch share one [`cell::Cell`]. A handle is a reference to the cell and an index, so a record costs no allocation.
+//! Only a [`Completer`] can fill the cell of a batch, and it cannot be cloned. A completer that is dropped fills its cell with
+//! "abandoned", so no delivery can hang, whatever ends the task that owned the batch.
 
 mod ack;
 mod callbacks;
@@ -26,7 +26,7 @@ use std::{
 
 use crate::error::DeliveryError;
 
-/// A record that was accepted; await it for its outcome.
+/// An accepted record. It is a future that resolves to the record's outcome.
 ///
 /// # Cancel safety
 /// Dropping a delivery, or a future that awaits it, changes nothing for the record: it is sent all the same.
@@ -36,14 +36,14 @@ use crate::error::DeliveryError;
 #[derive(Clone, Debug)]
 #[must_use = "a delivery tells whether the record was written; drop it explicitly if you do not want to know"]
 pub struct Delivery {
-    /// `None` once it has resolved: the reference went into the [`Ack`], so that resolving counts none up or down.
+    /// `None` once it has resolved. The reference moves into the [`Ack`], so that resolving touches no reference count.
     cell: Option<Arc<cell::Cell>>,
-    /// Where in its batch the record is, and when; once it has resolved, its partition in the place of when.
+    /// The record's place in its batch. Once the delivery has resolved, the place's time holds the partition instead.
     place: cell::Place,
 }
 
-/// A record's place in a batch, of which its [`Delivery`] is made. Two words, and there always is a cell: also a result with
-/// one is handed on in registers.
+/// The place of a record that was accepted, which becomes its [`Delivery`]. It has two words, and the cell is never absent, so
+/// that a `Result` with it is returned in registers.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     cell: Arc<cell::Cell>,
@@ -72,7 +72,7 @@ impl Delivery {
         Accepted::new(cell, index, timestamp).into()
     }
 
-    /// One whose outcome is known: for a [`Produce`](crate::Produce) of your own.
+    /// A delivery that has its outcome already, for a [`Produce`](crate::Produce) of your own.
     pub fn resolved(outcome: Result<Ack, DeliveryError>) -> Self {
         let (origin, timestamp, outcome) = match outcome {
             Ok(ack) => {
@@ -88,13 +88,13 @@ impl Delivery {
         Accepted::new(Arc::new(cell::Cell::filled(origin, timestamp, outcome)), 0, timestamp).into()
     }
 
-    /// The outcome, if it is known already. `None` also after the delivery was polled until it resolved.
+    /// The outcome, if the record has one. `None` also after the delivery was polled until it resolved.
     #[must_use]
     pub fn outcome(&self) -> Option<Result<Ack, DeliveryError>> {
-        ack::answer(self.cell.clone()?, self.place).ok()
+        ack::resolve(self.cell.clone()?, self.place).ok()
     }
 
-    /// The partition that was chosen for the record.
+    /// The record's partition.
     #[must_use]
     pub fn partition(&self) -> i32 {
         self.cell.as_ref().map_or_else(|| self.place.later(), |cell| cell.origin().partition)
@@ -110,7 +110,7 @@ impl Future for Delivery {
         let mut cell = this.cell.take().expect("a future is not polled again after it has resolved");
         let partition = cell.origin().partition;
         loop {
-            match ack::answer(cell, this.place) {
+            match ack::resolve(cell, this.place) {
                 Ok(outcome) => {
                     this.place = cell::Place::new(0, partition);
                     return Poll::Ready(outcome);

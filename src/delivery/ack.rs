@@ -1,4 +1,4 @@
-//! Where a record stands in the log, and how its answer is read from what its batch shares.
+//! Acknowledgements, and how a record's outcome is read from its batch's cell.
 //!
 //! In: a [`Cell`] and a [`Place`] in it. Out: the record's own [`Ack`] or error, once the cell is filled. Pure.
 
@@ -7,9 +7,9 @@ use std::{fmt, sync::Arc};
 use super::cell::{Cell, Origin, Outcome, Place};
 use crate::error::DeliveryError;
 
-/// Where a record stands in the log.
+/// An acknowledgement: the record's place in the log.
 ///
-/// It refers to what its whole batch shares, so neither making nor cloning one copies the topic's name.
+/// It refers to data that the whole batch shares, so neither making nor cloning one copies the topic's name.
 #[derive(Clone)]
 pub struct Ack {
     cell: Arc<Cell>,
@@ -18,7 +18,7 @@ pub struct Ack {
 }
 
 impl Ack {
-    /// An acknowledgement of your own making, for tests of what a program does with it: without an offset, at the Unix epoch.
+    /// An acknowledgement without an offset, whose timestamp is the Unix epoch. For tests of code that receives one.
     ///
     /// ```
     /// let ack = milena::Ack::new("orders", 2).with_offset(5).with_timestamp(1_700_000_000_000);
@@ -30,61 +30,60 @@ impl Ack {
         Self { cell: Arc::new(Cell::new(origin, 0)), offset: None, timestamp: 0 }
     }
 
-    /// The same at this offset.
+    /// The same acknowledgement with this offset.
     #[must_use]
     pub fn with_offset(mut self, offset: i64) -> Self {
         self.offset = Some(offset);
         self
     }
 
-    /// The same of a record that no broker confirmed, as with `acks=0`: see [`is_confirmed`](Self::is_confirmed).
+    /// The same acknowledgement as `acks=0` gives it: no broker confirmed the record. See [`is_confirmed`](Self::is_confirmed).
     #[must_use]
     pub fn unconfirmed(self) -> Self {
         let unasked = Outcome::Acked { base_offset: None, append_time: None, confirmed: false };
         Self { cell: Arc::new(Cell::filled(self.cell.origin().clone(), 0, unasked)), offset: None, ..self }
     }
 
-    /// The same at this time, in milliseconds since the Unix epoch.
+    /// The same acknowledgement with this timestamp, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn with_timestamp(mut self, unix_ms: i64) -> Self {
         self.timestamp = unix_ms;
         self
     }
 
-    /// Its topic and partition.
+    /// The record's topic-partition.
     pub(super) fn origin(&self) -> &Origin {
         self.cell.origin()
     }
 
-    /// Its topic.
+    /// The record's topic.
     #[must_use]
     pub fn topic(&self) -> &str {
         &self.cell.origin().topic
     }
 
-    /// Its partition.
+    /// The record's partition.
     #[must_use]
     pub fn partition(&self) -> i32 {
         self.cell.origin().partition
     }
 
-    /// Its offset. `None` where no broker told it: with `acks=0`, and when the broker only said that it has the record
-    /// already (`DUPLICATE_SEQUENCE_NUMBER`). It is never invented.
+    /// The record's offset. It is `None` if no broker sent one: with `acks=0`, and after `DUPLICATE_SEQUENCE_NUMBER`, by which a
+    /// broker says that it has the record without saying where.
     #[must_use]
     pub fn offset(&self) -> Option<i64> {
         self.offset
     }
 
-    /// Whether a broker said that the record is in the log. With `acks=0` none is asked, but for the first records to a
-    /// partition's leader: `false` means that the record was handed to the operating system and may have been lost since. Where a
-    /// broker ends a connection, as it does with a request of `acks=0` that it refuses, a warning and the metric
-    /// `record-unconfirmed-total` tell how many such records went out over it.
+    /// Whether a broker confirmed that the record is in the log. It is `false` with `acks=0`, except for the first records to a
+    /// partition's leader: the operating system took the record, which may have been lost since. A broker that refuses a request of
+    /// `acks=0` closes the connection. A warning and the metric `record-unconfirmed-total` then tell how many records may be lost.
     #[must_use]
     pub fn is_confirmed(&self) -> bool {
         self.cell.is_confirmed()
     }
 
-    /// Its timestamp in milliseconds since the Unix epoch: the broker's when the topic is configured with
+    /// The record's timestamp in milliseconds since the Unix epoch. It is the broker's if the topic is configured with
     /// `message.timestamp.type=LogAppendTime`, else the record's own.
     #[must_use]
     pub fn timestamp(&self) -> i64 {
@@ -109,9 +108,10 @@ impl PartialEq for Ack {
 
 impl Eq for Ack {}
 
-/// The outcome of the record at `place`, or the cell (perhaps a part of a split batch) that will hold it.
+/// The outcome of the record at `place`. If there is none yet, the cell that will hold it, which may be that of a part of a split
+/// batch, and the record's place there.
 #[inline]
-pub(super) fn answer(mut cell: Arc<Cell>, mut place: Place) -> Result<Result<Ack, DeliveryError>, (Arc<Cell>, Place)> {
+pub(super) fn resolve(mut cell: Arc<Cell>, mut place: Place) -> Result<Result<Ack, DeliveryError>, (Arc<Cell>, Place)> {
     loop {
         let index = place.index();
         let part = match cell.outcome() {
@@ -136,9 +136,9 @@ pub(super) fn answer(mut cell: Arc<Cell>, mut place: Place) -> Result<Result<Ack
     }
 }
 
-/// The outcome of a record whose batch has one. A split batch has no outcome of its own, and nobody asks it for one; if
-/// somebody did, the record's fate would be unknown, and that is what is answered.
+/// The outcome of a record whose batch has one. The parts of a split batch have outcomes, and the batch itself has none; it is
+/// never asked for one. Should it happen, the outcome is the safe one: the record may have been written.
 #[inline]
 pub(super) fn outcome_of(cell: &Arc<Cell>, place: Place) -> Result<Ack, DeliveryError> {
-    answer(Arc::clone(cell), place).unwrap_or_else(|(cell, _)| Err(cell.origin().abandoned(true)))
+    resolve(Arc::clone(cell), place).unwrap_or_else(|(cell, _)| Err(cell.origin().abandoned(true)))
 }

@@ -1,4 +1,6 @@
 //! The cell that all records of one batch share.
+//!
+//! In: the batch's outcome, once. Out: the outcome, to whoever holds the cell, and wake-ups of tasks that wait for it. Pure.
 
 use std::{
     fmt,
@@ -10,39 +12,39 @@ use std::{
 
 use crate::error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted};
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    /// Its records stand in the log, one after the other from `base_offset` if the broker told it, if it is `confirmed`; else
-    /// they left this machine, and nobody was asked for more (`acks=0`).
+    /// If `confirmed`, the records are in the log, from `base_offset` on if the broker sent it. Otherwise they were sent with
+    /// `acks=0`, and no broker confirmed them.
     Acked { base_offset: Option<i64>, append_time: Option<i64>, confirmed: bool },
-    /// None of its records was delivered, for one reason.
+    /// All records failed, for one reason.
     Failed(DeliveryError),
-    /// Some records were refused by name; `others` is the answer of the rest.
+    /// The broker named the `records` that it refused (KIP-467). The rest of the batch failed with `others`.
     Refused { records: Arc<[(u32, DeliveryError)]>, others: DeliveryError },
-    /// It was too large; each part `(first record, cell)` has its own outcome.
+    /// The batch was too large. Each part `(first record, cell)` has an outcome of its own.
     Split(Arc<[(u32, Arc<Cell>)]>),
 }
 
-/// The place where a batch's outcome will stand. Filled once, by its [`Completer`].
+/// Holds a batch's outcome. A [`Completer`](super::Completer) fills it, once.
 pub(crate) struct Cell {
     origin: Origin,
-    /// The time of its first record: the others' times are told as differences.
+    /// The timestamp of the first record. The timestamps of the others are kept as differences to it.
     base_timestamp: i64,
     outcome: OnceLock<Outcome>,
     wakers: Mutex<Vec<Waker>>,
 }
 
-/// Where in its batch a record is, and how much later than the first, in one word. It is never 0: so an `Option` of what has
-/// a place needs no word more.
+/// A record's index in its batch, and the difference of its timestamp to the first record's, in one word. The word is never 0, so
+/// an `Option` of a type with a place takes no more space than the type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(NonZeroU64);
 
 impl Place {
-    /// Set in every place. No batch has so many records that one's index would reach it.
+    /// A bit that is set in every place. No batch has so many records that an index would reach it.
     const MARK: NonZeroU64 = NonZeroU64::new(1 << 63).expect("it is not 0");
 
-    /// Of the record at `index`, `later` milliseconds after the first.
+    /// The place of the record at `index`, whose timestamp is `later` milliseconds after the first record's.
     #[inline]
     pub(crate) fn new(index: u32, later: i32) -> Self {
         Self(Self::MARK | u64::from(index) << 32 | u64::from(later.cast_unsigned()))
@@ -54,20 +56,20 @@ impl Place {
         (self.0.get() >> 32 & u64::from(u32::MAX >> 1)) as u32
     }
 
-    /// How much later it is.
+    /// How many milliseconds the record's timestamp is after the first record's.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "it is the lower half")]
     pub(crate) fn later(self) -> i32 {
         (self.0.get() as u32).cast_signed()
     }
 
-    /// The same record's place in a batch that begins with the record `first` of this one.
+    /// The record's place in a part of the batch that begins with the record `first`.
     pub(super) fn counted_from(self, first: u32) -> Self {
         Self::new(self.index().saturating_sub(first), self.later())
     }
 }
 
-/// The partition a batch is for.
+/// The topic-partition of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     pub(crate) topic: Arc<str>,
@@ -75,7 +77,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The error of records that nobody will answer any more; `sent` if a request with them may have gone out.
+    /// The error of records whose completer was dropped. `sent` tells whether a request with them may have gone out.
     pub(super) fn abandoned(&self, sent: bool) -> DeliveryError {
         DeliveryError::new(DeliveryFailure {
             kind: FailureKind::Abandoned,
@@ -103,48 +105,48 @@ impl Cell {
         Self { origin, base_timestamp, outcome: OnceLock::new(), wakers: Mutex::new(Vec::new()) }
     }
 
-    /// One whose outcome is known from the start: nobody has to be told.
+    /// A cell that has its outcome from the start, so that no completer is needed.
     pub(super) fn filled(origin: Origin, base_timestamp: i64, outcome: Outcome) -> Self {
         Self { outcome: OnceLock::from(outcome), ..Self::new(origin, base_timestamp) }
     }
 
-    /// Whom its records are for.
+    /// The topic-partition of the batch.
     #[inline]
     pub(super) fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Whether a record of this time can be one of its batch: less than 24 days before or after the first.
+    /// Whether the batch can take a record with this timestamp, which must be less than 24 days before or after the first.
     #[inline]
     pub(crate) fn reaches(&self, timestamp: i64) -> bool {
         i32::try_from(timestamp.wrapping_sub(self.base_timestamp)).is_ok()
     }
 
-    /// Where in the batch a record is, and when.
+    /// The place of a record of the batch.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the cell reaches every time of its batch")]
     pub(super) fn place(&self, index: u32, timestamp: i64) -> Place {
         Place::new(index, timestamp.wrapping_sub(self.base_timestamp) as i32)
     }
 
-    /// The time of the record at `place`, as its producer gave it.
+    /// The timestamp of the record at `place`, as its producer set it.
     #[inline]
     pub(super) fn timestamp(&self, place: Place) -> i64 {
         self.base_timestamp.wrapping_add(place.later().into())
     }
 
-    /// What became of the batch, once that is known.
+    /// The outcome, if the batch has one.
     #[inline]
     pub(super) fn outcome(&self) -> Option<&Outcome> {
         self.outcome.get()
     }
 
-    /// An empty one for the batch's records, of which it is told what became of them apart.
-    pub(super) fn of_a_part(&self) -> Self {
+    /// An empty cell for a part of this batch.
+    pub(super) fn of_part(&self) -> Self {
         Self::new(self.origin.clone(), self.base_timestamp)
     }
 
-    /// Remembers whom to wake; false when the outcome came meanwhile.
+    /// Remembers a waker. Returns false if the batch has an outcome, and the waker will not be woken.
     pub(super) fn wake_later(&self, waker: &Waker) -> bool {
         let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         if self.outcome.get().is_some() {
@@ -156,12 +158,12 @@ impl Cell {
         true
     }
 
-    /// Whether its records are in the log because a broker said so, and not because none was asked.
+    /// Whether a broker confirmed the records, which it does not do with `acks=0`.
     pub(super) fn is_confirmed(&self) -> bool {
         !matches!(self.outcome.get(), Some(Outcome::Acked { confirmed: false, .. }))
     }
 
-    /// Gives it its outcome, unless it has one, and wakes whoever waits for it.
+    /// Sets the outcome, unless there is one, and wakes the tasks that wait for it.
     pub(super) fn fill(&self, outcome: Outcome) {
         if self.outcome.set(outcome).is_ok() {
             let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,7 +1,7 @@
-//! The one right to fill a cell.
+//! Completes a batch.
 //!
-//! In: a batch's outcome, from the sender. Out: a filled [`Cell`], and callbacks that run. Pure, but for the thread of [`Callbacks`].
-//! A completer that is dropped unused fills its cell with "abandoned".
+//! In: a batch's outcome, from the sender. Out: a filled [`Cell`], and callbacks that run. Pure but for the thread of [`Callbacks`].
+//! A completer that is dropped fills its cell with "abandoned".
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{
     cell::{Cell, Origin, Outcome},
 };
 
-/// The one right to answer a batch's records.
+/// Owns the right to set a batch's outcome.
 #[derive(Debug)]
 pub(crate) struct Completer {
     cell: Arc<Cell>,
@@ -20,7 +20,7 @@ pub(crate) struct Completer {
 }
 
 impl Completer {
-    /// For a batch whose first record has this time.
+    /// A completer for a batch whose first record has this timestamp.
     pub(crate) fn new(origin: Origin, base_timestamp: i64, callbacks: Callbacks) -> Self {
         Self::of(Cell::new(origin, base_timestamp), callbacks)
     }
@@ -29,37 +29,39 @@ impl Completer {
         Self { cell: Arc::new(cell), notices: Notices::default(), callbacks, sent: false }
     }
 
+    /// The cell that the batch's records share.
     pub(crate) fn cell(&self) -> &Arc<Cell> {
         &self.cell
     }
 
-    /// Those who are told so far.
+    /// The callbacks so far.
     pub(crate) fn notices(&self) -> &Notices {
         &self.notices
     }
 
-    /// Has a record's callback told of its outcome. Records come in rising order.
+    /// Adds the callback of a record. Records must be added in rising order.
     pub(crate) fn notify(&mut self, index: u32, timestamp: i64, callback: &mut dyn Listener) {
         callback.join(&mut self.notices, self.cell.place(index, timestamp));
     }
 
-    /// Notes that a request with the batch went to a socket, so that dropping it from now on answers "unknown".
+    /// Notes that a request with the batch went to a socket. If the completer is dropped from now on, the records may have been
+    /// written.
     pub(crate) fn mark_sent(&mut self) {
         self.sent = true;
     }
 
-    /// Answers every record. `kept` is dropped when the last callback has run: it holds the batch's share of
-    /// `buffer.memory` and what `flush` waits for.
+    /// Sets the outcome of the batch. `kept` is dropped when the last callback has run. It holds the batch's share of
+    /// `buffer.memory`, and `flush` waits for it.
     pub(crate) fn complete(mut self, outcome: Outcome, kept: Box<dyn Send>) {
-        self.answer(outcome, Some(kept));
+        self.finish(outcome, Some(kept));
     }
 
-    /// Hands the records over to smaller batches: part `i` gets the records from `firsts[i]` on.
+    /// Moves the records to smaller batches. Part `i` has the records from `firsts[i]` on.
     pub(crate) fn split(mut self, firsts: &[u32]) -> Vec<Self> {
         let mut notices = std::mem::take(&mut self.notices);
         let mut parts: Vec<Self> = Vec::with_capacity(firsts.len());
         for &first in firsts.iter().rev() {
-            let mut part = Self::of(self.cell.of_a_part(), self.callbacks.clone());
+            let mut part = Self::of(self.cell.of_part(), self.callbacks.clone());
             part.sent = self.sent;
             part.notices = notices.split_off(first);
             parts.push(part);
@@ -70,7 +72,7 @@ impl Completer {
         parts
     }
 
-    fn answer(&mut self, outcome: Outcome, kept: Option<Box<dyn Send>>) {
+    fn finish(&mut self, outcome: Outcome, kept: Option<Box<dyn Send>>) {
         self.cell.fill(outcome);
         let notices = std::mem::take(&mut self.notices);
         if !notices.is_empty() {
@@ -83,7 +85,7 @@ impl Drop for Completer {
     fn drop(&mut self) {
         if self.cell.outcome().is_none() {
             let error = self.cell.origin().abandoned(self.sent);
-            self.answer(Outcome::Failed(error), None);
+            self.finish(Outcome::Failed(error), None);
         }
     }
 }
