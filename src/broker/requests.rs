@@ -1,11 +1,11 @@
-//! How the cluster answers requests.
+//! How the cluster handles requests.
 //!
-//! In: frames from clients, as bytes, with the node that they reached and the time. Out: frames, and when to send them.
-//! Pure. The TCP listener drives it, and so does the simulator.
+//! In: frames from clients, with the node that they reached and the time. Out: frames, and when to send them. Pure. The TCP listener
+//! drives it, and so does the simulator.
 //!
-//! A request takes two steps. [`State::arrive`] reads it and settles which faults strike it; that happens once.
-//! [`State::poll`] then handles it, or says until when to hold it: poll again at that time, and whenever the state may
-//! have changed. Spurious polls of a held request do nothing.
+//! A request takes two steps. [`State::arrive`] reads it and decides which faults strike it. That happens once. [`State::poll`]
+//! handles it, or returns until when to hold it. A held request must be polled again at that time, and whenever the state may have
+//! changed. Spurious polls do nothing.
 
 use bytes::Bytes;
 
@@ -15,7 +15,7 @@ use super::{
     state::State,
 };
 
-/// A request that has arrived and has not been answered.
+/// A request that has arrived and has no response yet.
 pub(crate) struct Pending {
     node: i32,
     arrived_ms: i64,
@@ -24,28 +24,28 @@ pub(crate) struct Pending {
     plan: Plan,
 }
 
-/// What became of a request.
+/// The result of polling a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Nothing yet. Poll again at that time, or when the state has changed.
+    /// The request is held. Poll it again at that time, and when the state has changed.
     Hold { until_ms: i64 },
-    /// It is done.
+    /// The request is handled.
     Done(Reply),
 }
 
-/// What goes back over the connection.
+/// The bytes to send back over the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
-    /// With their length prefix; empty when there is no answer.
+    /// The response with its length prefix. It is empty if there is none.
     pub(crate) bytes: Bytes,
-    /// Not before this.
+    /// When to send it.
     pub(crate) at_ms: i64,
-    /// Close the connection afterwards.
+    /// Whether to close the connection afterwards.
     pub(crate) close: bool,
 }
 
 impl State {
-    /// Takes a frame, without its length prefix, that reached `node`. On an error the connection is to be closed.
+    /// Takes a frame that reached `node`, without its length prefix. After an error the connection must be closed.
     pub(crate) fn arrive(&mut self, now_ms: i64, node: i32, frame: Bytes) -> Result<Pending, Malformed> {
         let request = api::parse(frame)?;
         let api = request.api();
@@ -56,7 +56,7 @@ impl State {
         Ok(Pending { node, arrived_ms: now_ms, due_ms, request, plan })
     }
 
-    /// Handles a request, if it is time.
+    /// Handles a request, or holds it.
     pub(crate) fn poll(&mut self, now_ms: i64, pending: &Pending) -> Outcome {
         match self.nodes.get(&pending.node) {
             Some(node) if node.up && node.paused => return Outcome::Hold { until_ms: i64::MAX },
@@ -85,7 +85,7 @@ impl Reply {
 }
 
 impl Pending {
-    /// What the client calls itself, where the request says so.
+    /// The client's software, if the request names it.
     pub(super) fn software(&self) -> Option<String> {
         self.request.software()
     }
@@ -94,19 +94,19 @@ impl Pending {
         Call { now_ms, arrived_ms: self.arrived_ms, node: self.node, version: self.request.version, plan: &self.plan }
     }
 
-    /// Whether a fault strikes it.
+    /// Whether a fault strikes the request.
     #[cfg(test)]
     pub(crate) fn is_struck(&self) -> bool {
         !self.plan.is_empty()
     }
 
-    /// For how long its answer asks to be left alone, in milliseconds.
+    /// The throttle time that its response will have, in milliseconds.
     #[cfg(test)]
     pub(crate) fn throttle_ms(&self) -> u64 {
         u64::try_from(self.plan.throttle_ms()).unwrap_or(0)
     }
 
-    /// What faults make of an answer.
+    /// Applies the faults that concern the response.
     fn spoil(&self, now_ms: i64, bytes: Bytes) -> Reply {
         let at_ms = now_ms.saturating_add(self.plan.response_delay_ms());
         if self.plan.drops_response() {

@@ -1,8 +1,8 @@
 //! The whole cluster as a value: nodes, topics, logs, faults.
 //!
-//! In: topics to be, and whoever asks what there is. Out: what there is. Pure: no socket, no clock, no randomness, so that the same
-//! steps always give the same bytes. Requests come and are answered in [`super::requests`], commands of a test in
-//! [`super::control`].
+//! In: settings, addresses and new topics. Out: nodes, topics and partitions, for those who handle requests and commands. Pure: no
+//! socket, no clock, no randomness, so the same steps always give the same bytes. Requests are handled in [`super::requests`], a
+//! test's commands in [`super::control`].
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{cluster::TopicId, error::ErrorCode, record::topic::check_topic_name};
 
-/// What holds for the whole cluster.
+/// The settings of the whole cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(super) cluster_id: String,
@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     pub(super) default_partitions: i32,
     /// `default.replication.factor`; by default as many as there are nodes, but at most 3
     pub(super) default_replication_factor: i16,
-    /// What a new topic has where its creator says nothing.
+    /// The configuration of a new topic, as far as its creator does not set it.
     pub(super) topic_defaults: TopicConfig,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// A cluster of nodes, numbered from 1, at those addresses.
+    /// A cluster with a node at each address. Node ids count from 1.
     pub(crate) fn new(settings: Settings, addresses: impl IntoIterator<Item = (String, u16)>) -> Self {
         let node = |(host, port)| Node { host, port, up: true, paused: false };
         Self {
@@ -76,7 +76,7 @@ impl State {
         self.requests.get(&api).copied().unwrap_or(0)
     }
 
-    /// A new producer id.
+    /// Allocates a producer id.
     pub(super) fn take_producer_id(&mut self) -> i64 {
         let id = self.next_producer_id;
         self.next_producer_id = id.saturating_add(1);
@@ -100,7 +100,7 @@ impl State {
         self.topics.get_mut(topic)?.partition_mut(partition)
     }
 
-    /// Creates a topic whose partition `p` is led by the `p`-th node, round and round. -1 stands for the default.
+    /// Creates a topic. The nodes that are up lead its partitions in turn. -1 stands for the default.
     pub(super) fn create_topic(
         &mut self,
         name: &str,
@@ -112,7 +112,7 @@ impl State {
         self.create_topic_at(name, replicas, config)
     }
 
-    /// Creates a topic whose partitions have those replicas.
+    /// Creates a topic with these replicas for each partition.
     pub(super) fn create_topic_at(
         &mut self,
         name: &str,
@@ -166,14 +166,14 @@ impl State {
     }
 }
 
-/// More than a broker in memory should be asked for.
+/// The most partitions that a topic may have, since logs are in memory.
 const MAX_PARTITIONS: usize = 100_000;
 
 pub(super) fn rotate(nodes: &[i32], start: usize, count: usize) -> Vec<i32> {
     nodes.iter().cycle().skip(start % nodes.len().max(1)).take(count).copied().collect()
 }
 
-/// A number of partitions as the protocol has it; one that does not fit is refused later.
+/// A number of partitions as the protocol encodes it. One that does not fit becomes the greatest, which is refused later.
 pub(super) fn partition_count(partitions: usize) -> i32 {
     i32::try_from(partitions).unwrap_or(i32::MAX)
 }

@@ -1,6 +1,6 @@
-//! What each API's file has to say of its request: its kind, its versions, and how it is handled.
+//! The trait that the file of each API implements for its request.
 //!
-//! In: a decoded request, the state, and what a handler is told beside. Out: an [`Answer`]. Pure.
+//! In: a decoded request, the state, and a [`Call`]. Out: an [`Answer`]. Pure.
 
 use kafka_protocol::protocol::Request as Message;
 
@@ -13,24 +13,24 @@ use crate::{
     wire::shape::Shaped,
 };
 
-/// What a handler is told beside the request.
+/// The circumstances of a request: when and where it arrived, its version, and its faults.
 pub(in crate::broker) struct Call<'a> {
     pub(in crate::broker) now_ms: i64,
     pub(in crate::broker) arrived_ms: i64,
-    /// The node that was asked.
+    /// The node that received the request.
     pub(in crate::broker) node: i32,
     pub(in crate::broker) version: i16,
     pub(in crate::broker) plan: &'a Plan,
 }
 
-/// What a handler says.
+/// The result of a handler.
 pub(in crate::broker) enum Answer<T> {
     Reply(T),
-    /// No answer is due (`acks=0`).
+    /// The request has no response (`acks=0`).
     Silent,
-    /// Close the connection.
+    /// The connection is closed.
     Close,
-    /// Not yet.
+    /// The request is held until this time, or until the state changes.
     Hold {
         until_ms: i64,
     },
@@ -39,15 +39,15 @@ pub(in crate::broker) enum Answer<T> {
 /// A request that this broker handles.
 pub(super) trait Handler: Shaped + Message + Send + Sync + 'static {
     const API: Api;
-    /// The versions that are advertised, first and last.
+    /// The first and the last version that ApiVersions advertises.
     const SERVED: (i16, i16);
 
-    /// The topics and partitions that it names.
+    /// The topics and partitions that the request names.
     fn targets(&self, _state: &State) -> Vec<Target> {
         Vec::new()
     }
 
-    /// What the client calls itself, where the request says so.
+    /// The client's software, if the request names it.
     fn software(&self) -> Option<String> {
         None
     }

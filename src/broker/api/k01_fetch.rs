@@ -57,7 +57,7 @@ impl Handler for FetchRequest {
     }
 }
 
-/// What is left of the request's limits while its partitions are read.
+/// The rest of the request's limits while its partitions are read.
 struct Reader {
     left: usize,
     bytes: usize,

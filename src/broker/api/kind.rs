@@ -10,14 +10,14 @@ pub enum Api {
     Fetch,
     /// Looks up offsets (key 2).
     ListOffsets,
-    /// Nodes, topics, partitions and their leaders (key 3).
+    /// Lists nodes, topics, partitions and their leaders (key 3).
     Metadata,
-    /// Which requests the broker understands (key 18).
+    /// Lists the requests that the broker understands (key 18).
     ApiVersions,
     /// Creates topics (key 19).
     CreateTopics,
-    /// Hands out producer ids (key 22).
+    /// Allocates producer ids (key 22).
     InitProducerId,
-    /// Tells settings (key 32).
+    /// Lists settings (key 32).
     DescribeConfigs,
 }

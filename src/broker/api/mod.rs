@@ -1,9 +1,9 @@
 //! The requests that the broker understands: one file per API, named by its key.
 //!
-//! In: a frame. Out: a [`Request`] that can be answered once or, if it has to wait, again and again. Pure. Frames are
-//! checked by [`crate::wire::shape`] before they are decoded. A frame that cannot be read, an API that is not here and
-//! a version that is not advertised close the connection, as in Apache Kafka; only ApiVersions is answered in any
-//! version (KIP-511). As in Apache Kafka bytes behind a request are ignored: librdkafka sends some.
+//! In: a frame. Out: a [`Request`], which is handled once or, while it is held, several times. Pure. Layout, each using those before
+//! it: `kind`, `handler`, the APIs, `table`. [`crate::wire::shape`] checks frames before they are decoded. As in Apache Kafka, a frame
+//! that cannot be read, an unknown API and a version that is not advertised close the connection. Only ApiVersions has a response in
+//! every version (KIP-511). As in Apache Kafka, bytes that follow a request are ignored; librdkafka sends some.
 
 mod handler;
 mod k00_produce;
@@ -44,12 +44,12 @@ impl Request {
         self.body.api()
     }
 
-    /// The topics and partitions that it names.
+    /// The topics and partitions that the request names.
     pub(super) fn targets(&self, state: &State) -> Vec<Target> {
         self.body.targets(state)
     }
 
-    /// What the client calls itself, where the request says so.
+    /// The client's software, if the request names it.
     pub(super) fn software(&self) -> Option<String> {
         self.body.software()
     }

@@ -1,6 +1,6 @@
 //! The table of APIs: one row each, found by its key.
 //!
-//! In: a request's key, version and body. Out: a [`Body`] that can be answered, whatever its type. Pure.
+//! In: a request's key, version and body. Out: a [`Body`], which hides the request's type. Pure.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
@@ -20,7 +20,7 @@ use crate::{
     wire::shape::{self, ShapeError},
 };
 
-/// Any request, with an answer that is encoded already.
+/// A request of any type, whose response is encoded.
 pub(super) trait Body: Send + Sync {
     fn api(&self) -> Api;
     fn targets(&self, state: &State) -> Vec<Target>;
@@ -51,7 +51,7 @@ impl<T: Handler> Body for T {
     }
 }
 
-/// One line of the table of APIs.
+/// One row of the table of APIs.
 pub(super) struct Entry {
     pub(super) key: i16,
     pub(super) versions: (i16, i16),
