@@ -1,10 +1,11 @@
-//! How a producer is to behave.
+//! The configuration of a producer.
 //!
-//! In: what the user asks for, by typed setters or by Java property names. Out: a [`Config`] that is valid and never
-//! changes, or a [`ConfigError`] that lists every violation. Pure. Layout, each using those before it: `values` are types that settings
-//! have; `kinds` reads and writes values; `builder` is what the user fills in; `draft` holds what was given while it is read; `table` has
-//! one row for each setting and everything that follows from it; `rules` are those between settings; `unsupported` answers for names that
-//! are no settings, with the tables `java_defaults` and `strangers`. Deliberately absent: reading files.
+//! In: settings, by typed setters or by Java property names. Out: a valid [`Config`], which never changes, or a [`ConfigError`] with
+//! every violation. Pure. Deliberately absent: reading files.
+//!
+//! Layout, each file using those before it: `values` has the types of settings, `kinds` reads and writes them, `builder` is filled in by
+//! the user, `draft` holds the given properties while they are read, `table` has one row for each setting, `rules` holds between
+//! settings, `unsupported` refuses names that are no settings, by the tables `java_defaults` and `strangers`.
 
 mod builder;
 mod draft;
@@ -26,7 +27,7 @@ use table::SETTINGS;
 use crate::error::ConfigError;
 
 impl ProducerBuilder {
-    /// The Java name and value of every setting as the producer would use it, whether given, defaulted or adjusted.
+    /// The Java name and the effective value of every setting, whether it was given, is a default, or was adjusted.
     ///
     /// # Errors
     /// Every violation at once, as when the producer is built.
@@ -34,12 +35,12 @@ impl ProducerBuilder {
         self.clone().validate().map(|config| config.properties())
     }
 
-    /// The Java name of every property that milena supports, and what it does, in the order of the documentation.
+    /// The Java name and the description of every property that milena supports, in the order of the documentation.
     pub fn supported_properties() -> impl Iterator<Item = (&'static str, &'static str)> {
         SETTINGS.iter().map(|setting| (setting.name, setting.doc))
     }
 
-    /// The configuration, or everything that is wrong with it.
+    /// The configuration, or every violation.
     pub(crate) fn validate(self) -> Result<Config, ConfigError> {
         let mut draft = Draft::new(&self.given);
         let mut config = Config::read(&mut draft);

@@ -1,18 +1,17 @@
-//! What a user asks of a producer, before anybody has looked whether it can be.
+//! The builder of a producer, which collects settings.
 //!
-//! In: names and values in Java's notation, a partitioner, interceptors. Out: the same, gathered. Pure. Deliberately absent: the
-//! setters of single settings, which [`super::table`] makes, and every check.
+//! In: names and values in Java's notation, a partitioner, interceptors. Out: the same, in one value. Pure. Deliberately absent: the
+//! setters of single settings, which [`super::table`] generates, and validation.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::kinds::show_millis;
 use crate::record::{intercept::Interceptor, partition::Partitioner};
 
-/// Says how a producer is to behave, then builds it.
+/// Configures a producer and builds it.
 ///
-/// Every setter takes the builder and gives it back; none of them fails. What does not fit, alone or together, is
-/// reported by `build`, all of it at once. Times count in whole milliseconds, fractions rounded up; times over a hundred
-/// years count as a hundred years. Of two values for one setting the later one counts.
+/// Every setter takes the builder and returns it. No setter fails: `build` reports everything that is wrong, at once. Times are rounded
+/// up to whole milliseconds, and to a hundred years at most. A later value of a setting replaces an earlier one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,57 +31,57 @@ pub struct ProducerBuilder {
 }
 
 impl ProducerBuilder {
-    /// Starts with the brokers to ask first, as `host:port,host:port`; one that answers is enough to find all others.
-    /// IPv6 addresses stand in brackets. Java property `bootstrap.servers`, which has no default.
+    /// A builder with the brokers to connect to first, as `host:port,host:port`. The first one that responds names all others.
+    /// IPv6 addresses are in brackets. Java property `bootstrap.servers`, which has no default.
     pub fn new(bootstrap_servers: &str) -> Self {
         Self::default().property("bootstrap.servers", bootstrap_servers)
     }
 
-    /// Starts with Java property names and values, as they stand in a `producer.properties`.
+    /// A builder with Java property names and values, as in a `producer.properties`.
     pub fn from_properties<N: AsRef<str>, V: AsRef<str>>(properties: impl IntoIterator<Item = (N, V)>) -> Self {
         Self::default().properties(properties)
     }
 
-    /// Sets one property by its Java name, in Java's notation. A name that neither milena nor Java's producer knows is
-    /// refused when the producer is built, and so is one that milena does not support yet, unless its value is Java's default.
-    /// `key.serializer` and `value.serializer` may name Java's serializers of bytes and of text, which mean nothing here.
-    /// `max.in.flight.requests` counts as `max.in.flight.requests.per.connection`, with a warning.
+    /// Sets one property by its Java name, in Java's notation. `build` refuses a name that Java's producer does not know. It also
+    /// refuses one that milena does not support yet, unless its value is Java's default. `key.serializer` and `value.serializer` may
+    /// name Java's serializers of bytes and of text, which have no effect here. `max.in.flight.requests` counts as
+    /// `max.in.flight.requests.per.connection`, with a warning.
     pub fn property(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.given.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
-    /// Sets several properties; see [`ProducerBuilder::property`].
+    /// Sets several properties, each as [`ProducerBuilder::property`] does.
     pub fn properties<N: AsRef<str>, V: AsRef<str>>(self, properties: impl IntoIterator<Item = (N, V)>) -> Self {
         properties.into_iter().fold(self, |builder, (name, value)| builder.property(name, value))
     }
 
-    /// The name under which brokers log this producer and count its quotas. Java property `client.id`, which defaults to
+    /// The name by which brokers log this producer and apply quotas. Java property `client.id`, which defaults to
     /// `milena-producer`; at most 32767 bytes.
     pub fn client_id(self, client_id: &str) -> Self {
         self.property("client.id", client_id)
     }
 
-    /// How long to wait before a request is sent again: `min` at first, doubled each time up to `max`, plus or minus
+    /// The wait before a request is sent again: `min` at first, doubled each time up to `max`, plus or minus
     /// 20 %. Java properties `retry.backoff.ms` and `retry.backoff.max.ms`, which default to 100 and 1000.
     pub fn retry_backoff(self, min: Duration, max: Duration) -> Self {
         self.millis("retry.backoff.ms", min).millis("retry.backoff.max.ms", max)
     }
 
-    /// How long to wait before a broken connection is tried again: `min` at first, doubled each time up to `max`, plus or
+    /// The wait before a broken connection is opened again: `min` at first, doubled each time up to `max`, plus or
     /// minus 20 %. Java properties `reconnect.backoff.ms` and `reconnect.backoff.max.ms`, which default to 50 and 1000.
     pub fn reconnect_backoff(self, min: Duration, max: Duration) -> Self {
         self.millis("reconnect.backoff.ms", min).millis("reconnect.backoff.max.ms", max)
     }
 
-    /// How long an attempt to connect may take: `min` at first, doubled each time up to `max`, plus or minus 20 %. Java
+    /// The longest time that an attempt to connect may take: `min` at first, doubled each time up to `max`, plus or minus 20 %. Java
     /// properties `socket.connection.setup.timeout.ms` and `socket.connection.setup.timeout.max.ms`, which default to
     /// 10000 and 30000.
     pub fn connection_setup_timeout(self, min: Duration, max: Duration) -> Self {
         self.millis("socket.connection.setup.timeout.ms", min).millis("socket.connection.setup.timeout.max.ms", max)
     }
 
-    /// How long the producer may be without metadata before it starts again from `bootstrap.servers`; `None` is never.
+    /// How long the producer may be without metadata before it asks `bootstrap.servers` again. `None` means never.
     /// Java properties `metadata.recovery.strategy` and `metadata.recovery.rebootstrap.trigger.ms`, which default to
     /// `rebootstrap` and 300000 (KIP-1102).
     pub fn rebootstrap_after(self, trigger: Option<Duration>) -> Self {
@@ -94,15 +93,15 @@ impl ProducerBuilder {
         }
     }
 
-    /// Chooses partitions in place of the built-in partitioner, for records that do not name theirs. In place of Java's
-    /// `partitioner.class`; by default there is none.
+    /// Sets a partitioner for records without a partition of their own. It replaces the built-in partitioner, and corresponds to
+    /// Java's `partitioner.class`. By default there is none.
     pub fn partitioner(mut self, partitioner: impl Partitioner + 'static) -> Self {
         self.partitioner = Some(Arc::new(partitioner));
         self
     }
 
-    /// Adds an interceptor; they see records and outcomes in the order in which they were added. In place of Java's
-    /// `interceptor.classes`; by default there is none.
+    /// Adds an interceptor. Interceptors see records and outcomes in the order in which they were added. This corresponds to Java's
+    /// `interceptor.classes`. By default there is none.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.interceptors.push(Arc::new(interceptor));
         self
@@ -113,7 +112,7 @@ impl ProducerBuilder {
     }
 }
 
-/// Names only: a value may be a password that was given to the wrong program.
+/// Prints names only. A value may be a password that was given to the wrong program.
 impl fmt::Debug for ProducerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.given.iter().map(|(name, _)| name)).finish()

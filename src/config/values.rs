@@ -1,15 +1,15 @@
-//! What some settings choose from.
+//! Types of settings.
 //!
-//! In: nothing. Out: types of the public API. Pure. How they are read and written is in [`super::table`].
+//! In: nothing. Out: types of the public API. Pure. Their notation in Java is in [`super::table`].
 
 /// How many replicas must have a record before it counts as written (`acks`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Acks {
-    /// `0`: none. The broker does not answer, so an acknowledgement only says that a socket took the record.
+    /// `0`: none. The broker sends no response, so an acknowledgement only means that the socket took the record.
     None,
-    /// `1`: the leader. The record is lost if the leader fails before a follower has it.
+    /// `1`: the leader. The record is lost if the leader fails before a follower has fetched it.
     Leader,
-    /// `all`, also `-1`: every replica in sync, of which `min.insync.replicas` of the topic says how many there must be.
+    /// `all`, also `-1`: every replica in sync. The topic's `min.insync.replicas` is how many there must be.
     All,
 }
 
@@ -17,16 +17,16 @@ pub enum Acks {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Compression {
-    /// `none`: not at all.
+    /// `none`: no compression.
     #[default]
     None,
-    /// `gzip`: small and slow. Levels by [`crate::ProducerBuilder::compression_gzip_level`].
+    /// `gzip`: small and slow. Its levels are set by [`crate::ProducerBuilder::compression_gzip_level`].
     Gzip,
-    /// `snappy`: quick, in the framing that Java's client uses.
+    /// `snappy`: fast, in the framing that Java's client uses.
     Snappy,
-    /// `lz4`: the quickest, and mostly a little smaller than `snappy`. Has no levels here.
+    /// `lz4`: the fastest, and mostly a little smaller than `snappy`. It has no levels here.
     Lz4,
-    /// `zstd`: small for its speed. Needs the feature `zstd`, which compiles C: without it, building the producer fails. Levels
-    /// by [`crate::ProducerBuilder::compression_zstd_level`].
+    /// `zstd`: small for its speed. It needs the feature `zstd`, which compiles C; without it, building the producer fails. Its
+    /// levels are set by [`crate::ProducerBuilder::compression_zstd_level`].
     Zstd,
 }
