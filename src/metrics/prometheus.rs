@@ -1,7 +1,7 @@
 //! Prometheus' text format.
 //!
-//! In: a snapshot. Out: text. Counters end in `_total`, times are in seconds, sizes in bytes; averages are left out, because
-//! what they are made of is here: histograms, whose buckets can be added up over producers. A topic is a label, an id never.
+//! In: a snapshot. Out: text. Pure. Names of counters end in `_total`, times are in seconds, sizes in bytes. Deliberately absent:
+//! averages. In their place are histograms, whose buckets can be added up over producers. A topic is a label; an id never is.
 
 use std::fmt::Write;
 
@@ -10,7 +10,8 @@ use super::{
     snapshot::{ERRORS, Metric, Metrics, PRODUCER, TOPIC},
 };
 
-/// Java's name, ours, what to divide by for the base unit. What is not here is derived from a histogram, or is a rate.
+/// Group, Java's name, Prometheus' name, and the divisor that gives the base unit. Java's other metrics are rates, or come from a
+/// histogram.
 const NAMES: &[(&str, &str, &str, f64)] = &[
     (TOPIC, "record-send-total", "sent_records_total", 1.0),
     (TOPIC, "byte-total", "sent_bytes_total", 1.0),
@@ -105,7 +106,7 @@ fn histogram(out: &mut String, name: &str, client: &Metric, of: &Distribution, b
 
 fn head(out: &mut String, name: &str, kind: &str, what: &str) {
     let what = what.replace('\\', r"\\").replace('\n', r"\n");
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(out, "# HELP kafka_producer_{name} {what}\n# TYPE kafka_producer_{name} {kind}");
 }
 

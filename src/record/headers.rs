@@ -1,14 +1,14 @@
-//! A record's headers: ordered, keys may repeat, values may be null.
+//! A record's headers. They are ordered, their names may repeat, and their values may be null.
 //!
-//! In: names and bytes. Out: [`Header`]. Pure. Source: KIP-82. Deliberately absent: a map, which could hold neither
-//! repeated keys nor their order.
+//! In: names and bytes. Out: [`Header`]. Pure. Source: KIP-82. Deliberately absent: a map, which would keep neither repeated names nor
+//! the order.
 
 use std::borrow::Cow;
 
 /// One header of a record. Keys and values count towards the record's size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// Its name, UTF-8 on the wire. It may be empty, and other headers may have the same one.
+    /// Its name, in UTF-8 on the wire. It may be empty, and other headers may have the same name.
     pub key: Cow<'a, str>,
     /// Its value; `None` is null, which is not the same as empty.
     pub value: Option<Cow<'a, [u8]>>,
@@ -27,7 +27,7 @@ impl<'a> Header<'a> {
         Self { key: Cow::Borrowed(key), value: None }
     }
 
-    /// A header that owns its parts, for code that makes them up, such as an interceptor.
+    /// A header that owns its parts, for code that creates them, such as an interceptor.
     #[must_use]
     pub fn owned(key: impl Into<String>, value: impl Into<Vec<u8>>) -> Header<'static> {
         Header { key: Cow::Owned(key.into()), value: Some(Cow::Owned(value.into())) }
