@@ -1,11 +1,14 @@
-//! How a producer is to behave.
+//! The configuration of a producer.
 //!
-//! In: what the user asks for, by typed setters or by Java property names. Out: a [`Config`] that is valid and never
-//! changes, or a [`ConfigError`] that lists every violation. Pure. Layout: `table` has one row for each setting and
-//! everything that follows from it; `kinds` reads and writes values, `servers` those of `bootstrap.servers`; `draft` gathers what was given; `rules` are those
-//! between settings; `unsupported` answers for names that are no settings, with the tables `java_defaults` and `strangers`. Deliberately
-//! absent: reading files.
+//! In: settings, by typed setters or by Java property names. Out: a valid [`Config`], which never changes, or a [`ConfigError`] with
+//! every violation. Pure. Deliberately absent: reading files.
+//!
+//! Layout, each file using those before it: `values` has the types of settings, `servers` reads `bootstrap.servers`, `kinds` reads and
+//! writes all other values, `builder` is filled in by the user, `draft` holds the given properties while they are read, `table` has one
+//! row for each setting, `rules` holds between settings, `unsupported` refuses names that are no settings, by the tables `java_defaults`
+//! and `strangers`.
 
+mod builder;
 mod draft;
 mod java_defaults;
 mod kinds;
@@ -14,147 +17,19 @@ pub(crate) mod servers;
 mod strangers;
 mod table;
 mod unsupported;
+mod values;
 
-use std::{fmt, sync::Arc, time::Duration};
-
+pub use builder::ProducerBuilder;
 pub(crate) use table::Config;
+pub use values::{Acks, Compression};
+
+use draft::Draft;
 use table::SETTINGS;
 
-use crate::{
-    error::ConfigError,
-    record::{intercept::Interceptor, partition::Partitioner},
-};
-
-/// How many replicas must have a record before it counts as written (`acks`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Acks {
-    /// `0`: none. The broker does not answer, so an acknowledgement only says that a socket took the record.
-    None,
-    /// `1`: the leader. The record is lost if the leader fails before a follower has it.
-    Leader,
-    /// `all`, also `-1`: every replica in sync, of which `min.insync.replicas` of the topic says how many there must be.
-    All,
-}
-
-/// How batches are compressed (`compression.type`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Compression {
-    /// `none`: not at all.
-    #[default]
-    None,
-    /// `gzip`: small and slow. Levels by [`ProducerBuilder::compression_gzip_level`].
-    Gzip,
-    /// `snappy`: quick, in the framing that Java's client uses.
-    Snappy,
-    /// `lz4`: the quickest, and mostly a little smaller than `snappy`. Has no levels here.
-    Lz4,
-    /// `zstd`: small for its speed. Needs the feature `zstd`, which compiles C: without it, building the producer fails. Levels
-    /// by [`ProducerBuilder::compression_zstd_level`].
-    Zstd,
-}
-
-/// Says how a producer is to behave, then builds it.
-///
-/// Every setter takes the builder and gives it back; none of them fails. What does not fit, alone or together, is
-/// reported by `build`, all of it at once. Times count in whole milliseconds, fractions rounded up; times over a hundred
-/// years count as a hundred years. Of two values for one setting the later one counts.
-///
-/// ```
-/// use std::time::Duration;
-/// use milena::{Acks, ProducerBuilder};
-///
-/// let typed = ProducerBuilder::new("localhost:9092").linger(Duration::from_millis(20)).acks(Acks::Leader);
-/// let named = ProducerBuilder::from_properties([("bootstrap.servers", "localhost:9092"), ("linger.ms", "20"), ("acks", "1")]);
-/// assert_eq!(typed.effective_properties()?, named.effective_properties()?);
-/// # Ok::<(), milena::ConfigError>(())
-/// ```
-#[derive(Clone, Default)]
-#[must_use = "a builder does nothing until it is built"]
-pub struct ProducerBuilder {
-    given: Vec<(String, String)>,
-    partitioner: Option<Arc<dyn Partitioner>>,
-    interceptors: Vec<Arc<dyn Interceptor>>,
-}
+use crate::error::ConfigError;
 
 impl ProducerBuilder {
-    /// Starts with the brokers to ask first, as `host:port,host:port`; one that answers is enough to find all others.
-    /// IPv6 addresses stand in brackets. Java property `bootstrap.servers`, which has no default.
-    pub fn new(bootstrap_servers: &str) -> Self {
-        Self::default().property("bootstrap.servers", bootstrap_servers)
-    }
-
-    /// Starts with Java property names and values, as they stand in a `producer.properties`.
-    pub fn from_properties<N: AsRef<str>, V: AsRef<str>>(properties: impl IntoIterator<Item = (N, V)>) -> Self {
-        Self::default().properties(properties)
-    }
-
-    /// Sets one property by its Java name, in Java's notation. A name that neither milena nor Java's producer knows is
-    /// refused when the producer is built, and so is one that milena does not support yet, unless its value is Java's default.
-    /// `key.serializer` and `value.serializer` may name Java's serializers of bytes and of text, which mean nothing here.
-    /// `max.in.flight.requests` counts as `max.in.flight.requests.per.connection`, with a warning.
-    pub fn property(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        self.given.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
-        self
-    }
-
-    /// Sets several properties; see [`ProducerBuilder::property`].
-    pub fn properties<N: AsRef<str>, V: AsRef<str>>(self, properties: impl IntoIterator<Item = (N, V)>) -> Self {
-        properties.into_iter().fold(self, |builder, (name, value)| builder.property(name, value))
-    }
-
-    /// The name under which brokers log this producer and count its quotas. Java property `client.id`, which defaults to
-    /// `milena-producer`; at most 32767 bytes.
-    pub fn client_id(self, client_id: &str) -> Self {
-        self.property("client.id", client_id)
-    }
-
-    /// How long to wait before a request is sent again: `min` at first, doubled each time up to `max`, plus or minus
-    /// 20 %. Java properties `retry.backoff.ms` and `retry.backoff.max.ms`, which default to 100 and 1000.
-    pub fn retry_backoff(self, min: Duration, max: Duration) -> Self {
-        self.millis("retry.backoff.ms", min).millis("retry.backoff.max.ms", max)
-    }
-
-    /// How long to wait before a broken connection is tried again: `min` at first, doubled each time up to `max`, plus or
-    /// minus 20 %. Java properties `reconnect.backoff.ms` and `reconnect.backoff.max.ms`, which default to 50 and 1000.
-    pub fn reconnect_backoff(self, min: Duration, max: Duration) -> Self {
-        self.millis("reconnect.backoff.ms", min).millis("reconnect.backoff.max.ms", max)
-    }
-
-    /// How long an attempt to connect may take: `min` at first, doubled each time up to `max`, plus or minus 20 %. Java
-    /// properties `socket.connection.setup.timeout.ms` and `socket.connection.setup.timeout.max.ms`, which default to
-    /// 10000 and 30000.
-    pub fn connection_setup_timeout(self, min: Duration, max: Duration) -> Self {
-        self.millis("socket.connection.setup.timeout.ms", min).millis("socket.connection.setup.timeout.max.ms", max)
-    }
-
-    /// How long the producer may be without metadata before it starts again from `bootstrap.servers`; `None` is never.
-    /// Java properties `metadata.recovery.strategy` and `metadata.recovery.rebootstrap.trigger.ms`, which default to
-    /// `rebootstrap` and 300000 (KIP-1102).
-    pub fn rebootstrap_after(self, trigger: Option<Duration>) -> Self {
-        match trigger {
-            None => self.property("metadata.recovery.strategy", "none"),
-            Some(trigger) => self
-                .property("metadata.recovery.strategy", "rebootstrap")
-                .millis("metadata.recovery.rebootstrap.trigger.ms", trigger),
-        }
-    }
-
-    /// Chooses partitions in place of the built-in partitioner, for records that do not name theirs. In place of Java's
-    /// `partitioner.class`; by default there is none.
-    pub fn partitioner(mut self, partitioner: impl Partitioner + 'static) -> Self {
-        self.partitioner = Some(Arc::new(partitioner));
-        self
-    }
-
-    /// Adds an interceptor; they see records and outcomes in the order in which they were added. In place of Java's
-    /// `interceptor.classes`; by default there is none.
-    pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
-        self.interceptors.push(Arc::new(interceptor));
-        self
-    }
-
-    /// The Java name and value of every setting as the producer would use it, whether given, defaulted or adjusted.
+    /// The Java name and the effective value of every setting, whether it was given, is a default, or was adjusted.
     ///
     /// # Errors
     /// Every violation at once, as when the producer is built.
@@ -162,38 +37,29 @@ impl ProducerBuilder {
         self.clone().validate().map(|config| config.properties())
     }
 
-    /// The Java name of every property that milena supports, and what it does, in the order of the documentation.
+    /// The Java name and the description of every property that milena supports, in the order of the documentation.
     pub fn supported_properties() -> impl Iterator<Item = (&'static str, &'static str)> {
         SETTINGS.iter().map(|setting| (setting.name, setting.doc))
     }
 
-    /// The configuration, or everything that is wrong with it.
+    /// The configuration, or every violation.
     pub(crate) fn validate(self) -> Result<Config, ConfigError> {
-        let mut draft = draft::Draft::new(&self.given);
+        let mut draft = Draft::new(&self.given);
         let mut config = Config::read(&mut draft);
         rules::apply(&mut config, &mut draft);
-        draft.refuse_strangers();
+        unsupported::refuse(&mut draft);
         let violations = draft.into_violations();
         if !violations.is_empty() {
             return Err(ConfigError::new(violations));
         }
         Ok(Config { partitioner: self.partitioner, interceptors: self.interceptors, ..config })
     }
-
-    fn millis(self, name: &str, value: Duration) -> Self {
-        self.property(name, kinds::show_millis(value))
-    }
-}
-
-/// Names only: a value may be a password that was given to the wrong program.
-impl fmt::Debug for ProducerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.given.iter().map(|(name, _)| name)).finish()
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn given(properties: &[(&str, &str)]) -> Result<Config, ConfigError> {

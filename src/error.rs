@@ -1,9 +1,9 @@
-//! What can go wrong, told to the person who must act.
+//! The errors of the public API.
 //!
-//! In: facts from the producer, the accumulator and the sender. Out: three error types that mirror the three moments at
-//! which a record can fail: [`ConfigError`] (nothing was built), [`SendError`] (the record was not accepted) and
-//! [`DeliveryError`] (it was accepted and then failed). Pure. Cheap to clone, because one failed batch answers many
-//! records. Deliberately absent: the table of broker error codes, which is in [`crate::wire::errors`].
+//! In: facts from the producer, the accumulator and the sender. Out: [`ConfigError`] (nothing was built), [`SendError`] (the record was
+//! not accepted), [`DeliveryError`] (the record was accepted and then failed) and [`FlushError`]. Pure. A delivery error is cheap to
+//! clone, because all records of a batch share it. Deliberately absent: the table of Kafka's error codes, which is in
+//! [`crate::wire::errors`].
 
 mod made;
 
@@ -11,15 +11,15 @@ use std::{fmt, sync::Arc, time::Duration};
 
 pub use crate::wire::errors::ErrorCode;
 
-/// Whether a record that failed can be in the log all the same.
+/// Whether a failed record may be in the log.
 ///
-/// Ask this before you send a record again: a second `send` is a new sequence number, so idempotence does not
-/// recognise it as a repetition.
+/// Check this before you send a record again. A second `send` has a new sequence number, so idempotence does not recognise it as a
+/// duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Persisted {
-    /// It is certainly not in the log.
+    /// The record is certainly not in the log.
     No,
-    /// A request with it was written to a socket and no definite answer came back: it may be in the log, once. Without
+    /// A request with the record was written to a socket, and no definite response came. The record may be in the log, once. Without
     /// idempotence (`enable.idempotence=false`) it may be there more than once.
     Unknown,
 }
@@ -33,22 +33,22 @@ impl fmt::Display for Persisted {
     }
 }
 
-/// How an accepted record came to fail.
+/// The way in which an accepted record failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// It is not tried again: a broker answered with an error that cannot be retried, or refused other records of its batch, or
-    /// `retries` are used up, in which case the last attempt may also have had no answer. [`DeliveryError::retriable`] tells
-    /// whether it is worth another `send`.
+    /// The record is not sent again. A broker returned an error that cannot be retried, or refused other records of the batch, or
+    /// `retries` are used up. In the last case the last attempt may have had no response. [`DeliveryError::retriable`] tells whether
+    /// another `send` may succeed.
     Rejected,
-    /// `delivery.timeout.ms` ran out, in the queue, between attempts or in flight; [`DeliveryError::cause`] tells of the last
-    /// attempt that failed, or of what failed before it in its partition.
+    /// `delivery.timeout.ms` passed, in the queue, between attempts or in flight. [`DeliveryError::cause`] is the error of the last
+    /// attempt that failed, or of the batch before it in its partition.
     Expired,
-    /// The producer was closed before an answer came.
+    /// The producer was closed before the record had an outcome.
     Closed,
-    /// The producer, or the runtime it ran on, went away without being closed.
+    /// The producer was dropped without being closed, or its runtime shut down.
     Abandoned,
-    /// The producer as a whole cannot go on: it was fenced, because another one has its identity (`PRODUCER_FENCED`).
+    /// The producer cannot send any more. It was fenced, because another one has its producer id (`PRODUCER_FENCED`).
     Fatal,
 }
 
@@ -64,9 +64,9 @@ impl fmt::Display for FailureKind {
     }
 }
 
-/// A record that was accepted and then could not be delivered.
+/// The error of a record that was accepted and then failed.
 ///
-/// One value answers every record of a batch, so a clone costs one reference count.
+/// All records of a batch share it, so a clone costs one reference count.
 #[derive(Clone, Debug)]
 pub struct DeliveryError(Arc<DeliveryFailure>);
 
@@ -95,63 +95,63 @@ impl DeliveryError {
         &self.0
     }
 
-    /// How it came to fail.
+    /// The way in which the record failed.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         self.0.kind
     }
 
-    /// The Kafka error code of the last answer; for a failure that no broker answered, the code that Apache Kafka's own
-    /// client uses for it (`REQUEST_TIMED_OUT`, `NETWORK_EXCEPTION`), or `NONE` when the producer went away.
+    /// The Kafka error code of the last response. Without a response it is the code that Apache Kafka's client uses for such a failure
+    /// (`REQUEST_TIMED_OUT`, `NETWORK_EXCEPTION`), or `NONE` if the producer was closed or dropped.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
 
-    /// Whether the same record could succeed if it were sent again later, unchanged.
+    /// Whether the same record may succeed if it is sent again later.
     #[must_use]
     pub fn retriable(&self) -> bool {
         self.0.retriable
     }
 
-    /// Whether the record can be in the log all the same.
+    /// Whether the record may be in the log.
     #[must_use]
     pub fn persisted(&self) -> Persisted {
         self.0.persisted
     }
 
-    /// The topic the record was for.
+    /// The record's topic.
     #[must_use]
     pub fn topic(&self) -> &str {
         &self.0.topic
     }
 
-    /// The partition the record was for.
+    /// The record's partition.
     #[must_use]
     pub fn partition(&self) -> i32 {
         self.0.partition
     }
 
-    /// The broker at which the last attempt failed, if one did. An attempt that was still in flight has not.
+    /// The broker at which the last attempt failed, if one did. An attempt that was in flight does not count.
     #[must_use]
     pub fn broker(&self) -> Option<i32> {
         self.0.broker
     }
 
-    /// How often a request with the record was handed to a connection. Of a batch that was split because a broker found it too
-    /// large, what came before does not count.
+    /// How many requests with the record were passed to a connection. If a broker found the batch too large and it was split, only
+    /// the requests after the split count.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// Time from the creation of the record's batch to the failure.
+    /// The time from the creation of the record's batch to the failure.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed
     }
 
-    /// What the last attempt that failed, or the broker's message for this record, said.
+    /// The message of the last attempt that failed, or the broker's message for this record.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
@@ -192,7 +192,7 @@ impl fmt::Display for DeliveryError {
 
 impl std::error::Error for DeliveryError {}
 
-/// What a `send` was still waiting for when `max.block.ms` ran out.
+/// What `send` was waiting for when `max.block.ms` had passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WaitedFor {
     /// The topic's partitions and their leaders.
@@ -201,7 +201,7 @@ pub enum WaitedFor {
     Memory,
 }
 
-/// A record that was not accepted: it is certainly not in the log, and it is still the caller's.
+/// The error of a record that was not accepted. The record is certainly not in the log.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -211,42 +211,42 @@ pub enum SendError {
         /// The record's topic.
         topic: Arc<str>,
     },
-    /// `try_send` found no free memory in `buffer.memory`.
+    /// `try_send` found too little free memory in `buffer.memory`.
     #[error(
         "buffer.memory is full: record for {topic} needs {needed} bytes, {free} of {limit} are free; slow down, use send(), or raise buffer.memory"
     )]
     QueueFull {
         /// The record's topic.
         topic: Arc<str>,
-        /// Bytes it would have taken.
+        /// Bytes that the record needs.
         needed: usize,
-        /// Bytes that were free.
+        /// Free bytes.
         free: usize,
         /// `buffer.memory`.
         limit: usize,
     },
-    /// `try_send` named a topic whose metadata is not here yet; it has been asked for.
+    /// The topic's metadata is not known yet, and `try_send` does not wait for it. It has been requested.
     #[error("metadata of topic {topic} is not known yet and has been requested; use send(), or try again shortly")]
     NotReady {
         /// The record's topic.
         topic: Arc<str>,
     },
-    /// `max.block.ms` ran out.
+    /// `max.block.ms` passed.
     #[error("{} for {topic} within {} ms{}", waited(*waited_for), elapsed.as_millis(), because(cause.as_deref()))]
     Timeout {
         /// The record's topic.
         topic: Arc<str>,
-        /// What was missing.
+        /// What the call waited for.
         waited_for: WaitedFor,
         /// How long the call waited.
         elapsed: Duration,
-        /// The Kafka error code of what kept it waiting: the cluster's answer, `NETWORK_EXCEPTION` where no broker answers, else
+        /// The Kafka error code of the reason: that of the cluster's response, `NETWORK_EXCEPTION` if no broker responds, else
         /// `REQUEST_TIMED_OUT`.
         code: ErrorCode,
-        /// The last thing that went wrong meanwhile, such as a refused connection.
+        /// The last error during the wait, such as a refused connection.
         cause: Option<String>,
     },
-    /// `max.block.ms` ran out, and the cluster answers that it does not have the topic.
+    /// `max.block.ms` passed, and the cluster does not have the topic.
     #[error(
         "no such topic: for {} ms the cluster answered {} for {topic}; create it, or check its name",
         elapsed.as_millis(),
@@ -255,48 +255,48 @@ pub enum SendError {
     UnknownTopic {
         /// The record's topic.
         topic: Arc<str>,
-        /// How long the call waited for it to be created.
+        /// How long the call waited for the topic.
         elapsed: Duration,
     },
-    /// The record alone is larger than a request or the buffer may be.
+    /// The record is larger than a request or `buffer.memory` may be.
     #[error("record for {topic} takes {size} bytes, {setting} allows {limit}; make it smaller or raise {setting}")]
     TooLarge {
         /// The record's topic.
         topic: Arc<str>,
-        /// Upper bound of its size in bytes, uncompressed, with batch overhead.
+        /// The record's greatest possible size in bytes, uncompressed, with the overhead of a batch.
         size: usize,
         /// The limit in bytes.
         limit: usize,
         /// The setting that holds the limit.
         setting: &'static str,
     },
-    /// The topic's name cannot exist.
+    /// The topic's name is illegal.
     #[error("invalid topic name {topic:?}: {reason}")]
     InvalidTopic {
         /// The name, shortened to 256 characters.
         topic: Arc<str>,
-        /// Which rule it breaks.
+        /// The rule that it breaks.
         reason: &'static str,
     },
-    /// The partition does not exist, or was added so lately that it is not known yet: metadata is asked for again.
+    /// The partition does not exist, or was added so recently that it is not known yet. New metadata has been requested.
     #[error("{topic} has partitions 0 to {}, got {partition}; leave the partition out to have one chosen", count.saturating_sub(1))]
     InvalidPartition {
         /// The record's topic.
         topic: Arc<str>,
-        /// The partition asked for.
+        /// The record's partition.
         partition: i32,
         /// How many partitions the topic has.
         count: usize,
     },
-    /// The cluster refused the topic (not authorised, or illegal by the broker's rules).
+    /// The cluster refused the topic. The producer is not authorised, or the name is illegal by the broker's rules.
     #[error("{code} for topic {topic}; {}", code.advice())]
     TopicRefused {
         /// The record's topic.
         topic: Arc<str>,
-        /// The broker's reason.
+        /// The broker's error.
         code: ErrorCode,
     },
-    /// The producer cannot go on; see [`FailureKind::Fatal`].
+    /// The producer cannot send any more; see [`FailureKind::Fatal`].
     #[error("producer cannot send to {topic}: {reason}")]
     Fatal {
         /// The record's topic.
@@ -313,7 +313,7 @@ pub enum SendError {
         topic: Arc<str>,
         /// `key` or `value`.
         part: &'static str,
-        /// What the serializer said.
+        /// The serializer's reason.
         reason: String,
     },
     /// The custom [`Partitioner`](crate::Partitioner) panicked.
@@ -321,22 +321,22 @@ pub enum SendError {
     Partitioner {
         /// The record's topic.
         topic: Arc<str>,
-        /// What the panic said.
+        /// The panic's message.
         reason: String,
     },
-    /// The record breaks a rule of the format. The producer does not return it at present: every record that can be made, and
-    /// is not [`TooLarge`](Self::TooLarge), can be encoded.
+    /// The record breaks a rule of the record format. The producer does not return this error at present: every record that is not
+    /// [`TooLarge`](Self::TooLarge) can be encoded.
     #[error("invalid record for {topic}: {reason}")]
     InvalidRecord {
         /// The record's topic.
         topic: Arc<str>,
-        /// Which rule.
+        /// The rule that it breaks.
         reason: String,
     },
 }
 
 impl SendError {
-    /// Whether the same record could be accepted later, unchanged.
+    /// Whether the same record may be accepted later.
     #[must_use]
     pub fn retriable(&self) -> bool {
         use SendError::{NotReady, QueueFull, Timeout, UnknownTopic};
@@ -376,7 +376,7 @@ fn because(cause: Option<&str>) -> String {
     cause.map_or_else(String::new, |cause| format!("; last cause: {cause}"))
 }
 
-/// A configuration that cannot work: every violation at once.
+/// The error of a configuration that is invalid, with every violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     violations: Vec<String>,
@@ -387,7 +387,7 @@ impl ConfigError {
         Self { violations }
     }
 
-    /// One sentence for each rule that is broken, in the order in which settings are documented.
+    /// One sentence for each violation, in the order in which settings are documented.
     #[must_use]
     pub fn violations(&self) -> &[String] {
         &self.violations
@@ -402,17 +402,17 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Why `flush` or `close` could not do all of its work.
+/// The error of `flush` and `close`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlushError {
-    /// It was called from a delivery callback, which it would have had to wait for.
+    /// The call came from a delivery callback, for which it would have to wait.
     #[error("called from within a delivery callback, which it would wait for; spawn a task for it instead")]
     InCallback,
-    /// Records were still undelivered when the time was up.
+    /// Records had no outcome when the limit had passed.
     #[error("{pending} batch{} still undelivered after {} ms", if *pending == 1 { "" } else { "es" }, waited.as_millis())]
     Timeout {
-        /// Batches without an answer.
+        /// The number of batches without an outcome.
         pending: usize,
         /// How long the call waited.
         waited: Duration,

@@ -1,13 +1,5 @@
-//! A Kafka producer written from the wire protocol up. Every record handed over ends in exactly one truthful answer:
+//! A Kafka producer written from the wire protocol up. Every accepted record ends in exactly one truthful outcome:
 //! acknowledged at this offset, certainly not written, or unknown.
-//!
-//! ```text
-//!  your task                                               sender task                      connection tasks
-//!  Record ─ intercept ─ partition ─ encode ─► Accumulator ══► Sender ─ request ─► socket ─► broker
-//!    ▲                                        open batch      lanes ◄─ answer ◄──────────────┘
-//!    │                                                          │ verdict
-//!  Delivery ◄────────────────── one cell per batch ◄────────────┘
-//! ```
 //!
 //! # Example
 //!
@@ -27,8 +19,9 @@
 //! # }
 //! ```
 //!
-//! The first await is backpressure: it waits for metadata and memory, and most of the time for nothing. The second is the
-//! answer. Keep deliveries and await them later, or use [`Producer::send_with`] and a callback.
+//! The first await is backpressure: it waits for the topic's metadata and for memory, and most of the time for nothing. The
+//! second is the outcome. Keep deliveries and await them later, so that records share requests, or use [`Producer::send_with`]
+//! and a callback.
 //!
 //! # What to do with a failure
 //!
@@ -37,14 +30,36 @@
 //! sequence number, so idempotence does not recognise it as a repetition: a record whose outcome is
 //! [`Persisted::Unknown`] may then stand in the log twice, and only an id of your own, in the record, lets a consumer tell.
 //!
-//! # Layout
+//! # What there is
 //!
-//! In the order in which a record passes through: [`Producer`] (the caller's half), `record` (what the caller gives),
-//! `accumulator` (where records wait), `sender` (a pure state machine: requests, answers, retries, sequence numbers), `net`
-//! (sockets and tasks), `wire` (bytes), `delivery` (outcomes). `config`, `cluster` and `error` are vocabulary. With feature
-//! `broker` there is an embedded broker to test against, with feature `admin` the few requests beside producing. What
-//! programs build around a producer, sending again and dead letters, is in [`patterns`].
-//! `ARCHITECTURE.md` in the repository has the map.
+//! | for | see |
+//! |---|---|
+//! | settings, by setters or by Java's names | [`ProducerBuilder`] |
+//! | sending, flushing, closing | [`Producer`], or the trait [`Produce`] |
+//! | keys, values, headers, partitions, timestamps | [`Record`], and [`Serializer`] for numbers and others |
+//! | outcomes | [`Delivery`], [`Ack`], [`DeliveryError`], [`Persisted`] |
+//! | code of yours around every record | [`Interceptor`], [`Partitioner`] |
+//! | what the producer has done, in numbers | [`Producer::metrics`] |
+//! | sending again in the application, and dead letters | [`patterns`] |
+//! | tests without a broker | [`mock`] |
+//! | a broker inside the process, with scripted faults | `broker`, with the feature `broker` |
+//! | creating topics, listing offsets, reading records back | `admin`, with the feature `admin` |
+//!
+//! Compression with gzip, snappy and lz4 is always there; zstd needs the feature `zstd`, which compiles C.
+//!
+//! # Examples
+//!
+//! The repository's folder `examples` has them. Each runs with no set-up: `cargo run --example quick_start`. The first four use the
+//! cluster that the environment variable `BOOTSTRAP_SERVERS` names, if it is set.
+//!
+//! - `quick_start`: sends records and tells where each was written
+//! - `callbacks`: outcomes by callback, in place of futures
+//! - `partitioner_and_interceptor`: code of yours around every record
+//! - `graceful_shutdown`: a service that is told to stop, and what it then reports
+//! - `testing_with_mock`: tests of code that sends, without a broker
+//! - `testing_with_broker`: such tests against the embedded broker, with faults
+//!
+//! `ARCHITECTURE.md` in the repository tells how it works inside.
 //!
 //! # Testing code that sends
 //!

@@ -1,7 +1,7 @@
-//! What an [`EmbeddedBroker`] starts with.
+//! Settings of an [`EmbeddedBroker`], and its start.
 //!
-//! In: settings, under the names of Apache Kafka's own where it has them. Out: a broker whose ports are open, or why
-//! not. Pure; the listener does the I/O.
+//! In: settings, under Apache Kafka's names where it has them. Out: a broker whose ports are open, or an error. Pure; the listener
+//! does the I/O.
 
 use std::io;
 
@@ -9,12 +9,12 @@ use super::{
     EmbeddedBroker,
     config::TopicConfig,
     listener,
-    state::{Settings, State},
+    state::{Settings, State, partition_count},
 };
 
-/// Nodes listen here and nowhere else.
+/// The address that all nodes listen on.
 const HOST: &str = "127.0.0.1";
-/// More nodes than anyone needs in one process.
+/// The most nodes that one process may have.
 const MAX_NODES: usize = 100;
 
 /// Settings of an [`EmbeddedBroker`].
@@ -53,14 +53,21 @@ impl Default for Builder {
     }
 }
 
+impl EmbeddedBroker {
+    /// A builder with one node and no topics. Topics are created when a client first asks for them.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
 impl Builder {
-    /// How many nodes, 1 to 100. Their ids are 1, 2, 3, … Defaults to 1.
+    /// The number of nodes, 1 to 100. Their ids are 1, 2, 3, … Defaults to 1.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
         self
     }
 
-    /// The port of node 1; the others get the ports behind it. 0 has the system choose each. Defaults to 0.
+    /// The port of node 1. The other nodes get the ports that follow. With 0 the system chooses each port. Defaults to 0.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
@@ -96,12 +103,12 @@ impl Builder {
         self
     }
 
-    /// A topic that is there from the start. Its partition `p` is led by node `p % nodes + 1`.
+    /// A topic that exists from the start. Its partition `p` is led by node `p % nodes + 1`.
     pub fn topic(self, name: impl Into<String>, partitions: usize) -> Self {
         self.topic_with(name, partitions, [])
     }
 
-    /// A topic that is there from the start, with settings such as `("max.message.bytes", "1000")`.
+    /// A topic that exists from the start, with settings such as `("max.message.bytes", "1000")`.
     pub fn topic_with<'a>(
         mut self,
         name: impl Into<String>,
@@ -115,7 +122,11 @@ impl Builder {
 
     /// Opens the ports and serves them on the current tokio runtime.
     ///
-    /// Fails with [`io::ErrorKind::InvalidInput`] on settings that cannot be, or with what the system says of a port.
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for settings that are invalid; the system's error for a port that cannot be opened.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, no port stays open.
     pub async fn start(self) -> io::Result<EmbeddedBroker> {
         if !(1..=MAX_NODES).contains(&self.nodes) {
             return Err(invalid(format!("number of nodes is {}, expected 1 to {MAX_NODES}", self.nodes)));
@@ -126,7 +137,7 @@ impl Builder {
         Ok(EmbeddedBroker::start(state, listeners))
     }
 
-    /// The port of each node, 0 where the system is to choose.
+    /// The port of each node. For 0 the system chooses.
     fn ports(&self) -> io::Result<Vec<u16>> {
         let behind = |node| u16::try_from(node).ok().and_then(|node| self.port.checked_add(node));
         let port = |node| if self.port == 0 { Some(0) } else { behind(node) };
@@ -134,7 +145,7 @@ impl Builder {
         ports.ok_or_else(|| invalid(format!("port {} leaves no ports for all nodes", self.port)))
     }
 
-    /// The cluster before anyone has connected.
+    /// The cluster's state at its start.
     pub(crate) fn state(self, ports: &[u16]) -> Result<State, String> {
         let mut topic_defaults = TopicConfig::default();
         configure(&mut topic_defaults, &self.defaults)?;
@@ -142,7 +153,7 @@ impl Builder {
         let settings = Settings {
             cluster_id: self.cluster_id,
             auto_create: self.auto_create,
-            default_partitions: count(self.default_partitions),
+            default_partitions: partition_count(self.default_partitions),
             default_replication_factor: self.replication_factor.unwrap_or(most),
             topic_defaults,
         };
@@ -151,15 +162,12 @@ impl Builder {
         for topic in self.topics {
             let mut config = state.settings.topic_defaults.clone();
             configure(&mut config, &topic.settings)?;
-            state.create_topic(&topic.name, count(topic.partitions), -1, config).map_err(|refusal| refusal.message)?;
+            state
+                .create_topic(&topic.name, partition_count(topic.partitions), -1, config)
+                .map_err(|refusal| refusal.message)?;
         }
         Ok(state)
     }
-}
-
-/// As the protocol has it; one that does not fit is refused later.
-pub(super) fn count(partitions: usize) -> i32 {
-    i32::try_from(partitions).unwrap_or(i32::MAX)
 }
 
 fn configure(config: &mut TopicConfig, settings: &[(String, String)]) -> Result<(), String> {

@@ -1,12 +1,12 @@
 //! A topic's configuration, under Apache Kafka's own names.
 //!
-//! In: names and values as text. Out: typed values, or one sentence on why a value is refused. Pure. Some settings
-//! ([`INERT`]) are accepted and shown because scripts set them, but nothing follows from them: logs in memory have no
-//! segments and are never cleaned. A name that is not listed here is refused.
+//! In: names and values as text. Out: typed values, or the reason why a value is refused. Pure. Some settings ([`INERT`]) are
+//! accepted and shown because scripts set them. They have no effect, because logs in memory have no segments and are never
+//! cleaned. A name that is not listed here is refused.
 
 use std::collections::BTreeMap;
 
-/// Accepted and shown, without effect here.
+/// Settings that are accepted and shown, and have no effect.
 const INERT: &[(&str, &str)] = &[
     ("compression.type", "producer"),
     ("delete.retention.ms", "86400000"),
@@ -15,7 +15,7 @@ const INERT: &[(&str, &str)] = &[
     ("segment.ms", "604800000"),
 ];
 
-/// What a topic does with batches.
+/// The configuration of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TopicConfig {
     /// `max.message.bytes`: the largest batch, in bytes.
@@ -32,7 +32,7 @@ pub(super) struct TopicConfig {
     pub(super) after_max_ms: i64,
     /// `cleanup.policy` contains `compact`, so every record needs a key.
     pub(super) compact: bool,
-    /// What was set, by name.
+    /// The settings that were set, by name.
     set: BTreeMap<String, String>,
 }
 
@@ -51,7 +51,7 @@ impl Default for TopicConfig {
     }
 }
 
-/// One setting as DescribeConfigs tells it.
+/// A setting in a DescribeConfigs response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
     pub(super) name: &'static str,

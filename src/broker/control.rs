@@ -1,7 +1,6 @@
-//! What a test does to a cluster: leaders that move, nodes that pause or stop, logs that are cut short.
+//! Commands of a test: moving leaders, pausing and stopping nodes, truncating logs.
 //!
-//! In: commands. Out: the changed state, or what does not exist. Pure, so that the simulator gives the same commands as
-//! [`super::EmbeddedBroker`] does.
+//! In: commands. Out: a changed state, or an error. Pure, so the simulator gives the same commands as [`super::EmbeddedBroker`].
 
 use super::{
     faults::{Fault, FaultId},
@@ -11,7 +10,7 @@ use super::{
 };
 use crate::error::ErrorCode;
 
-/// Why the broker cannot do what a test asks of it.
+/// Why the broker cannot carry out a test's command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
@@ -32,20 +31,20 @@ pub enum BrokerError {
     /// The topic cannot be created.
     #[error("{code}: {message}")]
     Refused {
-        /// As CreateTopics would answer.
+        /// The error code of a CreateTopics response.
         code: ErrorCode,
-        /// Why.
+        /// The error message of a CreateTopics response.
         message: String,
     },
 }
 
 impl State {
-    /// Makes something go wrong with the requests to come.
+    /// Injects a fault, which strikes requests that arrive from now on.
     pub(crate) fn inject(&mut self, fault: Fault) -> FaultId {
         self.faults.inject(fault)
     }
 
-    /// How many requests that fault has struck.
+    /// How many requests the fault has struck.
     pub(crate) fn struck(&self, fault: FaultId) -> u64 {
         self.faults.struck(fault)
     }
@@ -87,7 +86,7 @@ impl State {
         self.topics.remove(name).is_some()
     }
 
-    /// What is in a partition's log; empty for a partition that does not exist.
+    /// The records of a partition's log. Empty for a partition that does not exist.
     pub(crate) fn log(&self, topic: &str, partition: i32) -> Vec<StoredRecord> {
         self.partition(topic, partition).map_or_else(Vec::new, |partition| partition.log.records())
     }
@@ -103,7 +102,7 @@ impl State {
         self.partition(topic, partition)?.leader
     }
 
-    /// Gives a partition another leader, in a new epoch. With `hints` the old one tells who leads instead.
+    /// Gives a partition another leader, in a new epoch. With `hints` the old leader tells who leads instead.
     pub(crate) fn move_leader(
         &mut self,
         topic: &str,
@@ -132,14 +131,14 @@ impl State {
         Ok(())
     }
 
-    /// Makes a node hold every request, or ends that.
+    /// Pauses a node, which then holds every request, or resumes it.
     pub(crate) fn set_paused(&mut self, id: i32, paused: bool) -> Result<(), BrokerError> {
         let node = self.nodes.get_mut(&id).filter(|node| node.up).ok_or(BrokerError::UnknownNode { node: id })?;
         node.paused = paused;
         Ok(())
     }
 
-    /// Whether records can be written to a partition now: it has a leader that answers and, for `acks=all`, enough replicas.
+    /// Whether records can be written to a partition now: its leader responds and, for `acks=all`, enough replicas are in sync.
     #[cfg(test)]
     pub(crate) fn is_writable(&self, topic: &str, partition: i32, all: bool) -> bool {
         let config = self.topics.get(topic).map(|topic| &topic.config);
@@ -150,7 +149,7 @@ impl State {
         self.partition(topic, partition).is_some_and(|p| p.leader.is_some_and(answers) && in_sync(p))
     }
 
-    /// Gives a node another port, as if it had come up elsewhere.
+    /// Gives a node another port, as if it had been restarted elsewhere.
     #[cfg(test)]
     pub(crate) fn change_port(&mut self, node: i32, port: u16) {
         self.nodes.entry(node).and_modify(|node| node.port = port);

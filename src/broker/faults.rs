@@ -1,8 +1,8 @@
-//! Scripted faults: what is to go wrong, where, and how often.
+//! Scripted faults: what goes wrong, where, and how often.
 //!
-//! In: faults from a test, then each request as it arrives. Out: the [`Plan`] for that request. Pure. A fault is used up
-//! by requests, in the order of arrival, never by time. Deliberately absent: faults of the cluster itself (a leader that
-//! moves, a node that stops or pauses, a truncated log), which are methods of [`super::EmbeddedBroker`].
+//! In: faults from a test, and each request as it arrives. Out: the [`Plan`] for that request. Pure. Requests use a fault up, in the
+//! order of their arrival; time does not. Deliberately absent: faults of the cluster itself (a leader that moves, a node that stops or
+//! pauses, a truncated log), which are methods of [`super::EmbeddedBroker`].
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use bytes::Bytes;
 use super::api::Api;
 use crate::error::ErrorCode;
 
-/// One thing that goes wrong, once unless [`Fault::times`] says otherwise.
+/// A fault that strikes requests: one, unless [`Fault::times`] sets another number.
 ///
-/// Without scope it strikes the next request, whatever it is:
+/// A fault without a scope strikes the next request of any kind. This one has a scope:
 ///
 /// ```
 /// # use milena::{ErrorCode, broker::{Api, Fault}};
@@ -56,17 +56,17 @@ impl Fault {
         Self { effect, api: None, node: None, topic: None, partition: None, skip: 0, times: 1 }
     }
 
-    /// Answers with `code` and does nothing: of a Produce request nothing is appended.
+    /// Responds with `code` instead of handling the request: a Produce request appends nothing.
     ///
-    /// The error stands at the request's partitions or topics that the fault's scope names, or at all of them; for
-    /// requests without either it stands at the top.
+    /// The error is that of the topics or partitions in the fault's scope, or of all of them without a scope. For a request without
+    /// topics it is the error of the whole response.
     #[must_use]
     pub fn error(code: ErrorCode) -> Self {
         Self::new(Effect::Error { code, done: false })
     }
 
-    /// Does what was asked, appends the records, and answers with `code` all the same, as a leader does with
-    /// `REQUEST_TIMED_OUT` and `NOT_ENOUGH_REPLICAS_AFTER_APPEND`.
+    /// Handles the request, appends the records, and responds with `code` all the same. A leader does so with `REQUEST_TIMED_OUT`
+    /// and `NOT_ENOUGH_REPLICAS_AFTER_APPEND`.
     #[must_use]
     pub fn error_after_append(code: ErrorCode) -> Self {
         Self::new(Effect::Error { code, done: true })
@@ -78,81 +78,79 @@ impl Fault {
         Self::new(Effect::DropRequest)
     }
 
-    /// Handles the request, then closes the connection without an answer.
+    /// Handles the request, then closes the connection without a response.
     #[must_use]
     pub fn drop_response() -> Self {
         Self::new(Effect::DropResponse)
     }
 
-    /// Handles the request, sends the first `after` bytes of the answer and its length prefix, then closes the
-    /// connection.
+    /// Handles the request, sends the first `after` bytes of the response, its length prefix included, then closes the connection.
     #[must_use]
     pub fn cut_response(after: usize) -> Self {
         Self::new(Effect::CutResponse { after })
     }
 
-    /// Handles the request and sends `bytes` instead of the answer. They go out as they are: a length prefix, if there
-    /// is to be one, is the caller's.
+    /// Handles the request and sends `bytes` instead of the response. No length prefix is added.
     #[must_use]
     pub fn garbage(bytes: impl Into<Bytes>) -> Self {
         Self::new(Effect::Replace { bytes: bytes.into() })
     }
 
-    /// Handles the request only after that time, as a frozen broker that thaws does: it happens even if the client has
-    /// gone away by then. Later requests of the same connection wait behind it.
+    /// Handles the request after this time, as a broker does that was frozen. The request is handled even if the client has closed
+    /// the connection by then. Later requests of the same connection wait behind it.
     #[must_use]
     pub fn delay_request(by: Duration) -> Self {
         Self::new(Effect::DelayRequest { ms: millis(by) })
     }
 
-    /// Handles the request at once and answers after that time. Later requests of the same connection wait behind it.
+    /// Handles the request at once and responds after this time. Later requests of the same connection wait behind it.
     #[must_use]
     pub fn delay_response(by: Duration) -> Self {
         Self::new(Effect::DelayResponse { ms: millis(by) })
     }
 
-    /// Answers with that `throttle_time_ms`. The broker itself does not hold the client to it.
+    /// Responds with this `throttle_time_ms`. The broker does not enforce it.
     #[must_use]
     pub fn throttle(by: Duration) -> Self {
         Self::new(Effect::Throttle { ms: i32::try_from(by.as_millis()).unwrap_or(i32::MAX) })
     }
 
-    /// Only requests of that kind.
+    /// Strikes only requests of this kind.
     #[must_use]
     pub fn on(mut self, api: Api) -> Self {
         self.api = Some(api);
         self
     }
 
-    /// Only requests to that node.
+    /// Strikes only requests to this node.
     #[must_use]
     pub fn at_node(mut self, node: i32) -> Self {
         self.node = Some(node);
         self
     }
 
-    /// Only requests that name that topic.
+    /// Strikes only requests that name this topic.
     #[must_use]
     pub fn at_topic(mut self, topic: impl Into<String>) -> Self {
         self.topic = Some(topic.into());
         self
     }
 
-    /// Only requests that name that partition.
+    /// Strikes only requests that name this partition.
     #[must_use]
     pub fn at(mut self, topic: impl Into<String>, partition: i32) -> Self {
         self.partition = Some(partition);
         self.at_topic(topic)
     }
 
-    /// Lets so many requests that it would strike pass first. Defaults to 0.
+    /// Spares the first `requests` requests that it would strike. Defaults to 0.
     #[must_use]
     pub fn after(mut self, requests: u64) -> Self {
         self.skip = requests;
         self
     }
 
-    /// Strikes so many requests. Defaults to 1.
+    /// Strikes this many requests. Defaults to 1.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
         self.times = times;
@@ -181,7 +179,7 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Names an injected fault, to ask later whether it struck.
+/// Identifies an injected fault, for [`EmbeddedBroker::struck`](super::EmbeddedBroker::struck).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FaultId(usize);
 
@@ -209,22 +207,22 @@ impl Faults {
         FaultId(self.0.len().saturating_sub(1))
     }
 
-    /// How many requests it struck.
+    /// How many requests the fault has struck.
     pub(super) fn struck(&self, id: FaultId) -> u64 {
         self.0.get(id.0).map_or(0, |injected| injected.struck)
     }
 
-    /// Makes all of them stop; their counts stay.
+    /// Ends all faults. Their counts stay.
     pub(super) fn heal(&mut self) {
         self.0.iter_mut().for_each(|injected| injected.fault.times = 0);
     }
 
-    /// Whether nothing can go wrong, so that nobody need find out what a request names.
+    /// Whether all faults are used up, so that the topics of a request do not matter.
     pub(super) fn none(&self) -> bool {
         self.0.iter().all(|injected| injected.struck >= injected.fault.times)
     }
 
-    /// What is to go wrong with a request that has just arrived. Uses up what strikes it.
+    /// The faults of a request that has just arrived, which it uses up.
     pub(super) fn plan(&mut self, node: i32, api: Api, targets: &[Target]) -> Plan {
         let strikes = |injected: &&mut Injected| injected.fault.matches(node, api, targets);
         Plan(self.0.iter_mut().filter(strikes).filter_map(Injected::strike).collect())
@@ -242,12 +240,12 @@ impl Injected {
     }
 }
 
-/// What is to go wrong with one request.
+/// The faults that strike one request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan(Vec<Fault>);
 
 impl Plan {
-    /// Whether nothing is to go wrong.
+    /// Whether no fault strikes the request.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -257,18 +255,18 @@ impl Plan {
         self.0.iter().find_map(|fault| pick(&fault.effect))
     }
 
-    /// The error to answer with instead of doing what is asked of this topic or partition.
+    /// The error of this topic or partition, which is then not handled.
     pub(super) fn refusal(&self, topic: &str, partition: Option<i32>) -> Option<ErrorCode> {
         self.error(topic, partition, false)
     }
 
-    /// As [`Self::refusal`], by faults that are not meant for one partition alone.
+    /// As [`Self::refusal`], from faults whose scope is not a single partition.
     pub(super) fn topic_refusal(&self, topic: &str) -> Option<ErrorCode> {
         let whole = |fault: &&Fault| fault.partition.is_none() && fault.covers(topic, None);
         self.0.iter().filter(whole).find_map(|fault| fault.effect.error(false))
     }
 
-    /// The error to answer with although it was done.
+    /// The error of this topic or partition, which is handled all the same.
     pub(super) fn denial(&self, topic: &str, partition: Option<i32>) -> Option<ErrorCode> {
         self.error(topic, partition, true)
     }
@@ -277,7 +275,7 @@ impl Plan {
         self.0.iter().filter(|fault| fault.covers(topic, partition)).find_map(|fault| fault.effect.error(wanted))
     }
 
-    /// The error to answer with at the top of a response.
+    /// The error of the whole response.
     pub(super) fn top_error(&self) -> Option<ErrorCode> {
         self.find(|effect| if let Effect::Error { code, .. } = effect { Some(*code) } else { None })
     }

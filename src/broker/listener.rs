@@ -1,7 +1,7 @@
 //! The only part of the broker with sockets and a clock: one listener per node, one task per connection.
 //!
-//! In: connections. Out: [`State`]'s replies, in the order of the requests. Does input and output. As in Apache Kafka a connection's next
-//! request is read when the one before it has been answered. Nothing is decided here.
+//! In: connections. Out: [`State`]'s replies, in the order of the requests. Does I/O. As in Apache Kafka, a connection's next request
+//! is read after the response to the one before it was sent. Deliberately absent: any decision.
 
 use std::{
     fmt, io,
@@ -21,11 +21,12 @@ use tokio::{
 use super::{
     api::Malformed,
     refusals::{Client, Refusals},
-    state::{Outcome, Pending, Reply, State},
+    requests::{Outcome, Pending, Reply},
+    state::State,
 };
 use crate::wire::frame::{Decoder, FrameError, MAX_FRAME};
 
-/// The state, and word of its changes to whoever holds a request.
+/// The state, and a channel that notifies connections with a held request of its changes.
 pub(super) struct Shared {
     state: Mutex<State>,
     changed: watch::Sender<()>,
@@ -41,7 +42,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the state.
+    /// Reads the state.
     pub(super) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.lock())
     }
@@ -53,7 +54,7 @@ impl Shared {
         result
     }
 
-    /// Takes a frame, or tells why it cannot be answered.
+    /// Takes a request's frame. An error is logged, once for each client.
     fn arrive(&self, node: i32, client: &Client, frame: Bytes) -> Result<Pending, Malformed> {
         let arrived = self.lock().arrive(now_ms(), node, frame.clone());
         arrived.inspect_err(|wrong| self.refuse(node, client, &frame, wrong))
@@ -61,7 +62,7 @@ impl Shared {
 
     fn refuse(&self, node: i32, client: &Client, frame: &[u8], wrong: &dyn fmt::Display) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = refusals.tell(client, frame, wrong) {
+        if let Some(line) = refusals.line(client, frame, wrong) {
             tracing::warn!(node, "{line}");
         }
     }
@@ -75,7 +76,7 @@ impl Shared {
     }
 }
 
-/// Milliseconds since 1970.
+/// The time in milliseconds since the Unix epoch.
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -154,7 +155,7 @@ async fn next_frame(socket: &mut TcpStream, decoder: &mut Decoder) -> io::Result
     }
 }
 
-/// Polls a request until it is done. What changes between a poll and the wait after it ends that wait at once.
+/// Polls a request until it is done. A change between a poll and the wait after it ends the wait at once.
 async fn settle(
     shared: &Shared,
     pending: &Pending,
@@ -165,7 +166,7 @@ async fn settle(
         match shared.poll(pending) {
             Outcome::Done(reply) => return Ok(reply),
             Outcome::Hold { until_ms } => tokio::select! {
-                word = changed.changed() => word?,
+                changed = changed.changed() => changed?,
                 () = sleep_until(until_ms) => {}
             },
         }

@@ -1,19 +1,19 @@
 //! A partition's log: batches in memory, by rising offset.
 //!
-//! In: batches that were validated. Out: their bytes from an offset on, offsets by timestamp, records for assertions.
+//! In: validated batches. Out: their bytes from an offset on, offsets by timestamp, records for assertions.
 //! Pure. Deliberately absent: segments, retention and compaction; a log grows until the broker is dropped.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::record_batch::reader::{Batch, BatchHeader, BatchRecord};
 
-/// A record as it stands in a partition's log.
+/// A record of a partition's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredRecord {
     /// Its offset.
     pub offset: i64,
-    /// Its timestamp in milliseconds since 1970.
+    /// Its timestamp in milliseconds since the Unix epoch.
     pub timestamp: i64,
     /// The epoch of the leader that appended it.
     pub leader_epoch: i32,
@@ -31,7 +31,7 @@ pub struct StoredRecord {
     pub headers: Vec<(Bytes, Option<Bytes>)>,
 }
 
-/// A place that was looked up by timestamp.
+/// A record that was looked up by timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) offset: i64,
@@ -51,12 +51,12 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// The first offset: nothing is ever deleted from the front.
+    /// The first offset. Records are never deleted from the start.
     pub(super) fn start_offset(&self) -> i64 {
         0
     }
 
-    /// The offset that the next record gets. It is the high watermark, too: replicas are always up to date.
+    /// The offset that the next record gets. It is also the high watermark, because replicas are always up to date.
     pub(super) fn end_offset(&self) -> i64 {
         self.end
     }
@@ -72,7 +72,7 @@ impl Log {
         self.batches.push(batch);
     }
 
-    /// Whole batches from the one with `offset` on: as many as fit into `max_bytes`, but at least one if `one_at_least`.
+    /// Whole batches, from the one that holds `offset` on: as many as fit into `max_bytes`, and at least one if `one_at_least`.
     pub(super) fn read(&self, offset: i64, max_bytes: usize, one_at_least: bool) -> Result<Bytes, OutOfRange> {
         if offset < self.start_offset() || offset > self.end {
             return Err(OutOfRange);
@@ -118,7 +118,7 @@ impl Log {
         readable(batch).map(|record| stored(batch.header(), record)).find(|record| record.offset == offset)
     }
 
-    /// Every record, in order. Batches were validated before they came here, so none of them fails to read.
+    /// Every record, in order. Batches are validated before they are appended, so reading none of them fails.
     pub(super) fn records(&self) -> Vec<StoredRecord> {
         let batches = self.batches.iter();
         batches.flat_map(|batch| readable(batch).map(|record| stored(batch.header(), record))).collect()

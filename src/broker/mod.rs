@@ -1,8 +1,8 @@
 //! A broker inside this process that speaks the real protocol.
 //!
-//! In: connections from any Kafka client, and faults from a test. Out: what Apache Kafka would answer, within the APIs
-//! listed below. The module's pure half is `State`, which the simulator drives as well; [`EmbeddedBroker`] puts it
-//! behind TCP listeners on the loopback interface.
+//! In: connections from any Kafka client, and commands and faults from a test. Out: the responses that Apache Kafka would send, within
+//! the APIs listed below. The module's pure half is `State`, which the simulator drives as well. [`EmbeddedBroker`] puts it behind TCP
+//! listeners on the loopback interface.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -19,25 +19,23 @@
 //!
 //! # What it does
 //! Produce 3–13, Fetch 4–12, ListOffsets 1–10, Metadata 0–13, ApiVersions 0–4, CreateTopics 2–7, InitProducerId 0–5 and
-//! DescribeConfigs 1–4. Batches are validated in Apache Kafka's order and refused with its codes; idempotent producers
-//! have its window of five batches and its epoch rules.
+//! DescribeConfigs 1–4. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
+//! have Apache Kafka's window of five batches and its epoch rules.
 //!
-//! What a client may send beside that is tolerated as by Apache Kafka: bytes behind a request, tagged fields of any version.
-//! What cannot be answered closes the connection, as there; a warning names client, request and reason, once a client.
+//! As Apache Kafka does, the broker ignores bytes that follow a request and tagged fields that it does not know. A request that it
+//! cannot handle closes the connection. A warning names client, request and reason, once for each client.
 //!
-//! Java 4.2 works with it: the console producer, `kafka-topics` (but for `--delete`), `kafka-get-offsets`,
-//! `kafka-configs --describe`, and the console consumer if it is told where to read (`--partition 0 --offset earliest`).
-//! So do librdkafka, kafka-python, aiokafka, franz-go, sarama and kafka-go: topics, produce, read by partition, offsets and
-//! settings (`tests/clients`).
+//! Java's tools of Kafka 4.2 work with it: the console producer, `kafka-topics` (without `--delete`), `kafka-get-offsets`,
+//! `kafka-configs --describe`, and the console consumer with a partition and an offset (`--partition 0 --offset earliest`).
+//! So do librdkafka, kafka-python, aiokafka, franz-go, sarama and kafka-go, which `tests/clients` runs.
 //!
 //! # What it does not do
-//! Consumer groups, so a consumer has to name its partitions itself; transactions, TLS and SASL, retention
-//! and compaction, zstd without the feature `zstd`. **Logs live in memory** and grow until the broker is dropped.
+//! Consumer groups, so a consumer must assign its partitions itself. Transactions, TLS and SASL, retention and compaction. zstd without
+//! the feature `zstd`. **Logs are in memory** and grow until the broker is dropped.
 //!
 //! # Replication
-//! A partition has one log, whichever node leads it, so every replica is always up to date and a leader that moves takes
-//! log and producers with it. The number of replicas in sync is the number of those that are up; see
-//! [`EmbeddedBroker::limit_in_sync`].
+//! A partition has one log, whichever node leads it. So every replica is always up to date, and a new leader has the same log and the
+//! same producer state. The replicas in sync are those that are up; see [`EmbeddedBroker::limit_in_sync`].
 
 mod api;
 mod builder;
@@ -48,6 +46,7 @@ mod listener;
 mod log;
 mod producers;
 mod refusals;
+mod requests;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -65,9 +64,9 @@ use std::{
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use self::listener::Shared;
-pub(crate) use self::state::State;
 #[cfg(any(test, fuzzing))]
-pub(crate) use self::state::{Outcome, Pending};
+pub(crate) use self::requests::{Outcome, Pending};
+pub(crate) use self::state::State;
 pub use self::{
     api::Api,
     builder::Builder,
@@ -76,7 +75,7 @@ pub use self::{
     log::StoredRecord,
 };
 
-/// One to many brokers in this process. Dropping it stops its tasks and closes its ports.
+/// A cluster of one or more brokers in this process. Dropping it stops its tasks and closes its ports.
 pub struct EmbeddedBroker {
     shared: Arc<Shared>,
     running: Mutex<BTreeMap<i32, Running>>,
@@ -95,11 +94,6 @@ impl fmt::Debug for EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// Starts with one node, no topics, and topics created as they are asked for.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     fn start(state: State, listeners: Vec<TcpListener>) -> Self {
         let broker = Self { shared: Arc::new(Shared::new(state)), running: Mutex::default() };
         for (node, listener) in (1..).zip(listeners) {
@@ -133,7 +127,7 @@ impl EmbeddedBroker {
         self.shared.read(|state| state.nodes.keys().copied().collect())
     }
 
-    /// The port of a node. It keeps it when it is stopped and started again.
+    /// The port of a node. The node keeps it when it is restarted.
     #[must_use]
     pub fn port(&self, node: i32) -> Option<u16> {
         self.shared.read(|state| Some(state.nodes.get(&node)?.port))
@@ -141,21 +135,21 @@ impl EmbeddedBroker {
 
     /// Creates a topic with default settings and the default replication factor.
     pub fn create_topic(&self, name: &str, partitions: usize) -> Result<(), BrokerError> {
-        self.shared.change(|state| state.add_topic(name, builder::count(partitions)))
+        self.shared.change(|state| state.add_topic(name, state::partition_count(partitions)))
     }
 
-    /// Gives a topic more partitions, so that it has `count`; one that has as many is left as it is.
+    /// Adds partitions to a topic until it has `count`. A topic that has as many or more is not changed.
     pub fn add_partitions(&self, topic: &str, count: usize) -> Result<(), BrokerError> {
         self.shared.change(|state| state.add_partitions(topic, count))
     }
 
-    /// Deletes a topic with everything in it. Returns whether it was there. A topic of the same name that is created
-    /// later has another id.
+    /// Deletes a topic with its records. Returns whether it existed. A topic of the same name that is created later has another
+    /// id.
     pub fn delete_topic(&self, name: &str) -> bool {
         self.shared.change(|state| state.remove_topic(name))
     }
 
-    /// What is in a partition's log, by rising offset; empty for a partition that does not exist.
+    /// The records of a partition's log, by rising offset. Empty for a partition that does not exist.
     #[must_use]
     pub fn log(&self, topic: &str, partition: i32) -> Vec<StoredRecord> {
         self.shared.read(|state| state.log(topic, partition))
@@ -167,80 +161,84 @@ impl EmbeddedBroker {
         self.shared.read(|state| state.leader(topic, partition))
     }
 
-    /// How many requests of that kind have arrived.
+    /// How many requests of this kind have arrived.
     #[must_use]
     pub fn requests(&self, api: Api) -> u64 {
         self.shared.read(|state| state.requests(api))
     }
 
-    /// Makes something go wrong with the requests to come.
+    /// Injects a fault, which strikes requests that arrive from now on.
     pub fn inject(&self, fault: Fault) -> FaultId {
         self.shared.change(|state| state.inject(fault))
     }
 
-    /// How many requests that fault has struck.
+    /// How many requests the fault has struck.
     #[must_use]
     pub fn struck(&self, fault: FaultId) -> u64 {
         self.shared.read(|state| state.struck(fault))
     }
 
-    /// Ends every fault that was injected, resumes every node that is paused and counts every replica as in sync that is
-    /// up. Nodes that are stopped stay so.
+    /// Ends every fault, resumes every paused node and ends every limit on replicas in sync. Nodes that are stopped stay
+    /// stopped.
     pub fn heal(&self) {
         self.shared.change(State::heal);
     }
 
-    /// Gives a partition another leader, in a new epoch. The old one answers `NOT_LEADER_OR_FOLLOWER` and, to clients
-    /// that speak Produce v10, who leads instead (KIP-951).
+    /// Gives a partition another leader, in a new epoch. The old leader responds with `NOT_LEADER_OR_FOLLOWER`, and from Produce
+    /// v10 on with the new leader (KIP-951).
     pub fn move_leader(&self, topic: &str, partition: i32, node: i32) -> Result<(), BrokerError> {
         self.shared.change(|state| state.move_leader(topic, partition, node, true))
     }
 
-    /// As [`Self::move_leader`], but the old leader does not tell who leads instead.
+    /// As [`Self::move_leader`], but the old leader's responses do not name the new leader.
     pub fn move_leader_silently(&self, topic: &str, partition: i32, node: i32) -> Result<(), BrokerError> {
         self.shared.change(|state| state.move_leader(topic, partition, node, false))
     }
 
-    /// Counts at most so many replicas of a partition as in sync, so that `acks=all` may fail with
+    /// Counts at most `replicas` replicas of a partition as in sync, so that `acks=all` may fail with
     /// `NOT_ENOUGH_REPLICAS`.
     pub fn limit_in_sync(&self, topic: &str, partition: i32, replicas: usize) -> Result<(), BrokerError> {
         self.shared.change(|state| state.limit_in_sync(topic, partition, replicas))
     }
 
-    /// Removes every batch that holds `offset` or a later one, as an unclean leader election may. What the partition
-    /// knows of producers follows its log.
+    /// Removes every batch that holds `offset` or a later one, as an unclean leader election may. The producer state is rebuilt
+    /// from the rest of the log.
     pub fn truncate_log(&self, topic: &str, partition: i32, offset: i64) -> Result<(), BrokerError> {
         self.shared.change(|state| state.truncate_log(topic, partition, offset))
     }
 
-    /// Makes a node take connections and requests and answer none of them, as SIGSTOP does. What it got meanwhile it
-    /// handles when it is resumed, even if the client has gone away.
+    /// Pauses a node, as SIGSTOP does. It accepts connections and requests, and sends no responses. When it is resumed it handles
+    /// the requests that arrived meanwhile, even if the client has closed the connection.
     pub fn pause(&self, node: i32) -> Result<(), BrokerError> {
         self.shared.change(|state| state.set_paused(node, true))
     }
 
-    /// Ends [`Self::pause`].
+    /// Resumes a node that was paused.
     pub fn resume(&self, node: i32) -> Result<(), BrokerError> {
         self.shared.change(|state| state.set_paused(node, false))
     }
 
-    /// Closes a node's port and its connections; requests that it holds are lost. The partitions that it led go to
-    /// their next replica, in a new epoch, or are left without leader. Does nothing if the node does not run.
+    /// Stops a node: closes its port and its connections, and drops the requests that it holds. The partitions that it led get their
+    /// next replica as leader, in a new epoch, or have no leader. Does nothing if the node is stopped.
     ///
     /// # Cancel safety
-    /// Once it has been polled the node is stopped even if the future is dropped; only the wait for its tasks ends.
+    /// The first poll stops the node. A future that is dropped later only stops waiting for the node's tasks.
     pub async fn stop_node(&self, node: i32) {
         let Some(running) = self.running().remove(&node) else { return };
         self.shared.change(|state| state.stop(node));
         drop(running.stop);
-        // an error would be a panic of the listener, and a listener that panicked has stopped as well
+        // An error means that the listener panicked, which stopped it as well.
         let _ = running.task.await;
     }
 
-    /// Starts a node again at its old port; one that runs is stopped first. It takes the lead of partitions that have
-    /// none, and no others, and knows its producers as before.
+    /// Starts a node again at its port. A node that runs is stopped first. The node becomes the leader of its partitions that have
+    /// none. Its producer state is as before.
     ///
-    /// Fails if there is no such node, or if its port has been taken meanwhile.
+    /// # Errors
+    /// The node does not exist, or another process has taken its port.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped may leave the node stopped. Call it again to start the node.
     pub async fn restart_node(&self, node: i32) -> io::Result<()> {
         let address = self.shared.read(|state| state.nodes.get(&node).map(|node| (node.host.clone(), node.port)));
         let unknown = || io::Error::new(io::ErrorKind::NotFound, BrokerError::UnknownNode { node });
@@ -253,13 +251,16 @@ impl EmbeddedBroker {
         Ok(())
     }
 
-    /// Makes the partitions that a node holds forget their producers, as after `producer.id.expiration.ms`: any sequence
-    /// number is accepted next.
+    /// Clears the producer state of the partitions that a node holds, as after `producer.id.expiration.ms`. Any sequence number is
+    /// accepted next.
     pub fn forget_producers(&self, node: i32) {
         self.shared.change(|state| state.forget_producers(node));
     }
 
-    /// Stops every node and waits until its ports are closed.
+    /// Stops every node and waits until all ports are closed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the broker, which stops every node.
     pub async fn shutdown(self) {
         for node in self.nodes() {
             self.stop_node(node).await;

@@ -1,8 +1,8 @@
-//! What a partition remembers of the producers that write to it: the window of five batches (KIP-98).
+//! The producer state of a partition: the last five batches of each producer (KIP-98).
 //!
-//! In: headers of batches. Out: append, a repetition of a known batch, or the reason to refuse. Pure. The rules are
-//! those of Apache Kafka's `ProducerStateEntry` and `ProducerAppendInfo`. Deliberately absent: transactions, and the
-//! expiry of idle producers (`producer.id.expiration.ms`); [`Producers::forget`] stands for it.
+//! In: headers of batches. Out: whether a batch is to be appended, is a duplicate, or is refused. Pure. The rules are those of Apache
+//! Kafka's `ProducerStateEntry` and `ProducerAppendInfo`. Deliberately absent: transactions, and the expiry of idle producers
+//! (`producer.id.expiration.ms`), which [`Producers::forget`] stands for.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,7 +18,7 @@ pub(super) struct Producers(BTreeMap<i64, Entry>);
 #[derive(Clone, Debug)]
 struct Entry {
     epoch: i16,
-    /// The last ones, oldest first; never empty.
+    /// The last batches, oldest first. Never empty.
     batches: VecDeque<Known>,
 }
 
@@ -27,17 +27,17 @@ struct Entry {
 pub(super) struct Known {
     first_sequence: i32,
     last_sequence: i32,
-    /// The offset that its first record got.
+    /// The offset of its first record.
     pub(super) base_offset: i64,
     /// Its largest timestamp.
     pub(super) timestamp: i64,
 }
 
-/// What is to be done with a batch.
+/// What the partition does with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Append,
-    /// It was appended before, as this: answer success with that offset and append nothing.
+    /// The batch was appended before, as this one. The response is a success with its offset, and nothing is appended.
     Duplicate(Known),
 }
 
@@ -67,7 +67,7 @@ impl Producers {
         entry.push(batch);
     }
 
-    /// Forgets everything, as after `producer.id.expiration.ms` or when every batch of a producer has been deleted.
+    /// Forgets all producers, as after `producer.id.expiration.ms`, or when every batch of a producer has been deleted.
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
@@ -116,7 +116,7 @@ fn last_sequence(batch: &BatchHeader) -> i32 {
     follow(batch.base_sequence, batch.last_offset_delta)
 }
 
-/// The sequence number `by` further on; after 2^31 - 1 comes 0.
+/// The sequence number `by` records further on. After 2^31 - 1 comes 0.
 fn follow(sequence: i32, by: i32) -> i32 {
     sequence.wrapping_add(by) & i32::MAX
 }

@@ -1,7 +1,7 @@
-//! Who was refused, and why: told once for each client and kind of request, however often it comes back.
+//! Log lines for requests that are refused, one for each client and kind of request.
 //!
-//! In: a client and the frame that cannot be answered. Out: a line for the log, or nothing. Pure. Apache Kafka closes the
-//! connection without a word to the client; whoever wonders why a client cannot connect finds the reason here.
+//! In: a client and the frame that is refused. Out: a line for the log, unless the client has had one. Pure. Apache Kafka closes
+//! the connection, and the client does not learn why. The log tells.
 
 use std::{collections::HashSet, fmt, net::IpAddr};
 
@@ -10,32 +10,32 @@ use kafka_protocol::messages::ApiKey;
 
 use crate::wire::text::printable;
 
-/// After so many different refusals nothing more is told: somebody makes up names.
+/// How many different refusals are logged. A client that makes up names cannot fill the log.
 const MOST: usize = 1000;
 
-/// A client, as well as its connection knows it.
+/// A client, as far as its connection knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Client {
     pub(super) address: IpAddr,
-    /// What it calls itself in ApiVersions, from version 3 on (KIP-511).
+    /// Name and version of its software, which it sends in ApiVersions from version 3 on (KIP-511).
     pub(super) software: Option<String>,
 }
 
-/// What was told already.
+/// The refusals that were logged.
 #[derive(Debug, Default)]
 pub(super) struct Refusals(HashSet<(Client, Asked)>);
 
 impl Refusals {
-    /// The line for a frame that is refused, if nothing like it was told of this client before. What is no frame at all
-    /// is empty.
-    pub(super) fn tell(&mut self, client: &Client, frame: &[u8], wrong: &dyn fmt::Display) -> Option<String> {
+    /// The log line for a frame that is refused, unless the same refusal of this client was logged before. A frame that cannot
+    /// even be read is empty.
+    pub(super) fn line(&mut self, client: &Client, frame: &[u8], wrong: &dyn fmt::Display) -> Option<String> {
         let asked = Asked::read(frame);
         let line = format!("{asked} from {client} refused, connection closed: {wrong}");
         (self.0.len() < MOST && self.0.insert((client.clone(), asked))).then_some(line)
     }
 }
 
-/// What stands at the front of every request, as far as it is there.
+/// The start of a request's header, as far as the frame has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Asked {
     api: Option<(i16, i16)>,
@@ -105,7 +105,7 @@ mod tests {
             (b"\0", None, "request from a client at 127.0.0.1 refused"),
         ];
         for (frame, software, expected) in table {
-            let line = Refusals::default().tell(&client(software), frame, &unknown).unwrap();
+            let line = Refusals::default().line(&client(software), frame, &unknown).unwrap();
             assert!(line.contains(expected), "{line}");
         }
     }
@@ -114,7 +114,7 @@ mod tests {
     fn each_client_is_told_of_once_for_each_kind_of_request() {
         let mut refusals = Refusals::default();
         let mut told = |software, frame: &[u8]| {
-            refusals.tell(&client(software), frame, &Malformed::UnknownApi { key: 10 }).is_some()
+            refusals.line(&client(software), frame, &Malformed::UnknownApi { key: 10 }).is_some()
         };
         let other_api = [b"\0\x0b", &FRAME[2..]].concat();
         let other_id = [&FRAME[..10], b"shoe"].concat();
@@ -128,7 +128,7 @@ mod tests {
         let mut refusals = Refusals::default();
         let frames = (0..2000_u16).map(|id| [b"\0\x0a\0\x06\0\0\0\x01\0\x02", &id.to_be_bytes()[..]].concat());
         let wrong = Malformed::UnknownApi { key: 10 };
-        let told = frames.filter(|frame| refusals.tell(&client(None), frame, &wrong).is_some()).count();
+        let told = frames.filter(|frame| refusals.line(&client(None), frame, &wrong).is_some()).count();
         assert!(told <= MOST, "{told}");
         assert!(refusals.0.len() <= MOST);
     }

@@ -1,27 +1,21 @@
 //! The whole cluster as a value: nodes, topics, logs, faults.
 //!
-//! In: frames from clients, as bytes, with the node that they reached and the time. Out: frames, and when to send them.
-//! Pure: no socket, no clock, no randomness, so that the same steps always give the same bytes. The TCP listener drives
-//! it, and so does the simulator.
-//!
-//! A request takes two steps. [`State::arrive`] reads it and settles which faults strike it; that happens once.
-//! [`State::poll`] then handles it, or says until when to hold it: poll again at that time, and whenever the state may
-//! have changed. Spurious polls of a held request do nothing.
+//! In: settings, addresses and new topics. Out: nodes, topics and partitions, for those who handle requests and commands. Pure: no
+//! socket, no clock, no randomness, so the same steps always give the same bytes. Requests are handled in [`super::requests`], a
+//! test's commands in [`super::control`].
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
 use super::{
-    api::{self, Answer, Api, Call, Malformed, Request},
+    api::Api,
     config::TopicConfig,
-    faults::{Faults, Plan},
+    faults::Faults,
     topic::{Partition, Topic},
     validate::Refusal,
 };
 use crate::{cluster::TopicId, error::ErrorCode, record::topic::check_topic_name};
 
-/// What holds for the whole cluster.
+/// The settings of the whole cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(super) cluster_id: String,
@@ -31,7 +25,7 @@ pub(crate) struct Settings {
     pub(super) default_partitions: i32,
     /// `default.replication.factor`; by default as many as there are nodes, but at most 3
     pub(super) default_replication_factor: i16,
-    /// What a new topic has where its creator says nothing.
+    /// The configuration of a new topic, as far as its creator does not set it.
     pub(super) topic_defaults: TopicConfig,
 }
 
@@ -56,37 +50,8 @@ pub(crate) struct State {
     topics_created: u128,
 }
 
-/// A request that has arrived and has not been answered.
-pub(crate) struct Pending {
-    node: i32,
-    arrived_ms: i64,
-    due_ms: i64,
-    request: Request,
-    plan: Plan,
-}
-
-/// What became of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Nothing yet. Poll again at that time, or when the state has changed.
-    Hold { until_ms: i64 },
-    /// It is done.
-    Done(Reply),
-}
-
-/// What goes back over the connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reply {
-    /// With their length prefix; empty when there is no answer.
-    pub(crate) bytes: Bytes,
-    /// Not before this.
-    pub(crate) at_ms: i64,
-    /// Close the connection afterwards.
-    pub(crate) close: bool,
-}
-
 impl State {
-    /// A cluster of nodes, numbered from 1, at those addresses.
+    /// A cluster with a node at each address. Node ids count from 1.
     pub(crate) fn new(settings: Settings, addresses: impl IntoIterator<Item = (String, u16)>) -> Self {
         let node = |(host, port)| Node { host, port, up: true, paused: false };
         Self {
@@ -100,37 +65,10 @@ impl State {
         }
     }
 
-    /// Takes a frame, without its length prefix, that reached `node`. On an error the connection is to be closed.
-    pub(crate) fn arrive(&mut self, now_ms: i64, node: i32, frame: Bytes) -> Result<Pending, Malformed> {
-        let request = api::parse(frame)?;
-        let api = request.body.api();
+    /// Counts a request that has arrived.
+    pub(super) fn count_request(&mut self, api: Api) {
         let count = self.requests.entry(api).or_default();
         *count = count.saturating_add(1);
-        let targets = if self.faults.none() { Vec::new() } else { request.body.targets(self) };
-        let plan = self.faults.plan(node, api, &targets);
-        let due_ms = now_ms.saturating_add(plan.request_delay_ms());
-        Ok(Pending { node, arrived_ms: now_ms, due_ms, request, plan })
-    }
-
-    /// Handles a request, if it is time.
-    pub(crate) fn poll(&mut self, now_ms: i64, pending: &Pending) -> Outcome {
-        match self.nodes.get(&pending.node) {
-            Some(node) if node.up && node.paused => return Outcome::Hold { until_ms: i64::MAX },
-            Some(node) if node.up => {}
-            _ => return Outcome::Done(Reply::close(now_ms)),
-        }
-        if now_ms < pending.due_ms {
-            return Outcome::Hold { until_ms: pending.due_ms };
-        }
-        if pending.plan.drops_request() {
-            return Outcome::Done(Reply::close(now_ms));
-        }
-        match pending.request.answer(self, &pending.call(now_ms)) {
-            Answer::Hold { until_ms } => Outcome::Hold { until_ms },
-            Answer::Close => Outcome::Done(Reply::close(now_ms)),
-            Answer::Silent => Outcome::Done(pending.spoil(now_ms, Bytes::new())),
-            Answer::Reply(bytes) => Outcome::Done(pending.spoil(now_ms, bytes)),
-        }
     }
 
     /// How many requests of that kind have arrived.
@@ -138,7 +76,7 @@ impl State {
         self.requests.get(&api).copied().unwrap_or(0)
     }
 
-    /// A new producer id.
+    /// Allocates a producer id.
     pub(super) fn take_producer_id(&mut self) -> i64 {
         let id = self.next_producer_id;
         self.next_producer_id = id.saturating_add(1);
@@ -162,7 +100,7 @@ impl State {
         self.topics.get_mut(topic)?.partition_mut(partition)
     }
 
-    /// Creates a topic whose partition `p` is led by the `p`-th node, round and round. -1 stands for the default.
+    /// Creates a topic. The nodes that are up lead its partitions in turn. -1 stands for the default.
     pub(super) fn create_topic(
         &mut self,
         name: &str,
@@ -174,7 +112,7 @@ impl State {
         self.create_topic_at(name, replicas, config)
     }
 
-    /// Creates a topic whose partitions have those replicas.
+    /// Creates a topic with these replicas for each partition.
     pub(super) fn create_topic_at(
         &mut self,
         name: &str,
@@ -228,184 +166,14 @@ impl State {
     }
 }
 
-/// More than a broker in memory should be asked for.
+/// The most partitions that a topic may have, since logs are in memory.
 const MAX_PARTITIONS: usize = 100_000;
 
 pub(super) fn rotate(nodes: &[i32], start: usize, count: usize) -> Vec<i32> {
     nodes.iter().cycle().skip(start % nodes.len().max(1)).take(count).copied().collect()
 }
 
-impl Reply {
-    fn close(now_ms: i64) -> Self {
-        Self { bytes: Bytes::new(), at_ms: now_ms, close: true }
-    }
-}
-
-impl Pending {
-    /// What the client calls itself, where the request says so.
-    pub(super) fn software(&self) -> Option<String> {
-        self.request.body.software()
-    }
-
-    fn call(&self, now_ms: i64) -> Call<'_> {
-        Call { now_ms, arrived_ms: self.arrived_ms, node: self.node, version: self.request.version, plan: &self.plan }
-    }
-
-    /// Whether a fault strikes it.
-    #[cfg(test)]
-    pub(crate) fn is_struck(&self) -> bool {
-        !self.plan.is_empty()
-    }
-
-    /// For how long its answer asks to be left alone, in milliseconds.
-    #[cfg(test)]
-    pub(crate) fn throttle_ms(&self) -> u64 {
-        u64::try_from(self.plan.throttle_ms()).unwrap_or(0)
-    }
-
-    /// What faults make of an answer.
-    fn spoil(&self, now_ms: i64, bytes: Bytes) -> Reply {
-        let at_ms = now_ms.saturating_add(self.plan.response_delay_ms());
-        if self.plan.drops_response() {
-            return Reply { bytes: Bytes::new(), at_ms, close: true };
-        }
-        if let Some(after) = self.plan.cut() {
-            let mut bytes = bytes;
-            bytes.truncate(after);
-            return Reply { bytes, at_ms, close: true };
-        }
-        Reply { bytes: self.plan.replacement().unwrap_or(bytes), at_ms, close: false }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use bytes::BytesMut;
-    use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest};
-
-    use super::*;
-    use crate::broker::{
-        EmbeddedBroker, Fault,
-        testing::{BatchOf, Cluster, NOW, frame, produce},
-    };
-
-    fn cluster() -> Cluster {
-        Cluster::new(EmbeddedBroker::builder().topic("orders", 1), 2)
-    }
-
-    fn write() -> kafka_protocol::messages::ProduceRequest {
-        produce("orders", 0, BatchOf::values(&["a"]).encode())
-    }
-
-    /// The reply to a write that a fault strikes, and how many records there are afterwards.
-    fn struck_by(fault: Fault) -> (Reply, usize) {
-        let mut cluster = cluster();
-        cluster.state.inject(fault);
-        let reply = cluster.reply(1, 12, &write());
-        (reply, cluster.state.log("orders", 0).len())
-    }
-
-    fn undisturbed() -> Bytes {
-        struck_by(Fault::throttle(Duration::ZERO)).0.bytes
-    }
-
-    #[test]
-    fn the_same_steps_give_the_same_bytes() {
-        assert_eq!(undisturbed(), undisturbed());
-    }
-
-    #[test]
-    fn a_dropped_request_does_nothing_and_a_dropped_response_leaves_the_record() {
-        let close = Reply { bytes: Bytes::new(), at_ms: NOW, close: true };
-        assert_eq!(struck_by(Fault::drop_request()), (close.clone(), 0));
-        assert_eq!(struck_by(Fault::drop_response()), (close, 1));
-    }
-
-    #[test]
-    fn a_cut_response_is_the_start_of_the_right_one() {
-        let (reply, records) = struck_by(Fault::cut_response(9));
-        assert_eq!((reply.bytes, reply.close, records), (undisturbed().slice(..9), true, 1));
-        let (reply, _) = struck_by(Fault::cut_response(usize::MAX));
-        assert_eq!(reply.bytes, undisturbed());
-    }
-
-    #[test]
-    fn garbage_takes_the_place_of_the_answer() {
-        let (reply, records) = struck_by(Fault::garbage(&b"\0\0\0\0"[..]));
-        assert_eq!((reply.bytes.as_ref(), reply.close, records), (&b"\0\0\0\0"[..], false, 1));
-    }
-
-    #[test]
-    fn a_delayed_response_tells_of_what_was_done_at_once() {
-        let (reply, records) = struck_by(Fault::delay_response(Duration::from_millis(30)));
-        assert_eq!((reply.bytes, reply.at_ms, records), (undisturbed(), NOW + 30, 1));
-    }
-
-    #[test]
-    fn a_delayed_request_is_done_when_its_time_has_come() {
-        let mut cluster = cluster();
-        cluster.state.inject(Fault::delay_request(Duration::from_millis(30)));
-        let pending = cluster.arrive(1, 12, &write());
-        assert_eq!(cluster.poll(&pending), Outcome::Hold { until_ms: NOW + 30 });
-        assert!(cluster.state.log("orders", 0).is_empty());
-        cluster.now_ms += 30;
-        assert!(matches!(cluster.poll(&pending), Outcome::Done(_)));
-        assert_eq!(cluster.state.log("orders", 0).len(), 1);
-    }
-
-    #[test]
-    fn a_paused_node_holds_what_it_gets_and_the_others_go_on() {
-        let mut cluster = cluster();
-        cluster.state.set_paused(1, true).unwrap();
-        let pending = cluster.arrive(1, 12, &write());
-        assert_eq!(cluster.poll(&pending), Outcome::Hold { until_ms: i64::MAX });
-        cluster.ask(2, 0, &ApiVersionsRequest::default());
-        cluster.state.heal();
-        assert!(matches!(cluster.poll(&pending), Outcome::Done(_)));
-    }
-
-    #[test]
-    fn a_node_that_is_down_or_does_not_exist_closes_connections() {
-        let mut cluster = cluster();
-        cluster.state.stop(1);
-        for node in [1, 3] {
-            assert!(cluster.reply(node, 12, &write()).close);
-        }
-        assert!(cluster.state.log("orders", 0).is_empty());
-    }
-
-    #[test]
-    fn a_throttled_answer_says_so() {
-        let mut cluster = cluster();
-        cluster.state.inject(Fault::throttle(Duration::from_secs(1)).on(Api::Metadata));
-        let throttle = |cluster: &mut Cluster| cluster.ask(1, 12, &MetadataRequest::default()).throttle_time_ms;
-        assert_eq!([throttle(&mut cluster), throttle(&mut cluster)], [1000, 0]);
-    }
-
-    #[test]
-    fn requests_are_counted_by_their_kind() {
-        let mut cluster = cluster();
-        (0..3).for_each(|_| drop(cluster.ask(1, 12, &write())));
-        assert_eq!((cluster.state.requests(Api::Produce), cluster.state.requests(Api::Fetch)), (3, 0));
-    }
-
-    #[test]
-    fn frames_that_are_no_requests_are_refused_by_what_is_wrong_with_them() {
-        let refused = |frame: Bytes| cluster().state.arrive(NOW, 1, frame).err().unwrap();
-        let with = |place: usize, value: i16| {
-            let mut bytes = BytesMut::from(&frame(12, 7, &write())[..]);
-            bytes[place..place + 2].copy_from_slice(&value.to_be_bytes());
-            bytes.freeze()
-        };
-        assert_eq!(refused(Bytes::from_static(b"1234567")), Malformed::Short { got: 7 });
-        assert_eq!(refused(with(0, 99)), Malformed::UnknownApi { key: 99 });
-        assert_eq!(refused(with(2, 2)), Malformed::UnsupportedVersion { key: 0, version: 2, min: 3, max: 13 });
-        assert!(matches!(refused(with(8, -2)), Malformed::Shape(_)));
-        let whole = frame(12, 7, &write());
-        for len in 8..whole.len() {
-            assert!(matches!(refused(whole.slice(..len)), Malformed::Shape(_)), "{len}");
-        }
-    }
+/// A number of partitions as the protocol encodes it. One that does not fit becomes the greatest, which is refused later.
+pub(super) fn partition_count(partitions: usize) -> i32 {
+    i32::try_from(partitions).unwrap_or(i32::MAX)
 }

@@ -1,4 +1,4 @@
-//! What the broker's own tests share: requests as bytes, answers as values, batches as a producer would write them.
+//! Helpers of the broker's own tests: requests as bytes, responses as values, batches as a producer writes them.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
@@ -12,11 +12,12 @@ use kafka_protocol::{
 
 use super::{
     builder::Builder,
-    state::{Outcome, Pending, Reply, State},
+    requests::{Outcome, Pending, Reply},
+    state::State,
 };
 use crate::wire::shape::{self, Shaped};
 
-/// When tests happen, in milliseconds since 1970.
+/// The time of every test, in milliseconds since the Unix epoch.
 pub(super) const NOW: i64 = 1_700_000_000_000;
 
 /// A frame as a client sends it, without its length.
@@ -62,7 +63,7 @@ impl Cluster {
         self.state.poll(self.now_ms, pending)
     }
 
-    /// Sends a request and expects it to be settled at once.
+    /// Sends a request and expects it to be handled at once.
     pub(super) fn reply<R: Request>(&mut self, node: i32, version: i16, request: &R) -> Reply {
         let pending = self.arrive(node, version, request);
         match self.poll(&pending) {
@@ -71,7 +72,7 @@ impl Cluster {
         }
     }
 
-    /// Sends a request and expects an answer at once.
+    /// Sends a request and expects a response at once.
     pub(super) fn ask<R: Request>(&mut self, node: i32, version: i16, request: &R) -> R::Response
     where
         R::Response: Shaped,
@@ -109,7 +110,7 @@ pub(super) fn name(topic: &str) -> kafka_protocol::messages::TopicName {
     StrBytes::from_string(topic.to_owned()).into()
 }
 
-/// What a producer writes into a batch.
+/// A batch to be encoded as a producer does.
 #[derive(Clone)]
 pub(super) struct BatchOf {
     pub(super) base_offset: i64,

@@ -1,7 +1,7 @@
 //! A topic and its partitions: who leads, who is in sync, what is in the log.
 //!
-//! In: batches that were validated, and changes of leadership. Out: where they were appended, or why not. Pure. A
-//! partition has one log, whichever node leads it: replicas are always up to date, and only their number is simulated.
+//! In: batches, and changes of leadership. Out: the offsets at which batches were appended, or a refusal. Pure. A partition has one
+//! log, whichever node leads it. Replicas are always up to date, and only their number is simulated.
 
 use super::{
     config::TopicConfig,
@@ -38,10 +38,10 @@ impl Topic {
 pub(super) struct Partition {
     /// The nodes that hold it, the preferred leader first.
     pub(super) replicas: Vec<i32>,
-    /// `None` while none of them is up.
+    /// `None` while no replica is up.
     pub(super) leader: Option<i32>,
     pub(super) leader_epoch: i32,
-    /// Whether a node that is asked in vain tells who leads instead (KIP-951).
+    /// Whether a node that does not lead the partition tells which one does (KIP-951).
     pub(super) hints: bool,
     /// At most so many replicas count as in sync.
     pub(super) in_sync_limit: Option<usize>,
@@ -82,7 +82,7 @@ impl Partition {
         self.leader.into_iter().chain(others).take(self.in_sync_limit.unwrap_or(usize::MAX)).collect()
     }
 
-    /// Whether that node may serve requests which know of leader epoch `epoch`, where -1 stands for any.
+    /// Checks that `node` leads the partition, in the epoch that the request names. -1 stands for any epoch.
     pub(super) fn check_leader(&self, node: i32, epoch: i32) -> Result<(), ErrorCode> {
         match epoch {
             _ if epoch >= 0 && epoch < self.leader_epoch => Err(ErrorCode::FENCED_LEADER_EPOCH),
@@ -92,7 +92,7 @@ impl Partition {
         }
     }
 
-    /// `acks=all` needs `min.insync.replicas`, but never more than the topic has.
+    /// Checks that `acks=all` has `min.insync.replicas`, or all replicas if the partition has fewer.
     pub(super) fn check_in_sync(&self, config: &TopicConfig, is_up: impl Fn(i32) -> bool) -> Result<(), Refusal> {
         let wanted = usize::try_from(config.min_insync_replicas).unwrap_or(0).min(self.replicas.len());
         let got = self.in_sync(is_up).len();
@@ -103,7 +103,7 @@ impl Partition {
         Err(Refusal::new(ErrorCode::NOT_ENOUGH_REPLICAS, message))
     }
 
-    /// Validates a batch and appends it, unless it is one of the producer's last five.
+    /// Validates a batch and appends it. A batch that repeats one of the producer's last five is not appended again.
     pub(super) fn append(&mut self, batch: &Batch, config: &TopicConfig, now_ms: i64) -> Result<Appended, Refusal> {
         let max_timestamp = validate::check(batch, config, now_ms)?;
         let verdict = self.producers.check(batch.header());
@@ -117,7 +117,7 @@ impl Partition {
         Ok(Appended { base_offset, log_append_time_ms: if config.log_append_time { now_ms } else { -1 } })
     }
 
-    /// What a leader writes into a batch.
+    /// The header with the fields that the leader sets.
     fn stamp(&self, header: &BatchHeader, max_timestamp: i64, config: &TopicConfig, now_ms: i64) -> BatchHeader {
         const LOG_APPEND_TIME: i16 = 0b1000;
         let (bit, max_timestamp) = if config.log_append_time { (LOG_APPEND_TIME, now_ms) } else { (0, max_timestamp) };
@@ -130,7 +130,7 @@ impl Partition {
         }
     }
 
-    /// Removes every batch that holds `offset` or a later one; what is known of producers follows the log.
+    /// Removes every batch that holds `offset` or a later one, and rebuilds the producer state from the rest.
     pub(super) fn truncate(&mut self, offset: i64) {
         self.log.truncate(offset);
         self.producers = Producers::default();

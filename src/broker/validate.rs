@@ -1,10 +1,10 @@
-//! Whether a batch may be appended, asked in the order in which Apache Kafka asks.
+//! Validation of a batch before it is appended, in Apache Kafka's order.
 //!
 //! In: the bytes of one partition of a Produce request, the topic's configuration and the time. Out: the batch, or a
 //! [`Refusal`] with Kafka's code for the case. Pure. Sources: `ProduceRequest.validateRecords`,
-//! `UnifiedLog.analyzeAndValidateRecords`, `LogValidator`. In two points this broker is stricter than Kafka: a record's
-//! offset delta must be its place in the batch (Kafka does not look at it when nothing is compressed), and the records of
-//! a compressed batch must not come to more than 64 MiB. Deliberately absent: sequence numbers, which are in
+//! `UnifiedLog.analyzeAndValidateRecords`, `LogValidator`. This broker is stricter than Kafka in two points. A record's
+//! offset delta must be its index in the batch, which Kafka does not check for uncompressed batches. The records of a
+//! compressed batch may have 64 MiB at most. Deliberately absent: sequence numbers, which are in
 //! [`super::producers`].
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Refusal {
     pub(super) code: ErrorCode,
     pub(super) message: String,
-    /// The records that are to blame, by their place in the batch (KIP-467).
+    /// The indexes of the records that caused it (KIP-467).
     pub(super) records: Vec<(i32, String)>,
 }
 
@@ -38,7 +38,7 @@ impl Refusal {
 }
 
 impl From<BatchError> for Refusal {
-    /// As `ByteBufferLogInputStream`, `DefaultRecordBatch` and `LogValidator` throw.
+    /// The refusal that corresponds to the exceptions of `ByteBufferLogInputStream`, `DefaultRecordBatch` and `LogValidator`.
     fn from(error: BatchError) -> Self {
         let code = match error {
             BatchError::Length { .. } | BatchError::Crc { .. } => ErrorCode::CORRUPT_MESSAGE,
@@ -51,7 +51,7 @@ impl From<BatchError> for Refusal {
     }
 }
 
-/// The one batch that a partition's records must be. Bytes behind it that are not a whole batch are disregarded.
+/// Reads the one batch that the records of a partition must consist of. Bytes that follow and are no whole batch are ignored.
 pub(super) fn one_batch(records: Option<&Bytes>) -> Result<Batch, Refusal> {
     let mut batches = Batches::new(records.cloned().unwrap_or_default());
     let Some(batch) = batches.next().transpose()? else {
@@ -63,7 +63,7 @@ pub(super) fn one_batch(records: Option<&Bytes>) -> Result<Batch, Refusal> {
     }
 }
 
-/// Everything that can be said of a batch without knowing the partition's producers. Returns its largest timestamp.
+/// Checks everything that does not depend on the producer state. Returns the batch's largest timestamp.
 pub(super) fn check(batch: &Batch, config: &TopicConfig, now_ms: i64) -> Result<i64, Refusal> {
     let header = batch.header();
     if header.base_offset != 0 {
@@ -143,7 +143,7 @@ fn check_timestamp(header: &BatchHeader, timestamp: i64, config: &TopicConfig, n
     Err(format!("timestamp {timestamp} is out of range, expected {least} to {most}"))
 }
 
-/// One record with a wrong timestamp decides the code of the whole batch.
+/// A single record with an invalid timestamp decides the code of the whole batch.
 fn refuse_records(refused: Vec<(ErrorCode, i32, String)>) -> Refusal {
     let timestamp = refused.iter().any(|(code, ..)| *code == ErrorCode::INVALID_TIMESTAMP);
     Refusal {

@@ -1,21 +1,16 @@
-//! A configuration in the making: what was given, and everything that is wrong with it.
+//! The given properties while they are read, and their violations.
 //!
-//! In: Java names and values as they were given. Out: typed values and violations. Pure. A value that cannot be read
-//! leaves a violation and its default behind, so that one mistake does not hide the others; rules between settings then
-//! skip what could not be read.
+//! In: Java names and values, as given. Out: typed values and violations. Pure. A value that cannot be read is a violation, and its
+//! default takes its place, so that one mistake does not hide others. Rules between settings skip such values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    kinds::Kind,
-    table::SETTINGS,
-    unsupported::{self, Verdict},
-};
+use super::kinds::Kind;
 
-/// Longest piece of a given name or value that is repeated in a violation.
+/// The longest part of a name or value that a violation quotes, in characters.
 const ECHO_CHARS: usize = 80;
 
-/// What was given, being read.
+/// The given properties, and what is wrong with them.
 pub(super) struct Draft<'a> {
     given: BTreeMap<&'a str, &'a str>,
     unreadable: BTreeSet<&'static str>,
@@ -23,13 +18,13 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Of two values for a name the later one counts, as in a properties file.
+    /// A draft of these properties. A later value of a name replaces an earlier one, as in a properties file.
     pub(super) fn new(given: &'a [(String, String)]) -> Self {
         let given = given.iter().map(|(name, value)| (meant(name.trim()), value.trim())).collect();
         Self { given, unreadable: BTreeSet::new(), violations: Vec::new() }
     }
 
-    /// The value of one setting.
+    /// The value of a setting. It is the default if none is given, or if the given one cannot be read.
     pub(super) fn read<K: Kind>(&mut self, name: &'static str, kind: &K, default: K::Plain) -> K::Value {
         let Some(text) = self.given.get(name) else { return kind.of(default) };
         kind.read(text).unwrap_or_else(|expected| {
@@ -39,35 +34,33 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Notes every name that is not a setting's, and why it is refused.
-    pub(super) fn refuse_strangers(&mut self) {
-        let strangers = self.given.iter().filter(|(name, _)| SETTINGS.iter().all(|setting| setting.name != **name));
-        let refused: Vec<_> = strangers.filter_map(|(name, value)| refusal(name, value)).collect();
-        self.violations.extend(refused);
+    /// Every given name and value.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.given.iter().map(|(name, value)| (*name, *value))
     }
 
-    /// Whether the user set it.
+    /// Whether the user set this property.
     pub(super) fn is_given(&self, name: &str) -> bool {
         self.given.contains_key(name)
     }
 
-    /// Whether all of these can be reasoned about.
+    /// Whether all of these properties could be read.
     pub(super) fn readable(&self, names: &[&str]) -> bool {
         names.iter().all(|name| !self.unreadable.contains(name))
     }
 
-    /// Notes a broken rule.
+    /// Adds a violation.
     pub(super) fn violate(&mut self, violation: String) {
         self.violations.push(violation);
     }
 
-    /// Everything that is wrong.
+    /// Every violation.
     pub(super) fn into_violations(self) -> Vec<String> {
         self.violations
     }
 }
 
-/// The name of the setting, where another one is used for it so often that it is clear what is meant.
+/// The setting's name, for a wrong name that is common and unambiguous.
 fn meant(name: &str) -> &str {
     const IN_FLIGHT: (&str, &str) = ("max.in.flight.requests", "max.in.flight.requests.per.connection");
     if name != IN_FLIGHT.0 {
@@ -77,17 +70,8 @@ fn meant(name: &str) -> &str {
     IN_FLIGHT.1
 }
 
-fn refusal(name: &str, value: &str) -> Option<String> {
-    match unsupported::verdict(name, value) {
-        Verdict::Harmless => None,
-        Verdict::Unsupported(reason) | Verdict::Foreign(reason) => Some(format!("{name}: {reason}")),
-        Verdict::Unknown(Some(nearest)) => Some(format!("{}: unknown property, did you mean {nearest}?", echo(name))),
-        Verdict::Unknown(None) => Some(format!("{}: unknown property", echo(name))),
-    }
-}
-
-/// What was given, quoted and cut to a bearable length. What may hold a password (`user:password@host`) is not repeated.
-fn echo(text: &str) -> String {
+/// A given text, quoted and shortened. Text that may have a password (`user:password@host`) is not quoted.
+pub(super) fn echo(text: &str) -> String {
     match text.char_indices().nth(ECHO_CHARS) {
         _ if text.is_empty() => "nothing".to_owned(),
         _ if text.contains('@') => "text with an @, not repeated here".to_owned(),

@@ -1,8 +1,8 @@
-//! What stands in a file of Java's producer by default, where milena has no such setting.
+//! Defaults of Java's producer, for settings that milena does not have.
 //!
-//! In: nothing. Out: names of `org.apache.kafka.clients.producer.ProducerConfig` 4.2 and their defaults, as text; empty where Java has
-//! no value. Pure. A default asks for nothing special, so it is taken. Deliberately absent: the settings that milena has, and those that
-//! Java refuses to have empty. A test compares it with Java's class.
+//! In: nothing. Out: names of `org.apache.kafka.clients.producer.ProducerConfig` 4.2 and their defaults, as text, which is empty if Java
+//! has no value. Pure. A property with its default is accepted. Deliberately absent: the settings that milena has, and those that must
+//! not be empty in Java. A test compares the table with Java's class.
 
 /// Name and default.
 pub(super) static JAVA_DEFAULTS: &[(&str, &str)] = &[

@@ -1,6 +1,6 @@
-//! The kinds of values that settings have: how each is read from Java's notation and written in it.
+//! The kinds of values that settings have, and how each is read from Java's notation and written in it.
 //!
-//! In: text from a property, or a typed value from a setter. Out: a typed value, or the words that say what was expected.
+//! In: text from a property, or a typed value from a setter. Out: a typed value, or what was expected.
 //! Pure. Deliberately absent: rules between settings, which are in [`super::rules`].
 
 use std::{fmt::Display, marker::PhantomData, sync::Arc, time::Duration};
@@ -11,18 +11,18 @@ use super::servers;
 pub(super) const INT: i64 = i32::MAX as i64;
 /// The greatest value of Java's `long`.
 pub(super) const LONG: i64 = i64::MAX;
-/// Longer times count as this one: a hundred years can be added to any clock without overflow.
+/// The longest time. Longer ones count as this. A hundred years can be added to any clock without overflow.
 pub(super) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// How the values of a setting are read and written.
+/// Reads and writes the values of a setting.
 pub(super) trait Kind {
-    /// What the setting holds.
+    /// The type of the setting.
     type Value;
-    /// What the table of settings gives as its default.
+    /// The type of the default in the table of settings.
     type Plain;
     /// The value of a default.
     fn of(&self, plain: Self::Plain) -> Self::Value;
-    /// Reads Java's notation; the error says what was expected.
+    /// Reads Java's notation. The error is what was expected.
     fn read(&self, text: &str) -> Result<Self::Value, String>;
     /// Writes Java's notation.
     fn show(&self, value: &Self::Value) -> String;
@@ -49,7 +49,7 @@ impl Kind for Millis {
     }
 }
 
-/// A time in whole milliseconds, rounded up so that a short one does not become none.
+/// A time in whole milliseconds, rounded up so that a short one does not become 0.
 pub(super) fn show_millis(value: Duration) -> String {
     value.min(FOREVER).as_nanos().div_ceil(1_000_000).to_string()
 }
@@ -80,7 +80,7 @@ impl<T: TryFrom<i64> + Display> Kind for Number<T> {
     }
 }
 
-/// A level of gzip, or -1 for its usual one.
+/// A level of gzip. -1 is its default level.
 pub(super) struct GzipLevel;
 
 impl Kind for GzipLevel {
@@ -101,7 +101,7 @@ impl Kind for GzipLevel {
     }
 }
 
-/// The size of a socket's buffer; -1, here `None`, leaves it to the operating system.
+/// The size of a socket's buffer. -1, here `None`, leaves it to the operating system.
 pub(super) struct SocketBuffer;
 
 impl Kind for SocketBuffer {
@@ -121,7 +121,7 @@ impl Kind for SocketBuffer {
     }
 }
 
-/// One of a few words, in any case; the first word of a value is the one that is written.
+/// One of a few words, in any case. Of the words for one value, the first is written.
 pub(super) struct Words<T: 'static>(pub(super) &'static [(&'static str, T)], pub(super) &'static str);
 
 /// `true` or `false`.
@@ -148,7 +148,7 @@ impl<T: Copy + PartialEq> Kind for Words<T> {
     }
 }
 
-/// Text of at most so many bytes.
+/// Text with a limit in bytes.
 pub(super) struct Text(pub(super) usize);
 
 impl Kind for Text {

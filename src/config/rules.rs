@@ -1,18 +1,23 @@
 //! The rules between settings.
 //!
-//! In: a configuration whose values are each valid, and what of it was given. Out: violations, and adjustments with a
-//! warning where the user said nothing of what is adjusted. Pure. Source: `ProducerConfig.postProcessParsedConfig` and
-//! `KafkaProducer.configureDeliveryTimeout`. Deliberately absent: comparisons of `batch.size` or `max.request.size` with
-//! `buffer.memory`, which Java does not make either: a record that does not fit is refused when it is sent.
+//! In: a configuration whose values are valid on their own, and the draft. Out: violations, and adjustments of settings that were
+//! not given, with a warning. Pure. Source: `ProducerConfig.postProcessParsedConfig` and `KafkaProducer.configureDeliveryTimeout`.
+//! Deliberately absent: comparisons of `batch.size` or `max.request.size` with `buffer.memory`. Java does not make them either; a record
+//! that does not fit is refused when it is sent.
 
 use std::time::Duration;
 
-use super::{Acks, Compression, draft::Draft, kinds::INT, table::Config};
+use super::{
+    draft::Draft,
+    kinds::INT,
+    table::Config,
+    values::{Acks, Compression},
+};
 
-/// A broker remembers this many batches of a producer and partition, so no more may be unresolved (KAFKA-5494).
+/// How many batches of a producer a broker remembers for each partition, so no more may be in flight (KAFKA-5494).
 const MAX_IN_FLIGHT_IDEMPOTENT: usize = 5;
 
-/// Holds `config` to every rule.
+/// Applies every rule to `config`.
 pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     bootstrap(config, draft);
     idempotence(config, draft);
@@ -68,7 +73,7 @@ fn idempotence(config: &mut Config, draft: &mut Draft<'_>) {
     }
 }
 
-/// What speaks against idempotence and is taken, where the user did not ask for idempotence, as a wish to be without.
+/// Reasons why idempotence is impossible. If the user did not ask for idempotence, they turn it off.
 fn obstacles(config: &Config) -> Vec<&'static str> {
     let acks = (config.acks != Acks::All).then_some("it needs acks=all");
     let retries = (config.retries == 0).then_some("it needs retries of at least 1");
@@ -95,7 +100,7 @@ fn delivery_timeout(config: &mut Config, draft: &mut Draft<'_>) {
     }
 }
 
-/// A first wait that is longer than the longest is as long as the longest, as Java's `ExponentialBackoff` has it.
+/// Lowers a first wait to the longest wait, as Java's `ExponentialBackoff` does.
 fn cap(name: &str, min: &mut Duration, max: Duration) {
     if *min > max {
         tracing::warn!("{name} is over its maximum and counts as {} ms", max.as_millis());

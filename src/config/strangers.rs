@@ -1,7 +1,6 @@
-//! Settings of Kafka that are not a producer's: whose they are, so that a name that was put into the wrong file is answered with the
-//! right one.
+//! Settings of Kafka that are not a producer's, and whose they are. A name in the wrong file is refused with where it belongs.
 //!
-//! In: a name. Out: whose it is, and what to do. Pure. Java's producer takes such names with a warning, and they then do nothing.
+//! In: a name. Out: whose setting it is, and what to do. Pure. Java's producer accepts such names with a warning, and ignores them.
 
 const CONSUMER: &str = "a setting of consumers: leave it out of a producer's configuration";
 const ADMIN: &str = "a setting of admin clients: leave it out of a producer's configuration";
@@ -11,7 +10,7 @@ const TOPIC: &str = "a setting of topics: leave it out here, and give it to the 
 const IN_SYNC: &str = "a setting of topics, and of brokers for topics without it; acks=all makes it count: leave it out here, and give \
      it to the topic, as in kafka-configs.sh --alter --entity-type topics --entity-name TOPIC --add-config min.insync.replicas=2";
 
-/// A name, or with a dot at the end the start of a family of names, and whose it is.
+/// A name and whose setting it is. A name that ends with a dot is the prefix of a family.
 static STRANGERS: &[(&str, &str)] = &[
     ("min.insync.replicas", IN_SYNC),
     ("group.id", CONSUMER),
@@ -64,7 +63,7 @@ static STRANGERS: &[(&str, &str)] = &[
     ("zookeeper.", BROKER),
 ];
 
-/// Whose a setting is, if it is known and not a producer's.
+/// Whose setting `name` is, if it is a known one that is not a producer's.
 pub(super) fn owner(name: &str) -> Option<&'static str> {
     let is = |known: &str| name == known || (known.ends_with('.') && name.starts_with(known));
     STRANGERS.iter().find(|(known, _)| is(known)).map(|(_, owner)| *owner)

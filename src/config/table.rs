@@ -1,4 +1,4 @@
-//! The table of settings: one row each, from which names, defaults, parsing, printing, setters and their docs all come.
+//! The table of settings. Names, defaults, parsing, printing, setters and their documentation come from one row for each setting.
 //!
 //! In: nothing. Out: the struct [`Config`], the list [`SETTINGS`], the setters of [`ProducerBuilder`]. Pure. Names,
 //! bounds and defaults are those of `org.apache.kafka.clients.producer.ProducerConfig` 4.2, with the differences that a
@@ -7,9 +7,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Acks, Compression, ProducerBuilder,
+    builder::ProducerBuilder,
     draft::Draft,
     kinds::{FLAG, GzipLevel, INT, Kind, LONG, Millis, Servers, SocketBuffer, Text, Words, number},
+    values::{Acks, Compression},
 };
 use crate::record::{intercept::Interceptor, partition::Partitioner};
 
@@ -17,7 +18,7 @@ use crate::record::{intercept::Interceptor, partition::Partitioner};
 pub(crate) struct Setting {
     /// The Java property name.
     pub(crate) name: &'static str,
-    /// What it does, for a person.
+    /// Its description.
     pub(crate) doc: &'static str,
     /// Its value in a configuration, in Java's notation.
     pub(crate) show: fn(&Config) -> String,
@@ -26,20 +27,20 @@ pub(crate) struct Setting {
 /// A row reads: field, type, default, kind of value, Java property name, the setter if the table is to make it, text.
 macro_rules! settings {
     ($($field:ident: $type:ty = $default:expr, $kind:expr, $name:literal $(, fn $setter:ident)?, $doc:literal;)*) => {
-        /// A valid configuration. Nothing changes it once it is made.
+        /// A valid configuration. It never changes.
         #[derive(Clone)]
         pub(crate) struct Config {
             $(#[doc = $doc] pub(crate) $field: $type,)*
             /// How long without metadata until the producer starts again from `bootstrap.servers`; `None` is never.
             pub(crate) rebootstrap_after: Option<Duration>,
-            /// Who chooses partitions in place of the built-in partitioner.
+            /// The partitioner that replaces the built-in one.
             pub(crate) partitioner: Option<Arc<dyn Partitioner>>,
-            /// Who sees every record and outcome, in this order.
+            /// The interceptors, in the order in which they are called.
             pub(crate) interceptors: Vec<Arc<dyn Interceptor>>,
         }
 
         impl Config {
-            /// What the draft says, or the default where it says nothing or nothing that can be read.
+            /// Reads every setting from the draft.
             pub(super) fn read(draft: &mut Draft<'_>) -> Self {
                 Self {
                     $($field: draft.read($name, &$kind, $default),)*

@@ -1,32 +1,37 @@
-//! Properties that are no settings of milena: those that Java's producer knows, each with a sentence of its own; those of somebody
-//! else, with whose they are; and those that nobody knows, with the nearest name that somebody does.
+//! Properties that are no settings of milena. A property of Java's producer is refused with a reason of its own, a setting of
+//! consumers, topics or brokers with where it belongs, and an unknown name with the nearest known one.
 //!
-//! In: a name and a value. Out: a [`Verdict`]. Pure. Deliberately absent: silence, in which a misspelt
-//! `delivery.timout.ms` would cost somebody a night.
+//! In: a draft. Out: violations, one for each name that is refused. Pure. Deliberately absent: ignoring unknown names, as Java does with
+//! a warning; a misspelt `delivery.timout.ms` would have no effect.
 
-use super::{java_defaults::JAVA_DEFAULTS, strangers, table::SETTINGS};
+use super::{
+    draft::{Draft, echo},
+    java_defaults::JAVA_DEFAULTS,
+    strangers,
+    table::SETTINGS,
+};
 
-/// What becomes of a property that is no setting.
+/// How a property is judged that is no setting.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It asks for what milena does anyway.
+enum Verdict {
+    /// Its value asks for what milena does anyway.
     Harmless,
-    /// Java's producer has it, milena has not.
+    /// Java's producer has it, and milena does not. The reason.
     Unsupported(&'static str),
-    /// It is not for producers; whose it is.
+    /// It is not a producer's setting. Whose it is.
     Foreign(&'static str),
-    /// Nobody has it; the nearest name, if one is near.
+    /// It is unknown. The nearest known name, if one is near.
     Unknown(Option<&'static str>),
 }
 
-/// A property of Java's producer that milena does not have. It is taken where it asks for what Java does by default, or for what
-/// milena does anyway.
+/// A property of Java's producer that milena does not have. It is accepted if its value is Java's default, or asks for what milena does
+/// anyway.
 struct Missing {
-    /// Its name, or with a dot at the end the start of a family of names.
+    /// Its name. A name that ends with a dot is the prefix of a family.
     name: &'static str,
-    /// Values that ask for what milena does anyway, beside Java's default.
+    /// Accepted values, beside Java's default.
     harmless: &'static [&'static str],
-    /// What milena does instead, and what the reader can do.
+    /// What milena does instead, and what the user can do.
     reason: &'static str,
 }
 
@@ -34,7 +39,7 @@ const fn missing(name: &'static str, harmless: &'static [&'static str], reason: 
     Missing { name, harmless, reason }
 }
 
-/// Serializers whose bytes are what milena takes: bytes as they are, and text in UTF-8.
+/// Java's serializers of bytes and of text in UTF-8, which need no conversion here.
 const SERIALIZERS: &[&str] = &[
     "org.apache.kafka.common.serialization.ByteArraySerializer",
     "org.apache.kafka.common.serialization.ByteBufferSerializer",
@@ -93,8 +98,24 @@ static MISSING: &[Missing] = &[
     missing("metrics.sample.window.ms", &[], METRICS),
 ];
 
-/// What becomes of a property that is no setting.
-pub(super) fn verdict(name: &str, value: &str) -> Verdict {
+/// Adds a violation for every name that is refused.
+pub(super) fn refuse(draft: &mut Draft<'_>) {
+    let strangers = draft.given().filter(|(name, _)| SETTINGS.iter().all(|setting| setting.name != *name));
+    let refused: Vec<_> = strangers.filter_map(|(name, value)| refusal(name, value)).collect();
+    refused.into_iter().for_each(|violation| draft.violate(violation));
+}
+
+fn refusal(name: &str, value: &str) -> Option<String> {
+    match verdict(name, value) {
+        Verdict::Harmless => None,
+        Verdict::Unsupported(reason) | Verdict::Foreign(reason) => Some(format!("{name}: {reason}")),
+        Verdict::Unknown(Some(nearest)) => Some(format!("{}: unknown property, did you mean {nearest}?", echo(name))),
+        Verdict::Unknown(None) => Some(format!("{}: unknown property", echo(name))),
+    }
+}
+
+/// Judges a property that is no setting.
+fn verdict(name: &str, value: &str) -> Verdict {
     let default = JAVA_DEFAULTS.iter().any(|(known, default)| *known == name && default.eq_ignore_ascii_case(value));
     match MISSING.iter().find(|missing| missing.covers(name)) {
         Some(_) if default => Verdict::Harmless,
@@ -112,7 +133,7 @@ impl Missing {
     }
 }
 
-/// The known name that begins so, or the one with the least edits to `name` unless more than half of it would change.
+/// The known name that begins with `name`, or the one with the fewest edits to it, unless more than half of it would change.
 fn nearest(name: &str) -> Option<&'static str> {
     let name: String = name.to_lowercase().replace(['_', '-'], ".").chars().take(100).collect();
     let given: Vec<char> = name.chars().collect();

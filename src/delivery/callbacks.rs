@@ -1,9 +1,9 @@
 //! The thread that runs user code: interceptors' `on_acknowledgement` and delivery callbacks.
 //!
-//! In: a batch's notices with its outcome, in the order in which batches complete. Out: calls of user code. It is a
-//! thread of its own, started with the first callback, so that user code which blocks, or panics, or outlives the
-//! runtime never stalls a socket and still hears every outcome. Its queue is bounded by `buffer.memory`: a batch's share
-//! of it is returned when its last callback has run.
+//! In: a completed batch's callbacks, in the order in which batches complete. Out: calls of user code. Does I/O: it starts a thread
+//! with the first callback. On that thread user code may block, panic or outlive the runtime. It never stalls a socket and still
+//! gets every outcome. The thread's queue is bounded by `buffer.memory`, because a batch's share of the memory is released after its
+//! last callback has run.
 
 use std::{
     any::Any,
@@ -15,12 +15,12 @@ use std::{
 };
 
 use super::{
-    Ack,
-    cell::{Cell, Place, outcome_of},
+    ack::{Ack, outcome_of},
+    cell::{Cell, Place},
 };
 use crate::{error::DeliveryError, record::intercept::Interceptor};
 
-/// What a callback is called with.
+/// The argument of a callback: the record's outcome.
 pub(crate) type Answer = Result<Ack, DeliveryError>;
 
 /// A user's callback for one record.
@@ -28,42 +28,44 @@ pub(crate) trait Callback: FnOnce(Answer) + Send + 'static {}
 
 impl<F: FnOnce(Answer) + Send + 'static> Callback for F {}
 
-/// A user's callback for one record, of whatever type: in an `Option`, from which it is taken when the record is accepted.
+/// A user's callback for one record, behind a type that hides its own. It is an `Option`, which is emptied when the record is
+/// accepted.
 pub(crate) trait Listener: Send {
-    /// Bytes by which the list grows when it joins. `None` stands for a list that is not there yet.
+    /// How many bytes `list` grows by when the callback joins it. `None` stands for a list that does not exist yet.
     fn cost(&self, list: Option<&Notices>) -> usize;
 
-    /// Goes into the list as its last, for the record at `place`.
+    /// Appends the callback to `list`, for the record at `place`.
     fn join(&mut self, list: &mut Notices, place: Place);
 }
 
-/// Whoever is told of a record, if anybody is.
+/// The callback, if there is one, behind a type that hides its own.
 #[inline]
 pub(crate) fn listener<F: Callback>(callback: &mut Option<F>) -> Option<&mut dyn Listener> {
     callback.is_some().then_some(callback as _)
 }
 
-/// For a record of which only interceptors are told.
+/// The callback of a record that has none, where interceptors need a place in the list.
 pub(crate) fn nothing(_: Answer) {}
 
-/// Those who are told of the outcomes of a batch's records, in the records' order. A program mostly has one callback for all of its
-/// records, or a few: those of one type that follow one another lie in one run, as they are. So a record costs no allocation.
+/// The callbacks of a batch, in record order. Most programs have one type of callback, or a few. Callbacks of one type that follow
+/// one another lie in one run, unboxed, so a record costs no allocation.
 #[derive(Default)]
 pub(crate) struct Notices(Vec<Box<dyn Run>>);
 
-/// Callbacks of one type.
+/// A run of callbacks of one type.
 struct Of<F>(Vec<(Place, F)>);
 
 trait Run: Any + Send {
     fn len(&self) -> usize;
 
-    /// Bytes that they take.
+    /// How many bytes the run takes.
     fn bytes(&self) -> usize;
 
-    /// Those from record `first` on, counted from there.
+    /// Splits off the callbacks from record `first` on, whose places then count from there.
     fn split_off(&mut self, first: u32) -> Box<dyn Run>;
 
-    fn tell(self: Box<Self>, cell: &Arc<Cell>, interceptors: &[Arc<dyn Interceptor>]);
+    /// Calls every callback with its record's outcome, which is in `cell`.
+    fn call(self: Box<Self>, cell: &Arc<Cell>, interceptors: &[Arc<dyn Interceptor>]);
 }
 
 impl Notices {
@@ -71,12 +73,12 @@ impl Notices {
         self.0.is_empty()
     }
 
-    /// Bytes that they take, as [`Listener::cost`] counts them.
+    /// How many bytes the callbacks take, as [`Listener::cost`] counts them.
     pub(crate) fn bytes(&self) -> usize {
         self.0.iter().map(|run| run.bytes()).sum()
     }
 
-    /// Those from record `first` on, counted from there.
+    /// Splits off the callbacks from record `first` on, whose places then count from there.
     pub(super) fn split_off(&mut self, first: u32) -> Self {
         let rest = self.0.iter_mut().map(|run| run.split_off(first)).filter(|run| run.len() > 0).collect();
         self.0.retain(|run| run.len() > 0);
@@ -104,7 +106,7 @@ impl<F: Callback> Listener for Option<F> {
     fn cost(&self, list: Option<&Notices>) -> usize {
         match list.and_then(Notices::last_of::<F>) {
             Some(run) if run.0.len() < run.0.capacity() => 0,
-            // It doubles.
+            // The run doubles its capacity.
             Some(run) => run.0.capacity() * size_of::<(Place, F)>(),
             None => Of::<F>::EMPTY + Of::<F>::FIRST * size_of::<(Place, F)>(),
         }
@@ -125,9 +127,9 @@ impl<F: Callback> Listener for Option<F> {
 }
 
 impl<F> Of<F> {
-    /// A box, a list, and what the allocator needs for both.
+    /// The bytes of a box, a list, and the allocator's own for both.
     const EMPTY: usize = 2 * size_of::<Box<dyn Run>>() + size_of::<Self>() + 2 * 16;
-    /// So many have room in it at first: 128 bytes of them.
+    /// How many callbacks a new run has room for: 128 bytes of them.
     const FIRST: usize = if size_of::<(Place, F)>() > 128 { 1 } else { 128 / size_of::<(Place, F)>() };
 }
 
@@ -147,9 +149,9 @@ impl<F: Callback> Run for Of<F> {
         Box::new(Self(rest))
     }
 
-    fn tell(self: Box<Self>, cell: &Arc<Cell>, interceptors: &[Arc<dyn Interceptor>]) {
+    fn call(self: Box<Self>, cell: &Arc<Cell>, interceptors: &[Arc<dyn Interceptor>]) {
         let mut left = self.0.into_iter();
-        let mut tell = || {
+        let mut call = || {
             for (place, callback) in left.by_ref() {
                 let outcome = outcome_of(cell, place);
                 for interceptor in interceptors {
@@ -158,19 +160,19 @@ impl<F: Callback> Run for Of<F> {
                 callback(outcome);
             }
         };
-        // One guard for all of them; after a panic, another one for the rest.
-        while !guarded("delivery callback", &mut tell) {}
+        // One guard serves the whole run. After a panic, the next one serves the rest.
+        while !guarded("delivery callback", &mut call) {}
     }
 }
 
 struct Job {
-    /// Filled: the outcome of those who are told.
+    /// It is filled.
     cell: Arc<Cell>,
     notices: Notices,
     kept: Option<Box<dyn Send>>,
 }
 
-/// Where callbacks run. Cheap to clone; the thread ends when the last clone is gone and its queue is empty.
+/// Runs callbacks. A clone is cheap. The thread ends when the last clone is gone and its queue is empty.
 #[derive(Clone)]
 pub(crate) struct Callbacks(Arc<Shared>);
 
@@ -195,13 +197,13 @@ impl Callbacks {
         Self(Arc::new(Shared { interceptors: interceptors.into(), thread: Some(OnceLock::new()) }))
     }
 
-    /// Callbacks run where the batch is completed: for tests and simulations, which have one thread.
+    /// Callbacks on the thread that completes the batch: for tests and simulations, which have one thread.
     #[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "for tests"))]
     pub(crate) fn inline(interceptors: Vec<Arc<dyn Interceptor>>) -> Self {
         Self(Arc::new(Shared { interceptors: interceptors.into(), thread: None }))
     }
 
-    /// Whether every record needs a notice, with or without a callback of its own.
+    /// Whether every record needs a place in the list, because interceptors see every outcome.
     pub(crate) fn has_interceptors(&self) -> bool {
         !self.0.interceptors.is_empty()
     }
@@ -211,7 +213,7 @@ impl Callbacks {
         IN_CALLBACK.get()
     }
 
-    /// Tells those who are to be told what became of their records; `cell` knows. `kept` is dropped after the last.
+    /// Runs the callbacks of a batch whose outcome is in `cell`, and drops `kept` after the last.
     pub(super) fn run(&self, cell: Arc<Cell>, notices: Notices, kept: Option<Box<dyn Send>>) {
         let job = Job { cell, notices, kept };
         let job = match &self.0.thread {
@@ -229,7 +231,7 @@ impl Callbacks {
         let interceptors = Arc::clone(&self.0.interceptors);
         let worker = move || queue.into_iter().for_each(|job| perform(&interceptors, job));
         if let Err(error) = thread::Builder::new().name("milena-callbacks".into()).spawn(worker) {
-            // The queue is gone with the closure, so `run` falls back to the calling thread: late, but never silent.
+            // The closure took the queue with it, so `run` falls back to the calling thread: callbacks are late, but run.
             tracing::warn!(%error, "no thread for delivery callbacks: they will run on the sender's");
         }
         jobs
@@ -238,12 +240,12 @@ impl Callbacks {
 
 fn perform(interceptors: &[Arc<dyn Interceptor>], job: Job) {
     IN_CALLBACK.set(true);
-    job.notices.0.into_iter().for_each(|run| run.tell(&job.cell, interceptors));
+    job.notices.0.into_iter().for_each(|run| run.call(&job.cell, interceptors));
     IN_CALLBACK.set(false);
     drop(job.kept);
 }
 
-/// Runs user code; a panic in it is logged and ends there. Says whether there was none.
+/// Runs user code, and logs a panic in it. Returns whether there was none.
 fn guarded(what: &str, user_code: impl FnOnce()) -> bool {
     let ended = catch_unwind(AssertUnwindSafe(user_code));
     if ended.is_err() {

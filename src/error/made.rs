@@ -1,17 +1,16 @@
-//! Delivery errors of a user's own making, for tests of what a program does about them.
+//! Constructors of delivery errors, for tests of code that receives them.
 //!
-//! In: facts. Out: a [`DeliveryError`] like those that the producer makes. Pure. Deliberately absent: constructors of
-//! [`SendError`](super::SendError), whose variants anybody can write down.
+//! In: facts. Out: a [`DeliveryError`] like those of the producer. Pure. Deliberately absent: constructors of
+//! [`SendError`](super::SendError), whose variants are public.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted};
 
 impl DeliveryError {
-    /// An error as the producer would give it for a record of this partition: certainly not written, and never sent. Its code is
-    /// `REQUEST_TIMED_OUT` if it is [`Expired`](FailureKind::Expired), `UNKNOWN_SERVER_ERROR` if
-    /// [`Rejected`](FailureKind::Rejected), `PRODUCER_FENCED` if [`Fatal`](FailureKind::Fatal), else `NONE`. It is retriable
-    /// unless it is rejected or fatal.
+    /// An error of a record of this topic-partition. The record was never sent and is certainly not written. The code is
+    /// `REQUEST_TIMED_OUT` for [`Expired`](FailureKind::Expired), `UNKNOWN_SERVER_ERROR` for [`Rejected`](FailureKind::Rejected),
+    /// `PRODUCER_FENCED` for [`Fatal`](FailureKind::Fatal), else `NONE`. The error is retriable unless it is rejected or fatal.
     ///
     /// ```
     /// use milena::{DeliveryError, FailureKind, Persisted};
@@ -42,50 +41,50 @@ impl DeliveryError {
         })
     }
 
-    /// The same with another code. A rejection is then retriable exactly if the code is.
+    /// The same error with another code. A rejection is retriable if and only if its code is.
     #[must_use]
     pub fn with_code(self, code: ErrorCode) -> Self {
         let retriable = is_retriable(self.kind(), code);
         self.changed(|failure| (failure.code, failure.retriable) = (code, retriable))
     }
 
-    /// The same, retriable or not.
+    /// The same error, retriable or not.
     #[must_use]
     pub fn with_retriable(self, retriable: bool) -> Self {
         self.changed(|failure| failure.retriable = retriable)
     }
 
-    /// The same, certainly not written or perhaps written.
+    /// The same error of a record that is certainly not written, or may be.
     #[must_use]
     pub fn with_persisted(self, persisted: Persisted) -> Self {
         self.changed(|failure| failure.persisted = persisted)
     }
 
-    /// The same for a record of another partition.
+    /// The same error of a record of another topic-partition.
     #[must_use]
     pub fn with_place(self, topic: &str, partition: i32) -> Self {
         self.changed(|failure| (failure.topic, failure.partition) = (Arc::from(topic), partition))
     }
 
-    /// The same from this broker.
+    /// The same error from this broker.
     #[must_use]
     pub fn with_broker(self, broker: i32) -> Self {
         self.changed(|failure| failure.broker = Some(broker))
     }
 
-    /// The same after so many attempts.
+    /// The same error after this number of attempts.
     #[must_use]
     pub fn with_attempts(self, attempts: u32) -> Self {
         self.changed(|failure| failure.attempts = attempts)
     }
 
-    /// The same after so long.
+    /// The same error after this time.
     #[must_use]
     pub fn with_elapsed(self, elapsed: Duration) -> Self {
         self.changed(|failure| failure.elapsed = elapsed)
     }
 
-    /// The same with what the last attempt said.
+    /// The same error with the message of the last attempt.
     #[must_use]
     pub fn with_cause(self, cause: impl Into<String>) -> Self {
         self.changed(|failure| failure.cause = Some(cause.into()))
@@ -97,7 +96,7 @@ impl DeliveryError {
     }
 }
 
-/// As the sender decides it.
+/// Whether the sender calls such a failure retriable.
 fn is_retriable(kind: FailureKind, code: ErrorCode) -> bool {
     match kind {
         FailureKind::Rejected => code.retriable(),

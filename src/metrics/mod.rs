@@ -1,9 +1,8 @@
-//! What a producer has done, in numbers.
+//! The metrics of a producer.
 //!
-//! In: what the sender did, batch by batch, and for how long callers waited. Out: a [`Metrics`] snapshot, under Java's names where
-//! Java has them, and as text for Prometheus. Pure: time is passed in. A record costs nothing: everything is counted once a
-//! batch, a request or an answer. Deliberately absent: reporters and pushing to the broker (KIP-714); whoever wants numbers
-//! takes a snapshot.
+//! In: events of the sender, for each batch, request or response, and the time that callers waited. Out: a [`Metrics`] snapshot, under
+//! Java's names where Java has them, and as text for Prometheus. Pure: time is passed in. Nothing is counted for a single record, so
+//! records cost nothing. Deliberately absent: reporters, and pushing to the broker (KIP-714). Users take snapshots.
 
 mod prometheus;
 mod recorder;

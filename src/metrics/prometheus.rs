@@ -1,16 +1,17 @@
 //! Prometheus' text format.
 //!
-//! In: a snapshot. Out: text. Counters end in `_total`, times are in seconds, sizes in bytes; averages are left out, because
-//! what they are made of is here: histograms, whose buckets can be added up over producers. A topic is a label, an id never.
+//! In: a snapshot. Out: text. Pure. Names of counters end in `_total`, times are in seconds, sizes in bytes. Deliberately absent:
+//! averages. In their place are histograms, whose buckets can be added up over producers. A topic is a label; an id never is.
 
 use std::fmt::Write;
 
 use super::{
     recorder::{Counts, Distribution},
-    snapshot::{ERRORS, Metric, PRODUCER, TOPIC},
+    snapshot::{ERRORS, Metric, Metrics, PRODUCER, TOPIC},
 };
 
-/// Java's name, ours, what to divide by for the base unit. What is not here is derived from a histogram, or is a rate.
+/// Group, Java's name, Prometheus' name, and the divisor that gives the base unit. Java's other metrics are rates, or come from a
+/// histogram.
 const NAMES: &[(&str, &str, &str, f64)] = &[
     (TOPIC, "record-send-total", "sent_records_total", 1.0),
     (TOPIC, "byte-total", "sent_bytes_total", 1.0),
@@ -47,8 +48,15 @@ const BYTES: &[f64] = &[1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_5
 const RECORDS: &[f64] = &[1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0];
 const PARTS: &[f64] = &[0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
-/// All of it.
-pub(super) fn text(metrics: &[Metric], counts: &Counts) -> String {
+impl Metrics {
+    /// Prometheus' text format (0.0.4): base units, `_total` on counters, histograms of latencies and sizes.
+    #[must_use]
+    pub fn to_prometheus(&self) -> String {
+        text(&self.list, &self.counts)
+    }
+}
+
+fn text(metrics: &[Metric], counts: &Counts) -> String {
     let mut out = String::new();
     for (group, java, ours, divisor) in NAMES {
         let rows: Vec<_> = metrics.iter().filter(|row| row.group == *group && row.name == *java).collect();
@@ -98,7 +106,7 @@ fn histogram(out: &mut String, name: &str, client: &Metric, of: &Distribution, b
 
 fn head(out: &mut String, name: &str, kind: &str, what: &str) {
     let what = what.replace('\\', r"\\").replace('\n', r"\n");
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(out, "# HELP kafka_producer_{name} {what}\n# TYPE kafka_producer_{name} {kind}");
 }
 

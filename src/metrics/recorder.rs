@@ -1,4 +1,4 @@
-//! The counters, and who may touch them: the sender once a batch, request or answer; callers where they have waited anyway.
+//! The counters. The sender changes them once for each batch, request or response, and callers after they have waited.
 
 use std::{
     collections::BTreeMap,
@@ -10,22 +10,22 @@ use hdrhistogram::Histogram;
 
 use crate::error::{ErrorCode, Persisted};
 
-/// How long a rate looks back at least; at most twice as long, if something happens now and then.
+/// The shortest time that a rate covers. If events are frequent enough, it covers twice as long at most.
 const WINDOW: Duration = Duration::from_secs(30);
-/// So many different errors are told apart, which is more than there are. What a broker invents beyond that counts as unknown.
+/// How many error codes are counted apart, which is more than Kafka has. Codes beyond that, which a broker invents, count as unknown.
 const MOST_CODES: usize = 200;
-/// Of values in a histogram so many decimal digits are kept: they are right within 1 %.
+/// How many decimal digits a histogram keeps of a value, which is then exact within 1 %.
 const DIGITS: u8 = 2;
 
-/// Counts what happens. Shared by the sender and those who ask.
+/// Counts events. The sender and the callers who take snapshots share it.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder(Mutex<Counts>);
 
-/// A total, and how quickly it grows.
+/// A total and its rate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rated {
     pub(super) total: u64,
-    /// The totals at the last two moments that are a window apart.
+    /// The totals at the last two marks, which are a window apart.
     marks: Option<[(Instant, u64); 2]>,
 }
 
@@ -42,7 +42,7 @@ impl Rated {
         }
     }
 
-    /// So many a second, from the mark before the last on.
+    /// The rate per second since the mark before the last.
     pub(super) fn rate(mut self, now: Instant) -> f64 {
         self.mark(now);
         let Some([(since, before), _]) = self.marks else { return 0.0 };
@@ -51,11 +51,11 @@ impl Rated {
     }
 }
 
-/// How values are distributed. Takes 20 to 40 KiB once it is used.
+/// A distribution of values. It takes 20 to 40 KiB once it is used.
 #[derive(Clone, Debug)]
 pub struct Distribution {
     histogram: Option<Histogram<u64>>,
-    /// What one in the histogram is worth.
+    /// The value of one unit in the histogram.
     unit: f64,
 }
 
@@ -73,37 +73,37 @@ impl Distribution {
         }
     }
 
-    /// How many values there are.
+    /// The number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.histogram.as_ref().map_or(0, Histogram::len)
     }
 
-    /// The least of them; 0 if there is none.
+    /// The least value, or 0 if there is none.
     #[must_use]
     pub fn min(&self) -> f64 {
         self.value(Histogram::min)
     }
 
-    /// Their mean; 0 if there is none.
+    /// The mean, or 0 if there is no value.
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.histogram.as_ref().map_or(0.0, |histogram| histogram.mean() * self.unit)
     }
 
-    /// The greatest of them; 0 if there is none.
+    /// The greatest value, or 0 if there is none.
     #[must_use]
     pub fn max(&self) -> f64 {
         self.value(Histogram::max)
     }
 
-    /// The value that this part of all is at or below: 0.99 asks for the 99th percentile. Right within 1 %.
+    /// A quantile: 0.99 is the 99th percentile. Exact within 1 %.
     #[must_use]
     pub fn quantile(&self, part: f64) -> f64 {
         self.value(|histogram| histogram.value_at_quantile(part.clamp(0.0, 1.0)))
     }
 
-    /// How many values are at or below this one. Right within 1 % of the value.
+    /// How many values are at most this one. Exact within 1 % of the value.
     #[must_use]
     pub fn count_to(&self, value: f64) -> u64 {
         let value = (value / self.unit).round().clamp(0.0, u64::MAX as f64) as u64;
@@ -116,7 +116,7 @@ impl Distribution {
     }
 }
 
-/// What is counted for all records, and for those of each topic.
+/// Counts of records, kept for all topics together and for each topic.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) records: Rated,
@@ -129,10 +129,10 @@ pub(super) struct Tally {
     pub(super) unknown: u64,
 }
 
-/// Everything that is counted.
+/// All counts.
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
-    /// Of all topics, also those that were forgotten since.
+    /// The sum over all topics, including those that were forgotten.
     pub(super) all: Tally,
     pub(super) topics: BTreeMap<Arc<str>, Tally>,
     pub(super) splits: Rated,
@@ -147,7 +147,7 @@ pub(super) struct Counts {
     pub(super) unconfirmed: u64,
     pub(super) by_code: BTreeMap<ErrorCode, u64>,
     pub(super) metadata_at: Option<Instant>,
-    /// Time that callers spent waiting, in nanoseconds, and how often they waited for memory in vain.
+    /// The time that callers waited, in nanoseconds, and how often they did not get memory.
     pub(super) memory_wait: Rated,
     pub(super) metadata_wait: u64,
     pub(super) flush: u64,
@@ -202,15 +202,15 @@ impl Default for Counts {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SentBatch {
     pub(crate) records: u32,
-    /// Bytes as they are sent.
+    /// Its size in bytes, as sent.
     pub(crate) bytes: usize,
-    /// Bytes before compression.
+    /// Its size in bytes, before compression.
     pub(crate) uncompressed: usize,
-    /// How long ago it was opened.
+    /// Its age.
     pub(crate) queued: Duration,
 }
 
-/// How a batch ended.
+/// The outcome of a batch, as far as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     Acked,
@@ -236,7 +236,7 @@ impl Recorder {
         });
     }
 
-    /// A request was handed to its connection. One that carries batches has so many `records`.
+    /// A request was passed to its connection. `records` is how many it carries.
     pub(crate) fn request_sent(&self, bytes: usize, records: Option<u64>, now: Instant) {
         let mut counts = self.counts();
         counts.requests.add(1, now);
@@ -245,7 +245,7 @@ impl Recorder {
         records.into_iter().for_each(|records| counts.records_per_request.add(records, 1));
     }
 
-    /// A request was answered, after so long.
+    /// A response arrived, this long after its request.
     pub(crate) fn answered(&self, bytes: usize, latency: Duration, now: Instant) {
         let mut counts = self.counts();
         counts.responses.add(1, now);
@@ -253,17 +253,17 @@ impl Recorder {
         counts.request_latency.add(micros(latency), 1);
     }
 
-    /// Requests will not be answered.
+    /// Requests were lost with their connection, and will have no response.
     pub(crate) fn unanswered(&self, requests: usize) {
         self.counts().unanswered += requests as u64;
     }
 
-    /// A broker asked for less, for so long.
+    /// A broker throttled the producer for this long.
     pub(crate) fn throttled(&self, wait: Duration) {
         self.counts().throttle.add(micros(wait), 1);
     }
 
-    /// A batch goes again.
+    /// A batch is sent again.
     pub(crate) fn retried(&self, topic: &Arc<str>, records: u32, now: Instant) {
         self.counts().tally(topic, |tally| tally.retries.add(records.into(), now));
     }
@@ -273,14 +273,14 @@ impl Recorder {
         self.counts().splits.add(1, now);
     }
 
-    /// An attempt came to this error.
+    /// An attempt failed with this error.
     pub(crate) fn error(&self, code: ErrorCode) {
         let mut counts = self.counts();
         let known = counts.by_code.contains_key(&code) || counts.by_code.len() < MOST_CODES;
         *counts.by_code.entry(if known { code } else { ErrorCode::UNKNOWN_SERVER_ERROR }).or_default() += 1;
     }
 
-    /// The records of a batch have their outcome, so long after it was opened.
+    /// A batch was completed, this long after it was opened.
     pub(crate) fn ended(&self, topic: &Arc<str>, records: u32, ended: Ended, age: Duration, now: Instant) {
         let mut counts = self.counts();
         let records = u64::from(records);
@@ -297,12 +297,12 @@ impl Recorder {
         });
     }
 
-    /// A lane began a new epoch.
+    /// A partition began a new producer epoch.
     pub(crate) fn epoch_bumped(&self) {
         self.counts().epoch_bumps += 1;
     }
 
-    /// So many records went out with `acks=0` over a connection that ended, and no later answer shows that they were taken.
+    /// Records were sent with `acks=0` over a connection that ended, and no later response confirms them.
     pub(crate) fn lost_unconfirmed(&self, records: u64) {
         self.counts().unconfirmed += records;
     }
@@ -315,17 +315,17 @@ impl Recorder {
         self.counts().disconnections.add(1, now);
     }
 
-    /// Metadata came that are of use.
+    /// Usable metadata arrived.
     pub(crate) fn learned(&self, now: Instant) {
         self.counts().metadata_at = Some(now);
     }
 
-    /// A topic was not used for long: it has no row of its own any more, but counts in the sums.
+    /// A topic was not used for long. It has no metrics of its own any more, and stays in the sums.
     pub(crate) fn forget(&self, topic: &str) {
         self.counts().topics.remove(topic);
     }
 
-    /// A caller waited for memory; in vain if `exhausted`.
+    /// A caller waited for memory. If `exhausted`, it got none.
     pub(crate) fn waited_for_memory(&self, time: Duration, exhausted: bool, now: Instant) {
         let mut counts = self.counts();
         counts.memory_wait.add(nanos(time), now);
@@ -337,14 +337,14 @@ impl Recorder {
         self.counts().metadata_wait += nanos(time);
     }
 
-    /// A caller waited for everything to be delivered.
+    /// A caller waited in `flush` or `close`.
     pub(crate) fn flushed(&self, time: Duration) {
         self.counts().flush += nanos(time);
     }
 }
 
 impl Counts {
-    /// Counts something of one topic, and of all.
+    /// Counts for one topic, and for all together.
     fn tally(&mut self, topic: &Arc<str>, count: impl Fn(&mut Tally)) {
         count(&mut self.all);
         count(self.topics.entry(Arc::clone(topic)).or_default());

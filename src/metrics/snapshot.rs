@@ -1,20 +1,19 @@
-//! A snapshot: every number with its name, unit and meaning, from one table.
+//! A snapshot of all metrics, each with its name, unit and description.
+//!
+//! In: counts and gauges. Out: [`Metrics`]. Pure. Source: the names and groups of Java's `SenderMetricsRegistry`.
 
 use std::{sync::Arc, time::Instant};
 
-use super::{
-    prometheus,
-    recorder::{Counts, Distribution, Recorder, Tally},
-};
+use super::recorder::{Counts, Distribution, Recorder, Tally};
 
-/// The group of what concerns the whole producer, as Java names it.
+/// Java's group of metrics of the whole producer.
 pub(super) const PRODUCER: &str = "producer-metrics";
-/// The group of what concerns one topic.
+/// Java's group of metrics of one topic.
 pub(super) const TOPIC: &str = "producer-topic-metrics";
-/// The group of errors by code, which Java has not.
+/// The group of metrics by error code, which Java does not have.
 pub(super) const ERRORS: &str = "producer-error-metrics";
 
-/// What is true at the moment of the snapshot, and nobody counts.
+/// Values that are read when the snapshot is taken, rather than counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gauges {
     pub(crate) buffer_total: usize,
@@ -23,7 +22,7 @@ pub(crate) struct Gauges {
     pub(crate) undelivered: usize,
 }
 
-/// One number.
+/// One metric.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Metric {
@@ -31,85 +30,78 @@ pub struct Metric {
     pub group: &'static str,
     /// Java's name where Java has it.
     pub name: &'static str,
-    /// `client-id`, and `topic` or `error` where the group is of those.
+    /// `client-id`, and `topic` or `error` in the group by topic or by error.
     pub tags: Vec<(&'static str, Arc<str>)>,
-    /// In the unit that [`description`](Self::description) names.
+    /// Its value, in the unit that [`description`](Self::description) names.
     pub value: f64,
-    /// What it is, and its unit.
+    /// Its description and its unit.
     pub description: &'static str,
 }
 
-/// What a producer has done until now: [`Producer::metrics`](crate::Producer::metrics).
+/// A snapshot of a producer's metrics, from [`Producer::metrics`](crate::Producer::metrics).
 ///
-/// Averages and maxima are over the producer's life. A rate is so many a second over the last 30 to 60 seconds, or longer where
-/// nothing happened for long, or since the beginning. Times are in milliseconds where Java's are; in Prometheus' text they are
-/// in seconds.
+/// Averages and maxima cover the producer's life. A rate is per second and covers the last 30 to 60 seconds, more if events are rare,
+/// or less if the producer is younger. Times are in milliseconds if Java's are. In Prometheus' text they are in seconds.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    list: Vec<Metric>,
-    counts: Counts,
+    pub(super) list: Vec<Metric>,
+    pub(super) counts: Counts,
 }
 
 impl Metrics {
-    /// All of them: the producer's, then by topic, then by error.
+    /// All metrics: those of the producer, then by topic, then by error.
     pub fn iter(&self) -> impl Iterator<Item = &Metric> {
         self.list.iter()
     }
 
-    /// A number of the whole producer, or the sum over topics or errors; `None` if there is none of that name.
+    /// A metric of the whole producer, or the sum over topics or errors. `None` if there is no metric of this name.
     #[must_use]
     pub fn get(&self, group: &str, name: &str) -> Option<f64> {
         let values = self.list.iter().filter(|metric| metric.group == group && metric.name == name);
         values.map(|metric| metric.value).reduce(|sum, value| sum + value)
     }
 
-    /// A number of one topic; `None` if the topic has none, or not that.
+    /// A metric of one topic. `None` if the topic has no metrics, or not this one.
     #[must_use]
     pub fn topic(&self, topic: &str, name: &str) -> Option<f64> {
         let of_topic = |metric: &&Metric| metric.group == TOPIC && metric.name == name && &*metric.tags[1].1 == topic;
         self.list.iter().find(of_topic).map(|metric| metric.value)
     }
 
-    /// From a batch's opening to the outcome of its records, in seconds; each record counts.
+    /// Time from a batch's opening to the outcome of its records, in seconds. Each record counts.
     #[must_use]
     pub fn delivery_latency(&self) -> &Distribution {
         &self.counts.delivery_latency
     }
 
-    /// From a batch's opening until it was put into a request, in seconds.
+    /// Time from a batch's opening until it is put into a request, in seconds.
     #[must_use]
     pub fn queue_time(&self) -> &Distribution {
         &self.counts.queue_time
     }
 
-    /// From a request to its answer, in seconds.
+    /// Time from a request to its response, in seconds.
     #[must_use]
     pub fn request_latency(&self) -> &Distribution {
         &self.counts.request_latency
     }
 
-    /// Batches as they were sent, in bytes.
+    /// Sizes of batches as sent, in bytes.
     #[must_use]
     pub fn batch_size(&self) -> &Distribution {
         &self.counts.batch_size
     }
 
-    /// Records in each Produce request.
+    /// Numbers of records in Produce requests.
     #[must_use]
     pub fn records_per_request(&self) -> &Distribution {
         &self.counts.records_per_request
     }
 
-    /// A batch's bytes as sent, by its bytes before compression.
+    /// Bytes of a batch as sent, divided by its bytes before compression.
     #[must_use]
     pub fn compression_ratio(&self) -> &Distribution {
         &self.counts.compression
-    }
-
-    /// Prometheus' text format (0.0.4): base units, `_total` on counters, histograms of latencies and sizes.
-    #[must_use]
-    pub fn to_prometheus(&self) -> String {
-        prometheus::text(&self.list, &self.counts)
     }
 
     pub(crate) fn take(recorder: &Recorder, gauges: Gauges, client_id: &Arc<str>, now: Instant) -> Self {
@@ -130,7 +122,7 @@ impl Metrics {
     }
 }
 
-/// Name, value, what it is.
+/// Name, value, description.
 struct Row(&'static str, f64, &'static str);
 
 impl Row {
@@ -300,7 +292,7 @@ fn of_topic(of: &Tally, now: Instant) -> Vec<Row> {
     ]
 }
 
-/// 0 of nothing is 0.
+/// The ratio, or 0 if `whole` is 0.
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

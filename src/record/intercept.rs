@@ -1,7 +1,7 @@
-//! Interceptors: user code that sees every record on its way in and every outcome on its way out.
+//! Interceptors: user code that sees every record before it is sent, and every outcome.
 //!
 //! In: a record, or an outcome. Out: the record to send in its place. Pure. Source: KIP-42, `ProducerInterceptors`.
-//! Deliberately absent: `on_acknowledgement`'s caller, which is the callback thread in [`crate::delivery`].
+//! Deliberately absent: the caller of `on_acknowledgement`, which is the callback thread in [`crate::delivery`].
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,11 +11,11 @@ use std::{
 use super::Record;
 use crate::{Ack, DeliveryError};
 
-/// User code around every record.
+/// User code that sees every record and every outcome.
 ///
-/// Several interceptors make a chain in the order in which the builder got them: each is handed what the one before it
-/// returned. A panic in one is caught and logged; the record goes on as the last one that did not panic left it, and the
-/// rest of the chain still sees it. Without a panic hook of its own the program also prints the panic.
+/// Several interceptors form a chain, in the order in which they were added to the builder. Each gets the record that the one before it
+/// returned. A panic in an interceptor is caught and logged. The next interceptor then gets the record that the panicking one got.
+/// Unless the program has a panic hook of its own, Rust also prints the panic.
 ///
 /// ```
 /// use milena::{Header, Interceptor, Record};
@@ -29,22 +29,22 @@ use crate::{Ack, DeliveryError};
 /// }
 /// ```
 pub trait Interceptor: Send + Sync + 'static {
-    /// Called on the sending task, once for each call to `send`, before the partition is chosen; must not block. Returns
-    /// the record to send, which may be another one: its topic, partition, timestamp, key, value and headers all count.
+    /// Returns the record to send in place of `record`. Any part of it may differ. It is called on the sending task, once for each
+    /// call to `send`, before the partition is chosen. It must not block.
     fn on_send<'a>(&self, record: Record<'a>) -> Record<'a> {
         record
     }
 
-    /// Called for every accepted record when its outcome is known, before its callback, on the callback thread. A record
-    /// that `send` refused has no outcome; the error of `send` tells of it.
+    /// Is called with the outcome of every accepted record, on the callback thread, before the record's callback. It is not called for
+    /// a record that `send` refused.
     fn on_acknowledgement(&self, outcome: Result<&Ack, &DeliveryError>) {
         let _ = outcome;
     }
 }
 
-/// The record that leaves the chain.
+/// Passes a record through the chain.
 ///
-/// Each interceptor gets a copy: one that panics may have consumed what it was handed. Only who has interceptors pays.
+/// Each interceptor gets a copy, because one that panics may have consumed its own. Without interceptors nothing is copied.
 pub(crate) fn on_send<'a>(interceptors: &[Arc<dyn Interceptor>], record: Record<'a>) -> Record<'a> {
     interceptors.iter().enumerate().fold(record, |good, (index, interceptor)| {
         let handed = good.clone();

@@ -1,8 +1,8 @@
-//! What the user gives us.
+//! Records, and what happens to them before they are appended to a batch.
 //!
-//! In: borrowed keys, values and headers. Out: a [`Record`] that the producer encodes at once into its partition's open
-//! batch, so nothing of it has to live longer than the call to `send`. Pure. Deliberately absent: an owned record type
-//! (a batch's bytes are the owned form) and schemas.
+//! In: borrowed keys, values and headers. Out: a [`Record`], which the producer encodes at once into its partition's open batch, so
+//! that nothing of it must live longer than the call to `send`. Pure. Deliberately absent: an owned record type, since a batch's bytes
+//! are the owned form, and schemas.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ pub(crate) mod topic;
 
 pub use headers::Header;
 
-/// One record on its way into the producer, borrowed from the caller.
+/// A record to send, which borrows its parts from the caller.
 ///
 /// ```
 /// use milena::Record;
@@ -34,21 +34,21 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// A record for `topic`: no key, no value (a tombstone in a compacted topic), no headers, the partition chosen by the
-    /// partitioner and the timestamp of the moment of sending (as exact as the system's coarse clock: on Linux mostly
-    /// 4 ms, and 10 ms at the worst).
+    /// A record for `topic`, without key, value and headers. A null value is a tombstone in a compacted topic. The partitioner chooses
+    /// the partition. The timestamp is the time of sending, as exact as the system's coarse clock: on Linux mostly 4 ms, and 10 ms
+    /// at worst.
     #[must_use]
     #[inline]
     pub fn to(topic: &'a str) -> Self {
         Self { topic, partition: None, timestamp: None, key: None, value: None, headers: Vec::new() }
     }
 
-    /// Sets the key. Records with equal keys go to the same partition as long as the number of partitions stays, unless a
-    /// record names its partition, a custom partitioner chooses, or `partitioner.ignore.keys` is set.
+    /// Sets the key. Records with equal keys go to the same partition as long as the number of partitions does not change, unless a
+    /// record has a partition of its own, a custom partitioner chooses, or `partitioner.ignore.keys` is set.
     #[must_use]
     #[inline]
     pub fn key(self, key: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        // Taken apart and put together, here and below: so a record is made in registers, and written once.
+        // Moving each field, here and below, lets the compiler build the record in registers and write it once.
         let Self { topic, partition, timestamp, key: _, value, headers } = self;
         Self { topic, partition, timestamp, key: Some(Cow::Borrowed(key.as_ref())), value, headers }
     }
@@ -61,14 +61,14 @@ impl<'a> Record<'a> {
         Self { topic, partition, timestamp, key, value: Some(Cow::Borrowed(value.as_ref())), headers }
     }
 
-    /// Replaces key and value, borrowed, owned or absent (`None` is null on the wire). Made for interceptors.
+    /// Replaces key and value, which may be borrowed, owned, or `None` for null. Meant for interceptors.
     #[must_use]
     pub fn with_payload(mut self, key: Option<Cow<'a, [u8]>>, value: Option<Cow<'a, [u8]>>) -> Self {
         (self.key, self.value) = (key, value);
         self
     }
 
-    /// Adds a header. Keys may repeat; order is kept.
+    /// Adds a header. Names may repeat, and the order is kept.
     #[must_use]
     pub fn header(self, key: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         self.with_header(Header::new(key, value.as_ref()))
@@ -81,7 +81,14 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// Fixes the partition; the partitioner is not asked.
+    /// Removes every header of this name.
+    #[must_use]
+    pub fn without_header(mut self, key: &str) -> Self {
+        self.headers.retain(|header| header.key != key);
+        self
+    }
+
+    /// Sets the partition. The partitioner is not called.
     #[must_use]
     pub fn partition(mut self, partition: i32) -> Self {
         self.partition = Some(partition);
@@ -89,14 +96,14 @@ impl<'a> Record<'a> {
     }
 
     /// Sets the timestamp, in milliseconds since the Unix epoch. The broker replaces it if the topic is configured with
-    /// `message.timestamp.type=LogAppendTime`. A negative one is refused when the record is sent, as Java's `ProducerRecord` does.
+    /// `message.timestamp.type=LogAppendTime`. `send` refuses a negative one, as Java's `ProducerRecord` does.
     #[must_use]
     pub fn timestamp(mut self, unix_ms: i64) -> Self {
         self.timestamp = Some(unix_ms);
         self
     }
 
-    /// As [`partition`](Self::partition), where the record stands.
+    /// As [`partition`](Self::partition), in place.
     pub(crate) fn place(&mut self, partition: i32) {
         self.partition = Some(partition);
     }
@@ -125,15 +132,41 @@ impl<'a> Record<'a> {
         &self.headers
     }
 
-    /// The partition, if the caller fixed it.
+    /// The last header of this name. If a name is to have one value, it is the last one's.
+    #[must_use]
+    pub fn last_header(&self, key: &str) -> Option<&Header<'a>> {
+        self.headers.iter().rfind(|header| header.key == key)
+    }
+
+    /// The partition, if the caller set one.
     #[must_use]
     pub fn explicit_partition(&self) -> Option<i32> {
         self.partition
     }
 
-    /// The timestamp in milliseconds since the Unix epoch, if the caller set it.
+    /// The timestamp in milliseconds since the Unix epoch, if the caller set one.
     #[must_use]
     pub fn explicit_timestamp(&self) -> Option<i64> {
         self.timestamp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_keep_their_order_and_repeated_names() {
+        let record = Record::to("t").header("a", "1").header("b", "2").header("a", "3");
+        let keys: Vec<_> = record.headers().iter().map(|header| header.key.as_ref()).collect();
+        assert_eq!(keys, ["a", "b", "a"]);
+        assert_eq!(record.last_header("a"), Some(&Header::new("a", b"3")));
+        assert_eq!(record.last_header("c"), None);
+    }
+
+    #[test]
+    fn removing_a_header_removes_all_of_its_name() {
+        let record = Record::to("t").header("a", "1").header("b", "2").header("a", "3").without_header("a");
+        assert_eq!(record.headers(), [Header::new("b", b"2")]);
     }
 }

@@ -1,7 +1,7 @@
 //! Kafka's key hash: 32-bit murmur2 with the seed of Java's `org.apache.kafka.common.utils.Utils`.
 //!
-//! In: a key's bytes. Out: the hash by which every Kafka client that follows Java places the key. Pure. Deliberately
-//! absent: any other seed, and the step from a hash to a partition, which is in [`super::partition`].
+//! In: a key's bytes. Out: the hash by which Kafka clients that follow Java choose the key's partition. Pure. Deliberately absent: any
+//! other seed, and the step from a hash to a partition, which is in [`super::partition`].
 
 const SEED: u32 = 0x9747_b28c;
 const MULTIPLIER: u32 = 0x5bd1_e995;

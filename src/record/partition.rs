@@ -1,9 +1,9 @@
-//! Which partition a record goes to.
+//! The choice of a record's partition.
 //!
-//! In: a record, the partitions of its topic, random numbers that the caller seeds. Out: a partition. Pure. The order is
-//! that of Java: the record's own partition, else a custom [`Partitioner`], else the key's hash over all partitions, else
-//! the sticky partition, which moves on after `batch.size` bytes (KIP-794, `BuiltInPartitioner`). Deliberately absent:
-//! the queues whose lengths weigh in the choice; the caller knows them.
+//! In: a record, the partitions of its topic, random numbers that the caller seeds. Out: a partition. Pure. The order is that of Java:
+//! the record's own partition, else a custom [`Partitioner`], else the key's hash over all partitions, else the sticky partition,
+//! which changes after `batch.size` bytes (KIP-794, `BuiltInPartitioner`). Deliberately absent: the queues, whose lengths the caller
+//! passes in.
 
 use std::{
     any::Any,
@@ -19,12 +19,12 @@ use crate::{cluster, error::SendError};
 
 /// User code that chooses partitions in place of the built-in partitioner.
 ///
-/// It is called on the sending task, when the topic's partitions are known, and must not block. It is called once for each
-/// call to `send` whose record does not name its partition; what it answers stays, however long the record then waits. A
-/// partition that the topic does not have, or no longer has when the wait is over, fails the record with
-/// [`SendError::InvalidPartition`]. A panic is caught, and fails the record with [`SendError::Partitioner`].
+/// It is called on the sending task, when the topic's partitions are known, and must not block. It is called once for each call to
+/// `send` whose record has no partition of its own. Its choice is kept, however long the record then waits. `send` fails with
+/// [`SendError::InvalidPartition`] if the topic does not have the partition, or no longer has it after the wait. A panic is caught, and
+/// `send` fails with [`SendError::Partitioner`].
 pub trait Partitioner: Send + Sync {
-    /// The partition for `record`, from 0 to one less than [`Partitions::count`].
+    /// The partition of `record`, from 0 to [`Partitions::count`] - 1.
     fn partition(&self, record: &Record<'_>, partitions: &Partitions<'_>) -> i32;
 }
 
@@ -49,7 +49,7 @@ impl<'a> Partitions<'a> {
         self.0.len()
     }
 
-    /// The numbers of those that have a leader at the moment, rising; may be empty.
+    /// The numbers of the partitions that have a leader at the moment, in rising order. There may be none.
     pub fn available(&self) -> impl Iterator<Item = i32> + Clone + use<'a> {
         (0..).zip(self.0).filter(|(_, partition)| partition.leader.is_some()).map(|(number, _)| number)
     }
@@ -61,10 +61,10 @@ impl<'a> Partitions<'a> {
     }
 }
 
-/// Asks a partitioner of the user's own. If it panics, that is its answer.
+/// Calls a custom partitioner.
 ///
 /// # Errors
-/// [`SendError::Partitioner`] with what the panic said.
+/// [`SendError::Partitioner`] with the message of its panic.
 pub(crate) fn ask(
     partitioner: &dyn Partitioner,
     record: &Record<'_>,
@@ -79,10 +79,10 @@ fn said(panic: &(dyn Any + Send)) -> String {
     literal.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it did not say why".to_owned())
 }
 
-/// The partition of a topic with `count` that is fixed: by name, or by the record's key. `None` leaves it to [`Sticky`].
+/// The partition that the record names, or that its key has, in a topic with `count` partitions. `None` leaves the choice to [`Sticky`].
 ///
 /// # Errors
-/// [`SendError::InvalidPartition`] when the topic does not have the partition that is named.
+/// [`SendError::InvalidPartition`] if the topic does not have the partition that the record names.
 #[inline]
 pub(crate) fn fixed(record: &Record<'_>, count: usize, ignore_keys: bool) -> Result<Option<i32>, SendError> {
     match record.explicit_partition() {
@@ -101,7 +101,7 @@ fn invalid(record: &Record<'_>, partition: i32, count: usize) -> SendError {
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the remainder is under 2^31")]
 fn for_key(key: &[u8], count: usize) -> i32 {
     let positive = murmur2(key) & 0x7fff_ffff;
-    // Dividing 32 bits is far quicker than dividing 64.
+    // A division of 32 bits is much faster than one of 64.
     (positive % (count as u32).max(1)) as i32
 }
 
@@ -110,15 +110,15 @@ fn for_key(key: &[u8], count: usize) -> i32 {
 pub(crate) struct Candidate {
     /// Its number.
     pub(crate) partition: i32,
-    /// How many batches wait for it; 0 for every candidate makes the choice uniform.
+    /// The number of batches in its queue. With 0 for every candidate the choice is uniform.
     pub(crate) queue: u32,
-    /// Whether it has a leader, and the leader takes batches.
+    /// Whether it has a leader, and the leader accepts batches.
     pub(crate) available: bool,
 }
 
-/// Chooses among the available candidates, or among all where none is available. The longer a candidate's queue is,
-/// compared with the longest, the less likely it is taken: its weight is `longest + 1 - queue`. Equal queues make equal
-/// weights. Without candidates the answer is 0. Each candidate is read once: its queue may be another one the next moment.
+/// Chooses among the available candidates, or among all if none is available. A candidate with a longer queue is less likely: its weight
+/// is `longest + 1 - queue`. Equal queues have equal weights. Without candidates the result is 0. Each candidate is read once, because
+/// its queue changes all the time.
 pub(crate) fn choose(random: u64, candidates: impl Iterator<Item = Candidate>) -> i32 {
     let mut candidates: Vec<_> = candidates.collect();
     if candidates.iter().any(|candidate| candidate.available) {
@@ -137,10 +137,10 @@ pub(crate) fn choose(random: u64, candidates: impl Iterator<Item = Candidate>) -
     0
 }
 
-/// The partition that records without a key go to for the time being. One for each topic, shared by all sending tasks.
+/// The partition that records without a key currently go to. There is one for each topic, which all sending tasks share.
 ///
-/// Its whole state is one word, so that no task ever waits for another: the partition plus 1 in the upper half (0 is
-/// "none yet"), the bytes appended to it in the lower.
+/// Its state is one word, so that no task waits for another. The upper half is the partition plus 1, or 0 if there is none yet. The
+/// lower half is the number of bytes that were appended to it.
 #[derive(Debug)]
 pub(crate) struct Sticky {
     state: AtomicU64,
@@ -148,13 +148,13 @@ pub(crate) struct Sticky {
 }
 
 impl Sticky {
-    /// A sticky partition whose random numbers follow from `seed`.
+    /// A sticky partition whose random numbers come from `seed`.
     pub(crate) fn new(seed: u64) -> Self {
         Self { state: AtomicU64::new(0), random: Random(AtomicU64::new(seed)) }
     }
 
-    /// The partition for the next record. `choose` makes a partition of a random number; it is asked when there is none
-    /// yet, or the topic, which has `count` partitions, no longer has the one that there was.
+    /// The partition for the next record. `choose` turns a random number into a partition. It is called if there is no partition yet,
+    /// or if the topic, which has `count` partitions, no longer has it.
     pub(crate) fn current(&self, count: usize, mut choose: impl FnMut(u64) -> i32) -> i32 {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
@@ -170,10 +170,9 @@ impl Sticky {
         }
     }
 
-    /// Notes that `bytes` went to `partition`, and moves on once it had its share: `batch_size` bytes when the append has
-    /// left no batch open (`batch_boundary`), or twice that in any case. Waiting for the boundary keeps a long `linger.ms`
-    /// from leaving a half-full batch on every partition. Bytes for a partition that is no longer the sticky one count
-    /// for nothing.
+    /// Counts `bytes` that were appended to `partition`. After `batch_size` bytes another partition is chosen, if the append has left no
+    /// open batch (`batch_boundary`), and after twice as many in any case. Waiting for the boundary keeps a long `linger.ms` from leaving
+    /// a half-full batch in every partition. Bytes of a partition that is no longer the sticky one are not counted.
     pub(crate) fn appended(
         &self,
         partition: i32,
@@ -190,7 +189,7 @@ impl Sticky {
                 return;
             }
             let produced = before.saturating_add(bytes);
-            let next = if had_its_share(produced, batch_boundary, batch_size) {
+            let next = if is_used_up(produced, batch_boundary, batch_size) {
                 pack(choose(self.random.next()), 0)
             } else {
                 pack(partition, produced)
@@ -203,7 +202,7 @@ impl Sticky {
     }
 }
 
-fn had_its_share(produced: u32, batch_boundary: bool, batch_size: usize) -> bool {
+fn is_used_up(produced: u32, batch_boundary: bool, batch_size: usize) -> bool {
     let produced = produced as usize;
     (batch_boundary && produced >= batch_size) || produced >= batch_size.saturating_mul(2)
 }
@@ -218,7 +217,7 @@ fn unpack(state: u64) -> (i32, u32) {
     (partition.cast_signed().wrapping_sub(1), state as u32)
 }
 
-/// Random numbers that many tasks may draw from one seed (splitmix64, whose state is a counter).
+/// Random numbers from one seed, for any number of tasks (splitmix64, whose state is a counter).
 #[derive(Debug)]
 struct Random(AtomicU64);
 

@@ -1,8 +1,7 @@
 //! From typed keys and values to bytes.
 //!
-//! In: a value, and the [`Serializer`] for its type. Out: its bytes, in a buffer that the caller uses again and again, and
-//! from key and value a [`Record`]. Pure. Deliberately absent: schemas and a registry of them, which are serializers that
-//! a user writes.
+//! In: a key and a value, and a [`Serializer`] for each type. Out: a [`Record`] of their bytes, which are in a buffer that the caller
+//! reuses. Pure. Deliberately absent: schemas and a schema registry, which a user's own serializer can use.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -11,18 +10,18 @@ use crate::error::SendError;
 
 /// Turns values of one type into bytes.
 ///
-/// It runs where [`Record::serialized`] is called, once for each key or value, before the producer has anything of the record:
-/// a panic in it is the caller's, as with any function, and no record was made.
+/// [`Record::serialized`] calls it once for each key or value. The producer does not have the record yet, so a panic in it is like that of
+/// any function that the caller calls.
 ///
-/// A closure `Fn(&str, &T, &mut Vec<u8>) -> Result<(), SerializeError>` is one; [`Standard`] is one for the usual types.
+/// A closure `Fn(&str, &T, &mut Vec<u8>) -> Result<(), SerializeError>` is a serializer. [`Standard`] is one for common types.
 pub trait Serializer<T: ?Sized>: Send + Sync {
-    /// Appends the bytes of `value`, which is for `topic`, to `out`. What stands in `out` already is not its business.
+    /// Appends the bytes of `value`, of a record for `topic`, to `out`. It must leave the bytes that are in `out` already.
     ///
     /// # Errors
-    /// Whatever keeps the value from being written; the record is then refused with [`SendError::Serialization`].
+    /// The reason why the value cannot be serialized. [`Record::serialized`] returns it as [`SendError::Serialization`].
     fn serialize(&self, topic: &str, value: &T, out: &mut Vec<u8>) -> Result<(), SerializeError>;
 
-    /// Whether `value` is null on the wire, for which `serialize` is not called. By default none is.
+    /// Whether `value` is null on the wire. `serialize` is then not called. By default no value is.
     fn is_null(&self, value: &T) -> bool {
         let _ = value;
         false
@@ -38,7 +37,7 @@ where
     }
 }
 
-/// Why a value could not be serialized.
+/// The reason why a value cannot be serialized.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct SerializeError {
@@ -46,14 +45,13 @@ pub struct SerializeError {
 }
 
 impl SerializeError {
-    /// An error with this reason, such as the error of a library that was asked to serialize.
+    /// An error with this reason, such as the error of a serialization library.
     pub fn new(reason: impl fmt::Display) -> Self {
         Self { reason: reason.to_string() }
     }
 }
 
-/// Serializes the usual types to the bytes that Java's serializers for them give
-/// (`org.apache.kafka.common.serialization`).
+/// Serializes common types to the same bytes as Java's serializers (`org.apache.kafka.common.serialization`).
 ///
 /// | type | bytes | in Java |
 /// |---|---|---|
@@ -105,8 +103,8 @@ impl Serializer<()> for Standard {
 }
 
 impl<'a> Record<'a> {
-    /// A record for `topic` whose key and value are serialized into `scratch`, which is emptied before; `None` is null.
-    /// Keep `scratch` for the next record and nothing is allocated.
+    /// A record for `topic` whose key and value are serialized into `scratch`, which is cleared first. `None` is null. Reuse `scratch` for
+    /// the next record, and nothing is allocated.
     ///
     /// ```
     /// use milena::{Record, Standard};
@@ -119,7 +117,7 @@ impl<'a> Record<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`SendError::Serialization`] with what the serializer said, and whether it was about the key or the value.
+    /// [`SendError::Serialization`] with the serializer's reason, and whether it refused the key or the value.
     pub fn serialized<K: ?Sized, V: ?Sized>(
         topic: &'a str,
         key: Option<&K>,
@@ -138,7 +136,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Whether there was anything to append that is not null.
+/// Appends the bytes of a value. Returns false if it is null.
 fn append<T: ?Sized>(
     topic: &str,
     part: &'static str,

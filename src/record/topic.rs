@@ -1,12 +1,12 @@
-//! Which names a topic can have.
+//! The rules for names of topics.
 //!
-//! In: a name. Out: whether a broker could have a topic of that name, and if not, why. Pure. Source: Java's
-//! `org.apache.kafka.common.internals.Topic`. Deliberately absent: whether the topic exists.
+//! In: a name. Out: nothing, or the rule that it breaks. Pure. Source: Java's `org.apache.kafka.common.internals.Topic`. Deliberately
+//! absent: whether the topic exists.
 
-/// The longest name, in characters: a folder on the broker's disk is called so, with room for the partition's number.
+/// The longest name, in characters. The broker's folder for a partition has this name and the partition's number.
 const MAX_LEN: usize = 249;
 
-/// Whether a topic can have this name; the error says which rule it breaks.
+/// Checks a topic's name. The error is the rule that it breaks.
 pub(crate) fn check_topic_name(name: &str) -> Result<(), &'static str> {
     match name {
         "" => Err("it is empty"),

@@ -44,6 +44,53 @@ fn arrows_point_down() {
 }
 
 #[test]
+fn a_circle_of_files_is_found_through_parents_and_names_that_are_passed_on() {
+    let circle = |files: &[(&str, &str)], uncut: &[(&str, &str, &str)]| {
+        let files: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
+        circular(&files, uncut).len()
+    };
+    let parent = ("src/a.rs", "mod b;\nuse b::Part;\npub struct Whole(Part);");
+    let facade = ("src/a.rs", "mod b;\nmod c;\npub(crate) use b::{Part, deep::Deep};");
+    let part = ("src/a/b.rs", "pub(in crate::a) struct Part; mod deep;");
+    for files in [
+        &[parent, part][..],
+        &[parent, ("src/a/b.rs", "pub struct Part;\n#[cfg(test)]\nmod tests { use super::super::Whole; }")],
+        &[facade, part, ("src/a/c/mod.rs", "use super::Part; // super::super::a is above")],
+        &[facade, ("src/a/b.rs", "pub struct Part; use crate::d::D;"), ("src/d.rs", "use std::b::Part; pub struct D;")],
+        &[facade, part, ("src/a/b/deep.rs", "pub struct Deep;"), ("src/d.rs", "use crate::a::Deep;")],
+        &[("cli/src/a.rs", "mod b; use b::B;"), ("cli/src/a/b.rs", "use super::A;")],
+    ] {
+        assert_eq!(circle(files, &[]), 0, "{files:?}");
+    }
+    let ring =
+        [("src/a.rs", "use crate::b::B;"), ("src/b.rs", "use crate::c::C;"), ("src/c.rs", "fn f() { crate::a::g() }")];
+    for files in [
+        &[parent, ("src/a/b.rs", "use super::Whole; pub struct Part;")][..],
+        &[
+            facade,
+            ("src/a/b.rs", "use super::c::C; pub struct Part;"),
+            ("src/a/c.rs", "use super::Part; pub struct C;"),
+        ],
+        &[
+            facade,
+            ("src/a/b.rs", "use crate::d::D; pub struct Part;"),
+            ("src/d.rs", "use crate::a::Part; pub struct D;"),
+        ],
+        &[
+            ("src/lib.rs", "mod a; mod b; pub use a::A;"),
+            ("src/a.rs", "use crate::b::B;"),
+            ("src/b.rs", "use crate::A;"),
+        ],
+        &[("src/a.rs", "mod b; pub use b::Part; fn f() -> Part {}"), ("src/a/b.rs", "fn g() { super::f() }")],
+        &ring,
+    ] {
+        assert_eq!(circle(files, &[]), 1, "{files:?}");
+    }
+    assert_eq!(circle(&ring, &[("src/c.rs", "src/a.rs", "not cut yet")]), 0);
+    assert_eq!(circle(&ring[..2], &[("src/b.rs", "src/c.rs", "cut, and not struck")]), 1);
+}
+
+#[test]
 fn a_pure_module_is_told_from_one_that_touches_the_world() {
     for (path, text) in [
         ("src/sender/lane.rs", "use std::time::Instant; fn f(now: Instant) { now + X; }"),

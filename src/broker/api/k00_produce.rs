@@ -9,13 +9,13 @@
 //! * acks=-1 and fewer replicas in sync than `min.insync.replicas`: `NOT_ENOUGH_REPLICAS`
 //! * then the batch itself ([`crate::broker::validate`]) and its sequence number ([`crate::broker::producers`])
 //!
-//! With acks=0 nothing is answered; if anything failed, the connection is closed. `timeout_ms` is disregarded, because
-//! replicas never lag. Records that are null are refused as no batch, where Apache Kafka 4.2 closes the connection. Transactional batches fail with
-//! `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`. zstd is taken in every version, where Apache Kafka wants version 7.
+//! With acks=0 there is no response, and an error closes the connection. `timeout_ms` is ignored, because replicas never lag. Null
+//! records are refused as if there were no batch; Apache Kafka 4.2 closes the connection. Transactional batches fail with
+//! `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`. zstd is accepted in every version; Apache Kafka requires version 7.
 //!
 //! Version notes:
 //! * v5: log start offset in the response
-//! * v8: error message and the records to blame (KIP-467)
+//! * v8: error message and the records that caused it (KIP-467)
 //! * v9: flexible
 //! * v10: leader hints
 //! * v13: topic ids instead of names (KIP-516)
@@ -33,7 +33,10 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Answer, Api, Call, Handler};
+use super::{
+    handler::{Answer, Call, Handler},
+    kind::Api,
+};
 use crate::{
     broker::{
         config::TopicConfig,
@@ -46,7 +49,7 @@ use crate::{
     wire::record_batch::reader::Batch,
 };
 
-/// The first version that tells who leads instead.
+/// The first version whose response names the current leader.
 const HINTS_SINCE: i16 = 10;
 
 impl Handler for ProduceRequest {
@@ -78,7 +81,7 @@ impl Handler for ProduceRequest {
     }
 }
 
-/// The topic's name; from v13 on requests name its id.
+/// The topic's name. From v13 on requests have its id instead.
 fn name_of(state: &State, topic: &TopicProduceData) -> Option<String> {
     if topic.topic_id.is_nil() {
         return Some(topic.name.to_string());
@@ -131,11 +134,11 @@ fn answer_partition(
     let enough = if request.acks == -1 { partition.check_in_sync(config, is_up) } else { Ok(()) };
     match (enough.and_then(|()| partition.append(&batch, config, call.now_ms)), denial) {
         (Ok(_), Some(code)) => failure(data.index, &Refusal::new(code, "injected fault, after the append")),
-        (appended, _) => tell(data.index, appended, partition.log.start_offset()),
+        (appended, _) => response_of(data.index, appended, partition.log.start_offset()),
     }
 }
 
-/// What a request must have before anyone asks who leads the partition.
+/// Checks that Apache Kafka makes before it looks for the partition's leader.
 fn admit<'a>(
     request: &ProduceRequest,
     topics: &'a mut BTreeMap<String, Topic>,
@@ -158,7 +161,7 @@ fn admit<'a>(
     Ok((&topic.config, partition, batch))
 }
 
-fn tell(index: i32, appended: Result<Appended, Refusal>, log_start: i64) -> PartitionProduceResponse {
+fn response_of(index: i32, appended: Result<Appended, Refusal>, log_start: i64) -> PartitionProduceResponse {
     match appended {
         Ok(appended) => success(index, appended).with_log_start_offset(log_start),
         Err(refusal) if untold(refusal.code) => failure(index, &refusal),
@@ -166,7 +169,7 @@ fn tell(index: i32, appended: Result<Appended, Refusal>, log_start: i64) -> Part
     }
 }
 
-/// The errors that Apache Kafka leaves the log start offset out of, of those that a log gives.
+/// The errors of a log for which Apache Kafka's response has no log start offset.
 fn untold(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::CORRUPT_MESSAGE | ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE)
 }

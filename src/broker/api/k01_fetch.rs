@@ -19,7 +19,10 @@ use kafka_protocol::messages::{
     fetch_response::{FetchableTopicResponse, PartitionData},
 };
 
-use super::{Answer, Api, Call, Handler};
+use super::{
+    handler::{Answer, Call, Handler},
+    kind::Api,
+};
 use crate::{
     broker::{faults::Target, state::State},
     error::ErrorCode,
@@ -54,7 +57,7 @@ impl Handler for FetchRequest {
     }
 }
 
-/// What is left of the request's limits while its partitions are read.
+/// The rest of the request's limits while its partitions are read.
 struct Reader {
     left: usize,
     bytes: usize,
@@ -112,7 +115,7 @@ mod tests {
     use super::*;
     use crate::broker::{
         EmbeddedBroker, Fault,
-        state::Outcome,
+        requests::Outcome,
         testing::{BatchOf, Cluster, NOW, name, read},
     };
 

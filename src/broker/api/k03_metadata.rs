@@ -21,7 +21,10 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Answer, Api, Call, Handler};
+use super::{
+    handler::{Answer, Call, Handler},
+    kind::Api,
+};
 use crate::{
     broker::{faults::Target, state::State, topic::Partition},
     cluster::TopicId,
@@ -88,7 +91,7 @@ fn by_name(state: &mut State, call: &Call<'_>, name: &str, may_create: bool) -> 
     let Some(topic) = state.topics.get(name) else { return named(failed(missing(state, name, may_create))) };
     let partitions = (0..).zip(&topic.partitions).map(|(index, partition)| {
         let injected = call.plan.refusal(name, Some(index));
-        tell(state, partition).with_partition_index(index).with_error_code(match (injected, partition.leader) {
+        response_of(state, partition).with_partition_index(index).with_error_code(match (injected, partition.leader) {
             (Some(code), _) => code.0,
             (None, None) => ErrorCode::LEADER_NOT_AVAILABLE.0,
             (None, Some(_)) => 0,
@@ -101,7 +104,7 @@ fn failed(code: ErrorCode) -> MetadataResponseTopic {
     MetadataResponseTopic::default().with_error_code(code.0).with_topic_id(TopicId::nil())
 }
 
-/// The error for a topic that is not there, which it may be from now on.
+/// The error for a topic that does not exist. The topic is created if it may be.
 fn missing(state: &mut State, name: &str, may_create: bool) -> ErrorCode {
     if check_topic_name(name).is_err() {
         return ErrorCode::INVALID_TOPIC_EXCEPTION;
@@ -115,7 +118,7 @@ fn missing(state: &mut State, name: &str, may_create: bool) -> ErrorCode {
     ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
 }
 
-fn tell(state: &State, partition: &Partition) -> MetadataResponsePartition {
+fn response_of(state: &State, partition: &Partition) -> MetadataResponsePartition {
     let down = partition.replicas.iter().filter(|node| !state.is_up(**node));
     MetadataResponsePartition::default()
         .with_leader_id(partition.leader.unwrap_or(-1).into())

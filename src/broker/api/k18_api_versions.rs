@@ -12,7 +12,11 @@
 use bytes::Bytes;
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, api_versions_response::ApiVersion};
 
-use super::{Answer, Api, Body, Call, ENTRIES, Entry, Handler, encode};
+use super::{
+    handler::{Answer, Call, Handler},
+    kind::Api,
+    table::{Body, ENTRIES, Entry, encode},
+};
 use crate::{
     broker::{faults::Target, state::State},
     error::ErrorCode,
@@ -112,7 +116,7 @@ mod tests {
             bytes[2..4].copy_from_slice(&version.to_be_bytes());
             let mut cluster = cluster();
             let pending = cluster.state.arrive(0, 1, bytes.into()).unwrap();
-            let crate::broker::state::Outcome::Done(reply) = cluster.poll(&pending) else { panic!("held") };
+            let crate::broker::requests::Outcome::Done(reply) = cluster.poll(&pending) else { panic!("held") };
             let answer = read::<ApiVersionsRequest>(0, reply.bytes);
             assert_eq!(answer.error_code, ErrorCode::UNSUPPORTED_VERSION.0);
             let [own] = &answer.api_keys[..] else { panic!("{answer:?}") };

@@ -25,7 +25,10 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Answer, Api, Call, Handler};
+use super::{
+    handler::{Answer, Call, Handler},
+    kind::Api,
+};
 use crate::{
     broker::{config::TopicConfig, faults::Target, state::State, topic::Topic, validate::Refusal},
     error::ErrorCode,

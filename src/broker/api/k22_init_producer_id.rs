@@ -11,7 +11,10 @@
 
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use super::{Answer, Api, Call, Handler};
+use super::{
+    handler::{Answer, Call, Handler},
+    kind::Api,
+};
 use crate::{broker::state::State, error::ErrorCode};
 
 impl Handler for InitProducerIdRequest {

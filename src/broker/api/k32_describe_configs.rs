@@ -20,7 +20,10 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Answer, Api, Call, Handler};
+use super::{
+    handler::{Answer, Call, Handler},
+    kind::Api,
+};
 use crate::{
     broker::{
         config::Setting,
@@ -52,7 +55,7 @@ impl Handler for DescribeConfigsRequest {
         let results = self.resources.iter().map(|resource| {
             let result = match describe(state, call, resource) {
                 Ok((source, settings)) => {
-                    DescribeConfigsResult::default().with_configs(tell(resource, source, settings))
+                    DescribeConfigsResult::default().with_configs(configs_of(resource, source, settings))
                 }
                 Err(refusal) => DescribeConfigsResult::default()
                     .with_error_code(refusal.code.0)
@@ -101,7 +104,11 @@ fn broker_settings(settings: &Settings) -> Vec<Setting> {
 }
 
 /// Those that were asked for; all of them if none is named.
-fn tell(resource: &DescribeConfigsResource, source: i8, settings: Vec<Setting>) -> Vec<DescribeConfigsResourceResult> {
+fn configs_of(
+    resource: &DescribeConfigsResource,
+    source: i8,
+    settings: Vec<Setting>,
+) -> Vec<DescribeConfigsResourceResult> {
     let keys = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty());
     let wanted = |setting: &Setting| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == setting.name));
     let result = |setting: Setting| {

@@ -1,11 +1,18 @@
 //! What is tolerated in every request of every version, as Apache Kafka tolerates it.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::{
+    messages::{
+        ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, InitProducerIdRequest,
+        ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader,
+    },
+    protocol::Encodable,
+};
 
-use super::*;
+use super::{Malformed, handler::Handler, parse};
 use crate::broker::{
     EmbeddedBroker,
-    state::Outcome,
+    requests::Outcome,
     testing::{Cluster, NOW},
 };
 

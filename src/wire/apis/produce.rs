@@ -233,7 +233,7 @@ mod tests {
     use kafka_protocol::{
         messages::{
             ApiKey, ProduceRequest, RequestHeader,
-            produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
+            produce_response::{PartitionProduceResponse, TopicProduceResponse},
         },
         protocol::{Decodable, StrBytes},
     };

@@ -1,0 +1,56 @@
+//! The trait that the file of each API implements for its request.
+//!
+//! In: a decoded request, the state, and a [`Call`]. Out: an [`Answer`]. Pure.
+
+use kafka_protocol::protocol::Request as Message;
+
+use super::kind::Api;
+use crate::{
+    broker::{
+        faults::{Plan, Target},
+        state::State,
+    },
+    wire::shape::Shaped,
+};
+
+/// The circumstances of a request: when and where it arrived, its version, and its faults.
+pub(in crate::broker) struct Call<'a> {
+    pub(in crate::broker) now_ms: i64,
+    pub(in crate::broker) arrived_ms: i64,
+    /// The node that received the request.
+    pub(in crate::broker) node: i32,
+    pub(in crate::broker) version: i16,
+    pub(in crate::broker) plan: &'a Plan,
+}
+
+/// The result of a handler.
+pub(in crate::broker) enum Answer<T> {
+    Reply(T),
+    /// The request has no response (`acks=0`).
+    Silent,
+    /// The connection is closed.
+    Close,
+    /// The request is held until this time, or until the state changes.
+    Hold {
+        until_ms: i64,
+    },
+}
+
+/// A request that this broker handles.
+pub(super) trait Handler: Shaped + Message + Send + Sync + 'static {
+    const API: Api;
+    /// The first and the last version that ApiVersions advertises.
+    const SERVED: (i16, i16);
+
+    /// The topics and partitions that the request names.
+    fn targets(&self, _state: &State) -> Vec<Target> {
+        Vec::new()
+    }
+
+    /// The client's software, if the request names it.
+    fn software(&self) -> Option<String> {
+        None
+    }
+
+    fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<<Self as Message>::Response>;
+}

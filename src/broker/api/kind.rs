@@ -1,0 +1,23 @@
+//! The kinds of requests that the broker understands. Pure.
+
+/// A kind of request, by the name that Apache Kafka gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Api {
+    /// Appends records (key 0).
+    Produce,
+    /// Reads records (key 1).
+    Fetch,
+    /// Looks up offsets (key 2).
+    ListOffsets,
+    /// Lists nodes, topics, partitions and their leaders (key 3).
+    Metadata,
+    /// Lists the requests that the broker understands (key 18).
+    ApiVersions,
+    /// Creates topics (key 19).
+    CreateTopics,
+    /// Allocates producer ids (key 22).
+    InitProducerId,
+    /// Lists settings (key 32).
+    DescribeConfigs,
+}

@@ -1,0 +1,113 @@
+//! The table of APIs: one row each, found by its key.
+//!
+//! In: a request's key, version and body. Out: a [`Body`], which hides the request's type. Pure.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::{
+    messages::{
+        ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, InitProducerIdRequest,
+        ListOffsetsRequest, MetadataRequest, ProduceRequest, ResponseHeader,
+    },
+    protocol::{Encodable, HeaderVersion},
+};
+
+use super::{
+    handler::{Answer, Call, Handler},
+    kind::Api,
+};
+use crate::{
+    broker::{faults::Target, state::State},
+    wire::shape::{self, ShapeError},
+};
+
+/// A request of any type, whose response is encoded.
+pub(super) trait Body: Send + Sync {
+    fn api(&self) -> Api;
+    fn targets(&self, state: &State) -> Vec<Target>;
+    fn software(&self) -> Option<String>;
+    fn answer(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Answer<Bytes>;
+}
+
+impl<T: Handler> Body for T {
+    fn api(&self) -> Api {
+        T::API
+    }
+
+    fn targets(&self, state: &State) -> Vec<Target> {
+        Handler::targets(self, state)
+    }
+
+    fn software(&self) -> Option<String> {
+        Handler::software(self)
+    }
+
+    fn answer(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Answer<Bytes> {
+        match self.handle(state, call) {
+            Answer::Reply(response) => encode(correlation_id, call.version, &response),
+            Answer::Silent => Answer::Silent,
+            Answer::Close => Answer::Close,
+            Answer::Hold { until_ms } => Answer::Hold { until_ms },
+        }
+    }
+}
+
+/// One row of the table of APIs.
+pub(super) struct Entry {
+    pub(super) key: i16,
+    pub(super) versions: (i16, i16),
+    pub(super) header_version: fn(i16) -> i16,
+    pub(super) decode: fn(i16, Bytes) -> Result<Box<dyn Body>, ShapeError>,
+}
+
+impl Entry {
+    const fn of<T: Handler>() -> Self {
+        Self {
+            key: T::KEY,
+            versions: T::SERVED,
+            header_version: T::header_version,
+            decode: |version, mut bytes| Ok(Box::new(shape::take::<T>(version, &mut bytes)?)),
+        }
+    }
+
+    pub(super) fn speaks(&self, version: i16) -> bool {
+        self.versions.0 <= version && version <= self.versions.1
+    }
+}
+
+/// Every API, by rising key.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::of::<ProduceRequest>(),
+    Entry::of::<FetchRequest>(),
+    Entry::of::<ListOffsetsRequest>(),
+    Entry::of::<MetadataRequest>(),
+    Entry::of::<ApiVersionsRequest>(),
+    Entry::of::<CreateTopicsRequest>(),
+    Entry::of::<InitProducerIdRequest>(),
+    Entry::of::<DescribeConfigsRequest>(),
+];
+
+/// A response with its header and its length.
+pub(super) fn encode<T: Encodable + HeaderVersion>(correlation_id: i32, version: i16, body: &T) -> Answer<Bytes> {
+    match try_encode(correlation_id, version, body) {
+        Ok(bytes) => Answer::Reply(bytes),
+        Err(error) => {
+            tracing::error!(%error, version, "response cannot be encoded");
+            Answer::Close
+        }
+    }
+}
+
+fn try_encode<T: Encodable + HeaderVersion>(
+    correlation_id: i32,
+    version: i16,
+    body: &T,
+) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let header = ResponseHeader::default().with_correlation_id(correlation_id);
+    let header_version = T::header_version(version);
+    let size = header.compute_size(header_version)?.saturating_add(body.compute_size(version)?);
+    let mut bytes = BytesMut::with_capacity(size.saturating_add(4));
+    bytes.put_i32(i32::try_from(size)?);
+    header.encode(&mut bytes, header_version)?;
+    body.encode(&mut bytes, version)?;
+    Ok(bytes.freeze())
+}

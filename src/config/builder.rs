@@ -1,0 +1,120 @@
+//! The builder of a producer, which collects settings.
+//!
+//! In: names and values in Java's notation, a partitioner, interceptors. Out: the same, in one value. Pure. Deliberately absent: the
+//! setters of single settings, which [`super::table`] generates, and validation.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::kinds::show_millis;
+use crate::record::{intercept::Interceptor, partition::Partitioner};
+
+/// Configures a producer and builds it.
+///
+/// Every setter takes the builder and returns it. No setter fails: `build` reports everything that is wrong, at once. Times are rounded
+/// up to whole milliseconds, and to a hundred years at most. A later value of a setting replaces an earlier one.
+///
+/// ```
+/// use std::time::Duration;
+/// use milena::{Acks, ProducerBuilder};
+///
+/// let typed = ProducerBuilder::new("localhost:9092").linger(Duration::from_millis(20)).acks(Acks::Leader);
+/// let named = ProducerBuilder::from_properties([("bootstrap.servers", "localhost:9092"), ("linger.ms", "20"), ("acks", "1")]);
+/// assert_eq!(typed.effective_properties()?, named.effective_properties()?);
+/// # Ok::<(), milena::ConfigError>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct ProducerBuilder {
+    pub(super) given: Vec<(String, String)>,
+    pub(super) partitioner: Option<Arc<dyn Partitioner>>,
+    pub(super) interceptors: Vec<Arc<dyn Interceptor>>,
+}
+
+impl ProducerBuilder {
+    /// A builder with the brokers to connect to first, as `host:port,host:port`. The first one that responds names all others.
+    /// IPv6 addresses are in brackets. Java property `bootstrap.servers`, which has no default.
+    pub fn new(bootstrap_servers: &str) -> Self {
+        Self::default().property("bootstrap.servers", bootstrap_servers)
+    }
+
+    /// A builder with Java property names and values, as in a `producer.properties`.
+    pub fn from_properties<N: AsRef<str>, V: AsRef<str>>(properties: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self::default().properties(properties)
+    }
+
+    /// Sets one property by its Java name, in Java's notation. `build` refuses a name that Java's producer does not know. It also
+    /// refuses one that milena does not support yet, unless its value is Java's default. `key.serializer` and `value.serializer` may
+    /// name Java's serializers of bytes and of text, which have no effect here. `max.in.flight.requests` counts as
+    /// `max.in.flight.requests.per.connection`, with a warning.
+    pub fn property(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        self.given.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets several properties, each as [`ProducerBuilder::property`] does.
+    pub fn properties<N: AsRef<str>, V: AsRef<str>>(self, properties: impl IntoIterator<Item = (N, V)>) -> Self {
+        properties.into_iter().fold(self, |builder, (name, value)| builder.property(name, value))
+    }
+
+    /// The name by which brokers log this producer and apply quotas. Java property `client.id`, which defaults to
+    /// `milena-producer`; at most 32767 bytes.
+    pub fn client_id(self, client_id: &str) -> Self {
+        self.property("client.id", client_id)
+    }
+
+    /// The wait before a request is sent again: `min` at first, doubled each time up to `max`, plus or minus
+    /// 20 %. Java properties `retry.backoff.ms` and `retry.backoff.max.ms`, which default to 100 and 1000.
+    pub fn retry_backoff(self, min: Duration, max: Duration) -> Self {
+        self.millis("retry.backoff.ms", min).millis("retry.backoff.max.ms", max)
+    }
+
+    /// The wait before a broken connection is opened again: `min` at first, doubled each time up to `max`, plus or
+    /// minus 20 %. Java properties `reconnect.backoff.ms` and `reconnect.backoff.max.ms`, which default to 50 and 1000.
+    pub fn reconnect_backoff(self, min: Duration, max: Duration) -> Self {
+        self.millis("reconnect.backoff.ms", min).millis("reconnect.backoff.max.ms", max)
+    }
+
+    /// The longest time that an attempt to connect may take: `min` at first, doubled each time up to `max`, plus or minus 20 %. Java
+    /// properties `socket.connection.setup.timeout.ms` and `socket.connection.setup.timeout.max.ms`, which default to
+    /// 10000 and 30000.
+    pub fn connection_setup_timeout(self, min: Duration, max: Duration) -> Self {
+        self.millis("socket.connection.setup.timeout.ms", min).millis("socket.connection.setup.timeout.max.ms", max)
+    }
+
+    /// How long the producer may be without metadata before it asks `bootstrap.servers` again. `None` means never.
+    /// Java properties `metadata.recovery.strategy` and `metadata.recovery.rebootstrap.trigger.ms`, which default to
+    /// `rebootstrap` and 300000 (KIP-1102).
+    pub fn rebootstrap_after(self, trigger: Option<Duration>) -> Self {
+        match trigger {
+            None => self.property("metadata.recovery.strategy", "none"),
+            Some(trigger) => self
+                .property("metadata.recovery.strategy", "rebootstrap")
+                .millis("metadata.recovery.rebootstrap.trigger.ms", trigger),
+        }
+    }
+
+    /// Sets a partitioner for records without a partition of their own. It replaces the built-in partitioner, and corresponds to
+    /// Java's `partitioner.class`. By default there is none.
+    pub fn partitioner(mut self, partitioner: impl Partitioner + 'static) -> Self {
+        self.partitioner = Some(Arc::new(partitioner));
+        self
+    }
+
+    /// Adds an interceptor. Interceptors see records and outcomes in the order in which they were added. This corresponds to Java's
+    /// `interceptor.classes`. By default there is none.
+    pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
+    fn millis(self, name: &str, value: Duration) -> Self {
+        self.property(name, show_millis(value))
+    }
+}
+
+/// Prints names only. A value may be a password that was given to the wrong program.
+impl fmt::Debug for ProducerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.given.iter().map(|(name, _)| name)).finish()
+    }
+}
