@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::api::Api;
+use super::kind::Api;
 use crate::error::ErrorCode;
 
 /// A fault that strikes requests: one, unless [`Fault::times`] sets another number.

@@ -42,6 +42,7 @@ mod builder;
 mod config;
 mod control;
 mod faults;
+mod kind;
 mod listener;
 mod log;
 mod producers;
@@ -68,10 +69,10 @@ use self::listener::Shared;
 pub(crate) use self::requests::{Outcome, Pending};
 pub(crate) use self::state::State;
 pub use self::{
-    api::Api,
     builder::Builder,
     control::BrokerError,
     faults::{Fault, FaultId},
+    kind::Api,
     log::StoredRecord,
 };
 

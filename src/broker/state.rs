@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    api::Api,
     config::TopicConfig,
     faults::Faults,
+    kind::Api,
     topic::{Partition, Topic},
     validate::Refusal,
 };

@@ -4,10 +4,10 @@
 
 use kafka_protocol::protocol::Request as Message;
 
-use super::kind::Api;
 use crate::{
     broker::{
         faults::{Plan, Target},
+        kind::Api,
         state::State,
     },
     wire::shape::Shaped,

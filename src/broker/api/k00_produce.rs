@@ -33,14 +33,12 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{
-    handler::{Answer, Call, Handler},
-    kind::Api,
-};
+use super::handler::{Answer, Call, Handler};
 use crate::{
     broker::{
         config::TopicConfig,
         faults::Target,
+        kind::Api,
         state::State,
         topic::{Appended, Partition, Topic},
         validate::{self, Refusal},

@@ -19,12 +19,9 @@ use kafka_protocol::messages::{
     fetch_response::{FetchableTopicResponse, PartitionData},
 };
 
-use super::{
-    handler::{Answer, Call, Handler},
-    kind::Api,
-};
+use super::handler::{Answer, Call, Handler};
 use crate::{
-    broker::{faults::Target, state::State},
+    broker::{faults::Target, kind::Api, state::State},
     error::ErrorCode,
 };
 

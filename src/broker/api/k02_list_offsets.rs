@@ -15,12 +15,9 @@ use kafka_protocol::messages::{
     list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
 };
 
-use super::{
-    handler::{Answer, Call, Handler},
-    kind::Api,
-};
+use super::handler::{Answer, Call, Handler};
 use crate::{
-    broker::{faults::Target, log::Found, state::State, topic::Partition},
+    broker::{faults::Target, kind::Api, log::Found, state::State, topic::Partition},
     error::ErrorCode,
 };
 

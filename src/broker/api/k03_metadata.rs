@@ -21,12 +21,9 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{
-    handler::{Answer, Call, Handler},
-    kind::Api,
-};
+use super::handler::{Answer, Call, Handler};
 use crate::{
-    broker::{faults::Target, state::State, topic::Partition},
+    broker::{faults::Target, kind::Api, state::State, topic::Partition},
     cluster::TopicId,
     error::ErrorCode,
     record::topic::check_topic_name,

@@ -14,11 +14,10 @@ use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, api_vers
 
 use super::{
     handler::{Answer, Call, Handler},
-    kind::Api,
     table::{Body, ENTRIES, Entry, encode},
 };
 use crate::{
-    broker::{faults::Target, state::State},
+    broker::{faults::Target, kind::Api, state::State},
     error::ErrorCode,
     wire::text::printable,
 };

@@ -25,12 +25,9 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{
-    handler::{Answer, Call, Handler},
-    kind::Api,
-};
+use super::handler::{Answer, Call, Handler};
 use crate::{
-    broker::{config::TopicConfig, faults::Target, state::State, topic::Topic, validate::Refusal},
+    broker::{config::TopicConfig, faults::Target, kind::Api, state::State, topic::Topic, validate::Refusal},
     error::ErrorCode,
 };
 

@@ -11,11 +11,11 @@
 
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use super::{
-    handler::{Answer, Call, Handler},
-    kind::Api,
+use super::handler::{Answer, Call, Handler};
+use crate::{
+    broker::{kind::Api, state::State},
+    error::ErrorCode,
 };
-use crate::{broker::state::State, error::ErrorCode};
 
 impl Handler for InitProducerIdRequest {
     const API: Api = Api::InitProducerId;

@@ -20,14 +20,12 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{
-    handler::{Answer, Call, Handler},
-    kind::Api,
-};
+use super::handler::{Answer, Call, Handler};
 use crate::{
     broker::{
         config::Setting,
         faults::Target,
+        kind::Api,
         state::{Settings, State},
         validate::Refusal,
     },

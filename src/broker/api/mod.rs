@@ -1,7 +1,7 @@
 //! The requests that the broker understands: one file per API, named by its key.
 //!
 //! In: a frame. Out: a [`Request`], which is handled once or, while it is held, several times. Pure. Layout, each using those before
-//! it: `kind`, `handler`, the APIs, `table`. [`crate::wire::shape`] checks frames before they are decoded. As in Apache Kafka, a frame
+//! it: `handler`, `table`, the files of the APIs. [`crate::wire::shape`] checks frames before they are decoded. As in Apache Kafka, a frame
 //! that cannot be read, an unknown API and a version that is not advertised close the connection. Only ApiVersions has a response in
 //! every version (KIP-511). As in Apache Kafka, bytes that follow a request are ignored; librdkafka sends some.
 
@@ -14,13 +14,11 @@ mod k18_api_versions;
 mod k19_create_topics;
 mod k22_init_producer_id;
 mod k32_describe_configs;
-mod kind;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub(super) use handler::{Answer, Call};
-pub use kind::Api;
 
 use bytes::{Buf, Bytes};
 use kafka_protocol::{
@@ -29,7 +27,7 @@ use kafka_protocol::{
 };
 
 use self::table::{Body, ENTRIES};
-use super::{faults::Target, state::State};
+use super::{faults::Target, kind::Api, state::State};
 use crate::wire::shape::{self, ShapeError};
 
 /// One request, read.

@@ -11,12 +11,9 @@ use kafka_protocol::{
     protocol::{Encodable, HeaderVersion},
 };
 
-use super::{
-    handler::{Answer, Call, Handler},
-    kind::Api,
-};
+use super::handler::{Answer, Call, Handler};
 use crate::{
-    broker::{faults::Target, state::State},
+    broker::{faults::Target, kind::Api, state::State},
     wire::shape::{self, ShapeError},
 };
 
