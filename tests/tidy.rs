@@ -217,7 +217,7 @@ fn is_text(name: &str) -> bool {
 }
 
 fn sources() -> Vec<Source> {
-    let folders = ["src/", "cli/src/", "cli/tests/", "tests/", "fuzz/", "benches/", "examples/"];
+    let folders = ["src/", "crates/", "tests/", "fuzz/", "benches/", "examples/"];
     let rust = text_files().into_iter().filter(|(path, _)| path.ends_with(".rs"));
     let ours = rust.filter(|(path, _)| folders.iter().any(|folder| path.starts_with(folder)));
     ours.map(|(path, text)| Source::new(&path, &text)).collect()

@@ -19,7 +19,7 @@ fn arrows_point_down() {
         ("src/broker/state.rs", "use crate::wire::record_batch; use crate::cluster::Broker;"),
         ("src/patterns/retry.rs", "use crate::{Producer, Record}; use super::breaker;"),
         ("src/wire/varint.rs", "#[cfg(test)]\nmod tests { use crate::sender::lane; }"),
-        ("cli/src/main.rs", "use crate::producer::Args;"),
+        ("crates/cli/src/main.rs", "use crate::producer::Args;"),
         ("src/lib.rs", "pub use producer::Producer;"),
     ] {
         assert_eq!(broken(path, text, arrows), 0, "{path}: {text}");
