@@ -43,7 +43,7 @@
 //! `accumulator` (where records wait), `sender` (a pure state machine: requests, answers, retries, sequence numbers), `net`
 //! (sockets and tasks), `wire` (bytes), `delivery` (outcomes). `config`, `cluster` and `error` are vocabulary. With feature
 //! `broker` there is an embedded broker to test against, with feature `admin` the few requests beside producing. What
-//! programs build around a producer, sending again and dead letters, is in [`patterns`].
+//! programs build around a producer, sending again and dead letters, is in the crate `milena-resilience`.
 //! `ARCHITECTURE.md` in the repository has the map.
 //!
 //! # Testing code that sends
@@ -74,7 +74,6 @@ mod golden;
 mod metrics;
 pub mod mock;
 mod net;
-pub mod patterns;
 mod producer;
 mod record;
 mod sender;

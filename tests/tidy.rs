@@ -19,7 +19,7 @@ use std::{
 use source::{Source, contains_path, exports, functions, paths, starts_with_path, starts_word};
 
 /// Each may use those after it.
-const PIPELINE: [&str; 9] = ["bench", "patterns", "mock", "producer", "net", "sender", "accumulator", "wire", "dial"];
+const PIPELINE: [&str; 8] = ["bench", "mock", "producer", "net", "sender", "accumulator", "wire", "dial"];
 /// Everybody may use these. They use each other only, and the table of error codes, which is vocabulary in wire's care.
 const VOCABULARY: [&str; 7] = ["record", "cluster", "config", "error", "delivery", "metrics", "wire::errors"];
 /// These use wire, vocabulary, and what makes connections.
@@ -81,9 +81,6 @@ fn from_root(path: &str, depth: usize) -> Option<&str> {
 
 fn may_use(from: &str, path: &str, exports: &BTreeMap<String, String>) -> bool {
     let first = path.split("::").next().unwrap_or(path);
-    if from == "patterns" {
-        return exports.contains_key(first) || first == from;
-    }
     let to = exports.get(first).map_or(first, String::as_str);
     let layer = |name: &str| PIPELINE.iter().position(|layer| *layer == name);
     let common = VOCABULARY.iter().any(|word| starts_with_path(to, word) || starts_with_path(path, word));
@@ -177,7 +174,9 @@ fn named_functions(path: &str, text: &str, read: impl Fn(&str) -> Option<String>
     let mut violations = Vec::new();
     for line in text.lines() {
         let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
-        for pair in quoted.windows(2).filter(|pair| pair[0].starts_with("src/") && pair[0].ends_with(".rs")) {
+        let is_source =
+            |path: &str| ["src/", "crates/"].iter().any(|folder| path.starts_with(folder)) && path.ends_with(".rs");
+        for pair in quoted.windows(2).filter(|pair| is_source(pair[0])) {
             let function = pair[1].rsplit("::").next().unwrap_or_default().split('(').next().unwrap_or_default();
             let code = read(pair[0]).map(|code| Source::new(pair[0], &code).shipped);
             let there = code.is_some_and(|code| functions(&code).iter().any(|(name, _)| name == function));

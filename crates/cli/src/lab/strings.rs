@@ -3,10 +3,8 @@
 //! In: records. Out: what became of each, sent once. Does I/O through the producer, which has its own retries switched
 //! off: each attempt is one request, and the retries are the application's.
 
-use milena::{
-    Ack, Producer, Record, SerializeError, Standard,
-    patterns::{Failure, Publish},
-};
+use milena::{Ack, Producer, Record, SerializeError, Standard};
+use milena_resilience::{Failure, Publish};
 
 use crate::exit::CliError;
 

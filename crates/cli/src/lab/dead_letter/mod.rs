@@ -10,10 +10,10 @@ use milena::{
     Record,
     admin::{Admin, ConsumedRecord},
     broker::EmbeddedBroker,
-    patterns::{
-        dead_letter::{DeadLetters, NoLetter},
-        retry::{Retry, RetryPolicy},
-    },
+};
+use milena_resilience::{
+    dead_letter::{DeadLetters, NoLetter},
+    retry::{Retry, RetryPolicy},
 };
 
 use self::{

@@ -5,8 +5,8 @@
 use milena::{
     ErrorCode,
     broker::{Api, Fault},
-    patterns::retry::{GaveUp, RetryPolicy},
 };
+use milena_resilience::retry::{GaveUp, RetryPolicy};
 
 /// One send.
 pub(super) struct Case {

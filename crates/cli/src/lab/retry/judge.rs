@@ -4,11 +4,8 @@
 
 use std::time::Duration;
 
-use milena::{
-    Persisted,
-    admin::ConsumedRecord,
-    patterns::retry::{POSSIBLE_DUPLICATE, RetryError, RetryPolicy},
-};
+use milena::{Persisted, admin::ConsumedRecord};
+use milena_resilience::retry::{POSSIBLE_DUPLICATE, RetryError, RetryPolicy};
 
 use super::{
     super::{checks::Verdict, orders::header},
@@ -90,7 +87,8 @@ fn in_log(expected: usize, told: Option<Persisted>, marks: &[Option<&str>]) -> R
 
 #[cfg(test)]
 mod tests {
-    use milena::{ErrorCode, patterns::retry::GaveUp};
+    use milena::ErrorCode;
+    use milena_resilience::retry::GaveUp;
 
     use super::*;
 

@@ -13,8 +13,8 @@ use milena::{
     ErrorCode, Record,
     admin::Admin,
     broker::{Api, EmbeddedBroker, Fault},
-    patterns::retry::{Attempt, Delivered, Retry, RetryError, RetryPolicy},
 };
+use milena_resilience::retry::{Attempt, Delivered, Retry, RetryError, RetryPolicy};
 
 use self::{
     cases::{Case, Trouble, cases},

@@ -4,7 +4,8 @@
 
 use std::net::TcpListener;
 
-use milena::{Record, patterns::retry::Retry};
+use milena::Record;
+use milena_resilience::retry::Retry;
 
 use super::{super::strings::Strings, Ended, cases::Trouble};
 use crate::exit::CliError;

@@ -30,11 +30,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use milena::{Ack, Header, Persisted, Record};
 use tokio::time::{Instant, sleep};
 
 pub use self::policy::{Decision, GaveUp, InvalidPolicy, Progress, RetryPolicy};
-use super::{Failure, Publish, dead_letter::FailureReport};
-use crate::{Ack, Header, Persisted, Record};
+use crate::{Failure, Publish, dead_letter::FailureReport};
 
 /// Name of the header that a record gets when it is sent again although an earlier attempt may have been written. Its value
 /// is the number of such attempts, in decimal. A consumer that finds it must expect that it has seen the event before; one
@@ -45,7 +45,8 @@ pub const POSSIBLE_DUPLICATE: &str = "possibleDuplicate";
 ///
 /// ```
 /// # async fn example(producer: milena::Producer) -> Result<(), Box<dyn std::error::Error>> {
-/// use milena::{Record, patterns::retry::{Retry, RetryPolicy}};
+/// use milena::Record;
+/// use milena_resilience::retry::{Retry, RetryPolicy};
 ///
 /// let retry = Retry::new(RetryPolicy::new().max_attempts(3))?;
 /// let delivered = retry.send(&producer, Record::to("orders").key("user-1").value("nine")).await?;
@@ -283,11 +284,10 @@ impl std::error::Error for RetryError {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use milena::{ErrorCode, SendError};
+
     use super::*;
-    use crate::{
-        ErrorCode, SendError,
-        patterns::tests::{Script, refused, too_large, unknown},
-    };
+    use crate::testing::{Script, refused, too_large, unknown};
 
     fn retry(policy: RetryPolicy) -> Retry {
         Retry::new(policy.jitter(0.0)).unwrap()
@@ -446,8 +446,8 @@ mod tests {
             retry(RetryPolicy::new()).send(&broker, record()).await.map(|delivered| delivered.tried.len())
         });
         assert_eq!(task.await.unwrap().unwrap(), 0);
-        let with_a_producer = |retry: &Retry, producer: &crate::Producer| is_send(retry.send(producer, record()));
-        let _: &dyn Fn(&Retry, &crate::Producer) = &with_a_producer;
+        let with_a_producer = |retry: &Retry, producer: &milena::Producer| is_send(retry.send(producer, record()));
+        let _: &dyn Fn(&Retry, &milena::Producer) = &with_a_producer;
     }
 
     fn is_send(_: impl Send) {}

@@ -4,7 +4,9 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Persisted, patterns::Failure};
+use milena::Persisted;
+
+use crate::Failure;
 
 /// More attempts than anybody waits for; each is remembered.
 const MAX_ATTEMPTS: u32 = 100;
@@ -214,11 +216,10 @@ impl InvalidPolicy {
 
 #[cfg(test)]
 mod tests {
+    use milena::{ErrorCode, FailureKind};
+
     use super::*;
-    use crate::{
-        ErrorCode, FailureKind,
-        patterns::tests::{delivery, every_failure, refused, unknown},
-    };
+    use crate::testing::{delivery, every_failure, refused, unknown};
 
     const MS: Duration = Duration::from_millis(1);
     const FIRST: Progress = Progress { attempts: 1, elapsed: MS, maybe_written: false };

@@ -1,48 +1,10 @@
-//! What programs build around a producer: sending again ([`retry`]) and dead letters ([`dead_letter`]).
+//! One type for both moments at which a record can fail.
 //!
-//! In: records, and how sending them failed. Out: records sent again, or put where somebody will look at them. Uses what
-//! any user of the crate can use, and nothing else. Deliberately absent: a store for records while brokers are away.
-//!
-//! # Which failure asks for what
-//!
-//! | how a send ended | written? | send again | dead letter |
-//! |---|---|---|---|
-//! | cannot be serialized, or placed by the partitioner, too large, invalid topic, invalid record, not authorized | no | no: it would fail again | yes |
-//! | memory or metadata did not come in time, expired without an attempt | no | yes | no |
-//! | refused for now (too few replicas), or in bad company ([`INVALID_RECORD`](crate::ErrorCode::INVALID_RECORD) of others) | no | yes | no |
-//! | timed out, connection lost, expired after an attempt | unknown | only if consumers can tell repetitions | no |
-//! | the producer was closed, dropped or fenced | no, or unknown | with another producer | no |
-//!
-//! The second and third columns are [`Failure::persisted`] and [`Failure::retriable`], the last is [`Failure::is_fatal`].
-//!
-//! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use milena::{Producer, Record, patterns::{dead_letter::DeadLetters, retry::{Retry, RetryPolicy}}};
-//!
-//! let producer = Producer::builder("localhost:9092").build().await?;
-//! let retry = Retry::new(RetryPolicy::new().max_attempts(3))?;
-//! let dead_letters = DeadLetters::with_suffix(".dlt");
-//!
-//! let record = Record::to("orders").key("user-1").value("nine").header("eventId", "6b1f");
-//! match retry.send(&producer, record.clone()).await {
-//!     Ok(delivered) => println!("offset {:?} after {} failures", delivered.ack.offset(), delivered.tried.len()),
-//!     Err(error) if error.is_fatal() => match dead_letters.publish(&producer, record, &error.report()).await {
-//!         Ok(ack) => println!("{error}; kept in {} at {:?}", ack.topic(), ack.offset()),
-//!         Err(lost) => eprintln!("{lost}; still ours: {:?}", lost.record().key_bytes()),
-//!     },
-//!     Err(error) => eprintln!("{error}"),
-//! }
-//! # Ok(()) }
-//! ```
+//! In: an error of milena's. Out: what it means for the record. Pure.
 
-pub mod dead_letter;
-pub mod retry;
-#[cfg(test)]
-mod tests;
+use std::fmt;
 
-use std::{fmt, future::Future};
-
-use crate::{Ack, DeliveryError, ErrorCode, FailureKind, Persisted, Produce, Record, SendError};
+use milena::{DeliveryError, ErrorCode, FailureKind, Persisted, SendError};
 
 /// Why a record could not be sent: it was not accepted, or it was accepted and not delivered.
 #[derive(Clone, Debug)]
@@ -110,6 +72,8 @@ impl Failure {
                 FailureKind::Closed => "DeliveryError::Closed",
                 FailureKind::Abandoned => "DeliveryError::Abandoned",
                 FailureKind::Fatal => "DeliveryError::Fatal",
+                // Of a later milena.
+                _ => "DeliveryError::Other",
             },
         }
     }
@@ -140,6 +104,8 @@ fn send_error_name(error: &SendError) -> &'static str {
         SendError::Serialization { .. } => "SendError::Serialization",
         SendError::Partitioner { .. } => "SendError::Partitioner",
         SendError::InvalidRecord { .. } => "SendError::InvalidRecord",
+        // Of a later milena.
+        _ => "SendError::Other",
     }
 }
 
@@ -166,21 +132,37 @@ impl From<DeliveryError> for Failure {
     }
 }
 
-/// Sends one record and waits for what becomes of it: a [`Producer`](crate::Producer), any other [`Produce`] such as the
-/// [`MockProducer`](crate::mock::MockProducer) of a test, or something of your own that does no more than this.
-pub trait Publish {
-    /// Sends the record once and waits for its acknowledgement.
-    ///
-    /// # Errors
-    /// Why it was not accepted or not delivered.
-    ///
-    /// # Cancel safety
-    /// Dropping the future may leave the record on its way.
-    fn publish(&self, record: Record<'_>) -> impl Future<Output = Result<Ack, Failure>> + Send;
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::every_failure;
 
-impl<P: Produce + ?Sized> Publish for P {
-    async fn publish(&self, record: Record<'_>) -> Result<Ack, Failure> {
-        Ok(self.send(record).await?.await?)
+    #[test]
+    fn every_failure_is_either_worth_another_try_or_fatal_or_the_producers() {
+        for failure in every_failure() {
+            let gone = failure.producer_is_gone();
+            let kinds = [failure.retriable() && !gone, failure.is_fatal(), gone];
+            assert_eq!(kinds.iter().filter(|kind| **kind).count(), 1, "{failure:?}: {kinds:?}");
+        }
+    }
+
+    #[test]
+    fn every_failure_has_a_name_of_its_own() {
+        let mut names: Vec<_> = every_failure().iter().map(Failure::type_name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "{names:?}");
+    }
+
+    #[test]
+    fn a_failure_says_what_the_error_below_it_says() {
+        for failure in every_failure() {
+            let below = match &failure {
+                Failure::Send(error) => error.to_string(),
+                Failure::Delivery(error) => error.to_string(),
+            };
+            assert_eq!(failure.to_string(), below);
+        }
     }
 }

@@ -34,9 +34,10 @@ mod headers;
 
 use std::{borrow::Cow, fmt, time::SystemTime};
 
+use milena::{Ack, Header, Persisted, Record};
+
 use self::headers::Choice;
-use super::{Failure, Publish};
-use crate::{Ack, Header, Persisted, Record};
+use crate::{Failure, Publish};
 
 /// What is known of a record that failed, besides the record.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +66,8 @@ impl<'a> FailureReport<'a> {
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use milena::{Record, SendError, patterns::{Failure, dead_letter::{DeadLetters, FailureReport}}};
+/// use milena::{Record, SendError};
+/// use milena_resilience::{Failure, dead_letter::{DeadLetters, FailureReport}};
 ///
 /// let dead_letters = DeadLetters::with_suffix(".dlt").spring_headers(true);
 /// let record = Record::to("orders").key("user-1").value(b"\xff").header("eventId", "6b1f");
@@ -255,11 +257,10 @@ impl std::error::Error for DeadLetterError<'_> {}
 mod tests {
     use std::time::UNIX_EPOCH;
 
+    use milena::SendError;
+
     use super::*;
-    use crate::{
-        SendError,
-        patterns::tests::{Script, too_large, unknown},
-    };
+    use crate::testing::{Script, too_large, unknown};
 
     fn record() -> Record<'static> {
         Record::to("orders")

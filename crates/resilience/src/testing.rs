@@ -1,4 +1,4 @@
-//! Failures and publishers for tests of patterns, and what holds for every failure.
+//! Failures and publishers for tests.
 
 use std::{
     collections::VecDeque,
@@ -6,46 +6,34 @@ use std::{
     time::Duration,
 };
 
-use super::{Failure, Publish};
-use crate::{
-    Ack, DeliveryError, ErrorCode, FailureKind, Persisted, Record, SendError, WaitedFor,
-    delivery::{Callbacks, Completer, Delivery, Origin, Outcome},
-    error::DeliveryFailure,
-};
+use milena::{Ack, DeliveryError, ErrorCode, FailureKind, Persisted, Record, SendError, WaitedFor};
+
+use crate::{Failure, Publish};
 
 /// A delivery that failed.
-pub(super) fn delivery(kind: FailureKind, code: ErrorCode, persisted: Persisted, retriable: bool) -> Failure {
-    Failure::Delivery(DeliveryError::new(DeliveryFailure {
-        kind,
-        code,
-        persisted,
-        retriable,
-        topic: "orders".into(),
-        partition: 2,
-        broker: Some(1),
-        attempts: 1,
-        elapsed: Duration::from_millis(5),
-        cause: None,
-    }))
+pub(crate) fn delivery(kind: FailureKind, code: ErrorCode, persisted: Persisted, retriable: bool) -> Failure {
+    let error =
+        DeliveryError::of(kind, "orders", 2).with_code(code).with_retriable(retriable).with_persisted(persisted);
+    Failure::Delivery(error.with_broker(1).with_attempts(1).with_elapsed(Duration::from_millis(5)))
 }
 
 /// Refused for now, and not written.
-pub(super) fn refused() -> Failure {
+pub(crate) fn refused() -> Failure {
     delivery(FailureKind::Rejected, ErrorCode::NOT_ENOUGH_REPLICAS, Persisted::No, true)
 }
 
 /// No answer came.
-pub(super) fn unknown() -> Failure {
+pub(crate) fn unknown() -> Failure {
     delivery(FailureKind::Expired, ErrorCode::REQUEST_TIMED_OUT, Persisted::Unknown, true)
 }
 
 /// Too large for the topic.
-pub(super) fn too_large() -> Failure {
+pub(crate) fn too_large() -> Failure {
     delivery(FailureKind::Rejected, ErrorCode::MESSAGE_TOO_LARGE, Persisted::No, false)
 }
 
 /// One of each kind, in the order of the enums.
-pub(super) fn every_failure() -> Vec<Failure> {
+pub(crate) fn every_failure() -> Vec<Failure> {
     let topic: Arc<str> = "orders".into();
     let t = || Arc::clone(&topic);
     let elapsed = Duration::from_millis(60);
@@ -80,29 +68,20 @@ pub(super) fn every_failure() -> Vec<Failure> {
     sends.into_iter().map(Failure::Send).chain(deliveries).collect()
 }
 
-/// An acknowledgement, as a producer gives it.
-pub(super) fn ack() -> Ack {
-    let completer =
-        Completer::new(Origin { topic: "orders".into(), partition: 2 }, 1_000, Callbacks::inline(Vec::new()));
-    let delivery = Delivery::new(Arc::clone(completer.cell()), 0, 1_000);
-    completer.complete(Outcome::Acked { base_offset: Some(7), append_time: None, confirmed: true }, Box::new(()));
-    delivery.outcome().unwrap().unwrap()
-}
-
 /// What a script published, as topic, key, value and headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Published {
-    pub(super) topic: String,
-    pub(super) partition: Option<i32>,
-    pub(super) timestamp: Option<i64>,
-    pub(super) key: Option<Vec<u8>>,
-    pub(super) value: Option<Vec<u8>>,
-    pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
+pub(crate) struct Published {
+    pub(crate) topic: String,
+    pub(crate) partition: Option<i32>,
+    pub(crate) timestamp: Option<i64>,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Published {
     /// The last header of this name, as text.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().rfind(|(key, _)| key == name);
         found.and_then(|(_, value)| str::from_utf8(value.as_deref()?).ok())
     }
@@ -110,20 +89,20 @@ impl Published {
 
 /// Fails as it is told to, each attempt after its time, and then succeeds for ever.
 #[derive(Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     failures: Mutex<VecDeque<(Duration, Failure)>>,
     published: Mutex<Vec<Published>>,
 }
 
 impl Script {
     /// Each attempt takes as long as it says, and fails so.
-    pub(super) fn failing(failures: impl IntoIterator<Item = (u64, Failure)>) -> Self {
+    pub(crate) fn failing(failures: impl IntoIterator<Item = (u64, Failure)>) -> Self {
         let failures = failures.into_iter().map(|(ms, failure)| (Duration::from_millis(ms), failure)).collect();
         Self { failures: Mutex::new(failures), published: Mutex::default() }
     }
 
     /// Every record that was handed over.
-    pub(super) fn published(&self) -> Vec<Published> {
+    pub(crate) fn published(&self) -> Vec<Published> {
         self.published.lock().unwrap().clone()
     }
 }
@@ -148,36 +127,7 @@ impl Publish for Script {
                 tokio::time::sleep(took).await;
                 Err(failure)
             }
-            None => Ok(ack()),
+            None => Ok(Ack::new("orders", 2).with_offset(7)),
         }
-    }
-}
-
-#[test]
-fn every_failure_is_either_worth_another_try_or_fatal_or_the_producers() {
-    for failure in every_failure() {
-        let gone = failure.producer_is_gone();
-        let kinds = [failure.retriable() && !gone, failure.is_fatal(), gone];
-        assert_eq!(kinds.iter().filter(|kind| **kind).count(), 1, "{failure:?}: {kinds:?}");
-    }
-}
-
-#[test]
-fn every_failure_has_a_name_of_its_own() {
-    let mut names: Vec<_> = every_failure().iter().map(Failure::type_name).collect();
-    let count = names.len();
-    names.sort_unstable();
-    names.dedup();
-    assert_eq!(names.len(), count, "{names:?}");
-}
-
-#[test]
-fn a_failure_says_what_the_error_below_it_says() {
-    for failure in every_failure() {
-        let below = match &failure {
-            Failure::Send(error) => error.to_string(),
-            Failure::Delivery(error) => error.to_string(),
-        };
-        assert_eq!(failure.to_string(), below);
     }
 }

@@ -8,8 +8,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use milena::{Header, Persisted, Record};
+
 use super::FailureReport;
-use crate::{Header, Persisted, Record};
 
 pub(super) const ERROR_TYPE: &str = "errorType";
 const ERROR_MESSAGE: &str = "errorMessage";
@@ -176,13 +177,12 @@ fn cut(text: &str, max: usize) -> &str {
 mod tests {
     use std::time::Duration;
 
+    use milena::SendError;
+
     use super::*;
     use crate::{
-        SendError,
-        patterns::{
-            Failure,
-            tests::{too_large, unknown},
-        },
+        Failure,
+        testing::{too_large, unknown},
     };
 
     const PLAIN: Choice<'static> = Choice { spring: false, event_id: EVENT_ID, max_bytes: 8_192 };
