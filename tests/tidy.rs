@@ -89,6 +89,17 @@ fn may_use(from: &str, path: &str, exports: &BTreeMap<String, String>) -> bool {
     to == from || common || below || (BESIDE.contains(&from) && ["wire", "dial"].contains(&to)) || !module
 }
 
+/// Labs are at the end of the arrows: main starts them, and no other command uses what is theirs.
+fn labs(file: &Source) -> Vec<String> {
+    let labs = "crates/cli/src/lab";
+    if file.path.starts_with(labs) || file.path == "crates/cli/src/main.rs" || !file.path.starts_with("crates/cli/src/")
+    {
+        return Vec::new();
+    }
+    let used = paths(&file.code).into_iter().filter(|path| starts_with_path(path, "crate::lab"));
+    used.map(|path| format!("{}: {path} is a lab's; move it beside {labs}", file.path)).collect()
+}
+
 /// Pure modules leave the world alone.
 fn purity(file: &Source) -> Vec<String> {
     let excepted = IMPURE.iter().any(|path| file.path == *path || (path.ends_with('/') && file.path.starts_with(path)));
@@ -231,6 +242,11 @@ fn hold(rule: impl Fn(&Source) -> Vec<String>) {
 fn modules_use_only_those_below_them() {
     let exports = exports(&fs::read_to_string(root().join("src/lib.rs")).unwrap());
     hold(|file| arrows(file, &exports));
+}
+
+#[test]
+fn labs_are_used_by_no_other_command() {
+    hold(labs);
 }
 
 #[test]

@@ -42,6 +42,14 @@ fn arrows_point_down() {
 }
 
 #[test]
+fn a_command_that_uses_what_is_a_labs_is_seen() {
+    assert_eq!(broken("crates/cli/src/perf.rs", "use crate::{exit::Exit, lab::Cluster};", labs), 1);
+    assert_eq!(broken("crates/cli/src/perf.rs", "use crate::{exit::Exit, cluster::Cluster, label::Label};", labs), 0);
+    assert_eq!(broken("crates/cli/src/main.rs", "crate::lab::run(args)", labs), 0);
+    assert_eq!(broken("crates/cli/src/lab/pause.rs", "use crate::lab::orders::Run;", labs), 0);
+}
+
+#[test]
 fn a_pure_module_is_told_from_one_that_touches_the_world() {
     for (path, text) in [
         ("src/sender/lane.rs", "use std::time::Instant; fn f(now: Instant) { now + X; }"),

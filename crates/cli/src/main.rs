@@ -6,6 +6,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod broker;
+mod cluster;
 mod console;
 mod consume;
 mod exit;
@@ -17,6 +18,7 @@ mod perf;
 mod produce;
 mod properties;
 mod settings;
+mod warned;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -35,6 +37,7 @@ use tracing_subscriber::{
 };
 
 use exit::{CliError, Exit};
+use warned::Warned;
 
 /// A Kafka producer written from the wire protocol up, on the command line.
 #[derive(Debug, Parser)]
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(answer) => return explain(&answer),
     };
-    let warned = lab::Warned::default();
+    let warned = Warned::default();
     let lines = lines(&cli.command, started).with_filter(cli.log.unwrap_or_else(log_from_environment));
     tracing_subscriber::registry().with(lines).with(warned.clone().with_filter(LevelFilter::WARN)).init();
     let runtime = match tokio::runtime::Runtime::new() {
@@ -114,7 +117,7 @@ struct SinceStart(Instant);
 
 impl FormatTime for SinceStart {
     fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
-        write!(writer, "{}", lab::stamp(self.0.elapsed()))
+        write!(writer, "{}", output::stamp(self.0.elapsed()))
     }
 }
 
@@ -124,7 +127,7 @@ fn log_from_environment() -> Targets {
     set.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN))
 }
 
-async fn run(command: Command, started: Instant, warned: lab::Warned) -> Result<Exit, CliError> {
+async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit, CliError> {
     match command {
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,

@@ -60,6 +60,11 @@ fn put_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
+/// A time since the start, as lines of labs and of their log have it.
+pub(crate) fn stamp(since_start: Duration) -> String {
+    format!("{:>7.3} s", since_start.as_secs_f64())
+}
+
 /// A duration for a person: `830 µs`, `12 ms`, `3.41 s`.
 pub(crate) fn elapsed(duration: Duration) -> String {
     match duration.as_micros() {

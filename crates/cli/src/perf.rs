@@ -25,9 +25,9 @@ use self::{
     report::Report,
 };
 use crate::{
+    cluster::Cluster,
     exit::{CliError, Exit},
     interrupt::Interrupt,
-    lab::Cluster,
     pace::doze,
 };
 

@@ -12,13 +12,13 @@ use milena::{Ack, DeliveryError, Producer, Record, admin::Admin, broker::Embedde
 
 use super::{
     checks::{self, Acked, History, Sent},
-    cluster::Cluster,
     conclude,
     latch::Latch,
     orders::{ORDERS, Run, orders, prepare, read_back},
     say,
 };
 use crate::{
+    cluster::Cluster,
     exit::{CliError, Exit},
     output::{self, Failure},
     settings,

@@ -1,11 +1,11 @@
 //! `milena lab`: small programs that show what the producer does, and check what they claim.
 //!
 //! In: the name of a lab. Out: what it did, then `OK` or the first check that failed. Every lab runs on the embedded
-//! broker without any set-up, and on a real cluster with `--bootstrap-server`.
+//! broker without any set-up, and on a real cluster with `--bootstrap-server`. What labs have in common with other commands
+//! stands beside this folder: nothing outside of it uses what is in it.
 
 mod async_orders;
 mod checks;
-mod cluster;
 mod dead_letter;
 mod duration;
 mod latch;
@@ -14,15 +14,14 @@ mod orders;
 mod pause;
 mod retry;
 mod strings;
-mod warned;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::checks::Verdict;
-pub(crate) use self::{cluster::Cluster, warned::Warned};
 use crate::{
     console::say,
     exit::{CliError, Exit},
+    warned::Warned,
 };
 
 /// Run a small program that shows what the producer does and checks what it claims
@@ -50,11 +49,6 @@ pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<
         Lab::Pause(args) => pause::run(args, started, warned).await,
         Lab::Latency(args) => latency::run(args).await,
     }
-}
-
-/// A time since the start, as lines of labs and of their log have it.
-pub(crate) fn stamp(since_start: Duration) -> String {
-    format!("{:>7.3} s", since_start.as_secs_f64())
 }
 
 /// Prints every claim and whether it holds, then `OK` or the first that does not.

@@ -22,13 +22,13 @@ use self::{
 };
 use super::{
     checks::Verdict,
-    cluster::Cluster,
     conclude,
     orders::{Run, prepare, read_back},
     say,
     strings::Strings,
 };
 use crate::{
+    cluster::Cluster,
     exit::{CliError, Exit},
     output, settings,
 };

@@ -21,12 +21,12 @@ use milena::{Metrics, Producer, Record, admin::Admin, broker::EmbeddedBroker};
 use self::{analysis::Measured, machine::machine};
 use super::{
     checks::Verdict,
-    cluster::Cluster,
     conclude,
     orders::{ends, prepare},
     say,
 };
 use crate::{
+    cluster::Cluster,
     exit::{CliError, Exit},
     interrupt::Interrupt,
     pace::{bar, doze, latencies, micros},

@@ -7,7 +7,7 @@ use milena::broker::EmbeddedBroker;
 
 #[cfg(unix)]
 use super::process::{Process, Stopped};
-use crate::{exit::CliError, lab::cluster::Cluster};
+use crate::{cluster::Cluster, exit::CliError};
 
 /// How the broker is paused.
 pub(super) enum Holder<'a> {

@@ -22,18 +22,18 @@ use tokio::{sync::oneshot, time::sleep};
 use self::holder::{Held, Holder};
 use super::{
     checks::{self, Acked, History, Sent, Verdict},
-    cluster::Cluster,
     conclude,
     duration::duration,
     latch::Latch,
     orders::{ORDERS, Run, orders, prepare, read_back},
     say,
-    warned::Warned,
 };
 use crate::{
+    cluster::Cluster,
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output, settings,
+    warned::Warned,
 };
 
 /// The broker is paused before this order.
@@ -242,5 +242,5 @@ fn callback(
 
 /// The time since the start, as the log has it.
 fn stamp(started: Instant) -> String {
-    super::stamp(started.elapsed())
+    output::stamp(started.elapsed())
 }

@@ -23,13 +23,13 @@ use self::{
 };
 use super::{
     checks::{self, Acked, Found, History, Sent, Verdict},
-    cluster::Cluster,
     conclude,
     duration::duration,
     orders::{ORDERS, Run, orders, prepare, read_back},
     say,
 };
 use crate::{
+    cluster::Cluster,
     exit::{CliError, Exit},
     output, settings,
 };

@@ -1,13 +1,12 @@
-//! Where a lab runs: on the embedded broker, unless a cluster is named.
+//! Where a command runs: on the embedded broker, unless a cluster is named.
 //!
 //! In: bootstrap servers, or none. Out: bootstrap servers, and the embedded broker if it is the one. Does I/O.
 
 use milena::broker::{Builder, EmbeddedBroker};
 
-use super::say;
-use crate::exit::CliError;
+use crate::{console::say, exit::CliError};
 
-/// The cluster of a lab.
+/// The cluster of a command.
 pub(crate) struct Cluster {
     bootstrap: String,
     embedded: Option<EmbeddedBroker>,

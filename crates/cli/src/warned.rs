@@ -23,7 +23,7 @@ pub(crate) struct Warned(Arc<AtomicU64>);
 
 impl Warned {
     /// How many there were so far.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
