@@ -66,9 +66,9 @@ mod delivery;
 mod dial;
 mod error;
 #[cfg(all(any(test, fuzzing), feature = "admin", feature = "broker"))]
-#[path = "../fuzz/checks/mod.rs"]
+#[path = "../tests/fuzz/mod.rs"]
 pub mod fuzzing;
-#[cfg(test)]
+#[cfg(all(test, feature = "kafka-tests"))]
 #[path = "../tests/golden/mod.rs"]
 mod golden;
 mod metrics;
