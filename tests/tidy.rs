@@ -5,6 +5,8 @@
 //! comments, strings and test code blanked; that is enough for rules this plain and needs no parser of Rust. Every rule is
 //! a function from one file to its violations, and has a sample that keeps it and one that breaks it.
 
+#[path = "tidy/compose.rs"]
+mod compose;
 #[path = "tidy/museum.rs"]
 mod museum;
 #[path = "tidy/samples.rs"]
