@@ -29,7 +29,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "broker"))]
 pub(crate) use self::compressing::Work;
 use self::{batch::Batch, memory::Counted, outstanding::Outstanding};
 pub(crate) use self::{
