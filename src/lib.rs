@@ -66,10 +66,10 @@ mod delivery;
 mod dial;
 mod error;
 #[cfg(all(any(test, fuzzing), feature = "admin", feature = "broker"))]
-#[path = "../tests/fuzz/mod.rs"]
+#[path = "../tests/fuzz/main.rs"]
 pub mod fuzzing;
 #[cfg(all(test, feature = "kafka-tests"))]
-#[path = "../tests/golden/mod.rs"]
+#[path = "../tests/golden/main.rs"]
 mod golden;
 mod metrics;
 pub mod mock;

@@ -57,6 +57,8 @@ const WORLD: [&str; 16] = [
 /// Files that may have more lines, and why.
 const LARGE_FILES: [(&str, &str); 0] = [];
 const MAX_FILE_LINES: usize = 500;
+/// Folders in which modules are still called `mod.rs`.
+const MOD_FILES_LEFT: [&str; 5] = ["src/admin/", "src/broker/", "src/sender/", "src/wire/", "tests/sim/"];
 const MAX_FUNCTION_LINES: usize = 70;
 
 /// Modules use those below them only. `exports` maps what the crate's root re-exports to the module it comes from.
@@ -131,6 +133,15 @@ fn protocol_crate(file: &Source) -> Vec<String> {
 fn opening(file: &Source) -> Vec<String> {
     let opened = file.raw.lines().next().is_some_and(|line| line.starts_with("//! ") && line.len() > 10);
     if opened { Vec::new() } else { vec![format!("{}: does not open with //! and a sentence", file.path)] }
+}
+
+/// A module with modules of its own is `name.rs` beside the folder `name`. What stands in `tests/` as a root of its own is `main.rs`.
+fn module_file(file: &Source) -> Vec<String> {
+    let left = MOD_FILES_LEFT.iter().any(|folder| file.path.starts_with(folder));
+    match file.path.strip_suffix("/mod.rs") {
+        Some(folder) if !left => vec![format!("{}: call it {folder}.rs", file.path)],
+        _ => Vec::new(),
+    }
 }
 
 /// Nothing is left undone or switched off.
@@ -266,6 +277,11 @@ fn the_protocol_crate_stays_behind_wire_and_broker() {
 #[test]
 fn every_file_opens_with_what_it_is() {
     hold(opening);
+}
+
+#[test]
+fn modules_are_called_by_their_names_and_not_mod() {
+    hold(module_file);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Whether the index of the bug museum is true.
 //!
-//! In: the table at the top of `tests/museum/mod.rs`, and the tests. Out: every bug has a test that is there and tells its
+//! In: the table at the top of `tests/museum/main.rs`, and the tests. Out: every bug has a test that is there and tells its
 //! source, or a reason why there is none.
 
 use std::{
@@ -13,7 +13,7 @@ const ENTRIES: usize = 25;
 
 /// The rows of the index: number, and what stands in the last column.
 fn index() -> Vec<(usize, &'static str)> {
-    let rows = include_str!("../museum/mod.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
+    let rows = include_str!("../museum/main.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
     let cells = rows.map(|row| row.trim_end_matches(" |").split(" | ").collect::<Vec<_>>());
     cells.filter_map(|cells| Some((cells.first()?.parse().ok()?, *cells.get(2)?))).collect()
 }

@@ -26,16 +26,16 @@ fn arrows_point_down() {
     for (path, text) in [
         ("src/wire/frame.rs", "use crate::sender::lane;"),
         ("src/wire/frame.rs", "use crate::{record::Header, accumulator::{batch, memory}};"),
-        ("src/accumulator/mod.rs", "fn f() { crate::sender::go(); }"),
-        ("src/accumulator/mod.rs", "use super::sender;\nuse super::net::Driver;"),
+        ("src/accumulator.rs", "fn f() { crate::sender::go(); }"),
+        ("src/accumulator.rs", "use super::sender;\nuse super::net::Driver;"),
         ("src/accumulator/batch/deep.rs", "use super::super::super::sender::lane;"),
-        ("src/sender/mod.rs", "use crate::Producer;"),
-        ("src/record/mod.rs", "use crate::wire::varint;"),
+        ("src/sender.rs", "use crate::Producer;"),
+        ("src/record.rs", "use crate::wire::varint;"),
         ("src/error.rs", "use crate::wire::errors_of_ours;"),
         ("src/broker/state.rs", "use crate::accumulator::Memory;"),
-        ("src/admin/mod.rs", "use crate::net::dial;"),
-        ("src/net/mod.rs", "use crate::broker::State;"),
-        ("src/util/mod.rs", "fn f() {}"),
+        ("src/admin.rs", "use crate::net::dial;"),
+        ("src/net.rs", "use crate::broker::State;"),
+        ("src/util.rs", "fn f() {}"),
     ] {
         assert_ne!(broken(path, text, arrows), 0, "{path}: {text}");
     }
@@ -67,7 +67,7 @@ fn a_pure_module_is_told_from_one_that_touches_the_world() {
         ("src/sender/lane.rs", "let now = Instant::now();"),
         ("src/sender/lane.rs", "let now = std::time::Instant::now();"),
         ("src/sender/lane.rs", "let now = SystemTime::now();"),
-        ("src/accumulator/mod.rs", "use tokio::{sync::Notify, time::Sleep};"),
+        ("src/accumulator.rs", "use tokio::{sync::Notify, time::Sleep};"),
         ("src/wire/frame.rs", "tokio::spawn(async {});"),
         ("src/broker/state.rs", "use std::{fs, net::TcpStream};"),
         ("src/broker/state.rs", "use rand::Rng;"),
@@ -82,8 +82,8 @@ fn a_pure_module_is_told_from_one_that_touches_the_world() {
 fn the_protocol_crate_is_seen_wherever_it_is_used() {
     assert_eq!(broken("src/wire/requests.rs", "use kafka_protocol::messages::ApiKey;", protocol_crate), 0);
     assert_eq!(broken("tests/fuzz/batches.rs", "use kafka_protocol::records::Record;", protocol_crate), 0);
-    assert_eq!(broken("src/net/mod.rs", "// kafka_protocol::messages\nuse crate::wire;", protocol_crate), 0);
-    assert_eq!(broken("src/net/mod.rs", "use kafka_protocol::messages::ApiKey;", protocol_crate), 1);
+    assert_eq!(broken("src/net.rs", "// kafka_protocol::messages\nuse crate::wire;", protocol_crate), 0);
+    assert_eq!(broken("src/net.rs", "use kafka_protocol::messages::ApiKey;", protocol_crate), 1);
     assert_eq!(broken("tests/kafka.rs", "let key = kafka_protocol::messages::ApiKey::Produce;", protocol_crate), 1);
 }
 
@@ -92,6 +92,16 @@ fn a_file_without_an_opening_is_seen() {
     assert_eq!(broken("src/a.rs", "//! What comes in.\nfn f() {}", opening), 0);
     for text in ["", "fn f() {}", "// A comment.\nfn f() {}", "//!\nfn f() {}", "\n//! Too late.\n"] {
         assert_eq!(broken("src/a.rs", text, opening), 1, "{text:?}");
+    }
+}
+
+#[test]
+fn a_module_that_is_called_mod_is_seen() {
+    for path in ["src/record/mod.rs", "crates/cli/src/lab/mod.rs", "tests/kafka/fault/mod.rs"] {
+        assert_eq!(broken(path, "", module_file), 1, "{path}");
+    }
+    for path in ["src/record.rs", "src/modular.rs", "tests/kafka/main.rs"] {
+        assert_eq!(broken(path, "", module_file), 0, "{path}");
     }
 }
 
