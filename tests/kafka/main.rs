@@ -1,25 +1,29 @@
-//! Every scenario but those of [`fault`] twice: against the embedded broker and against a real Apache Kafka, so that a difference between the
+//! Every scenario but those of `fault` twice: against the embedded broker and against a real Apache Kafka, so that a difference between the
 //! two is a failing test.
 //!
 //! - [`acks`]: what an acknowledgement says, in every mode
 //! - [`compression`]: every codec, read back by all
 //! - [`content`]: nulls, headers and timestamps arrive as they were sent
-//! - [`partitions`]: where a record goes, and that Java sends it there too
+//! - [`partitions`]: where a record goes
 //! - [`volume`]: 200,000 records from eight tasks
 //! - [`topics`]: topics that are not there yet, or never will be
 //! - [`outages`]: brokers that go and come back, or come late
 //! - [`limits`]: the largest, the smallest, and what is too large
-//! - [`fault`]: three real brokers, and all that can happen to them and to their connections
-//! - [`java_clients`]: Apache's own producer and consumer on the same topics
+//! - `fault`: three real brokers, and all that can happen to them and to their connections
+//! - `java_clients`: Apache's own producer and consumer on the same topics, and that a key leads Java's where it leads ours
 //!
 //! What a topic holds is read back by us and, on real Kafka, by Apache's console consumer and `DumpLogSegments` as well:
 //! see [`log`]. Which cluster a scenario gets: see [`cluster`].
+//!
+//! Real Kafka and Apache's tools take feature `kafka-tests`; without it, the scenarios run against the embedded broker alone.
 
 mod acks;
 mod cluster;
 mod compression;
 mod content;
+#[cfg(feature = "kafka-tests")]
 mod fault;
+#[cfg(feature = "kafka-tests")]
 mod java_clients;
 mod limits;
 mod log;
@@ -47,6 +51,7 @@ macro_rules! scenarios {
                 crate::run(crate::$file::$name(crate::cluster::Kind::Embedded));
             })+)+
         }
+        #[cfg(feature = "kafka-tests")]
         mod real {
             $($(#[test]
             fn $name() {
@@ -72,8 +77,7 @@ scenarios! {
         explicit_timestamps_are_kept_also_when_they_go_backwards,
         a_log_append_time_topic_sets_its_own_timestamps_and_the_ack_tells_them;
     partitions:
-        an_explicit_partition_is_obeyed,
-        equal_keys_go_where_the_java_producer_sends_them;
+        an_explicit_partition_is_obeyed;
     volume:
         two_hundred_thousand_records_of_eight_tasks_arrive_once_and_in_order;
     topics:
@@ -88,6 +92,14 @@ scenarios! {
         a_batch_of_exactly_max_message_bytes_is_written_and_one_byte_more_is_refused,
         a_record_over_max_message_bytes_fails_alone,
         ten_thousand_headers_arrive;
-    java_clients:
-        the_console_producer_and_the_console_consumer_agree_with_us;
+}
+
+/// Scenarios that take Apache's tools, whatever the cluster.
+#[cfg(feature = "kafka-tests")]
+mod tools {
+    scenarios! {
+        java_clients:
+            equal_keys_go_where_the_java_producer_sends_them,
+            the_console_producer_and_the_console_consumer_agree_with_us;
+    }
 }

@@ -216,7 +216,7 @@ shapes! {
 }
 
 /// What only the embedded broker reads.
-#[cfg(feature = "broker")]
+#[cfg(any(test, feature = "broker"))]
 mod requests {
     use kafka_protocol::messages::{
         ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, InitProducerIdRequest,
