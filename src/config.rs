@@ -2,7 +2,7 @@
 //!
 //! In: what the user asks for, by typed setters or by Java property names. Out: a [`Config`] that is valid and never
 //! changes, or a [`ConfigError`] that lists every violation. Pure. Layout: `table` has one row for each setting and
-//! everything that follows from it; `kinds` reads and writes values; `draft` gathers what was given; `rules` are those
+//! everything that follows from it; `kinds` reads and writes values, `servers` those of `bootstrap.servers`; `draft` gathers what was given; `rules` are those
 //! between settings; `unsupported` answers for names that are no settings, with the tables `java_defaults` and `strangers`. Deliberately
 //! absent: reading files.
 
@@ -10,6 +10,7 @@ mod draft;
 mod java_defaults;
 mod kinds;
 mod rules;
+pub(crate) mod servers;
 mod strangers;
 mod table;
 mod unsupported;

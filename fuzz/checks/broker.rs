@@ -13,10 +13,17 @@ use crate::{
     cluster::TopicId,
     error::ErrorCode,
     wire::{
-        admin_requests::{self, AskMetadata, AskOffset, CreateTopic, Fetch},
-        produce::{self, Head, Part},
+        apis::{
+            Caller, api_versions,
+            create_topics::CreateTopic,
+            fetch::Fetch,
+            init_producer_id,
+            list_offsets::AskOffset,
+            metadata,
+            produce::{self, Head, Part},
+            request::Request,
+        },
         record_batch::writer::{Payload, Stamp, Writer, stamp},
-        requests::{self, Caller},
     },
 };
 
@@ -121,7 +128,7 @@ impl Bench {
 
     fn asks(&mut self, input: &mut Input<'_>) {
         let (topic, number) = (input.one_of(&TOPICS), i32::from(input.byte()) - 2);
-        let (caller, correlation) = (Caller { correlation: self.correlation, client_id: "fuzz" }, self.correlation);
+        let caller = Caller { correlation: self.correlation, client_id: "fuzz" };
         let node = input.below(NODES + 1);
         let create = |name: &str, version| {
             let create = CreateTopic {
@@ -132,21 +139,21 @@ impl Bench {
                 configs: &[],
                 timeout_ms: 1,
             };
-            admin_requests::encode(&create, version, correlation).unwrap()
+            create.encode(caller, version)
         };
         let fetch =
             Fetch { topic, partition: 0, offset: i64::from(number), max_wait_ms: number * 10, max_bytes: number * 10 };
         let frame = match input.below(7) {
-            0 => requests::api_versions(caller, input.below(5) as i16),
-            1 => requests::metadata(caller, 4 + input.below(10) as i16, [topic, "new"].into_iter()),
-            2 => requests::init_producer_id(caller, input.below(6) as i16),
-            3 => admin_requests::encode(&fetch, 4 + input.below(9) as i16, correlation).unwrap(),
+            0 => api_versions::encode(caller, input.below(5) as i16),
+            1 => metadata::encode(caller, 4 + input.below(10) as i16, [topic, "new"].into_iter(), true),
+            2 => init_producer_id::encode(caller, input.below(6) as i16),
+            3 => fetch.encode(caller, 4 + input.below(9) as i16),
             4 => {
                 let ask = AskOffset { topic, partition: input.below(3) as i32, timestamp: i64::from(number) };
-                admin_requests::encode(&ask, 1 + input.below(7) as i16, correlation).unwrap()
+                ask.encode(caller, 1 + input.below(7) as i16)
             }
             5 => create(&String::from_utf8_lossy(input.bytes()), 2 + input.below(6) as i16),
-            _ => admin_requests::encode(&AskMetadata { topic }, 4 + input.below(9) as i16, correlation).unwrap(),
+            _ => metadata::encode(caller, 4 + input.below(9) as i16, [topic].into_iter(), false),
         };
         self.arrives(node, frame.slice(4..));
     }

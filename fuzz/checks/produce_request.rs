@@ -11,7 +11,7 @@ use kafka_protocol::{
 use super::input::Input;
 use crate::{
     cluster::TopicId,
-    wire::produce::{Head, Part, TOPIC_IDS_FROM, encode},
+    wire::apis::produce::{Head, Part, TOPIC_IDS_FROM, encode},
 };
 
 /// A partition's index and its bytes.

@@ -7,12 +7,15 @@ use bytes::Bytes;
 
 use super::{batches::read_all, input::Input};
 use crate::{
+    admin::metadata::{AskController, AskMetadata},
     cluster::Broker,
     wire::{
-        admin_requests::{self, AdminRequest, AskController, AskMetadata, AskOffset, AskVersions, CreateTopic, Fetch},
-        responses,
+        apis::{
+            self, Api, api_versions, create_topics::CreateTopic, fetch::Fetch, init_producer_id,
+            list_offsets::AskOffset, metadata, produce, request::Request,
+        },
+        opening,
         text::{is_host, printable},
-        versions::Api,
     },
 };
 
@@ -24,13 +27,13 @@ pub fn responses(data: &[u8]) {
     let mut input = Input::new(data);
     let (kind, version) = (input.below(9), i16::from(input.byte() % 20));
     let frame = Bytes::from([&CORRELATION.to_be_bytes(), input.rest()].concat());
-    assert_eq!(responses::correlation(&frame), Some(CORRELATION));
+    assert_eq!(apis::correlation(&frame), Some(CORRELATION));
     match kind {
-        0 => drop(exactly(&frame, |frame| responses::api_versions(frame, version.min(Api::ApiVersions.latest())))),
-        1 => metadata(&frame, version),
-        2 => drop(exactly(&frame, |frame| responses::init_producer_id(frame, version))),
-        3 => produce(&frame, version),
-        4 => drop(admin(&AskVersions, &frame, version)),
+        0 => drop(exactly(&frame, |frame| api_versions::decode(frame, version.min(Api::ApiVersions.latest())))),
+        1 => brokers_and_topics(&frame, version),
+        2 => drop(exactly(&frame, |frame| init_producer_id::decode(frame, version))),
+        3 => batches(&frame, version),
+        4 => drop(opening::step(&frame, version)),
         5 => {
             let cluster = admin(&AskMetadata { topic: TOPIC }, &frame, version);
             cluster.iter().flat_map(|cluster| cluster.brokers.values()).for_each(dialled);
@@ -50,15 +53,15 @@ pub fn responses(data: &[u8]) {
     }
 }
 
-fn metadata(frame: &Bytes, version: i16) {
-    let Some(answer) = exactly(frame, |frame| responses::metadata(frame, version)) else { return };
+fn brokers_and_topics(frame: &Bytes, version: i16) {
+    let Some(answer) = exactly(frame, |frame| metadata::decode(frame, version)) else { return };
     answer.brokers.iter().for_each(dialled);
     let partitions = answer.topics.iter().map(|topic| 1 + topic.partitions.len()).sum::<usize>();
     assert!(partitions <= frame.len());
 }
 
-fn produce(frame: &Bytes, version: i16) {
-    let Some(answer) = exactly(frame, |frame| responses::produce(frame, version)) else { return };
+fn batches(frame: &Bytes, version: i16) {
+    let Some(answer) = exactly(frame, |frame| produce::decode(frame, version)) else { return };
     answer.brokers.iter().for_each(dialled);
     assert!(answer.partitions.len() <= frame.len());
     for partition in &answer.partitions {
@@ -73,8 +76,8 @@ fn dialled(broker: &Broker) {
     assert!(broker.id >= 0 && broker.port > 0 && is_host(&broker.host), "{broker:?}");
 }
 
-fn admin<R: AdminRequest>(request: &R, frame: &Bytes, version: i16) -> Option<R::Answer> {
-    exactly(frame, |frame| admin_requests::decode(request, version, CORRELATION, frame.clone()))
+fn admin<R: Request>(request: &R, frame: &Bytes, version: i16) -> Option<R::Answer> {
+    exactly(frame, |frame| request.decode(frame, version))
 }
 
 /// An answer that can be read cannot be with a byte less or a byte more.

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::wire::{
-    admin_requests::FetchedBytes,
+    apis::fetch::FetchedBytes,
     compression::LONGEST,
     record_batch::reader::{Batch, BatchError, BatchHeader, BatchRecord, Batches},
 };

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Admin, AdminError, address::Address, backoff, leaders};
+use super::{Admin, AdminError, backoff, leaders, metadata::AskController};
 use crate::{
     error::ErrorCode,
-    wire::admin_requests::{AdminRequest, AskController, CreateTopic},
+    wire::apis::{Api, create_topics::CreateTopic},
 };
 
 /// How long a topic may take to be created, and then to get its leaders.
@@ -49,7 +49,7 @@ fn next(error: &AdminError, past: Past) -> Next {
 /// Whether the topic may be created although the attempt failed.
 fn may_have_created(error: &AdminError) -> bool {
     match error {
-        AdminError::Connection { api, .. } => *api == CreateTopic::API.name,
+        AdminError::Connection { api, .. } => *api == Api::CreateTopics.name(),
         _ => error.code() == Some(ErrorCode::REQUEST_TIMED_OUT),
     }
 }
@@ -111,7 +111,7 @@ impl Admin {
         request.brokers = found.brokers.len();
         let controller = found.node.and_then(|node| found.brokers.get(&node));
         match controller {
-            Some(broker) => self.ask_node_once((broker.id, Address::of(broker)), request, topic).await,
+            Some(broker) => self.ask_node_once(broker, request, topic).await,
             // There is none at the moment, or the broker does not tell: whoever is asked knows better.
             None => self.ask_any_once(request, topic).await,
         }

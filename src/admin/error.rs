@@ -10,12 +10,12 @@ use crate::error::ErrorCode;
 #[non_exhaustive]
 pub enum AdminError {
     /// The text is not a list `host:port,host:port`.
-    #[error("invalid bootstrap server {given:?}: {reason}; expected host:port, as in localhost:9092")]
+    #[error("bootstrap servers: expected {expected}, got {given:?}")]
     InvalidBootstrap {
         /// The entry.
         given: String,
-        /// Which rule it breaks.
-        reason: &'static str,
+        /// What was expected in its place.
+        expected: String,
     },
     /// None of the addresses could be connected to.
     #[error("no broker could be reached: {}; check host and port, and that the broker is running", tried.join(", "))]

@@ -2,20 +2,18 @@
 //!
 //! In: what the cluster told. Out: whom to ask, or why nobody can be asked. Pure.
 
-use super::{AdminError, address::Address};
-use crate::cluster::{Cluster, Topic};
+use super::AdminError;
+use crate::cluster::{Broker, Cluster, Topic};
 
-/// The leader's node id, and where it listens.
-pub(super) fn of(cluster: &Cluster, topic: &str, partition: i32) -> Result<(i32, Address), AdminError> {
+/// The leader.
+pub(super) fn of<'a>(cluster: &'a Cluster, topic: &str, partition: i32) -> Result<&'a Broker, AdminError> {
     let partitions = cluster.topics.get(topic).map_or(&[][..], |topic| &topic.partitions);
     let known = usize::try_from(partition).ok().and_then(|index| partitions.get(index));
     let Some(known) = known else {
         return Err(AdminError::UnknownPartition { topic: topic.to_owned(), partition, count: partitions.len() });
     };
     let broker = known.leader.and_then(|node| cluster.brokers.get(&node));
-    broker
-        .map(|broker| (broker.id, Address::of(broker)))
-        .ok_or_else(|| AdminError::NoLeader { topic: topic.to_owned(), partition })
+    broker.ok_or_else(|| AdminError::NoLeader { topic: topic.to_owned(), partition })
 }
 
 /// The first of `expected` partitions that is not there or has no leader.
@@ -29,7 +27,7 @@ pub(super) fn missing(topic: Option<&Topic>, expected: usize) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Broker, Partition};
+    use crate::cluster::Partition;
 
     fn topic(leaders: &[Option<i32>]) -> Topic {
         let partitions = leaders.iter().map(|&leader| Partition { leader, leader_epoch: 0 }).collect();
@@ -57,8 +55,7 @@ mod tests {
         cluster.brokers.insert(1, Broker { id: 1, host: "localhost".into(), port: 9092 });
         let no_leader = |partition| Err(AdminError::NoLeader { topic: "orders".into(), partition });
         let unknown = |partition| Err(AdminError::UnknownPartition { topic: "orders".into(), partition, count: 3 });
-        let expected = (1, Address { host: "localhost".into(), port: 9092 });
-        assert_eq!(of(&cluster, "orders", 0), Ok(expected));
+        assert_eq!(of(&cluster, "orders", 0), Ok(&cluster.brokers[&1]));
         assert_eq!(of(&cluster, "orders", 1), no_leader(1));
         assert_eq!(of(&cluster, "orders", 2), no_leader(2), "the broker is not in the metadata");
         assert_eq!(of(&cluster, "orders", 3), unknown(3));

@@ -4,12 +4,12 @@
 //! one broker at a time. Deliberately absent: consumer groups, subscriptions, transactions, and any speed beyond what
 //! checking a few hundred thousand records takes.
 
-mod address;
 mod connection;
 mod consumed;
 mod create;
 mod error;
 mod leaders;
+pub(crate) mod metadata;
 #[cfg(all(test, feature = "broker"))]
 mod tests;
 
@@ -22,14 +22,19 @@ use std::{
 use tokio::time::sleep;
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Broker, Cluster},
+    config::servers,
     error::ErrorCode,
-    wire::admin_requests::{AdminRequest, AskMetadata, AskOffset, Fetch, FetchedBytes},
+    wire::apis::{
+        fetch::{Fetch, FetchedBytes},
+        list_offsets::AskOffset,
+        request::Request,
+    },
 };
-use address::Address;
 use connection::Connection;
 pub use consumed::{ConsumedRecord, Fetched, TimestampType};
 pub use error::AdminError;
+use metadata::AskMetadata;
 
 const MAX_RETRIES: u32 = 9;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
@@ -69,7 +74,7 @@ pub enum OffsetSpec {
 /// A topic may be created all the same.
 #[derive(Debug)]
 pub struct Admin {
-    bootstrap: Vec<Address>,
+    bootstrap: Vec<(String, u16)>,
     cluster: Cluster,
     any: Option<Connection>,
     by_node: BTreeMap<i32, Connection>,
@@ -83,7 +88,7 @@ impl Admin {
     /// [`AdminError::InvalidBootstrap`]; [`AdminError::Unreachable`] with what happened at each address; the error of the
     /// last server when one accepted the connection but is no Kafka broker.
     pub async fn connect(bootstrap: &str) -> Result<Self, AdminError> {
-        let bootstrap = address::parse_list(bootstrap)?;
+        let bootstrap = bootstrap_servers(bootstrap)?;
         let any = Some(open_first(&bootstrap).await?);
         Ok(Self { bootstrap, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
     }
@@ -126,8 +131,7 @@ impl Admin {
         max_wait: Duration,
     ) -> Result<Fetched, AdminError> {
         let request = fetch(topic, partition, from_offset, max_wait);
-        let answer = self.ask_leader(topic, partition, &request).await?;
-        opened(&request, &answer)
+        opened(&request, &self.ask_leader(topic, partition, &request).await?)
     }
 
     /// As [`read`](Self::read), but asks once only, for those who have other partitions to read meanwhile. The next call after an
@@ -143,13 +147,7 @@ impl Admin {
         max_wait: Duration,
     ) -> Result<Fetched, AdminError> {
         let request = fetch(topic, partition, from_offset, max_wait);
-        match self.ask_leader_once(topic, partition, &request).await {
-            Ok(answer) => opened(&request, &answer),
-            Err(error) => {
-                self.cluster.topics.remove(topic);
-                Err(error)
-            }
-        }
+        opened(&request, &self.ask_leader_once(topic, partition, &request).await?)
     }
 
     /// Gives every record of `topic` whose offset is in `offsets` to `take`, in order, until it says
@@ -220,7 +218,7 @@ impl Admin {
         }
     }
 
-    async fn ask_leader<R: AdminRequest>(
+    async fn ask_leader<R: Request>(
         &mut self,
         topic: &str,
         partition: i32,
@@ -249,7 +247,7 @@ impl Admin {
         }
     }
 
-    async fn ask_any_once<R: AdminRequest>(&mut self, request: &R, subject: &str) -> Result<R::Answer, AdminError> {
+    async fn ask_any_once<R: Request>(&mut self, request: &R, subject: &str) -> Result<R::Answer, AdminError> {
         let connection = match self.any.take() {
             Some(connection) => connection,
             None => open_first(&self.bootstrap).await?,
@@ -259,7 +257,7 @@ impl Admin {
         Ok(answer)
     }
 
-    async fn ask_leader_once<R: AdminRequest>(
+    async fn ask_leader_once<R: Request>(
         &mut self,
         topic: &str,
         partition: i32,
@@ -268,22 +266,29 @@ impl Admin {
         if !self.cluster.topics.contains_key(topic) {
             self.refresh_once(topic).await?;
         }
-        let leader = leaders::of(&self.cluster, topic, partition)?;
-        self.ask_node_once(leader, request, &format!("{topic}-{partition}")).await
+        let asked = match leaders::of(&self.cluster, topic, partition).cloned() {
+            Ok(leader) => self.ask_node_once(&leader, request, &format!("{topic}-{partition}")).await,
+            Err(nobody) => Err(nobody),
+        };
+        if asked.is_err() {
+            // Who leads is asked anew.
+            self.cluster.topics.remove(topic);
+        }
+        asked
     }
 
-    async fn ask_node_once<R: AdminRequest>(
+    async fn ask_node_once<R: Request>(
         &mut self,
-        (node, address): (i32, Address),
+        broker: &Broker,
         request: &R,
         subject: &str,
     ) -> Result<R::Answer, AdminError> {
-        let connection = match self.by_node.remove(&node) {
+        let connection = match self.by_node.remove(&broker.id) {
             Some(connection) => connection,
-            None => Connection::open(&address).await?,
+            None => Connection::open(&broker.host, broker.port).await?,
         };
         let (connection, answer) = connection.call(request, subject).await?;
-        self.by_node.insert(node, connection);
+        self.by_node.insert(broker.id, connection);
         Ok(answer)
     }
 
@@ -327,10 +332,21 @@ fn backoff(retries: u32) -> Duration {
     FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(retries)).min(MAX_BACKOFF)
 }
 
-async fn open_first(bootstrap: &[Address]) -> Result<Connection, AdminError> {
+fn bootstrap_servers(text: &str) -> Result<Vec<(String, u16)>, AdminError> {
+    let servers = servers::parse(text);
+    let servers =
+        servers.map_err(|wrong| AdminError::InvalidBootstrap { given: wrong.given, expected: wrong.expected })?;
+    if servers.is_empty() {
+        let expected = "at least one host:port".to_owned();
+        return Err(AdminError::InvalidBootstrap { given: text.to_owned(), expected });
+    }
+    Ok(servers)
+}
+
+async fn open_first(bootstrap: &[(String, u16)]) -> Result<Connection, AdminError> {
     let mut tried = Vec::new();
-    for address in bootstrap {
-        match Connection::open(address).await {
+    for (host, port) in bootstrap {
+        match Connection::open(host, *port).await {
             Ok(connection) => return Ok(connection),
             Err(AdminError::Unreachable { tried: here }) => tried.extend(here),
             Err(error) if bootstrap.len() == 1 => return Err(error),

@@ -32,6 +32,25 @@ fn values(records: &[ConsumedRecord]) -> Vec<String> {
     records.iter().map(text).collect()
 }
 
+#[test]
+fn servers_that_are_no_list_are_refused_with_what_was_expected() {
+    for (text, given, expected) in [
+        ("", "", "at least one host:port"),
+        (" , ", " , ", "at least one host:port"),
+        ("a:1,localhost", "localhost", "the port is missing"),
+        ("a:1 b:2", "a:1 b:2", "commas between servers, as in a:9092,b:9092"),
+        ("PLAINTEXT://a:1", "PLAINTEXT://a:1", "a:1, without PLAINTEXT://"),
+        ("::1:9092", "::1:9092", "in brackets"),
+    ] {
+        let error = bootstrap_servers(text).unwrap_err();
+        assert!(matches!(&error, AdminError::InvalidBootstrap { given: told, .. } if told == given), "{error:?}");
+        let told = error.to_string();
+        assert!(told.starts_with("bootstrap servers: expected ") && told.contains(expected), "{told}");
+    }
+    let servers = bootstrap_servers(" a:1 ,,[::1]:9092, a:1").unwrap();
+    assert_eq!(servers, [("a".to_owned(), 1), ("::1".to_owned(), 9092)]);
+}
+
 #[tokio::test]
 async fn a_topic_is_created_once_and_then_has_its_partitions() {
     let (_broker, mut admin) = cluster(3).await;

@@ -3,7 +3,9 @@
 //! In: text from a property, or a typed value from a setter. Out: a typed value, or the words that say what was expected.
 //! Pure. Deliberately absent: rules between settings, which are in [`super::rules`].
 
-use std::{collections::BTreeSet, fmt::Display, marker::PhantomData, net::Ipv6Addr, sync::Arc, time::Duration};
+use std::{fmt::Display, marker::PhantomData, sync::Arc, time::Duration};
+
+use super::servers;
 
 /// The greatest value of Java's `int`.
 pub(super) const INT: i64 = i32::MAX as i64;
@@ -178,49 +180,12 @@ impl Kind for Servers {
     }
 
     fn read(&self, text: &str) -> Result<Self::Value, String> {
-        let mut seen = BTreeSet::new();
-        let servers = text.split(',').map(str::trim).filter(|server| !server.is_empty());
-        let servers = servers.map(server).collect::<Result<Vec<_>, _>>()?;
-        Ok(servers.into_iter().filter(|server| seen.insert(server.clone())).collect())
+        servers::parse(text).map_err(|wrong| wrong.expected)
     }
 
     fn show(&self, value: &Self::Value) -> String {
-        let server = |(host, port): &(String, u16)| {
-            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-        };
-        value.iter().map(server).collect::<Vec<_>>().join(",")
+        value.iter().map(|(host, port)| servers::shown(host, *port)).collect::<Vec<_>>().join(",")
     }
-}
-
-fn server(text: &str) -> Result<(String, u16), String> {
-    if let Some((scheme, rest)) = text.split_once("://") {
-        let bare = if server(rest).is_ok() { rest } else { "host:port" };
-        return Err(format!("{bare}, without {scheme}://"));
-    }
-    if text.contains(|c: char| c.is_whitespace() || c == ';') {
-        return Err("commas between servers, as in a:9092,b:9092".to_owned());
-    }
-    let (host, port) = text.rsplit_once(':').ok_or("host:port, as in localhost:9092 (the port is missing)")?;
-    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) if is_ipv6(address) => address,
-        Some(_) => return Err("an IPv6 address between [ and ]".to_owned()),
-        None if host.contains(':') => return Err("an IPv6 address in brackets and a port, as in [::1]:9092".to_owned()),
-        None if is_host(host) => host,
-        None => return Err("host:port, as in localhost:9092 (this is not a host's name)".to_owned()),
-    };
-    match port.parse() {
-        Ok(port) if port > 0 => Ok((host.to_owned(), port)),
-        _ => Err("host:port with a port from 1 to 65535".to_owned()),
-    }
-}
-
-fn is_ipv6(text: &str) -> bool {
-    let address = text.split_once('%').map_or(text, |(address, _scope)| address);
-    address.parse::<Ipv6Addr>().is_ok()
-}
-
-fn is_host(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'))
 }
 
 fn integer(text: &str, min: i64, max: i64) -> Result<i64, String> {
@@ -235,42 +200,6 @@ fn range(min: impl Display, max: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn servers(text: &str) -> Result<Vec<(String, u16)>, String> {
-        Servers.read(text)
-    }
-
-    #[test]
-    fn bootstrap_servers_are_hosts_with_ports_and_ipv6_addresses_stand_in_brackets() {
-        let read = servers("a:1, kafka-0.shop.internal:9092,,[::1]:9093,[fe80::1%eth0]:9092,a:1").unwrap();
-        let names: Vec<_> = read.iter().map(|(host, port)| (host.as_str(), *port)).collect();
-        assert_eq!(names, [("a", 1), ("kafka-0.shop.internal", 9092), ("::1", 9093), ("fe80::1%eth0", 9092)]);
-        assert_eq!(Servers.show(&read), "a:1,kafka-0.shop.internal:9092,[::1]:9093,[fe80::1%eth0]:9092");
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_bootstrap_server_is_named() {
-        for (text, expected) in [
-            ("localhost", "the port is missing"),
-            ("localhost:", "1 to 65535"),
-            ("localhost:0", "1 to 65535"),
-            ("localhost:65536", "1 to 65535"),
-            ("localhost:kafka", "1 to 65535"),
-            (":9092", "not a host's name"),
-            ("\"local\":9092", "not a host's name"),
-            ("PLAINTEXT://localhost:9092", "localhost:9092, without PLAINTEXT://"),
-            ("http://localhost/", "host:port, without http://"),
-            ("a:1 b:2", "commas between servers, as in a:9092,b:9092"),
-            ("a:1;b:2", "commas between servers"),
-            ("a b", "commas between servers"),
-            ("::1:9092", "in brackets"),
-            ("[localhost]:9092", "between [ and ]"),
-            ("a:1,b", "the port is missing"),
-        ] {
-            let error = servers(text).unwrap_err();
-            assert!(error.contains(expected), "{text}: {error}");
-        }
-    }
 
     #[test]
     fn times_keep_to_their_bounds_and_say_which() {

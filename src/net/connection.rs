@@ -104,6 +104,17 @@ async fn connect(
     }
 }
 
+/// What a look at the socket brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Bytes. The frames that became whole with them were told.
+    Bytes,
+    /// Nothing is there at the moment.
+    Nothing,
+    /// Bytes, but nobody listens any more.
+    Unheard,
+}
+
 struct Socket {
     connection: ConnectionId,
     stream: TcpStream,
@@ -120,7 +131,7 @@ impl Socket {
             tokio::select! {
                 readable = self.stream.readable() => {
                     readable.map_err(|error| format!("connection broke: {error}"))?;
-                    if self.read().await? == Some(false) {
+                    if self.read().await? == Look::Unheard {
                         return Ok(());
                     }
                 }
@@ -157,9 +168,11 @@ impl Socket {
     /// Reads all that has come, and says so.
     async fn read_all(&mut self) -> Result<bool, String> {
         sleep(A_LOOK).await;
-        while let Some(read) = self.read().await? {
-            if !read {
-                return Ok(false);
+        loop {
+            match self.read().await? {
+                Look::Bytes => {}
+                Look::Nothing => break,
+                Look::Unheard => return Ok(false),
             }
         }
         Ok(self.events.send(Event::Read { connection: self.connection }).await.is_ok())
@@ -185,22 +198,22 @@ impl Socket {
         }
     }
 
-    /// Reads what is there, at most 16 KiB or so; `None` when nothing is. False when nobody listens any more.
-    async fn read(&mut self) -> Result<Option<bool>, String> {
+    /// Reads what is there, at most 16 KiB or so, and tells it.
+    async fn read(&mut self) -> Result<Look, String> {
         self.decoder.buffer().reserve(READ);
         match self.stream.try_read_buf(self.decoder.buffer()) {
             Ok(0) => return Err("broker closed the connection".into()),
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Look::Nothing),
             Err(error) => return Err(format!("connection broke: {error}")),
         }
         let connection = self.connection;
         while let Some(frame) = self.decoder.next_frame().map_err(|error| error.to_string())? {
             if self.events.send(Event::Frame { connection, frame }).await.is_err() {
-                return Ok(Some(false));
+                return Ok(Look::Unheard);
             }
         }
-        Ok(Some(true))
+        Ok(Look::Bytes)
     }
 }
 

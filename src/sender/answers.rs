@@ -24,10 +24,10 @@ use crate::{
     delivery::{Origin, Outcome},
     error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted},
     wire::{
+        apis::produce::{PartitionAnswer, ProduceAnswer, TopicRef},
         compression::Compressor,
         errors::Written,
         record_batch::split::split,
-        responses::{PartitionAnswer, ProduceAnswer, TopicRef},
     },
 };
 
@@ -148,7 +148,7 @@ impl Sender {
 
     fn key(&self, part: &SentPart, version: i16) -> (TopicRef, i32) {
         let origin = self.lanes.get(index(part.slot)).map(|lane| &lane.queue.origin);
-        let by_id = version >= crate::wire::produce::TOPIC_IDS_FROM;
+        let by_id = version >= crate::wire::apis::produce::TOPIC_IDS_FROM;
         let name = || origin.map_or_else(|| Arc::from(""), |origin| Arc::clone(&origin.topic));
         let topic = if by_id { TopicRef::Id(part.topic_id) } else { TopicRef::Name(name()) };
         (topic, origin.map_or(-1, |origin| origin.partition))

@@ -12,10 +12,7 @@ use super::{
     Action, Sender,
     nodes::{InFlight, Link, Node, PATIENCE},
 };
-use crate::wire::{
-    requests::{self, Caller},
-    versions::Api,
-};
+use crate::wire::apis::{Api, Caller, init_producer_id, metadata};
 
 /// After so many brokers that could not be reached in a row, `bootstrap.servers` are tried as well, however many others are
 /// known.
@@ -69,13 +66,13 @@ impl Sender {
             && let Some(id) = self.somebody(now, |_| true)
         {
             self.producer_id.ask();
-            self.ask(id, Api::InitProducerId, now, requests::init_producer_id);
+            self.ask(id, Api::InitProducerId, now, init_producer_id::encode);
         }
     }
 
     fn ask_metadata(&mut self, id: i32, topics: &[Arc<str>], now: Instant) {
         self.ask(id, Api::Metadata, now, |caller, version| {
-            requests::metadata(caller, version, topics.iter().map(|topic| &**topic))
+            metadata::encode(caller, version, topics.iter().map(|topic| &**topic), true)
         });
     }
 

@@ -15,10 +15,14 @@ use crate::{
     config::{Acks, Compression},
     error::ErrorCode,
     wire::{
-        produce::ZSTD_FROM,
-        requests,
-        responses::{self, InitProducerIdAnswer},
-        versions::{Api, Versions},
+        apis::{
+            self, Api, BadAnswer,
+            api_versions::{self, Versions},
+            init_producer_id::{self, InitProducerIdAnswer},
+            metadata,
+            produce::{self, ZSTD_FROM},
+        },
+        opening::{self, Step},
     },
 };
 
@@ -29,7 +33,7 @@ impl Sender {
         node.link = Link::Negotiating { id: connection, since: now };
         self.accumulator.recorder().connected(now);
         let version = node.first_version;
-        self.ask_in(id, Api::ApiVersions, version, now, requests::api_versions);
+        self.ask_in(id, Api::ApiVersions, version, now, api_versions::encode);
     }
 
     pub(super) fn disconnected(
@@ -72,7 +76,8 @@ impl Sender {
                 Api::Produce => self.unanswered(now, id, &request, error, why, seen(place)),
                 Api::Metadata => self.metadata.failed(request.request, now, &mut self.chance),
                 Api::InitProducerId => self.producer_id.failed(error, why, now, self.retry, &mut self.chance),
-                Api::ApiVersions => {}
+                // Nobody waits for what a connection begins with.
+                _ => {}
             }
         }
         if self.config.acks == Acks::None {
@@ -149,7 +154,7 @@ impl Sender {
         node.answered(now);
         let latency = now.saturating_duration_since(request.sent_at);
         self.accumulator.recorder().answered(frame.len(), latency, now);
-        let got = responses::correlation(frame);
+        let got = apis::correlation(frame);
         let read = if got == Some(request.correlation) {
             self.answer(now, id, request, frame)
         } else {
@@ -171,22 +176,21 @@ impl Sender {
                 let error = ErrorCode::NETWORK_EXCEPTION;
                 self.producer_id.failed(error, why, now, self.retry, &mut self.chance);
             }
-            Api::ApiVersions => {}
+            _ => {}
         }
     }
 
     fn answer(&mut self, now: Instant, id: i32, request: InFlight, frame: &Bytes) -> Result<(), String> {
         let version = request.version;
         match request.api {
-            Api::ApiVersions => self.negotiated(now, id, version, frame),
-            Api::Produce => match responses::produce(frame, version) {
+            Api::Produce => match produce::decode(frame, version) {
                 Ok(answer) => {
                     self.throttle(id, answer.throttle_ms, now);
                     self.produced(now, id, request, answer)
                 }
                 Err(error) => self.unreadable(now, id, &request, error),
             },
-            Api::Metadata => match responses::metadata(frame, version) {
+            Api::Metadata => match metadata::decode(frame, version) {
                 Ok(answer) => {
                     self.throttle(id, answer.throttle_ms, now);
                     self.learn(now, request.request, answer);
@@ -194,7 +198,7 @@ impl Sender {
                 }
                 Err(error) => self.unreadable(now, id, &request, error),
             },
-            Api::InitProducerId => match responses::init_producer_id(frame, version) {
+            Api::InitProducerId => match init_producer_id::decode(frame, version) {
                 Ok(answer) => {
                     self.throttle(id, answer.throttle_ms, now);
                     self.identified(now, id, answer);
@@ -202,6 +206,7 @@ impl Sender {
                 }
                 Err(error) => self.unreadable(now, id, &request, error),
             },
+            _ => self.negotiated(now, id, version, frame),
         }
     }
 
@@ -218,38 +223,28 @@ impl Sender {
         }
     }
 
-    fn unreadable(
-        &mut self,
-        now: Instant,
-        id: i32,
-        request: &InFlight,
-        error: responses::BadAnswer,
-    ) -> Result<(), String> {
+    fn unreadable(&mut self, now: Instant, id: i32, request: &InFlight, error: BadAnswer) -> Result<(), String> {
         let why = error.to_string();
         self.give_back(now, id, request, &why);
         Err(why)
     }
 
-    /// A broker said what it speaks. One that does not know our version of the question says which it knows (KIP-511), or
-    /// nothing; then it is asked again, in a lower version each time.
+    /// A broker said what it speaks, or that it does not know our version of the question.
     fn negotiated(&mut self, now: Instant, id: i32, version: i16, frame: &Bytes) -> Result<(), String> {
-        let answer = responses::api_versions(frame, version).map_err(|error| error.to_string())?;
-        if answer.error == ErrorCode::UNSUPPORTED_VERSION && version > 0 {
-            let lower = answer.versions.pick(Api::ApiVersions).filter(|known| *known < version).unwrap_or(0);
-            self.ask_in(id, Api::ApiVersions, lower, now, requests::api_versions);
-            return Ok(());
-        }
-        if answer.error != ErrorCode::NONE {
-            let (code, advice) = (answer.error, answer.error.advice());
-            return Err(format!("broker refused to say what it speaks (ApiVersions {version}): {code}; {advice}"));
-        }
-        if let Some(why) = lack(&answer.versions, self.window.idempotent, self.config.compression) {
+        let versions = match opening::step(frame, version).map_err(|error| error.to_string())? {
+            Step::Ready(versions) => versions,
+            Step::Ask(lower) => {
+                self.ask_in(id, Api::ApiVersions, lower, now, api_versions::encode);
+                return Ok(());
+            }
+        };
+        if let Some(why) = lack(&versions, self.window.idempotent, self.config.compression) {
             return Err(why);
         }
         let Some(node) = self.nodes.get_mut(&id) else { return Ok(()) };
         if let Link::Negotiating { id, .. } = node.link {
-            node.first_version = answer.versions.pick(Api::ApiVersions).unwrap_or(0);
-            node.link = Link::Up { id, versions: answer.versions };
+            node.first_version = versions.pick(Api::ApiVersions).unwrap_or(opening::OLDEST);
+            node.link = Link::Up { id, versions };
             (node.failures, node.ends, node.trouble, node.last_used) = (0, 0, None, now);
             self.warnings.connected(node.id, &node.host, node.port);
         }

@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{
     config::Acks,
-    wire::{
+    wire::apis::{
+        Api,
         produce::{self, Head, Part, TOPIC_IDS_FROM},
-        versions::Api,
     },
 };
 

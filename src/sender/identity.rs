@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::backoff::{Backoff, Chance};
-use crate::{error::ErrorCode, wire::responses::InitProducerIdAnswer};
+use crate::{error::ErrorCode, wire::apis::init_producer_id::InitProducerIdAnswer};
 
 /// Why there is no producer id.
 #[derive(Clone, Debug, PartialEq, Eq)]

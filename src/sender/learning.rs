@@ -11,7 +11,7 @@ use super::{
     metadata::{Changes, is_refusal},
     nodes::Node,
 };
-use crate::{accumulator::TopicState, error::ErrorCode, wire::responses::MetadataAnswer};
+use crate::{accumulator::TopicState, error::ErrorCode, wire::apis::metadata::MetadataAnswer};
 
 impl Sender {
     /// Takes over what a broker says of the cluster.

@@ -15,7 +15,7 @@ use super::backoff::{Backoff, Chance};
 use crate::{
     cluster::{Broker, Cluster, Partition, Topic, TopicId},
     error::ErrorCode,
-    wire::responses::{MetadataAnswer, TopicAnswer},
+    wire::apis::metadata::{MetadataAnswer, TopicAnswer},
 };
 
 /// So many answers in a row that contradict what is known of a topic without an id are believed: the topic was created anew.

@@ -13,7 +13,10 @@ use super::backoff::{Backoff, Chance};
 use crate::{
     cluster::TopicId,
     metrics::Recorder,
-    wire::versions::{Api, Versions},
+    wire::{
+        apis::{Api, api_versions::Versions},
+        opening,
+    },
 };
 
 /// How long one connection is waited for before another is tried beside it, and one broker's metadata before another is asked.
@@ -113,7 +116,7 @@ impl Node {
             throttled_until: None,
             last_used: now,
             trouble: None,
-            first_version: Api::ApiVersions.latest(),
+            first_version: opening::FIRST,
             next_correlation: 0,
             unconfirmed: Unconfirmed::default(),
         }
@@ -251,9 +254,9 @@ impl Node {
 
     /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no answer.
     pub(crate) fn down(&mut self, why: Arc<str>, now: Instant, backoff: Backoff, chance: &mut Chance) -> Vec<InFlight> {
-        // Some that do not know the version end the connection instead of saying so (Azure Event Hubs).
+        // Some that do not know the version end the connection instead of saying so.
         if matches!(self.link, Link::Negotiating { .. }) {
-            self.first_version = 0;
+            self.first_version = opening::OLDEST;
         }
         // A connection that was lost says nothing of how long it takes to make one.
         self.failures = if matches!(self.link, Link::Up { .. }) { 0 } else { self.failures.saturating_add(1) };

@@ -4,18 +4,14 @@
 //! comes from a broker is untrusted: nothing here panics over it, or takes more memory than it is long. Deliberately
 //! absent: sockets, and any decision.
 
-#[cfg(feature = "admin")]
-pub(crate) mod admin_requests;
+pub(crate) mod apis;
 pub(crate) mod compression;
 pub(crate) mod errors;
 pub(crate) mod frame;
-pub(crate) mod produce;
+pub(crate) mod opening;
 pub(crate) mod record_batch;
-pub(crate) mod requests;
-pub(crate) mod responses;
 pub(crate) mod shape;
 #[cfg(any(test, feature = "bench-internals"))]
 pub(crate) mod testing;
 pub(crate) mod text;
 pub(crate) mod varint;
-pub(crate) mod versions;

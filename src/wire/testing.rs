@@ -23,8 +23,8 @@ use kafka_protocol::{
 };
 
 use super::{
+    apis::Api,
     record_batch::{reader::Batch, writer::Stamp},
-    versions::Api,
 };
 use crate::cluster::TopicId;
 
@@ -95,7 +95,7 @@ pub(crate) enum Lie {
 /// An answer to Metadata, without its length, with a lie about `topic` in it.
 #[cfg(test)]
 pub(crate) fn lie(answer: &Bytes, version: i16, topic: &str, lie: Lie) -> Bytes {
-    let (mut rest, correlation) = (answer.clone(), super::responses::correlation(answer).unwrap());
+    let (mut rest, correlation) = (answer.clone(), super::apis::correlation(answer).unwrap());
     ResponseHeader::decode(&mut rest, ApiKey::Metadata.response_header_version(version)).unwrap();
     let mut body = MetadataResponse::decode(&mut rest, version).unwrap();
     let named = |of: &MetadataResponseTopic| of.name.as_ref().is_some_and(|name| name.as_str() == topic);

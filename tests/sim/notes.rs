@@ -17,7 +17,7 @@ use super::{
 use crate::{
     ErrorCode, FailureKind,
     config::Acks,
-    wire::{responses, testing::read_produce},
+    wire::{apis::produce, testing::read_produce},
 };
 
 impl World {
@@ -124,5 +124,5 @@ impl World {
 fn acknowledges(answer: &Bytes, request: &Bytes) -> bool {
     let version = request.get(6..8).and_then(|version| version.first_chunk().copied()).map_or(0, i16::from_be_bytes);
     let written = |error: ErrorCode| [ErrorCode::NONE, ErrorCode::DUPLICATE_SEQUENCE_NUMBER].contains(&error);
-    responses::produce(answer, version).is_ok_and(|answer| answer.partitions.iter().all(|part| written(part.error)))
+    produce::decode(answer, version).is_ok_and(|answer| answer.partitions.iter().all(|part| written(part.error)))
 }

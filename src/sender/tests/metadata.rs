@@ -12,7 +12,7 @@ use crate::{
         backoff::{Backoff, Chance},
         metadata::{Changes, Metadata, Policy},
     },
-    wire::responses::{MetadataAnswer, TopicAnswer},
+    wire::apis::metadata::{MetadataAnswer, TopicAnswer},
 };
 
 const MAX_AGE: Duration = Duration::from_secs(300);

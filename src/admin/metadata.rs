@@ -1,0 +1,167 @@
+//! What the admin client makes of metadata: one topic's leaders, or who creates topics.
+//!
+//! In: an answer to Metadata. Out: a snapshot, or the controller, or why the answer is of no use. Pure. The producer, which believes
+//! less of one answer, has a view of its own.
+
+use std::{collections::BTreeMap, iter, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    cluster::{Broker, Cluster, Partition, Topic},
+    error::ErrorCode,
+    wire::apis::{
+        Api, Caller,
+        metadata::{self, MetadataAnswer, TopicAnswer},
+        request::{Request, Unusable, accept, missing},
+    },
+};
+
+/// Asks for the brokers, and for one topic's partitions and leaders. Never creates the topic.
+#[derive(Debug)]
+pub(crate) struct AskMetadata<'a> {
+    pub(crate) topic: &'a str,
+}
+
+impl Request for AskMetadata<'_> {
+    const API: Api = Api::Metadata;
+    type Answer = Cluster;
+
+    fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes {
+        metadata::encode(caller, version, iter::once(self.topic), false)
+    }
+
+    fn decode(&self, frame: &Bytes, version: i16) -> Result<Cluster, Unusable> {
+        cluster(metadata::decode(frame, version)?, self.topic)
+    }
+}
+
+/// Asks who creates topics, and whether this one is there already. Never creates it.
+#[derive(Debug)]
+pub(crate) struct AskController<'a> {
+    pub(crate) topic: &'a str,
+}
+
+/// Who creates topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Controller {
+    pub(crate) brokers: BTreeMap<i32, Broker>,
+    /// The node that creates topics (with KRaft any node, which hands the request on). `None` while there is none.
+    pub(crate) node: Option<i32>,
+    /// Whether the broker that was asked knows the topic.
+    pub(crate) has_topic: bool,
+}
+
+impl Request for AskController<'_> {
+    const API: Api = Api::Metadata;
+    type Answer = Controller;
+
+    fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes {
+        metadata::encode(caller, version, iter::once(self.topic), false)
+    }
+
+    fn decode(&self, frame: &Bytes, version: i16) -> Result<Controller, Unusable> {
+        controller(metadata::decode(frame, version)?, self.topic)
+    }
+}
+
+fn cluster(answer: MetadataAnswer, topic: &str) -> Result<Cluster, Unusable> {
+    let answer = usable(answer)?;
+    let topic = named(&answer, topic)?;
+    accept(topic.error, None)?;
+    let topics = [(Arc::clone(&topic.name), partitions(topic)?)].into();
+    Ok(Cluster { topics, cluster_id: answer.cluster_id, brokers: by_id(answer.brokers) })
+}
+
+fn controller(answer: MetadataAnswer, topic: &str) -> Result<Controller, Unusable> {
+    let answer = usable(answer)?;
+    let has_topic = match named(&answer, topic)?.error {
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => false,
+        // It is there, and waits for its first leader.
+        ErrorCode::LEADER_NOT_AVAILABLE => true,
+        code => accept(code, None).map(|()| true)?,
+    };
+    let brokers = by_id(answer.brokers);
+    let node = answer.controller.filter(|node| brokers.contains_key(node));
+    Ok(Controller { brokers, node, has_topic })
+}
+
+/// An answer that holds no error as a whole, and of whose brokers each can be dialled.
+fn usable(answer: MetadataAnswer) -> Result<MetadataAnswer, Unusable> {
+    accept(ErrorCode(answer.error), None)?;
+    answer.undialled.clone().map_or(Ok(answer), |why| Err(Unusable::Malformed(why)))
+}
+
+fn by_id(brokers: Vec<Broker>) -> BTreeMap<i32, Broker> {
+    brokers.into_iter().map(|broker| (broker.id, broker)).collect()
+}
+
+fn named<'a>(answer: &'a MetadataAnswer, name: &str) -> Result<&'a TopicAnswer, Unusable> {
+    answer.topics.iter().find(|topic| *topic.name == *name).ok_or_else(|| missing("metadata", name))
+}
+
+fn partitions(topic: &TopicAnswer) -> Result<Topic, Unusable> {
+    let mut listed = topic.partitions.clone();
+    listed.sort_unstable();
+    if !listed.iter().map(|(number, ..)| *number).eq((0..).take(listed.len())) {
+        return Err(Unusable::Malformed("a topic's partitions have gaps".into()));
+    }
+    let partition =
+        |&(_, leader, leader_epoch): &_| Partition { leader: Some(leader).filter(|node| *node >= 0), leader_epoch };
+    Ok(Topic { id: topic.id, partitions: listed.iter().map(partition).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC: &str = "orders";
+
+    fn answer(code: i16, partitions: &[i32]) -> MetadataAnswer {
+        let partitions = partitions.iter().map(|&number| (number, number - 1, 7)).collect();
+        let topic = TopicAnswer { error: ErrorCode(code), name: TOPIC.into(), id: uuid::Uuid::nil(), partitions };
+        let brokers = vec![Broker { id: 1, host: "h".into(), port: 9092 }];
+        MetadataAnswer { brokers, topics: vec![topic], cluster_id: Some("cluster".into()), ..MetadataAnswer::default() }
+    }
+
+    fn refused<T>(code: i16) -> Result<T, Unusable> {
+        Err(Unusable::Refused { code: ErrorCode(code), message: None })
+    }
+
+    #[test]
+    fn metadata_tells_brokers_and_leaders_in_the_order_of_partitions() {
+        let cluster = cluster(answer(0, &[1, 0, 2]), TOPIC).unwrap();
+        assert_eq!(cluster.cluster_id.as_deref(), Some("cluster"));
+        assert_eq!(cluster.brokers[&1], Broker { id: 1, host: "h".into(), port: 9092 });
+        let leaders: Vec<_> = cluster.topics[TOPIC].partitions.iter().map(|p| p.leader).collect();
+        assert_eq!(leaders, [None, Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn metadata_that_refuse_or_lack_the_topic_or_some_of_its_partitions_are_no_answer() {
+        let malformed = |answer, why: &str| {
+            let Err(Unusable::Malformed(reason)) = cluster(answer, TOPIC) else { panic!("expected {why}") };
+            assert!(reason.contains(why), "{reason}");
+        };
+        assert_eq!(cluster(answer(3, &[]), TOPIC), refused(3));
+        assert_eq!(cluster(MetadataAnswer { error: 129, ..answer(0, &[0]) }, TOPIC), refused(129));
+        malformed(answer(0, &[0, 2]), "have gaps");
+        malformed(answer(0, &[1]), "have gaps");
+        malformed(MetadataAnswer::default(), "does not hold the metadata of orders");
+        let undialled = Some("broker 1 has port 65536".to_owned());
+        malformed(MetadataAnswer { undialled, ..answer(0, &[0]) }, "broker 1 has port 65536");
+    }
+
+    #[test]
+    fn who_creates_topics_is_told_also_where_the_topic_is_missing() {
+        for (code, has_topic) in [(0, true), (5, true), (3, false)] {
+            let found = controller(MetadataAnswer { controller: Some(1), ..answer(code, &[]) }, TOPIC).unwrap();
+            assert_eq!((found.node, found.brokers.len(), found.has_topic), (Some(1), 1, has_topic));
+        }
+        for nobody in [None, Some(9)] {
+            let found = controller(MetadataAnswer { controller: nobody, ..answer(3, &[]) }, TOPIC).unwrap();
+            assert_eq!(found.node, None, "{nobody:?}");
+        }
+        assert_eq!(controller(answer(29, &[]), TOPIC), refused(29));
+    }
+}

@@ -1,0 +1,114 @@
+//! ApiVersions: what a broker speaks, and the choice of a version.
+//!
+//! In: a version to ask in, and the answer. Out: the request, and the [`Versions`] of a broker, of which the highest that both sides
+//! know is used. Pure. Deliberately absent: what to do about a refusal, which is in [`crate::wire::opening`].
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kafka_protocol::{
+    messages::{ApiVersionsRequest, ApiVersionsResponse},
+    protocol::StrBytes,
+};
+
+use super::{Api, BadAnswer, Caller, Facts, body, frame};
+use crate::wire::errors::ErrorCode;
+
+pub(super) const FACTS: Facts = Facts { name: "ApiVersions", key: 18, versions: (0, 4), flexible_from: 3 };
+
+/// What a broker says that it speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiVersionsAnswer {
+    pub(crate) error: ErrorCode,
+    pub(crate) versions: Versions,
+}
+
+/// What one connection's broker speaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Versions(BTreeMap<i16, (i16, i16)>);
+
+impl Versions {
+    /// From `(key, lowest, highest)` of an ApiVersions answer.
+    pub(crate) fn new(ranges: impl IntoIterator<Item = (i16, i16, i16)>) -> Self {
+        Self(ranges.into_iter().map(|(key, min, max)| (key, (min, max))).collect())
+    }
+
+    /// The broker's lowest and highest version of `api`, if it knows that at all.
+    #[cfg(feature = "admin")]
+    pub(crate) fn of(&self, api: Api) -> Option<(i16, i16)> {
+        self.0.get(&api.key()).copied()
+    }
+
+    /// The highest version of `api` that both sides speak.
+    pub(crate) fn pick(&self, api: Api) -> Option<i16> {
+        let (lowest, highest) = *self.0.get(&api.key())?;
+        let (our_lowest, our_highest) = api.versions();
+        let version = highest.min(our_highest);
+        (version >= our_lowest.max(lowest)).then_some(version)
+    }
+}
+
+/// Asks what the broker speaks. Milena's name and version go with it (KIP-511).
+pub(crate) fn encode(caller: Caller<'_>, version: i16) -> Bytes {
+    let mut request = ApiVersionsRequest::default();
+    if version >= 3 {
+        request.client_software_name = StrBytes::from_static_str("milena");
+        request.client_software_version = StrBytes::from_static_str(env!("CARGO_PKG_VERSION"));
+    }
+    frame(caller, Api::ApiVersions, version, &request)
+}
+
+/// Reads the answer. A broker that does not know the version asked for answers in version 0.
+pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ApiVersionsAnswer, BadAnswer> {
+    let body = body(frame, Api::ApiVersions, version)?;
+    let unsupported =
+        body.first_chunk::<2>().is_some_and(|code| i16::from_be_bytes(*code) == ErrorCode::UNSUPPORTED_VERSION.0);
+    let version = if unsupported { 0 } else { version };
+    let answer: ApiVersionsResponse = super::decode(Api::ApiVersions, version, &body)?;
+    let ranges = answer.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version));
+    Ok(ApiVersionsAnswer { error: ErrorCode(answer.error_code), versions: Versions::new(ranges) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{CALLER, decoded},
+        *,
+    };
+    use crate::wire::testing;
+
+    #[test]
+    fn every_version_of_the_request_can_be_encoded() {
+        for version in 0..=Api::ApiVersions.latest() {
+            let request: ApiVersionsRequest = decoded(encode(CALLER, version), Api::ApiVersions, version);
+            assert_eq!(&*request.client_software_name, if version >= 3 { "milena" } else { "" });
+        }
+    }
+
+    #[test]
+    fn a_broker_that_does_not_know_the_version_asked_for_is_understood_in_version_0() {
+        let frame = testing::api_versions(0, 1, 35, &[(18, 0, 2)]);
+        let answer = decode(&frame, 4).unwrap();
+        assert_eq!((answer.error, answer.versions.pick(Api::ApiVersions)), (ErrorCode::UNSUPPORTED_VERSION, Some(2)));
+        let frame = testing::api_versions(4, 1, 0, &[(18, 0, 3)]);
+        assert_eq!(decode(&frame, 4).unwrap().versions.pick(Api::ApiVersions), Some(3));
+    }
+
+    #[test]
+    fn the_highest_common_version_is_picked_and_nothing_below_what_we_speak() {
+        let table = [
+            ((0, 13), Some(13)),
+            ((0, 99), Some(13)),
+            ((3, 7), Some(7)),
+            ((0, 2), None),
+            ((14, 20), None),
+            ((9, 5), None),
+            ((-5, -1), None),
+        ];
+        for ((lowest, highest), expected) in table {
+            let versions = Versions::new([(0, lowest, highest)]);
+            assert_eq!(versions.pick(Api::Produce), expected, "{lowest} to {highest}");
+        }
+        assert_eq!(Versions::default().pick(Api::Produce), None);
+    }
+}

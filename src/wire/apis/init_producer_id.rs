@@ -1,0 +1,57 @@
+//! InitProducerId: an identity for idempotence.
+//!
+//! In: nothing, and the answer. Out: the request, and a producer id with its epoch. Pure. Deliberately absent: transactional ids.
+
+use bytes::Bytes;
+use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
+
+use super::{Api, BadAnswer, Caller, Facts, frame, read};
+use crate::wire::errors::ErrorCode;
+
+pub(super) const FACTS: Facts = Facts { name: "InitProducerId", key: 22, versions: (0, 5), flexible_from: 2 };
+
+/// A producer's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InitProducerIdAnswer {
+    pub(crate) error: ErrorCode,
+    pub(crate) throttle_ms: i32,
+    pub(crate) producer_id: i64,
+    pub(crate) epoch: i16,
+}
+
+/// Asks for a producer id. Without a transactional id every answer is a new one.
+pub(crate) fn encode(caller: Caller<'_>, version: i16) -> Bytes {
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(None)
+        .with_transaction_timeout_ms(i32::MAX)
+        .with_producer_id((-1).into())
+        .with_producer_epoch(-1);
+    frame(caller, Api::InitProducerId, version, &request)
+}
+
+/// Reads the answer.
+pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<InitProducerIdAnswer, BadAnswer> {
+    let answer: InitProducerIdResponse = read(Api::InitProducerId, version, frame)?;
+    Ok(InitProducerIdAnswer {
+        error: ErrorCode(answer.error_code),
+        throttle_ms: answer.throttle_time_ms,
+        producer_id: answer.producer_id.0,
+        epoch: answer.producer_epoch,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{CALLER, decoded},
+        *,
+    };
+
+    #[test]
+    fn every_version_of_the_request_can_be_encoded() {
+        for version in 0..=Api::InitProducerId.latest() {
+            let request: InitProducerIdRequest = decoded(encode(CALLER, version), Api::InitProducerId, version);
+            assert_eq!((request.transactional_id, request.producer_id.0), (None, -1));
+        }
+    }
+}

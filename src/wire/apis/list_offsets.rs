@@ -1,0 +1,97 @@
+//! ListOffsets: where a partition's log begins and ends.
+//!
+//! In: a partition and which end of it. Out: the request, and the offset. Pure.
+
+use bytes::Bytes;
+use kafka_protocol::messages::{
+    ListOffsetsRequest, ListOffsetsResponse,
+    list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
+};
+
+use super::{
+    Api, Caller, Facts, frame, read,
+    request::{NO_REPLICA, Request, Unusable, check, missing, topic_name},
+};
+
+pub(super) const FACTS: Facts = Facts { name: "ListOffsets", key: 2, versions: (1, 7), flexible_from: 6 };
+
+/// Asks for one offset of a partition: -2 is the earliest, -1 the one that the next record will get.
+#[derive(Debug)]
+pub(crate) struct AskOffset<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) partition: i32,
+    pub(crate) timestamp: i64,
+}
+
+impl Request for AskOffset<'_> {
+    const API: Api = Api::ListOffsets;
+    type Answer = i64;
+
+    fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes {
+        frame(caller, Self::API, version, &self.request())
+    }
+
+    fn decode(&self, frame: &Bytes, version: i16) -> Result<i64, Unusable> {
+        let response: ListOffsetsResponse = read(Self::API, version, frame)?;
+        let topic = response.topics.iter().find(|t| t.name.as_str() == self.topic);
+        let partition = topic.and_then(|t| t.partitions.iter().find(|p| p.partition_index == self.partition));
+        let partition = partition.ok_or_else(|| missing("partition", self.topic))?;
+        check(partition.error_code, None)?;
+        Ok(partition.offset)
+    }
+}
+
+impl AskOffset<'_> {
+    fn request(&self) -> ListOffsetsRequest {
+        let partition = ListOffsetsPartition::default()
+            .with_partition_index(self.partition)
+            .with_current_leader_epoch(-1)
+            .with_timestamp(self.timestamp);
+        let topic = ListOffsetsTopic::default().with_name(topic_name(self.topic)).with_partitions(vec![partition]);
+        ListOffsetsRequest::default().with_replica_id(NO_REPLICA).with_topics(vec![topic])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+
+    use super::{
+        super::{
+            request::tests::{TOPIC, answers, is_malformed, refused},
+            tests::{CALLER, decoded},
+        },
+        *,
+    };
+
+    #[test]
+    fn every_version_of_the_request_says_that_who_asks_is_no_replica() {
+        let ask = AskOffset { topic: TOPIC, partition: 3, timestamp: -2 };
+        for version in 1..=Api::ListOffsets.latest() {
+            let request: ListOffsetsRequest = decoded(ask.encode(CALLER, version), Api::ListOffsets, version);
+            let partition = &request.topics[0].partitions[0];
+            assert_eq!((request.replica_id.0, partition.current_leader_epoch), (-1, -1));
+            assert_eq!((partition.partition_index, partition.timestamp), (3, -2));
+        }
+    }
+
+    #[test]
+    fn an_offset_is_that_of_the_asked_partition() {
+        let partition = |index, code, offset| {
+            ListOffsetsPartitionResponse::default()
+                .with_partition_index(index)
+                .with_error_code(code)
+                .with_offset(offset)
+        };
+        let response = |partitions| {
+            let topic = ListOffsetsTopicResponse::default().with_name(topic_name(TOPIC)).with_partitions(partitions);
+            ListOffsetsResponse::default().with_topics(vec![topic])
+        };
+        let ask = AskOffset { topic: TOPIC, partition: 2, timestamp: -1 };
+        let two = response(vec![partition(1, 0, 10), partition(2, 0, 20)]);
+        assert!(answers(&ask, &two).into_iter().all(|answer| answer == Ok(20)));
+        let moved = response(vec![partition(2, 6, -1)]);
+        assert!(answers(&ask, &moved).into_iter().all(|answer| answer == refused(6)));
+        assert!(answers(&ask, &response(vec![partition(1, 0, 10)])).iter().all(is_malformed));
+    }
+}
