@@ -25,6 +25,9 @@ const VOCABULARY: [&str; 7] = ["record", "cluster", "config", "error", "delivery
 /// These use wire, vocabulary, and what makes connections.
 const BESIDE: [&str; 2] = ["broker", "admin"];
 
+/// Parts of one module that do not know each other.
+const STRANGERS: [(&str, &str); 2] = [("src/sender/links/", "lanes"), ("src/sender/lanes/", "links")];
+
 /// Files that may touch the world, in modules that otherwise may not.
 const IMPURE: [&str; 4] =
     ["src/broker/listener.rs", "src/broker/listener/", "src/broker/mod.rs", "src/delivery/callbacks.rs"];
@@ -90,6 +93,14 @@ fn may_use(from: &str, path: &str, exports: &BTreeMap<String, String>) -> bool {
     let below = matches!((layer(from), layer(to)), (Some(from), Some(to)) if from < to);
     let module = layer(to).is_some() || BESIDE.contains(&to);
     to == from || common || below || (BESIDE.contains(&from) && ["wire", "dial"].contains(&to)) || !module
+}
+
+/// What belongs to one part of a module does not use another one that it shall not know.
+fn strangers(file: &Source) -> Vec<String> {
+    let strange = STRANGERS.into_iter().filter(|(folder, _)| file.path.starts_with(folder)).map(|(_, part)| part);
+    let used = paths(&file.shipped);
+    let uses = |part: &str| used.iter().any(|path| starts_with_path(path, part) || contains_path(path, part));
+    strange.filter(|part| uses(part)).map(|part| format!("{}: uses {part}", file.path)).collect()
 }
 
 /// Pure modules leave the world alone.
@@ -232,6 +243,11 @@ fn hold(rule: impl Fn(&Source) -> Vec<String>) {
 fn modules_use_only_those_below_them() {
     let exports = exports(&fs::read_to_string(root().join("src/lib.rs")).unwrap());
     hold(|file| arrows(file, &exports));
+}
+
+#[test]
+fn links_and_lanes_do_not_know_each_other() {
+    hold(strangers);
 }
 
 #[test]

@@ -12,7 +12,7 @@ impl Sender {
     /// When a broker is to be asked for something, or tried.
     pub(super) fn next_to_ask(&self) -> Option<Instant> {
         let now = self.common.now;
-        let due = [self.metadata.due(), self.metadata.again_due(PATIENCE), self.lanes.producer_id_due()];
+        let due = [self.metadata.due(), self.metadata.again_due(PATIENCE), self.lanes.producer_id.due()];
         let later = due.into_iter().flatten().filter(|at| *at > now).min();
         if due.into_iter().flatten().all(|at| at > now) {
             return later;
@@ -42,10 +42,10 @@ impl Sender {
             let topics = self.metadata.ask_again(now);
             self.ask_metadata(id, &topics);
         }
-        if due(self.lanes.producer_id_due())
+        if due(self.lanes.producer_id.due())
             && let Some(id) = self.somebody(false)
         {
-            self.lanes.ask_producer_id();
+            self.lanes.producer_id.ask();
             self.links.ask(id, Purpose::InitProducerId, init_producer_id::encode, &mut self.common);
         }
     }

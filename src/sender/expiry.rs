@@ -46,8 +46,8 @@ impl Sender {
         if let Some(trouble) = node.trouble.clone() {
             return Some(lost(trouble));
         }
-        if let Some(trouble) = self.lanes.identity_trouble() {
-            return Some(trouble);
+        if self.lanes.producer_id.current().is_none() && self.lanes.producer_id.trouble().is_some() {
+            return self.lanes.producer_id.trouble().cloned();
         }
         let now = self.common.now;
         let until = node.muted_until.filter(|until| *until > now)?;
@@ -89,8 +89,8 @@ impl Sender {
     /// Without metadata for too long: the brokers that are known may all have been replaced (KIP-899).
     pub(super) fn start_over(&mut self) {
         let Some(after) = self.common.config.rebootstrap_after else { return };
-        let lost = self.metadata.last_success() + after <= self.common.now && !self.links.is_any_up();
-        if lost && self.metadata.due().is_some() && self.links.knows_cluster() {
+        let lost = self.metadata.last_success() + after <= self.common.now;
+        if lost && self.metadata.due().is_some() && self.links.are_all_lost() {
             self.rebootstrap("no metadata for metadata.recovery.rebootstrap.trigger.ms");
         }
     }

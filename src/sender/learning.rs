@@ -38,10 +38,11 @@ impl Sender {
     fn publish_changes(&mut self, changes: &Changes) {
         let cluster = Arc::clone(self.metadata.cluster());
         for topic in &changes.topics {
-            if let Some(known) = cluster.topics.get(topic) {
-                let (recreated, stale) = (changes.recreated.contains(topic), changes.stale.get(topic));
-                self.lanes.publish(topic, &known.partitions, recreated, stale, &mut self.common);
-            }
+            let Some(known) = cluster.topics.get(topic) else {
+                return self.common.missing("a topic that metadata have just named");
+            };
+            let (recreated, stale) = (changes.recreated.contains(topic), changes.stale.get(topic));
+            self.lanes.publish(topic, &known.partitions, recreated, stale, &mut self.common);
         }
         self.lanes.list_leaderless(&mut self.common);
         let topics = self.common.accumulator.topics();

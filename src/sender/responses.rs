@@ -75,7 +75,9 @@ impl Sender {
         match purpose {
             Purpose::Produce(sent) => self.lanes.unanswered(broker, sent, error, why, seen, common),
             Purpose::Metadata(question) => self.metadata.failed(*question, now, &mut common.chance),
-            Purpose::InitProducerId => self.lanes.no_producer_id(error, why, common),
+            Purpose::InitProducerId => {
+                self.lanes.producer_id.failed(error, why, now, common.retry(), &mut common.chance)
+            }
             // Nobody waits for what a connection begins with.
             Purpose::ApiVersions => {}
         }

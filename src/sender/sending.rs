@@ -20,7 +20,6 @@ impl Sender {
 
     /// Sends one request to a broker, if it can take one and there is something for it. Says whether it did.
     fn drain_one(&mut self, id: i32) -> bool {
-        // Most brokers that lanes wait for cannot be sent to now; what became ready meanwhile goes as well.
         let Some(version) = self.links.may_produce(id, self.common.config.max_in_flight, self.common.now) else {
             return false;
         };

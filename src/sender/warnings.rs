@@ -36,8 +36,10 @@ pub(super) enum Subject {
     Topic(Arc<str>),
     /// The producer id.
     ProducerId,
-    /// The cluster as a whole.
+    /// The cluster, of which all is learned anew.
     Cluster,
+    /// The brokers that are known, of which too few can be reached.
+    KnownBrokers,
     /// Something that must be there and is not.
     Missing(&'static str),
 }
@@ -175,7 +177,7 @@ impl Warnings {
 
     /// Too many of the brokers that are known cannot be reached.
     pub(super) fn out_of_reach(&mut self, now: Instant) {
-        if let Some(held_back) = self.admit(Subject::Cluster, now) {
+        if let Some(held_back) = self.admit(Subject::KnownBrokers, now) {
             tracing::warn!(held_back, "no known broker can be reached; those of bootstrap.servers are tried as well");
         }
     }
@@ -247,7 +249,7 @@ mod tests {
     fn what_lasts_is_told_after_twice_as_long_each_time_and_from_the_beginning_when_it_was_over() {
         let (mut warnings, start) = (Warnings::default(), Instant::now());
         let (topic, broker) = (Subject::Topic("orders".into()), Subject::Broker(7));
-        for subject in [&topic, &broker, &Subject::ProducerId] {
+        for subject in [&topic, &broker, &Subject::ProducerId, &Subject::KnownBrokers, &Subject::Missing("a lane")] {
             let told: Vec<_> =
                 (0..300).filter(|s| warnings.admit(subject.clone(), start + 1_000 * MS * *s).is_some()).collect();
             assert_eq!(told, [0, 1, 3, 7, 15, 31, 63, 123, 183, 243], "{subject:?}");

@@ -7,10 +7,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    LANE, Lanes,
+    LANE, Lanes, Wishes,
     entry::{Entry, LastError},
     expiry::failure_of,
     index,
+    lane::Lane,
     verdict::{Facts, Verdict, verdict},
 };
 use crate::{
@@ -32,14 +33,16 @@ use crate::{
     },
 };
 
+const ENTRY: &str = "the batch of an attempt";
+
 /// One attempt to have a batch written that is over.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::sender) struct Attempt {
-    pub(in crate::sender) slot: u32,
-    pub(in crate::sender) request: u64,
-    pub(in crate::sender) broker: i32,
+pub(crate) struct Attempt {
+    pub(crate) slot: u32,
+    pub(crate) request: u64,
+    pub(crate) broker: i32,
     /// Whether its connection ended with it.
-    pub(in crate::sender) lost: bool,
+    pub(crate) lost: bool,
 }
 
 impl Attempt {
@@ -50,8 +53,8 @@ impl Attempt {
 
 /// What a broker replied to it, or what stands for a reply where there is none.
 #[derive(Debug)]
-pub(in crate::sender) struct Reply {
-    pub(in crate::sender) error: ErrorCode,
+pub(crate) struct Reply {
+    pub(crate) error: ErrorCode,
     message: Option<Arc<str>>,
     base_offset: Option<i64>,
     append_time: Option<i64>,
@@ -70,7 +73,7 @@ impl Reply {
     }
 
     /// The broker left the topic-partition out of its response.
-    pub(in crate::sender) fn left_out(broker: i32) -> Self {
+    pub(crate) fn left_out(broker: i32) -> Self {
         let why = format!("broker {broker} left the partition out of its answer");
         Self::error(ErrorCode::NETWORK_EXCEPTION, Some(why.into()))
     }
@@ -91,7 +94,7 @@ impl From<PartitionAnswer> for Reply {
 
 impl Lanes {
     /// The entries of a response in the order of the request's parts; or why it cannot be a response, if it names what was not asked.
-    pub(in crate::sender) fn by_part(
+    pub(crate) fn by_part(
         &self,
         parts: &[SentPart],
         version: i16,
@@ -131,12 +134,12 @@ impl Lanes {
     }
 
     /// The topic-partition of a lane.
-    pub(in crate::sender) fn origin(&self, slot: u32) -> Option<&Origin> {
+    pub(crate) fn origin(&self, slot: u32) -> Option<&Origin> {
         self.lanes.get(index(slot)).map(|lane| &lane.queue.origin)
     }
 
     /// A request has no response. Without one, `acks=0` is content with a request that went out whole.
-    pub(in crate::sender) fn unanswered(
+    pub(crate) fn unanswered(
         &mut self,
         broker: i32,
         sent: &SentBatches,
@@ -161,7 +164,7 @@ impl Lanes {
     }
 
     /// Lists the lanes that a request was from, once all its batches have had their verdict.
-    pub(in crate::sender) fn list_all(&mut self, parts: &[SentPart], common: &mut Common) {
+    pub(crate) fn list_all(&mut self, parts: &[SentPart], common: &mut Common) {
         parts.iter().for_each(|part| self.list(part.slot, common));
     }
 
@@ -170,8 +173,7 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return common.missing(LANE) };
         let origin = lane.queue.origin.clone();
         // After the producer has failed or was closed no batch is left.
-        let Some(position) = lane.position(attempt.request) else { return };
-        let Some(entry) = lane.entry(position) else { return common.missing(ENTRY) };
+        let Some((position, entry)) = lane.sent_in(attempt.request) else { return };
         common.recorder().error(error);
         entry.last_error = Some(LastError { code: error, broker: attempt.broker, message: Some(Arc::clone(why)) });
         // What never went out whole is no attempt.
@@ -192,11 +194,10 @@ impl Lanes {
     }
 
     /// Carries out the verdict on one attempt.
-    pub(in crate::sender) fn conclude(&mut self, attempt: Attempt, reply: Reply, common: &mut Common) {
+    pub(crate) fn conclude(&mut self, attempt: Attempt, reply: Reply, common: &mut Common) {
         let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return common.missing(LANE) };
         // After the producer has failed or was closed no batch is left.
-        let Some(position) = lane.position(attempt.request) else { return };
-        let Some(entry) = lane.entry(position) else { return common.missing(ENTRY) };
+        let Some((position, entry)) = lane.sent_in(attempt.request) else { return };
         let facts = Facts {
             idempotent: self.window.idempotent,
             records: entry.records,
@@ -218,109 +219,99 @@ impl Lanes {
             let failed = attempt.failed(&lane.queue.origin, number, reply.error, cause);
             common.warnings.attempt_failed(failed, verdict, common.now);
         }
-        self.carry_out(attempt, position, verdict, reply, common);
-    }
-
-    fn carry_out(&mut self, attempt: Attempt, position: usize, verdict: Verdict, reply: Reply, common: &mut Common) {
-        let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return common.missing(LANE) };
-        match verdict {
-            Verdict::Acked | Verdict::Duplicate => self.acked(attempt, position, verdict, &reply, common),
-            Verdict::Retry { refresh } => {
-                // Where no broker answered, the leader may well be where it was.
-                if refresh && reply.error != ErrorCode::NETWORK_EXCEPTION {
-                    lane.doubt_leader();
-                }
-                self.wishes.refresh |= refresh;
-                self.retry(attempt, position, common);
-            }
-            Verdict::BumpEpoch | Verdict::NewProducerId => {
-                lane.restart_later(verdict == Verdict::NewProducerId);
-                self.retry(attempt, position, common);
-            }
-            Verdict::Again => lane.retry(position, common.now),
-            Verdict::Split => self.split(attempt, position, common),
-            Verdict::Fail { persisted } => {
-                self.fail(attempt, position, FailureKind::Rejected, persisted, &reply, common);
-            }
-            Verdict::Fatal { persisted } => {
-                self.fail(attempt, position, FailureKind::Fatal, persisted, &reply, common);
-                let reason = reply.message.unwrap_or_else(|| reply.error.advice().into());
-                self.wishes.fatal.get_or_insert(Fatal { code: reply.error, reason });
-            }
-        }
-    }
-
-    /// The batch is in the log; where is told by the reply to an attempt that wrote it, if it can be believed.
-    fn acked(&mut self, attempt: Attempt, position: usize, verdict: Verdict, reply: &Reply, common: &mut Common) {
-        let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return common.missing(LANE) };
-        let confirmed = reply.confirmed;
-        let Some(mut entry) = lane.acked(position, confirmed) else { return common.missing(ENTRY) };
-        let told = verdict == Verdict::Acked && confirmed;
-        let base_offset = reply.base_offset.filter(|base| told && entry.fits_at(*base));
-        let append_time = reply.append_time.filter(|time| told && entry.is_append_time(*time));
-        let outcome = Outcome::Acked { base_offset, append_time, confirmed };
-        entry.settle(outcome, &lane.queue.origin.topic, common.recorder(), common.now);
-    }
-
-    /// The batch goes again, as it is. Its wait is drawn once, now.
-    fn retry(&mut self, attempt: Attempt, position: usize, common: &mut Common) {
-        let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return common.missing(LANE) };
-        let Some(entry) = lane.entry(position) else { return common.missing(ENTRY) };
-        entry.retries = entry.retries.saturating_add(1);
-        let retry = common.retry();
-        let (wait, records) = (wait(entry, entry.attempts, retry, &mut common.chance), entry.records);
-        common.recorder().retried(&lane.queue.origin.topic, records, common.now);
-        lane.retry(position, common.now + wait);
-    }
-
-    /// The batch goes again in parts, of a size that the topic may take.
-    fn split(&mut self, attempt: Attempt, position: usize, common: &mut Common) {
-        let (now, memory) = (common.now, common.config.metadata_max_age);
-        let size = self.lanes.get_mut(index(attempt.slot)).and_then(|lane| lane.too_large(position, now, memory));
-        if !size.is_some_and(|size| self.split_entry(attempt.slot, position, size, common)) {
-            // Our own bytes can be read, and somebody waits: neither happens. If it did, it would be told as it is.
-            let reply = Reply::error(ErrorCode::MESSAGE_TOO_LARGE, None);
-            self.fail(attempt, position, FailureKind::Rejected, Persisted::Unknown, &reply, common);
-        }
-    }
-
-    /// Puts parts of at most `size` bytes before compression in the place of a batch, if it can be split.
-    pub(super) fn split_entry(&mut self, slot: u32, position: usize, size: usize, common: &mut Common) -> bool {
-        let Some(lane) = self.lanes.get_mut(index(slot)) else { return common.missing(LANE) };
-        let Some(entry) = lane.entry(position) else { return common.missing(ENTRY) };
-        let mut compressor = Compressor::new(common.accumulator.method());
-        let parts = split(&entry.bytes(), size, &mut compressor).ok().and_then(|parts| entry.split(parts));
-        let Some(parts) = parts else { return common.missing("the records of a batch that is to be split") };
-        lane.replace(position, parts);
-        common.recorder().split(common.now);
-        true
-    }
-
-    /// The batch has failed for good.
-    fn fail(
-        &mut self,
-        attempt: Attempt,
-        position: usize,
-        kind: FailureKind,
-        persisted: Persisted,
-        reply: &Reply,
-        common: &mut Common,
-    ) {
-        let Some(lane) = self.lanes.get_mut(index(attempt.slot)) else { return common.missing(LANE) };
-        let origin = lane.queue.origin.clone();
-        let Some(mut entry) = lane.failed(position, persisted) else { return common.missing(ENTRY) };
-        let failure = DeliveryFailure {
-            persisted,
-            code: reply.error,
-            retriable: reply.error.retriable(),
-            cause: reply.message.as_ref().map(ToString::to_string),
-            ..failure_of(&entry, &origin, kind, common.now)
-        };
-        entry.settle(refused(failure, reply), &origin.topic, common.recorder(), common.now);
+        carry_out(lane, position, verdict, reply, &mut self.wishes, common);
     }
 }
 
-const ENTRY: &str = "the batch of an attempt";
+/// Carries out a verdict on the batch at `position` of a lane.
+fn carry_out(
+    lane: &mut Lane,
+    position: usize,
+    verdict: Verdict,
+    reply: Reply,
+    wishes: &mut Wishes,
+    common: &mut Common,
+) {
+    match verdict {
+        Verdict::Acked | Verdict::Duplicate => acked(lane, position, verdict, &reply, common),
+        Verdict::Retry { refresh } => {
+            // Where no broker answered, the leader may well be where it was.
+            if refresh && reply.error != ErrorCode::NETWORK_EXCEPTION {
+                lane.doubt_leader();
+            }
+            wishes.refresh |= refresh;
+            retry(lane, position, common);
+        }
+        Verdict::BumpEpoch | Verdict::NewProducerId => {
+            lane.restart_later(verdict == Verdict::NewProducerId);
+            retry(lane, position, common);
+        }
+        Verdict::Again => lane.retry(position, common.now),
+        Verdict::Split => split_smaller(lane, position, common),
+        Verdict::Fail { persisted } => fail(lane, position, FailureKind::Rejected, persisted, &reply, common),
+        Verdict::Fatal { persisted } => {
+            fail(lane, position, FailureKind::Fatal, persisted, &reply, common);
+            let reason = reply.message.unwrap_or_else(|| reply.error.advice().into());
+            wishes.fatal.get_or_insert(Fatal { code: reply.error, reason });
+        }
+    }
+}
+
+/// The batch is in the log; where is told by the reply to an attempt that wrote it, if it can be believed.
+fn acked(lane: &mut Lane, position: usize, verdict: Verdict, reply: &Reply, common: &mut Common) {
+    let confirmed = reply.confirmed;
+    let Some(mut entry) = lane.acked(position, confirmed) else { return common.missing(ENTRY) };
+    let told = verdict == Verdict::Acked && confirmed;
+    let base_offset = reply.base_offset.filter(|base| told && entry.fits_at(*base));
+    let append_time = reply.append_time.filter(|time| told && entry.is_append_time(*time));
+    let outcome = Outcome::Acked { base_offset, append_time, confirmed };
+    entry.settle(outcome, &lane.queue.origin.topic, common.recorder(), common.now);
+}
+
+/// The batch goes again, as it is. Its wait is drawn once, now.
+fn retry(lane: &mut Lane, position: usize, common: &mut Common) {
+    let Some(entry) = lane.entry(position) else { return common.missing(ENTRY) };
+    entry.retries = entry.retries.saturating_add(1);
+    let (backoff, records) = (common.retry(), entry.records);
+    let wait = wait(entry, entry.attempts, backoff, &mut common.chance);
+    common.recorder().retried(&lane.queue.origin.topic, records, common.now);
+    lane.retry(position, common.now + wait);
+}
+
+/// The batch goes again in parts, of a size that the topic may take.
+fn split_smaller(lane: &mut Lane, position: usize, common: &mut Common) {
+    let size = lane.too_large(position, common.now, common.config.metadata_max_age);
+    if !size.is_some_and(|size| split_entry(lane, position, size, common)) {
+        // Our own bytes can be read, and somebody waits: neither happens. If it did, it would be told as it is.
+        let reply = Reply::error(ErrorCode::MESSAGE_TOO_LARGE, None);
+        fail(lane, position, FailureKind::Rejected, Persisted::Unknown, &reply, common);
+    }
+}
+
+/// Puts parts of at most `size` bytes before compression in the place of a batch, if it can be split.
+pub(super) fn split_entry(lane: &mut Lane, position: usize, size: usize, common: &mut Common) -> bool {
+    let Some(entry) = lane.entry(position) else { return common.missing(ENTRY) };
+    let mut compressor = Compressor::new(common.accumulator.method());
+    let parts = split(&entry.bytes(), size, &mut compressor).ok().and_then(|parts| entry.split(parts));
+    let Some(parts) = parts else { return common.missing("the records of a batch that is to be split") };
+    lane.replace(position, parts);
+    common.recorder().split(common.now);
+    true
+}
+
+/// The batch has failed for good.
+fn fail(lane: &mut Lane, position: usize, kind: FailureKind, persisted: Persisted, reply: &Reply, common: &mut Common) {
+    let origin = lane.queue.origin.clone();
+    let Some(mut entry) = lane.failed(position, persisted) else { return common.missing(ENTRY) };
+    let failure = DeliveryFailure {
+        persisted,
+        code: reply.error,
+        retriable: reply.error.retriable(),
+        cause: reply.message.as_ref().map(ToString::to_string),
+        ..failure_of(&entry, &origin, kind, common.now)
+    };
+    entry.settle(refused(failure, reply), &origin.topic, common.recorder(), common.now);
+}
 
 /// How long a batch waits before it goes again, after so many `failures`. The first time that its connection is lost it goes
 /// with the next one, whose own backoff is wait enough.

@@ -4,8 +4,11 @@
 //! goes alone). Pure. A lane that cannot send is passed over; it never stops the others. What a request costs does not depend on
 //! how many partitions there are, only on how many are in it.
 
+use std::collections::VecDeque;
+
 use super::{
     LANE, Lanes,
+    attempts::split_entry,
     entry::Entry,
     index,
     lane::{Lane, Readiness},
@@ -21,28 +24,30 @@ use crate::{
 
 /// What goes out in a Produce request.
 #[derive(Debug)]
-pub(in crate::sender) struct Drained {
-    pub(in crate::sender) sent: SentBatches,
-    pub(in crate::sender) parts: Vec<Part>,
+pub(crate) struct Drained {
+    pub(crate) sent: SentBatches,
+    pub(crate) parts: Vec<Part>,
     /// Whether each of its lanes had a batch succeed on the leader of now.
-    pub(in crate::sender) proven: bool,
+    pub(crate) proven: bool,
 }
 
 impl Lanes {
     /// Takes batches from the lanes in a broker's row, round robin. `None` if none of them can send. `topic_id` tells a topic's id.
-    pub(in crate::sender) fn collect(
+    pub(crate) fn collect(
         &mut self,
         broker: i32,
         topic_id: impl Fn(&str) -> TopicId,
         common: &mut Common,
     ) -> Option<Drained> {
-        let turns = self.ready.get(&broker).map_or(0, |slots| slots.len());
+        let turns = self.ready.get(&broker).map_or(0, VecDeque::len);
         let request = self.next_request;
         self.next_request += 1;
         let mut sent = SentBatches { request, parts: Vec::new(), records: 0 };
         let (mut parts, mut bytes) = (Vec::new(), 0);
         for _ in 0..turns {
-            let Some(slot) = self.ready.get_mut(&broker).and_then(|slots| slots.pop_front()) else { break };
+            let Some(slot) = self.ready.get_mut(&broker).and_then(VecDeque::pop_front) else {
+                return common.missing("a lane in the row of a broker");
+            };
             let Some(len) = self.next_len(slot, broker, common) else { continue };
             if !parts.is_empty() && bytes + len > common.config.max_request_size {
                 self.keep_turn(slot, broker, common);
@@ -88,11 +93,10 @@ impl Lanes {
         let (now, memory) = (common.now, common.config.metadata_max_age);
         let lane = self.lane(slot, common)?;
         let len = lane.peek_len(now, memory)?;
-        let Some((position, size)) = lane.oversized(now, memory) else { return Some(len) };
-        if !self.split_entry(slot, position, size, common) {
-            return Some(len);
+        match lane.oversized(now, memory) {
+            Some((position, size)) if split_entry(lane, position, size, common) => lane.waiting().map(Entry::len),
+            _ => Some(len),
         }
-        self.lane(slot, common)?.waiting().map(Entry::len)
     }
 
     /// Sends a lane's next batch in `request`. Its topic's id is left open. Says how many records it has.

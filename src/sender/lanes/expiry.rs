@@ -19,7 +19,6 @@ use super::{
 use crate::{
     delivery::{Origin, Outcome},
     error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted},
-    metrics::Recorder,
     sender::{Fatal, common::Common},
 };
 
@@ -29,56 +28,49 @@ const LANES_A_MS: usize = 1_000;
 
 impl Lanes {
     /// When the next batch may expire.
-    pub(in crate::sender) fn expires(&self) -> Instant {
+    pub(crate) fn expires(&self) -> Instant {
         self.expires
     }
 
     /// Lanes with a batch that is older than `delivery.timeout.ms`.
-    pub(in crate::sender) fn expired(&self, common: &Common) -> Vec<u32> {
+    pub(crate) fn expired(&self, common: &Common) -> Vec<u32> {
         let timeout = common.config.delivery_timeout;
         let is_expired = |lane: &Lane| lane.oldest().is_some_and(|oldest| oldest + timeout <= common.now);
         (0..).zip(&self.lanes).filter(|(_, lane)| is_expired(lane)).map(|(slot, _)| slot).collect()
     }
 
     /// Gives up what is older than `delivery.timeout.ms` of one lane. `why` is what kept it.
-    pub(in crate::sender) fn expire(&mut self, slot: u32, why: Option<&Trouble>, common: &mut Common) {
-        let end = End { kind: FailureKind::Expired, why, now: common.now };
+    pub(crate) fn expire(&mut self, slot: u32, why: Option<&Trouble>, common: &mut Common) {
         let Some(lane) = self.lanes.get_mut(index(slot)) else { return common.missing(LANE) };
-        give_up_older(lane, common.config.delivery_timeout, end, common.recorder());
+        give_up_older(lane, common.config.delivery_timeout, FailureKind::Expired, why, common);
         self.list(slot, common);
     }
 
     /// All that is expired has been given up: sets when to look again.
-    pub(in crate::sender) fn set_expires(&mut self, common: &Common) {
+    pub(crate) fn set_expires(&mut self, common: &Common) {
         let oldest = self.lanes.iter().filter_map(Lane::oldest).min();
         let apart = Duration::from_millis((self.lanes.len() / LANES_A_MS) as u64);
         self.expires = (oldest.unwrap_or(common.now) + common.config.delivery_timeout).max(common.now + apart);
     }
 
     /// A lane's leader, if it is known.
-    pub(in crate::sender) fn leader(&self, slot: u32) -> Option<Leader> {
+    pub(crate) fn leader(&self, slot: u32) -> Option<Leader> {
         self.lanes.get(index(slot)).and_then(Lane::leader)
     }
 
     /// What went wrong with the first batch of a lane that something went wrong with: those behind it wait for it.
-    pub(in crate::sender) fn last_error(&self, slot: u32) -> Option<Trouble> {
+    pub(crate) fn last_error(&self, slot: u32) -> Option<Trouble> {
         let last = self.lanes.get(index(slot))?.last_error()?;
         let said = last.message.as_deref().unwrap_or_else(|| last.code.advice());
         let why = format!("the partition's last attempt ended with {}: {said}", last.code).into();
         Some(Trouble { code: last.code, why })
     }
 
-    /// Why there is no producer id, if there is none and somebody was asked.
-    pub(in crate::sender) fn identity_trouble(&self) -> Option<Trouble> {
-        self.producer_id.trouble().filter(|_| self.producer_id.current().is_none()).cloned()
-    }
-
     /// Nobody gives a producer id as things are: what waits for one is refused, as it would be later.
     pub(super) fn refuse_unidentified(&mut self, trouble: &Trouble, common: &mut Common) {
         for slot in std::mem::take(&mut self.unidentified) {
             let Some(lane) = self.lanes.get_mut(index(slot)) else { return common.missing(LANE) };
-            let end = End { kind: FailureKind::Rejected, why: Some(trouble), now: common.now };
-            give_up_older(lane, Duration::ZERO, end, common.recorder());
+            give_up_older(lane, Duration::ZERO, FailureKind::Rejected, Some(trouble), common);
             match lane.queue.take() {
                 Some(batch) => drop(lane.adopt(batch)),
                 None => lane.supplied = false,
@@ -89,7 +81,7 @@ impl Lanes {
     }
 
     /// Fails all that is undelivered, of a producer that has failed for the `fatal` reason as it says.
-    pub(in crate::sender) fn fail_all(&mut self, kind: FailureKind, fatal: Option<&Fatal>, common: &mut Common) {
+    pub(crate) fn fail_all(&mut self, kind: FailureKind, fatal: Option<&Fatal>, common: &mut Common) {
         for (partition, batch) in common.accumulator.abandon() {
             if let Some(lane) = self.lane(partition.slot, common) {
                 lane.adopt(batch);
@@ -113,40 +105,30 @@ impl Lanes {
     }
 }
 
-/// How batches end that are given up.
-#[derive(Clone, Copy)]
-struct End<'a> {
-    kind: FailureKind,
-    /// What kept them waiting, for those that say nothing of their own.
-    why: Option<&'a Trouble>,
-    now: Instant,
-}
-
-/// Gives up what was opened at least `age` ago, of a lane and of its queue.
-fn give_up_older(lane: &mut Lane, age: Duration, end: End<'_>, recorder: &Recorder) {
-    for batch in lane.queue.take_older(end.now, age) {
+/// Gives up what was opened at least `age` ago, of a lane and of its queue. `why` is what kept those that say nothing of their own.
+fn give_up_older(lane: &mut Lane, age: Duration, kind: FailureKind, why: Option<&Trouble>, common: &mut Common) {
+    for batch in lane.queue.take_older(common.now, age) {
         lane.adopt(batch);
     }
-    while let Some(position) = lane.expired(end.now, age) {
-        give_up(lane, position, end, recorder);
+    while let Some(position) = lane.expired(common.now, age) {
+        give_up(lane, position, kind, why, common);
     }
 }
 
 /// Answers those who wait for a batch. It leaves the lane unless it is in flight.
-fn give_up(lane: &mut Lane, position: usize, end: End<'_>, recorder: &Recorder) {
+fn give_up(lane: &mut Lane, position: usize, kind: FailureKind, why: Option<&Trouble>, common: &mut Common) {
     let origin = lane.queue.origin.clone();
-    let Some(entry) = lane.entry(position) else { return };
-    let in_flight = entry.is_in_flight();
-    let mut failure = failure_of(entry, &origin, end.kind, end.now);
-    if let Some(Trouble { code, why }) = end.why.filter(|_| entry.last_error.is_none() && !in_flight) {
+    let Some(entry) = lane.entry(position) else { return common.missing("a batch that has expired") };
+    let mut failure = failure_of(entry, &origin, kind, common.now);
+    if let Some(Trouble { code, why }) = why.filter(|_| entry.last_error.is_none() && !entry.is_in_flight()) {
         (failure.code, failure.cause) = (*code, Some(why.to_string()));
     }
-    failure.retriable = end.kind == FailureKind::Expired || failure.code.retriable();
-    if in_flight {
+    failure.retriable = kind == FailureKind::Expired || failure.code.retriable();
+    if entry.is_in_flight() {
         failure.persisted = Persisted::Unknown;
-        entry.settle(Outcome::Failed(DeliveryError::new(failure)), &origin.topic, recorder, end.now);
+        entry.settle(Outcome::Failed(DeliveryError::new(failure)), &origin.topic, common.recorder(), common.now);
     } else if let Some(mut entry) = lane.failed(position, failure.persisted) {
-        entry.settle(Outcome::Failed(DeliveryError::new(failure)), &origin.topic, recorder, end.now);
+        entry.settle(Outcome::Failed(DeliveryError::new(failure)), &origin.topic, common.recorder(), common.now);
     }
 }
 

@@ -30,7 +30,7 @@ use self::{
     lane::{Lane, Leader, Readiness, Window},
 };
 use super::{Fatal, common::Common};
-use crate::{cluster, error::ErrorCode, wire::apis::init_producer_id::InitProducerIdAnswer};
+use crate::{cluster, wire::apis::init_producer_id::InitProducerIdAnswer};
 
 const LANE: &str = "the lane of a slot";
 
@@ -40,13 +40,14 @@ pub(super) struct Lanes {
     window: Window,
     /// By slot.
     lanes: Vec<Lane>,
-    producer_id: ProducerId,
+    /// The producer id of all lanes. Who is asked for it is the sender's business.
+    pub(super) producer_id: ProducerId,
     /// Lanes that can send, by the broker that leads them, the one to be drained next first. Each broker that is known has a row.
     ready: BTreeMap<i32, VecDeque<u32>>,
     /// Lanes that wait for a moment.
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     /// Lanes that wait for a producer id.
-    unidentified: Vec<u32>,
+    unidentified: BTreeSet<u32>,
     /// Lanes that wait for a leader: it is asked for until somebody knows.
     leaderless: BTreeSet<u32>,
     /// Brokers in whose rows lanes stand that are led elsewhere by now.
@@ -77,7 +78,7 @@ impl Lanes {
             producer_id: ProducerId::new(config.idempotence, now),
             ready: BTreeMap::new(),
             timers: BinaryHeap::new(),
-            unidentified: Vec::new(),
+            unidentified: BTreeSet::new(),
             leaderless: BTreeSet::new(),
             left: BTreeSet::new(),
             expires: now + config.delivery_timeout,
@@ -138,6 +139,9 @@ impl Lanes {
             && at <= common.now
         {
             self.timers.pop();
+            if let Some(lane) = self.lane(slot, common) {
+                lane.timer = lane.timer.filter(|timer| *timer > at);
+            }
             self.list(slot, common);
         }
     }
@@ -156,10 +160,12 @@ impl Lanes {
         }
         match lane.readiness(common.now, window, current) {
             Readiness::Ready => self.list_at_leader(slot, common),
+            // One that waits for that moment already is remembered once.
+            Readiness::Until(at) if lane.timer.replace(at) == Some(at) => {}
             Readiness::Until(at) => self.timers.push(Reverse((at, slot))),
             Readiness::NeedsProducerId(spent) => {
                 self.producer_id.need(spent);
-                self.unidentified.push(slot);
+                self.unidentified.insert(slot);
             }
             Readiness::Blocked if lane.lacks_leader() => {
                 self.leaderless.insert(slot);
@@ -246,33 +252,17 @@ impl Lanes {
         }
     }
 
-    /// When to ask for a producer id, unless a request is in flight.
-    pub(super) fn producer_id_due(&self) -> Option<Instant> {
-        self.producer_id.due()
-    }
-
-    /// The request for a producer id goes out.
-    pub(super) fn ask_producer_id(&mut self) {
-        self.producer_id.ask();
-    }
-
-    /// The request for a producer id has no response.
-    pub(super) fn no_producer_id(&mut self, code: ErrorCode, why: &str, common: &mut Common) {
-        let retry = common.retry();
-        self.producer_id.failed(code, why, common.now, retry, &mut common.chance);
-    }
-
     /// A broker gave a producer id, or did not.
     pub(super) fn identified(&mut self, broker: i32, answer: InitProducerIdAnswer, common: &mut Common) {
         let retry = common.retry();
         if self.producer_id.answered(answer, broker, common.now, retry, &mut common.chance) {
             common.warnings.has_producer_id();
-            std::mem::take(&mut self.unidentified).into_iter().for_each(|slot| self.list(slot, common));
-        } else if let Some(trouble) = self.producer_id.trouble().cloned() {
-            common.warnings.no_producer_id(&trouble.why, common.now);
-            if !identity::heals(trouble.code) {
-                self.refuse_unidentified(&trouble, common);
-            }
+            return std::mem::take(&mut self.unidentified).into_iter().for_each(|slot| self.list(slot, common));
+        }
+        let Some(trouble) = self.producer_id.trouble().cloned() else { return common.missing("why there is none") };
+        common.warnings.no_producer_id(&trouble.why, common.now);
+        if !identity::heals(trouble.code) {
+            self.refuse_unidentified(&trouble, common);
         }
     }
 

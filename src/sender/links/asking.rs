@@ -19,12 +19,7 @@ const FUTILE: usize = 3;
 impl Links {
     /// A connected broker with little to do; if it must be `silent`, one that has not been asked for metadata. If there is none, a
     /// connection is begun: to one of those that failed least often. `waits` says whether somebody waits for a broker.
-    pub(in crate::sender) fn somebody(
-        &mut self,
-        silent: bool,
-        waits: impl Fn(i32) -> bool,
-        common: &mut Common,
-    ) -> Option<i32> {
+    pub(crate) fn somebody(&mut self, silent: bool, waits: impl Fn(i32) -> bool, common: &mut Common) -> Option<i32> {
         let now = common.now;
         let up = self.nodes.values().filter(|node| node.up(now).is_some() && !(silent && node.is_asked()));
         if let Some(node) = up.min_by_key(|node| node.in_flight.len()) {
@@ -58,29 +53,29 @@ impl Links {
     }
 
     /// Begins connections to brokers that somebody waits for.
-    pub(in crate::sender) fn connect_wanted(&mut self, waits: impl Fn(i32) -> bool, common: &mut Common) {
+    pub(crate) fn connect_wanted(&mut self, waits: impl Fn(i32) -> bool, common: &mut Common) {
         let wanted = self.nodes.values().filter(|node| node.may_connect(common.now) && waits(node.id));
         let wanted: Vec<i32> = wanted.map(|node| node.id).collect();
         wanted.into_iter().for_each(|id| self.connect(id, common));
     }
 
     /// Whether somebody waits for a broker that cannot be reached.
-    pub(in crate::sender) fn is_any_missed(&self, now: Instant, waits: impl Fn(i32) -> bool) -> bool {
+    pub(crate) fn is_any_missed(&self, now: Instant, waits: impl Fn(i32) -> bool) -> bool {
         self.nodes.values().any(|node| node.is_away(now) && waits(node.id))
     }
 
     /// The version of Produce in which a broker can be sent to now, with `max` requests in flight at most.
-    pub(in crate::sender) fn may_produce(&self, id: i32, max: usize, now: Instant) -> Option<i16> {
+    pub(crate) fn may_produce(&self, id: i32, max: usize, now: Instant) -> Option<i16> {
         let node = self.nodes.get(&id)?;
         let version = node.up(now)?.pick(Api::Produce)?;
         (node.producing() < max).then_some(version)
     }
 
     /// When somebody can be asked who cannot now, without an event before.
-    pub(in crate::sender) fn next_change(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
         let change = |node: &Node| match node.link {
             Link::Down { until } => Some(until),
-            Link::Connecting { .. } | Link::Negotiating { .. } => node.patient_until(),
+            Link::Connecting { .. } | Link::Opening { .. } => node.patient_until(),
             Link::Up { .. } => node.muted_until,
         };
         self.nodes.values().filter_map(change).filter(|at| *at > now).min()

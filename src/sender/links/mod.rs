@@ -96,14 +96,9 @@ impl Links {
         self.nodes.keys().copied().collect()
     }
 
-    /// Whether any broker is connected.
-    pub(super) fn is_any_up(&self) -> bool {
-        self.nodes.values().any(Node::is_up)
-    }
-
-    /// Whether any broker is known that is not one of `bootstrap.servers`.
-    pub(super) fn knows_cluster(&self) -> bool {
-        self.nodes.keys().any(|id| *id >= 0)
+    /// Whether brokers of the cluster are known, and none is connected.
+    pub(super) fn are_all_lost(&self) -> bool {
+        self.nodes.keys().any(|id| *id >= 0) && !self.nodes.values().any(Node::is_up)
     }
 
     /// Adds those of `bootstrap.servers`.
@@ -161,7 +156,7 @@ impl Links {
         // A connection that was ended before it was made.
         let Some(&id) = self.connections.get(&connection) else { return };
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
-        node.link = Link::Negotiating { id: connection, since: common.now };
+        node.link = Link::Opening { id: connection, since: common.now };
         common.recorder().connected(common.now);
         let version = node.first_version;
         self.ask_version(id, version, common);

@@ -47,8 +47,8 @@ pub(crate) enum Link {
     Down { until: Instant },
     /// It is being made, since this moment; after the other one it is given up.
     Connecting { id: ConnectionId, since: Instant, until: Instant },
-    /// It is made; what the broker speaks is being asked.
-    Negotiating { id: ConnectionId, since: Instant },
+    /// It is made; the broker is asked what a connection begins with ([`opening`]).
+    Opening { id: ConnectionId, since: Instant },
     /// Requests can be sent.
     Up { id: ConnectionId, versions: Versions },
 }
@@ -143,13 +143,13 @@ impl Node {
     pub(crate) fn connection(&self) -> Option<ConnectionId> {
         match self.link {
             Link::Down { .. } => None,
-            Link::Connecting { id, .. } | Link::Negotiating { id, .. } | Link::Up { id, .. } => Some(id),
+            Link::Connecting { id, .. } | Link::Opening { id, .. } | Link::Up { id, .. } => Some(id),
         }
     }
 
     /// Whether there is a connection, and not only an attempt to make one.
     pub(crate) fn is_connected(&self) -> bool {
-        matches!(self.link, Link::Negotiating { .. } | Link::Up { .. })
+        matches!(self.link, Link::Opening { .. } | Link::Up { .. })
     }
 
     /// Whether there is a connection, also while nothing may be sent over it.
@@ -178,7 +178,7 @@ impl Node {
     /// Until when a connection that is being made is waited for before another is tried beside it.
     pub(crate) fn patient_until(&self) -> Option<Instant> {
         match self.link {
-            Link::Connecting { since, .. } | Link::Negotiating { since, .. } => Some(since + PATIENCE),
+            Link::Connecting { since, .. } | Link::Opening { since, .. } => Some(since + PATIENCE),
             Link::Down { .. } | Link::Up { .. } => None,
         }
     }
@@ -187,7 +187,7 @@ impl Node {
     pub(crate) fn is_out_of_reach(&self, now: Instant) -> bool {
         match self.link {
             Link::Down { .. } => self.failures > 0,
-            Link::Connecting { .. } | Link::Negotiating { .. } => self.failures > 0 || !self.is_connecting(now),
+            Link::Connecting { .. } | Link::Opening { .. } => self.failures > 0 || !self.is_connecting(now),
             Link::Up { .. } => false,
         }
     }
@@ -201,7 +201,7 @@ impl Node {
     pub(crate) fn is_away(&self, now: Instant) -> bool {
         match self.link {
             Link::Down { .. } => self.ends > 0,
-            Link::Connecting { .. } | Link::Negotiating { .. } => self.ends > 0 || !self.is_connecting(now),
+            Link::Connecting { .. } | Link::Opening { .. } => self.ends > 0 || !self.is_connecting(now),
             Link::Up { .. } => false,
         }
     }
@@ -243,7 +243,7 @@ impl Node {
     /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no answer.
     pub(crate) fn down(&mut self, why: Arc<str>, now: Instant, backoff: Backoff, chance: &mut Chance) -> Vec<InFlight> {
         // Some that do not know the version end the connection instead of saying so.
-        if matches!(self.link, Link::Negotiating { .. }) {
+        if matches!(self.link, Link::Opening { .. }) {
             self.first_version = opening::OLDEST;
         }
         // A connection that was lost says nothing of how long it takes to make one.
@@ -275,7 +275,7 @@ impl Node {
         let link = match self.link {
             Link::Down { until } => waits.then_some(until),
             Link::Connecting { until, .. } => Some(until),
-            Link::Negotiating { .. } => None,
+            Link::Opening { .. } => None,
             Link::Up { .. } => self.in_flight.is_empty().then_some(self.last_used + timeouts.idle),
         };
         let later = [self.muted_until, self.patient_until()].into_iter().flatten();
@@ -295,7 +295,7 @@ impl Node {
             (Link::Connecting { until, .. }, _) => (Overdue::Setup, *until),
             (_, Some(request)) => (Overdue::Answer(request.purpose.api()), self.answer_due(timeouts)?),
             (Link::Up { .. }, None) => (Overdue::Idle, self.last_used + timeouts.idle),
-            (Link::Down { .. } | Link::Negotiating { .. }, None) => return None,
+            (Link::Down { .. } | Link::Opening { .. }, None) => return None,
         };
         (due <= now).then_some((overdue, due))
     }

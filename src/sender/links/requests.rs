@@ -3,7 +3,7 @@
 //! In: requests, frames, and what a broker says of itself. Out: [`Action`]s, and requests that have their response. Pure. Deliberately
 //! absent: what a response means to lanes or metadata.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -30,7 +30,7 @@ const LONGEST_THROTTLE: Duration = Duration::from_secs(3_600);
 
 impl Links {
     /// Asks a broker that can be asked now, in the highest version that both sides speak.
-    pub(in crate::sender) fn ask(
+    pub(crate) fn ask(
         &mut self,
         id: i32,
         purpose: Purpose,
@@ -41,28 +41,21 @@ impl Links {
         let Some(version) = up.and_then(|versions| versions.pick(purpose.api())) else {
             return common.missing("a version of a request to a broker that speaks all that is needed");
         };
-        self.send_small(id, version, purpose, encode, common);
+        let config = Arc::clone(&common.config);
+        let caller = |correlation| Caller { correlation, client_id: &config.client_id };
+        self.send(id, version, purpose, true, |correlation| vec![encode(caller(correlation), version)], common);
     }
 
+    /// Asks a broker what it speaks.
     pub(super) fn ask_version(&mut self, id: i32, version: i16, common: &mut Common) {
-        self.send_small(id, version, Purpose::ApiVersions, api_versions::encode, common);
-    }
-
-    fn send_small(
-        &mut self,
-        id: i32,
-        version: i16,
-        purpose: Purpose,
-        encode: impl FnOnce(Caller<'_>, i16) -> Bytes,
-        common: &mut Common,
-    ) {
-        let client_id = common.config.client_id.clone();
-        let encode = |correlation| vec![encode(Caller { correlation, client_id: &client_id }, version)];
-        self.send(id, version, purpose, true, encode, common);
+        let config = Arc::clone(&common.config);
+        let caller = |correlation| Caller { correlation, client_id: &config.client_id };
+        let encode = |correlation| vec![api_versions::encode(caller(correlation), version)];
+        self.send(id, version, Purpose::ApiVersions, true, encode, common);
     }
 
     /// Sends a request, that a broker `answers` or not; `encode` is given its correlation id.
-    pub(in crate::sender) fn send(
+    pub(crate) fn send(
         &mut self,
         id: i32,
         version: i16,
@@ -82,7 +75,7 @@ impl Links {
     }
 
     /// A frame of so many bytes came. Returns its broker and the request to which it must be the response, if there is one.
-    pub(in crate::sender) fn take_response(
+    pub(crate) fn take_response(
         &mut self,
         connection: ConnectionId,
         bytes: usize,
@@ -100,7 +93,7 @@ impl Links {
     }
 
     /// A request that is not answered went out whole (`acks=0`). Returns it with its broker.
-    pub(in crate::sender) fn take_written(
+    pub(crate) fn take_written(
         &mut self,
         connection: ConnectionId,
         correlation: i32,
@@ -109,15 +102,14 @@ impl Links {
         // With a connection that was ended its requests came back.
         let &id = self.connections.get(&connection)?;
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
-        let Some(request) = node.take_written(correlation) else {
-            return common.missing("the request that was written");
-        };
+        // The number of no request that is in flight says nothing.
+        let request = node.take_written(correlation)?;
         common.recorder().unanswered(1);
         Some((id, request))
     }
 
     /// A broker said what it speaks, or that it does not know our version of the question. Returns why it is of no use, if it is not.
-    pub(in crate::sender) fn negotiated(
+    pub(crate) fn negotiated(
         &mut self,
         id: i32,
         version: i16,
@@ -140,7 +132,7 @@ impl Links {
 
     fn up(&mut self, id: i32, versions: Versions, common: &mut Common) {
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
-        let Link::Negotiating { id, .. } = node.link else { return common.missing("a connection that negotiates") };
+        let Link::Opening { id, .. } = node.link else { return common.missing("a connection that is being opened") };
         node.first_version = versions.pick(Api::ApiVersions).unwrap_or(opening::OLDEST);
         node.link = Link::Up { id, versions };
         (node.failures, node.ends, node.trouble, node.last_used) = (0, 0, None, common.now);
@@ -148,7 +140,7 @@ impl Links {
     }
 
     /// Mutes a broker that asked for it, no longer than a record may wait. What is on its way to it may take as much longer.
-    pub(in crate::sender) fn throttle(&mut self, id: i32, throttle_ms: i32, common: &mut Common) {
+    pub(crate) fn throttle(&mut self, id: i32, throttle_ms: i32, common: &mut Common) {
         let asked = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or(0));
         common.recorder().throttled(asked);
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
