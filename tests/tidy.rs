@@ -99,7 +99,7 @@ fn may_use(from: &str, path: &str, exports: &BTreeMap<String, String>) -> bool {
 fn strangers(file: &Source) -> Vec<String> {
     let strange = STRANGERS.into_iter().filter(|(folder, _)| file.path.starts_with(folder)).map(|(_, part)| part);
     let used = paths(&file.shipped);
-    let uses = |part: &str| used.iter().any(|path| starts_with_path(path, part) || contains_path(path, part));
+    let uses = |part: &str| used.iter().any(|path| path.split("::").any(|word| word == part));
     strange.filter(|part| uses(part)).map(|part| format!("{}: uses {part}", file.path)).collect()
 }
 
