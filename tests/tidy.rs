@@ -32,6 +32,9 @@ const VOCABULARY: [&str; 7] = ["record", "cluster", "config", "error", "delivery
 /// These use wire, vocabulary, and what makes connections.
 const BESIDE: [&str; 2] = ["broker", "admin"];
 
+/// Parts of one module that do not know each other.
+const STRANGERS: [(&str, &str); 2] = [("src/sender/links/", "lanes"), ("src/sender/lanes/", "links")];
+
 /// Files that may touch the world, in modules that otherwise may not.
 const IMPURE: [&str; 4] =
     ["src/broker/listener.rs", "src/broker/listener/", "src/broker/mod.rs", "src/delivery/callbacks.rs"];
@@ -127,6 +130,14 @@ fn labs(file: &Source) -> Vec<String> {
     }
     let used = paths(&file.code).into_iter().filter(|path| starts_with_path(path, "crate::lab"));
     used.map(|path| format!("{}: {path} is a lab's; move it beside {labs}", file.path)).collect()
+}
+
+/// What belongs to one part of a module does not use another one that it shall not know.
+fn strangers(file: &Source) -> Vec<String> {
+    let strange = STRANGERS.into_iter().filter(|(folder, _)| file.path.starts_with(folder)).map(|(_, part)| part);
+    let used = paths(&file.shipped);
+    let uses = |part: &str| used.iter().any(|path| path.split("::").any(|word| word == part));
+    strange.filter(|part| uses(part)).map(|part| format!("{}: uses {part}", file.path)).collect()
 }
 
 /// Pure modules leave the world alone.
@@ -312,6 +323,11 @@ fn files_do_not_name_one_another_in_a_circle() {
 #[test]
 fn labs_are_used_by_no_other_command() {
     hold(labs);
+}
+
+#[test]
+fn links_and_lanes_do_not_know_each_other() {
+    hold(strangers);
 }
 
 #[test]

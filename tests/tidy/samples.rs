@@ -97,6 +97,18 @@ fn a_command_that_uses_what_is_a_labs_is_seen() {
 }
 
 #[test]
+fn parts_that_do_not_know_each_other_are_told_by_what_they_use() {
+    for (path, text, expected) in [
+        ("src/sender/links/mod.rs", "use super::common::Common;", 0),
+        ("src/sender/links/mod.rs", "use super::{Action, lanes::Lanes};", 1),
+        ("src/sender/lanes/drain.rs", "use crate::sender::links::Links;", 1),
+        ("src/sender/sending.rs", "use super::{lanes::Lanes, links::Links};", 0),
+    ] {
+        assert_eq!(broken(path, text, strangers), expected, "{path}: {text}");
+    }
+}
+
+#[test]
 fn a_pure_module_is_told_from_one_that_touches_the_world() {
     for (path, text) in [
         ("src/sender/lane.rs", "use std::time::Instant; fn f(now: Instant) { now + X; }"),

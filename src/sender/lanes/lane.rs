@@ -49,6 +49,9 @@ pub(crate) struct Leader {
 /// No leader that there is.
 const NOWHERE: Leader = Leader { node: i32::MIN, epoch: i32::MIN };
 
+/// Whoever names a batch by its position has just found it there.
+const IN_LANE: &str = "a batch that is named by its position is in its lane";
+
 /// One partition's lane.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -56,8 +59,10 @@ pub(crate) struct Lane {
     pub(crate) queue: Arc<Partition>,
     /// Whether the accumulator said that there is a batch to take.
     pub(crate) supplied: bool,
-    /// Whether it stands in a node's list of lanes to drain.
+    /// Whether it stands in its leader's row of lanes to drain.
     pub(crate) listed: bool,
+    /// The moment that it waits for, if it does.
+    pub(crate) timer: Option<Instant>,
     leader: Option<Leader>,
     /// Whether an answer said that the leader is elsewhere, and nobody has said where.
     doubted: bool,
@@ -109,6 +114,7 @@ impl Lane {
             queue,
             supplied: false,
             listed: false,
+            timer: None,
             leader: None,
             doubted: false,
             newest_epoch: -1,
@@ -348,9 +354,9 @@ impl Lane {
         self.entries.iter_mut().for_each(Entry::clear_stamp);
     }
 
-    /// The batch that was sent in `request`: its place in the lane.
-    pub(crate) fn position(&self, request: u64) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.state == State::InFlight(request))
+    /// The batch that was sent in `request`, and its place in the lane.
+    pub(crate) fn sent_in(&mut self, request: u64) -> Option<(usize, &mut Entry)> {
+        self.entries.iter_mut().enumerate().find(|(_, entry)| entry.state == State::InFlight(request))
     }
 
     /// The batch at `position`.
@@ -381,21 +387,18 @@ impl Lane {
 
     /// The batch at `position` is to be sent again, not before `at`, unless there is a new leader already.
     pub(crate) fn retry(&mut self, position: usize, at: Instant) {
-        if let Some(entry) = self.entries.get_mut(position) {
-            self.in_flight -= usize::from(entry.is_in_flight());
-            entry.state = State::Waiting;
-            self.retry_at =
-                if self.has_same_leader() { Some(self.retry_at.map_or(at, |before| before.max(at))) } else { None };
-        }
+        let Some(entry) = self.entries.get_mut(position) else { return debug_assert!(false, "{IN_LANE}") };
+        self.in_flight -= usize::from(entry.is_in_flight());
+        entry.state = State::Waiting;
+        self.retry_at = self.has_same_leader().then(|| self.retry_at.map_or(at, |before| before.max(at)));
         self.proven = false;
     }
 
     /// Sequence numbers start anew with the first batch, once nothing is in flight; `spent` if the producer id is of no use
     /// any more.
     pub(crate) fn restart_later(&mut self, spent: bool) {
-        if let Some(first) = self.entries.front_mut() {
-            first.gap_before = Some(Gap::Certain);
-        }
+        let Some(first) = self.entries.front_mut() else { return debug_assert!(false, "{IN_LANE}") };
+        first.gap_before = Some(Gap::Certain);
         if spent {
             self.spent = self.identity.map(|identity| identity.producer_id);
         }
@@ -436,7 +439,7 @@ impl Lane {
 
     /// Puts the parts of a batch that was too large in its place. Together they have its sequence numbers.
     pub(crate) fn replace(&mut self, position: usize, parts: Vec<Entry>) {
-        let Some(whole) = self.leave(position) else { return };
+        let Some(whole) = self.leave(position) else { return debug_assert!(false, "{IN_LANE}") };
         let mut stamp = whole.stamp();
         let mut gap_before = whole.gap_before;
         for (offset, mut part) in parts.into_iter().enumerate() {

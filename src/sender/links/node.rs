@@ -1,4 +1,4 @@
-//! Brokers, and what is on its way to each.
+//! One broker: its connection, and the requests that are in flight to it.
 //!
 //! In: what became of connections. Out: whether a broker can be sent to, and when to try again. Pure. Deliberately absent:
 //! sockets; a connection is a number here.
@@ -9,10 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::backoff::{Backoff, Chance};
 use crate::{
-    cluster::TopicId,
     metrics::Recorder,
+    sender::{
+        backoff::{Backoff, Chance},
+        request::Purpose,
+    },
     wire::{
         apis::{Api, api_versions::Versions},
         opening,
@@ -25,30 +27,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// A connection. Numbers are never used again, so what a dead connection still says is recognised.
 pub(crate) type ConnectionId = u64;
 
-/// A request whose answer has not come.
+/// A request whose response has not come.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) correlation: i32,
-    pub(crate) api: Api,
     pub(crate) version: i16,
     pub(crate) sent_at: Instant,
-    /// Tells a Produce request's batches from those of other requests in their lanes; of a Metadata request it is the question.
-    pub(crate) request: u64,
-    /// The partitions of a Produce request.
-    pub(crate) parts: Vec<SentPart>,
-    /// How many records it has.
-    pub(crate) records: u64,
     /// Whether the broker will answer.
     pub(crate) answered: bool,
     /// Whether a later request is known to have gone out whole, and so this one.
     pub(crate) went: bool,
-}
-
-/// One partition of a Produce request, with the topic's id as it was when the request was written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SentPart {
-    pub(crate) slot: u32,
-    pub(crate) topic_id: TopicId,
+    pub(crate) purpose: Purpose,
 }
 
 /// The state of a node's connection.
@@ -58,8 +47,8 @@ pub(crate) enum Link {
     Down { until: Instant },
     /// It is being made, since this moment; after the other one it is given up.
     Connecting { id: ConnectionId, since: Instant, until: Instant },
-    /// It is made; what the broker speaks is being asked.
-    Negotiating { id: ConnectionId, since: Instant },
+    /// It is made; the broker is asked what a connection begins with ([`opening`]).
+    Opening { id: ConnectionId, since: Instant },
     /// Requests can be sent.
     Up { id: ConnectionId, versions: Versions },
 }
@@ -72,8 +61,6 @@ pub(crate) struct Node {
     pub(crate) port: u16,
     pub(crate) link: Link,
     pub(crate) in_flight: VecDeque<InFlight>,
-    /// Slots of lanes with something to send here, the one to be drained next first.
-    pub(crate) ready: VecDeque<u32>,
     /// Failed attempts to connect in a row: each lets the next one take longer.
     pub(crate) failures: u32,
     /// Connections in a row that were lost or not made: each lets the next one begin later.
@@ -109,7 +96,6 @@ impl Node {
             port,
             link: Link::Down { until: now },
             in_flight: VecDeque::new(),
-            ready: VecDeque::new(),
             failures: 0,
             ends: 0,
             muted_until: None,
@@ -128,19 +114,22 @@ impl Node {
         if request.answered {
             self.unconfirmed = Unconfirmed { before: before + after, after: 0 };
         } else {
-            self.unconfirmed.after += request.records;
+            self.unconfirmed.after += request.purpose.records().unwrap_or(0);
         }
         self.in_flight.push_back(request);
         self.last_used = now;
     }
 
-    /// An answer came, to the oldest request that has one.
-    pub(crate) fn answered(&mut self, now: Instant) {
-        // Where more answers are missing, which of the records went out before this one's request is not known.
+    /// A response came: takes the request that it must belong to, the oldest one that the broker answers.
+    pub(crate) fn take_answered(&mut self, now: Instant) -> Option<InFlight> {
+        let place = self.in_flight.iter().position(|request| request.answered)?;
+        let request = self.in_flight.remove(place)?;
+        // Where more responses are missing, which of the records went out before this one's request is not known.
         if !self.in_flight.iter().any(|request| request.answered) {
             self.unconfirmed.before = 0;
         }
         self.last_used = now;
+        Some(request)
     }
 
     /// How many records went out over the connection without an answer that would show that they were taken. They are counted
@@ -154,13 +143,13 @@ impl Node {
     pub(crate) fn connection(&self) -> Option<ConnectionId> {
         match self.link {
             Link::Down { .. } => None,
-            Link::Connecting { id, .. } | Link::Negotiating { id, .. } | Link::Up { id, .. } => Some(id),
+            Link::Connecting { id, .. } | Link::Opening { id, .. } | Link::Up { id, .. } => Some(id),
         }
     }
 
     /// Whether there is a connection, and not only an attempt to make one.
     pub(crate) fn is_connected(&self) -> bool {
-        matches!(self.link, Link::Negotiating { .. } | Link::Up { .. })
+        matches!(self.link, Link::Opening { .. } | Link::Up { .. })
     }
 
     /// Whether there is a connection, also while nothing may be sent over it.
@@ -168,10 +157,10 @@ impl Node {
         matches!(self.link, Link::Up { .. })
     }
 
-    /// The connection and what it speaks, if requests can be sent now.
-    pub(crate) fn up(&self, now: Instant) -> Option<(ConnectionId, &Versions)> {
+    /// What it speaks, if requests can be sent now.
+    pub(crate) fn up(&self, now: Instant) -> Option<&Versions> {
         match &self.link {
-            Link::Up { id, versions } if self.muted_until.is_none_or(|until| until <= now) => Some((*id, versions)),
+            Link::Up { versions, .. } if self.muted_until.is_none_or(|until| until <= now) => Some(versions),
             _ => None,
         }
     }
@@ -189,7 +178,7 @@ impl Node {
     /// Until when a connection that is being made is waited for before another is tried beside it.
     pub(crate) fn patient_until(&self) -> Option<Instant> {
         match self.link {
-            Link::Connecting { since, .. } | Link::Negotiating { since, .. } => Some(since + PATIENCE),
+            Link::Connecting { since, .. } | Link::Opening { since, .. } => Some(since + PATIENCE),
             Link::Down { .. } | Link::Up { .. } => None,
         }
     }
@@ -198,7 +187,7 @@ impl Node {
     pub(crate) fn is_out_of_reach(&self, now: Instant) -> bool {
         match self.link {
             Link::Down { .. } => self.failures > 0,
-            Link::Connecting { .. } | Link::Negotiating { .. } => self.failures > 0 || !self.is_connecting(now),
+            Link::Connecting { .. } | Link::Opening { .. } => self.failures > 0 || !self.is_connecting(now),
             Link::Up { .. } => false,
         }
     }
@@ -208,24 +197,23 @@ impl Node {
         !matches!(self.link, Link::Connecting { .. }) && self.in_flight.is_empty()
     }
 
-    /// Whether lanes wait for it and it cannot be reached: its connection was lost, or is not made in time.
-    pub(crate) fn is_missed(&self, now: Instant) -> bool {
-        let is_away = match self.link {
+    /// Whether its connection was lost, or is not made in time: nothing can be sent to it for now.
+    pub(crate) fn is_away(&self, now: Instant) -> bool {
+        match self.link {
             Link::Down { .. } => self.ends > 0,
-            Link::Connecting { .. } | Link::Negotiating { .. } => self.ends > 0 || !self.is_connecting(now),
+            Link::Connecting { .. } | Link::Opening { .. } => self.ends > 0 || !self.is_connecting(now),
             Link::Up { .. } => false,
-        };
-        is_away && !self.ready.is_empty()
+        }
     }
 
     /// Whether it has been asked for metadata and has not answered.
     pub(crate) fn is_asked(&self) -> bool {
-        self.in_flight.iter().any(|request| request.api == Api::Metadata)
+        self.in_flight.iter().any(|request| matches!(request.purpose, Purpose::Metadata(_)))
     }
 
     /// How many Produce requests are in flight.
     pub(crate) fn producing(&self) -> usize {
-        self.in_flight.iter().filter(|request| request.api == Api::Produce).count()
+        self.in_flight.iter().filter(|request| matches!(request.purpose, Purpose::Produce(_))).count()
     }
 
     /// The correlation id of the next request.
@@ -255,7 +243,7 @@ impl Node {
     /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no answer.
     pub(crate) fn down(&mut self, why: Arc<str>, now: Instant, backoff: Backoff, chance: &mut Chance) -> Vec<InFlight> {
         // Some that do not know the version end the connection instead of saying so.
-        if matches!(self.link, Link::Negotiating { .. }) {
+        if matches!(self.link, Link::Opening { .. }) {
             self.first_version = opening::OLDEST;
         }
         // A connection that was lost says nothing of how long it takes to make one.
@@ -281,14 +269,13 @@ impl Node {
         }
     }
 
-    /// When something is to happen here, if nothing else does: a connection that takes too long, an answer that does not
-    /// come, a backoff, a throttle or our patience that ends.
-    pub(crate) fn deadline(&self, now: Instant, timeouts: Timeouts) -> Option<Instant> {
-        let waits = !self.ready.is_empty();
+    /// When something is to happen here, if nothing else does: a connection that takes too long, a response that does not
+    /// come; and if somebody `waits` for the broker, a backoff, a throttle or our patience that ends.
+    pub(crate) fn deadline(&self, now: Instant, timeouts: Timeouts, waits: bool) -> Option<Instant> {
         let link = match self.link {
             Link::Down { until } => waits.then_some(until),
             Link::Connecting { until, .. } => Some(until),
-            Link::Negotiating { .. } => None,
+            Link::Opening { .. } => None,
             Link::Up { .. } => self.in_flight.is_empty().then_some(self.last_used + timeouts.idle),
         };
         let later = [self.muted_until, self.patient_until()].into_iter().flatten();
@@ -306,23 +293,12 @@ impl Node {
     pub(crate) fn overdue(&self, now: Instant, timeouts: Timeouts) -> Option<(Overdue, Instant)> {
         let (overdue, due) = match (&self.link, self.in_flight.front()) {
             (Link::Connecting { until, .. }, _) => (Overdue::Setup, *until),
-            (_, Some(request)) => (Overdue::Answer(request.api), self.answer_due(timeouts)?),
+            (_, Some(request)) => (Overdue::Answer(request.purpose.api()), self.answer_due(timeouts)?),
             (Link::Up { .. }, None) => (Overdue::Idle, self.last_used + timeouts.idle),
-            (Link::Down { .. } | Link::Negotiating { .. }, None) => return None,
+            (Link::Down { .. } | Link::Opening { .. }, None) => return None,
         };
         (due <= now).then_some((overdue, due))
     }
-}
-
-/// What a broker can have seen of a request that it did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// It was handed to the kernel whole.
-    Whole,
-    /// It may have been, or may yet be.
-    Perhaps,
-    /// Not all of it was: a broker does nothing about a part.
-    InPart,
 }
 
 /// What a connection took too long for.
@@ -360,18 +336,8 @@ mod tests {
     use super::*;
 
     fn in_flight(node: &mut Node, now: Instant) -> i32 {
-        let (correlation, api) = (node.correlation(), Api::Produce);
-        let request = InFlight {
-            correlation,
-            api,
-            version: 12,
-            sent_at: now,
-            request: 0,
-            parts: Vec::new(),
-            records: 1,
-            answered: true,
-            went: false,
-        };
+        let (correlation, purpose) = (node.correlation(), Purpose::InitProducerId);
+        let request = InFlight { correlation, version: 5, sent_at: now, answered: true, went: false, purpose };
         node.in_flight.push_back(request);
         correlation
     }

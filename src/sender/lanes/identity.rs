@@ -7,8 +7,11 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::backoff::{Backoff, Chance};
-use crate::{error::ErrorCode, wire::apis::init_producer_id::InitProducerIdAnswer};
+use crate::{
+    error::ErrorCode,
+    sender::backoff::{Backoff, Chance},
+    wire::apis::init_producer_id::InitProducerIdAnswer,
+};
 
 /// Why there is no producer id.
 #[derive(Clone, Debug, PartialEq, Eq)]
