@@ -34,6 +34,7 @@ impl Common {
 
     /// Something is not there that must be there: a fault of milena's. Tests stop; a producer counts it, tells it and goes on
     /// without. Returns what stands for it.
+    #[cold]
     pub(super) fn missing<T: Default>(&mut self, what: &'static str) -> T {
         debug_assert!(false, "the sender lacks {what}");
         self.warnings.missing(what, self.now);
