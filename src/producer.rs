@@ -7,6 +7,7 @@
 mod accepting;
 mod append;
 mod clocks;
+mod inner;
 mod limits;
 mod produce;
 #[cfg(test)]
@@ -19,21 +20,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, sync::watch};
+use tokio::runtime::Handle;
 
-use self::append::{Stop, Waiting};
 pub(crate) use self::limits::Limits;
 #[cfg(test)]
 pub(crate) use self::simulated::{Reins, WorldClock};
 pub use self::{accepting::Accepting, produce::Produce};
+use self::{
+    append::{Stop, Waiting},
+    inner::Inner,
+};
 use crate::{
-    accumulator::{self, Accumulator, Clock},
-    config::{Config, ProducerBuilder},
+    config::ProducerBuilder,
     delivery::{Ack, Answer, Callbacks, Delivery},
     dial::check_resolvable,
     error::{ConfigError, DeliveryError, FlushError, SendError},
     metrics::{Gauges, Metrics},
-    net::{Driver, Shutdown},
     record::Record,
 };
 
@@ -51,25 +53,6 @@ use crate::{
 #[derive(Clone)]
 pub struct Producer {
     inner: Arc<Inner>,
-}
-
-struct Inner {
-    config: Arc<Config>,
-    accumulator: Arc<Accumulator>,
-    /// The largest batch of one record: `max.request.size` or `buffer.memory`, whichever is less.
-    max_len: usize,
-    /// Whether there are interceptors, or a partitioner of the user's own.
-    has_user_code: bool,
-    limits: Limits,
-    shutdown: watch::Sender<Shutdown>,
-    /// Closed when the driver has ended.
-    driver: watch::Receiver<()>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.shut_down(Shutdown::Abandon);
-    }
 }
 
 impl fmt::Debug for Producer {
@@ -280,61 +263,7 @@ impl Producer {
     }
 }
 
-impl Inner {
-    fn start(config: Arc<Config>, runtime: &Handle) -> Self {
-        let limits = accumulator::Limits::of(&config);
-        let callbacks = Callbacks::threaded(config.interceptors.clone());
-        let accumulator = Accumulator::new(limits, callbacks);
-        let (shutdown, watched) = watch::channel(Shutdown::No);
-        let driver = Driver::start(Arc::clone(&config), Arc::clone(&accumulator), watched, seed(), runtime);
-        Self::new(config, accumulator, Limits::new(runtime), shutdown, driver)
-    }
-
-    fn new(
-        config: Arc<Config>,
-        accumulator: Arc<Accumulator>,
-        limits: Limits,
-        shutdown: watch::Sender<Shutdown>,
-        driver: watch::Receiver<()>,
-    ) -> Self {
-        let max_len = config.max_request_size.min(config.buffer_memory);
-        let has_user_code = config.partitioner.is_some() || !config.interceptors.is_empty();
-        Self { config, accumulator, max_len, has_user_code, limits, shutdown, driver }
-    }
-
-    fn now(&self) -> Instant {
-        self.limits.clocks().now()
-    }
-
-    fn shut_down(&self, how: Shutdown) {
-        self.shutdown.send_if_modified(|now| {
-            let first = *now == Shutdown::No;
-            *now = if first { how } else { *now };
-            first
-        });
-    }
-
-    async fn flush(&self) {
-        let since = self.now();
-        self.accumulator.flush().await;
-        self.accumulator.recorder().flushed(self.now() - since);
-    }
-
-    /// Ends the driver and waits until it has ended.
-    async fn end(&self) {
-        self.shut_down(Shutdown::Close);
-        let mut driver = self.driver.clone();
-        while driver.changed().await.is_ok() {}
-    }
-}
-
 /// What waits for callbacks must not be called from one.
 pub(crate) fn not_in_callback() -> Result<(), FlushError> {
     if Callbacks::running_here() { Err(FlushError::InCallback) } else { Ok(()) }
-}
-
-/// A number that differs from producer to producer: brokers should not see all of them back off in step.
-fn seed() -> u64 {
-    use std::hash::BuildHasher;
-    std::hash::RandomState::new().hash_one(0)
 }

@@ -9,6 +9,8 @@
 //! stays open until the sender takes it, so that under backpressure batches fill up instead of growing in number.
 
 mod batch;
+mod clock;
+mod compress;
 mod compressing;
 mod memory;
 mod outstanding;
@@ -30,10 +32,11 @@ use std::{
 use tokio::sync::Notify;
 
 #[cfg(test)]
-pub(crate) use self::compressing::Work;
+pub(crate) use self::compress::Work;
 use self::{batch::Batch, memory::Counted, outstanding::Outstanding};
 pub(crate) use self::{
     batch::{Held, SealedBatch},
+    clock::Clock,
     compressing::Compressing,
     memory::{Charge, Closed, Memory},
     partition::Partition,
@@ -82,33 +85,6 @@ impl Limits {
         let (batch_size, buffer_memory) = (config.batch_size, config.buffer_memory);
         let linger = config.linger.saturating_sub(LATE.min(config.linger / 3));
         Self { batch_size, linger, buffer_memory, method: compressing::method(config) }
-    }
-}
-
-/// What tells the time to those who append.
-pub(crate) trait Clock {
-    /// A number that rises every few milliseconds at most, and is cheap to get: reading the wall clock costs a third of what
-    /// appending a record does.
-    fn tick(&self) -> u64;
-    /// The wall clock, in milliseconds since the Unix epoch.
-    fn unix_ms(&self) -> i64;
-    /// The monotonic clock.
-    fn now(&self) -> Instant;
-}
-
-/// For tests that tell the time themselves, and records that bring their own.
-#[cfg(any(test, fuzzing, feature = "bench-internals"))]
-impl Clock for Instant {
-    fn tick(&self) -> u64 {
-        0
-    }
-
-    fn unix_ms(&self) -> i64 {
-        0
-    }
-
-    fn now(&self) -> Instant {
-        *self
     }
 }
 

@@ -13,9 +13,10 @@ use std::{
 };
 
 use super::{
-    Charge, Clock,
     batch::{Batch, SealedBatch},
+    clock::Clock,
     compressing::{Compressing, Stage},
+    memory::Charge,
 };
 use crate::delivery::Origin;
 

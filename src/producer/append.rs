@@ -12,8 +12,8 @@ use std::{
 use tokio::task::yield_now;
 
 use super::{
-    Inner,
     accepting::{Accepting, Attempt},
+    inner::Inner,
 };
 use crate::{
     accumulator::{Charge, Refused, Route, Topic, TopicState, Turn},

@@ -15,7 +15,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Accepting, Inner, Limits, Producer, clocks::Clocks};
+use super::{Accepting, Limits, Producer, clocks::Clocks, inner::Inner};
 use crate::{
     accumulator::Accumulator,
     config::Config,

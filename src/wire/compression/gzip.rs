@@ -2,7 +2,7 @@
 
 use flate2::{Compress, Compression, FlushCompress, Status, bufread::MultiGzDecoder};
 
-use super::{Problem, read_all};
+use super::bounded::{Problem, read_all};
 
 /// The level that -1 stands for, as zlib has it.
 const USUAL_LEVEL: u32 = 6;

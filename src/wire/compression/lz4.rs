@@ -5,7 +5,7 @@
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into};
 
-use super::{LONGEST, Problem, put};
+use super::bounded::{LONGEST, Problem, put};
 
 /// Magic, flags (version 1, independent blocks), the largest block (64 KiB), and the checksum of those two.
 const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];

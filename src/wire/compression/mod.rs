@@ -5,17 +5,16 @@
 //! believed beforehand. Deliberately absent: checksums of the codecs' own framing (the batch has one over all of it) and the
 //! question when and where to compress, which is the accumulator's.
 
+mod bounded;
 mod gzip;
 mod lz4;
 mod snappy;
 #[cfg(feature = "zstd")]
 mod zstd;
 
+pub(crate) use self::bounded::LONGEST;
+use self::bounded::Problem;
 use super::record_batch::{ATTRIBUTES_AT, HEADER_LEN, LENGTH_END};
-
-/// The most bytes that the records of one batch may come to. A broker takes a batch of 1 MiB by default, and 64 MiB are what
-/// one of that size comes to that is compressed as well as text of one letter.
-pub(crate) const LONGEST: usize = 64 << 20;
 
 /// How the records of a batch are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,13 +139,6 @@ impl Compressor {
     }
 }
 
-/// Writes `bytes` at a place, if they fit, and says where they end.
-fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> Option<usize> {
-    let end = at + bytes.len();
-    out.get_mut(at..end)?.copy_from_slice(bytes);
-    Some(end)
-}
-
 /// What is enough for so many bytes, however badly they can be compressed: lz4 asks for most.
 fn room(len: usize) -> usize {
     len + len / 4 + 512
@@ -183,31 +175,6 @@ pub(crate) fn decompress(codec: Codec, compressed: &[u8]) -> Result<Vec<u8>, Dec
         Problem::TooLong => DecompressError::TooLong(codec),
         Problem::Malformed(reason) => DecompressError::Malformed { codec, reason },
     })
-}
-
-/// What is wrong with compressed bytes.
-#[derive(Debug, PartialEq, Eq)]
-enum Problem {
-    TooLong,
-    Malformed(String),
-}
-
-impl Problem {
-    fn malformed(reason: impl ToString) -> Self {
-        Self::Malformed(reason.to_string())
-    }
-
-    fn cut_short() -> Self {
-        Self::malformed("it is cut short")
-    }
-}
-
-/// All that a reader of opened bytes gives, if it is not too much. What it takes grows with what has come.
-fn read_all(reader: impl std::io::Read) -> Result<Vec<u8>, Problem> {
-    use std::io::Read;
-    let mut opened = Vec::new();
-    reader.take(LONGEST as u64 + 1).read_to_end(&mut opened).map_err(Problem::malformed)?;
-    if opened.len() > LONGEST { Err(Problem::TooLong) } else { Ok(opened) }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use snap::raw::{Decoder, Encoder as Raw, decompress_len, max_compress_len};
 
-use super::{LONGEST, Problem, put};
+use super::bounded::{LONGEST, Problem, put};
 
 /// Magic, then version and lowest compatible version, both 1.
 const HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";

@@ -2,7 +2,7 @@
 
 use zstd::{bulk::Compressor, stream::read::Decoder};
 
-use super::{Problem, read_all};
+use super::bounded::{Problem, read_all};
 
 pub(super) struct Encoder(Compressor<'static>);
 
