@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::{
     Header, ProducerBuilder,
-    accumulator::{Accumulator, Limits, Partition, Topic, TopicState},
+    accumulator::{Accumulator, Limits, PartitionQueue, ReadyTopic, TopicState},
     cluster::TopicId,
     delivery::Callbacks,
     error::ErrorCode,
@@ -104,7 +104,7 @@ pub struct Step {
     accumulator: Arc<Accumulator>,
     now: Instant,
     cluster: Cluster,
-    requests: Vec<Request>,
+    requests: Vec<BenchRequest>,
     answers: Vec<(ConnectionId, Bytes)>,
 }
 
@@ -120,7 +120,7 @@ struct Cluster {
 
 /// A request that was not answered yet.
 #[derive(Debug)]
-struct Request {
+struct BenchRequest {
     connection: ConnectionId,
     correlation: i32,
     segments: Vec<Bytes>,
@@ -188,7 +188,7 @@ impl Step {
         self.cluster.created += 1;
     }
 
-    fn topic(&self, number: usize) -> Option<Arc<Topic>> {
+    fn topic(&self, number: usize) -> Option<Arc<ReadyTopic>> {
         match self.accumulator.topics().state(&name(number)) {
             Some(TopicState::Ready(topic)) => Some(topic),
             _ => None,
@@ -206,7 +206,7 @@ impl Step {
             Action::Disconnect { connection } => self.requests.retain(|request| request.connection != connection),
             Action::Read { connection } => self.event(Event::Read { connection }),
             Action::Send { connection, correlation, segments, .. } => {
-                self.requests.push(Request { connection, correlation, segments });
+                self.requests.push(BenchRequest { connection, correlation, segments });
             }
         }
     }
@@ -236,7 +236,7 @@ impl Step {
         self.append(&topic.partitions[0], 1, value);
     }
 
-    fn append(&self, partition: &Partition, records: usize, value: &[u8]) {
+    fn append(&self, partition: &PartitionQueue, records: usize, value: &[u8]) {
         let payload = Payload::new(None, Some(value), &[]);
         for _ in 0..records {
             let appended = self.accumulator.append(partition, Some(1_000), &payload, None, None, &self.now);
@@ -290,8 +290,8 @@ impl Step {
 
 impl Cluster {
     /// The answer to a request. Of batches it says what `says` does.
-    fn answer(&self, request: &Request, says: &Says) -> Bytes {
-        let Request { correlation, segments, .. } = request;
+    fn answer(&self, request: &BenchRequest, says: &Says) -> Bytes {
+        let BenchRequest { correlation, segments, .. } = request;
         let at = |i: usize| i16::from_be_bytes([segments[0][i], segments[0][i + 1]]);
         let (key, version, correlation) = (at(4), at(6), *correlation);
         match key {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::input::Input;
 use crate::{
     Delivery,
-    accumulator::{Accumulator, Charge, Closed, Held, Limits, Partition, Refused, SealedBatch},
+    accumulator::{Accumulator, Charge, Closed, Held, Limits, PartitionQueue, Refused, SealedBatch},
     cluster,
     delivery::{Callbacks, Outcome, listener},
     wire::compression::Method,
@@ -48,7 +48,7 @@ struct Bench {
     accumulator: Arc<Accumulator>,
     limits: Limits,
     now: Instant,
-    partitions: Vec<Arc<Partition>>,
+    partitions: Vec<Arc<PartitionQueue>>,
     /// Records that were appended and not taken, by partition.
     queued: Vec<VecDeque<usize>>,
     /// Slots that the sender was told of.
@@ -85,7 +85,7 @@ pub fn accumulator(data: &[u8]) {
 impl Bench {
     fn new(limits: Limits) -> Self {
         let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
-        let leaders = [cluster::Partition { leader: Some(1), leader_epoch: 0 }; PARTITIONS];
+        let leaders = [cluster::PartitionMetadata { leader: Some(1), leader_epoch: 0 }; PARTITIONS];
         Self {
             partitions: accumulator.publish(&"orders".into(), &leaders, 1).partitions.to_vec(),
             accumulator,
@@ -121,7 +121,7 @@ impl Bench {
             14 => self.expire(input.below(PARTITIONS), Duration::from_millis(input.one_of(&[0, 5, 20]))),
             _ => match input.below(8) {
                 0 => self.accumulator.close(),
-                _ => self.accumulator.hurry(),
+                _ => self.accumulator.send_open_batches(),
             },
         }
     }

@@ -4,10 +4,10 @@
 
 use std::time::Instant;
 
-/// What tells the time to those who append.
+/// The clocks that a caller appends by.
 pub(crate) trait Clock {
-    /// A number that rises every few milliseconds at most, and is cheap to get: reading the wall clock costs a third of what
-    /// appending a record does.
+    /// A number that changes every few milliseconds and is cheap to read: reading the wall clock costs a third of an
+    /// append.
     fn tick(&self) -> u64;
     /// The wall clock, in milliseconds since the Unix epoch.
     fn unix_ms(&self) -> i64;
@@ -15,7 +15,7 @@ pub(crate) trait Clock {
     fn now(&self) -> Instant;
 }
 
-/// For tests that tell the time themselves, and records that bring their own.
+/// A fixed time, for tests, and for records that have their own timestamps.
 #[cfg(any(test, fuzzing, feature = "bench-internals"))]
 impl Clock for Instant {
     fn tick(&self) -> u64 {

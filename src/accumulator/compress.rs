@@ -10,53 +10,53 @@ use std::{
     sync::Arc,
 };
 
-use super::{Accumulator, compressing::Job, memory::Charge, partition::Partition};
+use super::{Accumulator, compressing::Job, memory::Charge, partition::PartitionQueue};
 use crate::wire::compression::{Compressor, Method};
 
-/// A batch's bytes, away from their place.
+/// The bytes of a batch, out of their queue to be compressed.
 #[derive(Debug)]
 pub(crate) struct Work {
-    partition: Arc<Partition>,
+    partition: Arc<PartitionQueue>,
     serial: u64,
     bytes: Vec<u8>,
 }
 
 impl Accumulator {
-    /// How batches are to be compressed.
+    /// How batches are compressed.
     pub(crate) fn method(&self) -> Method {
         self.compressing.method
     }
 
-    /// Waits until there is more to compress than before. Whoever is woken works until nothing is left.
+    /// Waits until a batch is added to those that wait for compression. The caller then compresses until none is left.
     ///
     /// Cancel safe.
     pub(crate) async fn to_compress(&self) {
         self.compressing.added().await;
     }
 
-    /// Compresses the batch that has waited for longest; false if none waits.
+    /// Compresses the batch that has waited longest. Returns whether there was one.
     pub(crate) fn compress_one(&self, compressor: &mut Compressor) -> bool {
         let Some(work) = self.begin_compressing() else { return false };
         self.end_compressing(work, compressor);
         true
     }
 
-    /// Takes the bytes of the batch that has waited for longest.
+    /// Takes the bytes of the batch that has waited longest.
     pub(crate) fn begin_compressing(&self) -> Option<Work> {
         loop {
             let Job { slot, serial } = self.compressing.jobs().pop_front()?;
             let partition = self.topics.partition(slot)?;
-            let lent = partition.lock().lend(serial);
+            let lent = partition.lock().take_bytes(serial);
             if let Some(bytes) = lent {
                 return Some(Work { partition, serial, bytes });
             }
         }
     }
 
-    /// Compresses what was taken and puts it back where it was. What is not needed any more of its memory is free again.
+    /// Compresses the bytes and puts them back into their batch. Memory that the batch no longer needs is free at once.
     pub(crate) fn end_compressing(&self, work: Work, compressor: &mut Compressor) {
         let Work { partition, serial, bytes } = work;
-        // A codec that panics must not take the batch with it: it goes as it is.
+        // If the codec panics, the batch is sent uncompressed.
         let compressed = catch_unwind(AssertUnwindSafe(|| compressor.compress(&bytes))).unwrap_or_else(|_| {
             tracing::error!(topic = &*partition.origin.topic, "compression panicked; the batch goes uncompressed");
             *compressor = Compressor::new(self.method());
@@ -69,7 +69,7 @@ impl Accumulator {
         let unneeded: Option<Charge>;
         {
             let mut queue = partition.lock();
-            unneeded = queue.take_back(serial, bytes, spare.capacity());
+            unneeded = queue.put_back(serial, bytes, spare.capacity());
             if queue.has_next() {
                 self.list(&partition, &mut queue);
             }
@@ -77,7 +77,7 @@ impl Accumulator {
         self.memory.recycle(spare);
         drop(unneeded);
         if self.memory.waiting() > 0 {
-            // What is open may have to go now; see `in_a_hurry`.
+            // Open batches may be due now, see `must_not_linger`.
             self.wake();
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     wire::compression::{Codec, Method},
 };
 
-/// Batches that wait to be compressed. Shared by the accumulator and its partitions.
+/// The batches that wait for compression. The accumulator and its partitions share it.
 #[derive(Debug)]
 pub(crate) struct Compressing {
     pub(super) method: Method,
@@ -23,25 +23,25 @@ pub(crate) struct Compressing {
     added: Notify,
 }
 
-/// Which batch: the partition's slot, and the batch's number in it.
+/// One batch, by its partition's slot and its serial number there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Job {
     pub(super) slot: u32,
     pub(super) serial: u64,
 }
 
-/// How far a sealed batch is.
+/// The state of a sealed batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It can be sent.
-    Done,
-    /// It waits to be compressed.
-    Raw,
+    /// The sender can take it.
+    Ready,
+    /// It waits for compression.
+    Uncompressed,
     /// Its bytes are being compressed.
-    Away,
+    Compressing,
 }
 
-/// How a producer's batches are to be compressed.
+/// How a producer's batches are compressed.
 pub(crate) fn method(config: &Config) -> Method {
     match config.compression {
         Compression::None => Method::NONE,
@@ -57,12 +57,12 @@ impl Compressing {
         Arc::new(Self { method, jobs: Mutex::default(), added: Notify::new() })
     }
 
-    /// What a batch is to go through first.
+    /// The stage of a batch that has just been sealed.
     pub(super) fn first_stage(&self) -> Stage {
-        if self.method == Method::NONE { Stage::Done } else { Stage::Raw }
+        if self.method == Method::NONE { Stage::Ready } else { Stage::Uncompressed }
     }
 
-    /// Whether a batch waits to be compressed.
+    /// Whether any batch waits for compression.
     pub(super) fn is_busy(&self) -> bool {
         !self.jobs().is_empty()
     }

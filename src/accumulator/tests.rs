@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Accumulator, Appended, BEHIND, Clock, Limits, Partition, Refused, SealedBatch, TURNS, Turn};
+use super::{
+    Accumulator, AppendMode, Appended, BEHIND_BYTES, Clock, Limits, PartitionQueue, Refused, SealedBatch, YIELD_EVERY,
+};
 use crate::{
     ProducerBuilder, cluster,
     delivery::{Answer, Callback, Callbacks, Delivery, Listener, Outcome, nothing},
@@ -25,18 +27,23 @@ fn accumulator(batch_size: usize, linger: Duration, buffer_memory: usize) -> Arc
     Accumulator::new(Limits { batch_size, linger, buffer_memory, method: Method::NONE }, Callbacks::inline(Vec::new()))
 }
 
-fn partition(accumulator: &Accumulator, number: usize) -> Arc<Partition> {
-    let leaders = [cluster::Partition { leader: Some(1), leader_epoch: 0 }; 3];
+fn partition(accumulator: &Accumulator, number: usize) -> Arc<PartitionQueue> {
+    let leaders = [cluster::PartitionMetadata { leader: Some(1), leader_epoch: 0 }; 3];
     Arc::clone(&accumulator.publish(&"orders".into(), &leaders, 1).partitions[number])
 }
 
-fn append(accumulator: &Accumulator, partition: &Partition, len: usize, now: Instant) -> Result<Appended, Refused> {
+fn append(
+    accumulator: &Accumulator,
+    partition: &PartitionQueue,
+    len: usize,
+    now: Instant,
+) -> Result<Appended, Refused> {
     append_with(accumulator, partition, len, None, now)
 }
 
 fn append_with(
     accumulator: &Accumulator,
-    partition: &Partition,
+    partition: &PartitionQueue,
     len: usize,
     callback: Option<&mut dyn Listener>,
     now: Instant,
@@ -76,7 +83,7 @@ fn records(batches: impl IntoIterator<Item = SealedBatch>) -> Vec<u32> {
     batches.into_iter().map(|batch| batch.records).collect()
 }
 
-fn take_all(partition: &Partition) -> Vec<SealedBatch> {
+fn take_all(partition: &PartitionQueue) -> Vec<SealedBatch> {
     std::iter::from_fn(|| partition.take()).collect()
 }
 
@@ -225,7 +232,7 @@ fn a_closed_accumulator_refuses_records_and_gives_out_what_it_has() {
     assert_eq!(append(&accumulator, &partition, 10, now).unwrap_err(), Refused::Closed);
     assert_eq!(ready(&accumulator, now), [partition.slot]);
     assert_eq!(records(take_all(&partition)), [1]);
-    let later = accumulator.publish(&"new".into(), &[cluster::Partition { leader: None, leader_epoch: 0 }], 1);
+    let later = accumulator.publish(&"new".into(), &[cluster::PartitionMetadata { leader: None, leader_epoch: 0 }], 1);
     assert_eq!(append(&accumulator, &later.partitions[0], 10, now).unwrap_err(), Refused::Closed);
 }
 
@@ -278,7 +285,7 @@ fn hurrying_sends_what_is_open_now_and_nothing_that_comes_later() {
     append(&accumulator, &a, 10, now).unwrap();
     append(&accumulator, &b, 10, now + LINGER / 2).unwrap();
     woke_the_sender(&accumulator);
-    accumulator.hurry();
+    accumulator.send_open_batches();
     assert!(woke_the_sender(&accumulator));
     append(&accumulator, &later, 10, now + LINGER / 2).unwrap();
     assert_eq!(ready(&accumulator, now + LINGER / 2), [a.slot, b.slot]);
@@ -419,7 +426,7 @@ fn those_who_wait_for_a_topic_look_again_after_every_answer_and_when_all_is_clos
     assert!(!is_told(&|| ()));
     assert!(!is_told(&|| drop(partition(&accumulator, 0))), "there may be more topics in the same answer");
     assert!(is_told(&|| topics.announce()));
-    assert!(!is_told(&|| topics.set_trouble(Some("refused".into()))), "there is nothing to look at");
+    assert!(!is_told(&|| topics.set_metadata_failure(Some("refused".into()))), "there is nothing to look at");
     assert!(is_told(&|| accumulator.close()));
 }
 
@@ -431,7 +438,7 @@ fn who_hurries_again_and_again_moves_no_time() {
     opened(&accumulator, now);
     assert_eq!(accumulator.next_due(), Some(now + accumulator.limits.linger));
     for _ in 0..3 {
-        accumulator.hurry();
+        accumulator.send_open_batches();
         assert_eq!(accumulator.next_due(), Some(now), "it goes at once, and was opened when it was opened");
     }
     let mut slots = Vec::new();
@@ -443,7 +450,7 @@ fn who_hurries_again_and_again_moves_no_time() {
 fn a_topic_that_comes_back_with_fewer_partitions_has_only_those() {
     let accumulator = accumulator(1_000, LINGER, 100_000);
     let before = partition(&accumulator, 2);
-    let leaders = [cluster::Partition { leader: Some(1), leader_epoch: 0 }; 2];
+    let leaders = [cluster::PartitionMetadata { leader: Some(1), leader_epoch: 0 }; 2];
     assert_eq!(accumulator.publish(&"orders".into(), &leaders, 1).partitions.len(), 2);
     assert_eq!(accumulator.topics().partition(before.slot).map(|known| known.slot), Some(before.slot));
 }
@@ -453,14 +460,14 @@ fn a_topic_that_comes_back_with_fewer_partitions_has_only_those() {
 #[test]
 fn a_batch_that_can_wait_is_opened_with_as_much_memory_as_is_usual_and_one_that_cannot_with_what_there_is() {
     let now = Instant::now();
-    for (turn, opens) in [(Turn::Polite, false), (Turn::Patient, false), (Turn::Now, true)] {
+    for (turn, opens) in [(AppendMode::Yielding, false), (AppendMode::Waiting, false), (AppendMode::NoWait, true)] {
         let accumulator = accumulator(10_000, LINGER, 12_000);
         let partition = partition(&accumulator, 0);
         let append = |turn| {
             let value = [7; 600];
             accumulator.append(&partition, Some(0), &Payload::new(None, Some(&value), &[]), None, turn, &now)
         };
-        while !append(Turn::Now).unwrap().filled {}
+        while !append(AppendMode::NoWait).unwrap().filled {}
         assert_eq!(charged(&accumulator), 10_000);
         let said = format!("{turn:?}");
         let answer = append(turn).map(drop);
@@ -553,7 +560,7 @@ fn a_thread_that_sends_to_two_producers_and_to_topics_that_change_finds_each_as_
     let two = [accumulator(16_384, LINGER, 100_000), accumulator(16_384, LINGER, 100_000)];
     let name: Arc<str> = "orders".into();
     let partitions = |of: usize| two[of].topics().ready("orders").map(|(_, count)| count);
-    let leaders = [cluster::Partition { leader: Some(1), leader_epoch: 0 }; 3];
+    let leaders = [cluster::PartitionMetadata { leader: Some(1), leader_epoch: 0 }; 3];
     assert_eq!([partitions(0), partitions(1)], [None, None]);
     two[0].publish(&name, &leaders, 1);
     assert_eq!([partitions(0), partitions(1)], [Some(3), None]);
@@ -566,7 +573,7 @@ fn a_thread_that_sends_to_two_producers_and_to_topics_that_change_finds_each_as_
 }
 
 /// One that compresses, and its partition 0.
-fn compressing(batch_size: usize, linger: Duration) -> (Arc<Accumulator>, Arc<Partition>, Compressor) {
+fn compressing(batch_size: usize, linger: Duration) -> (Arc<Accumulator>, Arc<PartitionQueue>, Compressor) {
     let method = Method { codec: Codec::Lz4, level: 0 };
     let limits = Limits { batch_size, linger, buffer_memory: 100_000, method };
     let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
@@ -656,14 +663,14 @@ fn where_the_sender_is_behind_who_is_polite_opens_no_batch_but_fills_those_that_
     let (accumulator, now) = (accumulator(16_384, LINGER, 8 << 20), Instant::now());
     let [full, other] = [0, 1].map(|number| partition(&accumulator, number));
     let payload = Payload::new(None, Some(&[7; 8_000]), &[]);
-    let politely = |partition| accumulator.append(partition, Some(1), &payload, None, Turn::Polite, &now);
-    while charged(&accumulator) <= BEHIND {
+    let politely = |partition| accumulator.append(partition, Some(1), &payload, None, AppendMode::Yielding, &now);
+    while charged(&accumulator) <= BEHIND_BYTES {
         politely(&full).unwrap();
     }
     while politely(&full).is_ok() {}
     assert_eq!(politely(&other).unwrap_err(), Refused::Behind, "the first batch");
     append(&accumulator, &other, 8_000, now).expect("who insists is not refused");
-    for _ in 1..2 * TURNS {
+    for _ in 1..2 * YIELD_EVERY {
         politely(&other).expect("two records to a batch, and one batch in four waits");
     }
     assert_eq!(politely(&other).unwrap_err(), Refused::Behind);

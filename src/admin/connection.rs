@@ -16,7 +16,7 @@ use tokio::{
 use super::AdminError;
 use crate::{
     config::servers::shown,
-    dial::{Attempt, SocketBuffers, dial},
+    dial::{DialPlan, SocketBuffers, dial},
     wire::{
         apis::{
             self, Api, Caller,
@@ -158,8 +158,8 @@ impl Connection {
 
 /// Connects to the first of the host's IP addresses that answers, within 10 seconds.
 async fn connect(host: &str, port: u16, broker: &str) -> Result<TcpStream, AdminError> {
-    let attempt = Attempt { failures: 0, within: CONNECT_TIMEOUT };
-    let dialled = timeout(CONNECT_TIMEOUT, dial(host, port, attempt, SocketBuffers::default())).await;
+    let plan = DialPlan { failures: 0, within: CONNECT_TIMEOUT };
+    let dialled = timeout(CONNECT_TIMEOUT, dial(host, port, plan, SocketBuffers::default())).await;
     let silent = || vec![format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())];
     dialled.unwrap_or_else(|_| Err(silent())).map_err(|tried| {
         let tried = tried.into_iter().map(|why| format!("{broker}: {why}")).collect();

@@ -3,7 +3,7 @@
 //! In: what the cluster told. Out: whom to ask, or why nobody can be asked. Pure.
 
 use super::AdminError;
-use crate::cluster::{Broker, Cluster, Topic};
+use crate::cluster::{Broker, Cluster, TopicMetadata};
 
 /// The leader.
 pub(super) fn of<'a>(cluster: &'a Cluster, topic: &str, partition: i32) -> Result<&'a Broker, AdminError> {
@@ -17,7 +17,7 @@ pub(super) fn of<'a>(cluster: &'a Cluster, topic: &str, partition: i32) -> Resul
 }
 
 /// The first of `expected` partitions that is not there or has no leader.
-pub(super) fn missing(topic: Option<&Topic>, expected: usize) -> Option<i32> {
+pub(super) fn missing(topic: Option<&TopicMetadata>, expected: usize) -> Option<i32> {
     let partitions = topic.map_or(&[][..], |topic| &topic.partitions);
     let count = expected.max(partitions.len());
     let missing = (0..count).find(|&index| partitions.get(index).is_none_or(|p| p.leader.is_none()))?;
@@ -27,11 +27,11 @@ pub(super) fn missing(topic: Option<&Topic>, expected: usize) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Partition;
+    use crate::cluster::PartitionMetadata;
 
-    fn topic(leaders: &[Option<i32>]) -> Topic {
-        let partitions = leaders.iter().map(|&leader| Partition { leader, leader_epoch: 0 }).collect();
-        Topic { id: uuid::Uuid::nil(), partitions }
+    fn topic(leaders: &[Option<i32>]) -> TopicMetadata {
+        let partitions = leaders.iter().map(|&leader| PartitionMetadata { leader, leader_epoch: 0 }).collect();
+        TopicMetadata { id: uuid::Uuid::nil(), partitions }
     }
 
     #[test]

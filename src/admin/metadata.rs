@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, iter, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    cluster::{Broker, Cluster, Partition, Topic},
+    cluster::{Broker, Cluster, PartitionMetadata, TopicMetadata},
     error::ErrorCode,
     wire::apis::{
         Api, Caller,
@@ -100,15 +100,17 @@ fn named<'a>(answer: &'a MetadataAnswer, name: &str) -> Result<&'a TopicAnswer, 
     answer.topics.iter().find(|topic| *topic.name == *name).ok_or_else(|| missing("metadata", name))
 }
 
-fn partitions(topic: &TopicAnswer) -> Result<Topic, Unusable> {
+fn partitions(topic: &TopicAnswer) -> Result<TopicMetadata, Unusable> {
     let mut listed = topic.partitions.clone();
     listed.sort_unstable();
     if !listed.iter().map(|(number, ..)| *number).eq((0..).take(listed.len())) {
         return Err(Unusable::Malformed("a topic's partitions have gaps".into()));
     }
-    let partition =
-        |&(_, leader, leader_epoch): &_| Partition { leader: Some(leader).filter(|node| *node >= 0), leader_epoch };
-    Ok(Topic { id: topic.id, partitions: listed.iter().map(partition).collect() })
+    let partition = |&(_, leader, leader_epoch): &_| PartitionMetadata {
+        leader: Some(leader).filter(|node| *node >= 0),
+        leader_epoch,
+    };
+    Ok(TopicMetadata { id: topic.id, partitions: listed.iter().map(partition).collect() })
 }
 
 #[cfg(test)]

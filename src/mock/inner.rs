@@ -15,7 +15,7 @@ use crate::{
     cluster,
     delivery::{Callbacks, Completer, Origin, Outcome},
     error::{DeliveryError, FailureKind, FlushError, Persisted, SendError},
-    producer::Limits,
+    producer::TimeLimits,
     record::{
         Record,
         partition::{Partitioner, Partitions, ask, fixed},
@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct Inner {
     state: Mutex<State>,
     pub(super) callbacks: Callbacks,
-    limits: Limits,
+    limits: TimeLimits,
     /// The records whose callbacks have not run yet.
     undelivered: watch::Sender<BTreeSet<u64>>,
 }
@@ -68,7 +68,7 @@ pub(super) struct Pending {
 impl Default for Inner {
     fn default() -> Self {
         let (callbacks, undelivered) = (Callbacks::threaded(Vec::new()), watch::Sender::default());
-        Self { state: Mutex::default(), callbacks, limits: Limits::anywhere(), undelivered }
+        Self { state: Mutex::default(), callbacks, limits: TimeLimits::anywhere(), undelivered }
     }
 }
 
@@ -93,7 +93,7 @@ impl Inner {
         };
         let mut record = record.clone();
         if let (Some(partitioner), None) = (partitioner, record.explicit_partition()) {
-            let all = vec![cluster::Partition { leader: Some(0), leader_epoch: 0 }; count];
+            let all = vec![cluster::PartitionMetadata { leader: Some(0), leader_epoch: 0 }; count];
             record.place(ask(&*partitioner, &record, &Partitions::new(&all))?);
         }
         fixed(&record, count, false)

@@ -1,13 +1,13 @@
-//! What the clones of a producer share.
+//! The part of a producer that its clones share.
 //!
-//! In: a configuration. Out: the accumulator that records go to, the driver that sends them, and the clocks of both. Deliberately
-//! absent: what is done with one record (see [`super::append`]).
+//! In: a configuration. Out: the accumulator that records go to, the driver that sends them, and the clocks of both.
+//! Deliberately absent: what is done with one record (see [`super::append`]).
 
 use std::{sync::Arc, time::Instant};
 
 use tokio::{runtime::Handle, sync::watch};
 
-use super::limits::Limits;
+use super::limits::TimeLimits;
 use crate::{
     accumulator::{self, Accumulator, Clock},
     config::Config,
@@ -18,11 +18,11 @@ use crate::{
 pub(super) struct Inner {
     pub(super) config: Arc<Config>,
     pub(super) accumulator: Arc<Accumulator>,
-    /// The largest batch of one record: `max.request.size` or `buffer.memory`, whichever is less.
+    /// The largest batch of one record, in bytes: the lesser of `max.request.size` and `buffer.memory`.
     pub(super) max_len: usize,
-    /// Whether there are interceptors, or a partitioner of the user's own.
+    /// Whether there are interceptors or a partitioner of the user's.
     pub(super) has_user_code: bool,
-    pub(super) limits: Limits,
+    pub(super) limits: TimeLimits,
     pub(super) shutdown: watch::Sender<Shutdown>,
     /// Closed when the driver has ended.
     pub(super) driver: watch::Receiver<()>,
@@ -41,13 +41,13 @@ impl Inner {
         let accumulator = Accumulator::new(limits, callbacks);
         let (shutdown, watched) = watch::channel(Shutdown::No);
         let driver = Driver::start(Arc::clone(&config), Arc::clone(&accumulator), watched, seed(), runtime);
-        Self::new(config, accumulator, Limits::new(runtime), shutdown, driver)
+        Self::new(config, accumulator, TimeLimits::new(runtime), shutdown, driver)
     }
 
     pub(super) fn new(
         config: Arc<Config>,
         accumulator: Arc<Accumulator>,
-        limits: Limits,
+        limits: TimeLimits,
         shutdown: watch::Sender<Shutdown>,
         driver: watch::Receiver<()>,
     ) -> Self {
@@ -82,7 +82,7 @@ impl Inner {
     }
 }
 
-/// A number that differs from producer to producer: brokers should not see all of them back off in step.
+/// A seed that differs between producers, so that they do not back off in step.
 fn seed() -> u64 {
     use std::hash::BuildHasher;
     std::hash::RandomState::new().hash_one(0)

@@ -83,7 +83,7 @@ impl Sender {
         if self.config.acks == Acks::None {
             self.lost_unconfirmed(id, &address, why, unconfirmed, now);
         }
-        self.accumulator.topics().set_trouble(Some(format!("broker at {address}: {why}").into()));
+        self.accumulator.topics().set_metadata_failure(Some(format!("broker at {address}: {why}").into()));
     }
 
     /// With `acks=0` nobody says what became of the records that went out over a connection that is gone: they are counted as
@@ -139,7 +139,7 @@ impl Sender {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.forgive(now);
         }
-        self.accumulator.topics().set_trouble(None);
+        self.accumulator.topics().set_metadata_failure(None);
     }
 
     /// A frame came: it must be the answer to the oldest request.

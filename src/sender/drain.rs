@@ -19,7 +19,7 @@ use crate::{
     config::Acks,
     wire::apis::{
         Api,
-        produce::{self, Head, Part, TOPIC_IDS_FROM},
+        produce::{self, Head, PartitionBatch, TOPIC_IDS_FROM},
     },
 };
 
@@ -54,7 +54,7 @@ impl Sender {
 
     /// Takes batches from the lanes in the broker's list, round robin.
     /// Says how many records they have.
-    fn collect(&mut self, id: i32, request: u64, now: Instant) -> (Vec<SentPart>, Vec<Part>, u64) {
+    fn collect(&mut self, id: i32, request: u64, now: Instant) -> (Vec<SentPart>, Vec<PartitionBatch>, u64) {
         let (mut sent, mut parts, mut bytes, mut all) = (Vec::new(), Vec::new(), 0, 0);
         let turns = self.nodes.get(&id).map_or(0, |node| node.ready.len());
         for _ in 0..turns {
@@ -103,7 +103,7 @@ impl Sender {
         self.lanes.get(index(slot))?.waiting().map(Entry::len)
     }
 
-    fn take(&mut self, slot: u32, request: u64, node: i32, now: Instant) -> Option<(Part, u32)> {
+    fn take(&mut self, slot: u32, request: u64, node: i32, now: Instant) -> Option<(PartitionBatch, u32)> {
         let current = self.producer_id.current().filter(|_| self.window.idempotent);
         let recorder = self.accumulator.recorder();
         let lane = self.lanes.get_mut(index(slot))?;
@@ -116,7 +116,7 @@ impl Sender {
         recorder.batch_sent(&origin.topic, measured, now);
         let topic_id =
             self.metadata.cluster().topics.get(&origin.topic).map_or_else(Default::default, |topic| topic.id);
-        Some((Part { topic: origin.topic, topic_id, partition: origin.partition, batch }, measured.records))
+        Some((PartitionBatch { topic: origin.topic, topic_id, partition: origin.partition, batch }, measured.records))
     }
 
     /// Says how many bytes the request has.
@@ -128,7 +128,7 @@ impl Sender {
         version: i16,
         request: u64,
         sent: Vec<SentPart>,
-        mut parts: Vec<Part>,
+        mut parts: Vec<PartitionBatch>,
         records: u64,
         now: Instant,
     ) -> usize {

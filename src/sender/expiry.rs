@@ -63,7 +63,7 @@ impl Sender {
         }
         let lost = |why: Arc<str>| Trouble { code: ErrorCode::NETWORK_EXCEPTION, why };
         let Some(node) = lane.leader().and_then(|leader| self.nodes.get(&leader.node)) else {
-            let trouble = self.accumulator.topics().known().trouble.clone().map(lost);
+            let trouble = self.accumulator.topics().known().metadata_failure.clone().map(lost);
             let leaderless =
                 || Trouble { code: ErrorCode::LEADER_NOT_AVAILABLE, why: "the partition has no leader".into() };
             return Some(trouble.unwrap_or_else(leaderless));

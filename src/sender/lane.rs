@@ -26,7 +26,7 @@ use super::{
     room::Room,
 };
 use crate::{
-    accumulator::{Partition, SealedBatch},
+    accumulator::{PartitionQueue, SealedBatch},
     error::Persisted,
     wire::record_batch::writer::Stamp,
 };
@@ -53,7 +53,7 @@ const NOWHERE: Leader = Leader { node: i32::MIN, epoch: i32::MIN };
 #[derive(Debug)]
 pub(crate) struct Lane {
     /// Where its batches come from.
-    pub(crate) queue: Arc<Partition>,
+    pub(crate) queue: Arc<PartitionQueue>,
     /// Whether the accumulator said that there is a batch to take.
     pub(crate) supplied: bool,
     /// Whether it stands in a node's list of lanes to drain.
@@ -104,7 +104,7 @@ pub(crate) enum Readiness {
 }
 
 impl Lane {
-    pub(crate) fn new(queue: Arc<Partition>) -> Self {
+    pub(crate) fn new(queue: Arc<PartitionQueue>) -> Self {
         Self {
             queue,
             supplied: false,
@@ -496,7 +496,7 @@ mod tests {
     #[test]
     fn an_older_leader_epoch_changes_nothing_unless_the_topic_was_created_anew() {
         let origin = Origin { topic: "orders".into(), partition: 0 };
-        let queue = Partition::new(0, origin, Compressing::new(Method::NONE));
+        let queue = PartitionQueue::new(0, origin, Compressing::new(Method::NONE));
         let mut lane = Lane::new(Arc::new(queue));
         let (known, older, unnumbered) = (Leader { node: 1, epoch: 5 }, Leader { node: 2, epoch: 3 }, -1);
         assert!(lane.lead(Some(known), false));

@@ -25,12 +25,14 @@ impl Sender {
         let changes = self.metadata.apply(question, answer, now, &mut self.chance);
         if changes.useless {
             if names_nobody {
-                self.accumulator.topics().set_trouble(Some("metadata named no broker that can be connected to".into()));
+                self.accumulator
+                    .topics()
+                    .set_metadata_failure(Some("metadata named no broker that can be connected to".into()));
             }
             return;
         }
         self.accumulator.recorder().learned(now);
-        self.accumulator.topics().set_trouble(None);
+        self.accumulator.topics().set_metadata_failure(None);
         self.sync_nodes(now);
         self.publish_changes(&changes, now);
     }

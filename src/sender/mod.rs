@@ -339,7 +339,7 @@ impl Sender {
     fn publish(
         &mut self,
         topic: &Arc<str>,
-        partitions: &[cluster::Partition],
+        partitions: &[cluster::PartitionMetadata],
         recreated: bool,
         stale: Option<&BTreeSet<usize>>,
         now: Instant,

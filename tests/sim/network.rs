@@ -16,7 +16,7 @@ use super::{
     world::{BOOTSTRAP, Happening, World},
 };
 use crate::{
-    broker::{Outcome, Pending},
+    broker::{Pending, Polled},
     sender::{ConnectionId, Event},
     wire::testing::lie,
 };
@@ -329,14 +329,14 @@ impl World {
         }
         let Some(pending) = &connection.pending else { return false };
         match self.cluster.poll(now_ms, pending) {
-            Outcome::Hold { until_ms } => {
+            Polled::Hold { until_ms } => {
                 if until_ms < i64::MAX {
                     let wait = u64::try_from(until_ms - now_ms).unwrap_or(0).max(1);
                     self.later(Duration::from_millis(wait), Happening::Poll(id));
                 }
                 false
             }
-            Outcome::Done(reply) => {
+            Polled::Done(reply) => {
                 let wait = u64::try_from(reply.at_ms - now_ms).unwrap_or(0);
                 self.handled(id);
                 self.reply(id, Duration::from_millis(wait), &reply.bytes);

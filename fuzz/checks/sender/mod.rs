@@ -166,7 +166,7 @@ impl World {
                 0 => self.accumulator.close(),
                 1 => drop(self.cluster.limit_in_sync(TOPIC, 0, 0)),
                 2 => self.cluster.heal(),
-                _ => self.accumulator.hurry(),
+                _ => self.accumulator.send_open_batches(),
             },
             _ => self.flow(),
         }

@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 
 use super::handler::{Answer, Call, Handler};
 use crate::{
-    broker::{faults::Target, kind::Api, log::Found, state::State, topic::Partition},
+    broker::{faults::Target, kind::Api, log::Found, state::State, topic::PartitionLog},
     error::ErrorCode,
 };
 
@@ -80,7 +80,7 @@ fn look_up(
     Ok(find(partition, wanted.timestamp))
 }
 
-fn find(partition: &Partition, timestamp: i64) -> Option<Found> {
+fn find(partition: &PartitionLog, timestamp: i64) -> Option<Found> {
     let leader_epoch = partition.leader_epoch;
     let edge = |offset| Some(Found { offset, timestamp: -1, leader_epoch });
     match timestamp {

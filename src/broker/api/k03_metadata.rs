@@ -23,7 +23,7 @@ use kafka_protocol::{
 
 use super::handler::{Answer, Call, Handler};
 use crate::{
-    broker::{faults::Target, kind::Api, state::State, topic::Partition},
+    broker::{faults::Target, kind::Api, state::State, topic::PartitionLog},
     cluster::TopicId,
     error::ErrorCode,
     record::topic::check_topic_name,
@@ -115,7 +115,7 @@ fn missing(state: &mut State, name: &str, may_create: bool) -> ErrorCode {
     ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
 }
 
-fn response_of(state: &State, partition: &Partition) -> MetadataResponsePartition {
+fn response_of(state: &State, partition: &PartitionLog) -> MetadataResponsePartition {
     let down = partition.replicas.iter().filter(|node| !state.is_up(**node));
     MetadataResponsePartition::default()
         .with_leader_id(partition.leader.unwrap_or(-1).into())

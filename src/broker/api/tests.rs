@@ -12,7 +12,7 @@ use kafka_protocol::{
 use super::{Malformed, handler::Handler, parse};
 use crate::broker::{
     EmbeddedBroker,
-    requests::Outcome,
+    requests::Polled,
     testing::{Cluster, NOW},
 };
 
@@ -36,7 +36,7 @@ fn header<R: Handler>(version: i16, client_id: Option<&'static str>, tags: &[(i3
     out
 }
 
-fn outcome(name: &str, parts: &[&[u8]]) -> Outcome {
+fn outcome(name: &str, parts: &[&[u8]]) -> Polled {
     let mut cluster = Cluster::new(EmbeddedBroker::builder().topic("orders", 1), 1);
     let pending = cluster.state.arrive(NOW, 1, Bytes::from(parts.concat()));
     cluster.poll(&pending.unwrap_or_else(|error| panic!("{name}: {error}")))

@@ -23,7 +23,7 @@ pub(crate) const TOPIC_IDS_FROM: i16 = 13;
 
 /// One batch of the request.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+pub(crate) struct PartitionBatch {
     pub(crate) topic: Arc<str>,
     pub(crate) topic_id: TopicId,
     pub(crate) partition: i32,
@@ -75,7 +75,7 @@ pub(crate) enum TopicRef {
 }
 
 /// Encodes the request with its length in front. `parts` of one topic must stand together.
-pub(crate) fn encode(head: &Head<'_>, parts: &[Part]) -> Vec<Bytes> {
+pub(crate) fn encode(head: &Head<'_>, parts: &[PartitionBatch]) -> Vec<Bytes> {
     let mut out = Segments::new(head.version >= FACTS.flexible_from);
     out.small.put_i32(0);
     out.small.put_i16(FACTS.key);
@@ -94,7 +94,7 @@ pub(crate) fn encode(head: &Head<'_>, parts: &[Part]) -> Vec<Bytes> {
     out.finish()
 }
 
-fn same_topic(a: &Part, b: &Part) -> bool {
+fn same_topic(a: &PartitionBatch, b: &PartitionBatch) -> bool {
     a.topic == b.topic
 }
 
@@ -110,7 +110,7 @@ impl Segments {
         Self { flexible, small: BytesMut::with_capacity(256), batches: Vec::new() }
     }
 
-    fn topic(&mut self, version: i16, parts: &[Part]) {
+    fn topic(&mut self, version: i16, parts: &[PartitionBatch]) {
         let Some(first) = parts.first() else { return };
         if version >= TOPIC_IDS_FROM {
             self.small.put_slice(first.topic_id.as_bytes());
@@ -243,11 +243,16 @@ mod tests {
 
     const TOPIC: (&str, TopicId) = ("orders", TopicId::from_u128(7));
 
-    fn part(topic: &str, id: u128, partition: i32, batch: &'static [u8]) -> Part {
-        Part { topic: topic.into(), topic_id: TopicId::from_u128(id), partition, batch: Bytes::from_static(batch) }
+    fn part(topic: &str, id: u128, partition: i32, batch: &'static [u8]) -> PartitionBatch {
+        PartitionBatch {
+            topic: topic.into(),
+            topic_id: TopicId::from_u128(id),
+            partition,
+            batch: Bytes::from_static(batch),
+        }
     }
 
-    fn parts() -> Vec<Part> {
+    fn parts() -> Vec<PartitionBatch> {
         vec![part("orders", 1, 0, b"first"), part("orders", 1, 2, &[9; 200]), part("refunds", 2, 1, b"third")]
     }
 
@@ -286,7 +291,7 @@ mod tests {
     #[test]
     fn batches_are_not_copied() {
         let batch = Bytes::from(vec![1; 64]);
-        let part = Part { batch: batch.clone(), ..part("t", 1, 0, b"") };
+        let part = PartitionBatch { batch: batch.clone(), ..part("t", 1, 0, b"") };
         let head = Head { version: 9, correlation: 1, client_id: "", acks: 1, timeout_ms: 1 };
         assert!(encode(&head, &[part]).iter().any(|segment| segment.as_ptr() == batch.as_ptr()));
     }

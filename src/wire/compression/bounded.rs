@@ -1,7 +1,9 @@
-//! Bounded reads and writes, which all codecs share, and what may be wrong with compressed bytes.
+//! Bounded reads and writes for all codecs, and what can be wrong with compressed bytes.
+//!
+//! In: a codec's output, or a reader of it. Out: bytes within the bounds, or a [`Problem`]. Pure.
 
-/// The most bytes that the records of one batch may come to. A broker takes a batch of 1 MiB by default, and 64 MiB are what
-/// one of that size comes to that is compressed as well as text of one letter.
+/// The most bytes that the records of one batch may decompress to. A broker accepts batches of 1 MiB by default, and 64
+/// MiB of one repeated letter compress to about that.
 pub(crate) const LONGEST: usize = 64 << 20;
 
 /// What is wrong with compressed bytes.
@@ -21,7 +23,7 @@ impl Problem {
     }
 }
 
-/// All that a reader of opened bytes gives, if it is not too much. What it takes grows with what has come.
+/// Reads all of `reader`, up to [`LONGEST`] bytes. Memory grows with the bytes that were read.
 pub(super) fn read_all(reader: impl std::io::Read) -> Result<Vec<u8>, Problem> {
     use std::io::Read;
     let mut opened = Vec::new();
@@ -29,7 +31,7 @@ pub(super) fn read_all(reader: impl std::io::Read) -> Result<Vec<u8>, Problem> {
     if opened.len() > LONGEST { Err(Problem::TooLong) } else { Ok(opened) }
 }
 
-/// Writes `bytes` at a place, if they fit, and says where they end.
+/// Writes `bytes` at `at` if they fit, and returns where they end.
 pub(super) fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> Option<usize> {
     let end = at + bytes.len();
     out.get_mut(at..end)?.copy_from_slice(bytes);
