@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_charged_is_free_again_when_it_is_dropped_merged_or_parted() {
+    fn charges_that_are_merged_or_split_return_all_their_bytes_when_they_are_dropped() {
         let memory = Memory::new(100, 16);
         let mut first = memory.try_charge(60).unwrap();
         assert!(memory.try_charge(41).is_none());
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_given_up_takes_nothing_and_closing_ends_all_others() {
+    fn a_dropped_wait_charges_nothing_and_close_ends_all_others() {
         let memory = Memory::new(100, 16);
         let held = memory.try_charge(100).unwrap();
         {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn spare_buffers_stay_as_long_as_what_is_free_covers_them() {
+    fn spare_buffers_stay_while_free_memory_covers_them() {
         let memory = Memory::new(64, 16);
         (0..2).for_each(|_| memory.recycle(Vec::with_capacity(16)));
         let mut held = memory.try_charge(32).unwrap();

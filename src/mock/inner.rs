@@ -1,6 +1,8 @@
-//! What the clones of a [`MockProducer`](super::MockProducer) share: what it is to do, and what it has not told yet.
+//! The part of a [`MockProducer`](super::MockProducer) that its clones share: its replies, and the records without an
+//! outcome.
 //!
-//! In: records with their fates. Out: their outcomes, in cells like those of a producer. Pure but for the thread of callbacks.
+//! In: records with their scripted outcomes. Out: outcomes, in cells like those of a producer. Pure but for the
+//! callback thread.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -33,22 +35,22 @@ pub(super) struct Inner {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// Of every topic; 0 stands for 1.
+    /// How many partitions each topic has; 0 stands for 1.
     pub(super) partitions: usize,
     pub(super) partitioner: Option<Arc<dyn Partitioner>>,
     pub(super) replies: Replies,
     pub(super) closed: bool,
     pub(super) history: Vec<SentRecord>,
-    /// Those without an outcome, by the order of sending.
+    /// Records without an outcome, in the order of sending.
     pub(super) pending: BTreeMap<u64, Pending>,
-    /// Of the next record.
+    /// The number of the next record.
     serial: u64,
     offsets: HashMap<Origin, i64>,
-    /// How many records of a topic were placed in turn.
+    /// How many records of each topic were placed in turn.
     turns: HashMap<String, usize>,
 }
 
-/// The next ones, else the rule's, else the usual.
+/// The replies: those for the next records, then the rule's, then the default.
 #[derive(Default)]
 pub(super) struct Replies {
     pub(super) next: VecDeque<Reply>,
@@ -57,7 +59,7 @@ pub(super) struct Replies {
     pub(super) usual: Reply,
 }
 
-/// An accepted record that has no outcome yet.
+/// An accepted record without an outcome.
 pub(super) struct Pending {
     pub(super) origin: Origin,
     pub(super) completer: Completer,
@@ -85,7 +87,7 @@ impl Inner {
         if self.state().closed { Err(SendError::Closed { topic: topic.into() }) } else { Ok(()) }
     }
 
-    /// Its partition, if it does not take turns.
+    /// The record's partition. `None` if it is placed in turn.
     pub(super) fn place(&self, record: &Record<'_>) -> Result<Option<i32>, SendError> {
         let (count, partitioner) = {
             let state = self.state();
@@ -122,20 +124,20 @@ impl Inner {
         serial
     }
 
-    /// Tells a record's outcome, unless somebody has done so.
+    /// Completes a record, if it has no outcome yet.
     pub(super) fn settle(&self, serial: u64) {
         let pending = self.state().pending.remove(&serial);
         if let Some(Pending { completer, outcome, .. }) = pending {
-            completer.complete(outcome, Box::new(Told { serial, undelivered: self.undelivered.clone() }));
+            completer.complete(outcome, Box::new(PendingCallback { serial, undelivered: self.undelivered.clone() }));
         }
     }
 
     pub(super) async fn flush(&self) {
         let later = self.state().serial;
         let mut undelivered = self.undelivered.subscribe();
-        let told = undelivered.wait_for(|open| open.first().is_none_or(|first| *first >= later));
-        // An error would say that the mock is gone, but we have it.
-        let _ = told.await;
+        let callbacks_ran = undelivered.wait_for(|open| open.first().is_none_or(|first| *first >= later));
+        // The sender cannot be dropped here, because this mock owns it.
+        let _ = callbacks_ran.await;
     }
 
     pub(super) async fn flush_within(&self, limit: Duration) -> Result<(), FlushError> {
@@ -143,13 +145,13 @@ impl Inner {
         flushed.ok_or_else(|| FlushError::Timeout { pending: self.undelivered.borrow().len(), waited: limit })
     }
 
-    /// Fails all that has no outcome.
+    /// Fails all records without an outcome.
     pub(super) fn end(&self) {
         let pending = std::mem::take(&mut self.state().pending);
         for (serial, Pending { origin, completer, .. }) in pending {
             let error = DeliveryError::of(FailureKind::Closed, &origin.topic, origin.partition);
             let outcome = Outcome::Failed(error.with_persisted(Persisted::Unknown));
-            completer.complete(outcome, Box::new(Told { serial, undelivered: self.undelivered.clone() }));
+            completer.complete(outcome, Box::new(PendingCallback { serial, undelivered: self.undelivered.clone() }));
         }
     }
 }
@@ -180,12 +182,12 @@ impl State {
 }
 
 /// Dropped when a record's callback has run.
-struct Told {
+struct PendingCallback {
     serial: u64,
     undelivered: watch::Sender<BTreeSet<u64>>,
 }
 
-impl Drop for Told {
+impl Drop for PendingCallback {
     fn drop(&mut self) {
         self.undelivered.send_modify(|undelivered| {
             undelivered.remove(&self.serial);

@@ -1,9 +1,9 @@
-//! What is said to a broker and what it answers: one file for each API.
+//! Requests and responses: one file for each API.
 //!
-//! Each file holds an API's key and the versions of it that milena speaks, how a request is written, how the answer is read and checked,
-//! and the plain values of our own that stand for both. Here is what they have in common: the header, the choice of a version, and the
-//! way from a frame, which may hold anything, to an answer whose shape was checked. Pure. An API that comes anew is a file, an [`Api`]
-//! and a line in [`Api::facts`]. Deliberately absent: sockets, and what answers mean.
+//! Each file has an API's key, the versions that milena supports, how a request is encoded, how the response is checked
+//! and decoded, and the plain values of both. This file has what they share: the request header, the choice of a
+//! version, and the way from an untrusted frame to a response. Pure. A new API is a file, an [`Api`] and a line in
+//! [`Api::facts`]. Deliberately absent: sockets, and what responses mean.
 
 pub(crate) mod api_versions;
 #[cfg(feature = "admin")]
@@ -37,34 +37,34 @@ use crate::cluster::Broker;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(clippy::enum_variant_names, reason = "the request's own name is ApiVersions")]
 pub(crate) enum Api {
-    /// Hand over batches.
+    /// Writes batches.
     Produce,
-    /// Read batches.
+    /// Reads batches.
     #[cfg(feature = "admin")]
     Fetch,
-    /// Where a partition's log begins and ends.
+    /// The first and the last offset of a log.
     #[cfg(feature = "admin")]
     ListOffsets,
-    /// Where partitions live.
+    /// Brokers, topics and leaders.
     Metadata,
-    /// What a broker speaks.
+    /// The versions that a broker supports.
     ApiVersions,
-    /// Create a topic.
+    /// Creates a topic.
     #[cfg(feature = "admin")]
     CreateTopics,
-    /// An identity for idempotence.
+    /// A producer id for idempotence.
     InitProducerId,
 }
 
-/// What an API's file says of it.
+/// The facts in an API's file.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
     name: &'static str,
     /// Its key on the wire.
     key: i16,
-    /// The lowest and the highest version that milena speaks.
+    /// The lowest and the highest version that milena supports.
     versions: (i16, i16),
-    /// From which version its header and body have compact lengths and tagged fields (KIP-482).
+    /// The first version whose header and body have compact lengths and tagged fields (KIP-482).
     flexible_from: i16,
 }
 
@@ -84,7 +84,7 @@ impl Api {
         }
     }
 
-    /// Its name in Kafka's documents.
+    /// The name in Kafka's protocol documentation.
     pub(crate) const fn name(self) -> &'static str {
         self.facts().name
     }
@@ -94,12 +94,12 @@ impl Api {
         self.facts().key
     }
 
-    /// The lowest and the highest version that milena speaks.
+    /// The lowest and the highest version that milena supports.
     pub(crate) const fn versions(self) -> (i16, i16) {
         self.facts().versions
     }
 
-    /// The highest version that milena speaks.
+    /// The highest version that milena supports.
     pub(crate) const fn latest(self) -> i16 {
         self.versions().1
     }
@@ -115,14 +115,14 @@ impl fmt::Display for Api {
     }
 }
 
-/// What stands in every request's header beside the API and its version.
+/// The rest of a request's header, beside the API and its version.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller<'a> {
     pub(crate) correlation: i32,
     pub(crate) client_id: &'a str,
 }
 
-/// Why a frame is not the answer it should be.
+/// Why a frame is not a valid response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{api} answer (version {version}) cannot be read: {reason}")]
 pub(crate) struct BadAnswer {
@@ -131,13 +131,13 @@ pub(crate) struct BadAnswer {
     pub(crate) reason: String,
 }
 
-/// The correlation id that every answer begins with.
+/// The correlation id at the start of a response.
 pub(crate) fn correlation(frame: &[u8]) -> Option<i32> {
     frame.first_chunk().map(|id| i32::from_be_bytes(*id))
 }
 
-/// Encodes header and body with the length in front. Encoding into memory fails only for a field that its version does not
-/// have, which the tests exclude; the frame would then be cut short and the broker would refuse it.
+/// Encodes header and body, with the length in front. Encoding into memory fails only for a field that its version does
+/// not have, which the tests exclude. The frame would then be cut short, and the broker would refuse it.
 fn frame(caller: Caller<'_>, api: Api, version: i16, body: &impl Encodable) -> Bytes {
     let header = RequestHeader::default()
         .with_request_api_key(api.key())
@@ -155,8 +155,8 @@ fn frame(caller: Caller<'_>, api: Api, version: i16, body: &impl Encodable) -> B
     out.freeze()
 }
 
-/// Checks the shape of the answer in `frame`, then decodes it: neither a count nor a length in it can make us allocate more than
-/// the frame is long.
+/// Checks the shape of the response in `frame`, then decodes it. No count or length in it can make decoding allocate
+/// more than the frame's length.
 fn read<T: Shaped>(api: Api, version: i16, frame: &Bytes) -> Result<T, BadAnswer> {
     decode(api, version, &body(frame, api, version)?)
 }
@@ -165,7 +165,7 @@ fn read<T: Shaped>(api: Api, version: i16, frame: &Bytes) -> Result<T, BadAnswer
 fn body(frame: &Bytes, api: Api, version: i16) -> Result<Bytes, BadAnswer> {
     let rest = frame.get(4..).and_then(|rest| {
         let mut rest = rest;
-        // The header of an ApiVersions answer never has tagged fields, so that any client can read it (KIP-511).
+        // The header of an ApiVersions response never has tagged fields, so that every client can read it (KIP-511).
         if api != Api::ApiVersions && version >= api.flexible_from() {
             skip_tags(&mut rest)?;
         }
@@ -188,7 +188,7 @@ fn decode<T: Shaped>(api: Api, version: i16, body: &Bytes) -> Result<T, BadAnswe
     shape::decode(version, body.clone()).map_err(|reason| BadAnswer { api, version, reason: reason.to_string() })
 }
 
-/// A broker as an answer names it, if it can be dialled; else why not.
+/// A broker that a response names, or why it cannot be dialled.
 fn broker(id: i32, host: &str, port: i32) -> Result<Broker, String> {
     let dialled = u16::try_from(port).ok().filter(|port| *port != 0);
     match dialled {
@@ -211,7 +211,7 @@ mod tests {
 
     pub(super) const CALLER: Caller<'_> = Caller { correlation: 5, client_id: "shop" };
 
-    /// A request's body, if its header is that of `api` in `version`, from [`CALLER`].
+    /// The body of a request whose header is that of `api` in `version`, from [`CALLER`].
     pub(super) fn decoded<T: Decodable>(mut frame: Bytes, api: Api, version: i16) -> T {
         assert_eq!(frame.get_i32() as usize, frame.len());
         let key = ApiKey::try_from(api.key()).unwrap();
@@ -226,7 +226,7 @@ mod tests {
         body
     }
 
-    /// The frame of an answer, with tagged fields in its header, of which there are none yet.
+    /// A response frame. Its header has no tagged fields.
     pub(super) fn answered(api: Api, version: i16, body: &impl Encodable) -> Bytes {
         let header_version = ApiKey::try_from(api.key()).unwrap().response_header_version(version);
         let mut out = BytesMut::new();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn tagged_fields_in_a_header_are_passed_over() {
+    fn tagged_fields_in_a_header_are_skipped() {
         let whole = answered(Api::InitProducerId, 5, &InitProducerIdResponse::default().with_producer_id(44.into()));
         let producer_id = |frame: &Bytes| init_producer_id::decode(frame, 5).map(|answer| answer.producer_id);
         assert_eq!(producer_id(&whole), Ok(44));

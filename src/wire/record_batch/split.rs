@@ -1,6 +1,6 @@
-//! Splits a batch that a broker found too large.
+//! Splits a batch that a broker refused as too large.
 //!
-//! In: the bytes of a batch of ours. Out: smaller batches with the same records in the same order. Pure.
+//! In: the bytes of one of the producer's batches. Out: smaller batches with the same records in the same order. Pure.
 
 use bytes::Bytes;
 
@@ -11,21 +11,21 @@ use super::{
 };
 use crate::{record::Header, wire::compression::Compressor};
 
-/// One part of a split batch.
+/// A part of a split batch.
 #[derive(Debug)]
 pub(crate) struct SplitBatch {
-    /// Its first record's index in the whole batch.
+    /// The index of its first record in the whole batch.
     pub(crate) first: u32,
     pub(crate) records: u32,
-    /// Encoded, without a stamp.
+    /// The encoded batch, without a stamp.
     pub(crate) bytes: Vec<u8>,
-    /// How long it was before compression.
+    /// Its length before compression.
     pub(crate) uncompressed: usize,
 }
 
-/// Splits `batch` into parts of at most `target` bytes and at most half of its own length, so that repeating it comes to an
-/// end; a part has at least one record. Lengths are those before compression, which is done again, to each part, with
-/// `compressor`: here, in the sender's task, because it happens so rarely.
+/// Splits `batch` into parts of at most `target` bytes and at most half of its own length, so that repeated splits come
+/// to an end. Each part has at least one record. Lengths are those before compression. `compressor` compresses each
+/// part again, in the sender's task, because splits are rare.
 pub(crate) fn split(batch: &Bytes, target: usize, compressor: &mut Compressor) -> Result<Vec<SplitBatch>, BatchError> {
     let batch = Batch::parse(batch.clone())?;
     let records = batch.records()?;

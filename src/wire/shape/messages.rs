@@ -1,8 +1,8 @@
-//! One table per message that milena reads, in the order of Apache Kafka's own schema
+//! The tables of all messages that milena reads, one each, in the order of Apache Kafka's own schema
 //! (`clients/src/main/resources/common/message/*.json`).
 //!
-//! In: nothing. Out: tables. Pure. A field's name is the one that the kafka-protocol crate gives it. Fetch ends at v12:
-//! v13 replaces names by topic ids, later versions add what only replicas need, and nobody here wants either.
+//! In: nothing. Out: tables. Pure. Fields have the names that the kafka-protocol crate gives them. Fetch ends at v12:
+//! v13 replaces names by topic ids, and later versions add fields for replicas, none of which milena uses.
 
 use kafka_protocol::messages::{
     ApiVersionsResponse, CreateTopicsResponse, DescribeConfigsResponse, FetchResponse, InitProducerIdResponse,
@@ -215,7 +215,7 @@ shapes! {
     ]
 }
 
-/// What only the embedded broker reads.
+/// The messages that only the embedded broker reads.
 #[cfg(feature = "broker")]
 mod requests {
     use kafka_protocol::messages::{
