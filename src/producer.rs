@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 
 pub(crate) use self::limits::TimeLimits;
 #[cfg(test)]
-pub(crate) use self::simulated::{Reins, WorldClock};
+pub(crate) use self::simulated::{DriverHandle, WorldClock};
 pub use self::{accepting::Accepting, produce::Produce};
 use self::{
     append::{Stop, Waiting},

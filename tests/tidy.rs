@@ -1,9 +1,9 @@
-//! The rules of the house, as tests: which module may use which, what a pure module may not touch, how large things may
-//! grow, and what may not be committed at all.
+//! The project's rules as tests: which module may use which, what a pure module may not use, how large files and
+//! functions may be, and what must not be committed.
 //!
 //! In: the repository's text files. Out: a list of violations, which must be empty. Sources are read as text, with
-//! comments, strings and test code blanked; that is enough for rules this plain and needs no parser of Rust. Every rule is
-//! a function from one file to its violations, and has a sample that keeps it and one that breaks it.
+//! comments, strings and test code blanked. That is enough for these rules, and needs no Rust parser. Every rule is a
+//! function from one file to its violations, and has a sample that keeps it and one that breaks it.
 
 #[path = "tidy/circles.rs"]
 mod circles;

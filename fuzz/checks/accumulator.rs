@@ -1,8 +1,9 @@
 //! Operations on the accumulator, in any order.
 //!
-//! In: a list of operations. Checked: every record that was appended is in exactly one batch, in the order of its partition;
-//! the sender is told of every partition that has something; batches keep to their size and are charged for their bytes; a
-//! flush ends when the batches before it are done; every record is answered once; at the end no memory is held.
+//! In: a list of operations. Checks: every record that was appended is in exactly one batch, in the order of its
+//! partition; the sender gets every partition that has a batch; batches keep to their size and are charged for their
+//! bytes; a flush ends when the batches before it have completed; every record has one outcome; at the end no memory is
+//! charged.
 
 use std::{
     collections::{BTreeSet, VecDeque},

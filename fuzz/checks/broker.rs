@@ -1,7 +1,7 @@
-//! Requests to the embedded broker's pure state, well-formed, spoilt and arbitrary, and faults between them.
+//! Requests to the embedded broker's pure state, valid, damaged and arbitrary, and faults between them.
 //!
-//! Checked: every answer has its length and its request's correlation id; logs have no holes; and unless the broker was made
-//! to forget something, the sequence numbers of a producer rise by one record after the other.
+//! Checks: every response has its length and its request's correlation id; logs have no holes; and unless the broker
+//! lost its producer state, the sequence numbers of a producer rise without gaps.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The Produce request that we encode by hand, read by another decoder.
+//! Our own encoding of the Produce request, read by another decoder.
 
 use std::collections::BTreeMap;
 

@@ -83,7 +83,7 @@ impl WorldClock {
 }
 
 /// The driver's half of a simulated producer.
-pub(crate) struct Reins {
+pub(crate) struct DriverHandle {
     /// How the producer is to end.
     pub(crate) shutdown: watch::Receiver<Shutdown>,
     /// Dropped when the driver has ended.
@@ -96,12 +96,12 @@ impl Producer {
         config: Arc<Config>,
         accumulator: Arc<Accumulator>,
         clock: &Arc<WorldClock>,
-    ) -> (Self, Reins) {
+    ) -> (Self, DriverHandle) {
         let (shutdown, watched) = watch::channel(Shutdown::No);
         let (has_ended, driver) = watch::channel(());
         let limits = TimeLimits::by(Clocks { world: Some(Arc::clone(clock)) });
         let inner = Inner::new(config, accumulator, limits, shutdown, driver);
-        (Self { inner: Arc::new(inner) }, Reins { shutdown: watched, _has_ended: has_ended })
+        (Self { inner: Arc::new(inner) }, DriverHandle { shutdown: watched, _has_ended: has_ended })
     }
 
     /// As [`send`](Self::send), with a delivery and, if there is one, a callback.

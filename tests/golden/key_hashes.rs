@@ -1,4 +1,4 @@
-//! Keys go where Java puts them.
+//! A key has the partition that Java's producer gives it.
 
 use super::{from_hex, parse, run};
 use crate::{

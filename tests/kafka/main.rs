@@ -1,19 +1,19 @@
-//! Every scenario but those of [`fault`] twice: against the embedded broker and against a real Apache Kafka, so that a difference between the
-//! two is a failing test.
+//! Runs every scenario except [`fault`] twice, with the embedded broker and with a real Apache Kafka, so that a
+//! difference between the two fails a test.
 //!
-//! - [`acks`]: what an acknowledgement says, in every mode
-//! - [`compression`]: every codec, read back by all
+//! - [`acks`]: what an acknowledgement guarantees, for every `acks`
+//! - [`compression`]: every codec, read back by all readers
 //! - [`content`]: nulls, headers and timestamps arrive as they were sent
-//! - [`partitions`]: where a record goes, and that Java sends it there too
+//! - [`partitions`]: the partition of a record is the one that Java chooses
 //! - [`volume`]: 200,000 records from eight tasks
-//! - [`topics`]: topics that are not there yet, or never will be
-//! - [`outages`]: brokers that go and come back, or come late
-//! - [`limits`]: the largest, the smallest, and what is too large
-//! - [`fault`]: three real brokers, and all that can happen to them and to their connections
+//! - [`topics`]: topics that do not exist yet, or never will
+//! - [`outages`]: brokers that stop and restart, or start late
+//! - [`limits`]: the largest record, the smallest, and records that are too large
+//! - [`fault`]: three real brokers, with faults of the brokers and of their connections
 //! - [`java_clients`]: Apache's own producer and consumer on the same topics
 //!
-//! What a topic holds is read back by us and, on real Kafka, by Apache's console consumer and `DumpLogSegments` as well:
-//! see [`log`]. Which cluster a scenario gets: see [`cluster`].
+//! milena reads the topics back and, on real Kafka, Apache's console consumer and `DumpLogSegments` as well: see
+//! [`log`]. The clusters of the scenarios are in [`cluster`].
 
 mod acks;
 mod cluster;

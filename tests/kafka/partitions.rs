@@ -1,4 +1,4 @@
-//! Where a record goes, and that Java sends it there too.
+//! The partition of a record is the one that Java chooses.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
-//! Connections: nothing on them moves by itself.
+//! Connections. Nothing moves on them by itself.
 //!
-//! In: what the sender wants, and which connection is to move on, break, or have its bytes spoilt. Out: news for the sender.
+//! In: the sender's actions, and which connection delivers bytes, breaks, or changes its bytes. Out: events for the
+//! sender.
 
 use std::collections::VecDeque;
 
