@@ -4,6 +4,7 @@
 //! was not. `cargo run --example graceful_shutdown` ends after 50 orders, if no signal comes before;
 //! `cargo run --example graceful_shutdown 100000` takes longer. `BOOTSTRAP_SERVERS=localhost:9092` before it uses a cluster of yours.
 
+#[path = "support/cluster.rs"]
 mod cluster;
 
 use std::{env, error::Error, pin::pin, process::ExitCode, time::Duration};

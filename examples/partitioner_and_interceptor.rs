@@ -2,6 +2,7 @@
 //!
 //! `cargo run --example partitioner_and_interceptor`, or with `BOOTSTRAP_SERVERS=localhost:9092` before it.
 
+#[path = "support/cluster.rs"]
 mod cluster;
 
 use std::{

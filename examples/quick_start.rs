@@ -3,6 +3,7 @@
 //! `cargo run --example quick_start` needs no Kafka: it starts a broker inside the process.
 //! `BOOTSTRAP_SERVERS=localhost:9092 cargo run --example quick_start` uses a cluster of yours.
 
+#[path = "support/cluster.rs"]
 mod cluster;
 
 use std::{error::Error, time::Duration};

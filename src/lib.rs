@@ -40,7 +40,7 @@
 //! | outcomes | [`Delivery`], [`Ack`], [`DeliveryError`], [`Persisted`] |
 //! | code of yours around every record | [`Interceptor`], [`Partitioner`] |
 //! | what the producer has done, in numbers | [`Producer::metrics`] |
-//! | sending again in the application, and dead letters | [`patterns`] |
+//! | sending again in the application, and dead letters | the crate `milena-resilience` |
 //! | tests without a broker | [`mock`] |
 //! | a broker inside the process, with scripted faults | `broker`, with the feature `broker` |
 //! | creating topics, listing offsets, reading records back | `admin`, with the feature `admin` |
@@ -81,15 +81,14 @@ mod delivery;
 mod dial;
 mod error;
 #[cfg(all(any(test, fuzzing), feature = "admin", feature = "broker"))]
-#[path = "../fuzz/checks/mod.rs"]
+#[path = "../tests/fuzz/main.rs"]
 pub mod fuzzing;
-#[cfg(test)]
-#[path = "../tests/golden/mod.rs"]
+#[cfg(all(test, feature = "kafka-tests"))]
+#[path = "../tests/golden/main.rs"]
 mod golden;
 mod metrics;
 pub mod mock;
 mod net;
-pub mod patterns;
 mod producer;
 mod record;
 mod sender;

@@ -7,6 +7,10 @@
 
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/compose.rs"]
+mod compose;
+#[path = "tidy/museum.rs"]
+mod museum;
 #[path = "tidy/samples.rs"]
 mod samples;
 #[path = "tidy/source.rs"]
@@ -22,11 +26,14 @@ use circles::circles;
 use source::{Source, contains_path, exports, functions, paths, starts_with_path, starts_word};
 
 /// Each may use those after it.
-const PIPELINE: [&str; 9] = ["bench", "patterns", "mock", "producer", "net", "sender", "accumulator", "wire", "dial"];
+const PIPELINE: [&str; 8] = ["bench", "mock", "producer", "net", "sender", "accumulator", "wire", "dial"];
 /// Everybody may use these. They use each other only, and the table of error codes, which is vocabulary in wire's care.
 const VOCABULARY: [&str; 7] = ["record", "cluster", "config", "error", "delivery", "metrics", "wire::errors"];
 /// These use wire, vocabulary, and what makes connections.
 const BESIDE: [&str; 2] = ["broker", "admin"];
+
+/// Parts of one module that do not know each other.
+const STRANGERS: [(&str, &str); 2] = [("src/sender/links/", "lanes"), ("src/sender/lanes/", "links")];
 
 /// Files that may touch the world, in modules that otherwise may not.
 const IMPURE: [&str; 4] =
@@ -54,14 +61,22 @@ const WORLD: [&str; 16] = [
 ];
 
 /// Arrows that close a circle which is not cut yet, and why.
-const UNCUT: [(&str, &str, &str); 2] = [
-    ("src/patterns/dead_letter/headers.rs", "src/patterns/dead_letter/mod.rs", "the letter is defined at the top"),
+const UNCUT: [(&str, &str, &str); 8] = [
     ("src/sender/late.rs", "src/sender/mod.rs", "a part of the sender's own methods"),
+    ("src/wire/apis/mod.rs", "src/wire/apis/api_versions.rs", "an API's file tells its key and versions"),
+    ("src/wire/apis/mod.rs", "src/wire/apis/create_topics.rs", "the same"),
+    ("src/wire/apis/mod.rs", "src/wire/apis/fetch.rs", "the same"),
+    ("src/wire/apis/mod.rs", "src/wire/apis/init_producer_id.rs", "the same"),
+    ("src/wire/apis/mod.rs", "src/wire/apis/list_offsets.rs", "the same"),
+    ("src/wire/apis/mod.rs", "src/wire/apis/metadata.rs", "the same"),
+    ("src/wire/apis/mod.rs", "src/wire/apis/produce.rs", "the same"),
 ];
 
 /// Files that may have more lines, and why.
 const LARGE_FILES: [(&str, &str); 0] = [];
 const MAX_FILE_LINES: usize = 500;
+/// Folders in which modules are still called `mod.rs`.
+const MOD_FILES_LEFT: [&str; 5] = ["src/admin/", "src/broker/", "src/sender/", "src/wire/", "tests/sim/"];
 const MAX_FUNCTION_LINES: usize = 70;
 
 /// Modules use those below them only. `exports` maps what the crate's root re-exports to the module it comes from.
@@ -90,15 +105,31 @@ fn from_root(path: &str, depth: usize) -> Option<&str> {
 
 fn may_use(from: &str, path: &str, exports: &BTreeMap<String, String>) -> bool {
     let first = path.split("::").next().unwrap_or(path);
-    if from == "patterns" {
-        return exports.contains_key(first) || first == from;
-    }
     let to = exports.get(first).map_or(first, String::as_str);
     let layer = |name: &str| PIPELINE.iter().position(|layer| *layer == name);
     let common = VOCABULARY.iter().any(|word| starts_with_path(to, word) || starts_with_path(path, word));
     let below = matches!((layer(from), layer(to)), (Some(from), Some(to)) if from < to);
     let module = layer(to).is_some() || BESIDE.contains(&to);
     to == from || common || below || (BESIDE.contains(&from) && ["wire", "dial"].contains(&to)) || !module
+}
+
+/// Labs are at the end of the arrows: main starts them, and no other command uses what is theirs.
+fn labs(file: &Source) -> Vec<String> {
+    let labs = "crates/cli/src/lab";
+    if file.path.starts_with(labs) || file.path == "crates/cli/src/main.rs" || !file.path.starts_with("crates/cli/src/")
+    {
+        return Vec::new();
+    }
+    let used = paths(&file.code).into_iter().filter(|path| starts_with_path(path, "crate::lab"));
+    used.map(|path| format!("{}: {path} is a lab's; move it beside {labs}", file.path)).collect()
+}
+
+/// What belongs to one part of a module does not use another one that it shall not know.
+fn strangers(file: &Source) -> Vec<String> {
+    let strange = STRANGERS.into_iter().filter(|(folder, _)| file.path.starts_with(folder)).map(|(_, part)| part);
+    let used = paths(&file.shipped);
+    let uses = |part: &str| used.iter().any(|path| path.split("::").any(|word| word == part));
+    strange.filter(|part| uses(part)).map(|part| format!("{}: uses {part}", file.path)).collect()
 }
 
 /// Pure modules leave the world alone.
@@ -115,7 +146,7 @@ fn purity(file: &Source) -> Vec<String> {
 
 /// The kafka-protocol crate stays behind wire and the broker; the fuzz targets ask it for a second opinion.
 fn protocol_crate(file: &Source) -> Vec<String> {
-    let allowed = ["src/wire/", "src/broker/", "fuzz/"].iter().any(|folder| file.path.starts_with(folder));
+    let allowed = ["src/wire/", "src/broker/", "tests/fuzz/"].iter().any(|folder| file.path.starts_with(folder));
     let used = paths(&file.code).iter().any(|path| starts_with_path(path, "kafka_protocol"));
     if used && !allowed {
         vec![format!("{}: kafka_protocol outside of wire and broker", file.path)]
@@ -128,6 +159,15 @@ fn protocol_crate(file: &Source) -> Vec<String> {
 fn opening(file: &Source) -> Vec<String> {
     let opened = file.raw.lines().next().is_some_and(|line| line.starts_with("//! ") && line.len() > 10);
     if opened { Vec::new() } else { vec![format!("{}: does not open with //! and a sentence", file.path)] }
+}
+
+/// A module with modules of its own is `name.rs` beside the folder `name`. What stands in `tests/` as a root of its own is `main.rs`.
+fn module_file(file: &Source) -> Vec<String> {
+    let left = MOD_FILES_LEFT.iter().any(|folder| file.path.starts_with(folder));
+    match file.path.strip_suffix("/mod.rs") {
+        Some(folder) if !left => vec![format!("{}: call it {folder}.rs", file.path)],
+        _ => Vec::new(),
+    }
 }
 
 /// Nothing is left undone or switched off.
@@ -207,7 +247,9 @@ fn named_functions(path: &str, text: &str, read: impl Fn(&str) -> Option<String>
     let mut violations = Vec::new();
     for line in text.lines() {
         let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
-        for pair in quoted.windows(2).filter(|pair| pair[0].starts_with("src/") && pair[0].ends_with(".rs")) {
+        let is_source =
+            |path: &str| ["src/", "crates/"].iter().any(|folder| path.starts_with(folder)) && path.ends_with(".rs");
+        for pair in quoted.windows(2).filter(|pair| is_source(pair[0])) {
             let function = pair[1].rsplit("::").next().unwrap_or_default().split('(').next().unwrap_or_default();
             let code = read(pair[0]).map(|code| Source::new(pair[0], &code).shipped);
             let there = code.is_some_and(|code| functions(&code).iter().any(|(name, _)| name == function));
@@ -247,7 +289,7 @@ fn is_text(name: &str) -> bool {
 }
 
 fn sources() -> Vec<Source> {
-    let folders = ["src/", "cli/src/", "cli/tests/", "tests/", "fuzz/", "benches/", "examples/"];
+    let folders = ["src/", "crates/", "tests/", "fuzz/", "benches/", "examples/"];
     let rust = text_files().into_iter().filter(|(path, _)| path.ends_with(".rs"));
     let ours = rust.filter(|(path, _)| folders.iter().any(|folder| path.starts_with(folder)));
     ours.map(|(path, text)| Source::new(&path, &text)).collect()
@@ -271,6 +313,16 @@ fn files_do_not_name_one_another_in_a_circle() {
 }
 
 #[test]
+fn labs_are_used_by_no_other_command() {
+    hold(labs);
+}
+
+#[test]
+fn links_and_lanes_do_not_know_each_other() {
+    hold(strangers);
+}
+
+#[test]
 fn pure_modules_leave_clock_sockets_tasks_and_chance_alone() {
     hold(purity);
 }
@@ -283,6 +335,11 @@ fn the_protocol_crate_stays_behind_wire_and_broker() {
 #[test]
 fn every_file_opens_with_what_it_is() {
     hold(opening);
+}
+
+#[test]
+fn modules_are_called_by_their_names_and_not_mod() {
+    hold(module_file);
 }
 
 #[test]

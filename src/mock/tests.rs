@@ -10,12 +10,7 @@ use std::{
 
 use super::*;
 use crate::{
-    error::{ErrorCode, FailureKind, Persisted, WaitedFor},
-    patterns::{
-        Publish,
-        dead_letter::DeadLetters,
-        retry::{Retry, RetryPolicy},
-    },
+    error::{FailureKind, Persisted},
     record::partition::Partitions,
 };
 
@@ -254,27 +249,6 @@ async fn records_without_an_outcome_are_abandoned_when_the_mock_is_dropped() {
     for delivery in deliveries {
         assert_eq!(delivery.await.unwrap_err().kind(), FailureKind::Abandoned);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_retry_and_a_dead_letter_can_be_tested_with_a_mock_behind_the_trait() {
-    let mock = MockProducer::new();
-    let producer: Arc<dyn Produce> = Arc::new(mock.clone());
-    let retry = Retry::new(RetryPolicy::new().max_attempts(3)).unwrap();
-    let (topic, code) = ("t".into(), ErrorCode::REQUEST_TIMED_OUT);
-    let waited = SendError::Timeout { topic, waited_for: WaitedFor::Memory, elapsed: MS, code, cause: None };
-    mock.refuse_next(waited);
-    mock.fail_next(expired());
-    let delivered = retry.send(&*producer, Record::to("t").key("k")).await.unwrap();
-    assert_eq!((delivered.tried.len(), mock.history().len()), (2, 2));
-
-    mock.fail_next(DeliveryError::of(FailureKind::Rejected, "t", 0).with_code(ErrorCode::MESSAGE_TOO_LARGE));
-    let error = retry.send(&*producer, Record::to("t").key("k")).await.unwrap_err();
-    let letters = DeadLetters::with_suffix(".dlt");
-    letters.publish(&*producer, Record::to("t").key("k"), &error.report()).await.unwrap();
-    let letter = mock.history().pop().unwrap();
-    assert_eq!((&*letter.topic, letter.header("errorCode")), ("t.dlt", Some(&b"MESSAGE_TOO_LARGE"[..])));
-    assert!(producer.publish(Record::to("t")).await.is_ok());
 }
 
 #[test]

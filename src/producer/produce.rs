@@ -21,9 +21,9 @@ use crate::{
 /// callback box it. A method that is added later will have a default.
 ///
 /// ```
-/// use milena::{Produce, Record, mock::MockProducer, patterns::Failure};
+/// use milena::{Produce, Record, mock::MockProducer};
 ///
-/// async fn place_order(producer: &dyn Produce, id: &str) -> Result<i32, Failure> {
+/// async fn place_order(producer: &dyn Produce, id: &str) -> Result<i32, Box<dyn std::error::Error>> {
 ///     let delivery = producer.send(Record::to("orders").key(id).value("nine")).await?;
 ///     Ok(delivery.await?.partition())
 /// }
@@ -32,7 +32,7 @@ use crate::{
 /// let mock = MockProducer::new();
 /// place_order(&mock, "6b1f").await?;
 /// assert_eq!(mock.history()[0].key.as_deref(), Some(&b"6b1f"[..]));
-/// # Ok::<(), Failure>(()) }).unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub trait Produce: Send + Sync {
     /// As [`Producer::send`].

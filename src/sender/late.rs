@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Action, Sender,
-    nodes::{ConnectionId, Node},
-};
+use super::{Sender, links::node::ConnectionId};
 
 /// How long reading is waited for. It takes milliseconds, unless the process is stopped again.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,28 +43,21 @@ impl Reading {
 
 impl Sender {
     /// Whether what became due at `due` may be judged now: if all that had come by then has been read. Else it is read first.
-    pub(super) fn may_judge(&mut self, due: Instant, now: Instant) -> bool {
+    pub(super) fn may_judge(&mut self, due: Instant) -> bool {
         if self.reading.done_at < due && self.reading.under_way.is_none() {
-            self.reading.under_way = Some((now, self.read_all()));
-            self.end_reading(now);
+            self.reading.under_way = Some((self.common.now, self.links.read_all()));
+            self.end_reading();
         }
         self.reading.done_at >= due
     }
 
     /// Takes note of connections that need not be read any more, and of the end.
-    pub(super) fn end_reading(&mut self, now: Instant) {
+    pub(super) fn end_reading(&mut self) {
+        let now = self.common.now;
         let Some((since, left)) = &mut self.reading.under_way else { return };
-        left.retain(|connection| self.connections.contains_key(connection));
+        left.retain(|connection| self.links.has(*connection));
         if left.is_empty() || *since + PATIENCE <= now {
             self.reading = Reading::new(now);
         }
-    }
-
-    /// Has every connection read that may have something to say.
-    fn read_all(&mut self) -> BTreeSet<ConnectionId> {
-        let waits = self.nodes.values().filter(|node| !node.is_idle()).filter_map(Node::connection);
-        let connections: BTreeSet<_> = waits.collect();
-        self.actions.extend(connections.iter().map(|&connection| Action::Read { connection }));
-        connections
     }
 }

@@ -3,140 +3,105 @@
 //! In: answers. Out: brokers that come, move and go, and leaders for lanes and for those who append. Pure. Deliberately absent:
 //! what is believed of an answer ([`super::metadata`]).
 
-use std::{cell::LazyCell, collections::HashSet, sync::Arc, time::Instant};
+use std::{cell::LazyCell, sync::Arc};
 
 use super::{
-    Action, Sender,
-    lane::Lane,
+    Sender,
     metadata::{Changes, is_refusal},
-    nodes::Node,
 };
 use crate::{accumulator::TopicState, error::ErrorCode, wire::apis::metadata::MetadataAnswer};
 
 impl Sender {
     /// Takes over what a broker says of the cluster.
-    pub(super) fn learn(&mut self, now: Instant, question: u64, answer: MetadataAnswer) {
-        if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED.0 && self.config.rebootstrap_after.is_some() {
-            self.metadata.failed(question, now, &mut self.chance);
-            self.rebootstrap(now, "the broker asked for it");
+    pub(super) fn learn(&mut self, question: u64, answer: MetadataAnswer) {
+        let (now, common) = (self.common.now, &mut self.common);
+        if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED.0 && common.config.rebootstrap_after.is_some() {
+            self.metadata.failed(question, now, &mut common.chance);
+            self.rebootstrap("the broker asked for it");
             return;
         }
         let names_nobody = answer.brokers.is_empty();
-        let changes = self.metadata.apply(question, answer, now, &mut self.chance);
+        let changes = self.metadata.apply(question, answer, now, &mut common.chance);
+        let topics = common.accumulator.topics();
         if changes.useless {
             if names_nobody {
-                self.accumulator
-                    .topics()
-                    .set_metadata_failure(Some("metadata named no broker that can be connected to".into()));
+                topics.set_metadata_failure(Some("metadata named no broker that can be connected to".into()));
             }
             return;
         }
-        self.accumulator.recorder().learned(now);
-        self.accumulator.topics().set_metadata_failure(None);
-        self.sync_nodes(now);
-        self.publish_changes(&changes, now);
+        common.recorder().learned(now);
+        topics.set_metadata_failure(None);
+        self.sync_brokers();
+        self.publish_changes(&changes);
     }
 
-    fn publish_changes(&mut self, changes: &Changes, now: Instant) {
+    fn publish_changes(&mut self, changes: &Changes) {
         let cluster = Arc::clone(self.metadata.cluster());
         for topic in &changes.topics {
-            if let Some(known) = cluster.topics.get(topic) {
-                let recreated = changes.recreated.contains(topic);
-                self.publish(topic, &known.partitions, recreated, changes.stale.get(topic), now);
-            }
+            let Some(known) = cluster.topics.get(topic) else {
+                return self.common.missing("a topic that metadata have just named");
+            };
+            let (recreated, stale) = (changes.recreated.contains(topic), changes.stale.get(topic));
+            self.lanes.publish(topic, &known.partitions, recreated, stale, &mut self.common);
         }
-        std::mem::take(&mut self.leaderless).into_iter().for_each(|slot| self.list(slot, now));
+        self.lanes.list_leaderless(&mut self.common);
+        let topics = self.common.accumulator.topics();
         for (topic, code) in &changes.missing {
             let state = if is_refusal(*code) { TopicState::Refused(*code) } else { TopicState::Awaited(Some(*code)) };
             if !cluster.topics.contains_key(topic) {
-                self.warnings.no_topic(topic, *code, now);
-                self.accumulator.topics().set(topic, Some(state));
+                self.common.warnings.no_topic(topic, *code, self.common.now);
+                topics.set(topic, Some(state));
             }
         }
-        self.accumulator.topics().announce();
+        topics.announce();
     }
 
     /// Brokers come, move and go. One that is gone is kept while something is on its way to it.
-    pub(super) fn sync_nodes(&mut self, now: Instant) {
+    pub(super) fn sync_brokers(&mut self) {
         let cluster = Arc::clone(self.metadata.cluster());
         for broker in cluster.brokers.values() {
-            let moved =
-                self.nodes.get(&broker.id).is_some_and(|node| node.host != broker.host || node.port != broker.port);
-            if moved {
-                self.disconnect(broker.id, now, &"the broker has a new address".into(), ErrorCode::NETWORK_EXCEPTION);
-                self.nodes.entry(broker.id).and_modify(|node| {
-                    (node.host, node.port) = (Arc::clone(&broker.host), broker.port);
-                    node.forgive(now);
-                });
+            self.lanes.broker_came(broker.id);
+            if let Some(lost) = self.links.add(broker, &mut self.common) {
+                self.lost(lost, ErrorCode::NETWORK_EXCEPTION);
             }
-            self.nodes
-                .entry(broker.id)
-                .or_insert_with(|| Node::new(broker.id, Arc::clone(&broker.host), broker.port, now));
         }
-        let gone =
-            self.nodes.values().filter(|node| !cluster.brokers.contains_key(&node.id) && node.in_flight.is_empty());
-        for id in gone.map(|node| node.id).collect::<Vec<_>>() {
-            self.remove_node(id, now);
+        for id in self.links.gone(&cluster) {
+            self.remove_broker(id);
         }
     }
 
-    fn remove_node(&mut self, id: i32, now: Instant) {
-        self.strike_moved();
-        let Some(node) = self.nodes.remove(&id) else { return };
-        if let Some(connection) = node.connection() {
-            self.connections.remove(&connection);
-            self.actions.push_back(Action::Disconnect { connection });
-        }
-        node.count_end(self.accumulator.recorder(), now);
-        for slot in node.ready {
-            if let Some(lane) = self.lane(slot) {
-                lane.listed = false;
+    fn remove_broker(&mut self, id: i32) {
+        self.links.remove(id, &mut self.common);
+        self.lanes.broker_went(id, &mut self.common);
+    }
+
+    /// Starts again from `bootstrap.servers`: all brokers that are known are forgotten (KIP-899).
+    pub(super) fn rebootstrap(&mut self, why: &str) {
+        self.common.warnings.rebootstrap(why, self.common.now);
+        let why = format!("starting again from bootstrap.servers: {why}").into();
+        for id in self.links.ids() {
+            if let Some(lost) = self.links.disconnect(id, &why, &mut self.common) {
+                self.lost(lost, ErrorCode::NETWORK_EXCEPTION);
             }
-            self.list(slot, now);
+            self.remove_broker(id);
         }
-    }
-
-    /// Without metadata for too long: the brokers that are known may all have been replaced (KIP-899).
-    pub(super) fn start_over(&mut self, now: Instant) {
-        let Some(after) = self.config.rebootstrap_after else { return };
-        let lost = self.metadata.last_success() + after <= now && !self.nodes.values().any(Node::is_up);
-        if lost && self.metadata.due().is_some() && self.nodes.keys().any(|id| *id >= 0) {
-            self.rebootstrap(now, "no metadata for metadata.recovery.rebootstrap.trigger.ms");
-        }
-    }
-
-    fn rebootstrap(&mut self, now: Instant, why: &str) {
-        tracing::warn!(why, "starting again from bootstrap.servers");
-        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
-            self.disconnect(
-                id,
-                now,
-                &format!("starting again from bootstrap.servers: {why}").into(),
-                ErrorCode::NETWORK_EXCEPTION,
-            );
-            self.remove_node(id, now);
-        }
-        self.metadata.rebootstrap(now);
-        self.bootstrap(now);
+        self.metadata.rebootstrap(self.common.now);
+        self.links.bootstrap(&self.common);
     }
 
     /// Topics that nobody used for long are not asked for any more.
-    pub(super) fn forget_idle(&mut self, now: Instant) {
-        // Also partitions that their topic has no more may have batches. All lanes are looked at once, and only if a topic is idle.
-        let has_batches = |lane: &&Lane| !lane.is_empty() || lane.queue.oldest().is_some();
-        let with_batches = LazyCell::new(|| {
-            let busy = self.lanes.iter().filter(has_batches);
-            busy.map(|lane| &*lane.queue.origin.topic).collect::<HashSet<_>>()
-        });
-        let idle = self.metadata.evict_idle(now, |topic| with_batches.contains(topic));
-        drop(with_batches);
+    pub(super) fn forget_idle(&mut self) {
+        // All lanes are looked at once, and only if a topic is idle.
+        let busy = LazyCell::new(|| self.lanes.topics_with_batches());
+        let idle = self.metadata.evict_idle(self.common.now, |topic| busy.contains(topic));
+        let topics = self.common.accumulator.topics();
         for topic in &idle {
-            self.accumulator.topics().set(topic, None);
-            self.accumulator.recorder().forget(topic);
+            topics.set(topic, None);
+            self.common.recorder().forget(topic);
         }
         // Whoever waits for one of them asks again.
         if !idle.is_empty() {
-            self.accumulator.topics().announce();
+            topics.announce();
         }
     }
 }

@@ -287,16 +287,16 @@ pub(crate) fn is_refusal(code: ErrorCode) -> bool {
     code == ErrorCode::INVALID_TOPIC_EXCEPTION || code == ErrorCode::TOPIC_AUTHORIZATION_FAILED
 }
 
-/// What one answer makes of one topic.
+/// What one answer makes of one topic. Of `stale` partitions it tells an older leader epoch than is known.
 #[derive(Debug, PartialEq, Eq)]
 enum Weighed {
     /// What was known, with what the answer adds.
-    Merged(TopicMetadata),
+    Merged { topic: TopicMetadata, stale: BTreeSet<usize> },
     /// Another topic of the same name: nothing of what was known counts.
     Anew(TopicMetadata),
-    /// The answer takes back what was known: it is late, or what was known is of no use any more. This is the topic if it is late,
-    /// and then if it is not.
-    Contradicts(TopicMetadata, TopicMetadata),
+    /// The answer takes back what was known: it is late, or what was known is of no use any more, which is believed when `enough` in a
+    /// row say so.
+    Contradicts { if_late: TopicMetadata, stale: BTreeSet<usize>, if_anew: TopicMetadata, enough: u32 },
     /// It says nothing of the topic, for this reason.
     Nothing(ErrorCode),
 }
@@ -315,16 +315,22 @@ fn weigh(known: Option<&TopicMetadata>, answer: &TopicAnswer) -> Weighed {
     let Some(told) = by_number(&answer.partitions) else { return silent };
     let is_whole = told.keys().copied().eq(0..told.len());
     let anew = || TopicMetadata { id: answer.id, partitions: told.values().copied().collect() };
-    let Some(known) = known else { return if is_whole { Weighed::Merged(anew()) } else { silent } };
+    let Some(known) = known else {
+        return if is_whole { Weighed::Merged { topic: anew(), stale: BTreeSet::new() } } else { silent };
+    };
     let has_ids = !known.id.is_nil() && !answer.id.is_nil();
     if has_ids && known.id != answer.id {
         return if is_whole { Weighed::Anew(anew()) } else { silent };
     }
-    let merged =
+    let topic =
         TopicMetadata { id: newer_id(known.id, answer.id), partitions: merge(&known.partitions, &told, is_whole) };
+    let stale = stale(&known.partitions, &told);
     let is_less = !has_ids && told.len() < known.partitions.len();
-    let takes_back = is_whole && (is_less || !stale(Some(known), answer).is_empty());
-    if takes_back { Weighed::Contradicts(merged, anew()) } else { Weighed::Merged(merged) }
+    if is_whole && (is_less || !stale.is_empty()) {
+        let enough = if has_ids { OVERWHELMING } else { CONVINCING };
+        return Weighed::Contradicts { if_late: topic, stale, if_anew: anew(), enough };
+    }
+    Weighed::Merged { topic, stale }
 }
 
 fn newer_id(known: TopicId, told: TopicId) -> TopicId {
@@ -341,9 +347,7 @@ fn by_number(answer: &[(i32, i32, i32)]) -> Option<BTreeMap<usize, PartitionMeta
 }
 
 /// The partitions of which an answer tells an older epoch than is known.
-fn stale(known: Option<&TopicMetadata>, answer: &TopicAnswer) -> BTreeSet<usize> {
-    let told = by_number(&answer.partitions).unwrap_or_default();
-    let known = known.map_or(&[][..], |known| &known.partitions);
+fn stale(known: &[PartitionMetadata], told: &BTreeMap<usize, PartitionMetadata>) -> BTreeSet<usize> {
     let is_stale =
         |(number, known): &(usize, &PartitionMetadata)| told.get(number).is_some_and(|told| is_older(*told, **known));
     known.iter().enumerate().filter(is_stale).map(|(number, _)| number).collect()
@@ -391,31 +395,33 @@ fn take_over(
     changes: &mut Changes,
 ) -> Taken {
     let known = cluster.topics.get(&answer.name);
-    let (topic, anew, late) = match weigh(known, &answer) {
+    let (topic, stale, late) = match weigh(known, &answer) {
         Weighed::Nothing(code) => {
             let unsettled = known.is_some() || !is_refusal(code);
             changes.missing.push((answer.name, code));
             return Taken { news: false, unsettled };
         }
-        Weighed::Merged(topic) => (topic, false, false),
-        Weighed::Anew(topic) => (topic, true, false),
-        Weighed::Contradicts(if_late, if_anew) => {
-            let times = contradicted.get(&answer.name).map_or(1, |times| times + 1);
-            contradicted.insert(Arc::clone(&answer.name), times);
-            let has_ids = !answer.id.is_nil() && known.is_some_and(|known| !known.id.is_nil());
-            let enough = if has_ids { OVERWHELMING } else { CONVINCING };
-            if times < enough { (if_late, false, true) } else { (if_anew, true, false) }
+        Weighed::Merged { topic, stale } => (topic, stale, false),
+        Weighed::Anew(topic) => {
+            changes.recreated.insert(Arc::clone(&answer.name));
+            (topic, BTreeSet::new(), false)
+        }
+        Weighed::Contradicts { if_late, stale, if_anew, enough } => {
+            let times = contradicted.entry(Arc::clone(&answer.name)).or_default();
+            *times += 1;
+            if *times < enough {
+                (if_late, stale, true)
+            } else {
+                changes.recreated.insert(Arc::clone(&answer.name));
+                (if_anew, BTreeSet::new(), false)
+            }
         }
     };
     if !late {
         contradicted.remove(&answer.name);
     }
-    let stale = if anew { BTreeSet::new() } else { stale(known, &answer) };
     if !stale.is_empty() {
         changes.stale.insert(Arc::clone(&answer.name), stale);
-    }
-    if anew {
-        changes.recreated.insert(Arc::clone(&answer.name));
     }
     let leaderless = topic.partitions.iter().any(|partition| partition.leader.is_none());
     let news = known != Some(&topic);

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::verdict::Verdict;
+use super::lanes::verdict::Verdict;
 use crate::{delivery::Origin, error::ErrorCode};
 
 /// How long a line about something keeps another one about the same back, at first.
@@ -36,6 +36,12 @@ pub(super) enum Subject {
     Topic(Arc<str>),
     /// The producer id.
     ProducerId,
+    /// The cluster, of which all is learned anew.
+    Cluster,
+    /// The brokers that are known, of which too few can be reached.
+    KnownBrokers,
+    /// Something that must be there and is not.
+    Missing(&'static str),
 }
 
 impl Subject {
@@ -47,7 +53,7 @@ impl Subject {
 
 /// An attempt to send a batch that did not end in an acknowledgement.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Attempt<'a> {
+pub(super) struct FailedAttempt<'a> {
     pub(super) slot: u32,
     pub(super) origin: &'a Origin,
     pub(super) broker: i32,
@@ -64,6 +70,8 @@ pub(super) struct Warnings {
     lines: VecDeque<Instant>,
     told: BTreeMap<Subject, Told>,
     held_back: u64,
+    /// How often something was not there that must be.
+    faults: u64,
 }
 
 /// The last line about something.
@@ -107,8 +115,8 @@ impl Warnings {
     }
 
     /// A batch goes again, or in parts, or under a new stamp. Other verdicts are final, and for those who wait.
-    pub(super) fn attempt_failed(&mut self, attempt: Attempt<'_>, verdict: Verdict, now: Instant) {
-        let Attempt { slot, origin, broker, number, error, cause } = attempt;
+    pub(super) fn attempt_failed(&mut self, attempt: FailedAttempt<'_>, verdict: Verdict, now: Instant) {
+        let FailedAttempt { slot, origin, broker, number, error, cause } = attempt;
         let (topic, partition) = (&*origin.topic, origin.partition);
         let Some(next) = what_next(verdict) else {
             tracing::debug!(topic, partition, broker, attempt = number, %error, cause, ?verdict, "attempt failed");
@@ -167,6 +175,29 @@ impl Warnings {
         }
     }
 
+    /// Too many of the brokers that are known cannot be reached.
+    pub(super) fn out_of_reach(&mut self, now: Instant) {
+        if let Some(held_back) = self.admit(Subject::KnownBrokers, now) {
+            tracing::warn!(held_back, "no known broker can be reached; those of bootstrap.servers are tried as well");
+        }
+    }
+
+    /// All that is known of the cluster is forgotten.
+    pub(super) fn rebootstrap(&mut self, why: &str, now: Instant) {
+        if let Some(held_back) = self.admit(Subject::Cluster, now) {
+            tracing::warn!(why, held_back, "starting again from bootstrap.servers");
+        }
+    }
+
+    /// Something is not there that must be: the sender goes on without.
+    pub(super) fn missing(&mut self, what: &'static str, now: Instant) {
+        self.faults += 1;
+        if let Some(held_back) = self.admit(Subject::Missing(what), now) {
+            let faults = self.faults;
+            tracing::error!(faults, held_back, "a fault of milena's: the sender lacks {what}; please report it");
+        }
+    }
+
     /// There is a producer id.
     pub(super) fn has_producer_id(&mut self) {
         self.is_over(&Subject::ProducerId);
@@ -218,7 +249,7 @@ mod tests {
     fn what_lasts_is_told_after_twice_as_long_each_time_and_from_the_beginning_when_it_was_over() {
         let (mut warnings, start) = (Warnings::default(), Instant::now());
         let (topic, broker) = (Subject::Topic("orders".into()), Subject::Broker(7));
-        for subject in [&topic, &broker, &Subject::ProducerId] {
+        for subject in [&topic, &broker, &Subject::ProducerId, &Subject::KnownBrokers, &Subject::Missing("a lane")] {
             let told: Vec<_> =
                 (0..300).filter(|s| warnings.admit(subject.clone(), start + 1_000 * MS * *s).is_some()).collect();
             assert_eq!(told, [0, 1, 3, 7, 15, 31, 63, 123, 183, 243], "{subject:?}");

@@ -2,17 +2,12 @@
 
 use std::time::Duration;
 
-#[cfg(feature = "zstd")]
-use milena::{
-    Compression,
-    broker::{Api, EmbeddedBroker},
-};
 use milena::{Producer, Record, SendError};
 use milena_test_support::peer;
 
 use crate::{
-    answers::{API_VERSIONS, Asked, TOPIC, api_versions, unsupported},
-    liar::{Dialect, Liar, NEW, Told},
+    answers::{API_VERSIONS, Asked, api_versions, unsupported},
+    liar::{Dialect, NEW, Told},
     run,
     scenario::{Case, Expect, Times, run_all},
 };
@@ -78,26 +73,6 @@ fn a_broker_that_lacks_what_a_producer_needs_is_named_with_what_it_lacks() {
     run(run_all(cases.into()));
 }
 
-/// It would write what it cannot read, or refuse every attempt in words of its own.
-#[test]
-#[cfg(feature = "zstd")]
-fn a_broker_that_does_not_know_zstd_gets_no_batch_in_it() {
-    const OLD: Dialect = &[(0, 3, 6), METADATA, API, ID];
-    run(async {
-        let broker = EmbeddedBroker::builder().topic(TOPIC, 3).start().await.unwrap();
-        let liar = Liar::start(broker.port(1).unwrap(), OLD, None, 0).await;
-        let builder = || Producer::builder(&liar.address.to_string()).max_block(Duration::from_secs(1));
-        let producer = builder().compression(Compression::Zstd).build().await.unwrap();
-        let error = producer.send(Record::to(TOPIC).value(&"a".repeat(1_000))).await.unwrap_err();
-        let words =
-            [liar.address.to_string(), "Produce up to version 6".into(), "zstd".into(), "compression.type".into()];
-        assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
-        let producer = builder().compression(Compression::Gzip).build().await.unwrap();
-        producer.send(Record::to(TOPIC).value(&"a".repeat(1_000))).await.unwrap().await.unwrap();
-        assert_eq!(broker.requests(Api::Produce), 1);
-    });
-}
-
 #[test]
 fn odd_claims_that_leave_a_common_version_do_no_harm() {
     let claims: [(&str, Dialect); 4] = [
@@ -124,4 +99,34 @@ fn a_peer_of_another_kind_is_recognised_by_its_first_bytes() {
             assert!(matches!(error, SendError::Timeout { .. }) && error.to_string().contains(words), "{error}");
         }
     });
+}
+
+#[cfg(feature = "zstd")]
+mod zstd {
+    use milena::{
+        Compression,
+        broker::{Api, EmbeddedBroker},
+    };
+
+    use super::*;
+    use crate::{answers::TOPIC, liar::Liar};
+
+    /// It would write what it cannot read, or refuse every attempt in words of its own.
+    #[test]
+    fn a_broker_that_does_not_know_zstd_gets_no_batch_in_it() {
+        const OLD: Dialect = &[(0, 3, 6), METADATA, API, ID];
+        run(async {
+            let broker = EmbeddedBroker::builder().topic(TOPIC, 3).start().await.unwrap();
+            let liar = Liar::start(broker.port(1).unwrap(), OLD, None, 0).await;
+            let builder = || Producer::builder(&liar.address.to_string()).max_block(Duration::from_secs(1));
+            let producer = builder().compression(Compression::Zstd).build().await.unwrap();
+            let error = producer.send(Record::to(TOPIC).value(&"a".repeat(1_000))).await.unwrap_err();
+            let words =
+                [liar.address.to_string(), "Produce up to version 6".into(), "zstd".into(), "compression.type".into()];
+            assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
+            let producer = builder().compression(Compression::Gzip).build().await.unwrap();
+            producer.send(Record::to(TOPIC).value(&"a".repeat(1_000))).await.unwrap().await.unwrap();
+            assert_eq!(broker.requests(Api::Produce), 1);
+        });
+    }
 }

@@ -20,6 +20,7 @@ use tokio::task::block_in_place;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Embedded,
+    #[cfg_attr(not(feature = "kafka-tests"), expect(dead_code, reason = "only these tests start a real one"))]
     Real,
 }
 

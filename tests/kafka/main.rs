@@ -1,25 +1,29 @@
-//! Runs every scenario except [`fault`] twice, with the embedded broker and with a real Apache Kafka, so that a
+//! Runs every scenario except those of `fault` twice, with the embedded broker and with a real Apache Kafka, so that a
 //! difference between the two fails a test.
 //!
 //! - [`acks`]: what an acknowledgement guarantees, for every `acks`
 //! - [`compression`]: every codec, read back by all readers
 //! - [`content`]: nulls, headers and timestamps arrive as they were sent
-//! - [`partitions`]: the partition of a record is the one that Java chooses
+//! - [`partitions`]: the partition of a record
 //! - [`volume`]: 200,000 records from eight tasks
 //! - [`topics`]: topics that do not exist yet, or never will
 //! - [`outages`]: brokers that stop and restart, or start late
 //! - [`limits`]: the largest record, the smallest, and records that are too large
-//! - [`fault`]: three real brokers, with faults of the brokers and of their connections
-//! - [`java_clients`]: Apache's own producer and consumer on the same topics
+//! - `fault`: three real brokers, with faults of the brokers and of their connections
+//! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
 //!
 //! milena reads the topics back and, on real Kafka, Apache's console consumer and `DumpLogSegments` as well: see
 //! [`log`]. The clusters of the scenarios are in [`cluster`].
+//!
+//! Real Kafka and Apache's tools need the feature `kafka-tests`. Without it, the scenarios use only the embedded broker.
 
 mod acks;
 mod cluster;
 mod compression;
 mod content;
+#[cfg(feature = "kafka-tests")]
 mod fault;
+#[cfg(feature = "kafka-tests")]
 mod java_clients;
 mod limits;
 mod log;
@@ -47,6 +51,7 @@ macro_rules! scenarios {
                 crate::run(crate::$file::$name(crate::cluster::Kind::Embedded));
             })+)+
         }
+        #[cfg(feature = "kafka-tests")]
         mod real {
             $($(#[test]
             fn $name() {
@@ -72,8 +77,7 @@ scenarios! {
         explicit_timestamps_are_kept_also_when_they_go_backwards,
         a_log_append_time_topic_sets_its_own_timestamps_and_the_ack_tells_them;
     partitions:
-        an_explicit_partition_is_obeyed,
-        equal_keys_go_where_the_java_producer_sends_them;
+        an_explicit_partition_is_obeyed;
     volume:
         two_hundred_thousand_records_of_eight_tasks_arrive_once_and_in_order;
     topics:
@@ -88,6 +92,14 @@ scenarios! {
         a_batch_of_exactly_max_message_bytes_is_written_and_one_byte_more_is_refused,
         a_record_over_max_message_bytes_fails_alone,
         ten_thousand_headers_arrive;
-    java_clients:
-        the_console_producer_and_the_console_consumer_agree_with_us;
+}
+
+/// Scenarios that take Apache's tools, whatever the cluster.
+#[cfg(feature = "kafka-tests")]
+mod tools {
+    scenarios! {
+        java_clients:
+            equal_keys_go_where_the_java_producer_sends_them,
+            the_console_producer_and_the_console_consumer_agree_with_us;
+    }
 }

@@ -17,9 +17,8 @@ fn arrows_point_down() {
         ("src/wire/frame.rs", "use crate::record::Header; use super::varint; // crate::sender is above"),
         ("src/error.rs", "pub use crate::wire::errors::ErrorCode;"),
         ("src/broker/state.rs", "use crate::wire::record_batch; use crate::cluster::Broker;"),
-        ("src/patterns/retry.rs", "use crate::{Producer, Record}; use super::breaker;"),
         ("src/wire/varint.rs", "#[cfg(test)]\nmod tests { use crate::sender::lane; }"),
-        ("cli/src/main.rs", "use crate::producer::Args;"),
+        ("crates/cli/src/main.rs", "use crate::producer::Args;"),
         ("src/lib.rs", "pub use producer::Producer;"),
     ] {
         assert_eq!(broken(path, text, arrows), 0, "{path}: {text}");
@@ -27,17 +26,16 @@ fn arrows_point_down() {
     for (path, text) in [
         ("src/wire/frame.rs", "use crate::sender::lane;"),
         ("src/wire/frame.rs", "use crate::{record::Header, accumulator::{batch, memory}};"),
-        ("src/accumulator/mod.rs", "fn f() { crate::sender::go(); }"),
-        ("src/accumulator/mod.rs", "use super::sender;\nuse super::net::Driver;"),
+        ("src/accumulator.rs", "fn f() { crate::sender::go(); }"),
+        ("src/accumulator.rs", "use super::sender;\nuse super::net::Driver;"),
         ("src/accumulator/batch/deep.rs", "use super::super::super::sender::lane;"),
-        ("src/sender/mod.rs", "use crate::Producer;"),
-        ("src/record/mod.rs", "use crate::wire::varint;"),
+        ("src/sender.rs", "use crate::Producer;"),
+        ("src/record.rs", "use crate::wire::varint;"),
         ("src/error.rs", "use crate::wire::errors_of_ours;"),
         ("src/broker/state.rs", "use crate::accumulator::Memory;"),
-        ("src/admin/mod.rs", "use crate::net::dial;"),
-        ("src/net/mod.rs", "use crate::broker::State;"),
-        ("src/patterns/retry.rs", "use crate::wire::errors::ErrorCode;"),
-        ("src/util/mod.rs", "fn f() {}"),
+        ("src/admin.rs", "use crate::net::dial;"),
+        ("src/net.rs", "use crate::broker::State;"),
+        ("src/util.rs", "fn f() {}"),
     ] {
         assert_ne!(broken(path, text, arrows), 0, "{path}: {text}");
     }
@@ -58,7 +56,7 @@ fn a_circle_of_files_is_found_through_parents_and_names_that_are_passed_on() {
         &[facade, part, ("src/a/c/mod.rs", "use super::Part; // super::super::a is above")],
         &[facade, ("src/a/b.rs", "pub struct Part; use crate::d::D;"), ("src/d.rs", "use std::b::Part; pub struct D;")],
         &[facade, part, ("src/a/b/deep.rs", "pub struct Deep;"), ("src/d.rs", "use crate::a::Deep;")],
-        &[("cli/src/a.rs", "mod b; use b::B;"), ("cli/src/a/b.rs", "use super::A;")],
+        &[("crates/cli/src/a.rs", "mod b; use b::B;"), ("crates/cli/src/a/b.rs", "use super::A;")],
     ] {
         assert_eq!(circle(files, &[]), 0, "{files:?}");
     }
@@ -91,6 +89,26 @@ fn a_circle_of_files_is_found_through_parents_and_names_that_are_passed_on() {
 }
 
 #[test]
+fn a_command_that_uses_what_is_a_labs_is_seen() {
+    assert_eq!(broken("crates/cli/src/perf.rs", "use crate::{exit::Exit, lab::Cluster};", labs), 1);
+    assert_eq!(broken("crates/cli/src/perf.rs", "use crate::{exit::Exit, cluster::Cluster, label::Label};", labs), 0);
+    assert_eq!(broken("crates/cli/src/main.rs", "crate::lab::run(args)", labs), 0);
+    assert_eq!(broken("crates/cli/src/lab/pause.rs", "use crate::lab::orders::Run;", labs), 0);
+}
+
+#[test]
+fn parts_that_do_not_know_each_other_are_told_by_what_they_use() {
+    for (path, text, expected) in [
+        ("src/sender/links/mod.rs", "use super::common::Common;", 0),
+        ("src/sender/links/mod.rs", "use super::{Action, lanes::Lanes};", 1),
+        ("src/sender/lanes/drain.rs", "use crate::sender::links::Links;", 1),
+        ("src/sender/sending.rs", "use super::{lanes::Lanes, links::Links};", 0),
+    ] {
+        assert_eq!(broken(path, text, strangers), expected, "{path}: {text}");
+    }
+}
+
+#[test]
 fn a_pure_module_is_told_from_one_that_touches_the_world() {
     for (path, text) in [
         ("src/sender/lane.rs", "use std::time::Instant; fn f(now: Instant) { now + X; }"),
@@ -108,7 +126,7 @@ fn a_pure_module_is_told_from_one_that_touches_the_world() {
         ("src/sender/lane.rs", "let now = Instant::now();"),
         ("src/sender/lane.rs", "let now = std::time::Instant::now();"),
         ("src/sender/lane.rs", "let now = SystemTime::now();"),
-        ("src/accumulator/mod.rs", "use tokio::{sync::Notify, time::Sleep};"),
+        ("src/accumulator.rs", "use tokio::{sync::Notify, time::Sleep};"),
         ("src/wire/frame.rs", "tokio::spawn(async {});"),
         ("src/broker/state.rs", "use std::{fs, net::TcpStream};"),
         ("src/broker/state.rs", "use rand::Rng;"),
@@ -122,9 +140,9 @@ fn a_pure_module_is_told_from_one_that_touches_the_world() {
 #[test]
 fn the_protocol_crate_is_seen_wherever_it_is_used() {
     assert_eq!(broken("src/wire/apis/metadata.rs", "use kafka_protocol::messages::ApiKey;", protocol_crate), 0);
-    assert_eq!(broken("fuzz/checks/batches.rs", "use kafka_protocol::records::Record;", protocol_crate), 0);
-    assert_eq!(broken("src/net/mod.rs", "// kafka_protocol::messages\nuse crate::wire;", protocol_crate), 0);
-    assert_eq!(broken("src/net/mod.rs", "use kafka_protocol::messages::ApiKey;", protocol_crate), 1);
+    assert_eq!(broken("tests/fuzz/batches.rs", "use kafka_protocol::records::Record;", protocol_crate), 0);
+    assert_eq!(broken("src/net.rs", "// kafka_protocol::messages\nuse crate::wire;", protocol_crate), 0);
+    assert_eq!(broken("src/net.rs", "use kafka_protocol::messages::ApiKey;", protocol_crate), 1);
     assert_eq!(broken("tests/kafka.rs", "let key = kafka_protocol::messages::ApiKey::Produce;", protocol_crate), 1);
 }
 
@@ -133,6 +151,16 @@ fn a_file_without_an_opening_is_seen() {
     assert_eq!(broken("src/a.rs", "//! What comes in.\nfn f() {}", opening), 0);
     for text in ["", "fn f() {}", "// A comment.\nfn f() {}", "//!\nfn f() {}", "\n//! Too late.\n"] {
         assert_eq!(broken("src/a.rs", text, opening), 1, "{text:?}");
+    }
+}
+
+#[test]
+fn a_module_that_is_called_mod_is_seen() {
+    for path in ["src/record/mod.rs", "crates/cli/src/lab/mod.rs", "tests/kafka/fault/mod.rs"] {
+        assert_eq!(broken(path, "", module_file), 1, "{path}");
+    }
+    for path in ["src/record.rs", "src/modular.rs", "tests/kafka/main.rs"] {
+        assert_eq!(broken(path, "", module_file), 0, "{path}");
     }
 }
 
@@ -225,6 +253,7 @@ fn a_document_that_names_a_function_which_is_not_there_is_found() {
         ("see `src/a.rs` `A::here(x)`", 0),
         ("| step | `src/a.rs` | `gone` |", 1),
         ("| step | `src/b.rs` | `here` |", 1),
+        ("see `crates/b/src/b.rs` `here`", 1),
         ("`here` and `src/a.rs`", 0),
     ] {
         assert_eq!(named_functions("a.md", text, read).len(), expected, "{text}");

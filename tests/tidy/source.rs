@@ -35,7 +35,8 @@ impl Source {
 
     /// Whether the file's code runs in a user's program.
     pub(crate) fn is_shipped(&self) -> bool {
-        self.path.starts_with("src/") || self.path.starts_with("cli/src/")
+        let crates = self.path.strip_prefix("crates/").and_then(|path| path.split_once('/'));
+        self.path.starts_with("src/") || crates.is_some_and(|(_, path)| path.starts_with("src/"))
     }
 }
 

@@ -26,7 +26,7 @@ class Peer:
         return None if built.returncode == 0 else last_lines(built.stderr)
 
     def folder(self):
-        return {"floor": "sink", "confluent-kafka": "confluent"}.get(self.name, self.name)
+        return {"sink": ROOT / "crates/bench-sink", "confluent-kafka": "confluent"}.get(self.name, self.name)
 
 
 def last_lines(text):
@@ -39,6 +39,11 @@ def last_lines(text):
 
 def cargo(name, binary, what, tools=("cargo",)):
     return Peer(name, tools, ["cargo", "build", "--release", "--quiet"], [f"{TARGET}/release/{binary}"], what)
+
+
+def sink():
+    """What the clients send to; built as they are."""
+    return cargo("sink", "bench-sink", "checks headers and acknowledges at once")
 
 
 def peers():

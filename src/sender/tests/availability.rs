@@ -151,10 +151,10 @@ fn the_time_that_a_broker_throttles_does_not_count_against_the_request_timeout()
 #[test]
 fn a_record_that_expires_while_its_broker_throttles_says_so() {
     let mut rig = Rig::ready(&[("request.timeout.ms", "1000"), ("delivery.timeout.ms", "3000")]);
-    rig.sender.throttle(1, 60_000, rig.now);
+    rig.throttle(1, 60_000);
     let delivery = rig.send(0, "a");
     rig.pass_ms(1_000);
-    rig.sender.throttle(1, 60_000, rig.now);
+    rig.throttle(1, 60_000);
     rig.pass_ms(2_001);
     let error = failure(&delivery);
     assert_eq!((error.code(), error.persisted()), (ErrorCode::THROTTLING_QUOTA_EXCEEDED, Persisted::No), "{error}");

@@ -83,7 +83,7 @@ fn splits_epochs_throttles_and_connections_are_counted_when_they_happen() {
     let after = counted(&rig, &names);
     assert!(after[2] > before[2] && after[3] <= before[3], "{before:?} {after:?}");
     assert_eq!(counted(&rig, &["produce-throttle-time-max"]), [0.0]);
-    rig.sender.throttle(1, 250, rig.now);
+    rig.throttle(1, 250);
     let throttled = counted(&rig, &["produce-throttle-time-max"])[0];
     assert!((249.0..253.0).contains(&throttled), "{throttled}");
 }

@@ -173,9 +173,9 @@ fn brokers_that_refuse_connections_are_tried_less_and_less_often() {
 fn a_throttled_producer_holds_back_as_long_as_it_is_asked_to_and_no_longer_than_a_record_may_wait() {
     for (asked_ms, held_ms) in [(3_000, 3_000), (i32::MAX, 10_000)] {
         let mut rig = Rig::ready(&[("request.timeout.ms", "1000"), ("delivery.timeout.ms", "10000")]);
-        rig.sender.throttle(1, asked_ms, rig.now);
+        rig.throttle(1, asked_ms);
         // A later answer that asks for less does not end it.
-        rig.sender.throttle(1, 5, rig.now);
+        rig.throttle(1, 5);
         rig.pass_ms(held_ms - 1_000);
         rig.push(0, "a");
         rig.pass_ms(999);
@@ -225,7 +225,7 @@ fn a_broker_that_asks_for_it_makes_the_producer_start_again_from_the_bootstrap_s
         rig.mute = vec![3];
         rig.accumulator.topics().want(TOPIC);
         rig.pass_ms(200);
-        let asked = rig.sender.nodes.values().find(|node| node.is_asked()).unwrap();
+        let asked = rig.sender.links.nodes().find(|node| node.is_asked()).unwrap();
         let (connection, correlation) = (asked.connection().unwrap(), asked.in_flight[0].correlation);
         let mut frame = testing::metadata(13, correlation, &rig.brokers, &[]).to_vec();
         // The error of the whole answer stands right before its tagged fields, of which there are none.
@@ -233,7 +233,7 @@ fn a_broker_that_asks_for_it_makes_the_producer_start_again_from_the_bootstrap_s
         frame[end - 3..].copy_from_slice(&[0, 129, 0]);
         rig.mute.clear();
         rig.event(Event::Frame { connection, frame: frame.into() });
-        assert_eq!(rig.sender.nodes.keys().all(|id| *id < 0), starts_again, "{strategy}");
+        assert_eq!(rig.sender.links.nodes().all(|node| node.id < 0), starts_again, "{strategy}");
         let delivery = rig.send(0, "a");
         rig.pass_ms(2_000);
         rig.ack(1);

@@ -80,7 +80,7 @@ fn a_batch_that_failed_while_its_partition_stood_in_line_for_a_broker_is_waited_
     rig.push(0, "first");
     rig.ack(0);
     rig.push(0, "a");
-    rig.sender.throttle(1, 1_000, rig.now);
+    rig.throttle(1, 1_000);
     rig.push(0, "stands in line until the broker takes requests again");
     rig.refuse(19);
     rig.pass_ms(3_500);

@@ -357,9 +357,15 @@ impl Rig {
         sent
     }
 
+    /// A broker asks not to be sent to for so long.
+    pub(super) fn throttle(&mut self, broker: i32, throttle_ms: i32) {
+        self.sender.common.now = self.now;
+        self.sender.links.throttle(broker, throttle_ms, &mut self.sender.common);
+    }
+
     /// A connection breaks after the request `written` went out whole; `i32::MAX` stands for the last one.
     pub(super) fn cut(&mut self, connection: ConnectionId, written: Option<i32>) {
-        let node = self.sender.connections.get(&connection).and_then(|id| self.sender.nodes.get(id));
+        let node = self.sender.links.nodes().find(|node| node.connection() == Some(connection));
         let last = node.and_then(|node| node.in_flight.back()).map(|request| request.correlation);
         let written = if written == Some(i32::MAX) { last } else { written };
         self.close(connection);

@@ -23,7 +23,7 @@ fn rig_at(epoch: i16, next_sequence: i32) -> Rig {
     rig.push(0, "first");
     rig.pass_ms(5);
     rig.ack(0);
-    rig.sender.lanes[0].come_to(epoch, next_sequence);
+    rig.sender.lanes.come_to(0, epoch, next_sequence);
     rig
 }
 

@@ -6,7 +6,7 @@ use super::rig::{Rig, Says, offset};
 use crate::{
     accumulator::TopicState,
     delivery::{Answer, listener},
-    sender::entry::Entry,
+    sender::lanes::entry::Entry,
     wire::record_batch::{split::split, writer::Payload},
 };
 

@@ -102,6 +102,22 @@ pub(super) fn heard(scenario: impl FnOnce()) -> Vec<String> {
 }
 
 #[test]
+#[cfg_attr(debug_assertions, should_panic(expected = "the sender lacks a lane"))]
+fn what_must_be_there_and_is_not_stops_a_test_and_is_counted_and_told_once_in_a_release() {
+    watching(|lines| {
+        let mut rig = Rig::ready(&[]);
+        lines.take();
+        for _ in 0..3 {
+            assert_eq!(rig.sender.common.missing::<Option<u8>>("a lane"), None);
+        }
+        rig.pass_ms(1_000);
+        lines.take().retain(|line| line.contains("ERROR"));
+        assert!(!rig.sender.common.missing::<bool>("a lane"));
+        lines.expect(&[&["ERROR", "the sender lacks a lane", "faults=4", "held_back=2"]]);
+    });
+}
+
+#[test]
 fn a_retry_tells_partition_broker_attempt_error_and_what_happens_next() {
     watching(|lines| {
         let mut rig = Rig::ready(&[]);

@@ -216,7 +216,7 @@ shapes! {
 }
 
 /// The messages that only the embedded broker reads.
-#[cfg(feature = "broker")]
+#[cfg(any(test, feature = "broker"))]
 mod requests {
     use kafka_protocol::messages::{
         ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, InitProducerIdRequest,

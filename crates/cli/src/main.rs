@@ -1,0 +1,172 @@
+//! milena on the command line.
+//!
+//! In: arguments. Out: an exit code. Parses, calls the library, prints; a file per command. Deliberately absent: anything
+//! that a program using the library would want to do as well.
+
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+mod broker;
+mod cluster;
+mod console;
+mod consume;
+mod exit;
+mod interrupt;
+mod lab;
+mod output;
+mod pace;
+mod perf;
+mod produce;
+mod properties;
+mod settings;
+mod warned;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+    time::Instant,
+};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::{
+    Layer,
+    filter::{LevelFilter, Targets},
+    fmt::{self, format::Writer, time::FormatTime},
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    util::SubscriberInitExt,
+};
+
+use exit::{CliError, Exit};
+use warned::Warned;
+
+/// A Kafka producer written from the wire protocol up, on the command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "milena",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_long_help = "\
+Exit codes:
+  0    all good
+  1    a record failed, a check failed, or a broker could not do what was asked
+  2    the arguments or the configuration are wrong; nothing was sent
+  130  interrupted by Ctrl-C (SIGINT) or SIGTERM, after finishing what was under way
+
+See it work without any set-up:
+  milena lab async-orders
+  milena lab retry
+  milena lab dead-letter
+  milena lab pause
+  milena lab latency
+  milena perf --topic test --num-records 1000000 --record-size 100"
+)]
+struct Cli {
+    /// What to log to stderr: error, warn, info, debug, trace, or per module as in milena=debug [default: RUST_LOG, else
+    /// warn]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<Targets>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Produce(produce::Args),
+    Consume(consume::Args),
+    Perf(perf::Args),
+    Lab(lab::Args),
+    Broker(broker::Args),
+}
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return explain(&answer),
+    };
+    let warned = Warned::default();
+    let lines = lines(&cli.command, started).with_filter(cli.log.unwrap_or_else(log_from_environment));
+    tracing_subscriber::registry().with(lines).with(warned.clone().with_filter(LevelFilter::WARN)).init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(Err(CliError::Failed(format!("cannot start the runtime: {error}")))),
+    };
+    let result = runtime.block_on(run(cli.command, started, warned));
+    // A read of stdin that nobody waits for any more must not keep the process alive.
+    runtime.shutdown_background();
+    report(result)
+}
+
+/// How the log looks: in labs short, and with the time since the start, as the lines that it stands between.
+fn lines<S>(command: &Command, started: Instant) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    let layer = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    // An event that stderr does not take would otherwise be told to stderr, with a panic.
+    let layer = layer.log_internal_errors(false);
+    match command {
+        Command::Lab(_) => layer.with_target(false).with_timer(SinceStart(started)).boxed(),
+        _ => layer.boxed(),
+    }
+}
+
+struct SinceStart(Instant);
+
+impl FormatTime for SinceStart {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{}", output::stamp(self.0.elapsed()))
+    }
+}
+
+/// RUST_LOG is often set for other programs, so what cannot be read there is no error.
+fn log_from_environment() -> Targets {
+    let set = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
+    set.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN))
+}
+
+async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit, CliError> {
+    match command {
+        Command::Produce(args) => produce::run(args).await,
+        Command::Consume(args) => consume::run(args).await,
+        Command::Perf(args) => perf::run(args).await,
+        Command::Lab(args) => lab::run(args, started, warned).await,
+        Command::Broker(args) => broker::run(args).await,
+    }
+}
+
+/// Prints help and versions on stdout, and what is wrong with the arguments on stderr.
+fn explain(answer: &clap::Error) -> ExitCode {
+    if answer.use_stderr() {
+        // Where that fails, there is nobody left to tell.
+        let _ = answer.print();
+        return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
+    }
+    let _ = console::attempt(|| answer.print().and_then(|()| io::stdout().flush()));
+    report(Ok(Exit::Good))
+}
+
+fn report(result: Result<Exit, CliError>) -> ExitCode {
+    if let Err(error) = &result {
+        console::tell(&format!("error: {}", output::printable_lines(&error.to_string())));
+    }
+    match result {
+        Ok(Exit::Good) if !console::all_taken() => Exit::Failed.into(),
+        Ok(exit) => exit.into(),
+        Err(error) => error.exit(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,113 @@
+//! `milena perf`: how fast, in the words of `kafka-producer-perf-test`.
+//!
+//! In: arguments. Out: that tool's lines, so that what reads them goes on working, or JSON; and an exit code. The loop that
+//! sends is here; what is sent is in [`payload`], what is measured in [`meter`], how it is told in [`report`].
+
+mod args;
+mod meter;
+mod payload;
+mod report;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use milena::{Producer, Record, SendError, broker::EmbeddedBroker};
+
+pub(crate) use self::args::Args;
+use self::{
+    meter::{Meter, Taken},
+    payload::{Keys, Payload},
+    report::Report,
+};
+use crate::{
+    cluster::Cluster,
+    exit::{CliError, Exit},
+    interrupt::Interrupt,
+    pace::doze,
+};
+
+/// How long what was sent may take to be delivered after Ctrl-C.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A pace that would take longer than this is no pace.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Runs the command.
+pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
+    args.check()?;
+    let properties = args.properties()?;
+    let payload = args.payload()?;
+    let mut interrupt = Interrupt::listen()?;
+    let named = properties.iter().rev().find(|(name, _)| name == "bootstrap.servers").map(|(_, value)| value.clone());
+    let cluster = Cluster::open_quietly(named.as_deref(), EmbeddedBroker::builder()).await?;
+    let bootstrap = ("bootstrap.servers".to_owned(), cluster.bootstrap().to_owned());
+    let producer = Producer::from_properties(properties.into_iter().chain([bootstrap])).await?;
+    // Whoever measures records does not want to measure the first look at the cluster.
+    let ready = producer.partitions_for(&args.topic).await;
+    ready.map_err(|error| CliError::Failed(error.to_string()))?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    let stopping = Arc::clone(&stopped);
+    let listening = tokio::spawn(async move {
+        interrupt.next().await;
+        stopping.store(true, Relaxed);
+    });
+    // It lives as long as the process. Its share in every callback, counted by two threads, would weigh on what is measured.
+    let meter: &Meter = Box::leak(Box::new(Meter::new(args.warmup_records)));
+    let report = Report::begin(&args, meter);
+    let sent = send(&args, &producer, payload, meter, &stopped).await;
+    let interrupted = stopped.load(Relaxed);
+    listening.abort();
+    let closed = if interrupted { producer.close_timeout(PATIENCE).await } else { producer.close().await };
+    report.end(&producer.metrics(), closed.err().as_ref(), sent.as_ref().err(), interrupted).await;
+    cluster.close().await;
+    Ok(match (interrupted, sent.is_ok() && meter.errors().is_empty()) {
+        (true, _) => Exit::Interrupted,
+        (false, true) => Exit::Good,
+        (false, false) => Exit::Failed,
+    })
+}
+
+/// Hands over record after record, each when it is due, until all are handed over or somebody says stop. The producer
+/// refusing a record ends it: what comes behind it would be refused as well.
+async fn send(
+    args: &Args,
+    producer: &Producer,
+    mut payload: Payload,
+    meter: &'static Meter,
+    stopped: &AtomicBool,
+) -> Result<(), SendError> {
+    let mut keys = Keys::new(args.key_distribution, args.record_key_range, args.random_seed);
+    let start = Instant::now();
+    meter.start(start);
+    for number in 0..args.num_records {
+        let due = pace(start, number, args.throughput, stopped);
+        if stopped.load(Relaxed) {
+            break;
+        }
+        let (key, value) = (keys.next(number), payload.next(number));
+        let record = Record::to(&args.topic).value(value);
+        let record = if let Some(key) = &key { record.key(key) } else { record };
+        let taken = Taken { number, due, sent: Instant::now(), bytes: value.len() };
+        let sent = producer.send_with(record, move |outcome| meter.take(&taken, outcome.as_ref().err())).await;
+        if let Err(error) = sent {
+            meter.refused(&error);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a record is due or somebody says stop, and tells when it is due.
+fn pace(start: Instant, number: u64, throughput: f64, stopped: &AtomicBool) -> Option<Instant> {
+    if throughput <= 0.0 {
+        return None;
+    }
+    let after = Duration::try_from_secs_f64(number as f64 / throughput).unwrap_or(Duration::MAX);
+    let due = start.checked_add(after).unwrap_or(start + FOREVER);
+    while !stopped.load(Relaxed) && !doze(due) {}
+    Some(due)
+}

@@ -1,0 +1,47 @@
+//! What programs build around a producer: sending again ([`retry`]) and dead letters ([`dead_letter`]).
+//!
+//! In: records, and how sending them failed. Out: records sent again, or put where somebody will look at them. Stands on the
+//! public API of [`milena`] and on nothing else. Deliberately absent: a store for records while brokers are away.
+//!
+//! # Which failure asks for what
+//!
+//! | how a send ended | written? | send again | dead letter |
+//! |---|---|---|---|
+//! | cannot be serialized, or placed by the partitioner, too large, invalid topic, invalid record, not authorized | no | no: it would fail again | yes |
+//! | memory or metadata did not come in time, expired without an attempt | no | yes | no |
+//! | refused for now (too few replicas), or in bad company ([`INVALID_RECORD`](milena::ErrorCode::INVALID_RECORD) of others) | no | yes | no |
+//! | timed out, connection lost, expired after an attempt | unknown | only if consumers can tell repetitions | no |
+//! | the producer was closed, dropped or fenced | no, or unknown | with another producer | no |
+//!
+//! The second and third columns are [`Failure::persisted`] and [`Failure::retriable`], the last is [`Failure::is_fatal`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use milena::{Producer, Record};
+//! use milena_resilience::{dead_letter::DeadLetters, retry::{Retry, RetryPolicy}};
+//!
+//! let producer = Producer::builder("localhost:9092").build().await?;
+//! let retry = Retry::new(RetryPolicy::new().max_attempts(3))?;
+//! let dead_letters = DeadLetters::with_suffix(".dlt");
+//!
+//! let record = Record::to("orders").key("user-1").value("nine").header("eventId", "6b1f");
+//! match retry.send(&producer, record.clone()).await {
+//!     Ok(delivered) => println!("offset {:?} after {} failures", delivered.ack.offset(), delivered.tried.len()),
+//!     Err(error) if error.is_fatal() => match dead_letters.publish(&producer, record, &error.report()).await {
+//!         Ok(ack) => println!("{error}; kept in {} at {:?}", ack.topic(), ack.offset()),
+//!         Err(lost) => eprintln!("{lost}; still ours: {:?}", lost.record().key_bytes()),
+//!     },
+//!     Err(error) => eprintln!("{error}"),
+//! }
+//! # Ok(()) }
+//! ```
+
+pub mod dead_letter;
+mod failure;
+mod publish;
+pub mod retry;
+#[cfg(test)]
+mod testing;
+
+pub use failure::Failure;
+pub use publish::Publish;

@@ -1,0 +1,284 @@
+//! Links: the brokers that are known, the connections to them, and the requests that are in flight.
+//!
+//! In: brokers, what became of connections, requests to send. Out: [`Action`]s; and what was in flight comes back as a value, with its
+//! response or without. Pure. Deliberately absent: lanes, what metadata say of topics, producer ids. Who waits for a broker is an
+//! argument. Parts: [`node`] (one broker), [`requests`] (what goes out, and what comes back), [`asking`] (who can be asked).
+
+mod asking;
+pub(super) mod node;
+mod requests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+    time::Instant,
+};
+
+use self::node::{ConnectionId, InFlight, Link, Node, Overdue, Timeouts};
+use super::{Action, backoff::Backoff, common::Common, request::Seen};
+use crate::{
+    cluster::{Broker, Cluster},
+    config::Config,
+};
+
+const NODE: &str = "the broker of a connection";
+
+/// Brokers and connections.
+#[derive(Debug)]
+pub(super) struct Links {
+    nodes: BTreeMap<i32, Node>,
+    connections: HashMap<ConnectionId, i32>,
+    /// What is to be done outside, the first thing first.
+    actions: VecDeque<Action>,
+    next_connection: ConnectionId,
+    timeouts: Timeouts,
+    reconnect: Backoff,
+}
+
+/// A connection that is gone, and what went with it.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Lost {
+    pub(super) broker: i32,
+    pub(super) address: String,
+    pub(super) why: Arc<str>,
+    /// The requests that were in flight, the oldest first, and what the broker can have seen of them.
+    pub(super) unanswered: Vec<(InFlight, Seen)>,
+    /// Records that went out without a response that would show that they were taken (`acks=0`).
+    pub(super) unconfirmed: u64,
+}
+
+impl Links {
+    /// None yet.
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            connections: HashMap::new(),
+            actions: VecDeque::new(),
+            next_connection: 0,
+            timeouts: Timeouts {
+                request: config.request_timeout,
+                setup: Backoff {
+                    initial: config.connection_setup_timeout,
+                    max: config.connection_setup_timeout_max.max(config.connection_setup_timeout),
+                },
+                idle: config.connections_max_idle,
+            },
+            reconnect: Backoff { initial: config.reconnect_backoff, max: config.reconnect_backoff_max },
+        }
+    }
+
+    /// What is to be done outside next.
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// A broker that is known.
+    pub(super) fn node(&self, id: i32) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    /// All brokers that are known.
+    #[cfg(test)]
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// How many connections have not ended.
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The ids of all brokers that are known.
+    pub(super) fn ids(&self) -> Vec<i32> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// Whether brokers of the cluster are known, and none is connected.
+    pub(super) fn are_all_lost(&self) -> bool {
+        self.nodes.keys().any(|id| *id >= 0) && !self.nodes.values().any(Node::is_up)
+    }
+
+    /// Adds those of `bootstrap.servers`.
+    pub(super) fn bootstrap(&mut self, common: &Common) {
+        for (id, (host, port)) in (1..).zip(&common.config.bootstrap_servers) {
+            self.nodes.insert(-id, Node::new(-id, Arc::from(host.as_str()), *port, common.now));
+        }
+    }
+
+    /// Takes note of a broker. Where it was known at another address, the connection to that one ends.
+    pub(super) fn add(&mut self, broker: &Broker, common: &mut Common) -> Option<Lost> {
+        let Broker { id, host, port } = broker;
+        let known = self.nodes.get(id);
+        if !known.is_some_and(|node| node.host != *host || node.port != *port) {
+            self.nodes.entry(*id).or_insert_with(|| Node::new(*id, Arc::clone(host), *port, common.now));
+            return None;
+        }
+        let lost = self.disconnect(*id, &"the broker has a new address".into(), common);
+        self.nodes.entry(*id).and_modify(|node| {
+            (node.host, node.port) = (Arc::clone(host), *port);
+            node.forgive(common.now);
+        });
+        lost
+    }
+
+    /// Brokers that are none of the cluster's and to which nothing is on its way.
+    pub(super) fn gone(&self, cluster: &Cluster) -> Vec<i32> {
+        let is_gone = |node: &&Node| !cluster.brokers.contains_key(&node.id) && node.in_flight.is_empty();
+        self.nodes.values().filter(is_gone).map(|node| node.id).collect()
+    }
+
+    /// Forgets a broker.
+    pub(super) fn remove(&mut self, id: i32, common: &mut Common) {
+        let Some(node) = self.nodes.remove(&id) else { return common.missing("the broker to be forgotten") };
+        if let Some(connection) = node.connection() {
+            self.end(connection);
+        }
+        node.count_end(common.recorder(), common.now);
+    }
+
+    /// Begins a connection.
+    pub(super) fn connect(&mut self, id: i32, common: &mut Common) {
+        let Some(node) = self.nodes.get_mut(&id) else { return common.missing("the broker to connect to") };
+        self.next_connection += 1;
+        let connection = self.next_connection;
+        let within = self.timeouts.setup(node.failures, &mut common.chance);
+        node.link = Link::Connecting { id: connection, since: common.now, until: common.now + within };
+        self.connections.insert(connection, id);
+        let (host, port, failures) = (Arc::clone(&node.host), node.port, node.failures);
+        self.actions.push_back(Action::Connect { connection, host, port, failures, within });
+    }
+
+    /// A connection was made: the broker is asked what it speaks.
+    pub(super) fn connected(&mut self, connection: ConnectionId, common: &mut Common) {
+        // A connection that was ended before it was made.
+        let Some(&id) = self.connections.get(&connection) else { return };
+        let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
+        node.link = Link::Opening { id: connection, since: common.now };
+        common.recorder().connected(common.now);
+        let version = node.first_version;
+        self.ask_version(id, version, common);
+    }
+
+    /// A connection ended. `written` is the last request that went out whole.
+    pub(super) fn disconnected(
+        &mut self,
+        connection: ConnectionId,
+        why: &Arc<str>,
+        written: Option<i32>,
+        common: &mut Common,
+    ) -> Option<Lost> {
+        // A connection that was ended from this side tells it as well.
+        let id = self.connections.remove(&connection)?;
+        let whole = self.nodes.get(&id).map_or(0, |node| node.written(written));
+        self.lost(id, why, |place| if place < whole { Seen::Whole } else { Seen::InPart }, common)
+    }
+
+    /// Ends a connection from this side, if there is one.
+    pub(super) fn disconnect(&mut self, id: i32, why: &Arc<str>, common: &mut Common) -> Option<Lost> {
+        let connection = self.nodes.get(&id).and_then(Node::connection)?;
+        self.end(connection);
+        // What the socket still holds may go out all the same, so every request counts as seen by the broker.
+        self.lost(id, why, |_| Seen::Perhaps, common)
+    }
+
+    /// Ends a connection that nobody needs. Nothing is wrong with it.
+    pub(super) fn rest(&mut self, id: i32, common: &mut Common) -> Option<Lost> {
+        // A broker that refused what went out would have ended it long ago.
+        self.nodes.get_mut(&id).map(Node::take_unconfirmed);
+        let lost = self.disconnect(id, &"not used for connections.max.idle.ms".into(), common);
+        self.nodes.entry(id).and_modify(|node| node.forgive(common.now));
+        lost
+    }
+
+    fn end(&mut self, connection: ConnectionId) {
+        self.connections.remove(&connection);
+        self.actions.push_back(Action::Disconnect { connection });
+    }
+
+    /// A connection is gone: what was in flight has no response. `seen` is asked for each request by its place in the row.
+    fn lost(&mut self, id: i32, why: &Arc<str>, seen: impl Fn(usize) -> Seen, common: &mut Common) -> Option<Lost> {
+        let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
+        let why = explained(node, &common.config.bootstrap_servers, why);
+        let address = format!("{}:{}", node.host, node.port);
+        let was_up = node.is_up();
+        node.count_end(common.recorder(), common.now);
+        let unconfirmed = node.take_unconfirmed();
+        let unanswered = node.down(Arc::clone(&why), common.now, self.reconnect, &mut common.chance);
+        let requests = was_up.then_some(unanswered.len());
+        common.warnings.connection_ended(id, &address, &why, requests, common.now);
+        let unanswered = unanswered.into_iter().enumerate().map(|(place, request)| (request, seen(place))).collect();
+        Some(Lost { broker: id, address, why, unanswered, unconfirmed })
+    }
+
+    /// Connections that take too long, for what, and since when.
+    pub(super) fn overdue(&self, now: Instant) -> Vec<(i32, Overdue, Instant)> {
+        let overdue = |node: &Node| node.overdue(now, self.timeouts).map(|(what, due)| (node.id, what, due));
+        self.nodes.values().filter_map(overdue).collect()
+    }
+
+    /// When something is overdue or may be tried again; `waits` says whether somebody waits for a broker.
+    pub(super) fn deadline(&self, now: Instant, waits: impl Fn(i32) -> bool) -> Option<Instant> {
+        self.nodes.values().filter_map(|node| node.deadline(now, self.timeouts, waits(node.id))).min()
+    }
+
+    /// Whether a connection has not ended.
+    pub(super) fn has(&self, connection: ConnectionId) -> bool {
+        self.connections.contains_key(&connection)
+    }
+
+    /// Has every connection read that may have something to say.
+    pub(super) fn read_all(&mut self) -> BTreeSet<ConnectionId> {
+        let waits = self.nodes.values().filter(|node| !node.is_idle()).filter_map(Node::connection);
+        let connections: BTreeSet<_> = waits.collect();
+        self.actions.extend(connections.iter().map(|&connection| Action::Read { connection }));
+        connections
+    }
+
+    /// Counts that all connections end.
+    pub(super) fn count_ends(&self, common: &Common) {
+        self.nodes.values().for_each(|node| node.count_end(common.recorder(), common.now));
+    }
+}
+
+/// Why a connection ended, with a word about its address if that looks like the cause: a broker that was found from afar
+/// and advertises `localhost` sends every client to its own machine.
+fn explained(node: &Node, bootstrap_servers: &[(String, u16)], why: &Arc<str>) -> Arc<str> {
+    let from_afar = !bootstrap_servers.iter().any(|(host, _)| is_local(host));
+    if node.id < 0 || !from_afar || !is_local(&node.host) {
+        return Arc::clone(why);
+    }
+    format!("{why} (the broker advertises {}, which is this machine: check its advertised.listeners)", node.host).into()
+}
+
+fn is_local(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_found_from_afar_that_advertises_this_machine_is_explained() {
+        let now = Instant::now();
+        let hint = |id, host: &str, bootstrap: &str| {
+            let node = Node::new(id, host.into(), 9092, now);
+            explained(&node, &[(bootstrap.to_owned(), 9092)], &"refused".into()).contains("advertised.listeners")
+        };
+        let cases = [
+            (0, "localhost", "kafka.example", true),
+            (3, "127.0.0.1", "kafka.example", true),
+            (0, "::1", "kafka.example", true),
+            (0, "localhost", "localhost", false),
+            (0, "10.0.0.7", "kafka.example", false),
+            // Nobody advertised a bootstrap server's address.
+            (-1, "localhost", "kafka.example", false),
+        ];
+        for (id, host, bootstrap, expected) in cases {
+            assert_eq!(hint(id, host, bootstrap), expected, "broker {id} at {host}, found at {bootstrap}");
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! One broker: its connection, and the requests that are in flight to it.
+//!
+//! In: what became of connections. Out: whether a broker can be sent to, and when to try again. Pure. Deliberately absent:
+//! sockets; a connection is a number here.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    metrics::Recorder,
+    sender::{
+        backoff::{Backoff, Chance},
+        request::Purpose,
+    },
+    wire::{
+        apis::{Api, api_versions::Versions},
+        opening,
+    },
+};
+
+/// How long one connection is waited for before another is tried beside it, and one broker's metadata before another is asked.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A connection. Numbers are never used again, so what a dead connection still says is recognised.
+pub(crate) type ConnectionId = u64;
+
+/// A request whose response has not come.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) correlation: i32,
+    pub(crate) version: i16,
+    pub(crate) sent_at: Instant,
+    /// Whether the broker will answer.
+    pub(crate) answered: bool,
+    /// Whether a later request is known to have gone out whole, and so this one.
+    pub(crate) went: bool,
+    pub(crate) purpose: Purpose,
+}
+
+/// The state of a node's connection.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// There is none; not to be tried before this moment.
+    Down { until: Instant },
+    /// It is being made, since this moment; after the other one it is given up.
+    Connecting { id: ConnectionId, since: Instant, until: Instant },
+    /// It is made; the broker is asked what a connection begins with ([`opening`]).
+    Opening { id: ConnectionId, since: Instant },
+    /// Requests can be sent.
+    Up { id: ConnectionId, versions: Versions },
+}
+
+/// One broker. Before any is known, those of `bootstrap.servers` stand under negative ids.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) id: i32,
+    pub(crate) host: Arc<str>,
+    pub(crate) port: u16,
+    pub(crate) link: Link,
+    pub(crate) in_flight: VecDeque<InFlight>,
+    /// Failed attempts to connect in a row: each lets the next one take longer.
+    pub(crate) failures: u32,
+    /// Connections in a row that were lost or not made: each lets the next one begin later.
+    pub(crate) ends: u32,
+    /// Not to be sent to before this moment: the broker asked for it.
+    pub(crate) muted_until: Option<Instant>,
+    /// Until when the broker reads nothing of this client (KIP-219).
+    pub(crate) throttled_until: Option<Instant>,
+    pub(crate) last_used: Instant,
+    /// Why the last connection ended.
+    pub(crate) trouble: Option<Arc<str>>,
+    /// The version in which it is asked what it speaks.
+    pub(crate) first_version: i16,
+    next_correlation: i32,
+    unconfirmed: Unconfirmed,
+}
+
+/// Records that went out in requests without an answer (`acks=0`) over the connection of now. A broker that refuses such a
+/// request ends the connection, so the answer to a later request on it shows that all before it were taken.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unconfirmed {
+    /// Before the last request that will be answered.
+    before: u64,
+    /// After it.
+    after: u64,
+}
+
+impl Node {
+    pub(crate) fn new(id: i32, host: Arc<str>, port: u16, now: Instant) -> Self {
+        Self {
+            id,
+            host,
+            port,
+            link: Link::Down { until: now },
+            in_flight: VecDeque::new(),
+            failures: 0,
+            ends: 0,
+            muted_until: None,
+            throttled_until: None,
+            last_used: now,
+            trouble: None,
+            first_version: opening::FIRST,
+            next_correlation: 0,
+            unconfirmed: Unconfirmed::default(),
+        }
+    }
+
+    /// A request goes out.
+    pub(crate) fn sent(&mut self, request: InFlight, now: Instant) {
+        let Unconfirmed { before, after } = self.unconfirmed;
+        if request.answered {
+            self.unconfirmed = Unconfirmed { before: before + after, after: 0 };
+        } else {
+            self.unconfirmed.after += request.purpose.records().unwrap_or(0);
+        }
+        self.in_flight.push_back(request);
+        self.last_used = now;
+    }
+
+    /// A response came: takes the request that it must belong to, the oldest one that the broker answers.
+    pub(crate) fn take_answered(&mut self, now: Instant) -> Option<InFlight> {
+        let place = self.in_flight.iter().position(|request| request.answered)?;
+        let request = self.in_flight.remove(place)?;
+        // Where more responses are missing, which of the records went out before this one's request is not known.
+        if !self.in_flight.iter().any(|request| request.answered) {
+            self.unconfirmed.before = 0;
+        }
+        self.last_used = now;
+        Some(request)
+    }
+
+    /// How many records went out over the connection without an answer that would show that they were taken. They are counted
+    /// once.
+    pub(crate) fn take_unconfirmed(&mut self) -> u64 {
+        let Unconfirmed { before, after } = std::mem::take(&mut self.unconfirmed);
+        before + after
+    }
+
+    /// The connection, if there is or may soon be one.
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        match self.link {
+            Link::Down { .. } => None,
+            Link::Connecting { id, .. } | Link::Opening { id, .. } | Link::Up { id, .. } => Some(id),
+        }
+    }
+
+    /// Whether there is a connection, and not only an attempt to make one.
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.link, Link::Opening { .. } | Link::Up { .. })
+    }
+
+    /// Whether there is a connection, also while nothing may be sent over it.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up { .. })
+    }
+
+    /// What it speaks, if requests can be sent now.
+    pub(crate) fn up(&self, now: Instant) -> Option<&Versions> {
+        match &self.link {
+            Link::Up { versions, .. } if self.muted_until.is_none_or(|until| until <= now) => Some(versions),
+            _ => None,
+        }
+    }
+
+    /// Whether a connection may be tried now.
+    pub(crate) fn may_connect(&self, now: Instant) -> bool {
+        matches!(self.link, Link::Down { until } if until <= now)
+    }
+
+    /// Whether a connection has been asked for lately and is not there yet.
+    pub(crate) fn is_connecting(&self, now: Instant) -> bool {
+        self.patient_until().is_some_and(|until| until > now)
+    }
+
+    /// Until when a connection that is being made is waited for before another is tried beside it.
+    pub(crate) fn patient_until(&self) -> Option<Instant> {
+        match self.link {
+            Link::Connecting { since, .. } | Link::Opening { since, .. } => Some(since + PATIENCE),
+            Link::Down { .. } | Link::Up { .. } => None,
+        }
+    }
+
+    /// Whether it could not be reached when it was tried last, or is silent while it is tried.
+    pub(crate) fn is_out_of_reach(&self, now: Instant) -> bool {
+        match self.link {
+            Link::Down { .. } => self.failures > 0,
+            Link::Connecting { .. } | Link::Opening { .. } => self.failures > 0 || !self.is_connecting(now),
+            Link::Up { .. } => false,
+        }
+    }
+
+    /// Whether it has nothing to say: no connection is being made, and no request waits for its answer.
+    pub(crate) fn is_idle(&self) -> bool {
+        !matches!(self.link, Link::Connecting { .. }) && self.in_flight.is_empty()
+    }
+
+    /// Whether its connection was lost, or is not made in time: nothing can be sent to it for now.
+    pub(crate) fn is_away(&self, now: Instant) -> bool {
+        match self.link {
+            Link::Down { .. } => self.ends > 0,
+            Link::Connecting { .. } | Link::Opening { .. } => self.ends > 0 || !self.is_connecting(now),
+            Link::Up { .. } => false,
+        }
+    }
+
+    /// Whether it has been asked for metadata and has not answered.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.in_flight.iter().any(|request| matches!(request.purpose, Purpose::Metadata(_)))
+    }
+
+    /// How many Produce requests are in flight.
+    pub(crate) fn producing(&self) -> usize {
+        self.in_flight.iter().filter(|request| matches!(request.purpose, Purpose::Produce(_))).count()
+    }
+
+    /// The correlation id of the next request.
+    pub(crate) fn correlation(&mut self) -> i32 {
+        let correlation = self.next_correlation;
+        self.next_correlation = correlation.checked_add(1).unwrap_or(0);
+        correlation
+    }
+
+    /// How many of the requests in flight went out whole, if this was the last that did. Correlation ids start again from 0, so
+    /// it is their order that tells and not their size. The last one may be here no more: one that is not answered leaves when it
+    /// is written.
+    pub(crate) fn written(&self, last: Option<i32>) -> usize {
+        let last = last.and_then(|last| self.in_flight.iter().rposition(|request| request.correlation == last));
+        let went = self.in_flight.iter().rposition(|request| request.went);
+        last.max(went).map_or(0, |place| place + 1)
+    }
+
+    /// A request that is not answered went out whole, and with it all before it. It is in flight no more.
+    pub(crate) fn take_written(&mut self, correlation: i32) -> Option<InFlight> {
+        let is_it = |request: &InFlight| request.correlation == correlation && !request.answered;
+        let place = self.in_flight.iter().position(is_it)?;
+        self.in_flight.iter_mut().take(place).for_each(|request| request.went = true);
+        self.in_flight.remove(place)
+    }
+
+    /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no answer.
+    pub(crate) fn down(&mut self, why: Arc<str>, now: Instant, backoff: Backoff, chance: &mut Chance) -> Vec<InFlight> {
+        // Some that do not know the version end the connection instead of saying so.
+        if matches!(self.link, Link::Opening { .. }) {
+            self.first_version = opening::OLDEST;
+        }
+        // A connection that was lost says nothing of how long it takes to make one.
+        self.failures = if matches!(self.link, Link::Up { .. }) { 0 } else { self.failures.saturating_add(1) };
+        self.ends = self.ends.saturating_add(1);
+        // A broker throttles a connection.
+        self.throttled_until = None;
+        self.link = Link::Down { until: now + backoff.delay(self.ends, chance) };
+        self.trouble = Some(why);
+        self.in_flight.drain(..).collect()
+    }
+
+    /// It can be tried anew as if it never had been.
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        (self.failures, self.ends, self.trouble, self.link) = (0, 0, None, Link::Down { until: now });
+    }
+
+    /// Counts that the connection ends, if there is one, and what is on its way unanswered.
+    pub(crate) fn count_end(&self, recorder: &Recorder, now: Instant) {
+        recorder.unanswered(self.in_flight.len());
+        if self.is_connected() {
+            recorder.disconnected(now);
+        }
+    }
+
+    /// When something is to happen here, if nothing else does: a connection that takes too long, a response that does not
+    /// come; and if somebody `waits` for the broker, a backoff, a throttle or our patience that ends.
+    pub(crate) fn deadline(&self, now: Instant, timeouts: Timeouts, waits: bool) -> Option<Instant> {
+        let link = match self.link {
+            Link::Down { until } => waits.then_some(until),
+            Link::Connecting { until, .. } => Some(until),
+            Link::Opening { .. } => None,
+            Link::Up { .. } => self.in_flight.is_empty().then_some(self.last_used + timeouts.idle),
+        };
+        let later = [self.muted_until, self.patient_until()].into_iter().flatten();
+        let later = later.filter(|until| waits && *until > now);
+        [link, self.answer_due(timeouts)].into_iter().flatten().chain(later).min()
+    }
+
+    /// When the oldest request must have its answer. While a broker throttles us it reads nothing, so that time does not count.
+    fn answer_due(&self, timeouts: Timeouts) -> Option<Instant> {
+        let request = self.in_flight.front()?;
+        Some(self.throttled_until.map_or(request.sent_at, |until| until.max(request.sent_at)) + timeouts.request)
+    }
+
+    /// Why the connection must be ended now, if it must, and since when.
+    pub(crate) fn overdue(&self, now: Instant, timeouts: Timeouts) -> Option<(Overdue, Instant)> {
+        let (overdue, due) = match (&self.link, self.in_flight.front()) {
+            (Link::Connecting { until, .. }, _) => (Overdue::Setup, *until),
+            (_, Some(request)) => (Overdue::Answer(request.purpose.api()), self.answer_due(timeouts)?),
+            (Link::Up { .. }, None) => (Overdue::Idle, self.last_used + timeouts.idle),
+            (Link::Down { .. } | Link::Opening { .. }, None) => return None,
+        };
+        (due <= now).then_some((overdue, due))
+    }
+}
+
+/// What a connection took too long for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// To be made.
+    Setup,
+    /// To answer a request.
+    Answer(Api),
+    /// To be used.
+    Idle,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    /// `request.timeout.ms`.
+    pub(crate) request: Duration,
+    /// `socket.connection.setup.timeout.ms`, doubled with each failure, 20 % more or less, up to
+    /// `socket.connection.setup.timeout.max.ms` (KIP-601).
+    pub(crate) setup: Backoff,
+    /// `connections.max.idle.ms`. The client closes first, or the broker does while a request is on its way.
+    pub(crate) idle: Duration,
+}
+
+impl Timeouts {
+    /// How long an attempt to connect may take after so many that failed in a row.
+    pub(crate) fn setup(&self, failures: u32, chance: &mut Chance) -> Duration {
+        self.setup.delay(failures.saturating_add(1), chance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_flight(node: &mut Node, now: Instant) -> i32 {
+        let (correlation, purpose) = (node.correlation(), Purpose::InitProducerId);
+        let request = InFlight { correlation, version: 5, sent_at: now, answered: true, went: false, purpose };
+        node.in_flight.push_back(request);
+        correlation
+    }
+
+    #[test]
+    fn what_went_out_whole_is_told_also_where_correlation_ids_start_again() {
+        let now = Instant::now();
+        let mut node = Node::new(1, "localhost".into(), 9092, now);
+        node.next_correlation = i32::MAX;
+        let sent = [0; 3].map(|_| in_flight(&mut node, now));
+        assert_eq!(sent, [i32::MAX, 0, 1]);
+        let written = [None, Some(i32::MAX), Some(0), Some(1), Some(7)].map(|last| node.written(last));
+        assert_eq!(written, [0, 1, 2, 3, 0]);
+    }
+
+    /// Found by the simulation: a request that asked for an answer with acks=0, and one behind it that did not and was written. When
+    /// the connection broke, nobody knew the second one any more, and the first was told as certainly not written.
+    #[test]
+    fn what_went_out_before_a_request_that_is_not_answered_went_out_whole() {
+        let now = Instant::now();
+        let mut node = Node::new(1, "localhost".into(), 9092, now);
+        let [_, unanswered, _] = [0; 3].map(|_| in_flight(&mut node, now));
+        node.in_flight[1].answered = false;
+        assert!(node.take_written(unanswered).is_some() && node.take_written(unanswered).is_none());
+        assert_eq!((node.in_flight.len(), node.written(Some(unanswered)), node.written(Some(2))), (2, 1, 2));
+    }
+}
