@@ -12,10 +12,11 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Api, BadAnswer, Caller, Facts, body, frame};
+use super::{
+    api::Api,
+    envelope::{BadAnswer, Caller, body, decode as decode_body, frame},
+};
 use crate::wire::errors::ErrorCode;
-
-pub(super) const FACTS: Facts = Facts { name: "ApiVersions", key: 18, versions: (0, 4), flexible_from: 3 };
 
 /// The response of a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ApiVersionsAnswer, B
     let unsupported =
         body.first_chunk::<2>().is_some_and(|code| i16::from_be_bytes(*code) == ErrorCode::UNSUPPORTED_VERSION.0);
     let version = if unsupported { 0 } else { version };
-    let answer: ApiVersionsResponse = super::decode(Api::ApiVersions, version, &body)?;
+    let answer: ApiVersionsResponse = decode_body(Api::ApiVersions, version, &body)?;
     let ranges = answer.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version));
     Ok(ApiVersionsAnswer { error: ErrorCode(answer.error_code), versions: Versions::new(ranges) })
 }

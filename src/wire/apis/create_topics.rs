@@ -9,11 +9,11 @@ use kafka_protocol::messages::{
 };
 
 use super::{
-    Api, Caller, Facts, frame, read,
+    api::Api,
+    envelope::{Caller, frame, read},
     request::{Request, Unusable, check, missing, str_bytes, topic_name},
 };
 
-pub(super) const FACTS: Facts = Facts { name: "CreateTopics", key: 19, versions: (2, 7), flexible_from: 5 };
 /// The first version in which -1 stands for the broker's default.
 const DEFAULTS_SINCE: i16 = 4;
 

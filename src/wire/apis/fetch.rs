@@ -10,12 +10,10 @@ use kafka_protocol::messages::{
 };
 
 use super::{
-    Api, Caller, Facts, frame, read,
+    api::Api,
+    envelope::{Caller, frame, read},
     request::{NO_REPLICA, Request, Unusable, check, missing, topic_name},
 };
-
-/// Version 13 and later name topics by id.
-pub(super) const FACTS: Facts = Facts { name: "Fetch", key: 1, versions: (4, 12), flexible_from: 12 };
 
 /// Fetches record batches of one partition, without a fetch session.
 #[derive(Debug)]

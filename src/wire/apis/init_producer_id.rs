@@ -6,10 +6,11 @@
 use bytes::Bytes;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use super::{Api, BadAnswer, Caller, Facts, frame, read};
+use super::{
+    api::Api,
+    envelope::{BadAnswer, Caller, frame, read},
+};
 use crate::wire::errors::ErrorCode;
-
-pub(super) const FACTS: Facts = Facts { name: "InitProducerId", key: 22, versions: (0, 5), flexible_from: 2 };
 
 /// A producer id with its epoch, or an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,11 +9,10 @@ use kafka_protocol::messages::{
 };
 
 use super::{
-    Api, Caller, Facts, frame, read,
+    api::Api,
+    envelope::{Caller, frame, read},
     request::{NO_REPLICA, Request, Unusable, check, missing, topic_name},
 };
-
-pub(super) const FACTS: Facts = Facts { name: "ListOffsets", key: 2, versions: (1, 7), flexible_from: 6 };
 
 /// Requests one offset of a partition: -2 is the earliest, -1 that of the next record.
 #[derive(Debug)]

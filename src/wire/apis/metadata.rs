@@ -15,15 +15,15 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Api, BadAnswer, Caller, Facts, broker, frame, read};
+use super::{
+    api::Api,
+    envelope::{BadAnswer, Caller, broker, frame, read},
+};
 use crate::{
     cluster::{Broker, TopicId},
     wire::{errors::ErrorCode, text::printable},
 };
 
-/// Below version 4 a broker creates every missing topic that is named, and the request cannot forbid it. Every broker
-/// that supports Produce 3 supports version 4.
-pub(super) const FACTS: Facts = Facts { name: "Metadata", key: 3, versions: (4, 13), flexible_from: 9 };
 /// The first version with reliable leader epochs.
 const RELIABLE_EPOCHS_FROM: i16 = 9;
 

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ProduceResponse, produce_response::BatchIndexAndErrorMessage};
 
-use super::{Api, BadAnswer, Facts, broker, read};
+use super::{
+    api::Api,
+    envelope::{BadAnswer, broker, read},
+};
 use crate::{
     cluster::{Broker, TopicId},
     wire::{errors::ErrorCode, text::printable},
 };
 
-/// Brokers advertise versions 0 to 2 for old clients and refuse them (KAFKA-18659). Record batches v2 begin with
-/// version 3.
-pub(super) const FACTS: Facts = Facts { name: "Produce", key: 0, versions: (3, 13), flexible_from: 9 };
 /// The first version whose batches may be compressed with zstd (KIP-110).
 pub(crate) const ZSTD_FROM: i16 = 7;
 /// The first version that names topics by id (KIP-516).
@@ -78,9 +78,9 @@ pub(crate) enum TopicRef {
 
 /// Encodes the request with its length in front. The `parts` of one topic must be adjacent.
 pub(crate) fn encode(head: &Head<'_>, parts: &[PartitionBatch]) -> Vec<Bytes> {
-    let mut out = Segments::new(head.version >= FACTS.flexible_from);
+    let mut out = Segments::new(head.version >= Api::Produce.flexible_from());
     out.small.put_i32(0);
-    out.small.put_i16(FACTS.key);
+    out.small.put_i16(Api::Produce.key());
     out.small.put_i16(head.version);
     out.small.put_i32(head.correlation);
     put_string(&mut out.small, head.client_id);

@@ -8,7 +8,10 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Api, BadAnswer, Caller};
+use super::{
+    api::Api,
+    envelope::{BadAnswer, Caller},
+};
 use crate::{error::ErrorCode, wire::text::printable};
 
 /// The replica id of a consumer.
