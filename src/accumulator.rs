@@ -33,11 +33,11 @@ use tokio::sync::Notify;
 
 #[cfg(all(test, feature = "broker"))]
 pub(crate) use self::compress::Work;
-use self::{batch::Batch, memory::Counted, outstanding::Outstanding};
+use self::{batch::OpenBatch, memory::Counted, outstanding::Outstanding};
 pub(crate) use self::{
     batch::{Held, SealedBatch},
     clock::Clock,
-    compressing::Compressing,
+    compressing::CompressionQueue,
     memory::{Charge, Closed, Memory},
     partition::PartitionQueue,
     routes::Route,
@@ -97,7 +97,7 @@ pub(crate) struct Accumulator {
     memory: Arc<Memory>,
     outstanding: Arc<Outstanding>,
     topics: Topics,
-    compressing: Arc<Compressing>,
+    compressing: Arc<CompressionQueue>,
     recorder: Recorder,
     ready: Mutex<Ready>,
     flushing: AtomicUsize,
@@ -175,7 +175,7 @@ impl Ready {
 
 impl Accumulator {
     pub(crate) fn new(limits: Limits, callbacks: Callbacks) -> Arc<Self> {
-        let compressing = Compressing::new(limits.method);
+        let compressing = CompressionQueue::new(limits.method);
         Arc::new(Self {
             memory: Memory::new(limits.buffer_memory, limits.batch_size),
             limits,
@@ -231,9 +231,9 @@ impl Accumulator {
         }
         let limit = queue.limit(self.limits.batch_size);
         let callback_bytes =
-            callback.as_deref().map_or(0, |callback| callback.cost(queue.open.as_ref().map(Batch::notices)));
+            callback.as_deref().map_or(0, |callback| callback.cost(queue.open.as_ref().map(OpenBatch::notices)));
         let timestamp = timestamp.unwrap_or_else(|| queue.unix_ms(clock));
-        let has_room = |open: &mut Batch| open.reaches(timestamp) && open.make_room(max_len, callback_bytes, limit);
+        let has_room = |open: &mut OpenBatch| open.reaches(timestamp) && open.make_room(max_len, callback_bytes, limit);
         let callback_bytes = if queue.open.as_mut().is_some_and(has_room) {
             callback_bytes
         } else {
@@ -328,7 +328,7 @@ impl Accumulator {
     ) {
         queue.serial += 1;
         let completer = Completer::new(partition.origin.clone(), timestamp, self.callbacks.clone());
-        let mut batch = Batch::new(charge, buffer, self.outstanding.enter(), completer, now, queue.serial);
+        let mut batch = OpenBatch::new(charge, buffer, self.outstanding.enter(), completer, now, queue.serial);
         partition.opened();
         if self.limits.linger.is_zero() {
             batch.due = true;

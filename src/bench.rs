@@ -102,14 +102,14 @@ pub struct Step {
     sender: Sender,
     accumulator: Arc<Accumulator>,
     now: Instant,
-    cluster: Cluster,
+    cluster: FakeCluster,
     requests: Vec<BenchRequest>,
     answers: Vec<(ConnectionId, Bytes)>,
 }
 
 /// The brokers' metadata of every topic.
 #[derive(Debug)]
-struct Cluster {
+struct FakeCluster {
     partitions: i32,
     leader: i32,
     epoch: i32,
@@ -150,7 +150,7 @@ impl Step {
         let callbacks = Callbacks::threaded(config.interceptors.clone());
         let (accumulator, now) = (Accumulator::new(limits, callbacks), Instant::now());
         let sender = Sender::new(config, Arc::clone(&accumulator), now, 1);
-        let cluster = Cluster { partitions, leader: BROKERS[0].0, epoch: 5, created: 1 };
+        let cluster = FakeCluster { partitions, leader: BROKERS[0].0, epoch: 5, created: 1 };
         let mut step = Self { sender, accumulator, now, cluster, requests: Vec::new(), answers: Vec::new() };
         step.settle();
         step
@@ -287,7 +287,7 @@ impl Step {
     }
 }
 
-impl Cluster {
+impl FakeCluster {
     /// The response to a request. `says` gives the result of its batches.
     fn answer(&self, request: &BenchRequest, says: &Says) -> Bytes {
         let BenchRequest { correlation, segments, .. } = request;

@@ -70,7 +70,7 @@ use tokio::time::sleep;
 
 pub use self::reply::{Reply, SentRecord};
 use self::{
-    inner::{Inner, Pending, failed},
+    inner::{Inner, PendingRecord, failed},
     reply::Fate,
 };
 use crate::{
@@ -258,7 +258,7 @@ impl MockProducer {
                 Fate::Fail(error) => failed(error, &origin),
                 Fate::Ack | Fate::Hold => state.written(&origin),
             };
-            Pending { origin, completer, outcome, held }
+            PendingRecord { origin, completer, outcome, held }
         });
         match after {
             _ if held => {}

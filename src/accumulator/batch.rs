@@ -12,7 +12,7 @@ use crate::{
 
 /// An open batch, to which records can be added.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct OpenBatch {
     writer: Writer,
     /// What the batch is charged for: its buffer and its callbacks.
     charge: Charge,
@@ -51,7 +51,7 @@ pub(crate) struct Held {
     pub(crate) token: Option<Arc<Token>>,
 }
 
-impl Batch {
+impl OpenBatch {
     /// An empty batch with a buffer of `buffer` bytes, which `charge` covers.
     pub(super) fn new(
         charge: Charge,

@@ -17,15 +17,15 @@ use crate::{
 
 /// The batches that wait for compression. The accumulator and its partitions share it.
 #[derive(Debug)]
-pub(crate) struct Compressing {
+pub(crate) struct CompressionQueue {
     pub(super) method: Method,
-    jobs: Mutex<VecDeque<Job>>,
+    jobs: Mutex<VecDeque<CompressionJob>>,
     added: Notify,
 }
 
 /// One batch, by its partition's slot and its serial number there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Job {
+pub(super) struct CompressionJob {
     pub(super) slot: u32,
     pub(super) serial: u64,
 }
@@ -52,7 +52,7 @@ pub(crate) fn method(config: &Config) -> Method {
     }
 }
 
-impl Compressing {
+impl CompressionQueue {
     pub(crate) fn new(method: Method) -> Arc<Self> {
         Arc::new(Self { method, jobs: Mutex::default(), added: Notify::new() })
     }
@@ -68,7 +68,7 @@ impl Compressing {
     }
 
     pub(super) fn add(&self, slot: u32, serial: u64) {
-        self.jobs().push_back(Job { slot, serial });
+        self.jobs().push_back(CompressionJob { slot, serial });
         self.added.notify_one();
     }
 
@@ -79,7 +79,7 @@ impl Compressing {
         self.added.notified().await;
     }
 
-    pub(super) fn jobs(&self) -> MutexGuard<'_, VecDeque<Job>> {
+    pub(super) fn jobs(&self) -> MutexGuard<'_, VecDeque<CompressionJob>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

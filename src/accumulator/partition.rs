@@ -13,9 +13,9 @@ use std::{
 };
 
 use super::{
-    batch::{Batch, SealedBatch},
+    batch::{OpenBatch, SealedBatch},
     clock::Clock,
-    compressing::{Compressing, Stage},
+    compressing::{CompressionQueue, Stage},
     memory::Charge,
 };
 use crate::delivery::Origin;
@@ -28,13 +28,13 @@ pub(crate) struct PartitionQueue {
     pub(crate) origin: Origin,
     queue: Mutex<QueueState>,
     backlog: AtomicU32,
-    compressing: Arc<Compressing>,
+    compressing: Arc<CompressionQueue>,
 }
 
 /// The state that the lock guards.
 #[derive(Debug, Default)]
 pub(super) struct QueueState {
-    pub(super) open: Option<Batch>,
+    pub(super) open: Option<OpenBatch>,
     sealed: VecDeque<Sealed>,
     /// Whether the partition is in the sender's list.
     pub(super) listed: bool,
@@ -57,7 +57,7 @@ struct Sealed {
 }
 
 impl PartitionQueue {
-    pub(crate) fn new(slot: u32, origin: Origin, compressing: Arc<Compressing>) -> Self {
+    pub(crate) fn new(slot: u32, origin: Origin, compressing: Arc<CompressionQueue>) -> Self {
         let queue = Mutex::new(QueueState { largest: usize::MAX, ..QueueState::default() });
         Self { slot, origin, queue, backlog: AtomicU32::new(0), compressing }
     }
@@ -202,6 +202,6 @@ impl QueueState {
     }
 
     fn oldest(&self) -> Option<Instant> {
-        self.sealed.front().map(|sealed| sealed.batch.created).or_else(|| self.open.as_ref().map(Batch::created))
+        self.sealed.front().map(|sealed| sealed.batch.created).or_else(|| self.open.as_ref().map(OpenBatch::created))
     }
 }

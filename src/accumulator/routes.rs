@@ -169,10 +169,10 @@ impl PartitionList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{accumulator::Compressing, delivery::Origin, wire::compression::Method};
+    use crate::{accumulator::CompressionQueue, delivery::Origin, wire::compression::Method};
 
     fn partitions(topic: &Arc<str>, slots: std::ops::Range<u32>) -> Vec<Arc<PartitionQueue>> {
-        let compressing = Compressing::new(Method::NONE);
+        let compressing = CompressionQueue::new(Method::NONE);
         let origin = Origin { topic: Arc::clone(topic), partition: 0 };
         slots.map(|slot| Arc::new(PartitionQueue::new(slot, origin.clone(), Arc::clone(&compressing)))).collect()
     }

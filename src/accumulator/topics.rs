@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::{Notify, futures::Notified};
 
 use super::{
-    compressing::Compressing,
+    compressing::CompressionQueue,
     partition::PartitionQueue,
     routes::{Route, Routes},
 };
@@ -60,7 +60,7 @@ impl KnownTopics {
 /// All topics of the producer.
 #[derive(Debug)]
 pub(crate) struct Topics {
-    compressing: Arc<Compressing>,
+    compressing: Arc<CompressionQueue>,
     routes: Routes,
     known: RwLock<KnownTopics>,
     registry: Mutex<Registry>,
@@ -76,7 +76,7 @@ struct Registry {
 }
 
 impl Topics {
-    pub(super) fn new(compressing: Arc<Compressing>) -> Self {
+    pub(super) fn new(compressing: Arc<CompressionQueue>) -> Self {
         Self {
             compressing,
             routes: Routes::default(),

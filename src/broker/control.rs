@@ -211,19 +211,19 @@ mod tests {
     use super::*;
     use crate::broker::{
         EmbeddedBroker,
-        testing::{BatchOf, Cluster},
+        testing::{BatchOf, TestCluster},
     };
 
-    fn cluster(replicas: i16) -> Cluster {
-        Cluster::new(EmbeddedBroker::builder().topic("orders", 3).replication_factor(replicas), 3)
+    fn cluster(replicas: i16) -> TestCluster {
+        TestCluster::new(EmbeddedBroker::builder().topic("orders", 3).replication_factor(replicas), 3)
     }
 
-    fn leaders(cluster: &Cluster) -> [Option<i32>; 3] {
+    fn leaders(cluster: &TestCluster) -> [Option<i32>; 3] {
         [0, 1, 2].map(|partition| cluster.state.leader("orders", partition))
     }
 
     /// The offset or the error of one record of producer 5.
-    fn produce(cluster: &mut Cluster, sequence: i32) -> Result<i64, ErrorCode> {
+    fn produce(cluster: &mut TestCluster, sequence: i32) -> Result<i64, ErrorCode> {
         let answer = cluster.produce(BatchOf::values(&["a"]).by_producer(5, 0, sequence).encode());
         if answer.error_code == 0 { Ok(answer.base_offset) } else { Err(ErrorCode(answer.error_code)) }
     }
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn healing_ends_pauses_limits_and_faults() {
         let mut cluster =
-            Cluster::new(EmbeddedBroker::builder().topic("orders", 1).topic_default("min.insync.replicas", "2"), 3);
+            TestCluster::new(EmbeddedBroker::builder().topic("orders", 1).topic_default("min.insync.replicas", "2"), 3);
         cluster.state.limit_in_sync("orders", 0, 1).unwrap();
         cluster.state.inject(Fault::drop_request().forever());
         cluster.state.set_paused(1, true).unwrap();

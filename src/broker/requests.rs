@@ -131,11 +131,11 @@ mod tests {
     use super::*;
     use crate::broker::{
         Api, EmbeddedBroker, Fault,
-        testing::{BatchOf, Cluster, NOW, frame, produce},
+        testing::{BatchOf, NOW, TestCluster, frame, produce},
     };
 
-    fn cluster() -> Cluster {
-        Cluster::new(EmbeddedBroker::builder().topic("orders", 1), 2)
+    fn cluster() -> TestCluster {
+        TestCluster::new(EmbeddedBroker::builder().topic("orders", 1), 2)
     }
 
     fn write() -> kafka_protocol::messages::ProduceRequest {
@@ -223,7 +223,7 @@ mod tests {
     fn a_throttled_answer_says_so() {
         let mut cluster = cluster();
         cluster.state.inject(Fault::throttle(Duration::from_secs(1)).on(Api::Metadata));
-        let throttle = |cluster: &mut Cluster| cluster.ask(1, 12, &MetadataRequest::default()).throttle_time_ms;
+        let throttle = |cluster: &mut TestCluster| cluster.ask(1, 12, &MetadataRequest::default()).throttle_time_ms;
         assert_eq!([throttle(&mut cluster), throttle(&mut cluster)], [1000, 0]);
     }
 

@@ -44,12 +44,12 @@ where
 }
 
 /// A cluster without network.
-pub(super) struct Cluster {
+pub(super) struct TestCluster {
     pub(super) state: State,
     pub(super) now_ms: i64,
 }
 
-impl Cluster {
+impl TestCluster {
     pub(super) fn new(builder: Builder, nodes: u16) -> Self {
         let ports: Vec<u16> = (1..=nodes).map(|node| 9000 + node).collect();
         Self { state: builder.state(&ports).unwrap(), now_ms: NOW }

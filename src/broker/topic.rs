@@ -51,7 +51,7 @@ pub(super) struct PartitionLog {
 
 /// Where a batch stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Appended {
+pub(super) struct AppendedBatch {
     pub(super) base_offset: i64,
     /// -1 if the records keep the timestamps that the producer gave them.
     pub(super) log_append_time_ms: i64,
@@ -104,17 +104,22 @@ impl PartitionLog {
     }
 
     /// Validates a batch and appends it. A batch that repeats one of the producer's last five is not appended again.
-    pub(super) fn append(&mut self, batch: &Batch, config: &TopicConfig, now_ms: i64) -> Result<Appended, Refusal> {
+    pub(super) fn append(
+        &mut self,
+        batch: &Batch,
+        config: &TopicConfig,
+        now_ms: i64,
+    ) -> Result<AppendedBatch, Refusal> {
         let max_timestamp = validate::check(batch, config, now_ms)?;
         let verdict = self.producers.check(batch.header());
         if let SequenceCheck::Duplicate(known) = verdict.map_err(|(code, message)| Refusal::new(code, message))? {
-            return Ok(Appended { base_offset: known.base_offset, log_append_time_ms: known.timestamp });
+            return Ok(AppendedBatch { base_offset: known.base_offset, log_append_time_ms: known.timestamp });
         }
         let stored = batch.with_header(self.stamp(batch.header(), max_timestamp, config, now_ms));
         let base_offset = stored.header().base_offset;
         self.producers.remember(stored.header());
         self.log.append(stored);
-        Ok(Appended { base_offset, log_append_time_ms: if config.log_append_time { now_ms } else { -1 } })
+        Ok(AppendedBatch { base_offset, log_append_time_ms: if config.log_append_time { now_ms } else { -1 } })
     }
 
     /// The header with the fields that the leader sets.

@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub(super) struct Inner {
-    state: Mutex<State>,
+    state: Mutex<MockState>,
     pub(super) callbacks: Callbacks,
     limits: TimeLimits,
     /// The records whose callbacks have not run yet.
@@ -34,7 +34,7 @@ pub(super) struct Inner {
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct MockState {
     /// How many partitions each topic has; 0 stands for 1.
     pub(super) partitions: usize,
     pub(super) partitioner: Option<Arc<dyn Partitioner>>,
@@ -42,7 +42,7 @@ pub(super) struct State {
     pub(super) closed: bool,
     pub(super) history: Vec<SentRecord>,
     /// Records without an outcome, in the order of sending.
-    pub(super) pending: BTreeMap<u64, Pending>,
+    pub(super) pending: BTreeMap<u64, PendingRecord>,
     /// The number of the next record.
     serial: u64,
     offsets: HashMap<Origin, i64>,
@@ -60,7 +60,7 @@ pub(super) struct Replies {
 }
 
 /// An accepted record without an outcome.
-pub(super) struct Pending {
+pub(super) struct PendingRecord {
     pub(super) origin: Origin,
     pub(super) completer: Completer,
     pub(super) outcome: Outcome,
@@ -76,7 +76,7 @@ impl Default for Inner {
 
 impl Inner {
     /// No user code runs while it is locked.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, MockState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,7 +112,7 @@ impl Inner {
         rule.and_then(|rule| rule(record)).unwrap_or(usual)
     }
 
-    pub(super) fn keep(&self, record: SentRecord, pending: impl FnOnce(&mut State) -> Pending) -> u64 {
+    pub(super) fn keep(&self, record: SentRecord, pending: impl FnOnce(&mut MockState) -> PendingRecord) -> u64 {
         let mut state = self.state();
         let (serial, pending) = (state.serial, pending(&mut state));
         state.serial += 1;
@@ -127,7 +127,7 @@ impl Inner {
     /// Completes a record, if it has no outcome yet.
     pub(super) fn settle(&self, serial: u64) {
         let pending = self.state().pending.remove(&serial);
-        if let Some(Pending { completer, outcome, .. }) = pending {
+        if let Some(PendingRecord { completer, outcome, .. }) = pending {
             completer.complete(outcome, Box::new(PendingCallback { serial, undelivered: self.undelivered.clone() }));
         }
     }
@@ -148,7 +148,7 @@ impl Inner {
     /// Fails all records without an outcome.
     pub(super) fn end(&self) {
         let pending = std::mem::take(&mut self.state().pending);
-        for (serial, Pending { origin, completer, .. }) in pending {
+        for (serial, PendingRecord { origin, completer, .. }) in pending {
             let error = DeliveryError::of(FailureKind::Closed, &origin.topic, origin.partition);
             let outcome = Outcome::Failed(error.with_persisted(Persisted::Unknown));
             completer.complete(outcome, Box::new(PendingCallback { serial, undelivered: self.undelivered.clone() }));
@@ -156,7 +156,7 @@ impl Inner {
     }
 }
 
-impl State {
+impl MockState {
     /// How many partitions every topic has.
     pub(super) fn partitions(&self) -> usize {
         self.partitions.max(1)

@@ -54,7 +54,7 @@ pub(crate) enum Reason {
 
 /// The encoding of a field.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum FieldKind {
     /// A fixed number of bytes: integers, booleans, uuids.
     Fixed(usize),
     /// A string: 16 bits of length, compact in flexible versions.
@@ -75,7 +75,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Field {
     name: &'static str,
-    kind: Kind,
+    kind: FieldKind,
     since: i16,
     until: i16,
     nullable_since: i16,
@@ -83,7 +83,7 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    const fn new(name: &'static str, kind: Kind) -> Self {
+    const fn new(name: &'static str, kind: FieldKind) -> Self {
         Self { name, kind, since: 0, until: i16::MAX, nullable_since: i16::MAX, tag: None }
     }
 
@@ -226,15 +226,15 @@ impl<'a> Walk<'a> {
         self.kind(&field.kind, field.nullable_since <= self.version)
     }
 
-    fn kind(&mut self, kind: &Kind, nullable: bool) -> Result<(), ShapeError> {
+    fn kind(&mut self, kind: &FieldKind, nullable: bool) -> Result<(), ShapeError> {
         match kind {
-            Kind::Fixed(size) => self.skip(*size),
-            Kind::Row(fields) => self.fields(fields),
-            Kind::Text if self.flexible => self.blob(nullable),
-            Kind::Text | Kind::OldText => self.old_text(nullable),
-            Kind::Blob => self.blob(nullable),
-            Kind::List(element) => self.list(nullable, |walk| walk.kind(element, false)),
-            Kind::Rows(fields) => self.list(nullable, |walk| walk.fields(fields)),
+            FieldKind::Fixed(size) => self.skip(*size),
+            FieldKind::Row(fields) => self.fields(fields),
+            FieldKind::Text if self.flexible => self.blob(nullable),
+            FieldKind::Text | FieldKind::OldText => self.old_text(nullable),
+            FieldKind::Blob => self.blob(nullable),
+            FieldKind::List(element) => self.list(nullable, |walk| walk.kind(element, false)),
+            FieldKind::Rows(fields) => self.list(nullable, |walk| walk.fields(fields)),
         }
     }
 

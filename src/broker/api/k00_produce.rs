@@ -40,7 +40,7 @@ use crate::{
         faults::Target,
         kind::Api,
         state::State,
-        topic::{Appended, PartitionLog, TopicLog},
+        topic::{AppendedBatch, PartitionLog, TopicLog},
         validate::{self, Refusal},
     },
     error::ErrorCode,
@@ -159,7 +159,7 @@ fn admit<'a>(
     Ok((&topic.config, partition, batch))
 }
 
-fn response_of(index: i32, appended: Result<Appended, Refusal>, log_start: i64) -> PartitionProduceResponse {
+fn response_of(index: i32, appended: Result<AppendedBatch, Refusal>, log_start: i64) -> PartitionProduceResponse {
     match appended {
         Ok(appended) => success(index, appended).with_log_start_offset(log_start),
         Err(refusal) if untold(refusal.code) => failure(index, &refusal),
@@ -172,7 +172,7 @@ fn untold(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::CORRUPT_MESSAGE | ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE)
 }
 
-fn success(index: i32, appended: Appended) -> PartitionProduceResponse {
+fn success(index: i32, appended: AppendedBatch) -> PartitionProduceResponse {
     PartitionProduceResponse::default()
         .with_index(index)
         .with_base_offset(appended.base_offset)
@@ -221,14 +221,14 @@ mod tests {
     use super::*;
     use crate::broker::{
         Builder, EmbeddedBroker, Fault,
-        testing::{BatchOf, Cluster, NOW, produce},
+        testing::{BatchOf, NOW, TestCluster, produce},
     };
 
-    fn cluster(builder: Builder) -> Cluster {
-        Cluster::new(builder.topic("orders", 2), 3)
+    fn cluster(builder: Builder) -> TestCluster {
+        TestCluster::new(builder.topic("orders", 2), 3)
     }
 
-    fn default_cluster() -> Cluster {
+    fn default_cluster() -> TestCluster {
         cluster(EmbeddedBroker::builder())
     }
 
@@ -237,11 +237,11 @@ mod tests {
     }
 
     /// Asks node 1, which leads `orders-0` and not `orders-1`.
-    fn ask(cluster: &mut Cluster, version: i16, request: &ProduceRequest) -> PartitionProduceResponse {
+    fn ask(cluster: &mut TestCluster, version: i16, request: &ProduceRequest) -> PartitionProduceResponse {
         cluster.ask(1, version, request).responses.remove(0).partition_responses.remove(0)
     }
 
-    fn code(cluster: &mut Cluster, version: i16, request: &ProduceRequest) -> ErrorCode {
+    fn code(cluster: &mut TestCluster, version: i16, request: &ProduceRequest) -> ErrorCode {
         ErrorCode(ask(cluster, version, request).error_code)
     }
 

@@ -113,12 +113,12 @@ mod tests {
     use crate::broker::{
         EmbeddedBroker, Fault,
         requests::Polled,
-        testing::{BatchOf, Cluster, NOW, name, read},
+        testing::{BatchOf, NOW, TestCluster, name, read},
     };
 
     /// `orders-0` with two batches of one record each.
-    fn cluster() -> Cluster {
-        let mut cluster = Cluster::new(EmbeddedBroker::builder().topic("orders", 2), 2);
+    fn cluster() -> TestCluster {
+        let mut cluster = TestCluster::new(EmbeddedBroker::builder().topic("orders", 2), 2);
         (0..2).for_each(|_| assert_eq!(cluster.produce(BatchOf::values(&["a"]).encode()).error_code, 0));
         cluster
     }
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(cluster.poll(&held), Polled::Hold { until_ms: NOW + 500 });
         cluster.now_ms += 499;
         assert_eq!(cluster.poll(&held), Polled::Hold { until_ms: NOW + 500 });
-        let mut late = Cluster { state: cluster.state.clone(), now_ms: NOW + 500 };
+        let mut late = TestCluster { state: cluster.state.clone(), now_ms: NOW + 500 };
         cluster.produce(BatchOf::values(&["b"]).encode());
         for (cluster, watermark) in [(&mut cluster, 3), (&mut late, 2)] {
             let Polled::Done(reply) = cluster.poll(&held) else { panic!("still held") };

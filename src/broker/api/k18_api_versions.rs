@@ -85,11 +85,11 @@ mod tests {
     use super::*;
     use crate::broker::{
         EmbeddedBroker, Fault,
-        testing::{Cluster, frame, read},
+        testing::{TestCluster, frame, read},
     };
 
-    fn cluster() -> Cluster {
-        Cluster::new(EmbeddedBroker::builder(), 1)
+    fn cluster() -> TestCluster {
+        TestCluster::new(EmbeddedBroker::builder(), 1)
     }
 
     fn request(name: &str) -> ApiVersionsRequest {

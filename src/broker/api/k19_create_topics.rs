@@ -147,13 +147,13 @@ mod tests {
     use crate::{
         broker::{
             EmbeddedBroker, Fault,
-            testing::{Cluster, name},
+            testing::{TestCluster, name},
         },
         error::ErrorCode,
     };
 
-    fn cluster() -> Cluster {
-        Cluster::new(EmbeddedBroker::builder().topic("orders_eu", 1).default_partitions(4), 3)
+    fn cluster() -> TestCluster {
+        TestCluster::new(EmbeddedBroker::builder().topic("orders_eu", 1).default_partitions(4), 3)
     }
 
     fn topic(topic: &str, partitions: i32, replicas: i16) -> CreatableTopic {

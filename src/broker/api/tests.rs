@@ -13,7 +13,7 @@ use super::{Malformed, handler::Handler, parse};
 use crate::broker::{
     EmbeddedBroker,
     requests::Polled,
-    testing::{Cluster, NOW},
+    testing::{NOW, TestCluster},
 };
 
 /// The bytes of a default request without its header, and of headers: a plain one and others that mean the same.
@@ -37,7 +37,7 @@ fn header<R: Handler>(version: i16, client_id: Option<&'static str>, tags: &[(i3
 }
 
 fn outcome(name: &str, parts: &[&[u8]]) -> Polled {
-    let mut cluster = Cluster::new(EmbeddedBroker::builder().topic("orders", 1), 1);
+    let mut cluster = TestCluster::new(EmbeddedBroker::builder().topic("orders", 1), 1);
     let pending = cluster.state.arrive(NOW, 1, Bytes::from(parts.concat()));
     cluster.poll(&pending.unwrap_or_else(|error| panic!("{name}: {error}")))
 }

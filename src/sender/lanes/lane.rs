@@ -494,12 +494,12 @@ pub(crate) fn sequence_after(base: i32, records: u32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{accumulator::Compressing, delivery::Origin, wire::compression::Method};
+    use crate::{accumulator::CompressionQueue, delivery::Origin, wire::compression::Method};
 
     #[test]
     fn an_older_leader_epoch_changes_nothing_unless_the_topic_was_created_anew() {
         let origin = Origin { topic: "orders".into(), partition: 0 };
-        let queue = PartitionQueue::new(0, origin, Compressing::new(Method::NONE));
+        let queue = PartitionQueue::new(0, origin, CompressionQueue::new(Method::NONE));
         let mut lane = Lane::new(Arc::new(queue));
         let (known, older, unnumbered) = (Leader { node: 1, epoch: 5 }, Leader { node: 2, epoch: 3 }, -1);
         assert!(lane.lead(Some(known), false));

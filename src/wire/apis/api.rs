@@ -29,7 +29,7 @@ pub(crate) enum Api {
 
 /// A row of the table of APIs.
 #[derive(Clone, Copy, Debug)]
-struct Facts {
+struct ApiFacts {
     name: &'static str,
     /// Its key on the wire.
     key: i16,
@@ -40,23 +40,23 @@ struct Facts {
 }
 
 impl Api {
-    const fn facts(self) -> Facts {
+    const fn facts(self) -> ApiFacts {
         match self {
             // Brokers advertise versions 0 to 2 for old clients and refuse them (KAFKA-18659). Record batches v2 begin
             // with version 3.
-            Self::Produce => Facts { name: "Produce", key: 0, versions: (3, 13), flexible_from: 9 },
+            Self::Produce => ApiFacts { name: "Produce", key: 0, versions: (3, 13), flexible_from: 9 },
             // Version 13 and later name topics by id.
             #[cfg(feature = "admin")]
-            Self::Fetch => Facts { name: "Fetch", key: 1, versions: (4, 12), flexible_from: 12 },
+            Self::Fetch => ApiFacts { name: "Fetch", key: 1, versions: (4, 12), flexible_from: 12 },
             #[cfg(feature = "admin")]
-            Self::ListOffsets => Facts { name: "ListOffsets", key: 2, versions: (1, 7), flexible_from: 6 },
+            Self::ListOffsets => ApiFacts { name: "ListOffsets", key: 2, versions: (1, 7), flexible_from: 6 },
             // Below version 4 a broker creates every missing topic that is named, and the request cannot forbid it. Every
             // broker that supports Produce 3 supports version 4.
-            Self::Metadata => Facts { name: "Metadata", key: 3, versions: (4, 13), flexible_from: 9 },
-            Self::ApiVersions => Facts { name: "ApiVersions", key: 18, versions: (0, 4), flexible_from: 3 },
+            Self::Metadata => ApiFacts { name: "Metadata", key: 3, versions: (4, 13), flexible_from: 9 },
+            Self::ApiVersions => ApiFacts { name: "ApiVersions", key: 18, versions: (0, 4), flexible_from: 3 },
             #[cfg(feature = "admin")]
-            Self::CreateTopics => Facts { name: "CreateTopics", key: 19, versions: (2, 7), flexible_from: 5 },
-            Self::InitProducerId => Facts { name: "InitProducerId", key: 22, versions: (0, 5), flexible_from: 2 },
+            Self::CreateTopics => ApiFacts { name: "CreateTopics", key: 19, versions: (2, 7), flexible_from: 5 },
+            Self::InitProducerId => ApiFacts { name: "InitProducerId", key: 22, versions: (0, 5), flexible_from: 2 },
         }
     }
 

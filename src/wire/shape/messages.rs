@@ -9,50 +9,50 @@ use kafka_protocol::messages::{
     ListOffsetsResponse, MetadataResponse, ProduceResponse, ResponseHeader,
 };
 
-use super::{Field, Kind, Shape, Shaped};
+use super::{Field, FieldKind, Shape, Shaped};
 
 const fn bool(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(1))
+    Field::new(name, FieldKind::Fixed(1))
 }
 
 const fn int8(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(1))
+    Field::new(name, FieldKind::Fixed(1))
 }
 
 const fn int16(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(2))
+    Field::new(name, FieldKind::Fixed(2))
 }
 
 const fn int32(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(4))
+    Field::new(name, FieldKind::Fixed(4))
 }
 
 const fn int64(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(8))
+    Field::new(name, FieldKind::Fixed(8))
 }
 
 const fn uuid(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(16))
+    Field::new(name, FieldKind::Fixed(16))
 }
 
 const fn text(name: &'static str) -> Field {
-    Field::new(name, Kind::Text)
+    Field::new(name, FieldKind::Text)
 }
 
 const fn records(name: &'static str) -> Field {
-    Field::new(name, Kind::Blob)
+    Field::new(name, FieldKind::Blob)
 }
 
 const fn int32s(name: &'static str) -> Field {
-    Field::new(name, Kind::List(&Kind::Fixed(4)))
+    Field::new(name, FieldKind::List(&FieldKind::Fixed(4)))
 }
 
 const fn row(name: &'static str, fields: &'static [Field]) -> Field {
-    Field::new(name, Kind::Row(fields))
+    Field::new(name, FieldKind::Row(fields))
 }
 
 const fn rows(name: &'static str, fields: &'static [Field]) -> Field {
-    Field::new(name, Kind::Rows(fields))
+    Field::new(name, FieldKind::Rows(fields))
 }
 
 macro_rules! shapes {
@@ -230,7 +230,7 @@ mod requests {
             int16("request_api_key"),
             int16("request_api_version"),
             int32("correlation_id"),
-            Field::new("client_id", Kind::OldText).nullable(),
+            Field::new("client_id", FieldKind::OldText).nullable(),
         ]
 
         ApiVersionsRequest 0..=4 flexible 3 [
@@ -317,7 +317,7 @@ mod requests {
             rows("resources", &[
                 int8("resource_type"),
                 text("resource_name"),
-                Field::new("configuration_keys", Kind::List(&Kind::Text)).nullable(),
+                Field::new("configuration_keys", FieldKind::List(&FieldKind::Text)).nullable(),
             ]),
             bool("include_synonyms"),
             bool("include_documentation").since(3),

@@ -103,34 +103,34 @@ impl Generator {
         (field.tag.unwrap(), std::mem::replace(&mut self.out, outer).freeze())
     }
 
-    fn kind(&mut self, kind: &Kind, nullable: bool) {
+    fn kind(&mut self, kind: &FieldKind, nullable: bool) {
         let empty = self.fill == Fill::Bare;
         match kind {
-            Kind::Fixed(size) => self.out.put_bytes(1, *size),
-            Kind::Row(fields) => self.fields(fields),
+            FieldKind::Fixed(size) => self.out.put_bytes(1, *size),
+            FieldKind::Row(fields) => self.fields(fields),
             _ if empty && nullable => self.length(kind, None),
             _ if empty => self.length(kind, Some(0)),
-            Kind::Text | Kind::OldText | Kind::Blob => {
+            FieldKind::Text | FieldKind::OldText | FieldKind::Blob => {
                 self.length(kind, Some(2));
                 self.out.put_slice(b"ab");
             }
-            Kind::List(element) => {
+            FieldKind::List(element) => {
                 self.length(kind, Some(2));
                 (0..2).for_each(|_| self.kind(element, false));
             }
-            Kind::Rows(fields) => {
+            FieldKind::Rows(fields) => {
                 self.length(kind, Some(2));
                 (0..2).for_each(|_| self.fields(fields));
             }
         }
     }
 
-    fn length(&mut self, kind: &Kind, length: Option<u8>) {
+    fn length(&mut self, kind: &FieldKind, length: Option<u8>) {
         let huge = self.fill == Fill::Huge(self.lengths);
         self.lengths += 1;
         match kind {
-            Kind::OldText => self.put_i16(length, huge),
-            Kind::Text if !self.flexible => self.put_i16(length, huge),
+            FieldKind::OldText => self.put_i16(length, huge),
+            FieldKind::Text if !self.flexible => self.put_i16(length, huge),
             _ if self.flexible && huge => self.uvarint(i32::MAX.try_into().unwrap()),
             _ if self.flexible => self.uvarint(length.map_or(0, |length| usize::from(length) + 1)),
             _ if huge => self.out.put_i32(i32::MAX),
