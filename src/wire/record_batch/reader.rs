@@ -240,10 +240,10 @@ impl Batch {
     }
 }
 
-/// The batches that stand one behind the other in `bytes`.
+/// The batches in `bytes`, one after the other.
 ///
-/// A last batch that is not whole is the end, not an error: Kafka cuts a Fetch answer off where the size limit falls.
-/// After an error there is nothing more.
+/// An incomplete last batch is the end, not an error: Kafka cuts a Fetch response off at its size limit.
+/// It ends after an error.
 #[derive(Clone, Debug)]
 pub(crate) struct Batches(Bytes);
 
@@ -289,11 +289,11 @@ pub(crate) struct BatchRecord {
     pub(crate) timestamp_delta: i64,
     pub(crate) key: Option<Bytes>,
     pub(crate) value: Option<Bytes>,
-    /// In order; a key may stand there more than once.
+    /// In order. A key may occur more than once.
     pub(crate) headers: Vec<(Bytes, Option<Bytes>)>,
 }
 
-/// The records of one batch. After an error there is nothing more.
+/// The records of one batch. It ends after an error.
 #[derive(Clone, Debug)]
 pub(crate) struct Records {
     bytes: Bytes,
@@ -417,7 +417,7 @@ mod tests {
 
     use super::*;
 
-    /// Builds one batch by hand: `count` is what the header says, `records` are the bytes behind it.
+    /// Builds one batch by hand. `count` is the count in the header, and `records` are the bytes behind it.
     fn batch(attributes: i16, last_offset_delta: i32, count: i32, records: &[u8]) -> Bytes {
         let mut out = BytesMut::new();
         out.put_i64(1000);
@@ -444,7 +444,7 @@ mod tests {
         [14, 0, 2, offset_delta * 2, 2, b'k', 1, 0]
     }
 
-    /// Everything that reading can say no to, in the order in which a careful reader asks.
+    /// All checks of the reader, in their order.
     fn read(bytes: &Bytes) -> Result<Vec<BatchRecord>, BatchError> {
         let batch = Batch::parse(bytes.clone())?;
         batch.check_crc()?;
