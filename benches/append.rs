@@ -1,5 +1,5 @@
-//! The caller's half, through the public API: from `try_send` to the handle, with one task and with eight, by partitions.
-//! Each iteration is a round of records; what is appended is delivered between the rounds, on nobody's clock.
+//! The caller's half, through the public API: from `try_send` to the handle, by partitions, with one task and with
+//! eight. Each iteration is a round of records. They are delivered between the rounds, which is not measured.
 
 #[path = "support/still.rs"]
 mod still;

@@ -1,5 +1,5 @@
-//! Everything together: records sent to the embedded broker in the same process, a handle for each, all of them awaited. And
-//! what a test pays before its first record.
+//! The whole producer: records sent to the embedded broker in the same process, with a handle for each, all of them
+//! awaited. And the time that a test needs before its first record.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The sender's half without a network: batches into requests, answers into outcomes, and its small decisions. An iteration
-//! of a step is one full batch for each partition.
+//! The sender's half without a network: batches into requests, responses into outcomes, and its small decisions. An
+//! iteration of a step is one full batch for each partition.
 
 use std::{
     hint::black_box,

@@ -1,5 +1,6 @@
-//! How cost grows with topics and partitions, in the sender's half: each kind of work with few of them and with many. What is done for
-//! each of them must take as long with many as with few; see "How cost grows with topics" in `benches/README.md`.
+//! How the cost of the sender's half grows with topics and partitions: each kind of work with few of them and with
+//! many. The work for one of them must take as long with many as with few; see "How cost grows with topics" in
+//! `benches/README.md`.
 
 use std::{
     hint::black_box,

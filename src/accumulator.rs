@@ -1,14 +1,16 @@
-//! Where records wait.
+//! The accumulator: batches that wait to be sent.
 //!
-//! In: encoded records, appended on the caller's core under a lock of their partition's own. Out: sealed batches, in order,
-//! to the sender, which learns from a list which partitions have one: nothing here costs more when there are more
-//! partitions. Pure but for being awaited: time is passed in. Deliberately absent: batches that were drained (they belong
-//! to the sender's lanes), and any knowledge of brokers.
+//! In: encoded records. Each call appends under the lock of one partition. Out: sealed batches, in order, to the
+//! sender. The sender reads a list of the partitions that have a batch, so its cost does not grow with the number of
+//! partitions. Pure but for being awaited: time is an argument. Deliberately absent: drained batches (they belong to
+//! the sender's lanes) and brokers.
 //!
-//! A batch is ready when it is full, has waited `linger.ms`, or when somebody waits for memory, flushes or closes. It
-//! stays open until the sender takes it, so that under backpressure batches fill up instead of growing in number.
+//! A batch is ready when it is full, when it has waited for `linger.ms`, or when a caller waits for memory, flushes or
+//! closes. It stays open until the sender takes it, so backpressure makes batches larger, not more numerous.
 
 mod batch;
+mod clock;
+mod compress;
 mod compressing;
 mod memory;
 mod outstanding;
@@ -30,15 +32,16 @@ use std::{
 use tokio::sync::Notify;
 
 #[cfg(all(test, feature = "broker"))]
-pub(crate) use self::compressing::Work;
-use self::{batch::Batch, memory::Counted, outstanding::Outstanding};
+pub(crate) use self::compress::Work;
+use self::{batch::OpenBatch, memory::Counted, outstanding::Outstanding};
 pub(crate) use self::{
     batch::{Held, SealedBatch},
-    compressing::Compressing,
+    clock::Clock,
+    compressing::CompressionQueue,
     memory::{Charge, Closed, Memory},
-    partition::Partition,
+    partition::PartitionQueue,
     routes::Route,
-    topics::{Topic, TopicState, Topics},
+    topics::{ReadyTopic, TopicState, Topics},
 };
 use crate::{
     cluster,
@@ -55,15 +58,16 @@ use crate::{
 /// The smallest buffer that a batch starts with, in bytes.
 const SMALLEST_BUFFER: usize = 512;
 
-/// More bytes than this without an outcome, and who sends lets the sender run, before every so many batches of a partition.
-const BEHIND: usize = 1 << 20;
-const TURNS: u64 = 4;
+/// The sender is behind when batches that have not completed hold more bytes than this.
+const BEHIND_BYTES: usize = 1 << 20;
+/// `send` yields to a sender that is behind before every fourth batch of a partition.
+const YIELD_EVERY: u64 = 4;
 
-/// A timer of the runtime counts in milliseconds and rounds up, and so does the kernel's wait beneath it. `linger.ms` is how long a
-/// batch waits at most, so its timer is set earlier by what it may be late, or by a third of a short linger.
-const LATE: Duration = Duration::from_micros(1_500);
+/// How late a timer may be. The runtime's timers count in milliseconds and round up, and so does the kernel below them.
+/// `linger.ms` is an upper bound, so its timer is set earlier by this, or by a third of a short linger.
+const TIMER_LATENESS: Duration = Duration::from_micros(1_500);
 
-/// How large, how long, how much.
+/// The accumulator's settings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// `batch.size` in bytes.
@@ -77,42 +81,15 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Those of a producer.
+    /// The settings of a producer.
     pub(crate) fn of(config: &Config) -> Self {
         let (batch_size, buffer_memory) = (config.batch_size, config.buffer_memory);
-        let linger = config.linger.saturating_sub(LATE.min(config.linger / 3));
+        let linger = config.linger.saturating_sub(TIMER_LATENESS.min(config.linger / 3));
         Self { batch_size, linger, buffer_memory, method: compressing::method(config) }
     }
 }
 
-/// What tells the time to those who append.
-pub(crate) trait Clock {
-    /// A number that rises every few milliseconds at most, and is cheap to get: reading the wall clock costs a third of what
-    /// appending a record does.
-    fn tick(&self) -> u64;
-    /// The wall clock, in milliseconds since the Unix epoch.
-    fn unix_ms(&self) -> i64;
-    /// The monotonic clock.
-    fn now(&self) -> Instant;
-}
-
-/// For tests that tell the time themselves, and records that bring their own.
-#[cfg(any(test, fuzzing, feature = "bench-internals"))]
-impl Clock for Instant {
-    fn tick(&self) -> u64 {
-        0
-    }
-
-    fn unix_ms(&self) -> i64 {
-        0
-    }
-
-    fn now(&self) -> Instant {
-        *self
-    }
-}
-
-/// Where records wait. Shared by all that append and by the sender.
+/// The batches that wait to be sent. The callers that append and the sender share it.
 #[derive(Debug)]
 pub(crate) struct Accumulator {
     limits: Limits,
@@ -120,7 +97,7 @@ pub(crate) struct Accumulator {
     memory: Arc<Memory>,
     outstanding: Arc<Outstanding>,
     topics: Topics,
-    compressing: Arc<Compressing>,
+    compressing: Arc<CompressionQueue>,
     recorder: Recorder,
     ready: Mutex<Ready>,
     flushing: AtomicUsize,
@@ -129,15 +106,15 @@ pub(crate) struct Accumulator {
     wake: Notify,
 }
 
-/// What the sender is to look at. Touched once or twice a batch, never by a record.
+/// The work for the sender. It changes once or twice for each batch, never for a record.
 #[derive(Debug, Default)]
 struct Ready {
-    /// Slots of partitions with a batch that can be taken.
+    /// Slots of partitions that have a batch to take.
     listed: Vec<u32>,
-    /// Open batches, oldest first, which is also the order in which they become due, because `linger.ms` is one constant.
+    /// Open batches, oldest first. They become due in this order, because `linger.ms` is the same for all.
     lingering: VecDeque<Lingering>,
-    /// So many of them, from the oldest on, do not linger.
-    hurried: usize,
+    /// How many of them, counted from the oldest, are due without lingering.
+    due_early: usize,
 }
 
 #[derive(Debug)]
@@ -151,55 +128,54 @@ struct Lingering {
 #[derive(Debug)]
 pub(crate) struct Appended {
     pub(crate) accepted: Accepted,
-    /// Bytes that it took.
+    /// How many bytes the record took.
     pub(crate) bytes: usize,
-    /// Whether the batch is as good as full: another record of this size would not fit.
+    /// Whether the batch counts as full: another record of this size would not fit.
     pub(crate) filled: bool,
 }
 
-/// How a record may be appended.
+/// How a record is appended when a new batch must be opened.
 #[derive(Debug)]
-pub(crate) enum Turn {
-    /// In whatever batch, unless the sender is behind: then it goes first. For a new batch there must be as much memory as for
-    /// [`Patient`](Self::Patient).
-    Polite,
-    /// In whatever batch. A new one must get as much memory as is usual, else it is better to wait: with less it would be full with
-    /// its first records, and they are what memory is short of.
-    Patient,
-    /// As well as it can be done without waiting: a new batch makes do with memory for this record.
-    Now,
-    /// In a batch of its own, if need be, for which this was charged.
+pub(crate) enum AppendMode {
+    /// Fails with [`Refused::Behind`] when the sender is behind. Needs as much memory as [`Waiting`](Self::Waiting).
+    Yielding,
+    /// Needs a buffer of the partition's usual size. A smaller buffer would be full after a few records, and its batch
+    /// header would take memory that is already short.
+    Waiting,
+    /// Takes less memory if the usual amount is not free, down to what this record needs.
+    NoWait,
+    /// Takes this memory, which the caller was charged for before.
     Charged(Charge),
 }
 
-impl From<Option<Charge>> for Turn {
+impl From<Option<Charge>> for AppendMode {
     fn from(charge: Option<Charge>) -> Self {
-        charge.map_or(Self::Now, Self::Charged)
+        charge.map_or(Self::NoWait, Self::Charged)
     }
 }
 
 /// Why a record was not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// A new batch must be opened and needs so many bytes: charge them, and come again.
+    /// A new batch must be opened. The caller charges this many bytes and tries again.
     NeedsMemory(usize),
-    /// A new batch must be opened, and the sender is behind: let it run, and come again.
+    /// A new batch must be opened, but the sender is behind. The caller yields and tries again.
     Behind,
     /// The producer is closed.
     Closed,
 }
 
 impl Ready {
-    /// When the oldest open batch is to be sent though it is not full.
+    /// When the oldest open batch becomes due although it is not full.
     fn next_due(&self, linger: Duration) -> Option<Instant> {
         let oldest = self.lingering.front()?;
-        Some(if self.hurried > 0 { oldest.opened } else { oldest.opened + linger })
+        Some(if self.due_early > 0 { oldest.opened } else { oldest.opened + linger })
     }
 }
 
 impl Accumulator {
     pub(crate) fn new(limits: Limits, callbacks: Callbacks) -> Arc<Self> {
-        let compressing = Compressing::new(limits.method);
+        let compressing = CompressionQueue::new(limits.method);
         Arc::new(Self {
             memory: Memory::new(limits.buffer_memory, limits.batch_size),
             limits,
@@ -216,94 +192,98 @@ impl Accumulator {
         })
     }
 
-    /// The topics that can be appended to.
+    /// The topics that records can be appended to.
     pub(crate) fn topics(&self) -> &Topics {
         &self.topics
     }
 
-    /// What is counted of the producer. It stands here because the sender and all that append share nothing else.
+    /// The producer's metrics. They are here because the accumulator is all that the callers and the sender share.
     pub(crate) fn recorder(&self) -> &Recorder {
         &self.recorder
     }
 
-    /// `buffer.memory`.
+    /// The memory that `buffer.memory` limits.
     pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.memory
     }
 
-    /// Appends a record, at the time of `clock` where it has none of its own. `callback` is taken only when the record is.
+    /// Appends a record. A record without a timestamp gets the time of `clock`. The callback is taken only if the
+    /// record is accepted.
     #[inline]
     pub(crate) fn append(
         &self,
-        partition: &Partition,
+        partition: &PartitionQueue,
         timestamp: Option<i64>,
         payload: &Payload<'_>,
         callback: Option<&mut dyn Listener>,
-        turn: impl Into<Turn>,
+        mode: impl Into<AppendMode>,
         clock: &impl Clock,
     ) -> Result<Appended, Refused> {
         let max_len = payload.max_len();
-        let mut nobody = self.callbacks.has_interceptors().then_some(nothing);
+        let mut no_callback = self.callbacks.has_interceptors().then_some(nothing);
         let callback = match callback {
             Some(callback) => Some(callback as &mut dyn Listener),
-            None => listener(&mut nobody),
+            None => listener(&mut no_callback),
         };
         let mut queue = partition.lock();
         if queue.closed {
             return Err(Refused::Closed);
         }
         let limit = queue.limit(self.limits.batch_size);
-        let telling = callback.as_deref().map_or(0, |callback| callback.cost(queue.open.as_ref().map(Batch::notices)));
+        let callback_bytes =
+            callback.as_deref().map_or(0, |callback| callback.cost(queue.open.as_ref().map(OpenBatch::notices)));
         let timestamp = timestamp.unwrap_or_else(|| queue.unix_ms(clock));
-        let has_room = |open: &mut Batch| open.reaches(timestamp) && open.make_room(max_len, telling, limit);
-        let telling = if queue.open.as_mut().is_some_and(has_room) {
-            telling
+        let has_room = |open: &mut OpenBatch| open.reaches(timestamp) && open.make_room(max_len, callback_bytes, limit);
+        let callback_bytes = if queue.open.as_mut().is_some_and(has_room) {
+            callback_bytes
         } else {
             let alone = callback.as_deref().map_or(0, |callback| callback.cost(None));
-            self.reopen(partition, &mut queue, (max_len, alone), timestamp, turn.into(), clock)?;
+            self.reopen(partition, &mut queue, (max_len, alone), timestamp, mode.into(), clock)?;
             alone
         };
         let Some(open) = &mut queue.open else { return Err(Refused::Closed) };
         let before = open.len();
-        let accepted = open.append(timestamp, payload, callback, telling);
+        let accepted = open.append(timestamp, payload, callback, callback_bytes);
         let bytes = open.len() - before;
         let filled = open.len() + bytes > limit;
         Ok(Appended { accepted, bytes, filled })
     }
 
-    /// Fixes the open batch's records, and opens another batch, with room for a record of `len` bytes and for `telling` bytes of
-    /// who is told of it.
+    /// Seals the open batch and opens another, with room for a record of `len` bytes and `callback_bytes` of its
+    /// callback.
     #[cold]
     fn reopen(
         &self,
-        partition: &Partition,
-        queue: &mut partition::Queue,
-        (len, telling): (usize, usize),
+        partition: &PartitionQueue,
+        queue: &mut partition::QueueState,
+        (len, callback_bytes): (usize, usize),
         timestamp: i64,
-        turn: Turn,
+        mode: AppendMode,
         clock: &impl Clock,
     ) -> Result<(), Refused> {
         self.seal(partition, queue);
-        if matches!(turn, Turn::Polite) && queue.serial.is_multiple_of(TURNS) && self.is_behind() {
+        if matches!(mode, AppendMode::Yielding) && queue.serial.is_multiple_of(YIELD_EVERY) && self.is_behind() {
             return Err(Refused::Behind);
         }
         let size = (queue.usual_len, queue.limit(self.limits.batch_size));
-        let charge = self.charge(size, HEADER_LEN + len, telling, turn)?;
+        let charge = self.charge(size, HEADER_LEN + len, callback_bytes, mode)?;
         self.open(partition, queue, charge, timestamp, clock.now());
         Ok(())
     }
 
-    /// Whether so much waits that more would only lie about, and fall out of the processor's caches. Tasks that send in a loop
-    /// never give up their thread; on a runtime whose threads all do that, nobody would be left to send what they append.
+    /// Whether so many bytes wait that the sender should run first. More bytes would only leave the processor's caches
+    /// before they are sent. A task that sends in a loop never gives up its thread, so on a runtime where all threads
+    /// do that, the sender would never run.
     fn is_behind(&self) -> bool {
-        self.memory.limit() - self.memory.free() > BEHIND
+        self.memory.limit() - self.memory.free() > BEHIND_BYTES
     }
 
-    /// Fixes the open batch's records, if there is one.
-    fn seal(&self, partition: &Partition, queue: &mut partition::Queue) {
+    /// Seals the open batch, if there is one.
+    fn seal(&self, partition: &PartitionQueue, queue: &mut partition::QueueState) {
         if queue.open.is_some() {
             partition.seal(queue);
-            // It would have taken more. Else one that could not grow, for want of memory, would keep those behind it small as well.
+            // The batch was full, so the next one may be larger. Otherwise one batch that could not grow would keep all
+            // later ones small.
             queue.usual_len = queue.usual_len.saturating_mul(2).min(self.limits.batch_size);
             if queue.has_next() {
                 self.list(partition, queue);
@@ -311,44 +291,44 @@ impl Accumulator {
         }
     }
 
-    /// Memory for a new batch, and how much of it is for its buffer: what was charged before, else as much as the last batch
-    /// took, if it may be so large, else, for who cannot wait, as little as will do.
+    /// Charges memory for a new batch. Returns the charge and how much of it is for the buffer: what the caller was
+    /// charged before, or what the partition's batches usually take, or, if `mode` allows, the least that will do.
     fn charge(
         &self,
         (usual, limit): (usize, usize),
         least: usize,
-        telling: usize,
-        turn: Turn,
+        callback_bytes: usize,
+        mode: AppendMode,
     ) -> Result<(Charge, usize), Refused> {
-        let makes_do = matches!(turn, Turn::Now | Turn::Charged(_));
-        if let Turn::Charged(charge) = turn
+        let may_take_less = matches!(mode, AppendMode::NoWait | AppendMode::Charged(_));
+        if let AppendMode::Charged(charge) = mode
             && charge.bytes() >= least
         {
-            let buffer = charge.bytes().saturating_sub(telling).max(least);
+            let buffer = charge.bytes().saturating_sub(callback_bytes).max(least);
             return Ok((charge, buffer));
         }
         let usual = usual.next_power_of_two().clamp(SMALLEST_BUFFER, limit.max(SMALLEST_BUFFER));
         let buffer = if usual >= limit { limit } else { usual }.max(least);
-        let charged = |buffer: usize| Some((self.memory.try_charge(buffer + telling)?, buffer));
-        // Who has to wait asks for a buffer as it is usual: with less, the batch would be full with its first record, and the next
-        // one would wait again. An eighth of all is enough, so that others get something too.
+        let charged = |buffer: usize| Some((self.memory.try_charge(buffer + callback_bytes)?, buffer));
+        // A caller that has to wait asks for a usual buffer. With less, its batch would be full with the first record,
+        // and the next record would wait again. At most an eighth of all memory, so that other partitions get some.
         let worth_waiting = buffer.min(self.memory.limit() / 8).max(least);
-        let all = (worth_waiting + telling).min(self.memory.limit());
-        let less = || if makes_do { charged(least) } else { None };
+        let all = (worth_waiting + callback_bytes).min(self.memory.limit());
+        let less = || if may_take_less { charged(least) } else { None };
         charged(buffer).or_else(less).ok_or(Refused::NeedsMemory(all))
     }
 
     fn open(
         &self,
-        partition: &Partition,
-        queue: &mut partition::Queue,
+        partition: &PartitionQueue,
+        queue: &mut partition::QueueState,
         (charge, buffer): (Charge, usize),
         timestamp: i64,
         now: Instant,
     ) {
         queue.serial += 1;
         let completer = Completer::new(partition.origin.clone(), timestamp, self.callbacks.clone());
-        let mut batch = Batch::new(charge, buffer, self.outstanding.enter(), completer, now, queue.serial);
+        let mut batch = OpenBatch::new(charge, buffer, self.outstanding.enter(), completer, now, queue.serial);
         partition.opened();
         if self.limits.linger.is_zero() {
             batch.due = true;
@@ -362,29 +342,29 @@ impl Accumulator {
         ready.lingering.push_back(lingering);
         let first = ready.lingering.len() == 1;
         drop(ready);
-        if first || self.in_a_hurry() {
+        if first || self.must_not_linger() {
             self.wake();
         }
     }
 
-    /// Tells the sender that the partition has something to take, unless it knows.
-    fn list(&self, partition: &Partition, queue: &mut partition::Queue) {
+    /// Puts the partition into the sender's list, if it is not there, and wakes the sender.
+    fn list(&self, partition: &PartitionQueue, queue: &mut partition::QueueState) {
         if !std::mem::replace(&mut queue.listed, true) {
             self.ready().listed.push(partition.slot);
             self.wake();
         }
     }
 
-    /// Moves to `into` the slots of partitions that have a batch to take since the last call.
+    /// Moves to `into` the slots of partitions that got a batch to take since the last call.
     pub(crate) fn take_ready(&self, now: Instant, into: &mut Vec<u32>) {
-        let hurry = self.in_a_hurry();
+        let hurry = self.must_not_linger();
         let mut due = Vec::new();
         {
             let mut ready = self.ready();
             into.append(&mut ready.listed);
             while ready.next_due(self.limits.linger).is_some_and(|at| hurry || at <= now) {
                 due.extend(ready.lingering.pop_front());
-                ready.hurried = ready.hurried.saturating_sub(1);
+                ready.due_early = ready.due_early.saturating_sub(1);
             }
         }
         for Lingering { slot, serial, .. } in due {
@@ -396,49 +376,49 @@ impl Accumulator {
         }
     }
 
-    /// When `take_ready` is to be called again, if nothing wakes the sender before.
+    /// When the sender has to call `take_ready` again, if nothing wakes it before.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.ready().next_due(self.limits.linger)
     }
 
-    /// Whether open batches are to be sent without lingering. Where memory is short and batches wait to be compressed, it is
-    /// they that will give memory back; to send what is open would only make more of them, and smaller ones.
-    fn in_a_hurry(&self) -> bool {
+    /// Whether open batches are sent without lingering. Short memory alone is no reason while batches wait for
+    /// compression: those will free memory, and sending open batches would only add more and smaller ones.
+    fn must_not_linger(&self) -> bool {
         let short = || self.memory.waiting() > 0 && !self.compressing.is_busy();
         self.flushing.load(SeqCst) > 0 || self.closed.load(SeqCst) || short()
     }
 
-    /// Waits for memory for a new batch. Meanwhile what is there is sent early.
+    /// Waits for memory for a new batch. Until then open batches are sent without lingering.
     ///
     /// Cancel safe.
     pub(crate) async fn wait_for_memory(&self, bytes: usize) -> Result<Charge, Closed> {
         self.memory.charge(bytes, || self.wake()).await
     }
 
-    /// Lets all open batches be sent without lingering, once.
-    pub(crate) fn hurry(&self) {
+    /// Makes all open batches due at once.
+    pub(crate) fn send_open_batches(&self) {
         let mut ready = self.ready();
-        ready.hurried = ready.lingering.len();
+        ready.due_early = ready.lingering.len();
         drop(ready);
         self.wake();
     }
 
-    /// Waits until all batches that are open or undelivered now are done, and sends them without lingering.
+    /// Sends all open batches without lingering, and waits until they and all undelivered batches have completed.
     ///
     /// Cancel safe.
     pub(crate) async fn flush(&self) {
         let _hurry = Counted::new(&self.flushing);
-        let generation = self.outstanding.mark();
+        let generation = self.outstanding.start_generation();
         self.wake();
         self.outstanding.settled(generation).await;
     }
 
-    /// Batches that are not done.
+    /// How many batches have not completed.
     pub(crate) fn undelivered(&self) -> usize {
         self.outstanding.count()
     }
 
-    /// Refuses further records. Those that wait can still be taken.
+    /// Refuses further records. The sender can still take the batches that wait.
     pub(crate) fn close(&self) {
         self.closed.store(true, SeqCst);
         self.topics.partitions().iter().for_each(|partition| partition.close());
@@ -447,13 +427,13 @@ impl Accumulator {
         self.wake();
     }
 
-    /// Refuses further records, because the producer cannot go on.
+    /// Refuses further records after a fatal error.
     pub(crate) fn fail(&self, code: ErrorCode, reason: &Arc<str>) {
         self.failed.get_or_init(|| (code, Arc::clone(reason)));
         self.close();
     }
 
-    /// Why the producer cannot go on, if it cannot.
+    /// The fatal error, if there was one.
     pub(crate) fn failure(&self) -> Option<&(ErrorCode, Arc<str>)> {
         self.failed.get()
     }
@@ -463,17 +443,22 @@ impl Accumulator {
         self.closed.load(SeqCst)
     }
 
-    /// Refuses further records and takes all that wait.
-    pub(crate) fn abandon(&self) -> Vec<(Arc<Partition>, SealedBatch)> {
+    /// Refuses further records, and takes all batches that wait.
+    pub(crate) fn abandon(&self) -> Vec<(Arc<PartitionQueue>, SealedBatch)> {
         self.close();
-        let of = |partition: Arc<Partition>| {
+        let of = |partition: Arc<PartitionQueue>| {
             partition.abandon().into_iter().map(move |batch| (Arc::clone(&partition), batch))
         };
         self.topics.partitions().into_iter().flat_map(of).collect()
     }
 
-    /// Makes a topic's partitions known; see [`Topics::publish`].
-    pub(crate) fn publish(&self, name: &Arc<str>, leaders: &[cluster::Partition], seed: u64) -> Arc<Topic> {
+    /// Makes a topic's partitions known, see [`Topics::publish`].
+    pub(crate) fn publish(
+        &self,
+        name: &Arc<str>,
+        leaders: &[cluster::PartitionMetadata],
+        seed: u64,
+    ) -> Arc<ReadyTopic> {
         let topic = self.topics.publish(name, leaders, seed);
         if self.is_closed() {
             topic.partitions.iter().for_each(|partition| partition.close());
@@ -481,12 +466,12 @@ impl Accumulator {
         topic
     }
 
-    /// Has the sender look.
+    /// Wakes the sender.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Waits until the sender has something to look at.
+    /// Waits until something wakes the sender.
     ///
     /// Cancel safe.
     pub(crate) async fn woken(&self) {

@@ -1,7 +1,6 @@
-//! What benchmarks call of the inside: thin wrappers, no measuring. Not a part of the API, and only there with the feature
-//! `bench-internals`.
+//! Thin wrappers around internals, for benchmarks. Not a part of the API, and only with the feature `bench-internals`.
 //!
-//! In: plain values. Out: the work of one part, done once. What can be measured through the public API has no wrapper.
+//! In: plain values. Out: the work of one part, done once. Parts that the public API can measure have no wrapper.
 
 use std::{
     hint::black_box,
@@ -14,7 +13,7 @@ use bytes::Bytes;
 
 use crate::{
     Header, ProducerBuilder,
-    accumulator::{Accumulator, Limits, Partition, Topic, TopicState},
+    accumulator::{Accumulator, Limits, PartitionQueue, ReadyTopic, TopicState},
     cluster::TopicId,
     delivery::Callbacks,
     error::ErrorCode,
@@ -29,11 +28,11 @@ use crate::{
     },
 };
 
-/// The sender's brokers, and what they speak.
+/// The sender's brokers, and the versions that they support.
 const BROKERS: [(i32, u16); 2] = [(1, 9001), (2, 9002)];
 const SPOKEN: [(i16, i16, i16); 4] = [(0, 0, 12), (3, 0, 13), (18, 0, 4), (22, 0, 5)];
 
-/// Writes the same record so many times into one batch that begins in `buffer`, whose capacity is used.
+/// Writes the same record `records` times into one batch in `buffer`, whose capacity is reused.
 #[must_use]
 pub fn write_batch(
     mut buffer: Vec<u8>,
@@ -51,32 +50,32 @@ pub fn write_batch(
     writer.finish().unwrap_or_default()
 }
 
-/// Puts producer id, sequence and checksum into a batch.
+/// Stamps producer id, sequence and checksum into a batch.
 pub fn stamp_batch(batch: &mut [u8]) {
     stamp(batch, Stamp { producer_id: 7, epoch: 0, base_sequence: 0 });
 }
 
-/// Compresses one batch after the other.
+/// Compresses batches.
 pub struct Compressing(Compressor);
 
 impl Compressing {
-    /// With a codec as `compression.type` names it, at its usual level.
+    /// A compressor with a codec of `compression.type`, at its default level.
     ///
     /// # Panics
-    /// When this build has not got it.
+    /// If this build does not have the codec.
     #[must_use]
     pub fn new(codec: &str) -> Self {
         let config = ProducerBuilder::new("127.0.0.1:9001").property("compression.type", codec).validate();
         Self(Compressor::new(Limits::of(&config.expect("it is built in")).method))
     }
 
-    /// The batch, compressed; `None` if it would not become shorter.
+    /// The compressed batch. `None` if it would not become shorter.
     pub fn compress(&mut self, batch: &[u8]) -> Option<Vec<u8>> {
         self.0.compress(batch)
     }
 }
 
-/// Reads a batch and all its records. Returns how many they are.
+/// Reads a batch and all its records. Returns how many there are.
 #[must_use]
 pub fn read_batch(bytes: Bytes) -> usize {
     let batch = Batch::parse(bytes).ok().filter(|batch| batch.check_crc().is_ok());
@@ -89,7 +88,7 @@ pub fn murmur2(key: &[u8]) -> u32 {
     crate::record::murmur2::murmur2(key)
 }
 
-/// Judges an error code. Returns whether the batch would be sent again.
+/// Looks an error code up. Returns whether the batch would be sent again.
 #[must_use]
 pub fn would_retry(code: i16) -> bool {
     let facts =
@@ -97,20 +96,20 @@ pub fn would_retry(code: i16) -> bool {
     matches!(sender::verdict(ErrorCode(code), facts), sender::Verdict::Retry { .. })
 }
 
-/// A sender with nothing but memory around it. Two brokers know as many topics as anybody asks for; one of them leads all.
+/// A sender without sockets. Two brokers know every requested topic, and one of them leads all partitions.
 #[derive(Debug)]
 pub struct Step {
     sender: Sender,
     accumulator: Arc<Accumulator>,
     now: Instant,
-    cluster: Cluster,
-    requests: Vec<Request>,
+    cluster: FakeCluster,
+    requests: Vec<BenchRequest>,
     answers: Vec<(ConnectionId, Bytes)>,
 }
 
-/// What the brokers say of every topic.
+/// The brokers' metadata of every topic.
 #[derive(Debug)]
-struct Cluster {
+struct FakeCluster {
     partitions: i32,
     leader: i32,
     epoch: i32,
@@ -118,19 +117,19 @@ struct Cluster {
     created: u128,
 }
 
-/// A request that was not answered yet.
+/// A request without a response.
 #[derive(Debug)]
-struct Request {
+struct BenchRequest {
     connection: ConnectionId,
     correlation: i32,
     segments: Vec<Bytes>,
 }
 
 impl Step {
-    /// The sender knows one topic of so many partitions.
+    /// A sender that knows one topic with this many partitions.
     ///
     /// # Panics
-    /// When it does not come to know it.
+    /// If the sender does not learn of the topic.
     #[must_use]
     pub fn new(partitions: i32) -> Self {
         let mut step = Self::among(partitions);
@@ -138,10 +137,10 @@ impl Step {
         step
     }
 
-    /// The sender is connected, and knows none of the topics, which have so many partitions each.
+    /// A sender that is connected and knows no topic yet. Each topic has this many partitions.
     ///
     /// # Panics
-    /// When it does not connect.
+    /// If the sender does not connect.
     #[must_use]
     pub fn among(partitions: i32) -> Self {
         let properties = [("linger.ms", "0"), ("buffer.memory", "268435456")];
@@ -151,7 +150,7 @@ impl Step {
         let callbacks = Callbacks::threaded(config.interceptors.clone());
         let (accumulator, now) = (Accumulator::new(limits, callbacks), Instant::now());
         let sender = Sender::new(config, Arc::clone(&accumulator), now, 1);
-        let cluster = Cluster { partitions, leader: BROKERS[0].0, epoch: 5, created: 1 };
+        let cluster = FakeCluster { partitions, leader: BROKERS[0].0, epoch: 5, created: 1 };
         let mut step = Self { sender, accumulator, now, cluster, requests: Vec::new(), answers: Vec::new() };
         step.settle();
         step
@@ -160,35 +159,35 @@ impl Step {
     /// Has the sender learn of these topics, all at once.
     ///
     /// # Panics
-    /// When it does not.
+    /// If it does not.
     pub fn learn(&mut self, topics: Range<usize>) {
         self.want(topics.clone());
         self.settle();
         assert!(topics.into_iter().all(|number| self.topic(number).is_some()), "all topics are known");
     }
 
-    /// Somebody asks for these topics.
+    /// Requests metadata of these topics.
     pub fn want(&self, topics: Range<usize>) {
         topics.for_each(|number| _ = self.accumulator.topics().want(&name(number)));
     }
 
-    /// Time passes.
+    /// Advances the time.
     pub fn wait(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
     }
 
-    /// The other broker leads all partitions from now on. The sender is told when it asks.
+    /// Moves the leadership of all partitions to the other broker. The sender learns of it with its next metadata.
     pub const fn move_leaders(&mut self) {
         self.cluster.leader = BROKERS[0].0 + BROKERS[1].0 - self.cluster.leader;
         self.cluster.epoch += 1;
     }
 
-    /// All topics are created anew. The sender is told when it asks.
+    /// Creates all topics anew. The sender learns of it with its next metadata.
     pub const fn recreate(&mut self) {
         self.cluster.created += 1;
     }
 
-    fn topic(&self, number: usize) -> Option<Arc<Topic>> {
+    fn topic(&self, number: usize) -> Option<Arc<ReadyTopic>> {
         match self.accumulator.topics().state(&name(number)) {
             Some(TopicState::Ready(topic)) => Some(topic),
             _ => None,
@@ -199,14 +198,14 @@ impl Step {
         self.sender.handle_event(self.now, event);
     }
 
-    /// Does what the sender asks for. Requests are kept until they are answered.
+    /// Performs the sender's actions. Keeps its requests until they get a response.
     fn act(&mut self, action: Action) {
         match action {
             Action::Connect { connection, .. } => self.event(Event::Connected { connection }),
             Action::Disconnect { connection } => self.requests.retain(|request| request.connection != connection),
             Action::Read { connection } => self.event(Event::Read { connection }),
             Action::Send { connection, correlation, segments, .. } => {
-                self.requests.push(Request { connection, correlation, segments });
+                self.requests.push(BenchRequest { connection, correlation, segments });
             }
         }
     }
@@ -217,10 +216,10 @@ impl Step {
         }
     }
 
-    /// Appends so many records to each partition of the topics that are known.
+    /// Appends this many records to each partition of all known topics.
     ///
     /// # Panics
-    /// When they do not fit.
+    /// If they do not fit.
     pub fn fill(&mut self, records: usize, value: &[u8]) {
         for topic in (0..).map_while(|number| self.topic(number)) {
             topic.partitions.iter().for_each(|partition| self.append(partition, records, value));
@@ -230,13 +229,13 @@ impl Step {
     /// Appends a record to the first partition of the first topic.
     ///
     /// # Panics
-    /// When it does not fit.
+    /// If it does not fit.
     pub fn fill_first(&mut self, value: &[u8]) {
         let topic = self.topic(0).expect("the topic is known");
         self.append(&topic.partitions[0], 1, value);
     }
 
-    fn append(&self, partition: &Partition, records: usize, value: &[u8]) {
+    fn append(&self, partition: &PartitionQueue, records: usize, value: &[u8]) {
         let payload = Payload::new(None, Some(value), &[]);
         for _ in 0..records {
             let appended = self.accumulator.append(partition, Some(1_000), &payload, None, None, &self.now);
@@ -244,14 +243,14 @@ impl Step {
         }
     }
 
-    /// Has the sender look at the time and at what waits, and make requests. Returns how many have no answer.
+    /// Has the sender handle timeouts and ready batches, and make requests. Returns how many requests have no response.
     pub fn drain(&mut self) -> usize {
         self.event(Event::Woken);
         self.advance();
         self.requests.len()
     }
 
-    /// Writes the brokers' answers: every batch is acknowledged.
+    /// Writes the responses that acknowledge every batch.
     pub fn prepare_answers(&mut self) {
         for request in std::mem::take(&mut self.requests) {
             let frame = self.cluster.answer(&request, &Says::default());
@@ -259,7 +258,7 @@ impl Step {
         }
     }
 
-    /// Writes answers that acknowledge nothing: the other broker leads.
+    /// Writes responses with `NOT_LEADER_OR_FOLLOWER`: the other broker leads.
     pub fn prepare_hints(&mut self) {
         self.move_leaders();
         let leader = Some((self.cluster.leader, self.cluster.epoch));
@@ -270,7 +269,7 @@ impl Step {
         }
     }
 
-    /// Hands the answers to the sender, which takes them over. Returns how many batches have no outcome afterwards.
+    /// Passes the responses to the sender. Returns how many batches have no outcome after that.
     pub fn judge(&mut self) -> usize {
         for (connection, frame) in std::mem::take(&mut self.answers) {
             self.event(Event::Frame { connection, frame });
@@ -279,7 +278,7 @@ impl Step {
         self.accumulator.undelivered()
     }
 
-    /// Goes on until nothing is asked any more.
+    /// Continues until the sender makes no more requests.
     pub fn settle(&mut self) {
         while self.drain() > 0 {
             self.prepare_answers();
@@ -288,10 +287,10 @@ impl Step {
     }
 }
 
-impl Cluster {
-    /// The answer to a request. Of batches it says what `says` does.
-    fn answer(&self, request: &Request, says: &Says) -> Bytes {
-        let Request { correlation, segments, .. } = request;
+impl FakeCluster {
+    /// The response to a request. `says` gives the result of its batches.
+    fn answer(&self, request: &BenchRequest, says: &Says) -> Bytes {
+        let BenchRequest { correlation, segments, .. } = request;
         let at = |i: usize| i16::from_be_bytes([segments[0][i], segments[0][i + 1]]);
         let (key, version, correlation) = (at(4), at(6), *correlation);
         match key {
@@ -310,7 +309,7 @@ impl Cluster {
     }
 }
 
-/// An answer to a Produce request, which names each topic once. As Kafka's, it names brokers only beside a leader (KIP-951).
+/// A Produce response that names each topic once. As Kafka's, it names brokers only if it names a leader (KIP-951).
 fn produced(version: i16, correlation: i32, segments: &[Bytes], says: &Says) -> Bytes {
     let (_, batches) = testing::read_produce(segments);
     let topics = batches.chunk_by(|a, b| a.topic == b.topic);

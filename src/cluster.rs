@@ -1,11 +1,11 @@
-//! What is known of the cluster: an immutable snapshot.
+//! The metadata of the cluster: an immutable snapshot.
 //!
-//! In: parsed metadata answers (the sender makes a new snapshot of each). Out: brokers, topics, partitions, leaders.
-//! Pure. Deliberately absent: any way to change a snapshot, and how old it is.
+//! In: parsed metadata responses (the sender makes a new snapshot of each). Out: brokers, topics, partitions, leaders.
+//! Pure. Deliberately absent: any way to change a snapshot, and its age.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-/// A topic's id (KIP-516), as 16 bytes; all zero stands for "none known".
+/// A topic's id (KIP-516), as 16 bytes. All bytes are zero if it is unknown.
 pub(crate) type TopicId = uuid::Uuid;
 
 /// One broker.
@@ -18,19 +18,19 @@ pub(crate) struct Broker {
 
 /// One partition's leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Partition {
-    /// The leader's node id, `None` while there is none.
+pub(crate) struct PartitionMetadata {
+    /// The leader's broker id; `None` while there is no leader.
     pub(crate) leader: Option<i32>,
-    /// The leader's epoch; -1 where the broker is too old to tell.
+    /// The leader's epoch; -1 if the broker is too old to send it.
     pub(crate) leader_epoch: i32,
 }
 
 /// One topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Topic {
+pub(crate) struct TopicMetadata {
     pub(crate) id: TopicId,
-    /// By partition number, without gaps.
-    pub(crate) partitions: Vec<Partition>,
+    /// The partitions by number, without gaps.
+    pub(crate) partitions: Vec<PartitionMetadata>,
 }
 
 /// A snapshot of the cluster.
@@ -38,5 +38,5 @@ pub(crate) struct Topic {
 pub(crate) struct Cluster {
     pub(crate) cluster_id: Option<Arc<str>>,
     pub(crate) brokers: BTreeMap<i32, Broker>,
-    pub(crate) topics: BTreeMap<Arc<str>, Topic>,
+    pub(crate) topics: BTreeMap<Arc<str>, TopicMetadata>,
 }

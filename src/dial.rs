@@ -1,10 +1,10 @@
-//! Makes connections: a host and a port become a connected socket.
+//! Connects to a host and a port.
 //!
-//! In: a host, a port, and how long it may take. Out: a connected socket, or why there is none. Does input and output. A name
-//! is resolved anew for each connection, and each of its addresses has its turn, IPv4 first: `localhost` often names an IPv6
-//! address where no broker listens. An address that is silent does not use up the time of the others: the next one is tried
-//! beside it ([RFC 8305](https://www.rfc-editor.org/rfc/rfc8305#section-5)). Deliberately absent: the limit for all of it, which
-//! the caller keeps; TLS and SASL.
+//! In: a host, a port, and how long it may take. Out: a connected socket, or why there is none. Does input and output.
+//! The host is resolved again for each connection. All its addresses are tried, IPv4 first, because `localhost` often
+//! has an IPv6 address where no broker listens. If an address is silent, the next one is tried beside it ([RFC
+//! 8305](https://www.rfc-editor.org/rfc/rfc8305#section-5)). Deliberately absent: the time limit, which the caller
+//! keeps; TLS and SASL.
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
@@ -14,10 +14,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long an address may be silent before the next one is tried beside it. What RFC 8305 recommends.
+/// How long an address may be silent before the next one is tried beside it, as RFC 8305 recommends.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Sizes of the kernel's buffers, in bytes; `None` leaves them to the system.
+/// The sizes of the socket's buffers in bytes. `None` is the system's default.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SocketBuffers {
     /// `send.buffer.bytes`.
@@ -26,31 +26,31 @@ pub(crate) struct SocketBuffers {
     pub(crate) receive: Option<usize>,
 }
 
-/// Which attempt it is to connect to this host, and how long it may take.
+/// Where the attempts begin, and how long they may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Attempt {
-    /// How many failed in a row before it: each begins with the next address.
+pub(crate) struct DialPlan {
+    /// How many attempts failed in a row before this one. Each begins with the next address.
     pub(crate) failures: u32,
-    /// When the caller gives it up, counted from its start.
+    /// When the caller gives up, counted from the start.
     pub(crate) within: Duration,
 }
 
-/// Connects to the first address of `host` that answers.
+/// Connects to the first address of `host` that accepts.
 ///
 /// # Cancel safety
-/// Whatever it began ends with it.
+/// Dropping the future ends all its attempts.
 pub(crate) async fn dial(
     host: &str,
     port: u16,
-    attempt: Attempt,
+    plan: DialPlan,
     buffers: SocketBuffers,
 ) -> Result<TcpStream, Vec<String>> {
     let resolved = lookup_host((host, port)).await.map_err(|error| vec![unresolved(host, &error)])?;
-    let addresses = in_turn(resolved.collect(), attempt.failures);
+    let addresses = in_turn(resolved.collect(), plan.failures);
     if addresses.is_empty() {
         return Err(vec![format!("host {host} has no address")]);
     }
-    let share = share(attempt.within, addresses.len());
+    let share = share(plan.within, addresses.len());
     let head_start = HEAD_START.min(share / 2);
     let (mut untried, mut tries, mut failures) = (addresses.into_iter(), JoinSet::new(), Vec::new());
     loop {
@@ -77,7 +77,7 @@ fn in_turn(mut addresses: Vec<SocketAddr>, failures: u32) -> Vec<SocketAddr> {
     addresses
 }
 
-/// How long each of so many addresses may take: a silent one does not keep the others from being tried again.
+/// How long each of the addresses may take, so that a silent one does not keep the others from being tried again.
 fn share(within: Duration, addresses: usize) -> Duration {
     within / u32::try_from(addresses).unwrap_or(u32::MAX).max(1)
 }
@@ -91,7 +91,7 @@ fn unresolved(host: &str, error: &io::Error) -> String {
     format!("cannot resolve host {host}: {error}")
 }
 
-/// Why none of the hosts has an address, if none has.
+/// Fails if no host can be resolved, with the reasons.
 pub(crate) async fn check_resolvable(hosts: &[(String, u16)]) -> Result<(), String> {
     let mut failures = Vec::new();
     for (host, port) in hosts {
@@ -141,10 +141,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_is_silent_is_told_with_its_share_of_the_time_and_one_that_refuses_with_its_reason() {
+    async fn the_error_names_a_silent_address_with_its_share_of_the_time_and_a_refusing_one_with_its_reason() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let attempt = Attempt { failures: 0, within: Duration::from_secs(10) };
-        let error = dial("127.0.0.1", free, attempt, SocketBuffers::default()).await.unwrap_err();
+        let plan = DialPlan { failures: 0, within: Duration::from_secs(10) };
+        let error = dial("127.0.0.1", free, plan, SocketBuffers::default()).await.unwrap_err();
         assert!(error[0].contains("cannot connect to 127.0.0.1"), "{error:?}");
         let never = within(Duration::from_millis(3), std::future::pending::<io::Result<()>>()).await.unwrap_err();
         assert_eq!(never.to_string(), "no answer within 3 ms");

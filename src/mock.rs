@@ -1,11 +1,11 @@
-//! A producer without a cluster, for tests of code that sends: in Java, `MockProducer`.
+//! A producer without a cluster, for tests of code that sends. In Java, `MockProducer`.
 //!
-//! In: records, and what the test wants to become of them. Out: the answers of a [`Producer`](crate::Producer), and the
-//! records. Needs no runtime unless it is asked for delays. Deliberately absent: batches, compression, metadata and
-//! everything else that takes a broker; there is a real one to test against, the embedded broker of feature `broker`.
+//! In: records, and replies that a test scripts. Out: the results of a [`Producer`](crate::Producer), and the records.
+//! Needs no runtime except for delays. Deliberately absent: batches, compression, metadata and all else that needs a
+//! broker; for that there is the embedded broker of feature `broker`.
 //!
-//! Code that is to be tested takes a `&dyn Produce`, or an `Arc<dyn Produce>`; see [`Produce`]. A [`MockProducer`]
-//! acknowledges every record at once, unless it is told otherwise:
+//! The tested code takes a `&dyn Produce`, or an `Arc<dyn Produce>`; see [`Produce`]. A [`MockProducer`] acknowledges
+//! every record at once, unless a reply says otherwise:
 //!
 //! ```
 //! use std::time::Duration;
@@ -36,7 +36,7 @@
 //! });
 //! assert!(mock.send(Record::to("audit")).await?.await.is_err());
 //!
-//! // By hand: nothing has an outcome until the test says so.
+//! // By hand: a record has no outcome until the test completes it.
 //! mock.reply(Reply::hold());
 //! let delivery = mock.send(Record::to("orders")).await?;
 //! assert!(delivery.outcome().is_none());
@@ -47,10 +47,11 @@
 //!
 //! # Or a real broker
 //!
-//! A mock knows nothing of what a broker refuses, of batches, of retries and of repetitions. With feature `broker`,
-//! `milena::broker::EmbeddedBroker` speaks the real protocol on a loopback port, with faults that a test scripts. It starts in
-//! less than 0.1 ms (`cargo bench --bench end_to_end -- 'for tests'`), so each test can have its own. Test what your code does
-//! with an answer on the mock, and that your records are what a broker takes on the embedded broker.
+//! A mock has no batches, no retries and no duplicates, and does not refuse what a broker refuses. With feature
+//! `broker`, `milena::broker::EmbeddedBroker` speaks the real protocol on a loopback port, with faults that a test
+//! scripts. It starts in less than 0.1 ms (`cargo bench --bench end_to_end -- 'for tests'`), so each test can have its
+//! own. Use the mock to test what your code does with a result, and the embedded broker to test that a broker accepts
+//! your records.
 
 mod inner;
 mod reply;
@@ -69,7 +70,7 @@ use tokio::time::sleep;
 
 pub use self::reply::{Reply, SentRecord};
 use self::{
-    inner::{Inner, Pending, failed},
+    inner::{Inner, PendingRecord, failed},
     reply::Fate,
 };
 use crate::{
@@ -81,34 +82,34 @@ use crate::{
 
 /// A producer without a cluster. A clone is the same mock. See [the module](self).
 ///
-/// Every topic exists. A record's partition is its own, else the custom partitioner's, else that of its key's hash, else the
-/// next one in turn; all but the last are where [`Producer`](crate::Producer) puts it. Offsets begin at 0 in each partition,
-/// in the order of sending, and a record that is scripted to fail takes none.
+/// Every topic exists. The partition of a record is its own, or the custom partitioner's, or that of its key's hash, or
+/// the next one in turn. Except for the last, it is the partition that [`Producer`](crate::Producer) chooses. Offsets
+/// begin at 0 in each partition, in the order of sending. A record that is scripted to fail takes no offset.
 ///
-/// As with a [`Producer`](crate::Producer), callbacks run on a thread of their own ([`flush`](Produce::flush) waits for them);
-/// topics' names and partitions' numbers are checked; after [`close`](Produce::close) nothing is accepted; and what has no
-/// outcome when the last clone is dropped resolves as [`Abandoned`](crate::FailureKind::Abandoned). What may have been written is
-/// not known then, nor after [`close_timeout`](Produce::close_timeout): held records count as sent. `flush` and `close` wait
-/// for held records as well, so give those their outcome first, or from another task. Limits are counted by tokio's clock where
-/// there is one, which a test can pause.
+/// As with a [`Producer`](crate::Producer), callbacks run on the callback thread ([`flush`](Produce::flush) waits for
+/// them), topic names and partition numbers are checked, and a closed mock accepts no record. Records without an
+/// outcome when the last clone is dropped resolve as [`Abandoned`](crate::FailureKind::Abandoned). Held records count
+/// as sent, so after that, and after [`close_timeout`](Produce::close_timeout), it is unknown whether they were
+/// written. `flush` and `close` wait for held records as well, so complete them first, or from another task. Time
+/// limits use tokio's clock if there is one, which a test can pause.
 #[derive(Clone)]
 pub struct MockProducer {
     inner: Arc<Inner>,
 }
 
-/// A record that is not accepted.
-struct Refused {
+/// Why a record is not accepted.
+struct RefusedRecord {
     error: SendError,
     after: Option<Duration>,
 }
 
-impl From<SendError> for Refused {
+impl From<SendError> for RefusedRecord {
     fn from(error: SendError) -> Self {
         Self { error, after: None }
     }
 }
 
-impl Refused {
+impl RefusedRecord {
     async fn told(self) -> Result<Delivery, SendError> {
         if let Some(after) = self.after {
             sleep(after).await;
@@ -132,82 +133,82 @@ impl Default for MockProducer {
 }
 
 impl MockProducer {
-    /// One that acknowledges every record at once. Every topic has one partition.
+    /// A mock that acknowledges every record at once. Every topic has one partition.
     #[must_use]
     pub fn new() -> Self {
         Self { inner: Arc::default() }
     }
 
-    /// Gives every topic so many partitions, at least one.
+    /// Sets how many partitions every topic has, at least one.
     #[must_use]
     pub fn with_partitions(self, count: usize) -> Self {
         self.inner.state().partitions = count;
         self
     }
 
-    /// Chooses partitions so, as [`ProducerBuilder::partitioner`](crate::ProducerBuilder::partitioner).
+    /// Sets the partitioner, as [`ProducerBuilder::partitioner`](crate::ProducerBuilder::partitioner) does.
     #[must_use]
     pub fn with_partitioner(self, partitioner: impl Partitioner + 'static) -> Self {
         self.inner.state().partitioner = Some(Arc::new(partitioner));
         self
     }
 
-    /// What becomes of every record from now on that no other reply is for. [`Reply::ack`] at first.
+    /// Sets the default reply. At first it is [`Reply::ack`].
     pub fn reply(&self, reply: Reply) {
         self.inner.state().replies.usual = reply;
     }
 
-    /// What becomes of the next record, and of no other. Replies that are given so queue up, and come before all others.
+    /// Adds a reply for one record. These replies form a queue, and are used before all others.
     pub fn reply_next(&self, reply: Reply) {
         self.inner.state().replies.next.push_back(reply);
     }
 
-    /// What becomes of the records for which `rule` has a reply, from now on; it takes the place of the rule before. The
-    /// records in it have no partition yet, unless they name one.
+    /// Sets a rule, which replies to the records for which it returns `Some`. It replaces the rule before. A record has
+    /// no partition yet when the rule sees it, unless it names one.
     pub fn reply_with(&self, rule: impl Fn(&Record<'_>) -> Option<Reply> + Send + Sync + 'static) {
         self.inner.state().replies.rule = Some(Arc::new(rule));
     }
 
-    /// Has the next record accepted and not delivered: [`reply_next`](Self::reply_next) with [`Reply::fail`].
+    /// The next record is accepted and fails: [`reply_next`](Self::reply_next) with [`Reply::fail`].
     pub fn fail_next(&self, error: DeliveryError) {
         self.reply_next(Reply::fail(error));
     }
 
-    /// Has the next record not accepted: [`reply_next`](Self::reply_next) with [`Reply::refuse`].
+    /// The next record is not accepted: [`reply_next`](Self::reply_next) with [`Reply::refuse`].
     pub fn refuse_next(&self, error: SendError) {
         self.reply_next(Reply::refuse(error));
     }
 
-    /// Acknowledges the oldest record that is held; false if none is. In Java, `completeNext`.
+    /// Acknowledges the oldest held record. Returns false if no record is held. In Java, `completeNext`.
     pub fn complete_next(&self) -> bool {
         self.release(None)
     }
 
-    /// Fails the oldest record that is held; false if none is. The error is told of the record's own topic and partition. In
-    /// Java, `errorNext`.
+    /// Fails the oldest held record. Returns false if no record is held. The error gets the record's own topic and
+    /// partition. In Java, `errorNext`.
     pub fn error_next(&self, error: DeliveryError) -> bool {
         self.release(Some(error))
     }
 
-    /// Acknowledges every record that is held, in the order of sending.
+    /// Acknowledges all held records, in the order of sending.
     pub fn complete_all(&self) {
         while self.complete_next() {}
     }
 
-    /// Every record that was accepted, in the order of sending, whatever became of it. In Java, `history`.
+    /// Every record that was accepted, in the order of sending, whatever its outcome. In Java, `history`.
     #[must_use]
     pub fn history(&self) -> Vec<SentRecord> {
         self.inner.state().history.clone()
     }
 
-    /// Forgets the history, and replies that no record has come for. In Java, `clear`.
+    /// Clears the history and the replies that were not used. In Java, `clear`.
     pub fn clear(&self) {
         let mut state = self.inner.state();
         state.history.clear();
         state.replies.next.clear();
     }
 
-    /// Whether it was closed. In Java, `closed`.
+    /// Whether the mock was closed. In Java, `closed`.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.inner.state().closed
@@ -224,13 +225,13 @@ impl MockProducer {
         true
     }
 
-    fn take(&self, record: &Record<'_>, callback: Option<&mut dyn Listener>) -> Result<Delivery, Refused> {
+    fn take(&self, record: &Record<'_>, callback: Option<&mut dyn Listener>) -> Result<Delivery, RefusedRecord> {
         self.inner.check(record.topic())?;
         let fixed = self.inner.place(record)?;
         let Reply { fate, after } = self.inner.reply_to(record);
         match fate {
             Ok(fate) => Ok(self.accept(record, callback, fixed, fate, after)),
-            Err(error) => Err(Refused { error, after }),
+            Err(error) => Err(RefusedRecord { error, after }),
         }
     }
 
@@ -257,7 +258,7 @@ impl MockProducer {
                 Fate::Fail(error) => failed(error, &origin),
                 Fate::Ack | Fate::Hold => state.written(&origin),
             };
-            Pending { origin, completer, outcome, held }
+            PendingRecord { origin, completer, outcome, held }
         });
         match after {
             _ if held => {}

@@ -1,7 +1,7 @@
-//! The shell around the sender: the only place of the producer with sockets, tasks and the clock.
+//! The shell around the sender: the only part of the producer with sockets, tasks and the clock.
 //!
-//! In: the sender's actions. Out: events. Does input and output. Deliberately absent: any decision; what is connected to,
-//! sent, retried or given up is decided in [`crate::sender`].
+//! In: the sender's actions. Out: events. Does input and output. Deliberately absent: any decision. [`crate::sender`]
+//! decides where to connect, and what to send, retry or give up.
 
 mod compress;
 mod connection;

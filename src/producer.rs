@@ -1,12 +1,13 @@
 //! The caller's half of the producer.
 //!
-//! In: records. Out: [`Delivery`]s, or why a record was not accepted. Runs on the caller's task: intercept, choose the
-//! partition, encode into the partition's open batch. It awaits metadata and memory, nothing else, and both within one
-//! `max.block.ms`. Deliberately absent: everything that happens to a batch after it was sealed.
+//! In: records. Out: [`Delivery`]s, or why a record was not accepted. It runs on the caller's task: it calls the
+//! interceptors, chooses the partition, and encodes the record into the partition's open batch. It awaits only metadata
+//! and memory, together for at most `max.block.ms`. Deliberately absent: all that happens to a sealed batch.
 
 mod accepting;
 mod append;
 mod clocks;
+mod inner;
 mod limits;
 mod produce;
 #[cfg(test)]
@@ -19,57 +20,39 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, sync::watch};
+use tokio::runtime::Handle;
 
-use self::append::{Stop, Waiting};
-pub(crate) use self::limits::Limits;
+pub(crate) use self::limits::TimeLimits;
 #[cfg(test)]
-pub(crate) use self::simulated::{Reins, WorldClock};
+pub(crate) use self::simulated::{DriverHandle, WorldClock};
 pub use self::{accepting::Accepting, produce::Produce};
+use self::{
+    append::{Stop, Waiting},
+    inner::Inner,
+};
 use crate::{
-    accumulator::{self, Accumulator, Clock},
-    config::{Config, ProducerBuilder},
+    config::ProducerBuilder,
     delivery::{Ack, Answer, Callbacks, Delivery},
     dial::check_resolvable,
     error::{ConfigError, DeliveryError, FlushError, SendError},
     metrics::{Gauges, Metrics},
-    net::{Driver, Shutdown},
     record::Record,
 };
 
 /// Sends records to Kafka.
 ///
-/// A clone is the same producer: clones may be used from any number of tasks at once. Records that one task sends to one
+/// A clone is the same producer, and any number of tasks may use clones at once. Records that one task sends to one
 /// partition are written in the order in which they were sent.
 ///
-/// It lives on the tokio runtime that it was built on, and can be used from anywhere: from another runtime, from another
-/// executor, or from a thread that has none. Its own runtime must be running meanwhile, which one of a single thread does
-/// only while somebody blocks on it.
+/// A producer runs on the tokio runtime on which it was built. It can be used from anywhere: from another runtime, from
+/// another executor, or from a thread that has none. Its own runtime must be running meanwhile. A single-threaded
+/// runtime runs only inside `block_on`.
 ///
-/// Dropping the last clone without [`close`](Self::close) ends the producer at once; every record that is undelivered then
+/// Dropping the last clone without [`close`](Self::close) ends the producer at once. Every undelivered record then
 /// resolves as [`Abandoned`](crate::FailureKind::Abandoned).
 #[derive(Clone)]
 pub struct Producer {
     inner: Arc<Inner>,
-}
-
-struct Inner {
-    config: Arc<Config>,
-    accumulator: Arc<Accumulator>,
-    /// The largest batch of one record: `max.request.size` or `buffer.memory`, whichever is less.
-    max_len: usize,
-    /// Whether there are interceptors, or a partitioner of the user's own.
-    has_user_code: bool,
-    limits: Limits,
-    shutdown: watch::Sender<Shutdown>,
-    /// Closed when the driver has ended.
-    driver: watch::Receiver<()>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.shut_down(Shutdown::Abandon);
-    }
 }
 
 impl fmt::Debug for Producer {
@@ -80,12 +63,12 @@ impl fmt::Debug for Producer {
 }
 
 impl ProducerBuilder {
-    /// Starts the producer on the current tokio runtime, which must have I/O and time enabled; whoever uses it later may be
-    /// elsewhere. It connects in the background; that a broker cannot be reached is told by the first `send`.
+    /// Starts the producer on the current tokio runtime, which must have I/O and time enabled. It connects in the
+    /// background. If no broker can be reached, the first `send` returns the error.
     ///
     /// # Errors
-    /// Everything that is wrong with the configuration at once; none of the hosts in `bootstrap.servers` can be resolved;
-    /// there is no tokio runtime.
+    /// The configuration is invalid (the error lists every violation), no host in `bootstrap.servers` can be resolved,
+    /// or there is no tokio runtime.
     pub async fn build(self) -> Result<Producer, ConfigError> {
         let config = Arc::new(self.validate()?);
         let no_runtime = |_| ConfigError::new(vec!["a producer must be built within a tokio runtime".into()]);
@@ -98,44 +81,44 @@ impl ProducerBuilder {
 }
 
 impl Producer {
-    /// Starts a builder. `bootstrap_servers` is a list `host:port,host:port`; one broker that answers is enough to find all
-    /// others.
+    /// Starts a builder. `bootstrap_servers` is a list `host:port,host:port`. One broker that can be reached is enough
+    /// to find all others.
     pub fn builder(bootstrap_servers: &str) -> ProducerBuilder {
         ProducerBuilder::new(bootstrap_servers)
     }
 
-    /// Builds from Java property names and values, such as `("linger.ms", "5")`.
+    /// Builds a producer from Java property names and values, such as `("linger.ms", "5")`.
     ///
     /// # Errors
-    /// As [`ProducerBuilder::build`]; a name that is not known is refused with the nearest one.
+    /// As [`ProducerBuilder::build`]. The error for an unknown name suggests the nearest one.
     pub async fn from_properties<N: AsRef<str>, V: AsRef<str>>(
         properties: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, ConfigError> {
         ProducerBuilder::from_properties(properties).build().await
     }
 
-    /// Hands a record over. Waits for the topic's metadata and for memory, together at most `max.block.ms`; most calls wait
-    /// for nothing: then the record is accepted by the call itself, and the future is ready. Await the [`Delivery`] for what
-    /// became of the record, or drop it.
+    /// Sends a record. The future resolves when the record is accepted. It waits for the topic's metadata and for
+    /// memory, together for at most `max.block.ms` (default 60 s). Most calls need neither, and the future is then
+    /// ready at once. Await the [`Delivery`] for the record's outcome, or drop it.
     ///
-    /// Records of one partition are in the order of the calls, as long as each is awaited before the next.
+    /// Records of one partition keep the order of the calls if each call is awaited before the next.
     ///
     /// # Errors
     /// The record was not accepted and is certainly not written; see [`SendError`].
     ///
     /// # Cancel safety
-    /// If the returned future is dropped while it is pending, the record was not accepted.
+    /// If the future is dropped before it resolves, the record was not accepted.
     #[inline]
     pub fn send<'a>(&'a self, record: Record<'a>) -> Accepting<'a> {
         self.inner.attempt(record, None::<fn(Answer)>)
     }
 
-    /// As [`send`](Self::send), but the outcome goes to `callback`, on a thread of its own: callbacks of one partition run
-    /// in the order of their records. One that blocks holds up other callbacks and, when `buffer.memory` is full, further
-    /// sends, but no I/O. A panic in it is caught and logged.
+    /// As [`send`](Self::send), but calls `callback` with the outcome, on the callback thread. Callbacks of one
+    /// partition run in the order of their records. A callback that blocks delays the other callbacks and, once
+    /// `buffer.memory` is full, further sends, but no I/O. A panic in a callback is caught and logged.
     ///
     /// # Errors
-    /// As [`send`](Self::send); the callback is then not called.
+    /// As [`send`](Self::send). The callback is not called then.
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
@@ -151,8 +134,8 @@ impl Producer {
     /// As [`send`](Self::send), but never waits.
     ///
     /// # Errors
-    /// [`SendError::QueueFull`] when memory is short, [`SendError::NotReady`] when the topic's metadata is not here yet (it
-    /// is asked for), and as [`send`](Self::send).
+    /// [`SendError::QueueFull`] if memory is short, [`SendError::NotReady`] if the topic's metadata is not known yet
+    /// (the producer requests it), and as [`send`](Self::send).
     #[inline]
     pub fn try_send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
         self.inner.try_send(record, None::<fn(Answer)>)
@@ -161,7 +144,7 @@ impl Producer {
     /// As [`send_with`](Self::send_with), but never waits.
     ///
     /// # Errors
-    /// As [`try_send`](Self::try_send); the callback is then not called.
+    /// As [`try_send`](Self::try_send). The callback is not called then.
     #[inline]
     pub fn try_send_with(
         &self,
@@ -171,10 +154,10 @@ impl Producer {
         self.inner.try_send(record, Some(callback)).map(drop)
     }
 
-    /// How many partitions a topic has. Waits for its metadata at most `max.block.ms`.
+    /// How many partitions a topic has. Waits for its metadata for at most `max.block.ms`.
     ///
     /// # Errors
-    /// The topic cannot be sent to, or the producer is closed; see [`SendError`].
+    /// Records cannot be sent to the topic, or the producer is closed; see [`SendError`].
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -193,24 +176,24 @@ impl Producer {
         }
     }
 
-    /// Sends all records handed over so far without lingering, and waits until each has its outcome and its callback has
-    /// run. `delivery.timeout.ms` bounds the wait, if callbacks return.
+    /// Sends all accepted records without lingering, and waits until each has its outcome and its callback has run.
+    /// Waits for at most `delivery.timeout.ms` if the callbacks return.
     ///
     /// # Errors
-    /// [`FlushError::InCallback`] when called from a delivery callback.
+    /// [`FlushError::InCallback`] if it is called from a delivery callback.
     ///
     /// # Cancel safety
-    /// Cancel safe; what was handed over is delivered all the same.
+    /// Cancel safe. Accepted records are delivered in any case.
     pub async fn flush(&self) -> Result<(), FlushError> {
         not_in_callback()?;
         self.inner.flush().await;
         Ok(())
     }
 
-    /// As [`flush`](Self::flush), but waits at most `limit`.
+    /// As [`flush`](Self::flush), but waits for at most `limit`.
     ///
     /// # Errors
-    /// [`FlushError::Timeout`] when records are undelivered then, which go on being delivered; and as
+    /// [`FlushError::Timeout`] if records are undelivered when `limit` is over. Their delivery continues. Otherwise as
     /// [`flush`](Self::flush).
     ///
     /// # Cancel safety
@@ -221,8 +204,8 @@ impl Producer {
         flushed.ok_or_else(|| FlushError::Timeout { pending: self.inner.accumulator.undelivered(), waited: limit })
     }
 
-    /// What the producer has done until now, in numbers. Always counted, once a batch or request, never for a record. A snapshot
-    /// takes about 10 µs, and a third of a millisecond where there are 1,000 topics.
+    /// A snapshot of the producer's metrics. They are always counted, once for each batch or request. A snapshot takes
+    /// about 10 µs, and a third of a millisecond with 1,000 topics.
     ///
     /// ```no_run
     /// # async fn example(producer: milena::Producer) {
@@ -245,14 +228,15 @@ impl Producer {
         Metrics::take(accumulator.recorder(), gauges, &self.inner.config.client_id, Instant::now())
     }
 
-    /// Refuses further records, delivers all that were handed over, runs their callbacks and ends the producer and its
-    /// connections. `delivery.timeout.ms` bounds the wait. Closing again does nothing.
+    /// Refuses further records, delivers all accepted ones, runs their callbacks, and ends the producer and its
+    /// connections. Waits for at most `delivery.timeout.ms` if the callbacks return. Does nothing if the producer is
+    /// closed.
     ///
     /// # Errors
-    /// [`FlushError::InCallback`] when called from a delivery callback; the producer goes on.
+    /// [`FlushError::InCallback`] if it is called from a delivery callback. The producer stays open then.
     ///
     /// # Cancel safety
-    /// A call that is dropped leaves a producer that refuses records and goes on delivering; call again to end it.
+    /// If the future is dropped, the producer refuses records and continues to deliver. Another call ends it.
     pub async fn close(&self) -> Result<(), FlushError> {
         not_in_callback()?;
         self.inner.accumulator.close();
@@ -261,11 +245,11 @@ impl Producer {
         Ok(())
     }
 
-    /// As [`close`](Self::close), but delivers for at most `limit`; what is undelivered then resolves as
+    /// As [`close`](Self::close), but delivers for at most `limit`. Undelivered records then resolve as
     /// [`Closed`](crate::FailureKind::Closed).
     ///
     /// # Errors
-    /// [`FlushError::Timeout`] when not all was delivered; the producer has ended all the same. And as
+    /// [`FlushError::Timeout`] if not all records were delivered. The producer has ended in any case. Otherwise as
     /// [`close`](Self::close).
     ///
     /// # Cancel safety
@@ -280,61 +264,7 @@ impl Producer {
     }
 }
 
-impl Inner {
-    fn start(config: Arc<Config>, runtime: &Handle) -> Self {
-        let limits = accumulator::Limits::of(&config);
-        let callbacks = Callbacks::threaded(config.interceptors.clone());
-        let accumulator = Accumulator::new(limits, callbacks);
-        let (shutdown, watched) = watch::channel(Shutdown::No);
-        let driver = Driver::start(Arc::clone(&config), Arc::clone(&accumulator), watched, seed(), runtime);
-        Self::new(config, accumulator, Limits::new(runtime), shutdown, driver)
-    }
-
-    fn new(
-        config: Arc<Config>,
-        accumulator: Arc<Accumulator>,
-        limits: Limits,
-        shutdown: watch::Sender<Shutdown>,
-        driver: watch::Receiver<()>,
-    ) -> Self {
-        let max_len = config.max_request_size.min(config.buffer_memory);
-        let has_user_code = config.partitioner.is_some() || !config.interceptors.is_empty();
-        Self { config, accumulator, max_len, has_user_code, limits, shutdown, driver }
-    }
-
-    fn now(&self) -> Instant {
-        self.limits.clocks().now()
-    }
-
-    fn shut_down(&self, how: Shutdown) {
-        self.shutdown.send_if_modified(|now| {
-            let first = *now == Shutdown::No;
-            *now = if first { how } else { *now };
-            first
-        });
-    }
-
-    async fn flush(&self) {
-        let since = self.now();
-        self.accumulator.flush().await;
-        self.accumulator.recorder().flushed(self.now() - since);
-    }
-
-    /// Ends the driver and waits until it has ended.
-    async fn end(&self) {
-        self.shut_down(Shutdown::Close);
-        let mut driver = self.driver.clone();
-        while driver.changed().await.is_ok() {}
-    }
-}
-
-/// What waits for callbacks must not be called from one.
+/// Refuses calls from a callback that would wait for callbacks.
 pub(crate) fn not_in_callback() -> Result<(), FlushError> {
     if Callbacks::running_here() { Err(FlushError::InCallback) } else { Ok(()) }
-}
-
-/// A number that differs from producer to producer: brokers should not see all of them back off in step.
-fn seed() -> u64 {
-    use std::hash::BuildHasher;
-    std::hash::RandomState::new().hash_one(0)
 }

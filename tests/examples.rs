@@ -1,7 +1,7 @@
-//! Every example, run as a user would: it prints what it promises, and ends by itself and well.
+//! Runs every example as a user would. It must print what its documentation says, and exit with success.
 //!
-//! In: the binaries that cargo built of `examples/`. Out: their output and exit codes. `cargo test` builds them, and so does
-//! `cargo build --examples`; `cargo test --test examples` alone does not, and fails where they are missing.
+//! In: the binaries that cargo built of `examples/`. Out: their output and exit codes. `cargo test` builds them, and so
+//! does `cargo build --examples`. `cargo test --test examples` alone does not, and fails if they are missing.
 
 use std::{
     env,

@@ -1,7 +1,7 @@
-//! A producer that stands still: what is measured is the caller's half, and nothing else runs meanwhile.
+//! A producer that does nothing by itself, so that only the caller's half is measured.
 //!
-//! In: how many topics and partitions. Out: a producer that knows them, on a runtime that does nothing until it is told to
-//! deliver. It stands on the public API alone, so that it outlives what is inside.
+//! In: the number of topics and partitions. Out: a producer that knows them, on a runtime that does nothing until it
+//! has to deliver. It uses only the public API, so that it does not depend on internals.
 
 use std::hint::black_box;
 

@@ -1,6 +1,6 @@
-//! A batch, open and sealed.
+//! One batch, open or sealed.
 //!
-//! In: records. Out: a [`SealedBatch`], whose records are fixed: it belongs to the sender until it is resolved. Pure.
+//! In: records. Out: a [`SealedBatch`], to which no record can be added. The sender keeps it until it completes. Pure.
 
 use std::{sync::Arc, time::Instant};
 
@@ -10,48 +10,48 @@ use crate::{
     wire::record_batch::writer::{Payload, Writer},
 };
 
-/// An open batch: records can be appended.
+/// An open batch, to which records can be added.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct OpenBatch {
     writer: Writer,
-    /// What it was charged for: its buffer, and those who are told of its records.
+    /// What the batch is charged for: its buffer and its callbacks.
     charge: Charge,
     /// The buffer's size in bytes.
     buffer: usize,
-    /// Bytes of those who are told.
-    told: usize,
+    /// Bytes that the callbacks take.
+    callback_bytes: usize,
     token: Token,
     completer: Completer,
     created: Instant,
-    /// Tells this batch from the partition's earlier and later ones.
+    /// Numbers the batches of a partition.
     pub(super) serial: u64,
-    /// Whether it may be sent though it is not full.
+    /// Whether the sender may take it before it is full.
     pub(super) due: bool,
 }
 
-/// A batch whose records are fixed.
+/// A batch to which no record can be added.
 #[derive(Debug)]
 pub(crate) struct SealedBatch {
-    /// Encoded, without a stamp.
+    /// The encoded batch, without producer id, epoch, sequence and checksum.
     pub(crate) bytes: Vec<u8>,
-    /// How long it was before compression.
+    /// Its length before compression.
     pub(crate) uncompressed: usize,
     pub(crate) records: u32,
-    /// When it was opened: `delivery.timeout.ms` counts from here.
+    /// When it was opened. `delivery.timeout.ms` starts here.
     pub(crate) created: Instant,
     pub(crate) completer: Completer,
     pub(crate) held: Held,
 }
 
-/// What a batch holds until its last callback has run: its share of `buffer.memory`, and its place among those that
-/// `flush` waits for. Parts of a split batch share the place; one that was given up in flight has only the memory left.
+/// What a batch holds until its last callback has run: its share of `buffer.memory`, and its token, which `flush` waits
+/// for. The parts of a split batch share the token. A batch that expired in flight keeps only its memory.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) charge: Charge,
     pub(crate) token: Option<Arc<Token>>,
 }
 
-impl Batch {
+impl OpenBatch {
     /// An empty batch with a buffer of `buffer` bytes, which `charge` covers.
     pub(super) fn new(
         charge: Charge,
@@ -62,45 +62,45 @@ impl Batch {
         serial: u64,
     ) -> Self {
         let writer = Writer::new(charge.memory().buffer(buffer));
-        Self { writer, charge, buffer, told: 0, token, completer, created, serial, due: false }
+        Self { writer, charge, buffer, callback_bytes: 0, token, completer, created, serial, due: false }
     }
 
-    /// Bytes so far.
+    /// The batch's length in bytes.
     pub(super) fn len(&self) -> usize {
         self.writer.len()
     }
 
-    /// When it was opened.
+    /// When the batch was opened.
     pub(super) fn created(&self) -> Instant {
         self.created
     }
 
-    /// Those who are told of its records.
+    /// The callbacks of its records.
     pub(super) fn notices(&self) -> &Notices {
         self.completer.notices()
     }
 
-    /// Makes room for a record of `needed` bytes, in steps up to `limit`, and for `telling` bytes of whoever is told of it; false
-    /// when it does not fit or no memory is free.
+    /// Makes room for a record of `needed` bytes and for `callback_bytes` of its callback. The buffer grows in steps up
+    /// to `limit`. Returns false if the record does not fit or no memory is free.
     #[inline]
-    pub(super) fn make_room(&mut self, needed: usize, telling: usize, limit: usize) -> bool {
-        let (len, told) = (self.writer.len() + needed, self.told + telling);
-        let charged = telling == 0 || self.buffer + told <= self.charge.bytes();
-        (len <= self.buffer && charged) || self.make_more_room(len, told, limit)
+    pub(super) fn make_room(&mut self, needed: usize, callback_bytes: usize, limit: usize) -> bool {
+        let (len, all_callbacks) = (self.writer.len() + needed, self.callback_bytes + callback_bytes);
+        let charged = callback_bytes == 0 || self.buffer + all_callbacks <= self.charge.bytes();
+        (len <= self.buffer && charged) || self.make_more_room(len, all_callbacks, limit)
     }
 
-    /// Whether a record of this time can be one of its own.
+    /// Whether the batch can hold a record with this timestamp: its distance to the first one is limited.
     #[inline]
     pub(super) fn reaches(&self, timestamp: i64) -> bool {
         self.completer.cell().reaches(timestamp)
     }
 
-    fn make_more_room(&mut self, len: usize, told: usize, limit: usize) -> bool {
+    fn make_more_room(&mut self, len: usize, all_callbacks: usize, limit: usize) -> bool {
         let buffer = if len <= self.buffer { self.buffer } else { (2 * self.buffer).max(len).min(limit) };
         if len > buffer {
             return false;
         }
-        let more = (buffer + told).saturating_sub(self.charge.bytes());
+        let more = (buffer + all_callbacks).saturating_sub(self.charge.bytes());
         if more > 0 {
             let Some(charge) = self.charge.memory().try_charge(more) else { return false };
             self.charge += charge;
@@ -112,24 +112,24 @@ impl Batch {
         true
     }
 
-    /// Appends a record for which there is room.
+    /// Adds a record. There must be room for it.
     #[inline]
     pub(super) fn append(
         &mut self,
         timestamp: i64,
         payload: &Payload<'_>,
         callback: Option<&mut dyn Listener>,
-        telling: usize,
+        callback_bytes: usize,
     ) -> Accepted {
         let index = self.writer.append(timestamp, payload);
         if let Some(callback) = callback {
-            self.told += telling;
+            self.callback_bytes += callback_bytes;
             self.completer.notify(index, timestamp, callback);
         }
         Accepted::new(Arc::clone(self.completer.cell()), index, timestamp)
     }
 
-    /// Fixes its records. `None` if it has none.
+    /// Seals the batch. `None` if it has no records.
     pub(super) fn seal(self) -> Option<SealedBatch> {
         let records = self.writer.count();
         let bytes = self.writer.finish()?;

@@ -1,8 +1,8 @@
-//! `buffer.memory`: who may hold how many bytes, and the buffers that are used again.
+//! `buffer.memory`: the charges of batches, and buffers that are reused.
 //!
-//! In: requests for bytes. Out: [`Charge`]s, given back when they are dropped. Pure but for being awaited. Waiting is fair:
-//! who came first is served first, and a large request is not passed over. Buffers that wait to be used again are not
-//! charged to anybody, so together with what is charged they never exceed the limit.
+//! In: requests for bytes. Out: [`Charge`]s, which return their bytes when they are dropped. Pure but for being
+//! awaited. Waiting is fair: requests are served in order, and a small one does not overtake a large one. Free buffers
+//! are not charged, but charges and free buffers together never exceed the limit.
 
 use std::{
     ops::AddAssign,
@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-/// The budget. Shared by all that append.
+/// The memory that `buffer.memory` limits. All callers that append share it.
 #[derive(Debug)]
 pub(crate) struct Memory {
     free: Semaphore,
@@ -24,31 +24,31 @@ pub(crate) struct Memory {
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
-/// Bytes of the budget that belong to one batch.
+/// Bytes that one batch is charged for.
 #[derive(Debug)]
 pub(crate) struct Charge {
     memory: Arc<Memory>,
     bytes: usize,
 }
 
-/// The producer is closed: there is nothing to wait for.
+/// The producer is closed, so the wait ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
 
 impl Memory {
-    /// A budget of `limit` bytes that keeps buffers of exactly `buffer_len` bytes for use again.
+    /// `limit` bytes in all. Buffers of exactly `buffer_len` bytes are kept for reuse.
     pub(crate) fn new(limit: usize, buffer_len: usize) -> Arc<Self> {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         let (free, spare) = (Semaphore::new(limit), Mutex::default());
         Arc::new(Self { free, limit, waiting: AtomicUsize::new(0), buffer_len, spare })
     }
 
-    /// The whole budget in bytes.
+    /// `buffer.memory` in bytes.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Bytes that nobody holds.
+    /// Bytes that are not charged.
     pub(crate) fn free(&self) -> usize {
         self.free.available_permits()
     }
@@ -58,15 +58,15 @@ impl Memory {
         self.waiting.load(SeqCst)
     }
 
-    /// Takes `bytes` if they are free and nobody waits for them.
+    /// Charges `bytes` if they are free and no caller waits for memory.
     pub(crate) fn try_charge(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
         self.free.try_acquire_many(u32::try_from(bytes).ok()?).ok()?.forget();
         Some(Charge { memory: Arc::clone(self), bytes })
     }
 
-    /// Waits for `bytes`. `waits` is called once if it is not served at once.
+    /// Waits for `bytes`. Calls `waits` once if they are not free at once.
     ///
-    /// Cancel safe: a dropped call has taken nothing.
+    /// Cancel safe: a future that is dropped has charged nothing.
     pub(crate) async fn charge(self: &Arc<Self>, bytes: usize, waits: impl FnOnce()) -> Result<Charge, Closed> {
         if let Some(charge) = self.try_charge(bytes) {
             return Ok(charge);
@@ -78,12 +78,12 @@ impl Memory {
         Ok(Charge { memory: Arc::clone(self), bytes })
     }
 
-    /// Ends all waiting.
+    /// Ends all waits with [`Closed`].
     pub(crate) fn close(&self) {
         self.free.close();
     }
 
-    /// A buffer of `capacity` bytes, which the caller has been charged for. What stands in it means nothing.
+    /// A buffer of `capacity` bytes, which the caller was charged for. Its content is undefined.
     pub(crate) fn buffer(&self, capacity: usize) -> Vec<u8> {
         if capacity == self.buffer_len
             && let Some(mut buffer) = self.spare().pop()
@@ -100,7 +100,7 @@ impl Memory {
         vec![0; capacity]
     }
 
-    /// Takes back a buffer that nothing refers to any more, before its charge is given back.
+    /// Takes a buffer back for reuse. The caller returns its charge after that.
     pub(crate) fn recycle(&self, buffer: Vec<u8>) {
         let mut spare = self.spare();
         if buffer.capacity() == self.buffer_len && (spare.len() + 1) * self.buffer_len <= self.limit / 2 {
@@ -108,7 +108,7 @@ impl Memory {
         }
     }
 
-    /// How many buffers wait to be used again.
+    /// How many buffers are kept for reuse.
     #[cfg(test)]
     pub(crate) fn spares(&self) -> usize {
         self.spare().len()
@@ -120,19 +120,19 @@ impl Memory {
 }
 
 impl Charge {
-    /// How many bytes it stands for.
+    /// How many bytes are charged.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Moves up to `bytes` of it to a charge of their own.
+    /// Moves up to `bytes` of the charge to a new one.
     pub(crate) fn split_off(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
         Self { memory: Arc::clone(&self.memory), bytes }
     }
 
-    /// The budget it is from.
+    /// The memory that the bytes were charged to.
     pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.memory
     }
@@ -150,7 +150,7 @@ impl Drop for Charge {
     }
 }
 
-/// Counts whoever holds it.
+/// Counts one waiter until it is dropped.
 pub(super) struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_charged_is_free_again_when_it_is_dropped_merged_or_parted() {
+    fn charges_that_are_merged_or_split_return_all_their_bytes_when_they_are_dropped() {
         let memory = Memory::new(100, 16);
         let mut first = memory.try_charge(60).unwrap();
         assert!(memory.try_charge(41).is_none());
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_given_up_takes_nothing_and_closing_ends_all_others() {
+    fn a_dropped_wait_charges_nothing_and_close_ends_all_others() {
         let memory = Memory::new(100, 16);
         let held = memory.try_charge(100).unwrap();
         {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn spare_buffers_stay_as_long_as_what_is_free_covers_them() {
+    fn spare_buffers_stay_while_free_memory_covers_them() {
         let memory = Memory::new(64, 16);
         (0..2).for_each(|_| memory.recycle(Vec::with_capacity(16)));
         let mut held = memory.try_charge(32).unwrap();

@@ -1,8 +1,8 @@
-//! What `flush` waits for: batches that were opened before it.
+//! The batches that `flush` waits for: those that were opened before it.
 //!
-//! In: a [`Token`] for every batch, dropped when its last callback has run. Out: the moment at which all batches up to a
-//! point are done. Pure but for being awaited. Batches are counted by generation and a flush begins a new one, so that
-//! records sent after a flush began cannot hold it up.
+//! In: a [`Token`] for each batch, dropped when the batch's last callback has run. Out: when all batches up to a point
+//! have completed. Pure but for being awaited. Batches are counted by generation. A flush starts a new generation, so
+//! records that are sent after it cannot delay it.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Counts batches that are not done.
+/// Counts the batches that have not completed.
 #[derive(Debug, Default)]
 pub(crate) struct Outstanding {
     generations: Mutex<Generations>,
@@ -20,9 +20,9 @@ pub(crate) struct Outstanding {
 
 #[derive(Debug)]
 struct Generations {
-    /// The number of the oldest generation that is counted.
+    /// The number of the oldest generation that still counts.
     first: u64,
-    /// Batches that are not done, by generation; the last one is the current.
+    /// How many batches of each generation have not completed. The last is the current generation.
     counts: VecDeque<usize>,
 }
 
@@ -42,7 +42,7 @@ impl Generations {
     }
 }
 
-/// Stands for one batch (or the parts of one that was split).
+/// Counts one batch, or the parts that it was split into.
 #[derive(Debug)]
 pub(crate) struct Token {
     outstanding: Arc<Outstanding>,
@@ -50,7 +50,7 @@ pub(crate) struct Token {
 }
 
 impl Outstanding {
-    /// Counts one more batch.
+    /// Counts a new batch.
     pub(crate) fn enter(self: &Arc<Self>) -> Token {
         let mut generations = self.lock();
         let generation = generations.current();
@@ -61,7 +61,7 @@ impl Outstanding {
     }
 
     /// Ends the current generation and returns its number.
-    pub(crate) fn mark(&self) -> u64 {
+    pub(crate) fn start_generation(&self) -> u64 {
         let mut generations = self.lock();
         let ended = generations.current();
         generations.counts.push_back(0);
@@ -69,7 +69,7 @@ impl Outstanding {
         ended
     }
 
-    /// Waits until all batches up to and including `generation` are done.
+    /// Waits until all batches up to and including `generation` have completed.
     ///
     /// Cancel safe.
     pub(crate) async fn settled(&self, generation: u64) {
@@ -82,7 +82,7 @@ impl Outstanding {
         }
     }
 
-    /// Batches that are not done.
+    /// How many batches have not completed.
     pub(crate) fn count(&self) -> usize {
         self.lock().counts.iter().sum()
     }
@@ -91,7 +91,7 @@ impl Outstanding {
         self.generations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets generations that are over and have no batch left.
+    /// Drops the oldest generations that are over and have no batch left.
     fn retire(&self, generations: &mut Generations) {
         let before = generations.first;
         while generations.counts.len() > 1 && generations.counts.front() == Some(&0) {
@@ -132,7 +132,7 @@ mod tests {
     fn a_flush_waits_for_the_batches_before_it_and_for_no_other() {
         let outstanding = Arc::new(Outstanding::default());
         let before = outstanding.enter();
-        let generation = outstanding.mark();
+        let generation = outstanding.start_generation();
         let after = outstanding.enter();
         let mut flush = pin!(outstanding.settled(generation));
         assert!(!is_settled(flush.as_mut()));
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_flush_with_nothing_to_wait_for_is_done_at_once() {
         let outstanding = Arc::new(Outstanding::default());
-        let generation = outstanding.mark();
+        let generation = outstanding.start_generation();
         assert!(is_settled(pin!(outstanding.settled(generation))));
     }
 
@@ -154,9 +154,9 @@ mod tests {
     fn of_two_flushes_the_later_one_also_waits_for_the_earlier_batches() {
         let outstanding = Arc::new(Outstanding::default());
         let early = outstanding.enter();
-        let first = outstanding.mark();
+        let first = outstanding.start_generation();
         let late = outstanding.enter();
-        let second = outstanding.mark();
+        let second = outstanding.start_generation();
         drop(late);
         assert!(!is_settled(pin!(outstanding.settled(second))));
         drop(early);

@@ -1,7 +1,7 @@
-//! One partition's queue: an open batch behind the sealed ones.
+//! The batches of one partition: an open batch behind the sealed ones.
 //!
-//! In: records, from any number of tasks. Out: sealed batches, in the order in which they were opened. Pure. Its lock is
-//! held only to append or to take a batch: never across an await, never around user code.
+//! In: records, from any number of tasks. Out: sealed batches, in the order in which they were opened. Pure. The lock
+//! is held only to append or to take a batch, never across an await and never around user code.
 
 use std::{
     collections::VecDeque,
@@ -13,41 +13,42 @@ use std::{
 };
 
 use super::{
-    Charge, Clock,
-    batch::{Batch, SealedBatch},
-    compressing::{Compressing, Stage},
+    batch::{OpenBatch, SealedBatch},
+    clock::Clock,
+    compressing::{CompressionQueue, Stage},
+    memory::Charge,
 };
 use crate::delivery::Origin;
 
-/// One partition, as those who append see it.
+/// The batches of one partition that wait to be sent.
 #[derive(Debug)]
-pub(crate) struct Partition {
-    /// Its number among all partitions of all topics, for life.
+pub(crate) struct PartitionQueue {
+    /// The partition's number among all partitions of all topics. It never changes.
     pub(crate) slot: u32,
     pub(crate) origin: Origin,
-    queue: Mutex<Queue>,
+    queue: Mutex<QueueState>,
     backlog: AtomicU32,
-    compressing: Arc<Compressing>,
+    compressing: Arc<CompressionQueue>,
 }
 
-/// What the lock guards.
+/// The state that the lock guards.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    pub(super) open: Option<Batch>,
+pub(super) struct QueueState {
+    pub(super) open: Option<OpenBatch>,
     sealed: VecDeque<Sealed>,
-    /// Whether the sender knows that there is something to take.
+    /// Whether the partition is in the sender's list.
     pub(super) listed: bool,
     pub(super) closed: bool,
-    /// How large the last batch became: the next one starts with a buffer of that size.
+    /// How large the last batch became. The next batch starts with a buffer of this size.
     pub(super) usual_len: usize,
-    /// The largest batch that the topic is known to take, in bytes before compression; `usize::MAX` if that is not known.
+    /// The largest batch that the topic accepts, in bytes before compression; `usize::MAX` if that is unknown.
     pub(super) largest: usize,
     pub(super) serial: u64,
-    /// The wall clock when it was read last, and the tick at that moment.
+    /// The tick and the wall clock at the last reading.
     read: Option<(u64, i64)>,
 }
 
-/// A sealed batch, and how far it is. While its bytes are being compressed it has none.
+/// A sealed batch. It has no bytes while they are being compressed.
 #[derive(Debug)]
 struct Sealed {
     batch: SealedBatch,
@@ -55,17 +56,17 @@ struct Sealed {
     stage: Stage,
 }
 
-impl Partition {
-    pub(crate) fn new(slot: u32, origin: Origin, compressing: Arc<Compressing>) -> Self {
-        let queue = Mutex::new(Queue { largest: usize::MAX, ..Queue::default() });
+impl PartitionQueue {
+    pub(crate) fn new(slot: u32, origin: Origin, compressing: Arc<CompressionQueue>) -> Self {
+        let queue = Mutex::new(QueueState { largest: usize::MAX, ..QueueState::default() });
         Self { slot, origin, queue, backlog: AtomicU32::new(0), compressing }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Batches that were not drained yet: what adaptive partitioning (KIP-794) weighs.
+    /// How many batches were not drained yet. Adaptive partitioning (KIP-794) weighs partitions by it.
     pub(crate) fn backlog(&self) -> u32 {
         self.backlog.load(Relaxed)
     }
@@ -74,7 +75,7 @@ impl Partition {
         self.backlog.fetch_add(1, Relaxed);
     }
 
-    /// The next batch that may be sent. `None` means that the sender is told when there is one again.
+    /// The next batch that can be sent. `None` takes the partition off the sender's list.
     pub(crate) fn take(&self) -> Option<SealedBatch> {
         let mut queue = self.lock();
         if queue.sealed.is_empty() && queue.open.as_ref().is_some_and(|open| open.due) {
@@ -88,22 +89,22 @@ impl Partition {
         batch
     }
 
-    /// Fixes the open batch's records, and has it compressed if need be.
-    pub(super) fn seal(&self, queue: &mut Queue) {
+    /// Seals the open batch, and has it compressed if there is a codec.
+    pub(super) fn seal(&self, queue: &mut QueueState) {
         let stage = self.compressing.first_stage();
         if let Some(serial) = queue.seal(stage)
-            && stage == Stage::Raw
+            && stage == Stage::Uncompressed
         {
             self.compressing.add(self.slot, serial);
         }
     }
 
-    /// Has batches that are opened from now on hold at most so many bytes before compression, or `batch.size`.
+    /// Limits the batches that are opened from now on to `bytes` before compression; `None` removes the limit.
     pub(crate) fn limit_batches(&self, bytes: Option<usize>) {
         self.lock().largest = bytes.unwrap_or(usize::MAX);
     }
 
-    /// When the oldest batch that waits here was opened.
+    /// When the oldest batch of the queue was opened.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         self.lock().oldest()
     }
@@ -124,7 +125,7 @@ impl Partition {
         self.lock().closed = true;
     }
 
-    /// Refuses further records and takes all that wait.
+    /// Refuses further records, and takes all batches.
     pub(super) fn abandon(&self) -> Vec<SealedBatch> {
         let mut queue = self.lock();
         queue.closed = true;
@@ -132,14 +133,14 @@ impl Partition {
     }
 }
 
-impl Queue {
-    /// How many bytes a batch may have.
+impl QueueState {
+    /// The largest size of a batch, in bytes.
     #[inline]
     pub(super) fn limit(&self, batch_size: usize) -> usize {
         self.largest.min(batch_size)
     }
 
-    /// The wall clock, in milliseconds since the Unix epoch, as it was read in this very tick.
+    /// The wall clock in milliseconds since the Unix epoch, read at most once a tick.
     #[inline]
     pub(super) fn unix_ms(&mut self, clock: &impl Clock) -> i64 {
         let tick = clock.tick();
@@ -149,13 +150,13 @@ impl Queue {
         }
     }
 
-    /// Fixes the open batch's records. Says which batch it is, if there is one.
+    /// Seals the open batch. Returns its serial number, if there is one.
     fn seal(&mut self, stage: Stage) -> Option<u64> {
         let open = self.open.take()?;
         self.usual_len = open.len();
         let serial = open.serial;
         let batch = open.seal()?;
-        // Most have one at a time; see `Lane::push`.
+        // Most queues hold one sealed batch at a time, as in `Lane::push`.
         if self.sealed.capacity() == 0 {
             self.sealed.reserve_exact(1);
         }
@@ -165,41 +166,42 @@ impl Queue {
 
     /// Whether the oldest sealed batch can be sent.
     pub(super) fn has_next(&self) -> bool {
-        self.sealed.front().is_some_and(|sealed| sealed.stage == Stage::Done)
+        self.sealed.front().is_some_and(|sealed| sealed.stage == Stage::Ready)
     }
 
-    /// Hands out the bytes of a batch that is to be compressed, if it still waits.
-    pub(super) fn lend(&mut self, serial: u64) -> Option<Vec<u8>> {
-        let sealed = self.sealed.iter_mut().find(|sealed| sealed.serial == serial && sealed.stage == Stage::Raw)?;
-        sealed.stage = Stage::Away;
+    /// Takes the bytes of a batch to compress them, if the batch still waits.
+    pub(super) fn take_bytes(&mut self, serial: u64) -> Option<Vec<u8>> {
+        let sealed =
+            self.sealed.iter_mut().find(|sealed| sealed.serial == serial && sealed.stage == Stage::Uncompressed)?;
+        sealed.stage = Stage::Compressing;
         Some(std::mem::take(&mut sealed.batch.bytes))
     }
 
-    /// Takes a batch's bytes back, if it still waits. They may have become shorter: then a buffer of `spare` bytes is not needed
-    /// any more, and what was charged for it is handed back.
-    pub(super) fn take_back(&mut self, serial: u64, bytes: Vec<u8>, spare: usize) -> Option<Charge> {
+    /// Puts the bytes back into their batch, if it still waits. Returns the part of its charge that shorter bytes do
+    /// not need: up to `spare` bytes.
+    pub(super) fn put_back(&mut self, serial: u64, bytes: Vec<u8>, spare: usize) -> Option<Charge> {
         let Sealed { batch, stage, .. } = self.sealed.iter_mut().find(|sealed| sealed.serial == serial)?;
-        *stage = Stage::Done;
+        *stage = Stage::Ready;
         let unneeded = spare.saturating_sub(bytes.len());
         batch.bytes = bytes;
         Some(batch.held.charge.split_off(unneeded))
     }
 
-    /// Lets the open batch be sent though it is not full; false if it is not the one meant, or is due already.
+    /// Makes the open batch due. Returns false if it has another serial number, or is due already.
     pub(super) fn due(&mut self, serial: u64) -> bool {
         let open = self.open.as_mut().filter(|open| open.serial == serial && !open.due);
         open.map(|open| open.due = true).is_some()
     }
 
-    /// The oldest batch, however far it is: it will not be sent.
+    /// The oldest batch in any stage, for a caller that does not send it.
     fn oldest_batch(&mut self) -> Option<SealedBatch> {
         if self.sealed.is_empty() {
-            self.seal(Stage::Done);
+            self.seal(Stage::Ready);
         }
         self.sealed.pop_front().map(|sealed| sealed.batch)
     }
 
     fn oldest(&self) -> Option<Instant> {
-        self.sealed.front().map(|sealed| sealed.batch.created).or_else(|| self.open.as_ref().map(Batch::created))
+        self.sealed.front().map(|sealed| sealed.batch.created).or_else(|| self.open.as_ref().map(OpenBatch::created))
     }
 }

@@ -1,10 +1,9 @@
-//! The way from a topic's name to its partitions, looked up once a record.
+//! The way from a topic's name to its partitions, looked up once for each record.
 //!
-//! In: which topics are ready, from the sender. Out: a [`Route`], found with a few reads, without a lock or a count: to take
-//! part in the count of a shared snapshot costs as much as half of encoding a record. That is possible because nothing in
-//! here is ever taken away: topics hang in a tree that only grows, and so do a topic's partitions. A topic that cannot be
-//! appended to any more keeps its route, with no partition open. Pure. Deliberately absent: leaders, and whatever else
-//! changes; see [`super::topics`].
+//! In: the topics that are ready, from the sender. Out: a [`Route`], found with a few reads, without a lock or a
+//! reference count: counting a shared snapshot costs half as much as encoding a record. So nothing is ever removed: the
+//! tree of topics only grows, and so do the partitions of a topic. A topic that is not ready any more keeps its route,
+//! with no partition open. Pure. Deliberately absent: leaders and all else that changes, see [`super::topics`].
 
 use std::{
     hash::BuildHasher,
@@ -14,43 +13,43 @@ use std::{
     },
 };
 
-use super::partition::Partition;
+use super::partition::PartitionQueue;
 use crate::record::partition::Sticky;
 
-/// Topics are spread over so many branches, and from there on over so many at each node.
+/// The tree's branches at the root, and at each node below.
 const ROOTS: u64 = 64;
 const FORKS: u64 = 4;
 
-/// One topic, as those who append see it.
+/// A topic's partitions, for the callers that append.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) name: Arc<str>,
-    /// Where records without a key go.
+    /// The partition for records without a key.
     pub(crate) sticky: Sticky,
-    /// How many partitions can be appended to: 0 while the topic is not ready.
+    /// How many partitions can be appended to; 0 while the topic is not ready.
     open: AtomicUsize,
-    row: Row,
+    partitions: PartitionList,
 }
 
-/// Partitions by number, and those that came later.
+/// Partitions by number, followed by those that were added later.
 #[derive(Debug)]
-struct Row {
-    partitions: Box<[Arc<Partition>]>,
+struct PartitionList {
+    partitions: Box<[Arc<PartitionQueue>]>,
     more: OnceLock<Box<Self>>,
 }
 
-/// The routes of all topics that ever were ready.
+/// The routes of all topics that were ever ready.
 #[derive(Debug)]
 pub(super) struct Routes {
     roots: [Branch; ROOTS as usize],
     hasher: foldhash::fast::RandomState,
 }
 
-/// Where a topic hangs, or will.
-type Branch = OnceLock<Box<Node>>;
+/// The place of a topic in the tree, empty until the topic is added.
+type Branch = OnceLock<Box<TreeNode>>;
 
 #[derive(Debug)]
-struct Node {
+struct TreeNode {
     hash: u64,
     route: Route,
     forks: [Branch; FORKS as usize],
@@ -63,32 +62,36 @@ impl Default for Routes {
 }
 
 impl Routes {
-    /// The way to a topic that was ready at least once.
+    /// The route of a topic that was ever ready.
     #[inline]
     pub(super) fn get(&self, topic: &str) -> Option<&Route> {
         self.find(topic, |branch, _| branch.get())
     }
 
-    /// Opens exactly these partitions of a topic, of which those that were here before are the first. A new topic's choice of
-    /// partitions begins with `seed`.
-    pub(super) fn open(&self, topic: &Arc<str>, partitions: &[Arc<Partition>], seed: u64) {
-        let route = |hash| Box::new(Node::new(hash, topic, partitions, seed));
+    /// Opens exactly these partitions of a topic. The partitions that the topic had before come first, in the same
+    /// order. `seed` seeds the choice of partitions of a new topic.
+    pub(super) fn open(&self, topic: &Arc<str>, partitions: &[Arc<PartitionQueue>], seed: u64) {
+        let route = |hash| Box::new(TreeNode::new(hash, topic, partitions, seed));
         if let Some(route) = self.find(topic, |branch, hash| Some(branch.get_or_init(|| route(hash)))) {
-            route.row.extend(partitions);
+            route.partitions.extend(partitions);
             route.open.store(partitions.len(), Ordering::Release);
         }
     }
 
-    /// Lets nobody append to a topic.
+    /// Closes all partitions of a topic.
     pub(super) fn close(&self, topic: &str) {
         if let Some(route) = self.get(topic) {
             route.open.store(0, Ordering::Release);
         }
     }
 
-    /// Goes down the tree to where `topic` hangs. `look` says what hangs at a branch, and may hang something there.
+    /// Descends the tree to the place of `topic`. `look` returns the node there, and may add it.
     #[inline]
-    fn find<'a>(&'a self, topic: &str, look: impl Fn(&'a Branch, u64) -> Option<&'a Box<Node>>) -> Option<&'a Route> {
+    fn find<'a>(
+        &'a self,
+        topic: &str,
+        look: impl Fn(&'a Branch, u64) -> Option<&'a Box<TreeNode>>,
+    ) -> Option<&'a Route> {
         let hash = self.hasher.hash_one(topic);
         let (mut branch, mut rest) = (&self.roots[below(hash, ROOTS)], hash / ROOTS);
         loop {
@@ -101,7 +104,8 @@ impl Routes {
     }
 }
 
-/// Whether two names are equal. Most names are short, and calling the function that compares bytes takes longer than this.
+/// Whether two names are equal. Most names are short, and for those a call of the general comparison takes longer than
+/// this.
 #[inline]
 fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
@@ -119,10 +123,10 @@ const fn below(hash: u64, count: u64) -> usize {
     (hash % count) as usize
 }
 
-impl Node {
-    fn new(hash: u64, topic: &Arc<str>, partitions: &[Arc<Partition>], seed: u64) -> Self {
-        let (name, sticky, row) = (Arc::clone(topic), Sticky::new(seed), Row::new(partitions));
-        let route = Route { name, sticky, open: AtomicUsize::new(0), row };
+impl TreeNode {
+    fn new(hash: u64, topic: &Arc<str>, partitions: &[Arc<PartitionQueue>], seed: u64) -> Self {
+        let (name, sticky, partitions) = (Arc::clone(topic), Sticky::new(seed), PartitionList::new(partitions));
+        let route = Route { name, sticky, open: AtomicUsize::new(0), partitions };
         Self { hash, route, forks: std::array::from_fn(|_| Branch::new()) }
     }
 }
@@ -134,28 +138,28 @@ impl Route {
         self.open.load(Ordering::Acquire)
     }
 
-    /// A partition. It may be one that has been closed since it was counted.
+    /// A partition. It may have been closed since the count was read.
     #[inline]
-    pub(crate) fn partition(&self, number: i32) -> Option<&Arc<Partition>> {
-        self.row.get(usize::try_from(number).ok()?)
+    pub(crate) fn partition(&self, number: i32) -> Option<&Arc<PartitionQueue>> {
+        self.partitions.get(usize::try_from(number).ok()?)
     }
 }
 
-impl Row {
-    fn new(partitions: &[Arc<Partition>]) -> Self {
+impl PartitionList {
+    fn new(partitions: &[Arc<PartitionQueue>]) -> Self {
         Self { partitions: partitions.into(), more: OnceLock::new() }
     }
 
     #[inline]
-    fn get(&self, number: usize) -> Option<&Arc<Partition>> {
+    fn get(&self, number: usize) -> Option<&Arc<PartitionQueue>> {
         match self.partitions.get(number) {
             None => self.more.get()?.get(number - self.partitions.len()),
             known => known,
         }
     }
 
-    /// Appends those of `partitions` that are not here yet.
-    fn extend(&self, partitions: &[Arc<Partition>]) {
+    /// Adds the partitions that are not here yet.
+    fn extend(&self, partitions: &[Arc<PartitionQueue>]) {
         if let Some(later @ [_, ..]) = partitions.get(self.partitions.len()..) {
             self.more.get_or_init(|| Box::new(Self::new(later))).extend(later);
         }
@@ -165,12 +169,12 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{accumulator::Compressing, delivery::Origin, wire::compression::Method};
+    use crate::{accumulator::CompressionQueue, delivery::Origin, wire::compression::Method};
 
-    fn partitions(topic: &Arc<str>, slots: std::ops::Range<u32>) -> Vec<Arc<Partition>> {
-        let compressing = Compressing::new(Method::NONE);
+    fn partitions(topic: &Arc<str>, slots: std::ops::Range<u32>) -> Vec<Arc<PartitionQueue>> {
+        let compressing = CompressionQueue::new(Method::NONE);
         let origin = Origin { topic: Arc::clone(topic), partition: 0 };
-        slots.map(|slot| Arc::new(Partition::new(slot, origin.clone(), Arc::clone(&compressing)))).collect()
+        slots.map(|slot| Arc::new(PartitionQueue::new(slot, origin.clone(), Arc::clone(&compressing)))).collect()
     }
 
     fn open(routes: &Routes, topic: &str, slots: std::ops::Range<u32>) {

@@ -1,4 +1,4 @@
-//! The accumulator by itself: what is sealed when, what is charged to whom, who is told.
+//! The accumulator by itself: when batches are sealed, what is charged, and which callbacks run.
 
 use std::{
     cell::Cell,
@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Accumulator, Appended, BEHIND, Clock, Limits, Partition, Refused, SealedBatch, TURNS, Turn};
+use super::{
+    Accumulator, AppendMode, Appended, BEHIND_BYTES, Clock, Limits, PartitionQueue, Refused, SealedBatch, YIELD_EVERY,
+};
 use crate::{
     ProducerBuilder, cluster,
     delivery::{Answer, Callback, Callbacks, Delivery, Listener, Outcome, nothing},
@@ -25,18 +27,23 @@ fn accumulator(batch_size: usize, linger: Duration, buffer_memory: usize) -> Arc
     Accumulator::new(Limits { batch_size, linger, buffer_memory, method: Method::NONE }, Callbacks::inline(Vec::new()))
 }
 
-fn partition(accumulator: &Accumulator, number: usize) -> Arc<Partition> {
-    let leaders = [cluster::Partition { leader: Some(1), leader_epoch: 0 }; 3];
+fn partition(accumulator: &Accumulator, number: usize) -> Arc<PartitionQueue> {
+    let leaders = [cluster::PartitionMetadata { leader: Some(1), leader_epoch: 0 }; 3];
     Arc::clone(&accumulator.publish(&"orders".into(), &leaders, 1).partitions[number])
 }
 
-fn append(accumulator: &Accumulator, partition: &Partition, len: usize, now: Instant) -> Result<Appended, Refused> {
+fn append(
+    accumulator: &Accumulator,
+    partition: &PartitionQueue,
+    len: usize,
+    now: Instant,
+) -> Result<Appended, Refused> {
     append_with(accumulator, partition, len, None, now)
 }
 
 fn append_with(
     accumulator: &Accumulator,
-    partition: &Partition,
+    partition: &PartitionQueue,
     len: usize,
     callback: Option<&mut dyn Listener>,
     now: Instant,
@@ -46,7 +53,7 @@ fn append_with(
     accumulator.append(partition, Some(1_000), &payload, callback, None, &now)
 }
 
-/// Slots with something to take.
+/// Slots of the partitions that have a batch to take.
 fn ready(accumulator: &Accumulator, now: Instant) -> Vec<u32> {
     let mut slots = Vec::new();
     accumulator.take_ready(now, &mut slots);
@@ -61,12 +68,12 @@ fn is_done<F: Future>(future: F) -> bool {
     pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
-/// Whether the sender was woken since the last time that this was asked.
+/// Whether the sender was woken since the last call.
 fn woke_the_sender(accumulator: &Accumulator) -> bool {
     is_done(accumulator.woken())
 }
 
-/// A callback that keeps so many bytes.
+/// A callback that holds this many bytes.
 fn callback_of<const BYTES: usize>() -> Option<impl Callback> {
     let kept = [7_u8; BYTES];
     Some(move |_| assert_eq!(kept.len(), BYTES))
@@ -76,12 +83,12 @@ fn records(batches: impl IntoIterator<Item = SealedBatch>) -> Vec<u32> {
     batches.into_iter().map(|batch| batch.records).collect()
 }
 
-fn take_all(partition: &Partition) -> Vec<SealedBatch> {
+fn take_all(partition: &PartitionQueue) -> Vec<SealedBatch> {
     std::iter::from_fn(|| partition.take()).collect()
 }
 
 #[test]
-fn a_batch_is_ready_when_it_lingered_and_until_then_it_can_be_appended_to() {
+fn a_batch_is_ready_after_its_linger_and_takes_records_until_then() {
     let (accumulator, now) = (accumulator(1_000, LINGER, 100_000), Instant::now());
     let partition = partition(&accumulator, 0);
     append(&accumulator, &partition, 10, now).unwrap();
@@ -151,7 +158,7 @@ fn an_open_batch_is_charged_for_what_it_holds_and_grows_in_steps() {
 }
 
 #[test]
-fn when_memory_is_short_what_is_there_is_sent_early_and_nothing_is_lost() {
+fn when_memory_is_short_open_batches_are_sent_early_and_nothing_is_lost() {
     let (accumulator, now) = (accumulator(1_000, LINGER, 900), Instant::now());
     let (full, wanting) = (partition(&accumulator, 0), partition(&accumulator, 1));
     append(&accumulator, &full, 600, now).unwrap();
@@ -199,7 +206,7 @@ fn a_callback_counts_towards_memory_and_is_kept_when_the_record_is_refused() {
 }
 
 #[test]
-fn flush_makes_everything_ready_and_ends_when_it_is_done() {
+fn flush_makes_every_batch_ready_and_ends_when_all_have_completed() {
     let (accumulator, now) = (accumulator(1_000, Duration::from_secs(9), 100_000), Instant::now());
     let (a, b) = (partition(&accumulator, 0), partition(&accumulator, 1));
     append(&accumulator, &a, 10, now).unwrap();
@@ -217,7 +224,7 @@ fn flush_makes_everything_ready_and_ends_when_it_is_done() {
 }
 
 #[test]
-fn a_closed_accumulator_refuses_records_and_gives_out_what_it_has() {
+fn a_closed_accumulator_refuses_records_and_its_batches_can_be_taken() {
     let (accumulator, now) = (accumulator(1_000, Duration::from_secs(9), 100_000), Instant::now());
     let partition = partition(&accumulator, 0);
     append(&accumulator, &partition, 10, now).unwrap();
@@ -225,7 +232,7 @@ fn a_closed_accumulator_refuses_records_and_gives_out_what_it_has() {
     assert_eq!(append(&accumulator, &partition, 10, now).unwrap_err(), Refused::Closed);
     assert_eq!(ready(&accumulator, now), [partition.slot]);
     assert_eq!(records(take_all(&partition)), [1]);
-    let later = accumulator.publish(&"new".into(), &[cluster::Partition { leader: None, leader_epoch: 0 }], 1);
+    let later = accumulator.publish(&"new".into(), &[cluster::PartitionMetadata { leader: None, leader_epoch: 0 }], 1);
     assert_eq!(append(&accumulator, &later.partitions[0], 10, now).unwrap_err(), Refused::Closed);
 }
 
@@ -255,7 +262,7 @@ fn batches_that_are_too_old_are_taken_and_younger_ones_stay() {
 }
 
 #[test]
-fn batches_do_not_linger_while_somebody_waits_for_memory() {
+fn batches_do_not_linger_while_a_caller_waits_for_memory() {
     let (accumulator, now) = (accumulator(1_000, LINGER, 1_024), Instant::now());
     let (lingers, large) = (partition(&accumulator, 0), partition(&accumulator, 1));
     append(&accumulator, &lingers, 10, now).unwrap();
@@ -272,13 +279,13 @@ fn batches_do_not_linger_while_somebody_waits_for_memory() {
 }
 
 #[test]
-fn hurrying_sends_what_is_open_now_and_nothing_that_comes_later() {
+fn open_batches_become_due_and_batches_that_are_opened_later_do_not() {
     let (accumulator, now) = (accumulator(1_000, LINGER, 100_000), Instant::now());
     let [a, b, later] = [0, 1, 2].map(|number| partition(&accumulator, number));
     append(&accumulator, &a, 10, now).unwrap();
     append(&accumulator, &b, 10, now + LINGER / 2).unwrap();
     woke_the_sender(&accumulator);
-    accumulator.hurry();
+    accumulator.send_open_batches();
     assert!(woke_the_sender(&accumulator));
     append(&accumulator, &later, 10, now + LINGER / 2).unwrap();
     assert_eq!(ready(&accumulator, now + LINGER / 2), [a.slot, b.slot]);
@@ -313,7 +320,7 @@ fn during_a_flush_every_batch_that_is_opened_wakes_the_sender() {
 }
 
 #[test]
-fn who_is_told_of_a_record_is_charged_with_what_the_callback_keeps() {
+fn a_record_is_charged_for_what_its_callback_keeps() {
     let now = Instant::now();
     let charged_with = |callback: Option<&mut dyn Listener>| {
         let accumulator = accumulator(1_000, LINGER, 100_000);
@@ -328,7 +335,7 @@ fn who_is_told_of_a_record_is_charged_with_what_the_callback_keeps() {
 }
 
 #[test]
-fn with_interceptors_every_record_is_charged_with_a_place_in_the_list_of_who_is_told() {
+fn with_interceptors_every_record_is_charged_for_its_place_in_the_list_of_callbacks() {
     struct Nothing;
     impl crate::Interceptor for Nothing {}
     let limits = Limits { batch_size: 1_000, linger: LINGER, buffer_memory: 100_000, method: Method::NONE };
@@ -353,7 +360,7 @@ fn the_callbacks_of_all_records_of_a_batch_are_charged() {
 }
 
 #[test]
-fn memory_that_was_waited_for_is_the_batchs_if_it_is_enough_and_else_given_back() {
+fn memory_that_was_waited_for_goes_to_the_batch_if_it_is_enough_and_is_free_again_otherwise() {
     let now = Instant::now();
     for (waited_for, len, expected) in [(5_000, 100, 5_000), (200, 100, 200), (100, 100, 512)] {
         let accumulator = accumulator(16_384, LINGER, 100_000);
@@ -366,7 +373,7 @@ fn memory_that_was_waited_for_is_the_batchs_if_it_is_enough_and_else_given_back(
 }
 
 #[test]
-fn where_a_usual_buffer_is_too_much_a_record_gets_what_it_needs() {
+fn a_record_gets_only_what_it_needs_if_a_usual_buffer_is_too_much() {
     let (accumulator, now) = (accumulator(1_000, LINGER, 300), Instant::now());
     append(&accumulator, &partition(&accumulator, 0), 10, now).unwrap();
     assert!((61 + 10..200).contains(&charged(&accumulator)), "{}", charged(&accumulator));
@@ -385,7 +392,7 @@ fn the_backlog_counts_batches_that_were_not_taken() {
 }
 
 #[test]
-fn a_batch_that_was_sealed_is_not_due_when_its_time_comes_and_the_one_behind_it_is_not_taken_for_it() {
+fn the_linger_of_a_sealed_batch_does_not_make_the_next_batch_due() {
     let (accumulator, now) = (accumulator(200, LINGER, 100_000), Instant::now());
     let partition = partition(&accumulator, 0);
     append(&accumulator, &partition, 100, now).unwrap();
@@ -398,7 +405,7 @@ fn a_batch_that_was_sealed_is_not_due_when_its_time_comes_and_the_one_behind_it_
 }
 
 #[test]
-fn a_topic_is_asked_for_once_until_the_sender_took_note() {
+fn a_topic_is_wanted_once_until_the_sender_takes_it() {
     let accumulator = accumulator(1_000, LINGER, 100_000);
     let topics = accumulator.topics();
     assert_eq!([topics.want("a"), topics.want("a"), topics.want("b")], [true, false, true]);
@@ -408,7 +415,7 @@ fn a_topic_is_asked_for_once_until_the_sender_took_note() {
 }
 
 #[test]
-fn those_who_wait_for_a_topic_look_again_after_every_answer_and_when_all_is_closed() {
+fn callers_that_wait_for_a_topic_wake_after_every_response_and_on_close() {
     let accumulator = accumulator(1_000, LINGER, 100_000);
     let topics = accumulator.topics();
     let is_told = |change: &dyn Fn()| {
@@ -419,19 +426,19 @@ fn those_who_wait_for_a_topic_look_again_after_every_answer_and_when_all_is_clos
     assert!(!is_told(&|| ()));
     assert!(!is_told(&|| drop(partition(&accumulator, 0))), "there may be more topics in the same answer");
     assert!(is_told(&|| topics.announce()));
-    assert!(!is_told(&|| topics.set_trouble(Some("refused".into()))), "there is nothing to look at");
+    assert!(!is_told(&|| topics.set_metadata_failure(Some("refused".into()))), "there is nothing to look at");
     assert!(is_told(&|| accumulator.close()));
 }
 
 #[test]
-fn who_hurries_again_and_again_moves_no_time() {
+fn repeated_calls_do_not_move_the_time_when_a_batch_is_due() {
     let accumulator = accumulator(1_000, LINGER, 100_000);
     let (queue, now) = (partition(&accumulator, 0), Instant::now());
     let opened = |accumulator: &Accumulator, at| drop(append(accumulator, &queue, 10, at).unwrap());
     opened(&accumulator, now);
     assert_eq!(accumulator.next_due(), Some(now + accumulator.limits.linger));
     for _ in 0..3 {
-        accumulator.hurry();
+        accumulator.send_open_batches();
         assert_eq!(accumulator.next_due(), Some(now), "it goes at once, and was opened when it was opened");
     }
     let mut slots = Vec::new();
@@ -443,24 +450,24 @@ fn who_hurries_again_and_again_moves_no_time() {
 fn a_topic_that_comes_back_with_fewer_partitions_has_only_those() {
     let accumulator = accumulator(1_000, LINGER, 100_000);
     let before = partition(&accumulator, 2);
-    let leaders = [cluster::Partition { leader: Some(1), leader_epoch: 0 }; 2];
+    let leaders = [cluster::PartitionMetadata { leader: Some(1), leader_epoch: 0 }; 2];
     assert_eq!(accumulator.publish(&"orders".into(), &leaders, 1).partitions.len(), 2);
     assert_eq!(accumulator.topics().partition(before.slot).map(|known| known.slot), Some(before.slot));
 }
 
-/// Who took what little there was opened ever more batches of a few records, when memory was short: each was full at once, because
-/// it could not grow.
+/// A caller that took what little memory was free opened ever more batches of a few records: each was full at once,
+/// because it could not grow.
 #[test]
-fn a_batch_that_can_wait_is_opened_with_as_much_memory_as_is_usual_and_one_that_cannot_with_what_there_is() {
+fn a_batch_that_can_wait_gets_the_usual_memory_and_one_that_cannot_gets_what_is_free() {
     let now = Instant::now();
-    for (turn, opens) in [(Turn::Polite, false), (Turn::Patient, false), (Turn::Now, true)] {
+    for (turn, opens) in [(AppendMode::Yielding, false), (AppendMode::Waiting, false), (AppendMode::NoWait, true)] {
         let accumulator = accumulator(10_000, LINGER, 12_000);
         let partition = partition(&accumulator, 0);
         let append = |turn| {
             let value = [7; 600];
             accumulator.append(&partition, Some(0), &Payload::new(None, Some(&value), &[]), None, turn, &now)
         };
-        while !append(Turn::Now).unwrap().filled {}
+        while !append(AppendMode::NoWait).unwrap().filled {}
         assert_eq!(charged(&accumulator), 10_000);
         let said = format!("{turn:?}");
         let answer = append(turn).map(drop);
@@ -469,7 +476,7 @@ fn a_batch_that_can_wait_is_opened_with_as_much_memory_as_is_usual_and_one_that_
 }
 
 #[test]
-fn a_record_without_a_callback_leaves_nobody_to_be_told() {
+fn a_record_without_a_callback_adds_nothing_to_the_list_of_callbacks() {
     let (accumulator, now) = (accumulator(1_000, Duration::ZERO, 100_000), Instant::now());
     let partition = partition(&accumulator, 0);
     append(&accumulator, &partition, 10, now).unwrap();
@@ -496,7 +503,7 @@ fn a_record_that_fits_to_the_byte_is_appended_and_one_byte_less_opens_another_ba
 }
 
 #[test]
-fn a_record_from_another_time_than_its_batch_could_tell_opens_the_next_batch() {
+fn a_record_whose_timestamp_is_too_far_from_its_batch_opens_the_next_one() {
     let accumulator = accumulator(16_384, LINGER, 100_000);
     let (partition, now) = (partition(&accumulator, 0), Instant::now());
     let payload = Payload::new(None, Some(b"a"), &[]);
@@ -549,11 +556,11 @@ fn the_wall_clock_is_read_once_a_tick() {
 }
 
 #[test]
-fn a_thread_that_sends_to_two_producers_and_to_topics_that_change_finds_each_as_it_is_now() {
+fn a_thread_that_sends_to_two_producers_and_to_changing_topics_finds_the_current_state_of_each() {
     let two = [accumulator(16_384, LINGER, 100_000), accumulator(16_384, LINGER, 100_000)];
     let name: Arc<str> = "orders".into();
     let partitions = |of: usize| two[of].topics().ready("orders").map(|(_, count)| count);
-    let leaders = [cluster::Partition { leader: Some(1), leader_epoch: 0 }; 3];
+    let leaders = [cluster::PartitionMetadata { leader: Some(1), leader_epoch: 0 }; 3];
     assert_eq!([partitions(0), partitions(1)], [None, None]);
     two[0].publish(&name, &leaders, 1);
     assert_eq!([partitions(0), partitions(1)], [Some(3), None]);
@@ -565,8 +572,8 @@ fn a_thread_that_sends_to_two_producers_and_to_topics_that_change_finds_each_as_
     assert_eq!([partitions(0), partitions(1)], [None, Some(2)]);
 }
 
-/// One that compresses, and its partition 0.
-fn compressing(batch_size: usize, linger: Duration) -> (Arc<Accumulator>, Arc<Partition>, Compressor) {
+/// An accumulator that compresses, and its partition 0.
+fn compressing(batch_size: usize, linger: Duration) -> (Arc<Accumulator>, Arc<PartitionQueue>, Compressor) {
     let method = Method { codec: Codec::Lz4, level: 0 };
     let limits = Limits { batch_size, linger, buffer_memory: 100_000, method };
     let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
@@ -591,7 +598,7 @@ fn a_full_batch_can_be_taken_when_it_is_compressed() {
 }
 
 #[test]
-fn a_batch_whose_time_has_come_is_compressed_when_the_sender_would_take_it() {
+fn a_batch_that_is_due_is_compressed_when_the_sender_would_take_it() {
     let (accumulator, partition, mut compressor) = compressing(600, LINGER);
     let now = Instant::now();
     append(&accumulator, &partition, 400, now).unwrap();
@@ -638,7 +645,7 @@ fn memory_that_compression_saves_is_free_at_once() {
 }
 
 #[test]
-fn a_batch_that_is_given_up_while_it_is_compressed_leaves_nothing_behind() {
+fn a_batch_that_expires_while_it_is_compressed_leaves_nothing_behind() {
     let (accumulator, partition, mut compressor) = compressing(600, LINGER);
     let now = Instant::now();
     let sent: Vec<_> = (0..3).map(|_| append(&accumulator, &partition, 400, now).unwrap()).collect();
@@ -652,18 +659,18 @@ fn a_batch_that_is_given_up_while_it_is_compressed_leaves_nothing_behind() {
 }
 
 #[test]
-fn where_the_sender_is_behind_who_is_polite_opens_no_batch_but_fills_those_that_are_open() {
+fn a_yielding_caller_opens_no_batch_while_the_sender_is_behind_but_fills_open_ones() {
     let (accumulator, now) = (accumulator(16_384, LINGER, 8 << 20), Instant::now());
     let [full, other] = [0, 1].map(|number| partition(&accumulator, number));
     let payload = Payload::new(None, Some(&[7; 8_000]), &[]);
-    let politely = |partition| accumulator.append(partition, Some(1), &payload, None, Turn::Polite, &now);
-    while charged(&accumulator) <= BEHIND {
+    let politely = |partition| accumulator.append(partition, Some(1), &payload, None, AppendMode::Yielding, &now);
+    while charged(&accumulator) <= BEHIND_BYTES {
         politely(&full).unwrap();
     }
     while politely(&full).is_ok() {}
     assert_eq!(politely(&other).unwrap_err(), Refused::Behind, "the first batch");
     append(&accumulator, &other, 8_000, now).expect("who insists is not refused");
-    for _ in 1..2 * TURNS {
+    for _ in 1..2 * YIELD_EVERY {
         politely(&other).expect("two records to a batch, and one batch in four waits");
     }
     assert_eq!(politely(&other).unwrap_err(), Refused::Behind);
@@ -672,7 +679,7 @@ fn where_the_sender_is_behind_who_is_polite_opens_no_batch_but_fills_those_that_
 }
 
 #[test]
-fn where_memory_is_short_what_waits_to_be_compressed_comes_before_what_is_open() {
+fn while_memory_is_short_batches_that_wait_for_compression_come_before_open_ones() {
     let (accumulator, partition, mut compressor) = compressing(600, LINGER);
     let (other, now) = (self::partition(&accumulator, 1), Instant::now());
     (0..2).for_each(|_| drop(append(&accumulator, &partition, 400, now).unwrap()));
@@ -687,7 +694,7 @@ fn where_memory_is_short_what_waits_to_be_compressed_comes_before_what_is_open()
 }
 
 #[test]
-fn a_batch_s_timer_is_set_earlier_by_what_timers_are_late_or_by_a_third_of_a_short_linger() {
+fn a_linger_timer_is_set_earlier_by_the_lateness_of_timers_or_by_a_third_of_a_short_linger() {
     let linger = |ms: &str| {
         let builder = ProducerBuilder::new("localhost:9092").property("linger.ms", ms);
         Limits::of(&builder.validate().unwrap()).linger.as_micros()

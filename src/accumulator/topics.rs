@@ -1,9 +1,10 @@
-//! The topics that records can be appended to, and what those who wait for one must know.
+//! The topics that records can be appended to, and the state of those that callers wait for.
 //!
-//! In: what the sender learnt of the cluster. Out: a [`Route`] for each record, and all that is known of a topic for whoever
-//! has to know more, once a batch or less. Pure but for being awaited. A change costs as much as what changes, however many
-//! topics there are; those who wait are told of it once an answer ([`announce`](Topics::announce)). A partition keeps its slot for life, whatever metadata says meanwhile: a topic that vanishes and returns finds
-//! its queue, and in the sender its sequence numbers, as they were. Deliberately absent: brokers.
+//! In: the sender's metadata. Out: a [`Route`] for each record, and the state of a topic, which is read once a batch or
+//! less. Pure but for being awaited. A change costs as much as what changes, however many topics there are. Callers
+//! that wait are woken once a metadata response ([`announce`](Topics::announce)). A partition keeps its slot for ever:
+//! a topic that vanishes from metadata and returns finds its queues, and in the sender its sequence numbers, unchanged.
+//! Deliberately absent: brokers.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,69 +14,69 @@ use std::{
 use tokio::sync::{Notify, futures::Notified};
 
 use super::{
-    compressing::Compressing,
-    partition::Partition,
+    compressing::CompressionQueue,
+    partition::PartitionQueue,
     routes::{Route, Routes},
 };
 use crate::{cluster, delivery::Origin, error::ErrorCode};
 
-/// One topic. Immutable: a change makes a new one.
+/// A topic that can be appended to. A change replaces it.
 #[derive(Debug)]
-pub(crate) struct Topic {
-    /// By partition number.
-    pub(crate) partitions: Box<[Arc<Partition>]>,
-    /// Their leaders, by partition number.
-    pub(crate) leaders: Box<[cluster::Partition]>,
+pub(crate) struct ReadyTopic {
+    /// The queues, by partition number.
+    pub(crate) partitions: Box<[Arc<PartitionQueue>]>,
+    /// The leaders, by partition number.
+    pub(crate) leaders: Box<[cluster::PartitionMetadata]>,
 }
 
-/// What is known of a topic.
+/// What the producer knows of a topic.
 #[derive(Clone, Debug)]
 pub(crate) enum TopicState {
-    /// It can be appended to.
-    Ready(Arc<Topic>),
-    /// It was asked for; the last answer, if any, was this.
+    /// Records can be appended.
+    Ready(Arc<ReadyTopic>),
+    /// Metadata was requested. The last response, if there was one, had this error.
     Awaited(Option<ErrorCode>),
-    /// The cluster refuses it.
+    /// The cluster refused the topic.
     Refused(ErrorCode),
 }
 
 type States = HashMap<Arc<str>, TopicState, foldhash::fast::RandomState>;
 
-/// What is known. Read under a lock that the sender takes for as long as it changes one topic.
+/// The topics that the producer knows. The sender holds the lock only while it changes one topic.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct KnownTopics {
     states: States,
-    /// What keeps the producer from asking the cluster, if anything.
-    pub(crate) trouble: Option<Arc<str>>,
+    /// Why metadata cannot be had from any broker, if that is so.
+    pub(crate) metadata_failure: Option<Arc<str>>,
 }
 
-impl Known {
-    /// What is known of a topic.
+impl KnownTopics {
+    /// The state of a topic.
     pub(crate) fn topic(&self, name: &str) -> Option<&TopicState> {
         self.states.get(name)
     }
 }
 
-/// All topics.
+/// All topics of the producer.
 #[derive(Debug)]
 pub(crate) struct Topics {
-    compressing: Arc<Compressing>,
+    compressing: Arc<CompressionQueue>,
     routes: Routes,
-    known: RwLock<Known>,
+    known: RwLock<KnownTopics>,
     registry: Mutex<Registry>,
     changed: Notify,
 }
 
-/// Touched when a topic is asked for or changes, never by a record.
+/// The partitions by slot, and the topics that callers want. Not used for each record.
 #[derive(Debug, Default)]
 struct Registry {
     /// By slot.
-    partitions: Vec<Arc<Partition>>,
+    partitions: Vec<Arc<PartitionQueue>>,
     wanted: BTreeSet<Arc<str>>,
 }
 
 impl Topics {
-    pub(super) fn new(compressing: Arc<Compressing>) -> Self {
+    pub(super) fn new(compressing: Arc<CompressionQueue>) -> Self {
         Self {
             compressing,
             routes: Routes::default(),
@@ -85,82 +86,87 @@ impl Topics {
         }
     }
 
-    /// What is known now. The sender waits for who holds it.
-    pub(crate) fn known(&self) -> RwLockReadGuard<'_, Known> {
+    /// The topics that the producer knows. The sender cannot change them while the caller holds the guard.
+    pub(crate) fn known(&self) -> RwLockReadGuard<'_, KnownTopics> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of a topic now.
+    /// A copy of the state of a topic.
     pub(crate) fn state(&self, name: &str) -> Option<TopicState> {
         self.known().topic(name).cloned()
     }
 
-    /// The way to a topic that can be appended to, and how many partitions it has. To call it would take a fiftieth of what
-    /// appending a record does.
+    /// The route of a topic that is ready, and how many partitions it has. Always inlined, because a call takes a
+    /// fiftieth of an append.
     #[inline(always)]
     pub(crate) fn ready(&self, name: &str) -> Option<(&Route, usize)> {
         let route = self.routes.get(name)?;
         Some((route, route.count())).filter(|(_, count)| *count > 0)
     }
 
-    /// Resolves at the next change. Ask for it before looking.
+    /// Completes at the next change. The caller gets it before it looks at a state, so that no change is missed.
     pub(crate) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
-    /// Has the sender ask the cluster for a topic; false if it has been asked to and did not take note yet.
+    /// Has the sender request a topic's metadata. Returns false if the topic is on its list already.
     pub(crate) fn want(&self, name: &str) -> bool {
         let mut registry = self.registry();
         !registry.wanted.contains(name) && registry.wanted.insert(Arc::from(name))
     }
 
-    /// The topics that were asked for since the last call.
+    /// The topics that callers wanted since the last call.
     pub(crate) fn take_wanted(&self) -> BTreeSet<Arc<str>> {
         std::mem::take(&mut self.registry().wanted)
     }
 
-    /// The partition of a slot.
-    pub(crate) fn partition(&self, slot: u32) -> Option<Arc<Partition>> {
+    /// The partition at a slot.
+    pub(crate) fn partition(&self, slot: u32) -> Option<Arc<PartitionQueue>> {
         self.registry().partitions.get(usize::try_from(slot).ok()?).cloned()
     }
 
-    /// The slots of a topic's partitions from a number on, of all that it ever had.
+    /// The slots of a topic's partitions from `number` on, including those that are closed now.
     pub(crate) fn partitions_from(&self, name: &str, number: usize) -> Vec<u32> {
         let route = self.routes.get(name);
         let of = |number| route?.partition(i32::try_from(number).ok()?);
         (number..).map_while(of).map(|partition| partition.slot).collect()
     }
 
-    /// All partitions that ever were, by slot.
-    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
+    /// All partitions by slot, including those that are closed now.
+    pub(crate) fn partitions(&self) -> Vec<Arc<PartitionQueue>> {
         self.registry().partitions.clone()
     }
 
-    /// Makes a topic ready with so many partitions, made where they are new. Those who wait are told by
-    /// [`announce`](Self::announce).
-    pub(super) fn publish(&self, name: &Arc<str>, leaders: &[cluster::Partition], seed: u64) -> Arc<Topic> {
+    /// Makes a topic ready with as many partitions as there are leaders. Adds those that are new.
+    /// [`announce`](Self::announce) wakes the callers that wait.
+    pub(super) fn publish(
+        &self,
+        name: &Arc<str>,
+        leaders: &[cluster::PartitionMetadata],
+        seed: u64,
+    ) -> Arc<ReadyTopic> {
         let route = self.routes.get(name);
         let of = |number| match route.and_then(|route| route.partition(number)) {
             Some(known) => Arc::clone(known),
             None => self.add(Origin { topic: Arc::clone(name), partition: number }),
         };
         let partitions = (0..).zip(leaders).map(|(number, _)| of(number)).collect();
-        let topic = Arc::new(Topic { partitions, leaders: leaders.into() });
+        let topic = Arc::new(ReadyTopic { partitions, leaders: leaders.into() });
         self.routes.open(name, &topic.partitions, seed);
         self.set(name, Some(TopicState::Ready(Arc::clone(&topic))));
         topic
     }
 
-    /// Makes a partition, with a slot of its own.
-    fn add(&self, origin: Origin) -> Arc<Partition> {
+    /// Adds a partition with a new slot.
+    fn add(&self, origin: Origin) -> Arc<PartitionQueue> {
         let mut registry = self.registry();
         let slot = u32::try_from(registry.partitions.len()).unwrap_or(u32::MAX);
-        let partition = Arc::new(Partition::new(slot, origin, Arc::clone(&self.compressing)));
+        let partition = Arc::new(PartitionQueue::new(slot, origin, Arc::clone(&self.compressing)));
         registry.partitions.push(Arc::clone(&partition));
         partition
     }
 
-    /// Changes what is known of a topic; `None` forgets it. Those who wait are told by [`announce`](Self::announce).
+    /// Changes the state of a topic; `None` removes it. [`announce`](Self::announce) wakes the callers that wait.
     pub(crate) fn set(&self, name: &Arc<str>, state: Option<TopicState>) {
         if !matches!(state, Some(TopicState::Ready(_))) {
             self.routes.close(name);
@@ -172,23 +178,23 @@ impl Topics {
         }
     }
 
-    /// Takes note that a topic of which nothing is known has been asked for.
+    /// Marks a topic as awaited, if nothing is known of it.
     pub(crate) fn expect(&self, name: &Arc<str>) {
         self.change().states.entry(Arc::clone(name)).or_insert(TopicState::Awaited(None));
     }
 
-    /// Changes what keeps the producer from asking the cluster.
-    pub(crate) fn set_trouble(&self, trouble: Option<Arc<str>>) {
-        if self.known().trouble != trouble {
-            self.change().trouble = trouble;
+    /// Sets or clears why metadata cannot be had.
+    pub(crate) fn set_metadata_failure(&self, metadata_failure: Option<Arc<str>>) {
+        if self.known().metadata_failure != metadata_failure {
+            self.change().metadata_failure = metadata_failure;
         }
     }
 
-    fn change(&self) -> RwLockWriteGuard<'_, Known> {
+    fn change(&self) -> RwLockWriteGuard<'_, KnownTopics> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has all who wait look again.
+    /// Wakes all callers that wait for a change.
     pub(crate) fn announce(&self) {
         self.changed.notify_waiters();
     }

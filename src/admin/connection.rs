@@ -1,8 +1,8 @@
-//! One connection to one broker: a request, then its answer.
+//! One connection to one broker: a request, then its response.
 //!
-//! In: where a broker listens, and requests. Out: answers. Does I/O. A call takes the connection and gives it back with the answer,
-//! so one that failed, or whose caller went away in between, can never be used again with an answer still under way. What it begins
-//! with is decided by [`opening`]. Deliberately absent: pipelining, retries.
+//! In: a broker's address, and requests. Out: responses. Does I/O. A call takes the connection and returns it with the
+//! response. So a connection whose call failed or was dropped can never be used again with a response outstanding.
+//! [`opening`] decides how it begins. Deliberately absent: pipelining, retries.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::{
 use super::AdminError;
 use crate::{
     config::servers::shown,
-    dial::{Attempt, SocketBuffers, dial},
+    dial::{DialPlan, SocketBuffers, dial},
     wire::{
         apis::{
             self, Api, Caller,
@@ -32,7 +32,7 @@ const CLIENT_ID: &str = "milena-admin";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A connection whose versions are known.
+/// A connection, and the versions that its broker supports.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
@@ -40,12 +40,13 @@ pub(super) struct Connection {
     broker: String,
     versions: Versions,
     correlation: i32,
-    /// The broker hung up.
+    /// The broker closed the connection.
     ended: bool,
 }
 
 impl Connection {
-    /// Connects, and asks for versions; in the oldest way, over another connection, where the broker hangs up on ours.
+    /// Connects, and requests the versions. If the broker closes the connection on our version of the request, connects
+    /// again and uses the oldest one.
     pub(super) async fn open(host: &str, port: u16) -> Result<Self, AdminError> {
         let mut connection = Self::dial(host, port).await?;
         let mut opened = connection.negotiate(opening::FIRST).await;
@@ -66,7 +67,8 @@ impl Connection {
         Ok(Self { stream, decoder, broker, versions, correlation: 0, ended: false })
     }
 
-    /// Sends `request`, waits at most 30 seconds for its answer. `subject` is what the request is about, for errors.
+    /// Sends `request`, and waits at most 30 seconds for its response. `subject` is what the request is about, for
+    /// errors.
     pub(super) async fn call<R: Request>(
         mut self,
         request: &R,
@@ -95,7 +97,7 @@ impl Connection {
         }
     }
 
-    /// Sends what `encode` makes, and waits for the frame that answers it.
+    /// Sends the request that `encode` makes, and waits for the response frame.
     async fn exchange(&mut self, api: Api, encode: impl FnOnce(Caller<'_>) -> Bytes) -> Result<Bytes, AdminError> {
         self.correlation = self.correlation.wrapping_add(1);
         let request = encode(Caller { correlation: self.correlation, client_id: CLIENT_ID });
@@ -156,10 +158,10 @@ impl Connection {
     }
 }
 
-/// Connects to the first of the host's IP addresses that answers, within 10 seconds.
+/// Connects to the first IP address of the host that accepts, within 10 seconds.
 async fn connect(host: &str, port: u16, broker: &str) -> Result<TcpStream, AdminError> {
-    let attempt = Attempt { failures: 0, within: CONNECT_TIMEOUT };
-    let dialled = timeout(CONNECT_TIMEOUT, dial(host, port, attempt, SocketBuffers::default())).await;
+    let plan = DialPlan { failures: 0, within: CONNECT_TIMEOUT };
+    let dialled = timeout(CONNECT_TIMEOUT, dial(host, port, plan, SocketBuffers::default())).await;
     let silent = || vec![format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())];
     dialled.unwrap_or_else(|_| Err(silent())).map_err(|tried| {
         let tried = tried.into_iter().map(|why| format!("{broker}: {why}")).collect();
@@ -175,11 +177,11 @@ mod tests {
     use crate::{error::ErrorCode, wire::apis::list_offsets::AskOffset};
 
     const HOST: &str = "127.0.0.1";
-    /// ApiVersions in the form of version 0: no error, one API (Metadata, 3 to 12).
+    /// An ApiVersions response, version 0: no error, one API (Metadata, 3 to 12).
     const ONE_API: &[u8] = &[0, 0, 0, 0, 0, 1, 0, 3, 0, 3, 0, 12];
-    /// What a broker says that does not know the asked version of ApiVersions.
+    /// The response of a broker that does not support this version of ApiVersions.
     const UNSUPPORTED: &[u8] = &[0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 2];
-    /// The same of one that knows version 0 only.
+    /// The response of a broker that supports only version 0.
     const OLD: &[u8] = &[0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 0];
 
     fn answer(correlation_id: i32, body: &[u8]) -> Vec<u8> {
@@ -187,7 +189,8 @@ mod tests {
         [&len.to_be_bytes()[..], &correlation_id.to_be_bytes(), body].concat()
     }
 
-    /// Accepts one connection, gives one answer to each request, and hangs up; returns the requests' versions.
+    /// Accepts one connection, sends one response to each request, and closes the connection. Returns the versions of
+    /// the requests.
     async fn serve_one(listener: &TcpListener, answers: Vec<Vec<u8>>) -> Vec<i16> {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut versions = Vec::new();
@@ -201,7 +204,7 @@ mod tests {
         versions
     }
 
-    /// A peer that accepts one connection; it returns the requests' versions.
+    /// A peer that accepts one connection. Its task returns the versions of the requests.
     async fn peer(answers: Vec<Vec<u8>>) -> (u16, tokio::task::JoinHandle<Vec<i16>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -209,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broker_that_does_not_know_our_version_of_api_versions_is_asked_in_the_one_that_it_knows() {
+    async fn a_broker_without_our_version_of_api_versions_gets_the_version_that_it_supports() {
         let two = [ONE_API, &[0; 4]].concat();
         let (port, peer) = peer(vec![answer(1, UNSUPPORTED), answer(2, &two)]).await;
         let connection = Connection::open(HOST, port).await.unwrap();
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broker_that_hangs_up_on_our_version_of_api_versions_is_asked_in_the_oldest_one() {
+    async fn a_broker_that_closes_the_connection_on_our_version_of_api_versions_gets_the_oldest_one() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let serve = async move {
@@ -240,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_that_the_broker_does_not_speak_is_refused_before_anything_is_sent() {
+    async fn an_api_that_the_broker_does_not_support_is_refused_before_anything_is_sent() {
         let (port, _peer) = peer(vec![answer(1, OLD), answer(2, ONE_API)]).await;
         let connection = Connection::open(HOST, port).await.unwrap();
         let request = AskOffset { topic: "t", partition: 0, timestamp: -1 };
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn peers_that_are_no_brokers_are_told_by_what_they_say() {
+    async fn peers_that_are_no_brokers_are_recognised_by_their_bytes() {
         for (said, expected) in [
             (b"HTTP/1.1 400 Bad Request\r\n".to_vec(), "peer speaks HTTP"),
             (vec![0x15, 3, 1, 0, 2, 2, 70], "peer speaks TLS"),
@@ -276,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_where_nobody_listens_is_unreachable_by_name() {
+    async fn a_closed_port_is_unreachable_with_its_address() {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let error = Connection::open(HOST, port).await.unwrap_err();
         assert!(matches!(&error, AdminError::Unreachable { tried } if tried.len() == 1), "{error}");

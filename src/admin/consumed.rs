@@ -1,8 +1,8 @@
-//! Records as they stand in the log.
+//! Records read back from the log.
 //!
-//! In: the bytes of a Fetch answer. Out: [`ConsumedRecord`]s and the offset to go on from. Pure. A key, value or header
-//! is a slice of the answer, so one record that is kept holds the whole answer (about 4 MiB). Deliberately absent:
-//! hiding the records of aborted transactions.
+//! In: the bytes of a Fetch response. Out: [`ConsumedRecord`]s and the next offset. Pure. Keys, values and headers are
+//! slices of the response, so one record that is kept keeps the whole response in memory (about 4 MiB). Deliberately
+//! absent: hiding the records of aborted transactions.
 
 use bytes::Bytes;
 
@@ -24,11 +24,11 @@ pub enum TimestampType {
 /// One record of a partition's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumedRecord {
-    /// Its partition.
+    /// The record's partition.
     pub partition: i32,
-    /// Its offset.
+    /// The record's offset.
     pub offset: i64,
-    /// Milliseconds since the Unix epoch; -1 where the producer set none.
+    /// Milliseconds since the Unix epoch; -1 if the producer set none.
     pub timestamp: i64,
     /// Who set the timestamp.
     pub timestamp_type: TimestampType,
@@ -36,15 +36,16 @@ pub struct ConsumedRecord {
     pub key: Option<Bytes>,
     /// The value; `None` is null.
     pub value: Option<Bytes>,
-    /// Headers in order, names may repeat, a value may be null. Bytes of a name that are not UTF-8 stand as `U+FFFD`.
+    /// The headers in order. Names may repeat, and a value may be null. Bytes of a name that are not UTF-8 become
+    /// `U+FFFD`.
     pub headers: Vec<(String, Option<Bytes>)>,
 }
 
-/// What one fetch brought.
+/// The result of one fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
-    /// The records from the asked offset on. May be empty although the log goes on: where only transaction markers stand,
-    /// or compaction took records away.
+    /// The records from the requested offset on. May be empty before the end of the log, if there are only transaction
+    /// markers, or if compaction removed all records.
     pub records: Vec<ConsumedRecord>,
     /// The offset to fetch next.
     pub next_offset: i64,
@@ -52,14 +53,14 @@ pub struct Fetched {
     pub high_watermark: i64,
 }
 
-/// Reads the records at or after `from_offset`.
+/// Decodes the records at or after `from_offset`.
 pub(super) fn fetched(answer: &FetchedBytes, partition: i32, from_offset: i64) -> Result<Fetched, String> {
     let mut fetched = Fetched { records: Vec::new(), next_offset: from_offset, high_watermark: answer.high_watermark };
     let mut opened = 0;
     for batch in Batches::new(answer.records.clone()) {
         let read = batch.and_then(|batch| append(&batch, partition, from_offset, &mut fetched));
         opened += read.map_err(|error| error.to_string())?;
-        // A small answer may hold many batches that are large when they are opened. The rest is for the next fetch.
+        // A small response may have many batches that decompress to much. The rest is left for the next fetch.
         if opened >= LONGEST && fetched.next_offset > from_offset {
             break;
         }
@@ -67,11 +68,11 @@ pub(super) fn fetched(answer: &FetchedBytes, partition: i32, from_offset: i64) -
     Ok(fetched)
 }
 
-/// Says how many bytes the batch's records take.
+/// Appends a batch's records. Returns how many bytes they take.
 fn append(batch: &Batch, partition: i32, from_offset: i64, fetched: &mut Fetched) -> Result<usize, BatchError> {
     let header = batch.header();
     batch.check_crc()?;
-    // The broker sends whole batches: the first may begin before the offset that was asked for.
+    // The broker sends whole batches, so the first may begin before the requested offset.
     if header.last_offset() < fetched.next_offset {
         return Ok(0);
     }
@@ -113,7 +114,7 @@ mod tests {
     const GZIP: i16 = 1;
 
     #[test]
-    fn what_one_answer_opens_is_bounded_and_the_next_one_goes_on() {
+    fn one_response_decompresses_to_a_limit_and_the_next_fetch_continues() {
         let large = |base_offset: i64| {
             let mut writer = Writer::new(Vec::new());
             writer.append(1, &Payload::new(None, Some(&vec![0; LONGEST / 2]), &[]));
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn records_carry_what_the_log_says() {
+    fn records_have_all_fields_of_the_log() {
         let answer = FetchedBytes { records: batch(5, 2, 0).into(), high_watermark: 99 };
         let fetched = fetched(&answer, 7, 5).unwrap();
         let expected = ConsumedRecord {
@@ -176,20 +177,20 @@ mod tests {
     }
 
     #[test]
-    fn a_brokers_timestamp_is_told_from_a_producers() {
+    fn timestamps_of_brokers_and_producers_are_told_apart() {
         let answer = FetchedBytes { records: batch(0, 1, 0b1000).into(), high_watermark: 1 };
         let record = &fetched(&answer, 0, 0).unwrap().records[0];
         assert_eq!((record.timestamp, record.timestamp_type), (2_000, TimestampType::LogAppendTime));
     }
 
     #[test]
-    fn records_before_the_asked_offset_are_left_out() {
+    fn records_before_the_requested_offset_are_left_out() {
         assert_eq!(read(&[batch(10, 5, 0), batch(15, 2, 0)], 13), Ok((vec![13, 14, 15, 16], 17)));
         assert_eq!(read(&[batch(10, 5, 0)], 15), Ok((vec![], 15)));
     }
 
     #[test]
-    fn control_batches_have_no_records_and_yet_move_on() {
+    fn control_batches_have_no_records_but_advance_the_offset() {
         assert_eq!(read(&[batch(0, 1, CONTROL)], 0), Ok((vec![], 1)));
         assert_eq!(read(&[batch(0, 2, 0), batch(2, 1, CONTROL), batch(3, 1, 0)], 0), Ok((vec![0, 1, 3], 4)));
     }
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_and_badly_compressed_batches_are_told() {
+    fn damaged_and_badly_compressed_batches_are_errors() {
         let mut damaged = batch(0, 1, 0);
         *damaged.last_mut().unwrap() ^= 1;
         assert!(read(&[damaged], 0).unwrap_err().contains("crc"));

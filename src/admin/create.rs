@@ -1,8 +1,8 @@
-//! Creating a topic: whom to ask, and when to ask again.
+//! Creates a topic.
 //!
-//! In: the topic as it should be. Out: a topic whose partitions have leaders, or why not. Does I/O; [`next`] decides, and is
-//! pure. Only the controller creates topics (with KRaft any broker hands the request on), so it is looked up before each
-//! attempt. Deliberately absent: comparing the settings of a topic that exists already.
+//! In: a topic with its settings. Out: a topic whose partitions have leaders, or an error. Does I/O. [`next`] decides
+//! what follows a failed attempt, and is pure. Only the controller creates topics (with KRaft any broker forwards the
+//! request), so each attempt looks it up first. Deliberately absent: comparing the settings of a topic that exists.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use crate::{
     wire::apis::{Api, create_topics::CreateTopic},
 };
 
-/// How long a topic may take to be created, and then to get its leaders.
+/// How long the creation may take, and then the election of all leaders.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one attempt may take the controller, so that another fits in.
+/// How long the controller may take for one attempt. It leaves time for another.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const LEADER_POLL: Duration = Duration::from_millis(50);
 
-/// What is known when an attempt has failed.
+/// What is known after a failed attempt.
 #[derive(Clone, Copy, Debug, Default)]
 struct Past {
-    /// The topic was there before the first attempt.
+    /// The topic existed before the first attempt.
     existed: bool,
-    /// An attempt has no definite answer, and may have created it.
+    /// An attempt had no definite result, and may have created the topic.
     unsure: bool,
 }
 
@@ -33,7 +33,7 @@ struct Past {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Retry,
-    /// The topic is there, and an attempt of ours may have created it.
+    /// The topic exists, and one of our attempts may have created it.
     Created,
     Fail,
 }
@@ -46,7 +46,7 @@ fn next(error: &AdminError, past: Past) -> Next {
     }
 }
 
-/// Whether the topic may be created although the attempt failed.
+/// Whether the failed attempt may have created the topic.
 fn may_have_created(error: &AdminError) -> bool {
     match error {
         AdminError::Connection { api, .. } => *api == Api::CreateTopics.name(),
@@ -55,17 +55,18 @@ fn may_have_created(error: &AdminError) -> bool {
 }
 
 impl Admin {
-    /// Creates `topic` and waits until each of its partitions has a leader. -1 for `partitions` or `replication` stands
-    /// for the broker's default; brokers before Kafka 2.4 do not tell theirs, and are asked for 1 partition and for as many
-    /// replicas as there are brokers, but at most 3. `configs` are topic settings such as `("retention.ms", "3600000")`.
+    /// Creates `topic` and waits until each of its partitions has a leader. -1 for `partitions` or `replication` is the
+    /// broker's default. For brokers before Kafka 2.4, which do not accept -1, it is 1 partition and as many replicas
+    /// as there are brokers, but at most 3. `configs` are topic settings such as `("retention.ms", "3600000")`.
     ///
-    /// The cluster's controller is asked. Where it moves or cannot be reached, it is asked again for up to 30 seconds. When
-    /// an answer got lost, the topic may be there at the next attempt: it counts as created if it was not there before and
-    /// has as many partitions as asked for.
+    /// The request goes to the cluster's controller. If the controller moves or cannot be reached, the request is
+    /// repeated for up to 30 seconds. If a response was lost, the topic may exist at the next attempt. It then counts
+    /// as created if it did not exist before and has the requested number of partitions.
     ///
     /// # Errors
     /// [`AdminError::TopicExists`]; [`AdminError::Refused`] with the broker's reason; the last attempt's error after 30
-    /// seconds; [`AdminError::NoLeader`] when the topic was created but a partition has no leader after another 30 seconds.
+    /// seconds; [`AdminError::NoLeader`] if the topic was created but a partition has no leader after another 30
+    /// seconds.
     pub async fn create_topic(
         &mut self,
         topic: &str,
@@ -83,7 +84,7 @@ impl Admin {
         if as_asked { Ok(()) } else { Err(AdminError::TopicExists { topic: topic.to_owned() }) }
     }
 
-    /// Whether the topic was certainly created by this call, or only seems to have been.
+    /// Whether this call certainly created the topic, or only may have.
     async fn create(&mut self, mut request: CreateTopic<'_>) -> Result<bool, AdminError> {
         let deadline = Instant::now() + CREATE_TIMEOUT;
         let mut past = Past::default();
@@ -112,7 +113,7 @@ impl Admin {
         let controller = found.node.and_then(|node| found.brokers.get(&node));
         match controller {
             Some(broker) => self.ask_node_once(broker, request, topic).await,
-            // There is none at the moment, or the broker does not tell: whoever is asked knows better.
+            // There is no controller, or the broker does not name it. Any broker may know better.
             None => self.ask_any_once(request, topic).await,
         }
     }
@@ -125,7 +126,7 @@ impl Admin {
                     None => return Ok(()),
                     Some(partition) => partition,
                 },
-                // Not every broker has heard of the topic yet.
+                // Not every broker knows the new topic yet.
                 Err(AdminError::UnknownTopic { .. }) => 0,
                 Err(error) => return Err(error),
             };
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_tried_again_and_a_topic_that_may_be_ours_counts_as_created() {
+    fn errors_that_may_pass_are_retried_and_a_topic_that_may_be_ours_counts_as_created() {
         let (first, unsure) = (Past::default(), Past { existed: false, unsure: true });
         let existed = Past { existed: true, unsure: true };
         for (error, past, expected) in [
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_attempt_that_went_out_may_have_created_the_topic() {
+    fn only_an_attempt_that_was_sent_may_have_created_the_topic() {
         for (error, expected) in [
             (lost("CreateTopics"), true),
             (lost("Metadata"), false),

@@ -1,6 +1,6 @@
-//! What can go wrong beside producing, told to the person who must act.
+//! The errors of the admin client.
 //!
-//! In: facts from [`super`]. Out: [`AdminError`]. Pure. Deliberately absent: what a producer may see, which is in
+//! In: facts from [`super`]. Out: [`AdminError`]. Pure. Deliberately absent: the errors of a producer, which are in
 //! [`crate::error`].
 
 use crate::error::ErrorCode;
@@ -14,16 +14,16 @@ pub enum AdminError {
     InvalidBootstrap {
         /// The entry.
         given: String,
-        /// What was expected in its place.
+        /// What was expected instead.
         expected: String,
     },
-    /// None of the addresses could be connected to.
+    /// No address could be connected to.
     #[error("no broker could be reached: {}; check host and port, and that the broker is running", tried.join(", "))]
     Unreachable {
-        /// One entry per address: which, and what happened.
+        /// Each address, and what happened there.
         tried: Vec<String>,
     },
-    /// A connection broke, or stayed silent for too long.
+    /// A connection broke, or a response did not come in time.
     #[error("connection to broker {broker} failed during {api}: {reason}")]
     Connection {
         /// `host:port`.
@@ -33,19 +33,19 @@ pub enum AdminError {
         /// What happened.
         reason: String,
     },
-    /// The broker does not speak a version of the request that milena speaks.
+    /// The broker supports no version of the request that milena supports.
     #[error("broker {broker} speaks {api} {theirs}, milena speaks {ours}; use Apache Kafka 2.1 or newer")]
     UnsupportedVersion {
         /// `host:port`.
         broker: String,
         /// The request's name.
         api: &'static str,
-        /// The versions that the broker speaks.
+        /// The versions that the broker supports.
         theirs: String,
-        /// The versions that milena speaks.
+        /// The versions that milena supports.
         ours: String,
     },
-    /// What the broker sent cannot be an answer to the request.
+    /// The bytes from the broker are not a response to the request.
     #[error("broker {broker} sent an answer to {api} that cannot be read: {reason}")]
     Malformed {
         /// `host:port`.
@@ -67,18 +67,18 @@ pub enum AdminError {
         /// Its name.
         topic: String,
     },
-    /// The broker answered with an error code.
+    /// The broker responded with an error code.
     #[error("broker {broker} refused {api} for {subject} with {} ({}){}{}", name(*code), code.0, said(message.as_deref()), hint(*code))]
     Refused {
         /// `host:port`.
         broker: String,
         /// The request's name.
         api: &'static str,
-        /// The topic or partition in question.
+        /// The topic or partition.
         subject: String,
         /// The broker's code.
         code: ErrorCode,
-        /// The broker's own words, where it has any.
+        /// The broker's message, if it sent one.
         message: Option<String>,
     },
     /// The topic does not have this partition.
@@ -86,9 +86,9 @@ pub enum AdminError {
     UnknownPartition {
         /// The topic.
         topic: String,
-        /// The partition asked for.
+        /// The requested partition.
         partition: i32,
-        /// How many the topic has.
+        /// How many partitions the topic has.
         count: usize,
     },
     /// The partition has no leader at the moment.
@@ -106,7 +106,7 @@ pub enum AdminError {
         topic: String,
         /// The partition.
         partition: i32,
-        /// The offset that was asked for.
+        /// The requested offset.
         offset: i64,
         /// What is wrong with them.
         reason: String,
@@ -120,13 +120,13 @@ pub enum AdminError {
         partition: i32,
         /// The next offset to read.
         offset: i64,
-        /// The end as it was when reading began.
+        /// The end when reading began.
         end: i64,
     },
 }
 
 impl AdminError {
-    /// The broker's error code, where a broker answered with one.
+    /// The broker's error code, if a broker responded with one.
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -148,7 +148,7 @@ impl AdminError {
     }
 }
 
-/// A code that the table does not know is told by its number alone.
+/// The name of a code. A code that the table does not know has none, so the error shows its number alone.
 fn name(code: ErrorCode) -> &'static str {
     if code.row().code == code { code.name() } else { "error" }
 }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_broker_request_subject_code_and_what_to_do() {
+    fn a_refusal_names_broker_request_subject_code_and_a_hint() {
         assert_eq!(
             refused(1, None).to_string(),
             "broker localhost:9092 refused Fetch for orders-0 with OFFSET_OUT_OF_RANGE (1); \
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_no_table_knows_is_told_as_it_is_with_the_brokers_own_words() {
+    fn an_unknown_code_is_shown_by_number_with_the_brokers_message() {
         assert_eq!(
             refused(9999, Some("no idea")).to_string(),
             "broker localhost:9092 refused Fetch for orders-0 with error (9999): no idea"
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_succeed_later_is_retriable() {
+    fn errors_that_may_pass_are_retriable() {
         for (code, expected) in
             [(1, false), (3, true), (6, true), (41, true), (75, true), (76, false), (78, true), (9999, false)]
         {

@@ -1,11 +1,11 @@
-//! Who leads a partition.
+//! The leader of a partition.
 //!
-//! In: what the cluster told. Out: whom to ask, or why nobody can be asked. Pure.
+//! In: a snapshot of the cluster. Out: the broker to send a request to, or why there is none. Pure.
 
 use super::AdminError;
-use crate::cluster::{Broker, Cluster, Topic};
+use crate::cluster::{Broker, Cluster, TopicMetadata};
 
-/// The leader.
+/// The leader of a partition.
 pub(super) fn of<'a>(cluster: &'a Cluster, topic: &str, partition: i32) -> Result<&'a Broker, AdminError> {
     let partitions = cluster.topics.get(topic).map_or(&[][..], |topic| &topic.partitions);
     let known = usize::try_from(partition).ok().and_then(|index| partitions.get(index));
@@ -16,8 +16,8 @@ pub(super) fn of<'a>(cluster: &'a Cluster, topic: &str, partition: i32) -> Resul
     broker.ok_or_else(|| AdminError::NoLeader { topic: topic.to_owned(), partition })
 }
 
-/// The first of `expected` partitions that is not there or has no leader.
-pub(super) fn missing(topic: Option<&Topic>, expected: usize) -> Option<i32> {
+/// The first of `expected` partitions that is missing or has no leader.
+pub(super) fn missing(topic: Option<&TopicMetadata>, expected: usize) -> Option<i32> {
     let partitions = topic.map_or(&[][..], |topic| &topic.partitions);
     let count = expected.max(partitions.len());
     let missing = (0..count).find(|&index| partitions.get(index).is_none_or(|p| p.leader.is_none()))?;
@@ -27,11 +27,11 @@ pub(super) fn missing(topic: Option<&Topic>, expected: usize) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Partition;
+    use crate::cluster::PartitionMetadata;
 
-    fn topic(leaders: &[Option<i32>]) -> Topic {
-        let partitions = leaders.iter().map(|&leader| Partition { leader, leader_epoch: 0 }).collect();
-        Topic { id: uuid::Uuid::nil(), partitions }
+    fn topic(leaders: &[Option<i32>]) -> TopicMetadata {
+        let partitions = leaders.iter().map(|&leader| PartitionMetadata { leader, leader_epoch: 0 }).collect();
+        TopicMetadata { id: uuid::Uuid::nil(), partitions }
     }
 
     #[test]
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_is_found_or_it_is_told_why_not() {
+    fn a_missing_leader_is_an_error_that_says_why() {
         let mut cluster = Cluster::default();
         cluster.topics.insert("orders".into(), topic(&[Some(1), None, Some(7)]));
         cluster.brokers.insert(1, Broker { id: 1, host: "localhost".into(), port: 9092 });

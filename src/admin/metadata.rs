@@ -1,14 +1,14 @@
-//! What the admin client makes of metadata: one topic's leaders, or who creates topics.
+//! The admin client's view of metadata: one topic's leaders, or the controller.
 //!
-//! In: an answer to Metadata. Out: a snapshot, or the controller, or why the answer is of no use. Pure. The producer, which believes
-//! less of one answer, has a view of its own.
+//! In: a Metadata response. Out: a snapshot, or the controller, or why the response cannot be used. Pure. The producer
+//! has a view of its own, because it trusts one response less.
 
 use std::{collections::BTreeMap, iter, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::{
-    cluster::{Broker, Cluster, Partition, Topic},
+    cluster::{Broker, Cluster, PartitionMetadata, TopicMetadata},
     error::ErrorCode,
     wire::apis::{
         Api, Caller,
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Asks for the brokers, and for one topic's partitions and leaders. Never creates the topic.
+/// Requests the brokers, and one topic's partitions and leaders. Never creates the topic.
 #[derive(Debug)]
 pub(crate) struct AskMetadata<'a> {
     pub(crate) topic: &'a str,
@@ -36,19 +36,19 @@ impl Request for AskMetadata<'_> {
     }
 }
 
-/// Asks who creates topics, and whether this one is there already. Never creates it.
+/// Requests the controller, and whether the topic exists. Never creates it.
 #[derive(Debug)]
 pub(crate) struct AskController<'a> {
     pub(crate) topic: &'a str,
 }
 
-/// Who creates topics.
+/// The controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Controller {
     pub(crate) brokers: BTreeMap<i32, Broker>,
-    /// The node that creates topics (with KRaft any node, which hands the request on). `None` while there is none.
+    /// The broker that creates topics (with KRaft any broker, which forwards the request). `None` while there is none.
     pub(crate) node: Option<i32>,
-    /// Whether the broker that was asked knows the topic.
+    /// Whether the broker that responded knows the topic.
     pub(crate) has_topic: bool,
 }
 
@@ -77,7 +77,7 @@ fn controller(answer: MetadataAnswer, topic: &str) -> Result<Controller, Unusabl
     let answer = usable(answer)?;
     let has_topic = match named(&answer, topic)?.error {
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => false,
-        // It is there, and waits for its first leader.
+        // The topic exists, and waits for its first leader.
         ErrorCode::LEADER_NOT_AVAILABLE => true,
         code => accept(code, None).map(|()| true)?,
     };
@@ -86,7 +86,7 @@ fn controller(answer: MetadataAnswer, topic: &str) -> Result<Controller, Unusabl
     Ok(Controller { brokers, node, has_topic })
 }
 
-/// An answer that holds no error as a whole, and of whose brokers each can be dialled.
+/// Refuses a response with an error, or with a broker that cannot be dialled.
 fn usable(answer: MetadataAnswer) -> Result<MetadataAnswer, Unusable> {
     accept(ErrorCode(answer.error), None)?;
     answer.undialled.clone().map_or(Ok(answer), |why| Err(Unusable::Malformed(why)))
@@ -100,15 +100,17 @@ fn named<'a>(answer: &'a MetadataAnswer, name: &str) -> Result<&'a TopicAnswer, 
     answer.topics.iter().find(|topic| *topic.name == *name).ok_or_else(|| missing("metadata", name))
 }
 
-fn partitions(topic: &TopicAnswer) -> Result<Topic, Unusable> {
+fn partitions(topic: &TopicAnswer) -> Result<TopicMetadata, Unusable> {
     let mut listed = topic.partitions.clone();
     listed.sort_unstable();
     if !listed.iter().map(|(number, ..)| *number).eq((0..).take(listed.len())) {
         return Err(Unusable::Malformed("a topic's partitions have gaps".into()));
     }
-    let partition =
-        |&(_, leader, leader_epoch): &_| Partition { leader: Some(leader).filter(|node| *node >= 0), leader_epoch };
-    Ok(Topic { id: topic.id, partitions: listed.iter().map(partition).collect() })
+    let partition = |&(_, leader, leader_epoch): &_| PartitionMetadata {
+        leader: Some(leader).filter(|node| *node >= 0),
+        leader_epoch,
+    };
+    Ok(TopicMetadata { id: topic.id, partitions: listed.iter().map(partition).collect() })
 }
 
 #[cfg(test)]
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_tells_brokers_and_leaders_in_the_order_of_partitions() {
+    fn metadata_has_brokers_and_leaders_in_the_order_of_partitions() {
         let cluster = cluster(answer(0, &[1, 0, 2]), TOPIC).unwrap();
         assert_eq!(cluster.cluster_id.as_deref(), Some("cluster"));
         assert_eq!(cluster.brokers[&1], Broker { id: 1, host: "h".into(), port: 9092 });
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_that_refuse_or_lack_the_topic_or_some_of_its_partitions_are_no_answer() {
+    fn metadata_with_an_error_or_without_the_topic_or_some_of_its_partitions_are_refused() {
         let malformed = |answer, why: &str| {
             let Err(Unusable::Malformed(reason)) = cluster(answer, TOPIC) else { panic!("expected {why}") };
             assert!(reason.contains(why), "{reason}");
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn who_creates_topics_is_told_also_where_the_topic_is_missing() {
+    fn the_controller_is_known_even_if_the_topic_is_missing() {
         for (code, has_topic) in [(0, true), (5, true), (3, false)] {
             let found = controller(MetadataAnswer { controller: Some(1), ..answer(code, &[]) }, TOPIC).unwrap();
             assert_eq!((found.node, found.brokers.len(), found.has_topic), (Some(1), 1, has_topic));

@@ -1,8 +1,8 @@
-//! The few requests beside producing that a lab, a test and the command line need.
+//! Requests beside producing, for the labs, tests and the command line.
 //!
-//! In: names of topics, partitions, offsets. Out: their state, and records read back. Does I/O: one request at a time, to
-//! one broker at a time. Deliberately absent: consumer groups, subscriptions, transactions, and any speed beyond what
-//! checking a few hundred thousand records takes.
+//! In: names of topics, partitions, offsets. Out: their state, and records read back. Does I/O: one request at a time,
+//! to one broker at a time. Deliberately absent: consumer groups, subscriptions, transactions, and speed: it is enough
+//! to check a few hundred thousand records.
 
 mod connection;
 mod consumed;
@@ -41,21 +41,21 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 const FETCH_BYTES: i32 = 4 * 1024 * 1024;
 const FETCH_WAIT: Duration = Duration::from_millis(500);
-/// How many fetches in a row may come back empty although the log goes on, before [`Admin::read_range`] gives up.
+/// How many fetches in a row may have no records before the end of the log, until [`Admin::read_range`] gives up.
 const EMPTY_FETCHES: u32 = 20;
 
-/// Which end of a partition's log.
+/// An end of a partition's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OffsetSpec {
-    /// The first offset that still exists.
+    /// The first offset that exists.
     Earliest,
-    /// The offset that the next record will get.
+    /// The offset of the next record.
     Latest,
 }
 
-/// A client for the few requests beside producing.
+/// A client for requests beside producing.
 ///
-/// Requests that change nothing are repeated up to ten times over about six seconds when a connection breaks or a leader
+/// Requests that change nothing are repeated up to ten times over about six seconds if a connection breaks or a leader
 /// moves. [`create_topic`](Self::create_topic) has rules of its own.
 ///
 /// ```no_run
@@ -70,8 +70,8 @@ pub enum OffsetSpec {
 /// ```
 ///
 /// # Cancel safety
-/// Every method may be dropped at any await point: the connection it used is closed, and the next call opens another.
-/// A topic may be created all the same.
+/// Every method may be dropped at any await point. The connection that it used is closed, and the next call opens
+/// another. The broker may still create a topic.
 #[derive(Debug)]
 pub struct Admin {
     bootstrap: Vec<(String, u16)>,
@@ -81,32 +81,32 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Connects to the first of the `bootstrap` servers (`host:port,host:port`) that answers. Every IP address of every
-    /// host is tried, IPv4 first, each for at most 10 seconds.
+    /// Connects to the first of the `bootstrap` servers (`host:port,host:port`) that responds. Tries every IP address
+    /// of every host, IPv4 first, each for at most 10 seconds.
     ///
     /// # Errors
-    /// [`AdminError::InvalidBootstrap`]; [`AdminError::Unreachable`] with what happened at each address; the error of the
-    /// last server when one accepted the connection but is no Kafka broker.
+    /// [`AdminError::InvalidBootstrap`]; [`AdminError::Unreachable`] with what happened at each address; the last
+    /// server's error if one accepted the connection but is no Kafka broker.
     pub async fn connect(bootstrap: &str) -> Result<Self, AdminError> {
         let bootstrap = bootstrap_servers(bootstrap)?;
         let any = Some(open_first(&bootstrap).await?);
         Ok(Self { bootstrap, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
     }
 
-    /// How many partitions `topic` has, asked anew.
+    /// How many partitions `topic` has. Always requests fresh metadata.
     ///
     /// # Errors
-    /// [`AdminError::UnknownTopic`] at once if there is none; it is not created.
+    /// [`AdminError::UnknownTopic`] if it does not exist. The topic is not created.
     pub async fn partitions(&mut self, topic: &str) -> Result<i32, AdminError> {
         self.refresh(topic).await?;
         let count = self.cluster.topics.get(topic).map_or(0, |topic| topic.partitions.len());
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// One end of a partition's log.
+    /// An end of a partition's log.
     ///
     /// # Errors
-    /// [`AdminError::UnknownTopic`], [`AdminError::UnknownPartition`], and what a broker may answer.
+    /// [`AdminError::UnknownTopic`], [`AdminError::UnknownPartition`], and the broker's errors.
     pub async fn offsets(&mut self, topic: &str, partition: i32, spec: OffsetSpec) -> Result<i64, AdminError> {
         let timestamp = match spec {
             OffsetSpec::Latest => -1,
@@ -115,14 +115,14 @@ impl Admin {
         self.ask_leader(topic, partition, &AskOffset { topic, partition, timestamp }).await
     }
 
-    /// Fetches once: the records from `from_offset` on, up to about 4 MiB of them, as they stand in the log; opened, compressed
-    /// ones may come to 64 MiB. When there are none yet, the broker
-    /// waits `max_wait` for one (0 to 25 seconds; more is cut) and the answer may be empty.
+    /// Fetches once: the records from `from_offset` on, up to about 4 MiB as they are in the log, or about 64 MiB
+    /// decompressed. If there are none yet, the broker waits for one for `max_wait` (at most 25 seconds), and the
+    /// result may be empty.
     ///
     /// # Errors
-    /// [`AdminError::Refused`] with `OFFSET_OUT_OF_RANGE` when the log does not reach from or to there;
-    /// [`AdminError::Unreadable`] when a batch is damaged, comes to more than 64 MiB when it is opened, or is compressed with zstd and
-    /// the feature `zstd` is off.
+    /// [`AdminError::Refused`] with `OFFSET_OUT_OF_RANGE` if the log does not contain the offset;
+    /// [`AdminError::Unreadable`] if a batch is damaged, decompresses to more than 64 MiB, or is compressed with zstd
+    /// without the feature `zstd`.
     pub async fn read(
         &mut self,
         topic: &str,
@@ -134,11 +134,11 @@ impl Admin {
         opened(&request, &self.ask_leader(topic, partition, &request).await?)
     }
 
-    /// As [`read`](Self::read), but asks once only, for those who have other partitions to read meanwhile. The next call after an
-    /// error asks anew who leads.
+    /// As [`read`](Self::read), but sends only one request, for a caller that reads other partitions meanwhile. After
+    /// an error the next call looks the leader up again.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and whatever passes by itself: see [`AdminError::retriable`].
+    /// As [`read`](Self::read), and errors that a later call may not have: see [`AdminError::retriable`].
     pub async fn read_once(
         &mut self,
         topic: &str,
@@ -150,11 +150,11 @@ impl Admin {
         opened(&request, &self.ask_leader_once(topic, partition, &request).await?)
     }
 
-    /// Gives every record of `topic` whose offset is in `offsets` to `take`, in order, until it says
-    /// [`ControlFlow::Break`]. Offsets that have no record, as compaction and transactions leave them, are passed over.
+    /// Calls `take` with every record of `topic` whose offset is in `offsets`, in order, until it returns
+    /// [`ControlFlow::Break`]. Skips offsets without a record, which compaction and transactions leave.
     ///
     /// # Errors
-    /// As [`read`](Self::read); [`AdminError::Stalled`] when the log ends before the range does.
+    /// As [`read`](Self::read); [`AdminError::Stalled`] if the log ends before the range does.
     pub async fn read_range(
         &mut self,
         topic: &str,
@@ -189,8 +189,8 @@ impl Admin {
         Ok(())
     }
 
-    /// Every record of `topic`, one partition after the other, each from its earliest offset to the end that it had when
-    /// reading began. All of them are held in memory.
+    /// Every record of `topic`, one partition after the other, each from its earliest offset to the end of the log when
+    /// reading began. All records are in memory at once.
     ///
     /// # Errors
     /// As [`read_range`](Self::read_range).
@@ -271,7 +271,7 @@ impl Admin {
             Err(nobody) => Err(nobody),
         };
         if asked.is_err() {
-            // Who leads is asked anew.
+            // The next request looks the leader up again.
             self.cluster.topics.remove(topic);
         }
         asked
@@ -292,7 +292,7 @@ impl Admin {
         Ok(answer)
     }
 
-    /// Leaders may have moved and connections may be dead: begin anew.
+    /// Drops the metadata and all connections: leaders may have moved, and connections may be dead.
     fn forget(&mut self) {
         self.cluster = Cluster::default();
         self.by_node.clear();
@@ -311,12 +311,12 @@ fn opened(request: &Fetch<'_>, answer: &FetchedBytes) -> Result<Fetched, AdminEr
     consumed::fetched(answer, partition, offset).map_err(unreadable)
 }
 
-/// How often a request has been repeated.
+/// How often a request was repeated.
 #[derive(Default)]
 struct Retries(u32);
 
 impl Retries {
-    /// Waits longer each time; `false` once there were enough.
+    /// Waits, longer each time. Returns false after the last repetition.
     async fn wait(&mut self) -> bool {
         if self.0 == MAX_RETRIES {
             return false;
@@ -327,7 +327,7 @@ impl Retries {
     }
 }
 
-/// How long to wait before the next attempt, after so many retries.
+/// How long to wait after `retries` repetitions.
 fn backoff(retries: u32) -> Duration {
     FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(retries)).min(MAX_BACKOFF)
 }

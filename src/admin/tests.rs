@@ -33,7 +33,7 @@ fn values(records: &[ConsumedRecord]) -> Vec<String> {
 }
 
 #[test]
-fn servers_that_are_no_list_are_refused_with_what_was_expected() {
+fn an_invalid_server_list_is_refused_with_what_was_expected() {
     for (text, given, expected) in [
         ("", "", "at least one host:port"),
         (" , ", " , ", "at least one host:port"),
@@ -61,7 +61,7 @@ async fn a_topic_is_created_once_and_then_has_its_partitions() {
 }
 
 #[tokio::test]
-async fn a_topic_that_cannot_be_is_refused_with_the_brokers_reason() {
+async fn an_impossible_topic_is_refused_with_the_brokers_reason() {
     let (_broker, mut admin) = cluster(1).await;
     for (name, partitions, replication, code) in [("t", 0, 1, 37), ("t", 1, 2, 38), ("no such", 1, 1, 17)] {
         let error = admin.create_topic(name, partitions, replication, &[]).await.unwrap_err();
@@ -90,7 +90,7 @@ async fn a_controller_that_has_moved_is_looked_up_again() {
 }
 
 #[tokio::test]
-async fn a_topic_whose_creation_got_no_answer_is_created_once_and_counts_as_created() {
+async fn a_topic_whose_creation_got_no_response_is_created_once_and_counts_as_created() {
     for (number, fault) in [
         Fault::drop_response(),
         Fault::drop_request(),
@@ -108,7 +108,7 @@ async fn a_topic_whose_creation_got_no_answer_is_created_once_and_counts_as_crea
 }
 
 #[tokio::test]
-async fn a_topic_that_was_there_before_an_answer_got_lost_exists_already() {
+async fn a_topic_that_existed_before_a_response_was_lost_is_not_counted_as_created() {
     let (broker, mut admin) = cluster(2).await;
     admin.create_topic("orders", 3, -1, &[]).await.unwrap();
     broker.inject(Fault::drop_response().on(Api::CreateTopics));
@@ -117,7 +117,7 @@ async fn a_topic_that_was_there_before_an_answer_got_lost_exists_already() {
 }
 
 #[tokio::test]
-async fn asking_for_a_topic_does_not_create_it() {
+async fn a_metadata_request_does_not_create_a_topic() {
     let (_broker, mut admin) = cluster(1).await;
     let unknown = AdminError::UnknownTopic { topic: "nowhere".into() };
     assert_eq!(admin.partitions("nowhere").await, Err(unknown.clone()));
@@ -126,14 +126,14 @@ async fn asking_for_a_topic_does_not_create_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_does_not_matter_while_another_answers() {
+async fn a_server_that_is_down_does_not_matter_while_another_responds() {
     let (broker, _) = cluster(1).await;
     let bootstrap = format!("127.0.0.1:1,{}", broker.bootstrap_servers());
     assert!(Admin::connect(&bootstrap).await.is_ok());
 }
 
 #[tokio::test]
-async fn what_a_producer_wrote_comes_back_as_it_was() {
+async fn records_are_read_back_as_they_were_written() {
     let (broker, mut admin) = cluster(1).await;
     admin.create_topic("orders", 2, 1, &[]).await.unwrap();
     let producer = Producer::from_properties([("bootstrap.servers", broker.bootstrap_servers())]).await.unwrap();
@@ -173,7 +173,7 @@ async fn offsets_are_those_of_the_ends_of_the_log() {
 }
 
 #[tokio::test]
-async fn reading_begins_in_the_middle_of_a_batch_and_ends_where_it_is_told() {
+async fn reading_begins_in_the_middle_of_a_batch_and_ends_at_the_requested_offset() {
     let (broker, mut admin) = cluster(1).await;
     admin.create_topic("orders", 1, 1, &[]).await.unwrap();
     write(&broker, "orders", 10).await;
@@ -210,7 +210,7 @@ async fn reading_follows_a_leader_that_moves() {
 }
 
 #[tokio::test]
-async fn reading_goes_on_after_its_connections_broke() {
+async fn reading_continues_after_its_connections_broke() {
     let (broker, mut admin) = cluster(1).await;
     admin.create_topic("orders", 1, 1, &[]).await.unwrap();
     write(&broker, "orders", 1).await;

@@ -53,7 +53,7 @@ impl Default for TopicConfig {
 
 /// A setting in a DescribeConfigs response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Setting {
+pub(super) struct ConfigEntry {
     pub(super) name: &'static str,
     pub(super) value: String,
     pub(super) is_default: bool,
@@ -83,7 +83,7 @@ impl TopicConfig {
     }
 
     /// Every setting, by name.
-    pub(super) fn settings(&self) -> Vec<Setting> {
+    pub(super) fn settings(&self) -> Vec<ConfigEntry> {
         let default = Self::default();
         let known = [
             ("cleanup.policy", "delete".to_owned()),
@@ -100,10 +100,10 @@ impl TopicConfig {
         all
     }
 
-    fn setting(&self, name: &'static str, default: String) -> Setting {
+    fn setting(&self, name: &'static str, default: String) -> ConfigEntry {
         match self.set.get(name) {
-            Some(value) => Setting { name, value: value.clone(), is_default: false },
-            None => Setting { name, value: default, is_default: true },
+            Some(value) => ConfigEntry { name, value: value.clone(), is_default: false },
+            None => ConfigEntry { name, value: default, is_default: true },
         }
     }
 }
@@ -166,7 +166,7 @@ mod tests {
         assert!(settings.is_sorted_by(|a, b| a.name < b.name));
         assert_eq!(settings.len(), 12);
         let set: Vec<_> = settings.iter().filter(|setting| !setting.is_default).collect();
-        assert_eq!(set, [&Setting { name: "retention.ms", value: "1".into(), is_default: false }]);
+        assert_eq!(set, [&ConfigEntry { name: "retention.ms", value: "1".into(), is_default: false }]);
     }
 
     #[test]

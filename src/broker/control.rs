@@ -6,7 +6,7 @@ use super::{
     faults::{Fault, FaultId},
     log::StoredRecord,
     state::{State, rotate},
-    topic::Partition,
+    topic::PartitionLog,
 };
 use crate::error::ErrorCode;
 
@@ -76,7 +76,7 @@ impl State {
         for index in known.partitions.len()..count {
             let replicas = rotate(&nodes, index, factor);
             let leader = replicas.iter().copied().find(|node| up.contains(node));
-            known.partitions.push(Partition::new(replicas, leader));
+            known.partitions.push(PartitionLog::new(replicas, leader));
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ impl State {
     pub(crate) fn is_writable(&self, topic: &str, partition: i32, all: bool) -> bool {
         let config = self.topics.get(topic).map(|topic| &topic.config);
         let answers = |leader: i32| self.nodes.get(&leader).is_some_and(|node| node.up && !node.paused);
-        let in_sync = |partition: &Partition| {
+        let in_sync = |partition: &PartitionLog| {
             !all || config.is_some_and(|config| partition.check_in_sync(config, |node| self.is_up(node)).is_ok())
         };
         self.partition(topic, partition).is_some_and(|p| p.leader.is_some_and(answers) && in_sync(p))
@@ -192,15 +192,15 @@ impl State {
         }
     }
 
-    fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
+    fn partition(&self, topic: &str, partition: i32) -> Option<&PartitionLog> {
         self.topics.get(topic)?.partition(partition)
     }
 
-    fn partitions_mut(&mut self) -> impl Iterator<Item = &mut Partition> {
+    fn partitions_mut(&mut self) -> impl Iterator<Item = &mut PartitionLog> {
         self.topics.values_mut().flat_map(|topic| &mut topic.partitions)
     }
 
-    fn existing(&mut self, topic: &str, partition: i32) -> Result<&mut Partition, BrokerError> {
+    fn existing(&mut self, topic: &str, partition: i32) -> Result<&mut PartitionLog, BrokerError> {
         let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition };
         self.partition_mut(topic, partition).ok_or_else(unknown)
     }
@@ -211,19 +211,19 @@ mod tests {
     use super::*;
     use crate::broker::{
         EmbeddedBroker,
-        testing::{BatchOf, Cluster},
+        testing::{BatchOf, TestCluster},
     };
 
-    fn cluster(replicas: i16) -> Cluster {
-        Cluster::new(EmbeddedBroker::builder().topic("orders", 3).replication_factor(replicas), 3)
+    fn cluster(replicas: i16) -> TestCluster {
+        TestCluster::new(EmbeddedBroker::builder().topic("orders", 3).replication_factor(replicas), 3)
     }
 
-    fn leaders(cluster: &Cluster) -> [Option<i32>; 3] {
+    fn leaders(cluster: &TestCluster) -> [Option<i32>; 3] {
         [0, 1, 2].map(|partition| cluster.state.leader("orders", partition))
     }
 
     /// The offset or the error of one record of producer 5.
-    fn produce(cluster: &mut Cluster, sequence: i32) -> Result<i64, ErrorCode> {
+    fn produce(cluster: &mut TestCluster, sequence: i32) -> Result<i64, ErrorCode> {
         let answer = cluster.produce(BatchOf::values(&["a"]).by_producer(5, 0, sequence).encode());
         if answer.error_code == 0 { Ok(answer.base_offset) } else { Err(ErrorCode(answer.error_code)) }
     }
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn healing_ends_pauses_limits_and_faults() {
         let mut cluster =
-            Cluster::new(EmbeddedBroker::builder().topic("orders", 1).topic_default("min.insync.replicas", "2"), 3);
+            TestCluster::new(EmbeddedBroker::builder().topic("orders", 1).topic_default("min.insync.replicas", "2"), 3);
         cluster.state.limit_in_sync("orders", 0, 1).unwrap();
         cluster.state.inject(Fault::drop_request().forever());
         cluster.state.set_paused(1, true).unwrap();

@@ -21,7 +21,7 @@ use tokio::{
 use super::{
     api::Malformed,
     refusals::{Client, Refusals},
-    requests::{Outcome, Pending, Reply},
+    requests::{Pending, Polled, Reply},
     state::State,
 };
 use crate::wire::frame::{Decoder, FrameError, MAX_FRAME};
@@ -67,9 +67,9 @@ impl Shared {
         }
     }
 
-    fn poll(&self, pending: &Pending) -> Outcome {
+    fn poll(&self, pending: &Pending) -> Polled {
         let outcome = self.lock().poll(now_ms(), pending);
-        if matches!(outcome, Outcome::Done(_)) {
+        if matches!(outcome, Polled::Done(_)) {
             self.changed.send_replace(());
         }
         outcome
@@ -164,8 +164,8 @@ async fn settle(
     loop {
         changed.mark_unchanged();
         match shared.poll(pending) {
-            Outcome::Done(reply) => return Ok(reply),
-            Outcome::Hold { until_ms } => tokio::select! {
+            Polled::Done(reply) => return Ok(reply),
+            Polled::Hold { until_ms } => tokio::select! {
                 changed = changed.changed() => changed?,
                 () = sleep_until(until_ms) => {}
             },

@@ -66,7 +66,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use self::listener::Shared;
 #[cfg(any(test, fuzzing))]
-pub(crate) use self::requests::{Outcome, Pending};
+pub(crate) use self::requests::{Pending, Polled};
 pub(crate) use self::state::State;
 pub use self::{
     builder::Builder,

@@ -13,18 +13,18 @@ const WINDOW: usize = 5;
 
 /// Every producer that wrote to one partition.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Producers(BTreeMap<i64, Entry>);
+pub(super) struct Producers(BTreeMap<i64, ProducerStateEntry>);
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct ProducerStateEntry {
     epoch: i16,
     /// The last batches, oldest first. Never empty.
-    batches: VecDeque<Known>,
+    batches: VecDeque<KnownBatch>,
 }
 
 /// A batch that was appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownBatch {
     first_sequence: i32,
     last_sequence: i32,
     /// The offset of its first record.
@@ -35,22 +35,22 @@ pub(super) struct Known {
 
 /// What the partition does with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum SequenceCheck {
     Append,
     /// The batch was appended before, as this one. The response is a success with its offset, and nothing is appended.
-    Duplicate(Known),
+    Duplicate(KnownBatch),
 }
 
 impl Producers {
     /// Decides on a batch without changing anything.
-    pub(super) fn check(&self, batch: &BatchHeader) -> Result<Verdict, (ErrorCode, String)> {
+    pub(super) fn check(&self, batch: &BatchHeader) -> Result<SequenceCheck, (ErrorCode, String)> {
         if batch.producer_id < 0 {
-            return Ok(Verdict::Append);
+            return Ok(SequenceCheck::Append);
         }
-        let Some(entry) = self.0.get(&batch.producer_id) else { return Ok(Verdict::Append) };
+        let Some(entry) = self.0.get(&batch.producer_id) else { return Ok(SequenceCheck::Append) };
         match entry.find(batch) {
-            Some(known) => Ok(Verdict::Duplicate(known)),
-            None => entry.check_next(batch).map(|()| Verdict::Append),
+            Some(known) => Ok(SequenceCheck::Duplicate(known)),
+            None => entry.check_next(batch).map(|()| SequenceCheck::Append),
         }
     }
 
@@ -63,7 +63,7 @@ impl Producers {
         let entry = self
             .0
             .entry(batch.producer_id)
-            .or_insert_with(|| Entry { epoch, batches: VecDeque::with_capacity(WINDOW) });
+            .or_insert_with(|| ProducerStateEntry { epoch, batches: VecDeque::with_capacity(WINDOW) });
         entry.push(batch);
     }
 
@@ -73,10 +73,10 @@ impl Producers {
     }
 }
 
-impl Entry {
-    fn find(&self, batch: &BatchHeader) -> Option<Known> {
+impl ProducerStateEntry {
+    fn find(&self, batch: &BatchHeader) -> Option<KnownBatch> {
         let range = (batch.base_sequence, last_sequence(batch));
-        let same = |known: &&Known| (known.first_sequence, known.last_sequence) == range;
+        let same = |known: &&KnownBatch| (known.first_sequence, known.last_sequence) == range;
         if self.epoch == batch.producer_epoch { self.batches.iter().find(same).copied() } else { None }
     }
 
@@ -103,7 +103,7 @@ impl Entry {
         if self.batches.len() >= WINDOW {
             self.batches.pop_front();
         }
-        self.batches.push_back(Known {
+        self.batches.push_back(KnownBatch {
             first_sequence: batch.base_sequence,
             last_sequence: last_sequence(batch),
             base_offset: batch.base_offset,
@@ -147,7 +147,7 @@ mod tests {
     fn after(batches: &[BatchHeader]) -> Producers {
         let mut producers = Producers::default();
         for (base_offset, batch) in (0..).step_by(10).zip(batches) {
-            assert_eq!(producers.check(batch), Ok(Verdict::Append));
+            assert_eq!(producers.check(batch), Ok(SequenceCheck::Append));
             producers.remember(&BatchHeader { base_offset, max_timestamp: base_offset + 1, ..*batch });
         }
         producers
@@ -159,7 +159,7 @@ mod tests {
 
     fn offset_of_duplicate(producers: &Producers, batch: BatchHeader) -> (i64, i64) {
         match producers.check(&batch) {
-            Ok(Verdict::Duplicate(known)) => (known.base_offset, known.timestamp),
+            Ok(SequenceCheck::Duplicate(known)) => (known.base_offset, known.timestamp),
             other => panic!("{other:?}"),
         }
     }
@@ -171,18 +171,18 @@ mod tests {
         let anonymous = BatchHeader { producer_id: -1, producer_epoch: -1, base_sequence: -1, ..batch(0, 0, 1) };
         let mut producers = Producers::default();
         producers.remember(&anonymous);
-        assert_eq!(producers.check(&anonymous), Ok(Verdict::Append));
+        assert_eq!(producers.check(&anonymous), Ok(SequenceCheck::Append));
     }
 
     #[test]
     fn a_producer_that_is_not_known_may_start_at_any_sequence_and_epoch() {
-        assert_eq!(Producers::default().check(&batch(5, 1234, 3)), Ok(Verdict::Append));
+        assert_eq!(Producers::default().check(&batch(5, 1234, 3)), Ok(SequenceCheck::Append));
     }
 
     #[test]
     fn the_next_batch_must_start_where_the_last_one_ended() {
         let producers = after(&[batch(0, 0, 3), batch(0, 3, 2)]);
-        assert_eq!(producers.check(&batch(0, 5, 1)), Ok(Verdict::Append));
+        assert_eq!(producers.check(&batch(0, 5, 1)), Ok(SequenceCheck::Append));
         for sequence in [1, 2, 4, 6, 100] {
             assert_eq!(refused(&producers, batch(0, sequence, 1)), OUT_OF_ORDER, "{sequence}");
         }
@@ -222,17 +222,17 @@ mod tests {
     fn a_newer_epoch_must_start_at_sequence_zero_and_then_owns_the_window() {
         let producers = after(&[batch(0, 0, 1), batch(0, 1, 1)]);
         assert_eq!(refused(&producers, batch(1, 2, 1)), OUT_OF_ORDER);
-        assert_eq!(producers.check(&batch(1, 0, 1)), Ok(Verdict::Append));
+        assert_eq!(producers.check(&batch(1, 0, 1)), Ok(SequenceCheck::Append));
         let producers = after(&[batch(0, 0, 1), batch(0, 1, 1), batch(1, 0, 1)]);
         assert_eq!(offset_of_duplicate(&producers, batch(1, 0, 1)), (20, 21));
         assert_eq!(refused(&producers, batch(1, 2, 1)), OUT_OF_ORDER);
-        assert_eq!(producers.check(&batch(1, 1, 1)), Ok(Verdict::Append));
+        assert_eq!(producers.check(&batch(1, 1, 1)), Ok(SequenceCheck::Append));
     }
 
     #[test]
     fn after_the_largest_sequence_comes_zero() {
         let producers = after(&[batch(0, i32::MAX, 1)]);
-        assert_eq!(producers.check(&batch(0, 0, 1)), Ok(Verdict::Append));
+        assert_eq!(producers.check(&batch(0, 0, 1)), Ok(SequenceCheck::Append));
         assert_eq!(refused(&producers, batch(0, 1, 1)), OUT_OF_ORDER);
     }
 
@@ -241,7 +241,7 @@ mod tests {
         let across = batch(0, i32::MAX - 1, 5);
         let producers = after(&[across]);
         assert_eq!(offset_of_duplicate(&producers, across), (0, 1));
-        assert_eq!(producers.check(&batch(0, 3, 1)), Ok(Verdict::Append));
+        assert_eq!(producers.check(&batch(0, 3, 1)), Ok(SequenceCheck::Append));
         assert_eq!(refused(&producers, batch(0, 2, 1)), OUT_OF_ORDER);
     }
 
@@ -249,14 +249,14 @@ mod tests {
     fn producers_do_not_disturb_one_another() {
         let producers = after(&[batch(0, 0, 3)]);
         let other = BatchHeader { producer_id: 8, ..batch(0, 0, 3) };
-        assert_eq!(producers.check(&other), Ok(Verdict::Append));
+        assert_eq!(producers.check(&other), Ok(SequenceCheck::Append));
     }
 
     #[test]
     fn a_forgotten_producer_may_go_on_with_any_sequence_and_repeat_itself() {
         let mut producers = after(&[batch(2, 0, 1), batch(2, 1, 1)]);
         producers.forget();
-        assert_eq!(producers.check(&batch(2, 1, 1)), Ok(Verdict::Append));
-        assert_eq!(producers.check(&batch(0, 77, 1)), Ok(Verdict::Append));
+        assert_eq!(producers.check(&batch(2, 1, 1)), Ok(SequenceCheck::Append));
+        assert_eq!(producers.check(&batch(0, 77, 1)), Ok(SequenceCheck::Append));
     }
 }

@@ -10,7 +10,7 @@
 use bytes::Bytes;
 
 use super::{
-    api::{self, Answer, Call, Malformed, Request},
+    api::{self, Answer, Call, Malformed, ReceivedRequest},
     faults::Plan,
     state::State,
 };
@@ -20,13 +20,13 @@ pub(crate) struct Pending {
     node: i32,
     arrived_ms: i64,
     due_ms: i64,
-    request: Request,
+    request: ReceivedRequest,
     plan: Plan,
 }
 
 /// The result of polling a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum Polled {
     /// The request is held. Poll it again at that time, and when the state has changed.
     Hold { until_ms: i64 },
     /// The request is handled.
@@ -57,23 +57,23 @@ impl State {
     }
 
     /// Handles a request, or holds it.
-    pub(crate) fn poll(&mut self, now_ms: i64, pending: &Pending) -> Outcome {
+    pub(crate) fn poll(&mut self, now_ms: i64, pending: &Pending) -> Polled {
         match self.nodes.get(&pending.node) {
-            Some(node) if node.up && node.paused => return Outcome::Hold { until_ms: i64::MAX },
+            Some(node) if node.up && node.paused => return Polled::Hold { until_ms: i64::MAX },
             Some(node) if node.up => {}
-            _ => return Outcome::Done(Reply::close(now_ms)),
+            _ => return Polled::Done(Reply::close(now_ms)),
         }
         if now_ms < pending.due_ms {
-            return Outcome::Hold { until_ms: pending.due_ms };
+            return Polled::Hold { until_ms: pending.due_ms };
         }
         if pending.plan.drops_request() {
-            return Outcome::Done(Reply::close(now_ms));
+            return Polled::Done(Reply::close(now_ms));
         }
         match pending.request.answer(self, &pending.call(now_ms)) {
-            Answer::Hold { until_ms } => Outcome::Hold { until_ms },
-            Answer::Close => Outcome::Done(Reply::close(now_ms)),
-            Answer::Silent => Outcome::Done(pending.spoil(now_ms, Bytes::new())),
-            Answer::Reply(bytes) => Outcome::Done(pending.spoil(now_ms, bytes)),
+            Answer::Hold { until_ms } => Polled::Hold { until_ms },
+            Answer::Close => Polled::Done(Reply::close(now_ms)),
+            Answer::Silent => Polled::Done(pending.spoil(now_ms, Bytes::new())),
+            Answer::Reply(bytes) => Polled::Done(pending.spoil(now_ms, bytes)),
         }
     }
 }
@@ -131,11 +131,11 @@ mod tests {
     use super::*;
     use crate::broker::{
         Api, EmbeddedBroker, Fault,
-        testing::{BatchOf, Cluster, NOW, frame, produce},
+        testing::{BatchOf, NOW, TestCluster, frame, produce},
     };
 
-    fn cluster() -> Cluster {
-        Cluster::new(EmbeddedBroker::builder().topic("orders", 1), 2)
+    fn cluster() -> TestCluster {
+        TestCluster::new(EmbeddedBroker::builder().topic("orders", 1), 2)
     }
 
     fn write() -> kafka_protocol::messages::ProduceRequest {
@@ -191,10 +191,10 @@ mod tests {
         let mut cluster = cluster();
         cluster.state.inject(Fault::delay_request(Duration::from_millis(30)));
         let pending = cluster.arrive(1, 12, &write());
-        assert_eq!(cluster.poll(&pending), Outcome::Hold { until_ms: NOW + 30 });
+        assert_eq!(cluster.poll(&pending), Polled::Hold { until_ms: NOW + 30 });
         assert!(cluster.state.log("orders", 0).is_empty());
         cluster.now_ms += 30;
-        assert!(matches!(cluster.poll(&pending), Outcome::Done(_)));
+        assert!(matches!(cluster.poll(&pending), Polled::Done(_)));
         assert_eq!(cluster.state.log("orders", 0).len(), 1);
     }
 
@@ -203,10 +203,10 @@ mod tests {
         let mut cluster = cluster();
         cluster.state.set_paused(1, true).unwrap();
         let pending = cluster.arrive(1, 12, &write());
-        assert_eq!(cluster.poll(&pending), Outcome::Hold { until_ms: i64::MAX });
+        assert_eq!(cluster.poll(&pending), Polled::Hold { until_ms: i64::MAX });
         cluster.ask(2, 0, &ApiVersionsRequest::default());
         cluster.state.heal();
-        assert!(matches!(cluster.poll(&pending), Outcome::Done(_)));
+        assert!(matches!(cluster.poll(&pending), Polled::Done(_)));
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
     fn a_throttled_answer_says_so() {
         let mut cluster = cluster();
         cluster.state.inject(Fault::throttle(Duration::from_secs(1)).on(Api::Metadata));
-        let throttle = |cluster: &mut Cluster| cluster.ask(1, 12, &MetadataRequest::default()).throttle_time_ms;
+        let throttle = |cluster: &mut TestCluster| cluster.ask(1, 12, &MetadataRequest::default()).throttle_time_ms;
         assert_eq!([throttle(&mut cluster), throttle(&mut cluster)], [1000, 0]);
     }
 

@@ -10,7 +10,7 @@ use super::{
     config::TopicConfig,
     faults::Faults,
     kind::Api,
-    topic::{Partition, Topic},
+    topic::{PartitionLog, TopicLog},
     validate::Refusal,
 };
 use crate::{cluster::TopicId, error::ErrorCode, record::topic::check_topic_name};
@@ -31,7 +31,7 @@ pub(crate) struct Settings {
 
 /// One broker of the cluster.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct BrokerNode {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) up: bool,
@@ -42,8 +42,8 @@ pub(super) struct Node {
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(super) settings: Settings,
-    pub(super) nodes: BTreeMap<i32, Node>,
-    pub(super) topics: BTreeMap<String, Topic>,
+    pub(super) nodes: BTreeMap<i32, BrokerNode>,
+    pub(super) topics: BTreeMap<String, TopicLog>,
     pub(super) faults: Faults,
     requests: BTreeMap<Api, u64>,
     next_producer_id: i64,
@@ -53,7 +53,7 @@ pub(crate) struct State {
 impl State {
     /// A cluster with a node at each address. Node ids count from 1.
     pub(crate) fn new(settings: Settings, addresses: impl IntoIterator<Item = (String, u16)>) -> Self {
-        let node = |(host, port)| Node { host, port, up: true, paused: false };
+        let node = |(host, port)| BrokerNode { host, port, up: true, paused: false };
         Self {
             settings,
             nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
@@ -88,15 +88,15 @@ impl State {
     }
 
     /// The nodes that are up, by rising id.
-    pub(super) fn nodes_up(&self) -> impl Iterator<Item = (i32, &Node)> {
+    pub(super) fn nodes_up(&self) -> impl Iterator<Item = (i32, &BrokerNode)> {
         self.nodes.iter().filter(|(_, node)| node.up).map(|(id, node)| (*id, node))
     }
 
-    pub(super) fn topic_by_id(&self, id: TopicId) -> Option<(&String, &Topic)> {
+    pub(super) fn topic_by_id(&self, id: TopicId) -> Option<(&String, &TopicLog)> {
         self.topics.iter().find(|(_, topic)| topic.id == id)
     }
 
-    pub(super) fn partition_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Partition> {
+    pub(super) fn partition_mut(&mut self, topic: &str, partition: i32) -> Option<&mut PartitionLog> {
         self.topics.get_mut(topic)?.partition_mut(partition)
     }
 
@@ -107,7 +107,7 @@ impl State {
         partitions: i32,
         replication_factor: i16,
         config: TopicConfig,
-    ) -> Result<&Topic, Refusal> {
+    ) -> Result<&TopicLog, Refusal> {
         let replicas = self.place(partitions, replication_factor)?;
         self.create_topic_at(name, replicas, config)
     }
@@ -118,13 +118,14 @@ impl State {
         name: &str,
         replicas: Vec<Vec<i32>>,
         config: TopicConfig,
-    ) -> Result<&Topic, Refusal> {
+    ) -> Result<&TopicLog, Refusal> {
         self.check_new_name(name)?;
         self.topics_created = self.topics_created.wrapping_add(1);
         let id = TopicId::from_u128(u128::from_be_bytes(*b"milena topic\0\0\0\0").wrapping_add(self.topics_created));
         let up = |replicas: &[i32]| replicas.iter().copied().find(|node| self.is_up(*node));
-        let partitions = replicas.into_iter().map(|replicas| Partition::new(replicas.clone(), up(&replicas))).collect();
-        Ok(self.topics.entry(name.to_owned()).or_insert(Topic { id, config, partitions }))
+        let partitions =
+            replicas.into_iter().map(|replicas| PartitionLog::new(replicas.clone(), up(&replicas))).collect();
+        Ok(self.topics.entry(name.to_owned()).or_insert(TopicLog { id, config, partitions }))
     }
 
     pub(super) fn check_new_name(&self, name: &str) -> Result<(), Refusal> {

@@ -12,7 +12,7 @@ use kafka_protocol::{
 
 use super::{
     builder::Builder,
-    requests::{Outcome, Pending, Reply},
+    requests::{Pending, Polled, Reply},
     state::State,
 };
 use crate::wire::shape::{self, Shaped};
@@ -44,12 +44,12 @@ where
 }
 
 /// A cluster without network.
-pub(super) struct Cluster {
+pub(super) struct TestCluster {
     pub(super) state: State,
     pub(super) now_ms: i64,
 }
 
-impl Cluster {
+impl TestCluster {
     pub(super) fn new(builder: Builder, nodes: u16) -> Self {
         let ports: Vec<u16> = (1..=nodes).map(|node| 9000 + node).collect();
         Self { state: builder.state(&ports).unwrap(), now_ms: NOW }
@@ -59,7 +59,7 @@ impl Cluster {
         self.state.arrive(self.now_ms, node, frame(version, 7, request)).unwrap()
     }
 
-    pub(super) fn poll(&mut self, pending: &Pending) -> Outcome {
+    pub(super) fn poll(&mut self, pending: &Pending) -> Polled {
         self.state.poll(self.now_ms, pending)
     }
 
@@ -67,7 +67,7 @@ impl Cluster {
     pub(super) fn reply<R: Request>(&mut self, node: i32, version: i16, request: &R) -> Reply {
         let pending = self.arrive(node, version, request);
         match self.poll(&pending) {
-            Outcome::Done(reply) => reply,
+            Polled::Done(reply) => reply,
             hold => panic!("{hold:?}"),
         }
     }

@@ -6,7 +6,7 @@
 use super::{
     config::TopicConfig,
     log::Log,
-    producers::{Producers, Verdict},
+    producers::{Producers, SequenceCheck},
     validate::{self, Refusal},
 };
 use crate::{
@@ -17,25 +17,25 @@ use crate::{
 
 /// One topic.
 #[derive(Clone, Debug)]
-pub(super) struct Topic {
+pub(super) struct TopicLog {
     pub(super) id: TopicId,
     pub(super) config: TopicConfig,
-    pub(super) partitions: Vec<Partition>,
+    pub(super) partitions: Vec<PartitionLog>,
 }
 
-impl Topic {
-    pub(super) fn partition(&self, index: i32) -> Option<&Partition> {
+impl TopicLog {
+    pub(super) fn partition(&self, index: i32) -> Option<&PartitionLog> {
         self.partitions.get(usize::try_from(index).ok()?)
     }
 
-    pub(super) fn partition_mut(&mut self, index: i32) -> Option<&mut Partition> {
+    pub(super) fn partition_mut(&mut self, index: i32) -> Option<&mut PartitionLog> {
         self.partitions.get_mut(usize::try_from(index).ok()?)
     }
 }
 
 /// One partition.
 #[derive(Clone, Debug)]
-pub(super) struct Partition {
+pub(super) struct PartitionLog {
     /// The nodes that hold it, the preferred leader first.
     pub(super) replicas: Vec<i32>,
     /// `None` while no replica is up.
@@ -51,13 +51,13 @@ pub(super) struct Partition {
 
 /// Where a batch stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Appended {
+pub(super) struct AppendedBatch {
     pub(super) base_offset: i64,
     /// -1 if the records keep the timestamps that the producer gave them.
     pub(super) log_append_time_ms: i64,
 }
 
-impl Partition {
+impl PartitionLog {
     pub(super) fn new(replicas: Vec<i32>, leader: Option<i32>) -> Self {
         Self {
             replicas,
@@ -104,17 +104,22 @@ impl Partition {
     }
 
     /// Validates a batch and appends it. A batch that repeats one of the producer's last five is not appended again.
-    pub(super) fn append(&mut self, batch: &Batch, config: &TopicConfig, now_ms: i64) -> Result<Appended, Refusal> {
+    pub(super) fn append(
+        &mut self,
+        batch: &Batch,
+        config: &TopicConfig,
+        now_ms: i64,
+    ) -> Result<AppendedBatch, Refusal> {
         let max_timestamp = validate::check(batch, config, now_ms)?;
         let verdict = self.producers.check(batch.header());
-        if let Verdict::Duplicate(known) = verdict.map_err(|(code, message)| Refusal::new(code, message))? {
-            return Ok(Appended { base_offset: known.base_offset, log_append_time_ms: known.timestamp });
+        if let SequenceCheck::Duplicate(known) = verdict.map_err(|(code, message)| Refusal::new(code, message))? {
+            return Ok(AppendedBatch { base_offset: known.base_offset, log_append_time_ms: known.timestamp });
         }
         let stored = batch.with_header(self.stamp(batch.header(), max_timestamp, config, now_ms));
         let base_offset = stored.header().base_offset;
         self.producers.remember(stored.header());
         self.log.append(stored);
-        Ok(Appended { base_offset, log_append_time_ms: if config.log_append_time { now_ms } else { -1 } })
+        Ok(AppendedBatch { base_offset, log_append_time_ms: if config.log_append_time { now_ms } else { -1 } })
     }
 
     /// The header with the fields that the leader sets.

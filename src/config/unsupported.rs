@@ -13,7 +13,7 @@ use super::{
 
 /// How a property is judged that is no setting.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum PropertyCheck {
     /// Its value asks for what milena does anyway.
     Harmless,
     /// Java's producer has it, and milena does not. The reason.
@@ -107,23 +107,25 @@ pub(super) fn refuse(draft: &mut Draft<'_>) {
 
 fn refusal(name: &str, value: &str) -> Option<String> {
     match verdict(name, value) {
-        Verdict::Harmless => None,
-        Verdict::Unsupported(reason) | Verdict::Foreign(reason) => Some(format!("{name}: {reason}")),
-        Verdict::Unknown(Some(nearest)) => Some(format!("{}: unknown property, did you mean {nearest}?", echo(name))),
-        Verdict::Unknown(None) => Some(format!("{}: unknown property", echo(name))),
+        PropertyCheck::Harmless => None,
+        PropertyCheck::Unsupported(reason) | PropertyCheck::Foreign(reason) => Some(format!("{name}: {reason}")),
+        PropertyCheck::Unknown(Some(nearest)) => {
+            Some(format!("{}: unknown property, did you mean {nearest}?", echo(name)))
+        }
+        PropertyCheck::Unknown(None) => Some(format!("{}: unknown property", echo(name))),
     }
 }
 
 /// Judges a property that is no setting.
-fn verdict(name: &str, value: &str) -> Verdict {
+fn verdict(name: &str, value: &str) -> PropertyCheck {
     let default = JAVA_DEFAULTS.iter().any(|(known, default)| *known == name && default.eq_ignore_ascii_case(value));
     match MISSING.iter().find(|missing| missing.covers(name)) {
-        Some(_) if default => Verdict::Harmless,
+        Some(_) if default => PropertyCheck::Harmless,
         Some(missing) if missing.harmless.iter().any(|harmless| harmless.eq_ignore_ascii_case(value)) => {
-            Verdict::Harmless
+            PropertyCheck::Harmless
         }
-        Some(missing) => Verdict::Unsupported(missing.reason),
-        None => strangers::owner(name).map_or_else(|| Verdict::Unknown(nearest(name)), Verdict::Foreign),
+        Some(missing) => PropertyCheck::Unsupported(missing.reason),
+        None => strangers::owner(name).map_or_else(|| PropertyCheck::Unknown(nearest(name)), PropertyCheck::Foreign),
     }
 }
 
@@ -197,14 +199,14 @@ mod tests {
 
     #[test]
     fn what_asks_for_what_milena_does_anyway_is_let_pass() {
-        assert_eq!(verdict("security.protocol", "PLAINTEXT"), Verdict::Harmless);
-        assert_eq!(verdict("enable.metrics.push", "FALSE"), Verdict::Harmless);
-        assert_eq!(verdict("enable.metrics.push", "true"), Verdict::Harmless, "Java's default");
-        assert_eq!(verdict("interceptor.classes", ""), Verdict::Harmless);
+        assert_eq!(verdict("security.protocol", "PLAINTEXT"), PropertyCheck::Harmless);
+        assert_eq!(verdict("enable.metrics.push", "FALSE"), PropertyCheck::Harmless);
+        assert_eq!(verdict("enable.metrics.push", "true"), PropertyCheck::Harmless, "Java's default");
+        assert_eq!(verdict("interceptor.classes", ""), PropertyCheck::Harmless);
         for class in ["ByteArray", "Bytes", "ByteBuffer", "String"] {
             let class = format!("org.apache.kafka.common.serialization.{class}Serializer");
-            assert_eq!(verdict("key.serializer", &class), Verdict::Harmless);
-            assert_eq!(verdict("value.serializer", &class), Verdict::Harmless);
+            assert_eq!(verdict("key.serializer", &class), PropertyCheck::Harmless);
+            assert_eq!(verdict("value.serializer", &class), PropertyCheck::Harmless);
         }
     }
 
@@ -220,7 +222,7 @@ mod tests {
             ("enable.metrics.push", "maybe", "KIP-714"),
             ("transaction.timeout.ms", "60001", "no transactions"),
         ] {
-            let Verdict::Unsupported(reason) = verdict(name, value) else { panic!("{name} is let pass") };
+            let PropertyCheck::Unsupported(reason) = verdict(name, value) else { panic!("{name} is let pass") };
             assert!(reason.contains(says), "{name}: {reason}");
         }
     }

@@ -115,7 +115,8 @@ impl Metrics {
         }
         for (code, times) in &counts.by_code {
             let tags = vec![client.clone(), ("error", code.to_string().into())];
-            let row = Row("attempt-error-total", *times as f64, "Attempts to write a batch that came to this error.");
+            let row =
+                MetricRow("attempt-error-total", *times as f64, "Attempts to write a batch that came to this error.");
             list.push(row.metric(ERRORS, tags));
         }
         Self { list, counts }
@@ -123,16 +124,16 @@ impl Metrics {
 }
 
 /// Name, value, description.
-struct Row(&'static str, f64, &'static str);
+struct MetricRow(&'static str, f64, &'static str);
 
-impl Row {
+impl MetricRow {
     fn metric(self, group: &'static str, tags: Vec<(&'static str, Arc<str>)>) -> Metric {
         let Self(name, value, description) = self;
         Metric { group, name, tags, value, description }
     }
 }
 
-fn producer(counts: &Counts, gauges: Gauges, now: Instant) -> Vec<Row> {
+fn producer(counts: &Counts, gauges: Gauges, now: Instant) -> Vec<MetricRow> {
     let groups = [records(counts, now), batches(counts, now), requests(counts, now), links(counts, now)];
     groups.into_iter().flatten().chain(waits(counts, gauges, now)).collect()
 }
@@ -141,60 +142,68 @@ fn ms(seconds: f64) -> f64 {
     seconds * 1_000.0
 }
 
-fn records(counts: &Counts, now: Instant) -> Vec<Row> {
+fn records(counts: &Counts, now: Instant) -> Vec<MetricRow> {
     let all = &counts.all;
     vec![
-        Row("record-send-total", all.records.total as f64, "Records sent, each time that their batch was."),
-        Row("record-send-rate", all.records.rate(now), "Records sent, a second."),
-        Row("record-acked-total", all.acked as f64, "Records that were acknowledged."),
-        Row("record-not-written-total", all.not_written as f64, "Records that failed and are certainly not written."),
-        Row("record-unknown-total", all.unknown as f64, "Records that failed and may be written."),
-        Row("record-error-total", all.errors.total as f64, "Records that failed."),
-        Row("record-error-rate", all.errors.rate(now), "Records that failed, a second."),
-        Row("record-retry-total", all.retries.total as f64, "Records sent again, each time."),
-        Row("record-retry-rate", all.retries.rate(now), "Records sent again, a second."),
-        Row(
+        MetricRow("record-send-total", all.records.total as f64, "Records sent, each time that their batch was."),
+        MetricRow("record-send-rate", all.records.rate(now), "Records sent, a second."),
+        MetricRow("record-acked-total", all.acked as f64, "Records that were acknowledged."),
+        MetricRow(
+            "record-not-written-total",
+            all.not_written as f64,
+            "Records that failed and are certainly not written.",
+        ),
+        MetricRow("record-unknown-total", all.unknown as f64, "Records that failed and may be written."),
+        MetricRow("record-error-total", all.errors.total as f64, "Records that failed."),
+        MetricRow("record-error-rate", all.errors.rate(now), "Records that failed, a second."),
+        MetricRow("record-retry-total", all.retries.total as f64, "Records sent again, each time."),
+        MetricRow("record-retry-rate", all.retries.rate(now), "Records sent again, a second."),
+        MetricRow(
             "record-size-avg",
             ratio(all.uncompressed, all.records.total),
             "Bytes of a record on average, before compression, with its share of its batch.",
         ),
-        Row(
+        MetricRow(
             "record-queue-time-avg",
             ms(counts.queue_time.mean()),
             "Milliseconds from a batch's opening until it was put into a request, on average.",
         ),
-        Row("record-queue-time-max", ms(counts.queue_time.max()), "The same, at most."),
-        Row(
+        MetricRow("record-queue-time-max", ms(counts.queue_time.max()), "The same, at most."),
+        MetricRow(
             "delivery-latency-avg",
             ms(counts.delivery_latency.mean()),
             "Milliseconds from a batch's opening to its records' outcome, on average.",
         ),
-        Row("delivery-latency-max", ms(counts.delivery_latency.max()), "The same, at most."),
+        MetricRow("delivery-latency-max", ms(counts.delivery_latency.max()), "The same, at most."),
     ]
 }
 
-fn batches(counts: &Counts, now: Instant) -> Vec<Row> {
+fn batches(counts: &Counts, now: Instant) -> Vec<MetricRow> {
     vec![
-        Row("batch-size-avg", counts.batch_size.mean(), "Bytes of a batch as it was sent, on average."),
-        Row("batch-size-max", counts.batch_size.max(), "The same, at most."),
-        Row(
+        MetricRow("batch-size-avg", counts.batch_size.mean(), "Bytes of a batch as it was sent, on average."),
+        MetricRow("batch-size-max", counts.batch_size.max(), "The same, at most."),
+        MetricRow(
             "batch-split-total",
             counts.splits.total as f64,
             "Batches that a broker found too large, and that were split.",
         ),
-        Row("batch-split-rate", counts.splits.rate(now), "The same, a second."),
-        Row(
+        MetricRow("batch-split-rate", counts.splits.rate(now), "The same, a second."),
+        MetricRow(
             "compression-rate-avg",
             ratio(counts.all.bytes.total, counts.all.uncompressed),
             "Bytes of all batches as sent by their bytes before compression.",
         ),
-        Row("records-per-request-avg", counts.records_per_request.mean(), "Records in a Produce request, on average."),
-        Row(
+        MetricRow(
+            "records-per-request-avg",
+            counts.records_per_request.mean(),
+            "Records in a Produce request, on average.",
+        ),
+        MetricRow(
             "record-unconfirmed-total",
             counts.unconfirmed as f64,
             "Records sent with acks=0 over connections that ended before anything showed that a broker had taken them.",
         ),
-        Row(
+        MetricRow(
             "epoch-bump-total",
             counts.epoch_bumps as f64,
             "Epochs that partitions began after a gap in their sequence numbers.",
@@ -202,93 +211,101 @@ fn batches(counts: &Counts, now: Instant) -> Vec<Row> {
     ]
 }
 
-fn requests(counts: &Counts, now: Instant) -> Vec<Row> {
+fn requests(counts: &Counts, now: Instant) -> Vec<MetricRow> {
     let in_flight = counts.requests.total.saturating_sub(counts.responses.total + counts.unanswered);
     vec![
-        Row("request-total", counts.requests.total as f64, "Requests of all kinds."),
-        Row("request-rate", counts.requests.rate(now), "The same, a second."),
-        Row("request-size-avg", counts.request_size.mean(), "Bytes of a request, on average."),
-        Row("request-size-max", counts.request_size.max(), "The same, at most."),
-        Row(
+        MetricRow("request-total", counts.requests.total as f64, "Requests of all kinds."),
+        MetricRow("request-rate", counts.requests.rate(now), "The same, a second."),
+        MetricRow("request-size-avg", counts.request_size.mean(), "Bytes of a request, on average."),
+        MetricRow("request-size-max", counts.request_size.max(), "The same, at most."),
+        MetricRow(
             "request-latency-avg",
             ms(counts.request_latency.mean()),
             "Milliseconds from a request to its answer, on average.",
         ),
-        Row("request-latency-max", ms(counts.request_latency.max()), "The same, at most."),
-        Row("requests-in-flight", in_flight as f64, "Requests without an answer at the moment."),
-        Row("response-total", counts.responses.total as f64, "Answers of all kinds."),
-        Row("response-rate", counts.responses.rate(now), "The same, a second."),
-        Row("outgoing-byte-total", counts.outgoing.total as f64, "Bytes of all requests."),
-        Row("outgoing-byte-rate", counts.outgoing.rate(now), "The same, a second."),
-        Row("incoming-byte-total", counts.incoming.total as f64, "Bytes of all answers."),
-        Row("incoming-byte-rate", counts.incoming.rate(now), "The same, a second."),
-        Row(
+        MetricRow("request-latency-max", ms(counts.request_latency.max()), "The same, at most."),
+        MetricRow("requests-in-flight", in_flight as f64, "Requests without an answer at the moment."),
+        MetricRow("response-total", counts.responses.total as f64, "Answers of all kinds."),
+        MetricRow("response-rate", counts.responses.rate(now), "The same, a second."),
+        MetricRow("outgoing-byte-total", counts.outgoing.total as f64, "Bytes of all requests."),
+        MetricRow("outgoing-byte-rate", counts.outgoing.rate(now), "The same, a second."),
+        MetricRow("incoming-byte-total", counts.incoming.total as f64, "Bytes of all answers."),
+        MetricRow("incoming-byte-rate", counts.incoming.rate(now), "The same, a second."),
+        MetricRow(
             "produce-throttle-time-avg",
             ms(counts.throttle.mean()),
             "Milliseconds for which brokers asked to be left alone, on average over all answers that carry it.",
         ),
-        Row("produce-throttle-time-max", ms(counts.throttle.max()), "The same, at most."),
+        MetricRow("produce-throttle-time-max", ms(counts.throttle.max()), "The same, at most."),
     ]
 }
 
-fn links(counts: &Counts, now: Instant) -> Vec<Row> {
+fn links(counts: &Counts, now: Instant) -> Vec<MetricRow> {
     let open = counts.connections.total.saturating_sub(counts.disconnections.total);
     let age = counts.metadata_at.map_or(f64::NAN, |at| now.saturating_duration_since(at).as_secs_f64());
     vec![
-        Row("connection-count", open as f64, "Connections at the moment."),
-        Row("connection-creation-total", counts.connections.total as f64, "Connections that were made."),
-        Row("connection-creation-rate", counts.connections.rate(now), "The same, a second."),
-        Row("connection-close-total", counts.disconnections.total as f64, "Connections that ended."),
-        Row("connection-close-rate", counts.disconnections.rate(now), "The same, a second."),
-        Row("metadata-age", age, "Seconds since metadata came that were of use; not a number before the first."),
+        MetricRow("connection-count", open as f64, "Connections at the moment."),
+        MetricRow("connection-creation-total", counts.connections.total as f64, "Connections that were made."),
+        MetricRow("connection-creation-rate", counts.connections.rate(now), "The same, a second."),
+        MetricRow("connection-close-total", counts.disconnections.total as f64, "Connections that ended."),
+        MetricRow("connection-close-rate", counts.disconnections.rate(now), "The same, a second."),
+        MetricRow("metadata-age", age, "Seconds since metadata came that were of use; not a number before the first."),
     ]
 }
 
-fn waits(counts: &Counts, gauges: Gauges, now: Instant) -> Vec<Row> {
+fn waits(counts: &Counts, gauges: Gauges, now: Instant) -> Vec<MetricRow> {
     vec![
-        Row("buffer-total-bytes", gauges.buffer_total as f64, "buffer.memory, in bytes."),
-        Row("buffer-available-bytes", gauges.buffer_free as f64, "Bytes of it that are free."),
-        Row(
+        MetricRow("buffer-total-bytes", gauges.buffer_total as f64, "buffer.memory, in bytes."),
+        MetricRow("buffer-available-bytes", gauges.buffer_free as f64, "Bytes of it that are free."),
+        MetricRow(
             "buffer-exhausted-total",
             counts.exhausted.total as f64,
             "Records that waited max.block.ms for memory in vain.",
         ),
-        Row("buffer-exhausted-rate", counts.exhausted.rate(now), "The same, a second."),
-        Row(
+        MetricRow("buffer-exhausted-rate", counts.exhausted.rate(now), "The same, a second."),
+        MetricRow(
             "bufferpool-wait-time-ns-total",
             counts.memory_wait.total as f64,
             "Nanoseconds that callers waited for memory.",
         ),
-        Row(
+        MetricRow(
             "bufferpool-wait-ratio",
             counts.memory_wait.rate(now) / 1e9,
             "The part of the time that callers waited for memory; more than 1 where several did at once.",
         ),
-        Row("waiting-threads", gauges.waiting as f64, "Callers that wait for memory at the moment."),
-        Row("undelivered-batches", gauges.undelivered as f64, "Batches whose callbacks have not all run."),
-        Row(
+        MetricRow("waiting-threads", gauges.waiting as f64, "Callers that wait for memory at the moment."),
+        MetricRow("undelivered-batches", gauges.undelivered as f64, "Batches whose callbacks have not all run."),
+        MetricRow(
             "metadata-wait-time-ns-total",
             counts.metadata_wait as f64,
             "Nanoseconds that callers waited for metadata.",
         ),
-        Row("flush-time-ns-total", counts.flush as f64, "Nanoseconds that callers waited in flush and close."),
+        MetricRow("flush-time-ns-total", counts.flush as f64, "Nanoseconds that callers waited in flush and close."),
     ]
 }
 
-fn of_topic(of: &Tally, now: Instant) -> Vec<Row> {
+fn of_topic(of: &Tally, now: Instant) -> Vec<MetricRow> {
     vec![
-        Row("record-send-total", of.records.total as f64, "Records sent, each time that their batch was."),
-        Row("record-send-rate", of.records.rate(now), "The same, a second."),
-        Row("byte-total", of.bytes.total as f64, "Bytes of the batches that were sent."),
-        Row("byte-rate", of.bytes.rate(now), "The same, a second."),
-        Row("compression-rate", ratio(of.bytes.total, of.uncompressed), "Bytes as sent by bytes before compression."),
-        Row("record-retry-total", of.retries.total as f64, "Records sent again, each time."),
-        Row("record-retry-rate", of.retries.rate(now), "The same, a second."),
-        Row("record-error-total", of.errors.total as f64, "Records that failed."),
-        Row("record-error-rate", of.errors.rate(now), "The same, a second."),
-        Row("record-acked-total", of.acked as f64, "Records that were acknowledged."),
-        Row("record-not-written-total", of.not_written as f64, "Records that failed and are certainly not written."),
-        Row("record-unknown-total", of.unknown as f64, "Records that failed and may be written."),
+        MetricRow("record-send-total", of.records.total as f64, "Records sent, each time that their batch was."),
+        MetricRow("record-send-rate", of.records.rate(now), "The same, a second."),
+        MetricRow("byte-total", of.bytes.total as f64, "Bytes of the batches that were sent."),
+        MetricRow("byte-rate", of.bytes.rate(now), "The same, a second."),
+        MetricRow(
+            "compression-rate",
+            ratio(of.bytes.total, of.uncompressed),
+            "Bytes as sent by bytes before compression.",
+        ),
+        MetricRow("record-retry-total", of.retries.total as f64, "Records sent again, each time."),
+        MetricRow("record-retry-rate", of.retries.rate(now), "The same, a second."),
+        MetricRow("record-error-total", of.errors.total as f64, "Records that failed."),
+        MetricRow("record-error-rate", of.errors.rate(now), "The same, a second."),
+        MetricRow("record-acked-total", of.acked as f64, "Records that were acknowledged."),
+        MetricRow(
+            "record-not-written-total",
+            of.not_written as f64,
+            "Records that failed and are certainly not written.",
+        ),
+        MetricRow("record-unknown-total", of.unknown as f64, "Records that failed and may be written."),
     ]
 }
 

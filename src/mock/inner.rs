@@ -1,6 +1,8 @@
-//! What the clones of a [`MockProducer`](super::MockProducer) share: what it is to do, and what it has not told yet.
+//! The part of a [`MockProducer`](super::MockProducer) that its clones share: its replies, and the records without an
+//! outcome.
 //!
-//! In: records with their fates. Out: their outcomes, in cells like those of a producer. Pure but for the thread of callbacks.
+//! In: records with their scripted outcomes. Out: outcomes, in cells like those of a producer. Pure but for the
+//! callback thread.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -15,7 +17,7 @@ use crate::{
     cluster,
     delivery::{Callbacks, Completer, Origin, Outcome},
     error::{DeliveryError, FailureKind, FlushError, Persisted, SendError},
-    producer::Limits,
+    producer::TimeLimits,
     record::{
         Record,
         partition::{Partitioner, Partitions, ask, fixed},
@@ -24,31 +26,31 @@ use crate::{
 };
 
 pub(super) struct Inner {
-    state: Mutex<State>,
+    state: Mutex<MockState>,
     pub(super) callbacks: Callbacks,
-    limits: Limits,
+    limits: TimeLimits,
     /// The records whose callbacks have not run yet.
     undelivered: watch::Sender<BTreeSet<u64>>,
 }
 
 #[derive(Default)]
-pub(super) struct State {
-    /// Of every topic; 0 stands for 1.
+pub(super) struct MockState {
+    /// How many partitions each topic has; 0 stands for 1.
     pub(super) partitions: usize,
     pub(super) partitioner: Option<Arc<dyn Partitioner>>,
     pub(super) replies: Replies,
     pub(super) closed: bool,
     pub(super) history: Vec<SentRecord>,
-    /// Those without an outcome, by the order of sending.
-    pub(super) pending: BTreeMap<u64, Pending>,
-    /// Of the next record.
+    /// Records without an outcome, in the order of sending.
+    pub(super) pending: BTreeMap<u64, PendingRecord>,
+    /// The number of the next record.
     serial: u64,
     offsets: HashMap<Origin, i64>,
-    /// How many records of a topic were placed in turn.
+    /// How many records of each topic were placed in turn.
     turns: HashMap<String, usize>,
 }
 
-/// The next ones, else the rule's, else the usual.
+/// The replies: those for the next records, then the rule's, then the default.
 #[derive(Default)]
 pub(super) struct Replies {
     pub(super) next: VecDeque<Reply>,
@@ -57,8 +59,8 @@ pub(super) struct Replies {
     pub(super) usual: Reply,
 }
 
-/// An accepted record that has no outcome yet.
-pub(super) struct Pending {
+/// An accepted record without an outcome.
+pub(super) struct PendingRecord {
     pub(super) origin: Origin,
     pub(super) completer: Completer,
     pub(super) outcome: Outcome,
@@ -68,13 +70,13 @@ pub(super) struct Pending {
 impl Default for Inner {
     fn default() -> Self {
         let (callbacks, undelivered) = (Callbacks::threaded(Vec::new()), watch::Sender::default());
-        Self { state: Mutex::default(), callbacks, limits: Limits::anywhere(), undelivered }
+        Self { state: Mutex::default(), callbacks, limits: TimeLimits::anywhere(), undelivered }
     }
 }
 
 impl Inner {
     /// No user code runs while it is locked.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, MockState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -85,7 +87,7 @@ impl Inner {
         if self.state().closed { Err(SendError::Closed { topic: topic.into() }) } else { Ok(()) }
     }
 
-    /// Its partition, if it does not take turns.
+    /// The record's partition. `None` if it is placed in turn.
     pub(super) fn place(&self, record: &Record<'_>) -> Result<Option<i32>, SendError> {
         let (count, partitioner) = {
             let state = self.state();
@@ -93,7 +95,7 @@ impl Inner {
         };
         let mut record = record.clone();
         if let (Some(partitioner), None) = (partitioner, record.explicit_partition()) {
-            let all = vec![cluster::Partition { leader: Some(0), leader_epoch: 0 }; count];
+            let all = vec![cluster::PartitionMetadata { leader: Some(0), leader_epoch: 0 }; count];
             record.place(ask(&*partitioner, &record, &Partitions::new(&all))?);
         }
         fixed(&record, count, false)
@@ -110,7 +112,7 @@ impl Inner {
         rule.and_then(|rule| rule(record)).unwrap_or(usual)
     }
 
-    pub(super) fn keep(&self, record: SentRecord, pending: impl FnOnce(&mut State) -> Pending) -> u64 {
+    pub(super) fn keep(&self, record: SentRecord, pending: impl FnOnce(&mut MockState) -> PendingRecord) -> u64 {
         let mut state = self.state();
         let (serial, pending) = (state.serial, pending(&mut state));
         state.serial += 1;
@@ -122,20 +124,20 @@ impl Inner {
         serial
     }
 
-    /// Tells a record's outcome, unless somebody has done so.
+    /// Completes a record, if it has no outcome yet.
     pub(super) fn settle(&self, serial: u64) {
         let pending = self.state().pending.remove(&serial);
-        if let Some(Pending { completer, outcome, .. }) = pending {
-            completer.complete(outcome, Box::new(Told { serial, undelivered: self.undelivered.clone() }));
+        if let Some(PendingRecord { completer, outcome, .. }) = pending {
+            completer.complete(outcome, Box::new(PendingCallback { serial, undelivered: self.undelivered.clone() }));
         }
     }
 
     pub(super) async fn flush(&self) {
         let later = self.state().serial;
         let mut undelivered = self.undelivered.subscribe();
-        let told = undelivered.wait_for(|open| open.first().is_none_or(|first| *first >= later));
-        // An error would say that the mock is gone, but we have it.
-        let _ = told.await;
+        let callbacks_ran = undelivered.wait_for(|open| open.first().is_none_or(|first| *first >= later));
+        // The sender cannot be dropped here, because this mock owns it.
+        let _ = callbacks_ran.await;
     }
 
     pub(super) async fn flush_within(&self, limit: Duration) -> Result<(), FlushError> {
@@ -143,18 +145,18 @@ impl Inner {
         flushed.ok_or_else(|| FlushError::Timeout { pending: self.undelivered.borrow().len(), waited: limit })
     }
 
-    /// Fails all that has no outcome.
+    /// Fails all records without an outcome.
     pub(super) fn end(&self) {
         let pending = std::mem::take(&mut self.state().pending);
-        for (serial, Pending { origin, completer, .. }) in pending {
+        for (serial, PendingRecord { origin, completer, .. }) in pending {
             let error = DeliveryError::of(FailureKind::Closed, &origin.topic, origin.partition);
             let outcome = Outcome::Failed(error.with_persisted(Persisted::Unknown));
-            completer.complete(outcome, Box::new(Told { serial, undelivered: self.undelivered.clone() }));
+            completer.complete(outcome, Box::new(PendingCallback { serial, undelivered: self.undelivered.clone() }));
         }
     }
 }
 
-impl State {
+impl MockState {
     /// How many partitions every topic has.
     pub(super) fn partitions(&self) -> usize {
         self.partitions.max(1)
@@ -180,12 +182,12 @@ impl State {
 }
 
 /// Dropped when a record's callback has run.
-struct Told {
+struct PendingCallback {
     serial: u64,
     undelivered: watch::Sender<BTreeSet<u64>>,
 }
 
-impl Drop for Told {
+impl Drop for PendingCallback {
     fn drop(&mut self) {
         self.undelivered.send_modify(|undelivered| {
             undelivered.remove(&self.serial);

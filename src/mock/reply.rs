@@ -1,6 +1,6 @@
-//! What a [`MockProducer`](super::MockProducer) is told to do with a record, and what it remembers of one.
+//! The replies of a [`MockProducer`](super::MockProducer), and its history.
 //!
-//! In: the test's wishes; records. Out: [`Reply`], [`SentRecord`]. Pure.
+//! In: the test's choice; records. Out: [`Reply`], [`SentRecord`]. Pure.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -9,16 +9,16 @@ use crate::{
     record::{Header, Record},
 };
 
-/// What becomes of a record that is handed to a [`MockProducer`](super::MockProducer).
+/// What a [`MockProducer`](super::MockProducer) does with a record.
 #[derive(Clone, Debug)]
 #[must_use = "hand it to a MockProducer"]
 pub struct Reply {
-    /// Why it is not accepted, or what comes of it when it is.
+    /// The error of `send`, or what happens to the accepted record.
     pub(super) fate: Result<Fate, SendError>,
     pub(super) after: Option<Duration>,
 }
 
-/// What becomes of an accepted record.
+/// What happens to an accepted record.
 #[derive(Clone, Debug)]
 pub(super) enum Fate {
     Ack,
@@ -27,29 +27,29 @@ pub(super) enum Fate {
 }
 
 impl Reply {
-    /// It is accepted and written, at its partition's next offset.
+    /// Accepts and acknowledges the record, at its partition's next offset.
     pub fn ack() -> Self {
         Self::of(Ok(Fate::Ack))
     }
 
-    /// It is accepted and not delivered. The error is told of the record's own topic and partition.
+    /// Accepts the record, and fails its delivery. The error gets the record's own topic and partition.
     pub fn fail(error: DeliveryError) -> Self {
         Self::of(Ok(Fate::Fail(error)))
     }
 
-    /// It is not accepted.
+    /// Refuses the record.
     pub fn refuse(error: SendError) -> Self {
         Self::of(Err(error))
     }
 
-    /// It is accepted, and has no outcome until
-    /// [`complete_next`](super::MockProducer::complete_next) or [`error_next`](super::MockProducer::error_next) gives it one.
+    /// Accepts the record. It has no outcome until [`complete_next`](super::MockProducer::complete_next) or
+    /// [`error_next`](super::MockProducer::error_next) gives it one.
     pub fn hold() -> Self {
         Self::of(Ok(Fate::Hold))
     }
 
-    /// The same, so much later: its outcome, or the answer of a `send` that is refused. Counted by tokio's clock, which a test
-    /// can pause. A record that is held stays held.
+    /// Delays the outcome, or the result of a `send` that is refused, by `delay`. Time is that of tokio's clock, which
+    /// a test can pause. A record that is held stays held.
     ///
     /// `send` then panics outside of a tokio runtime with time enabled. `try_send` refuses at once.
     pub fn after(mut self, delay: Duration) -> Self {
@@ -72,17 +72,17 @@ impl Default for Reply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SentRecord {
-    /// Its topic.
+    /// The topic.
     pub topic: String,
-    /// The partition that was chosen for it, or that it named.
+    /// The partition that was chosen, or that the record named.
     pub partition: i32,
-    /// Its own timestamp in milliseconds since the Unix epoch, if it had one.
+    /// The record's timestamp in milliseconds since the Unix epoch, if it had one.
     pub timestamp: Option<i64>,
-    /// Its key; `None` is null.
+    /// The key; `None` is null.
     pub key: Option<Vec<u8>>,
-    /// Its value; `None` is null.
+    /// The value; `None` is null.
     pub value: Option<Vec<u8>>,
-    /// Its headers, in order.
+    /// The headers, in order.
     pub headers: Vec<Header<'static>>,
 }
 
@@ -98,7 +98,7 @@ impl SentRecord {
         }
     }
 
-    /// The value of its last header of this name, unless that is null.
+    /// The value of the last header of this name, unless it is null.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().rfind(|header| header.key == name)?.value.as_deref()

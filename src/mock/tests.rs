@@ -1,4 +1,4 @@
-//! What a [`MockProducer`] does with records, and what it does as a producer would.
+//! What a [`MockProducer`] does with records, compared with a producer.
 
 use std::{
     future::Future,
@@ -16,7 +16,7 @@ use crate::{
 
 const MS: Duration = Duration::from_millis(1);
 
-/// The output of a future that has nothing to wait for.
+/// The output of a future that is ready at once.
 fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -60,7 +60,7 @@ fn partitions_are_those_that_records_name_else_the_partitioner_s_else_the_key_s_
 }
 
 #[test]
-fn names_and_partitions_that_cannot_be_are_refused_as_by_a_producer() {
+fn impossible_names_and_partitions_are_refused_as_by_a_producer() {
     let mock = MockProducer::new();
     let error = now(mock.send(Record::to("no topic!"))).unwrap_err();
     assert!(matches!(error, SendError::InvalidTopic { .. }), "{error}");
@@ -71,7 +71,7 @@ fn names_and_partitions_that_cannot_be_are_refused_as_by_a_producer() {
 }
 
 #[test]
-fn history_has_what_was_accepted_whole_and_in_order() {
+fn history_has_all_accepted_records_in_order() {
     let mock = MockProducer::new();
     let record =
         Record::to("a").key("k").value("v").header("h", "1").with_header(crate::Header::null("h")).timestamp(5);
@@ -92,7 +92,7 @@ fn history_has_what_was_accepted_whole_and_in_order() {
 }
 
 #[test]
-fn replies_for_the_next_record_come_before_the_rule_and_the_rule_before_the_usual() {
+fn replies_for_the_next_record_come_before_the_rule_and_the_rule_before_the_default() {
     let mock = MockProducer::new();
     mock.reply(Reply::fail(expired()));
     mock.reply_with(|record| (record.topic() == "bad").then(|| Reply::refuse(full())));
@@ -106,7 +106,7 @@ fn replies_for_the_next_record_come_before_the_rule_and_the_rule_before_the_usua
 }
 
 #[test]
-fn a_failure_is_told_of_the_record_s_own_place_and_takes_no_offset() {
+fn a_failure_names_the_record_s_own_partition_and_takes_no_offset() {
     let mock = MockProducer::new().with_partitions(3);
     mock.fail_next(expired());
     let error = now(send(&mock, Record::to("orders").partition(2))).unwrap_err();
@@ -115,7 +115,7 @@ fn a_failure_is_told_of_the_record_s_own_place_and_takes_no_offset() {
 }
 
 #[test]
-fn held_records_get_their_outcomes_in_order_when_the_test_says_so() {
+fn held_records_get_their_outcomes_in_order_when_the_test_completes_them() {
     let mock = MockProducer::new();
     assert!(!mock.complete_next());
     mock.reply(Reply::hold());
@@ -173,7 +173,7 @@ async fn a_flush_from_within_a_callback_is_refused() {
 }
 
 #[tokio::test]
-async fn a_flush_waits_for_what_was_sent_before_it_and_for_nothing_else() {
+async fn a_flush_waits_for_records_that_were_sent_before_it_and_for_no_other() {
     let mock = MockProducer::new();
     mock.reply(Reply::hold());
     let before = send(&mock, Record::to("t"));
@@ -186,7 +186,7 @@ async fn a_flush_waits_for_what_was_sent_before_it_and_for_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_of_flush_and_close_hold_and_what_is_held_then_is_closed() {
+async fn the_time_limits_of_flush_and_close_hold_and_held_records_then_fail_as_closed() {
     let mock = MockProducer::new();
     mock.reply(Reply::hold());
     let delivery = send(&mock, Record::to("t"));
@@ -200,14 +200,14 @@ async fn limits_of_flush_and_close_hold_and_what_is_held_then_is_closed() {
 }
 
 #[test]
-fn limits_hold_without_a_runtime() {
+fn time_limits_hold_without_a_runtime() {
     let mock = MockProducer::new();
     mock.reply(Reply::hold());
     drop(send(&mock, Record::to("t")));
     assert_eq!(parked(mock.flush_timeout(MS)), Err(FlushError::Timeout { pending: 1, waited: MS }));
 }
 
-/// The output of a future that something else than a runtime wakes.
+/// The output of a future, without a runtime.
 fn parked<T>(mut future: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> T {
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
@@ -225,7 +225,7 @@ fn parked<T>(mut future: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> T {
 }
 
 #[test]
-fn after_close_nothing_is_accepted() {
+fn a_closed_mock_accepts_no_record() {
     let mock = MockProducer::new();
     let delivery = send(&mock, Record::to("t"));
     assert!(!mock.is_closed());
@@ -240,7 +240,7 @@ fn after_close_nothing_is_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_no_outcome_when_the_mock_is_dropped_is_abandoned() {
+async fn records_without_an_outcome_are_abandoned_when_the_mock_is_dropped() {
     let mock = MockProducer::new();
     mock.reply_next(Reply::hold());
     mock.reply_next(Reply::ack().after(MS));
@@ -252,7 +252,7 @@ async fn what_has_no_outcome_when_the_mock_is_dropped_is_abandoned() {
 }
 
 #[test]
-fn a_producer_of_your_own_is_made_of_public_parts() {
+fn a_producer_of_your_own_needs_only_public_parts() {
     let ack = Ack::new("t", 4).with_offset(9).with_timestamp(8);
     let delivery = now(Accepting::new(std::future::ready(Ok(Delivery::resolved(Ok(ack.clone())))))).unwrap();
     assert_eq!((delivery.partition(), delivery.outcome().unwrap().unwrap()), (4, ack.clone()));

@@ -1,7 +1,7 @@
-//! The threads that compress batches: as many as there are processors at most, of the runtime's own for work that blocks.
+//! The threads that compress batches, at most one for each processor. They are the runtime's threads for blocking work.
 //!
-//! In: word that there is something to compress. Out: nothing; the accumulator has the batches, before and after. Each thread
-//! works until nothing is left, and hands back what it worked with for the next one.
+//! In: a signal that a batch waits for compression. Out: nothing; the accumulator has the batches before and after.
+//! Each thread compresses until no batch is left, and returns its compressor for the next one.
 
 use std::{num::NonZero, sync::Arc, thread};
 
@@ -12,12 +12,12 @@ use crate::{
     wire::compression::{Compressor, Method},
 };
 
-/// Who compresses.
+/// The threads that compress.
 pub(super) struct Compressors {
     method: Method,
     idle: Vec<Compressor>,
     working: JoinSet<Compressor>,
-    /// How many may work at a time: nobody where nothing is compressed.
+    /// How many threads may run at a time; 0 without compression.
     most: usize,
 }
 
@@ -28,12 +28,12 @@ impl Compressors {
         Self { method, idle: Vec::new(), working: JoinSet::new(), most }
     }
 
-    /// Whether one more could begin.
+    /// Whether one more thread may start.
     pub(super) fn is_free(&self) -> bool {
         self.working.len() < self.most
     }
 
-    /// Begins one more.
+    /// Starts one more thread.
     pub(super) fn begin(&mut self, accumulator: &Arc<Accumulator>) {
         let mut compressor = self.idle.pop().unwrap_or_else(|| Compressor::new(self.method));
         let accumulator = Arc::clone(accumulator);
@@ -43,14 +43,14 @@ impl Compressors {
         });
     }
 
-    /// The next one that has nothing left to do; `None` if none works.
+    /// Waits for the next thread that finds no batch left. `None` if no thread runs.
     ///
     /// Cancel safe.
     pub(super) async fn done(&mut self) -> Option<Result<Compressor, JoinError>> {
         self.working.join_next().await
     }
 
-    /// Keeps what one worked with. What was lost with a thread is made anew.
+    /// Keeps a compressor for the next thread. One that was lost in a panic is replaced.
     pub(super) fn keep(&mut self, compressor: Result<Compressor, JoinError>) {
         self.idle.extend(compressor.ok());
     }

@@ -1,8 +1,8 @@
 //! One connection: a task that owns a socket.
 //!
-//! In: requests as segments, in order. Out: frames, and in the end why it ended and what had been written by then. Does
-//! input and output. Reading never waits for writing, nor writing for reading. Segments are handed to the kernel with
-//! vectored writes and are not copied. Deliberately absent: what requests and frames mean.
+//! In: requests as segments, in order. Out: frames, and finally why the connection ended and what had been written by
+//! then. Does input and output. Reading never waits for writing, nor writing for reading. Segments go to the kernel in
+//! vectored writes and are not copied. Deliberately absent: the meaning of requests and frames.
 
 use std::{
     collections::VecDeque,
@@ -20,51 +20,53 @@ use tokio::{
 };
 
 use crate::{
-    dial::{Attempt, SocketBuffers, dial},
+    dial::{DialPlan, SocketBuffers, dial},
     sender::{ConnectionId, Event},
     wire::frame::Decoder,
 };
 
-/// Segments that are handed to the kernel at once.
+/// How many segments one write has at most.
 const SLICES: usize = 64;
-/// Bytes of room made for each read.
+/// How much room each read has, in bytes.
 const READ: usize = 16 * 1024;
 
-/// The runtime looks at its sockets before its timers, so what had come before a timer of this length is known when it ends.
-const A_LOOK: Duration = Duration::from_millis(1);
+/// The runtime polls its sockets before its timers. So bytes that arrived before a timer of this length started are
+/// known when it ends.
+const ONE_POLL: Duration = Duration::from_millis(1);
 
-/// What a connection is to do.
+/// A command of the driver.
 #[derive(Debug)]
-pub(super) enum Order {
-    /// Send a request.
-    Send(Request),
-    /// Tell all that has come, and then that it has been read.
+pub(super) enum Command {
+    /// Write a request.
+    Send(OutgoingRequest),
+    /// Send events for all frames that have arrived, and then [`Event::Read`].
     Read,
 }
 
-/// A request on its way out.
+/// A request that is to be written.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct OutgoingRequest {
     pub(super) correlation: i32,
     pub(super) segments: Vec<Bytes>,
-    /// Whether the broker will answer; if not, its being written is the news.
+    /// Whether the broker sends a response. If not, an event says when the request has been written.
     pub(super) answered: bool,
 }
 
-/// Where a connection leads to.
+/// The broker to connect to.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) id: ConnectionId,
     pub(super) host: Arc<str>,
     pub(super) port: u16,
-    pub(super) attempt: Attempt,
+    pub(super) plan: DialPlan,
     pub(super) buffers: SocketBuffers,
 }
 
-/// Connects, then carries requests out and frames in until either side ends it. Ends silently when `orders` is closed.
-pub(super) async fn run(peer: Peer, mut orders: UnboundedReceiver<Order>, events: Sender<Event>) {
+/// Connects, then writes requests and reads frames until either side ends the connection. Sends no event at the end if
+/// the commands' channel is closed.
+pub(super) async fn run(peer: Peer, mut commands: UnboundedReceiver<Command>, events: Sender<Event>) {
     let connection = peer.id;
-    let Some(dialled) = connect(&peer, &mut orders, &events).await else { return };
+    let Some(dialled) = connect(&peer, &mut commands, &events).await else { return };
     let stream = match dialled {
         Ok(stream) => stream,
         Err(why) => {
@@ -76,68 +78,70 @@ pub(super) async fn run(peer: Peer, mut orders: UnboundedReceiver<Order>, events
     if events.send(Event::Connected { connection }).await.is_err() {
         return;
     }
-    let mut socket = Socket { connection, stream, decoder: Decoder::new(), queue: Queue::default(), events, orders };
-    let ended = socket.carry().await;
+    let mut socket =
+        Socket { connection, stream, decoder: Decoder::new(), queue: WriteQueue::default(), events, commands };
+    let ended = socket.run().await;
     let Socket { events, queue, .. } = socket;
     if let Err(why) = ended {
         let _ = events.send(Event::Disconnected { connection, why: why.into(), written: queue.written }).await;
     }
 }
 
-/// Makes the connection; `None` when it is not wanted any more. Nothing is sent before it is made.
+/// Connects. `None` if the commands' channel is closed. Commands that arrive before the connection is made write
+/// nothing.
 async fn connect(
     peer: &Peer,
-    orders: &mut UnboundedReceiver<Order>,
+    commands: &mut UnboundedReceiver<Command>,
     events: &Sender<Event>,
 ) -> Option<Result<TcpStream, Vec<String>>> {
-    let mut dialling = pin!(dial(&peer.host, peer.port, peer.attempt, peer.buffers));
+    let mut dialling = pin!(dial(&peer.host, peer.port, peer.plan, peer.buffers));
     loop {
         tokio::select! {
             dialled = &mut dialling => return Some(dialled),
-            order = orders.recv() => order?,
+            command = commands.recv() => command?,
         };
-        // Whether it has been made meanwhile is told first.
-        if let Ok(dialled) = timeout(A_LOOK, &mut dialling).await {
+        // If the connection was made meanwhile, its event comes first.
+        if let Ok(dialled) = timeout(ONE_POLL, &mut dialling).await {
             return Some(dialled);
         }
         events.send(Event::Read { connection: peer.id }).await.ok()?;
     }
 }
 
-/// What a look at the socket brought.
+/// The result of one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    /// Bytes. The frames that became whole with them were told.
+enum ReadResult {
+    /// Bytes were read, and the events of all complete frames were sent.
     Bytes,
-    /// Nothing is there at the moment.
-    Nothing,
-    /// Bytes, but nobody listens any more.
-    Unheard,
+    /// No bytes are there.
+    Empty,
+    /// Bytes were read, but the driver has ended.
+    DriverEnded,
 }
 
 struct Socket {
     connection: ConnectionId,
     stream: TcpStream,
     decoder: Decoder,
-    queue: Queue,
+    queue: WriteQueue,
     events: Sender<Event>,
-    orders: UnboundedReceiver<Order>,
+    commands: UnboundedReceiver<Command>,
 }
 
 impl Socket {
-    /// Carries until the producer ends it (`Ok`) or something goes wrong.
-    async fn carry(&mut self) -> Result<(), String> {
+    /// Runs until the driver ends the connection (`Ok`) or it fails.
+    async fn run(&mut self) -> Result<(), String> {
         loop {
             tokio::select! {
                 readable = self.stream.readable() => {
                     readable.map_err(|error| format!("connection broke: {error}"))?;
-                    if self.read().await? == Look::Unheard {
+                    if self.read().await? == ReadResult::DriverEnded {
                         return Ok(());
                     }
                 }
-                order = self.orders.recv() => match order {
-                    Some(order) => {
-                        if !self.obey(order).await? {
+                command = self.commands.recv() => match command {
+                    Some(command) => {
+                        if !self.execute(command).await? {
                             return Ok(());
                         }
                     }
@@ -151,28 +155,29 @@ impl Socket {
         }
     }
 
-    /// Queues requests, and writes what the kernel takes at once; reads, if it is to. False when nobody listens any more.
-    async fn obey(&mut self, order: Order) -> Result<bool, String> {
-        let (mut next, mut is_to_read) = (Some(order), false);
-        while let Some(order) = next {
-            match order {
-                Order::Send(request) => self.queue.push(request),
-                Order::Read => is_to_read = true,
+    /// Queues requests and writes what the kernel takes at once. Reads if a command asks for it. Returns false if the
+    /// driver has ended.
+    async fn execute(&mut self, command: Command) -> Result<bool, String> {
+        let (mut next, mut is_to_read) = (Some(command), false);
+        while let Some(command) = next {
+            match command {
+                Command::Send(request) => self.queue.push(request),
+                Command::Read => is_to_read = true,
             }
-            next = self.orders.try_recv().ok();
+            next = self.commands.try_recv().ok();
         }
         self.write().await?;
         if is_to_read { self.read_all().await } else { Ok(true) }
     }
 
-    /// Reads all that has come, and says so.
+    /// Reads all that has arrived, and sends [`Event::Read`].
     async fn read_all(&mut self) -> Result<bool, String> {
-        sleep(A_LOOK).await;
+        sleep(ONE_POLL).await;
         loop {
             match self.read().await? {
-                Look::Bytes => {}
-                Look::Nothing => break,
-                Look::Unheard => return Ok(false),
+                ReadResult::Bytes => {}
+                ReadResult::Empty => break,
+                ReadResult::DriverEnded => return Ok(false),
             }
         }
         Ok(self.events.send(Event::Read { connection: self.connection }).await.is_ok())
@@ -198,37 +203,37 @@ impl Socket {
         }
     }
 
-    /// Reads what is there, at most 16 KiB or so, and tells it.
-    async fn read(&mut self) -> Result<Look, String> {
+    /// Reads what has arrived, about 16 KiB at most, and sends an event for each frame.
+    async fn read(&mut self) -> Result<ReadResult, String> {
         self.decoder.buffer().reserve(READ);
         match self.stream.try_read_buf(self.decoder.buffer()) {
             Ok(0) => return Err("broker closed the connection".into()),
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Look::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(ReadResult::Empty),
             Err(error) => return Err(format!("connection broke: {error}")),
         }
         let connection = self.connection;
         while let Some(frame) = self.decoder.next_frame().map_err(|error| error.to_string())? {
             if self.events.send(Event::Frame { connection, frame }).await.is_err() {
-                return Ok(Look::Unheard);
+                return Ok(ReadResult::DriverEnded);
             }
         }
-        Ok(Look::Bytes)
+        Ok(ReadResult::Bytes)
     }
 }
 
-/// Requests that are being written.
+/// The requests that are being written.
 #[derive(Debug, Default)]
-struct Queue {
+struct WriteQueue {
     segments: VecDeque<Bytes>,
-    /// How many segments each request still has, and what is told when the last one is written.
+    /// For each request, how many segments are left, its correlation id, and whether it has a response.
     requests: VecDeque<(usize, i32, bool)>,
-    /// The last request that was written whole.
+    /// The last request that was written completely.
     written: Option<i32>,
 }
 
-impl Queue {
-    fn push(&mut self, request: Request) {
+impl WriteQueue {
+    fn push(&mut self, request: OutgoingRequest) {
         self.requests.push_back((request.segments.len(), request.correlation, request.answered));
         self.segments.extend(request.segments);
     }
@@ -241,7 +246,7 @@ impl Queue {
         self.segments.iter().take(SLICES).map(|segment| IoSlice::new(segment)).collect()
     }
 
-    /// Takes note that the kernel took `bytes`. Returns the requests without an answer that are written whole now.
+    /// Removes `bytes` that were written. Returns the requests without a response that are now written completely.
     fn advance(&mut self, mut bytes: usize) -> Vec<i32> {
         let mut unanswered = Vec::new();
         while let Some(segment) = self.segments.front_mut() {
@@ -268,11 +273,11 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn queue(requests: &[(i32, &[usize], bool)]) -> Queue {
-        let mut queue = Queue::default();
+    fn queue(requests: &[(i32, &[usize], bool)]) -> WriteQueue {
+        let mut queue = WriteQueue::default();
         for (correlation, lens, answered) in requests {
             let segments = lens.iter().map(|len| Bytes::from(vec![0; *len])).collect();
-            queue.push(Request { correlation: *correlation, segments, answered: *answered });
+            queue.push(OutgoingRequest { correlation: *correlation, segments, answered: *answered });
         }
         queue
     }
@@ -287,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn one_write_may_end_several_requests_and_those_without_an_answer_are_told() {
+    fn one_write_may_complete_several_requests_and_those_without_a_response_are_returned() {
         let mut queue = queue(&[(1, &[3], false), (2, &[4], true), (3, &[2, 2], false), (4, &[9], false)]);
         assert_eq!(queue.advance(12), [1, 3]);
         assert_eq!(queue.written, Some(3));

@@ -1,4 +1,4 @@
-//! The driver: one loop that carries out the sender's actions and feeds it what happens.
+//! The driver: a loop that performs the sender's actions and passes it events.
 //!
 //! In: the sender. Out: bytes on sockets. Does input and output; decides nothing.
 
@@ -16,28 +16,28 @@ use tokio::{
 
 use super::{
     compress::Compressors,
-    connection::{self, Order, Peer, Request},
+    connection::{self, Command, OutgoingRequest, Peer},
 };
 use crate::{
     accumulator::Accumulator,
     config::Config,
-    dial::{Attempt, SocketBuffers},
+    dial::{DialPlan, SocketBuffers},
     sender::{Action, ConnectionId, Event, Sender},
 };
 
-/// Events that wait for the driver before connections stop reading.
+/// How many events may wait for the driver before connections stop reading.
 const EVENTS: usize = 256;
-/// Events that are handled before actions are carried out.
+/// How many events are handled before actions are performed.
 const AT_ONCE: usize = 64;
 
-/// How the producer ends.
+/// Whether and how the producer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shutdown {
-    /// It goes on.
+    /// It runs.
     No,
-    /// What is undelivered fails as closed.
+    /// Undelivered records fail as closed.
     Close,
-    /// Nobody holds the producer any more: what is undelivered fails as abandoned.
+    /// The last clone of the producer was dropped. Undelivered records fail as abandoned.
     Abandon,
 }
 
@@ -47,16 +47,16 @@ pub(crate) struct Driver {
     accumulator: Arc<Accumulator>,
     buffers: SocketBuffers,
     compressors: Compressors,
-    connections: HashMap<ConnectionId, mpsc::UnboundedSender<Order>>,
+    connections: HashMap<ConnectionId, mpsc::UnboundedSender<Command>>,
     events: mpsc::Receiver<Event>,
-    /// For the connections' tasks.
+    /// For the tasks of the connections.
     to_driver: mpsc::Sender<Event>,
     shutdown: watch::Receiver<Shutdown>,
 }
 
 impl Driver {
-    /// Starts driving on `runtime`, until `shutdown` says otherwise or its sender is dropped. The returned receiver is closed
-    /// when it has ended, however it came to end.
+    /// Starts the driver on `runtime`. It runs until `shutdown` changes or its sender is dropped. The returned receiver
+    /// is closed when the driver has ended, in whatever way.
     pub(crate) fn start(
         config: Arc<Config>,
         accumulator: Arc<Accumulator>,
@@ -71,7 +71,8 @@ impl Driver {
         let driver = Self { sender, accumulator, buffers, compressors, connections, events, to_driver, shutdown };
         let (ended, has_ended) = watch::channel(());
         runtime.spawn(async move {
-            // Dropped after the driver, also when the runtime drops this task half-way: what is undelivered has failed.
+            // Dropped after the driver, also if the runtime drops this task. By then all undelivered records have
+            // failed.
             let _ended = ended;
             driver.drive().await;
         });
@@ -80,12 +81,12 @@ impl Driver {
 
     async fn drive(mut self) {
         loop {
-            self.act();
+            self.perform_actions();
             let wake_at = self.sender.poll_timeout().unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
             tokio::select! {
                 biased;
                 () = async { drop(self.shutdown.wait_for(|shutdown| *shutdown != Shutdown::No).await) } => break,
-                Some(event) = self.events.recv() => self.take_in(event),
+                Some(event) = self.events.recv() => self.handle_events(event),
                 Some(compressor) = self.compressors.done() => self.compressors.keep(compressor),
                 () = self.accumulator.to_compress(), if self.compressors.is_free() => {
                     self.compressors.begin(&self.accumulator);
@@ -99,8 +100,8 @@ impl Driver {
         }
     }
 
-    /// Hands over an event and those that wait behind it.
-    fn take_in(&mut self, event: Event) {
+    /// Passes the sender an event and those that wait behind it.
+    fn handle_events(&mut self, event: Event) {
         let now = Instant::now();
         self.sender.handle_event(now, event);
         for _ in 1..AT_ONCE {
@@ -109,28 +110,28 @@ impl Driver {
         }
     }
 
-    /// Carries out what the sender wants done.
-    fn act(&mut self) {
+    /// Performs the sender's actions.
+    fn perform_actions(&mut self) {
         while let Some(action) = self.sender.poll_action(Instant::now()) {
             match action {
                 Action::Connect { connection, host, port, failures, within } => {
-                    let (attempt, buffers) = (Attempt { failures, within }, self.buffers);
-                    self.connect(Peer { id: connection, host, port, attempt, buffers });
+                    let (plan, buffers) = (DialPlan { failures, within }, self.buffers);
+                    self.connect(Peer { id: connection, host, port, plan, buffers });
                 }
                 Action::Send { connection, correlation, segments, answered } => {
-                    self.order(connection, Order::Send(Request { correlation, segments, answered }));
+                    self.command(connection, Command::Send(OutgoingRequest { correlation, segments, answered }));
                 }
-                Action::Read { connection } => self.order(connection, Order::Read),
+                Action::Read { connection } => self.command(connection, Command::Read),
                 Action::Disconnect { connection } => drop(self.connections.remove(&connection)),
             }
         }
-        self.connections.retain(|_, orders| !orders.is_closed());
+        self.connections.retain(|_, commands| !commands.is_closed());
     }
 
-    /// A connection that has ended tells so itself.
-    fn order(&self, connection: ConnectionId, order: Order) {
-        if let Some(orders) = self.connections.get(&connection) {
-            let _ = orders.send(order);
+    /// Sends a command. A connection that has ended sends its own event.
+    fn command(&self, connection: ConnectionId, command: Command) {
+        if let Some(commands) = self.connections.get(&connection) {
+            let _ = commands.send(command);
         }
     }
 
@@ -139,8 +140,8 @@ impl Driver {
             clippy::disallowed_methods,
             reason = "max.in.flight bounds it, and the driver must not wait for a socket"
         )]
-        let (orders, queue) = mpsc::unbounded_channel();
-        self.connections.insert(peer.id, orders);
+        let (commands, queue) = mpsc::unbounded_channel();
+        self.connections.insert(peer.id, commands);
         tokio::spawn(connection::run(peer, queue, self.to_driver.clone()));
     }
 }

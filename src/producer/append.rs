@@ -1,7 +1,7 @@
-//! Appending one record: the hot path, and all that may have to be waited for before it can be done.
+//! Appends one record: the hot path, and the waits for metadata and memory.
 //!
-//! In: a record, on the caller's task. Out: its place in its partition's open batch, or why it is not accepted. It awaits
-//! metadata and memory, both within one `max.block.ms`. Deliberately absent: what happens to a batch.
+//! In: a record, on the caller's task. Out: its place in its partition's open batch, or why it is not accepted. All
+//! waits of a call share one `max.block.ms`. Deliberately absent: what happens to a batch.
 
 use std::{
     pin::pin,
@@ -12,11 +12,11 @@ use std::{
 use tokio::task::yield_now;
 
 use super::{
-    Inner,
-    accepting::{Accepting, Attempt},
+    accepting::{Accepting, SendState},
+    inner::Inner,
 };
 use crate::{
-    accumulator::{Charge, Refused, Route, Topic, TopicState, Turn},
+    accumulator::{AppendMode, Charge, ReadyTopic, Refused, Route, TopicState},
     delivery::{Accepted, Callback, Delivery, Listener, listener},
     error::{ErrorCode, SendError, WaitedFor},
     record::{
@@ -27,15 +27,15 @@ use crate::{
     wire::record_batch::{HEADER_LEN, writer::Payload},
 };
 
-/// Why a record could not be appended right now.
+/// Why a record could not be appended at once.
 pub(super) enum Stop {
-    /// It never can.
+    /// It is refused.
     Fail(SendError),
-    /// The topic's metadata is not here.
+    /// The topic's metadata is not known.
     Topic,
-    /// So many bytes of memory are needed.
+    /// This many bytes of memory are needed.
     Memory(usize),
-    /// The sender is to run first.
+    /// The sender is behind, so the caller yields.
     Behind,
 }
 
@@ -45,11 +45,11 @@ impl From<SendError> for Box<Stop> {
     }
 }
 
-/// One `max.block.ms`, shared by all that a call waits for.
+/// The `max.block.ms` of one call.
 pub(super) struct Waiting {
     since: Instant,
     limit: Duration,
-    /// Whether the topic's metadata has been asked for.
+    /// Whether the call requested the topic's metadata.
     asked: bool,
 }
 
@@ -65,15 +65,15 @@ impl Waiting {
 }
 
 impl Inner {
-    /// Appends a record at once if that can be done. Without user code it is not handed on: to move a record about would
-    /// take as long as encoding it.
+    /// Appends a record at once if possible. Without user code the record is not moved: a move would take as long as
+    /// encoding it.
     #[inline]
     pub(super) fn attempt<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>) -> Accepting<'a> {
         if self.has_user_code {
             return self.attempt_with_user_code(record, callback);
         }
-        match self.append(&record, listener(&mut callback), Turn::Polite) {
-            Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
+        match self.append(&record, listener(&mut callback), AppendMode::Yielding) {
+            Ok(accepted) => Accepting(SendState::Accepted(accepted)),
             Err(stop) => self.later(record, callback, *stop),
         }
     }
@@ -81,13 +81,13 @@ impl Inner {
     #[cold]
     fn attempt_with_user_code<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>) -> Accepting<'a> {
         let mut record = intercept::on_send(&self.config.interceptors, record);
-        match self.place_and_append(&mut record, listener(&mut callback), Turn::Polite) {
-            Ok(accepted) => Accepting(Attempt::Accepted(accepted)),
+        match self.place_and_append(&mut record, listener(&mut callback), AppendMode::Yielding) {
+            Ok(accepted) => Accepting(SendState::Accepted(accepted)),
             Err(stop) => self.later(record, callback, *stop),
         }
     }
 
-    /// Leaves all that it takes to append a record to a future, after an attempt that came to `stop`.
+    /// Appends the record in a future, after the first attempt ended with `stop`.
     #[cold]
     fn later<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>, stop: Stop) -> Accepting<'a> {
         Accepting::new(async move { Ok(self.wait_and_append(record, listener(&mut callback), stop).await?.into()) })
@@ -102,7 +102,7 @@ impl Inner {
         if self.has_user_code {
             return self.try_send_with_user_code(record, callback);
         }
-        match self.append(&record, listener(&mut callback), Turn::Now) {
+        match self.append(&record, listener(&mut callback), AppendMode::NoWait) {
             Ok(accepted) => Ok(accepted.into()),
             Err(stop) => Err(self.not_now(&record, *stop)),
         }
@@ -115,11 +115,11 @@ impl Inner {
         mut callback: Option<F>,
     ) -> Result<Delivery, SendError> {
         let mut record = intercept::on_send(&self.config.interceptors, record);
-        let appended = self.place_and_append(&mut record, listener(&mut callback), Turn::Now);
+        let appended = self.place_and_append(&mut record, listener(&mut callback), AppendMode::NoWait);
         appended.map(Delivery::from).map_err(|stop| self.not_now(&record, *stop))
     }
 
-    /// Why a record that must not wait was not appended.
+    /// Why a record was not appended by a call that must not wait.
     #[cold]
     fn not_now(&self, record: &Record<'_>, stop: Stop) -> SendError {
         match stop {
@@ -132,8 +132,8 @@ impl Inner {
             Stop::Memory(needed) => {
                 let memory = self.accumulator.memory();
                 let (free, limit) = (memory.free(), memory.limit());
-                // What is there is sent early, so that a next try may succeed.
-                self.accumulator.hurry();
+                // Open batches are sent early, so that a later call may succeed.
+                self.accumulator.send_open_batches();
                 SendError::QueueFull { topic: Arc::from(record.topic()), needed, free, limit }
             }
         }
@@ -147,40 +147,42 @@ impl Inner {
     ) -> Result<Accepted, SendError> {
         let mut waiting = Waiting::new(self);
         loop {
-            let turn = match stop {
+            let mode = match stop {
                 Stop::Fail(error) => return Err(error),
                 Stop::Topic => {
                     self.wait_for_topic(record.topic(), &mut waiting).await?;
-                    Turn::Patient
+                    AppendMode::Waiting
                 }
-                Stop::Memory(bytes) => Turn::Charged(self.wait_for_memory(record.topic(), bytes, &waiting).await?),
+                Stop::Memory(bytes) => {
+                    AppendMode::Charged(self.wait_for_memory(record.topic(), bytes, &waiting).await?)
+                }
                 Stop::Behind => {
                     yield_now().await;
-                    Turn::Patient
+                    AppendMode::Waiting
                 }
             };
-            match self.place_and_append(&mut record, callback.as_mut().map(|callback| &mut **callback as _), turn) {
+            match self.place_and_append(&mut record, callback.as_mut().map(|callback| &mut **callback as _), mode) {
                 Ok(accepted) => return Ok(accepted),
                 Err(again) => stop = *again,
             }
         }
     }
 
-    /// As [`append`](Self::append), with a partitioner of the user's own.
+    /// As [`append`](Self::append), but calls the user's partitioner first.
     fn place_and_append(
         &self,
         record: &mut Record<'_>,
         callback: Option<&mut dyn Listener>,
-        turn: Turn,
+        mode: AppendMode,
     ) -> Result<Accepted, Box<Stop>> {
         if let Some(partitioner) = self.config.partitioner.as_deref()
             && record.explicit_partition().is_none()
         {
             let topic = self.known(record.topic())?;
-            // It becomes the record's own: so it is chosen once, however often the record has to wait.
+            // The record keeps this partition. So the partitioner is called once, however often the record has to wait.
             record.place(ask(partitioner, record, &Partitions::new(&topic.leaders))?);
         }
-        self.append(record, callback, turn)
+        self.append(record, callback, mode)
     }
 
     /// Appends a record to its partition's open batch: the hot path.
@@ -188,7 +190,7 @@ impl Inner {
         &self,
         record: &Record<'_>,
         callback: Option<&mut dyn Listener>,
-        turn: Turn,
+        mode: AppendMode,
     ) -> Result<Accepted, Box<Stop>> {
         let payload = Payload::new(record.key_bytes(), record.value_bytes(), record.headers());
         let alone = HEADER_LEN + payload.max_len();
@@ -206,7 +208,7 @@ impl Inner {
         let number = fixed.unwrap_or_else(|| route.sticky.current(count, choose));
         let Some(partition) = route.partition(number) else { return Err(Stop::Topic.into()) };
         let (timestamp, clocks) = (record.explicit_timestamp(), self.limits.clocks());
-        match self.accumulator.append(partition, timestamp, &payload, callback, turn, clocks) {
+        match self.accumulator.append(partition, timestamp, &payload, callback, mode, clocks) {
             Ok(appended) => {
                 if fixed.is_none() {
                     let (bytes, filled) = (appended.bytes, appended.filled);
@@ -220,11 +222,12 @@ impl Inner {
         }
     }
 
-    /// The partition that does not depend on chance, if there is one.
+    /// The partition that the record or its key determines, if one does.
     #[inline]
     fn fixed(&self, record: &Record<'_>, route: &Route, count: usize) -> Result<Option<i32>, Box<Stop>> {
         let fixed = fixed(record, count, self.config.ignore_keys);
-        // The partition may have been added since metadata came: a later call will know.
+        // The partition may have been added since the last metadata response. Fresh metadata is requested for a later
+        // call.
         fixed.map_err(|error| self.ask_for(&route.name).err().unwrap_or(error).into())
     }
 
@@ -244,8 +247,8 @@ impl Inner {
         choose(random, candidates)
     }
 
-    /// All that is known of a topic, if it can be appended to.
-    fn known(&self, topic: &str) -> Result<Arc<Topic>, Box<Stop>> {
+    /// The partitions and leaders of a topic that is ready.
+    fn known(&self, topic: &str) -> Result<Arc<ReadyTopic>, Box<Stop>> {
         match self.accumulator.topics().state(topic) {
             Some(TopicState::Ready(topic)) => Ok(topic),
             _ => Err(self.not_ready(topic).into()),
@@ -259,19 +262,19 @@ impl Inner {
         SendError::TooLarge { topic: Arc::from(topic), size, limit, setting }
     }
 
-    /// The way to a topic, if its partitions are known, and how many they are.
+    /// The route of a topic that is ready, and how many partitions it has.
     #[inline]
     pub(super) fn route(&self, topic: &str) -> Result<(&Route, usize), Box<Stop>> {
         self.accumulator.topics().ready(topic).ok_or_else(|| self.not_ready(topic).into())
     }
 
-    /// Why a topic cannot be appended to.
+    /// Why a topic is not ready.
     #[cold]
     fn not_ready(&self, name: &str) -> Stop {
         match self.accumulator.topics().state(name) {
             _ if self.accumulator.is_closed() => Stop::Fail(self.closed(name)),
             Some(TopicState::Refused(code)) => {
-                // It may have been granted meanwhile: the next call will know.
+                // The topic may have been permitted meanwhile. Fresh metadata is requested for a later call.
                 let refused = SendError::TopicRefused { topic: Arc::from(name), code };
                 Stop::Fail(self.ask_for(name).err().unwrap_or(refused))
             }
@@ -279,7 +282,7 @@ impl Inner {
         }
     }
 
-    /// Has the sender ask for a topic's metadata.
+    /// Has the sender request a topic's metadata.
     fn ask_for(&self, topic: &str) -> Result<(), SendError> {
         if let Err(reason) = check_topic_name(topic) {
             return Err(SendError::InvalidTopic { topic: shortened(topic), reason });
@@ -290,15 +293,15 @@ impl Inner {
         Ok(())
     }
 
-    /// Waits until something has changed about the topics.
+    /// Waits until the topic is ready or the state of any topic has changed.
     pub(super) async fn wait_for_topic(&self, topic: &str, waiting: &mut Waiting) -> Result<(), SendError> {
         let mut changed = pin!(self.accumulator.topics().changed());
         changed.as_mut().enable();
         if self.route(topic).is_ok() {
             return Ok(());
         }
-        // Once is enough: the sender goes on asking, with a backoff that further asking would shorten. A topic that was waited for
-        // longer than metadata.max.idle.ms may have been forgotten meanwhile.
+        // One request is enough: the sender repeats it with a backoff, and another request would shorten the backoff.
+        // But a topic that was idle for `metadata.max.idle.ms` may have been removed while this call waited.
         if !std::mem::replace(&mut waiting.asked, true) || self.accumulator.topics().state(topic).is_none() {
             self.ask_for(topic)?;
         }
@@ -330,8 +333,8 @@ impl Inner {
             Some(TopicState::Awaited(answer)) => *answer,
             _ => None,
         };
-        let (code, cause) = match (&known.trouble, answer) {
-            (Some(trouble), _) => (ErrorCode::NETWORK_EXCEPTION, Some(trouble.to_string())),
+        let (code, cause) = match (&known.metadata_failure, answer) {
+            (Some(failure), _) => (ErrorCode::NETWORK_EXCEPTION, Some(failure.to_string())),
             (None, Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)) if waited_for == WaitedFor::Metadata => {
                 return SendError::UnknownTopic { topic: name, elapsed };
             }
@@ -358,7 +361,7 @@ fn negative(topic: &str, timestamp: i64) -> SendError {
     SendError::InvalidRecord { topic: shortened(topic), reason }
 }
 
-/// A name that may be anything, short enough to be told.
+/// A topic name of any length and content, shortened for an error.
 fn shortened(topic: &str) -> Arc<str> {
     topic.chars().take(256).collect::<String>().into()
 }

@@ -1,4 +1,4 @@
-//! What time it is: by the clocks of this machine or, in the simulation, by those of its world.
+//! The clocks of this machine or, in the simulation, of the simulated world.
 //!
 //! In: nothing. Out: readings. Deliberately absent: waiting (see [`super::limits`]).
 
@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime};
 use super::simulated::WorldClock;
 use crate::accumulator::Clock;
 
-/// The clocks that a producer goes by. Without a size outside of tests: the path of a record passes it on for nothing.
+/// The clocks of a producer. Its size is zero outside of tests, so that passing it along with a record costs nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clocks {
     #[cfg(test)]

@@ -1,8 +1,9 @@
-//! Waiting, but not for ever: on the producer's own runtime by its timers, anywhere else by a thread that keeps the time.
+//! Waits with a time limit: by the timers of the producer's runtime, and elsewhere by a thread.
 //!
-//! In: a future, and how long it may take. Out: its output, or `None` when the time was up first. Elsewhere there may be no
-//! timers (another executor, a plain thread, a runtime without time), and those of the producer's runtime stand still when
-//! nobody drives it and panic when it is gone. Deliberately absent: what is waited for.
+//! In: a future, and how long it may take. Out: its output, or `None` if the time ran out first. A caller outside the
+//! producer's runtime may have no timers (another executor, a plain thread, a runtime without time). The timers of the
+//! producer's runtime cannot be used there: they stand still when nothing drives the runtime, and panic when it is
+//! gone. Deliberately absent: what is waited for.
 
 use std::{
     future::Future,
@@ -22,48 +23,49 @@ use tokio::{
 
 use super::clocks::Clocks;
 
-/// As long as for ever, and a point in time that can be told.
+/// A wait that never ends in practice, and does not overflow an `Instant`.
 const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
-/// Keeps the time for those who wait.
-pub(crate) struct Limits {
-    /// The runtime whose timers serve; `None` stands for any.
+/// Limits how long callers wait.
+pub(crate) struct TimeLimits {
+    /// The runtime whose timers are used; `None` stands for any.
     home: Option<Id>,
-    /// To the thread, which is started with the first wait outside, and ends with the producer.
+    /// To the thread. It starts with the first wait outside the runtime, and ends with the producer.
     alarms: OnceLock<mpsc::Sender<Alarm>>,
     clocks: Clocks,
 }
 
-/// Rings, for whoever waits for it, when it is dropped.
+/// A wait that ends when this is dropped.
 struct Alarm {
     at: Instant,
     ring: oneshot::Sender<()>,
 }
 
-impl Limits {
-    /// For a producer on this runtime.
+impl TimeLimits {
+    /// The limits of a producer on this runtime.
     pub(super) fn new(home: &Handle) -> Self {
         Self { home: Some(home.id()), ..Self::anywhere() }
     }
 
-    /// For who has no runtime, and uses any that is there, so that its clock counts.
+    /// The limits of a producer without a runtime of its own. They use the current runtime if there is one, so that its
+    /// clock counts.
     pub(crate) fn anywhere() -> Self {
         Self { home: None, alarms: OnceLock::new(), clocks: Clocks::default() }
     }
 
-    /// For a producer that goes by other clocks than the machine's.
+    /// The limits of a producer with other clocks than the machine's.
     #[cfg(test)]
     pub(super) fn by(clocks: Clocks) -> Self {
         Self { clocks, ..Self::anywhere() }
     }
 
-    /// The clocks that it keeps the time by.
+    /// The producer's clocks.
     #[inline]
     pub(super) fn clocks(&self) -> &Clocks {
         &self.clocks
     }
 
-    /// Waits for `future` for so long at most.
+    /// Waits for `future` for at most `limit`.
     ///
     /// Cancel safe if `future` is.
     pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
@@ -84,7 +86,7 @@ impl Limits {
         }
         let (ring, rings) = oneshot::channel();
         let alarm = Alarm { at: Instant::now() + after.min(FOR_EVER), ring };
-        // Without a thread it rings at once.
+        // Without a thread the wait ends at once.
         let _ = self.alarms.get_or_init(start).send(alarm);
         let _ = rings.await;
     }
@@ -98,7 +100,7 @@ fn start() -> mpsc::Sender<Alarm> {
     alarms
 }
 
-/// There are as many alarms as there are threads that wait, so a list will do.
+/// There are as many alarms as threads that wait, so a list is enough.
 fn keep_time(set: &mpsc::Receiver<Alarm>) {
     let mut alarms: Vec<Alarm> = Vec::new();
     loop {

@@ -1,7 +1,8 @@
-//! What a producer can do, as a trait: for code that is given one and need not know which.
+//! The trait of all producers.
 //!
-//! In: the calls of [`Producer`]. Out: the same answers. Pure. Source: Java's interface
-//! `org.apache.kafka.clients.producer.Producer`. Deliberately absent: metrics, which only a producer with a cluster has.
+//! In: the calls of [`Producer`]. Out: the same results. Pure. Source: Java's interface
+//! `org.apache.kafka.clients.producer.Producer`. Deliberately absent: metrics, which only a producer with a cluster
+//! has.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -12,12 +13,12 @@ use crate::{
     record::Record,
 };
 
-/// A [`Producer`], or what stands in for one: a [`MockProducer`](crate::mock::MockProducer) in a test, or a wrapper of your
-/// own around another one. Usable as `dyn Produce`. In Java, the interface `Producer`.
+/// A [`Producer`], or what replaces it: a [`MockProducer`](crate::mock::MockProducer) in a test, or a wrapper of your
+/// own around another producer. It can be used as `dyn Produce`. In Java, the interface `Producer`.
 ///
-/// Code that sends takes a `&dyn Produce`, or holds an `Arc<dyn Produce>`. A [`Producer`] has methods of its own of the same
-/// names, which a call on it goes to; through the trait, `send` and `try_send` cost as much as there, and what takes a
-/// callback boxes it. What each method promises is said at [`Producer`]'s. Methods that are added later have a default.
+/// Code that sends takes a `&dyn Produce`, or holds an `Arc<dyn Produce>`. [`Producer`] has methods of the same names,
+/// which document the behaviour. Through the trait, `send` and `try_send` cost the same, and the methods that take a
+/// callback box it. A method that is added later will have a default.
 ///
 /// ```
 /// use milena::{Produce, Record, mock::MockProducer};
@@ -47,13 +48,13 @@ pub trait Produce: Send + Sync {
     /// As [`Producer::try_send`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Producer::try_send`].
     fn try_send(&self, record: Record<'_>) -> Result<Delivery, SendError>;
 
     /// As [`Producer::try_send_with`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Producer::try_send_with`].
     fn try_send_with(
         &self,
         record: Record<'_>,

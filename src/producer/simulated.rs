@@ -1,7 +1,7 @@
-//! A producer whose driver and clock are the simulation's.
+//! A producer whose driver and clock belong to the simulation.
 //!
-//! In: an accumulator that somebody else drives, and a clock that stands still until it is set. Out: the producer as users
-//! have it. Only in tests: see `tests/sim`.
+//! In: an accumulator that the simulation drives, and a clock that stands still until it is set. Out: a producer with
+//! the public API. Only in tests: see `tests/sim`.
 
 use std::{
     future::poll_fn,
@@ -15,7 +15,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Accepting, Inner, Limits, Producer, clocks::Clocks};
+use super::{Accepting, Producer, TimeLimits, clocks::Clocks, inner::Inner};
 use crate::{
     accumulator::Accumulator,
     config::Config,
@@ -25,7 +25,7 @@ use crate::{
     record::Record,
 };
 
-/// A clock that shows what it is set to.
+/// A clock that stands still until it is set.
 #[derive(Debug)]
 pub(crate) struct WorldClock {
     start: Instant,
@@ -39,13 +39,13 @@ impl WorldClock {
         Self { start, micros: AtomicU64::new(0), unix_ms: AtomicI64::new(0), alarms: Mutex::default() }
     }
 
-    /// Sets it to a time since the start, and the wall clock.
+    /// Sets the time since the start, and the wall clock.
     pub(crate) fn set(&self, since_start: Duration, unix_ms: i64) {
         self.micros.store(u64::try_from(since_start.as_micros()).unwrap_or(u64::MAX), Relaxed);
         self.unix_ms.store(unix_ms, Relaxed);
     }
 
-    /// The alarms that were set since the last call: when each is due, and whom it wakes.
+    /// The alarms that were set since the last call: when each is due, and the waker.
     pub(crate) fn take_alarms(&self) -> Vec<(Duration, Waker)> {
         std::mem::take(&mut *self.alarms.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -67,7 +67,7 @@ impl WorldClock {
         self.micros.load(Relaxed) / 4_000
     }
 
-    /// Waits for so long.
+    /// Waits until `after` has passed.
     pub(super) async fn passes(&self, after: Duration) {
         let at = self.since_start() + after;
         poll_fn(|context| {
@@ -82,8 +82,8 @@ impl WorldClock {
     }
 }
 
-/// What a driver holds of its producer.
-pub(crate) struct Reins {
+/// The driver's half of a simulated producer.
+pub(crate) struct DriverHandle {
     /// How the producer is to end.
     pub(crate) shutdown: watch::Receiver<Shutdown>,
     /// Dropped when the driver has ended.
@@ -91,25 +91,25 @@ pub(crate) struct Reins {
 }
 
 impl Producer {
-    /// A producer for which somebody else drives the sender.
+    /// A producer whose sender is driven by the caller.
     pub(crate) fn simulated(
         config: Arc<Config>,
         accumulator: Arc<Accumulator>,
         clock: &Arc<WorldClock>,
-    ) -> (Self, Reins) {
+    ) -> (Self, DriverHandle) {
         let (shutdown, watched) = watch::channel(Shutdown::No);
         let (has_ended, driver) = watch::channel(());
-        let limits = Limits::by(Clocks { world: Some(Arc::clone(clock)) });
+        let limits = TimeLimits::by(Clocks { world: Some(Arc::clone(clock)) });
         let inner = Inner::new(config, accumulator, limits, shutdown, driver);
-        (Self { inner: Arc::new(inner) }, Reins { shutdown: watched, _has_ended: has_ended })
+        (Self { inner: Arc::new(inner) }, DriverHandle { shutdown: watched, _has_ended: has_ended })
     }
 
-    /// As [`send`](Self::send), with both a delivery and, if there is one, a callback.
+    /// As [`send`](Self::send), with a delivery and, if there is one, a callback.
     pub(crate) fn send_and_call<'a>(&'a self, record: Record<'a>, callback: Option<impl Callback>) -> Accepting<'a> {
         self.inner.attempt(record, callback)
     }
 
-    /// As [`try_send`](Self::try_send), with both a delivery and, if there is one, a callback.
+    /// As [`try_send`](Self::try_send), with a delivery and, if there is one, a callback.
     pub(crate) fn try_send_and_call(
         &self,
         record: Record<'_>,

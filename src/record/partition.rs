@@ -36,10 +36,10 @@ impl<F: Fn(&Record<'_>, &Partitions<'_>) -> i32 + Send + Sync> Partitioner for F
 
 /// The partitions of a topic, as a [`Partitioner`] sees them. There is always at least one.
 #[derive(Clone, Copy, Debug)]
-pub struct Partitions<'a>(&'a [cluster::Partition]);
+pub struct Partitions<'a>(&'a [cluster::PartitionMetadata]);
 
 impl<'a> Partitions<'a> {
-    pub(crate) fn new(partitions: &'a [cluster::Partition]) -> Self {
+    pub(crate) fn new(partitions: &'a [cluster::PartitionMetadata]) -> Self {
         Self(partitions)
     }
 
@@ -236,8 +236,8 @@ impl Random {
 mod tests {
     use super::*;
 
-    fn topic(leaders: &[bool]) -> Vec<cluster::Partition> {
-        leaders.iter().map(|led| cluster::Partition { leader: led.then_some(1), leader_epoch: 0 }).collect()
+    fn topic(leaders: &[bool]) -> Vec<cluster::PartitionMetadata> {
+        leaders.iter().map(|led| cluster::PartitionMetadata { leader: led.then_some(1), leader_epoch: 0 }).collect()
     }
 
     fn candidates(queues: &[(u32, bool)]) -> impl Iterator<Item = Candidate> {

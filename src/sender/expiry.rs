@@ -38,7 +38,7 @@ impl Sender {
         }
         let lost = |why: Arc<str>| Trouble { code: ErrorCode::NETWORK_EXCEPTION, why };
         let Some(node) = self.lanes.leader(slot).and_then(|leader| self.links.node(leader.node)) else {
-            let trouble = self.common.accumulator.topics().known().trouble.clone().map(lost);
+            let trouble = self.common.accumulator.topics().known().metadata_failure.clone().map(lost);
             let leaderless =
                 || Trouble { code: ErrorCode::LEADER_NOT_AVAILABLE, why: "the partition has no leader".into() };
             return Some(trouble.unwrap_or_else(leaderless));
@@ -83,7 +83,7 @@ impl Sender {
         if let Some(lost) = self.links.rest(id, &mut self.common) {
             self.lost(lost, ErrorCode::NETWORK_EXCEPTION);
         }
-        self.common.accumulator.topics().set_trouble(None);
+        self.common.accumulator.topics().set_metadata_failure(None);
     }
 
     /// Without metadata for too long: the brokers that are known may all have been replaced (KIP-899).

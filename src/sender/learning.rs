@@ -25,12 +25,12 @@ impl Sender {
         let topics = common.accumulator.topics();
         if changes.useless {
             if names_nobody {
-                topics.set_trouble(Some("metadata named no broker that can be connected to".into()));
+                topics.set_metadata_failure(Some("metadata named no broker that can be connected to".into()));
             }
             return;
         }
         common.recorder().learned(now);
-        topics.set_trouble(None);
+        topics.set_metadata_failure(None);
         self.sync_brokers();
         self.publish_changes(&changes);
     }

@@ -13,7 +13,7 @@ use std::{
 
 use super::backoff::{Backoff, Chance};
 use crate::{
-    cluster::{Broker, Cluster, Partition, Topic, TopicId},
+    cluster::{Broker, Cluster, PartitionMetadata, TopicId, TopicMetadata},
     error::ErrorCode,
     wire::apis::metadata::{MetadataAnswer, TopicAnswer},
 };
@@ -275,7 +275,7 @@ impl Metadata {
             cluster.brokers.insert(broker.id, broker.clone());
         }
         let known = cluster.topics.get_mut(topic).and_then(|topic| topic.partitions.get_mut(index));
-        known.map(|known| *known = Partition { leader: Some(leader.0), leader_epoch: leader.1 }).is_some()
+        known.map(|known| *known = PartitionMetadata { leader: Some(leader.0), leader_epoch: leader.1 }).is_some()
     }
 }
 
@@ -291,12 +291,12 @@ pub(crate) fn is_refusal(code: ErrorCode) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 enum Weighed {
     /// What was known, with what the answer adds.
-    Merged { topic: Topic, stale: BTreeSet<usize> },
+    Merged { topic: TopicMetadata, stale: BTreeSet<usize> },
     /// Another topic of the same name: nothing of what was known counts.
-    Anew(Topic),
+    Anew(TopicMetadata),
     /// The answer takes back what was known: it is late, or what was known is of no use any more, which is believed when `enough` in a
     /// row say so.
-    Contradicts { if_late: Topic, stale: BTreeSet<usize>, if_anew: Topic, enough: u32 },
+    Contradicts { if_late: TopicMetadata, stale: BTreeSet<usize>, if_anew: TopicMetadata, enough: u32 },
     /// It says nothing of the topic, for this reason.
     Nothing(ErrorCode),
 }
@@ -306,7 +306,7 @@ enum Weighed {
 /// As in Java (`Metadata.updateLatestMetadata`) the newest leader epoch counts, partition by partition, and a topic with another
 /// id is another one (KAFKA-12257). Unlike Java, which forgets a topic with an error or with fewer partitions until the next
 /// answer, a topic that is known stays as it is.
-fn weigh(known: Option<&Topic>, answer: &TopicAnswer) -> Weighed {
+fn weigh(known: Option<&TopicMetadata>, answer: &TopicAnswer) -> Weighed {
     // Error 0 without partitions says nothing: the broker is only just learning of the topic.
     let silent = Weighed::Nothing(ErrorCode::LEADER_NOT_AVAILABLE);
     if answer.error != ErrorCode::NONE {
@@ -314,7 +314,7 @@ fn weigh(known: Option<&Topic>, answer: &TopicAnswer) -> Weighed {
     }
     let Some(told) = by_number(&answer.partitions) else { return silent };
     let is_whole = told.keys().copied().eq(0..told.len());
-    let anew = || Topic { id: answer.id, partitions: told.values().copied().collect() };
+    let anew = || TopicMetadata { id: answer.id, partitions: told.values().copied().collect() };
     let Some(known) = known else {
         return if is_whole { Weighed::Merged { topic: anew(), stale: BTreeSet::new() } } else { silent };
     };
@@ -322,7 +322,8 @@ fn weigh(known: Option<&Topic>, answer: &TopicAnswer) -> Weighed {
     if has_ids && known.id != answer.id {
         return if is_whole { Weighed::Anew(anew()) } else { silent };
     }
-    let topic = Topic { id: newer_id(known.id, answer.id), partitions: merge(&known.partitions, &told, is_whole) };
+    let topic =
+        TopicMetadata { id: newer_id(known.id, answer.id), partitions: merge(&known.partitions, &told, is_whole) };
     let stale = stale(&known.partitions, &told);
     let is_less = !has_ids && told.len() < known.partitions.len();
     if is_whole && (is_less || !stale.is_empty()) {
@@ -337,35 +338,39 @@ fn newer_id(known: TopicId, told: TopicId) -> TopicId {
 }
 
 /// The partitions of an answer by number. `None` if there are none, or one has a number that cannot be.
-fn by_number(answer: &[(i32, i32, i32)]) -> Option<BTreeMap<usize, Partition>> {
+fn by_number(answer: &[(i32, i32, i32)]) -> Option<BTreeMap<usize, PartitionMetadata>> {
     let partition = |&(number, leader, leader_epoch): &(i32, i32, i32)| {
         let leader = (leader >= 0).then_some(leader);
-        Some((usize::try_from(number).ok()?, Partition { leader, leader_epoch }))
+        Some((usize::try_from(number).ok()?, PartitionMetadata { leader, leader_epoch }))
     };
     answer.iter().map(partition).collect::<Option<BTreeMap<_, _>>>().filter(|told| !told.is_empty())
 }
 
 /// The partitions of which an answer tells an older epoch than is known.
-fn stale(known: &[Partition], told: &BTreeMap<usize, Partition>) -> BTreeSet<usize> {
+fn stale(known: &[PartitionMetadata], told: &BTreeMap<usize, PartitionMetadata>) -> BTreeSet<usize> {
     let is_stale =
-        |(number, known): &(usize, &Partition)| told.get(number).is_some_and(|told| is_older(*told, **known));
+        |(number, known): &(usize, &PartitionMetadata)| told.get(number).is_some_and(|told| is_older(*told, **known));
     known.iter().enumerate().filter(is_stale).map(|(number, _)| number).collect()
 }
 
 /// A broker that tells no epochs is believed.
-fn is_older(told: Partition, known: Partition) -> bool {
+fn is_older(told: PartitionMetadata, known: PartitionMetadata) -> bool {
     told.leader_epoch >= 0 && told.leader_epoch < known.leader_epoch
 }
 
 /// What is known of a topic's partitions, with what an answer says of them. One that leaves partitions out adds none: to hash
 /// keys over them would put records where they do not belong.
-fn merge(known: &[Partition], told: &BTreeMap<usize, Partition>, is_whole: bool) -> Vec<Partition> {
+fn merge(
+    known: &[PartitionMetadata],
+    told: &BTreeMap<usize, PartitionMetadata>,
+    is_whole: bool,
+) -> Vec<PartitionMetadata> {
     let count = if is_whole { told.len().max(known.len()) } else { known.len() };
-    let nobody = Partition { leader: None, leader_epoch: -1 };
+    let nobody = PartitionMetadata { leader: None, leader_epoch: -1 };
     let partition = |number: usize| match (told.get(&number), known.get(number)) {
         (Some(told), Some(known)) if is_older(*told, *known) => *known,
         (Some(told), Some(known)) => {
-            Partition { leader: told.leader, leader_epoch: told.leader_epoch.max(known.leader_epoch) }
+            PartitionMetadata { leader: told.leader, leader_epoch: told.leader_epoch.max(known.leader_epoch) }
         }
         (Some(told), None) => *told,
         (None, known) => known.copied().unwrap_or(nobody),

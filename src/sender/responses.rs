@@ -56,7 +56,7 @@ impl Sender {
         if self.common.config.acks == Acks::None {
             self.lost_unconfirmed(broker, &address, &why, unconfirmed);
         }
-        self.common.accumulator.topics().set_trouble(Some(format!("broker at {address}: {why}").into()));
+        self.common.accumulator.topics().set_metadata_failure(Some(format!("broker at {address}: {why}").into()));
     }
 
     /// With `acks=0` nobody says what became of the records that went out over a connection that is gone: they are counted as

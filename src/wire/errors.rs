@@ -1,60 +1,61 @@
-//! THE TABLE: every error code of the protocol, one row each, and what it means for a producer.
+//! The error table: every error code of the protocol, one row each, and what it means for a producer.
 //!
-//! In: a code from a broker. Out: what to do about it. Pure. Deliberately absent: the decision about a batch, which also
-//! depends on the batch and the producer's identity and is made in the sender.
+//! In: a code from a broker. Out: how to handle it. Pure. Deliberately absent: the decision about a batch. The sender
+//! makes it, because it also depends on the batch and on the producer's identity.
 //!
-//! Codes, names, `retriable` and `refresh` are those of `org.apache.kafka.common.protocol.Errors` in Apache Kafka 4.2, with
-//! one deliberate difference:
+//! Codes, names, `retriable` and `refresh` are those of `org.apache.kafka.common.protocol.Errors` in Apache Kafka 4.2,
+//! with one deliberate difference:
 //! - `BROKER_NOT_AVAILABLE` (8) is retriable and refreshes, as in librdkafka and franz-go: the broker may come back and
 //!   the leader may move, and `delivery.timeout.ms` bounds the wait.
 //!
-//! `written` says what an answer to a ProduceRequest says about that one attempt; earlier attempts are another matter. It
-//! is librdkafka's column, which Java lacks, but that `Unknown` stands also where a broker can answer so after it appended:
-//! - `UNKNOWN_SERVER_ERROR` (-1): any failure without a name, before or after the append. A code that the table does not
-//!   know means the same.
-//! - `NOT_LEADER_OR_FOLLOWER` (6): with `acks=all` also the answer to a batch that was appended and then waited for its
-//!   replicas while the leader moved (`DelayedProduce`, cases A and B); the new leader may have it.
-//! - `KAFKA_STORAGE_ERROR` (56): the disk may fail when the log is flushed or rolled after the append, or while the batch
-//!   waits for its replicas (`DelayedProduce`, case A).
+//! `written` says whether the attempt that got this response was written. It says nothing about earlier attempts. The
+//! column is librdkafka's (Java has none), but it is `Unknown` also for codes that a broker may send after it appended:
+//! - `UNKNOWN_SERVER_ERROR` (-1): any failure without a code of its own, before or after the append. A code that the
+//!   table does not know means the same.
+//! - `NOT_LEADER_OR_FOLLOWER` (6): with `acks=all` a broker sends it also for a batch that it appended, if the leader
+//!   moved while the batch waited for its replicas (`DelayedProduce`, cases A and B). The new leader may have the
+//!   batch.
+//! - `KAFKA_STORAGE_ERROR` (56): the disk may fail when the log is flushed or rolled after the append, or while the
+//!   batch waits for its replicas (`DelayedProduce`, case A).
 //!
-//! `class` is `Transient` exactly where `retriable` holds. `Fatal` is one code only, `PRODUCER_FENCED` (90): a newer producer
-//! has the identity. What else ends Java's producer (`TransactionManager.maybeTransitionToErrorState`: 31, 35, 49, 53) can be
-//! cured while it lives, by an operator or by a new producer id, so it ends no more than a batch. All that is left is
-//! `Permanent`: it ends its batch and nothing else.
+//! `class` is `Transient` exactly where `retriable` is true. Only `PRODUCER_FENCED` (90) is `Fatal`: a newer producer
+//! has the identity. Other errors that end Java's producer (`TransactionManager.maybeTransitionToErrorState`: 31, 35,
+//! 49, 53) can be cured while the producer lives, by an operator or by a new producer id, so they fail only their
+//! batch. All other errors are `Permanent`: they fail their batch.
 
 use std::fmt;
 
-/// A Kafka error code, as it stands on the wire.
+/// A Kafka error code, as it is on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ErrorCode(pub i16);
 
-/// What an error says about the records of the batch it answers.
+/// What an error says about the records of its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// This attempt did not append them.
+    /// This attempt did not append the records.
     No,
-    /// This attempt may have appended them.
+    /// This attempt may have appended the records.
     Unknown,
-    /// They are in the log.
+    /// The records are in the log.
     Yes,
 }
 
-/// How a producer has to treat an error in a ProduceResponse.
+/// How a producer handles an error in a ProduceResponse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// No error.
     None,
-    /// Send the same bytes again after a backoff.
+    /// Send the same bytes again after `retry.backoff.ms`.
     Transient,
-    /// The batch is too large: split it.
+    /// The batch is too large. Split it.
     TooLarge,
     /// The broker's and the producer's sequence numbers disagree.
     Sequence,
-    /// The records are in the log already.
+    /// The records were in the log before this attempt.
     Duplicate,
     /// The batch, or some of its records, will never be accepted.
     Permanent,
-    /// The producer as a whole cannot go on.
+    /// The producer cannot send any further records.
     Fatal,
 }
 
@@ -67,13 +68,13 @@ pub struct Row {
     pub name: &'static str,
     /// Whether the same request may succeed later.
     pub retriable: bool,
-    /// Whether the client's view of the cluster is to be refreshed.
+    /// Whether the client has to refresh its metadata.
     pub refresh: bool,
-    /// What it says about the records of this attempt.
+    /// What the error says about the records of this attempt.
     pub written: Written,
-    /// How a producer treats it.
+    /// How a producer handles the error.
     pub class: Class,
-    /// One sentence for a person.
+    /// A sentence for the user.
     pub advice: &'static str,
 }
 
@@ -373,7 +374,7 @@ errors! {
 }
 
 impl ErrorCode {
-    /// The row of this code, or that of `UNKNOWN_SERVER_ERROR` for a code that the table does not know.
+    /// The row of this code. A code that the table does not know has the row of `UNKNOWN_SERVER_ERROR`.
     #[must_use]
     pub fn row(self) -> &'static Row {
         let [unknown, ..] = &TABLE;
@@ -386,7 +387,7 @@ impl ErrorCode {
         self.row().name
     }
 
-    /// Whether the table has a row for it.
+    /// Whether the table has a row for this code.
     pub(crate) fn is_known(self) -> bool {
         self.row().code == self
     }
@@ -397,7 +398,7 @@ impl ErrorCode {
         self.row().retriable
     }
 
-    /// One sentence for a person.
+    /// A sentence for the user.
     #[must_use]
     pub fn advice(self) -> &'static str {
         self.row().advice
@@ -421,7 +422,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_stand_by_rising_code_without_gaps_from_minus_one() {
+    fn rows_are_in_order_of_their_codes_without_gaps_from_minus_one() {
         for (row, code) in TABLE.iter().zip(-1..) {
             assert_eq!(row.code.0, code, "{}", row.name);
         }
@@ -437,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn every_sentence_says_what_to_do_and_fits_behind_a_semicolon() {
+    fn every_advice_says_what_it_means_and_what_to_do() {
         for row in TABLE.iter().filter(|row| row.code != ErrorCode::NONE) {
             let (meaning, remedy) = row.advice.split_once(": ").unwrap_or_else(|| panic!("{}: no remedy", row.name));
             assert!(meaning.len() > 10 && remedy.len() > 3, "{}", row.name);
@@ -453,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_retriable_refreshes_the_view_of_the_cluster() {
+    fn only_retriable_errors_refresh_the_metadata() {
         for row in TABLE.iter().filter(|row| row.refresh) {
             assert!(row.retriable, "{}", row.name);
         }
@@ -468,13 +469,13 @@ mod tests {
     }
 
     #[test]
-    fn these_leave_open_whether_the_attempt_was_written() {
+    fn only_these_errors_leave_open_whether_the_attempt_was_written() {
         let open: Vec<_> = TABLE.iter().filter(|row| row.written == Written::Unknown).map(|row| row.code.0).collect();
         assert_eq!(open, [-1, 6, 7, 13, 20, 56]);
     }
 
     #[test]
-    fn these_have_a_class_of_their_own() {
+    fn only_these_errors_have_a_special_class() {
         let codes = |class| TABLE.iter().filter(|row| row.class == class).map(|row| row.code.0).collect::<Vec<_>>();
         assert_eq!(codes(Class::None), [0]);
         assert_eq!(codes(Class::TooLarge), [10]);

@@ -1,14 +1,14 @@
 //! Length framing: four bytes of length, then that many bytes.
 //!
-//! In: whatever a socket hands over, in pieces of any size. Out: whole frames, or why the peer is not a Kafka broker.
-//! Pure. Memory grows with the bytes that have arrived, never with the length that a peer claims. Deliberately absent:
-//! what a frame means.
+//! In: bytes from a socket, in pieces of any size. Out: whole frames, or why the peer is not a Kafka broker. Pure.
+//! Memory grows with the bytes that have arrived, never with the length that a peer claims. Deliberately absent: what a
+//! frame means.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// The largest frame that is accepted once a peer has shown to be a broker.
+/// The largest frame that is accepted after the first one.
 pub(crate) const MAX_FRAME: usize = 100 * 1024 * 1024;
-/// The largest first frame: the answer to ApiVersions.
+/// The largest first frame, which is the response to ApiVersions.
 pub(crate) const MAX_FIRST_FRAME: usize = 512 * 1024;
 
 /// Why bytes from a peer are not frames.
@@ -17,10 +17,10 @@ pub(crate) enum FrameError {
     /// The length is negative, or less than a correlation id takes.
     #[error("frame length {0} is impossible, expected at least 4")]
     Impossible(i32),
-    /// The length is over the bound.
+    /// The length is over the limit.
     #[error("frame of {len} bytes is over the bound of {max}")]
     TooLarge { len: usize, max: usize },
-    /// The four bytes are the start of an HTTP answer.
+    /// The four bytes are the start of an HTTP response.
     #[error("peer speaks HTTP, not Kafka: check the port in bootstrap.servers")]
     Http,
     /// The four bytes are the start of a TLS record.
@@ -28,33 +28,33 @@ pub(crate) enum FrameError {
     Tls,
 }
 
-/// Puts frames together. One per connection.
+/// Assembles the frames of one connection.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     buffer: BytesMut,
-    /// The bound of the next frame, and of those behind it.
+    /// The limit of the next frame, and of all later ones.
     max: usize,
     later_max: usize,
 }
 
 impl Decoder {
-    /// A decoder that holds the first frame to [`MAX_FIRST_FRAME`] and the others to [`MAX_FRAME`].
+    /// A decoder that limits the first frame to [`MAX_FIRST_FRAME`] and all others to [`MAX_FRAME`].
     pub(crate) fn new() -> Self {
         Self { buffer: BytesMut::new(), max: MAX_FIRST_FRAME, later_max: MAX_FRAME }
     }
 
-    /// A decoder that holds every frame to `max`.
+    /// A decoder that limits every frame to `max`.
     #[cfg(any(feature = "broker", feature = "admin"))]
     pub(crate) fn with_max(max: usize) -> Self {
         Self { buffer: BytesMut::new(), max, later_max: max }
     }
 
-    /// Where the next bytes from the socket go.
+    /// The buffer for the next bytes from the socket.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
 
-    /// The next whole frame, without its length; `None` when more bytes are needed.
+    /// The next whole frame, without its length. `None` if more bytes are needed.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
         let Some(prefix) = self.buffer.first_chunk::<4>() else { return Ok(None) };
         let len = checked_len(*prefix, self.max)?;
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_cannot_be_are_refused_before_anything_is_allocated() {
+    fn impossible_lengths_are_refused_before_anything_is_allocated() {
         for len in [i32::MIN, -1, 0, 3] {
             assert_eq!(feed(&mut Decoder::new(), &len.to_be_bytes()), Err(FrameError::Impossible(len)));
         }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_may_be_as_long_as_its_bound_and_no_longer() {
+    fn a_frame_may_be_as_long_as_its_limit_and_no_longer() {
         let mut later = Decoder::new();
         feed(&mut later, b"\0\0\0\x04abcd").unwrap();
         for (mut decoder, max) in [(Decoder::new(), 524_288_i32), (later, 104_857_600)] {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_frame_is_held_to_a_smaller_bound_than_the_later_ones() {
+    fn the_first_frame_has_a_smaller_limit_than_later_ones() {
         let big = i32::try_from(MAX_FIRST_FRAME + 1).unwrap().to_be_bytes();
         let refused = FrameError::TooLarge { len: MAX_FIRST_FRAME + 1, max: MAX_FIRST_FRAME };
         assert_eq!(feed(&mut Decoder::new(), &big), Err(refused));
@@ -146,7 +146,7 @@ mod tests {
 
     #[cfg(any(feature = "broker", feature = "admin"))]
     #[test]
-    fn a_bound_that_was_asked_for_holds_for_the_later_frames_too() {
+    fn a_limit_of_its_own_also_holds_for_later_frames() {
         let mut decoder = Decoder::with_max(8);
         assert!(feed(&mut decoder, b"\0\0\0\x04abcd").unwrap().is_some());
         assert_eq!(feed(&mut decoder, &9_i32.to_be_bytes()), Err(FrameError::TooLarge { len: 9, max: 8 }));

@@ -1,8 +1,8 @@
-//! Bytes on the wire: the only user of the kafka-protocol crate beside the embedded broker.
+//! The wire protocol. Beside the embedded broker, it is the only user of the kafka-protocol crate.
 //!
-//! In: what is to be said to a broker, and whatever a broker says. Out: bytes, and plain values of our own. Pure. What
-//! comes from a broker is untrusted: nothing here panics over it, or takes more memory than it is long. Deliberately
-//! absent: sockets, and any decision.
+//! In: requests as plain values, and bytes from a broker. Out: bytes, and responses as plain values. Pure. Bytes from a
+//! broker are untrusted: no bytes make this module panic, or take more memory than their length. Deliberately absent:
+//! sockets, and any decision.
 
 pub(crate) mod apis;
 pub(crate) mod compression;

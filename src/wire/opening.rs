@@ -1,8 +1,8 @@
-//! How a connection begins: what is asked of a broker before it is of use.
+//! The first requests of a connection, which make it usable.
 //!
-//! In: the answer to such a question. Out: the next question, or what the broker speaks, or why the connection is of no use. Pure: the
-//! sender and the admin client carry it out, each in its own way. TLS stands before it, in what dials. Deliberately absent: SASL,
-//! whose questions belong here.
+//! In: the response to such a request. Out: the next request, or the versions that the broker supports, or why the
+//! connection cannot be used. Pure: the sender and the admin client send the requests, each in its own way. TLS comes
+//! before this, when the connection is dialled. Deliberately absent: SASL, whose requests belong here.
 
 use bytes::Bytes;
 
@@ -14,33 +14,34 @@ use super::{
     errors::ErrorCode,
 };
 
-/// The version of ApiVersions in which a broker is asked first.
+/// The version of the first ApiVersions request.
 pub(crate) const FIRST: i16 = Api::ApiVersions.latest();
-/// The version that every broker knows. Some hang up on a higher one instead of saying so (Azure Event Hubs).
+/// The version that every broker supports. Some brokers close the connection on a higher version instead of refusing it
+/// (Azure Event Hubs).
 pub(crate) const OLDEST: i16 = 0;
 
-/// What comes next.
+/// The next step of the opening.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The broker does not know this version of ApiVersions: it is asked again, in this lower one.
+    /// The broker does not support this version of ApiVersions. Send the request again in this lower version.
     Ask(i16),
-    /// The connection can be used.
+    /// The connection is usable.
     Ready(Versions),
 }
 
-/// Why a connection is of no use.
+/// Why a connection cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OpeningError {
-    /// The broker sent something else than an answer.
+    /// The broker sent bytes that are no response.
     #[error(transparent)]
     Unreadable(#[from] BadAnswer),
-    /// It said no.
+    /// The broker sent an error.
     #[error("broker refused to say what it speaks (ApiVersions {version}): {code}; {}", code.advice())]
     Refused { version: i16, code: ErrorCode },
 }
 
-/// What the answer to ApiVersions leads to. A broker that does not know our version of the question says which it knows (KIP-511),
-/// or nothing; then it is asked again, in a lower version each time.
+/// Handles the response to ApiVersions. A broker that does not support the version of the request responds with those
+/// that it supports (KIP-511), or with none. Then the request is sent again, in a lower version each time.
 pub(crate) fn step(frame: &Bytes, version: i16) -> Result<Step, OpeningError> {
     let answer = api_versions::decode(frame, version)?;
     match answer.error {
@@ -59,7 +60,7 @@ mod tests {
     use crate::wire::testing;
 
     #[test]
-    fn a_version_that_is_not_known_leads_to_a_lower_one_and_never_in_a_circle() {
+    fn an_unsupported_version_leads_to_a_lower_one_and_never_to_a_loop() {
         for (asked, claim, next) in [
             (4, &[(18, 0, 2)][..], Some(2)),
             (4, &[(18, 0, 3)], Some(3)),
@@ -76,13 +77,13 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_says_what_it_speaks_is_ready() {
+    fn a_broker_that_names_its_versions_is_ready() {
         let expected = Step::Ready(Versions::new([(0, 3, 9)]));
         assert_eq!(step(&testing::api_versions(4, 1, 0, &[(0, 3, 9)]), 4), Ok(expected));
     }
 
     #[test]
-    fn a_refusal_names_the_version_the_code_and_what_to_do() {
+    fn an_error_names_the_version_the_code_and_a_hint() {
         let error = step(&testing::api_versions(4, 1, 42, &[(0, 3, 9)]), 4).unwrap_err();
         assert_eq!(error, OpeningError::Refused { version: 4, code: ErrorCode(42) });
         assert!(error.to_string().starts_with("broker refused to say what it speaks (ApiVersions 4): INVALID_REQUEST"));

@@ -1,15 +1,16 @@
-//! Walks the bytes of a message before the kafka-protocol crate decodes them.
+//! Checks the bytes of a message before the kafka-protocol crate decodes them.
 //!
 //! In: a message's table, its version and its untrusted bytes. Out: the message, or a [`ShapeError`] that names the
-//! field. Pure. The crate reserves whatever count the wire gives, so a frame of twenty bytes can make it ask for
-//! gigabytes; of what it gets from here every count is the number of elements that really stand in the frame, every
-//! length ends inside it, and nulls stand only where the schema allows them. Deliberately absent: what the values mean,
-//! and UTF-8, which decoding checks itself. The tables are in [`messages`].
+//! field. Pure. The crate reserves memory for whatever count is on the wire, so a frame of twenty bytes can make it ask
+//! for gigabytes. After this check every count is the number of elements that the frame really has, every length ends
+//! inside the frame, and nulls are only where the schema allows them. Deliberately absent: what the values mean, and
+//! UTF-8, which decoding checks itself. The tables are in [`messages`].
 //!
-//! Tagged fields that the table does not have in that version are skipped, whatever they hold, as KIP-482 wants. The
-//! crate would refuse those that it knows from another version, and keep the others in trees that take many times the
-//! room of the bytes. So it never sees them: a message that has some is copied without them. Any other is not copied,
-//! unless a negative length other than -1 stands for null, as Apache Kafka lets it.
+//! Tagged fields that the table does not have in that version are skipped, whatever they hold, as KIP-482 requires. The
+//! crate would refuse those that it knows from another version, and would keep the others in trees that take many times
+//! the memory of the bytes. So it never sees them: a message that has such fields is copied without them. A message is
+//! also copied if a negative length other than -1 stands for null, which Apache Kafka allows. Any other message is not
+//! copied.
 
 mod messages;
 
@@ -18,16 +19,16 @@ use kafka_protocol::protocol::Decodable;
 
 use crate::wire::varint;
 
-/// Why bytes are not the message that they were expected to be.
+/// Why bytes are not the expected message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ShapeError {
-    /// The version is not one that the table describes.
+    /// The table does not describe this version.
     #[error("{message} v{version} is not supported, expected v{min} to v{max}")]
     Version { message: &'static str, version: i16, min: i16, max: i16 },
-    /// A field does not fit.
+    /// A field is malformed.
     #[error("malformed {message} v{version}: {field} at byte {at}: {reason}")]
     Field { message: &'static str, version: i16, field: &'static str, at: usize, reason: Reason },
-    /// The bytes have the right shape but decoding refused a value, such as text that is not UTF-8.
+    /// The shape is right but decoding refused a value, such as text that is not UTF-8.
     #[error("malformed {message} v{version}: {reason}")]
     Value { message: &'static str, version: i16, reason: String },
 }
@@ -51,30 +52,30 @@ pub(crate) enum Reason {
     LeftOver { got: usize },
 }
 
-/// How a field stands on the wire.
+/// The encoding of a field.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
-    /// So many bytes: integers, booleans, uuids.
+pub(crate) enum FieldKind {
+    /// A fixed number of bytes: integers, booleans, uuids.
     Fixed(usize),
     /// A string: 16 bits of length, compact in flexible versions.
     Text,
-    /// A string that stays 16 bits of length in every version: the client id.
+    /// A string with 16 bits of length in every version: the client id.
     OldText,
     /// Bytes or records: 32 bits of length, compact in flexible versions.
     Blob,
-    /// A count, then so many.
+    /// A count, then as many elements.
     List(&'static Self),
-    /// Fields in order, and tagged fields behind them in flexible versions.
+    /// A struct: fields in order, followed by tagged fields in flexible versions.
     Row(&'static [Field]),
-    /// A count, then so many rows.
+    /// A count, then as many structs.
     Rows(&'static [Field]),
 }
 
-/// One field of the schema, with the versions in which it is there.
+/// One field of the schema, with the versions that have it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Field {
     name: &'static str,
-    kind: Kind,
+    kind: FieldKind,
     since: i16,
     until: i16,
     nullable_since: i16,
@@ -82,7 +83,7 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    const fn new(name: &'static str, kind: Kind) -> Self {
+    const fn new(name: &'static str, kind: FieldKind) -> Self {
         Self { name, kind, since: 0, until: i16::MAX, nullable_since: i16::MAX, tag: None }
     }
 
@@ -115,7 +116,7 @@ impl Field {
     }
 }
 
-/// A message's table.
+/// The table of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     name: &'static str,
@@ -145,7 +146,7 @@ pub(crate) fn decode<T: Shaped>(version: i16, mut bytes: Bytes) -> Result<T, Sha
     }
 }
 
-/// Checks and decodes a header, or a message that other bytes may follow, from the front of `bytes`.
+/// Checks and decodes a header, or a message that is followed by other bytes, from the front of `bytes`.
 pub(crate) fn take<T: Shaped>(version: i16, bytes: &mut Bytes) -> Result<T, ShapeError> {
     let Walked { len, kept } = walk(&T::SHAPE, version, bytes)?;
     let whole = bytes.split_to(len);
@@ -156,11 +157,12 @@ pub(crate) fn take<T: Shaped>(version: i16, bytes: &mut Bytes) -> Result<T, Shap
     })
 }
 
-/// What a walk found.
+/// The result of a walk.
 struct Walked {
-    /// How many bytes the message takes.
+    /// The length of the message in bytes.
     len: usize,
-    /// The message without the tagged fields that its table does not have, and with -1 for null, if that is not the same.
+    /// The message without the tagged fields that its table does not have, and with -1 for null. `None` if that is the
+    /// message itself.
     kept: Option<Bytes>,
 }
 
@@ -175,7 +177,7 @@ fn walk(shape: &Shape, version: i16, bytes: &[u8]) -> Result<Walked, ShapeError>
     Ok(Walked { len, kept })
 }
 
-/// Where the walk is.
+/// The state of a walk.
 struct Walk<'a> {
     message: &'static str,
     version: i16,
@@ -184,7 +186,7 @@ struct Walk<'a> {
     left: &'a [u8],
     /// The innermost named field, for errors.
     field: &'static str,
-    /// What the decoder is to see of the first `seen` bytes. Both are empty until something is left out.
+    /// What the decoder gets in place of the first `seen` bytes. Both are empty until a byte is left out or replaced.
     kept: Vec<u8>,
     seen: usize,
 }
@@ -224,15 +226,15 @@ impl<'a> Walk<'a> {
         self.kind(&field.kind, field.nullable_since <= self.version)
     }
 
-    fn kind(&mut self, kind: &Kind, nullable: bool) -> Result<(), ShapeError> {
+    fn kind(&mut self, kind: &FieldKind, nullable: bool) -> Result<(), ShapeError> {
         match kind {
-            Kind::Fixed(size) => self.skip(*size),
-            Kind::Row(fields) => self.fields(fields),
-            Kind::Text if self.flexible => self.blob(nullable),
-            Kind::Text | Kind::OldText => self.old_text(nullable),
-            Kind::Blob => self.blob(nullable),
-            Kind::List(element) => self.list(nullable, |walk| walk.kind(element, false)),
-            Kind::Rows(fields) => self.list(nullable, |walk| walk.fields(fields)),
+            FieldKind::Fixed(size) => self.skip(*size),
+            FieldKind::Row(fields) => self.fields(fields),
+            FieldKind::Text if self.flexible => self.blob(nullable),
+            FieldKind::Text | FieldKind::OldText => self.old_text(nullable),
+            FieldKind::Blob => self.blob(nullable),
+            FieldKind::List(element) => self.list(nullable, |walk| walk.kind(element, false)),
+            FieldKind::Rows(fields) => self.list(nullable, |walk| walk.fields(fields)),
         }
     }
 
@@ -264,7 +266,7 @@ impl<'a> Walk<'a> {
         (0..count).try_for_each(|_| element(self))
     }
 
-    /// Most rows have none.
+    /// Most structs have no tagged fields.
     fn tags(&mut self, fields: &[Field]) -> Result<(), ShapeError> {
         self.field = "tagged fields";
         let start = self.at();
@@ -274,8 +276,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Known tagged fields are walked, because decoding reads them in place and disregards their size. Others are left
-    /// out. As in Apache Kafka their order does not matter. Their count begins at `start`.
+    /// Walks known tagged fields, because decoding reads them in place and ignores their size. Leaves out the others.
+    /// Their order does not matter, as in Apache Kafka. Their count begins at `start`.
     fn some_tags(&mut self, start: usize, count: u32, fields: &[Field]) -> Result<(), ShapeError> {
         let known = self.count_known(count, fields)?;
         if known < count {
@@ -319,7 +321,7 @@ impl<'a> Walk<'a> {
         fields.iter().find(|field| field.tag == Some(tag) && field.in_version(self.version))
     }
 
-    /// Lets the decoder see what stands before `end` and was not dealt with yet.
+    /// Keeps the bytes before `end` that were not handled yet.
     fn keep_up_to(&mut self, end: usize) {
         self.kept.extend_from_slice(self.whole.get(self.seen..end).unwrap_or_default());
         self.seen = end;
@@ -338,7 +340,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The length of bytes or of a list: compact (one more than it is, 0 for null) or 32 bits (-1 for null).
+    /// The length of bytes or of a list: compact (length plus one, 0 for null) or 32 bits (-1 for null).
     fn long_length(&mut self, nullable: bool) -> Result<Option<usize>, ShapeError> {
         let length = if self.flexible {
             // u32::MAX and 0 both mean a length that i32 holds as -1 or that no frame can hold
@@ -349,7 +351,7 @@ impl<'a> Walk<'a> {
         self.length(length, 4, nullable)
     }
 
-    /// A length that was just read, in so many bytes. As in Apache Kafka any negative one is null.
+    /// A length that was just read in `width` bytes. As in Apache Kafka, any negative length is null.
     fn length(&mut self, length: i32, width: usize, nullable: bool) -> Result<Option<usize>, ShapeError> {
         match usize::try_from(length) {
             Ok(length) => Ok(Some(length)),
@@ -363,7 +365,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Lets the decoder see -1 in place of the length that was just read.
+    /// Gives the decoder -1 in place of the length that was just read.
     #[cold]
     fn put_null(&mut self, width: usize) {
         self.keep_up_to(self.at().saturating_sub(width));

@@ -1,7 +1,7 @@
-//! A broker's side of the wire, for the tests and benchmarks of what stands on it.
+//! The broker's side of the wire, for tests and benchmarks.
 //!
-//! In: requests as segments, and what a broker is to answer. Out: what the requests say, and frames. Pure; what it is given
-//! comes from us, so it may panic.
+//! In: requests as segments, and what a broker responds. Out: the content of the requests, and response frames. Pure.
+//! All its input is trusted, so it may panic.
 
 use std::sync::Arc;
 
@@ -28,10 +28,10 @@ use super::{
 };
 use crate::cluster::TopicId;
 
-/// One batch of a Produce request, read back.
+/// One batch of a Produce request, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SentBatch {
-    /// Its topic's name; empty where the request has the id.
+    /// The topic's name; empty if the request has the id.
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
     pub(crate) stamp: Stamp,
@@ -39,7 +39,7 @@ pub(crate) struct SentBatch {
     pub(crate) bytes: Bytes,
 }
 
-/// A request's body.
+/// Decodes the body of a request.
 fn read<T: Decodable>(key: ApiKey, segments: &[Bytes]) -> T {
     let mut whole = Bytes::from(segments.concat()).split_off(4);
     let version = i16::from_be_bytes([whole[2], whole[3]]);
@@ -47,7 +47,7 @@ fn read<T: Decodable>(key: ApiKey, segments: &[Bytes]) -> T {
     T::decode(&mut whole, version).unwrap()
 }
 
-/// The names of the topics that a Metadata request asks for.
+/// The topics that a Metadata request names.
 #[cfg(feature = "bench-internals")]
 pub(crate) fn read_metadata(segments: &[Bytes]) -> Vec<String> {
     let request = read::<MetadataRequest>(ApiKey::Metadata, segments);
@@ -76,23 +76,23 @@ fn read_batch(topic: Arc<str>, partition: i32, bytes: Bytes) -> SentBatch {
     SentBatch { topic, partition, stamp, values, bytes }
 }
 
-/// What is wrong with an answer to Metadata that is wrong once.
+/// How one Metadata response is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg(test)]
 pub(crate) enum Lie {
     /// The topic has no partitions.
     NoPartitions,
-    /// The second half of its partitions is missing.
+    /// The second half of the partitions is missing.
     FewerPartitions,
-    /// Nobody leads anything.
+    /// No partition has a leader.
     NoLeaders,
-    /// The leaders are those of an earlier epoch.
+    /// The leader epochs are old.
     StaleEpochs,
     /// There are no brokers.
     NoBrokers,
 }
 
-/// An answer to Metadata, without its length, with a lie about `topic` in it.
+/// A Metadata response without its length, in which `topic` is wrong.
 #[cfg(test)]
 pub(crate) fn lie(answer: &Bytes, version: i16, topic: &str, lie: Lie) -> Bytes {
     let (mut rest, correlation) = (answer.clone(), super::apis::correlation(answer).unwrap());
@@ -126,7 +126,7 @@ fn frame(api: Api, version: i16, correlation: i32, body: &impl Encodable) -> Byt
     out.freeze()
 }
 
-/// An ApiVersions answer with an error code and `(key, lowest, highest)`.
+/// An ApiVersions response with an error code and `(key, lowest, highest)`.
 pub(crate) fn api_versions(version: i16, correlation: i32, error: i16, ranges: &[(i16, i16, i16)]) -> Bytes {
     let api = |&(key, min, max): &(i16, i16, i16)| {
         ApiVersion::default().with_api_key(key).with_min_version(min).with_max_version(max)
@@ -135,10 +135,10 @@ pub(crate) fn api_versions(version: i16, correlation: i32, error: i16, ranges: &
     frame(Api::ApiVersions, version, correlation, &body)
 }
 
-/// A topic of a metadata answer: name, id, error code, and `(partition, leader, epoch)`.
+/// A topic of a Metadata response: name, id, error code, and `(partition, leader, epoch)`.
 pub(crate) type TopicSays<'a> = (&'a str, TopicId, i16, Vec<(i32, i32, i32)>);
 
-/// A Metadata answer with brokers `(id, port)` on one host.
+/// A Metadata response with brokers `(id, port)` on one host.
 pub(crate) fn metadata(version: i16, correlation: i32, brokers: &[(i32, u16)], topics: &[TopicSays<'_>]) -> Bytes {
     let broker = |&(id, port): &(i32, u16)| {
         let host = StrBytes::from_static_str("127.0.0.1");
@@ -164,13 +164,13 @@ pub(crate) fn metadata(version: i16, correlation: i32, brokers: &[(i32, u16)], t
     frame(Api::Metadata, version, correlation, &body)
 }
 
-/// A Metadata answer that holds nothing but an error (from version 13 on).
+/// A Metadata response that has only an error (from version 13 on).
 #[cfg(test)]
 pub(crate) fn metadata_error(version: i16, correlation: i32, error: i16) -> Bytes {
     frame(Api::Metadata, version, correlation, &MetadataResponse::default().with_error_code(error))
 }
 
-/// An InitProducerId answer.
+/// An InitProducerId response.
 pub(crate) fn init_producer_id(version: i16, correlation: i32, error: i16, producer_id: i64) -> Bytes {
     let body = InitProducerIdResponse::default()
         .with_error_code(error)
@@ -179,21 +179,21 @@ pub(crate) fn init_producer_id(version: i16, correlation: i32, error: i16, produ
     frame(Api::InitProducerId, version, correlation, &body)
 }
 
-/// What a broker says of one batch.
+/// The response to one batch.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Says {
     pub(crate) partition: i32,
     pub(crate) error: i16,
     pub(crate) base_offset: i64,
-    /// The time of the append, where the broker tells one.
+    /// The time of the append, if the broker sends it.
     pub(crate) append_time: Option<i64>,
     /// The leader and its epoch.
     pub(crate) leader: Option<(i32, i32)>,
-    /// Records that are refused, by index.
+    /// The records that were refused, by index.
     pub(crate) refused: Vec<(i32, &'static str)>,
 }
 
-/// A Produce answer `(correlation id, throttle_time_ms)` for partitions of one topic, as [`produce`] makes it.
+/// A Produce response `(correlation id, throttle_time_ms)` for partitions of one topic, as [`produce`] makes it.
 #[cfg(test)]
 pub(crate) fn throttled(
     version: i16,
@@ -202,12 +202,12 @@ pub(crate) fn throttled(
     says: &[Says],
 ) -> Bytes {
     let plain = produce(version, correlation, topic, says, &[]);
-    // The throttle time is the last field, before the tagged ones, of which there are none.
+    // The throttle time is the last field before the tagged ones, of which there are none.
     let at = plain.len() - if version >= 9 { 5 } else { 4 };
     [&plain[..at], &throttle_ms.to_be_bytes(), &plain[at + 4..]].concat().into()
 }
 
-/// A Produce answer for partitions of one topic, by name or by id as the version has it.
+/// A Produce response for partitions of one topic, by name or by id as the version requires.
 #[cfg(test)]
 pub(crate) fn produce(
     version: i16,
@@ -219,7 +219,7 @@ pub(crate) fn produce(
     produce_topics(version, correlation, &[(topic.0, topic.1, says)], brokers)
 }
 
-/// A Produce answer for partitions of several topics.
+/// A Produce response for partitions of several topics.
 pub(crate) fn produce_topics(
     version: i16,
     correlation: i32,

@@ -1,27 +1,27 @@
-//! Text from a peer, before anybody sees it.
+//! Makes text from a peer safe to log and print.
 //!
-//! In: anybody's text. Out: text that can be logged and printed, or whether it can be a host at all. Pure. Terminals obey
-//! what control characters say, and readers are misled by characters that turn the direction of writing or take no room
-//! (RUSTSEC-2025-0055 is such a case). Deliberately absent: names and addresses of the caller's own.
+//! In: text from a peer. Out: printable text, or whether the text can be a host. Pure. Terminals execute control
+//! characters, and characters that change the direction of writing or have no width mislead readers (RUSTSEC-2025-0055
+//! is an example). Deliberately absent: names and addresses that the user gave.
 
-/// The most characters of a peer's text that are kept.
-const MOST: usize = 256;
-/// The most bytes of a host's name (RFC 1035).
-const MOST_OF_HOST: usize = 255;
+/// How many characters of a peer's text are kept.
+const MAX_CHARS: usize = 256;
+/// The longest host name in bytes (RFC 1035).
+const MAX_HOST_LEN: usize = 255;
 
-/// A peer's text, short and without characters that do something.
+/// A peer's text, shortened, with every unsafe character replaced.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(MOST).map(|c| if acts(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars().take(MAX_CHARS).map(|c| if is_unsafe(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Whether a peer's text can be a host: a name or an address.
 pub(crate) fn is_host(text: &str) -> bool {
     let may_stand = |c: char| c.is_alphanumeric() || "-._:%[]".contains(c);
-    (1..=MOST_OF_HOST).contains(&text.len()) && text.chars().all(may_stand)
+    (1..=MAX_HOST_LEN).contains(&text.len()) && text.chars().all(may_stand)
 }
 
-/// Whether a character is not there to be read: controls, and Unicode's formats and separators of lines.
-fn acts(c: char) -> bool {
+/// Whether a character is unsafe: controls, and Unicode's format characters and line separators.
+fn is_unsafe(c: char) -> bool {
     let format = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
         || matches!(c, '\u{e0000}'..='\u{e007f}');
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_or_a_reader_not_see_is_replaced() {
+    fn control_and_invisible_characters_are_replaced() {
         for (text, expected) in [
             ("plain, naïve, 数据 and “quoted”", "plain, naïve, 数据 and “quoted”"),
             ("\u{1b}[2Jgone", "\u{fffd}[2Jgone"),
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut() {
+    fn long_text_is_shortened() {
         assert_eq!(printable(&"é".repeat(10_000)), "é".repeat(256));
     }
 

@@ -1,15 +1,15 @@
-//! Variable-length integers: LEB128, and zigzag on top of it where a value may be negative.
+//! Variable-length integers: LEB128, and zigzag on top of it for values that may be negative.
 //!
-//! In: integers, or bytes from a peer. Out: bytes, or an integer and the bytes that are left. Pure; nothing here slices
-//! or adds unchecked, because the bytes may be anybody's.
+//! In: integers, or bytes from a peer. Out: bytes, or an integer and the remaining bytes. Pure. The bytes are
+//! untrusted, so there is no slicing and no unchecked arithmetic.
 
-/// How many bytes `value` takes unsigned.
+/// The length of `value` in bytes, unsigned.
 #[inline]
 pub(crate) const fn unsigned_len(value: u64) -> usize {
     (70 - (value | 1).leading_zeros() as usize) / 7
 }
 
-/// How many bytes `value` takes zigzagged.
+/// The length of `value` in bytes, zigzagged.
 #[inline]
 pub(crate) const fn signed_len(value: i64) -> usize {
     unsigned_len(zigzag(value))

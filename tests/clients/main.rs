@@ -1,14 +1,14 @@
-//! The embedded broker under clients that we did not write: librdkafka, kafka-python, aiokafka, franz-go, sarama, kafka-go
+//! The embedded broker with clients that are not ours: librdkafka, kafka-python, aiokafka, franz-go, sarama, kafka-go
 //! and Apache's own.
 //!
-//! In: one program for each client, which `tests/clients/setup` has fetched and built. Each gets servers, a topic and codecs.
-//! It lists all topics; creates its topic; sends three records for each codec, with and without idempotence; reads all of
-//! them back from the beginning, by partition; looks up the first and the last offset; describes its topic's settings. Out:
-//! each step in a line, the same for all clients, so one text says what is expected of them. What was written is held
-//! against the broker's log, and nothing may have been refused.
+//! In: one program for each client, which `tests/clients/setup` has fetched and built. Each gets servers, a topic and
+//! codecs. It lists all topics; creates its topic; sends three records for each codec, with and without idempotence;
+//! reads all of them back from the beginning, by partition; looks up the first and the last offset; describes its
+//! topic's settings. Out: one line for each step. The lines are the same for all clients, so one expected text is
+//! enough. The records are compared with the broker's log, and the broker may not have refused any request.
 //!
-//! What does not work, because the broker does not have it: consumer groups and transactions, with any client. kafka-go has
-//! no idempotent producer. Deliberately absent: any way to skip a client that is missing.
+//! The broker has no consumer groups and no transactions, so these do not work with any client. kafka-go has no
+//! idempotent producer. Deliberately absent: any way to skip a client that is missing.
 
 use std::{
     fmt::{Debug, Write as _},

@@ -1,8 +1,9 @@
 //! Operations on the accumulator, in any order.
 //!
-//! In: a list of operations. Checked: every record that was appended is in exactly one batch, in the order of its partition;
-//! the sender is told of every partition that has something; batches keep to their size and are charged for their bytes; a
-//! flush ends when the batches before it are done; every record is answered once; at the end no memory is held.
+//! In: a list of operations. Checks: every record that was appended is in exactly one batch, in the order of its
+//! partition; the sender gets every partition that has a batch; batches keep to their size and are charged for their
+//! bytes; a flush ends when the batches before it have completed; every record has one outcome; at the end no memory is
+//! charged.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use super::input::Input;
 use crate::{
     Delivery,
-    accumulator::{Accumulator, Charge, Closed, Held, Limits, Partition, Refused, SealedBatch},
+    accumulator::{Accumulator, Charge, Closed, Held, Limits, PartitionQueue, Refused, SealedBatch},
     cluster,
     delivery::{Callbacks, Outcome, listener},
     wire::compression::Method,
@@ -48,7 +49,7 @@ struct Bench {
     accumulator: Arc<Accumulator>,
     limits: Limits,
     now: Instant,
-    partitions: Vec<Arc<Partition>>,
+    partitions: Vec<Arc<PartitionQueue>>,
     /// Records that were appended and not taken, by partition.
     queued: Vec<VecDeque<usize>>,
     /// Slots that the sender was told of.
@@ -85,7 +86,7 @@ pub fn accumulator(data: &[u8]) {
 impl Bench {
     fn new(limits: Limits) -> Self {
         let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
-        let leaders = [cluster::Partition { leader: Some(1), leader_epoch: 0 }; PARTITIONS];
+        let leaders = [cluster::PartitionMetadata { leader: Some(1), leader_epoch: 0 }; PARTITIONS];
         Self {
             partitions: accumulator.publish(&"orders".into(), &leaders, 1).partitions.to_vec(),
             accumulator,
@@ -121,7 +122,7 @@ impl Bench {
             14 => self.expire(input.below(PARTITIONS), Duration::from_millis(input.one_of(&[0, 5, 20]))),
             _ => match input.below(8) {
                 0 => self.accumulator.close(),
-                _ => self.accumulator.hurry(),
+                _ => self.accumulator.send_open_batches(),
             },
         }
     }

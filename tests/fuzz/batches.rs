@@ -1,4 +1,4 @@
-//! Record batches: anybody's bytes, and our own, read back by us and by another decoder.
+//! Record batches: untrusted bytes, and our own batches, read by our reader and by another decoder.
 
 use std::collections::BTreeMap;
 

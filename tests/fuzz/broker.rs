@@ -1,7 +1,7 @@
-//! Requests to the embedded broker's pure state, well-formed, spoilt and arbitrary, and faults between them.
+//! Requests to the embedded broker's pure state, valid, damaged and arbitrary, and faults between them.
 //!
-//! Checked: every answer has its length and its request's correlation id; logs have no holes; and unless the broker was made
-//! to forget something, the sequence numbers of a producer rise by one record after the other.
+//! Checks: every response has its length and its request's correlation id; logs have no holes; and unless the broker
+//! lost its producer state, the sequence numbers of a producer rise without gaps.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::input::Input;
 use crate::{
-    broker::{Api, EmbeddedBroker, Fault, Outcome, Pending, State},
+    broker::{Api, EmbeddedBroker, Fault, Pending, Polled, State},
     cluster::TopicId,
     error::ErrorCode,
     wire::{
@@ -20,7 +20,7 @@ use crate::{
             init_producer_id,
             list_offsets::AskOffset,
             metadata,
-            produce::{self, Head, Part},
+            produce::{self, Head, PartitionBatch},
             request::Request,
         },
         record_batch::writer::{Payload, Stamp, Writer, stamp},
@@ -102,7 +102,7 @@ impl Bench {
             batch[at] ^= input.byte();
         }
         let topic_id = TopicId::from_u128(FIRST_ID + u128::from(input.byte() % 3));
-        let part = Part { topic: topic.into(), topic_id, partition, batch: batch.into() };
+        let part = PartitionBatch { topic: topic.into(), topic_id, partition, batch: batch.into() };
         let (version, acks) = (3 + input.below(11) as i16, input.one_of(&[-1, 1, 0, 5]));
         let head = Head { version, correlation: self.correlation, client_id: "fuzz", acks, timeout_ms: 1_000 };
         let frame = Bytes::from(produce::encode(&head, &[part]).concat());
@@ -170,11 +170,11 @@ impl Bench {
     fn poll_held(&mut self) {
         let (state, now_ms) = (&mut self.state, self.now_ms);
         self.held.retain(|(correlation, pending)| match state.poll(now_ms, pending) {
-            Outcome::Hold { until_ms } => {
+            Polled::Hold { until_ms } => {
                 assert!(until_ms > now_ms, "what is held is held for a while");
                 true
             }
-            Outcome::Done(reply) => {
+            Polled::Done(reply) => {
                 if let Some((length, rest)) = reply.bytes.split_first_chunk::<4>() {
                     assert_eq!(u32::from_be_bytes(*length) as usize, rest.len());
                     assert_eq!(rest.first_chunk(), Some(&correlation.to_be_bytes()));

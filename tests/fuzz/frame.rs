@@ -1,4 +1,4 @@
-//! Framing: however a stream is cut into pieces, the frames are the same, and they are what stands in the stream.
+//! Framing: the frames are those of the stream, however it is divided into pieces.
 
 use bytes::Bytes;
 

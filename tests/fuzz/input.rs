@@ -1,7 +1,7 @@
 //! Bytes read as choices.
 //!
-//! In: any bytes. Out: numbers and slices, drawn from the front. Pure. Where the bytes end everything is 0, so every input
-//! is a valid list of choices and a shorter one chooses less.
+//! In: any bytes. Out: numbers and slices, taken from the front. Pure. After the last byte every number is 0. So every
+//! input is a valid list of choices, and a shorter one has fewer choices.
 
 pub(super) struct Input<'a>(&'a [u8]);
 

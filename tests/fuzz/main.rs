@@ -1,7 +1,7 @@
-//! What the fuzz targets run: one function for each, from any bytes to nothing, which panics when something is wrong.
+//! The functions of the fuzz targets. Each takes any bytes, and panics on a fault.
 //!
-//! Mounted in the library as `fuzzing` for tests and under `--cfg fuzzing`, which cargo-fuzz sets; users never see it. Pure.
-//! `fuzz/fuzz_targets` calls the functions, and so do the tests below, with the committed corpus. `fuzz/README.md` has the rest.
+//! They are the module `fuzzing` of the library, only for tests and under `--cfg fuzzing`, which cargo-fuzz sets. Pure.
+//! `fuzz/fuzz_targets` calls them, and so do the tests below, with the committed corpus. See `fuzz/README.md`.
 
 mod accumulator;
 mod batches;

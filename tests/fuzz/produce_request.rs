@@ -1,4 +1,4 @@
-//! The Produce request that we encode by hand, read by another decoder.
+//! Our own encoding of the Produce request, read by another decoder.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use kafka_protocol::{
 use super::input::Input;
 use crate::{
     cluster::TopicId,
-    wire::apis::produce::{Head, Part, TOPIC_IDS_FROM, encode},
+    wire::apis::produce::{Head, PartitionBatch, TOPIC_IDS_FROM, encode},
 };
 
 /// A partition's index and its bytes.
@@ -25,9 +25,10 @@ pub fn produce_request(data: &[u8]) {
     let client_id = String::from_utf8_lossy(input.bytes()).into_owned();
     let head = Head { version, correlation, client_id: &client_id, acks, timeout_ms };
     let topics = topics(&mut input);
-    let parts: Vec<Part> = topics.iter().flat_map(|(name, data)| data.iter().map(|data| part(name, data))).collect();
+    let parts: Vec<PartitionBatch> =
+        topics.iter().flat_map(|(name, data)| data.iter().map(|data| part(name, data))).collect();
     let segments = encode(&head, &parts);
-    let is_there = |part: &Part| segments.iter().any(|segment| segment.as_ptr() == part.batch.as_ptr());
+    let is_there = |part: &PartitionBatch| segments.iter().any(|segment| segment.as_ptr() == part.batch.as_ptr());
     assert!(parts.iter().all(|part| part.batch.is_empty() || is_there(part)), "batches are not copied");
     read(&head, &topics, segments.concat());
 }
@@ -42,8 +43,8 @@ fn topics(input: &mut Input<'_>) -> BTreeMap<String, Data> {
     topics
 }
 
-fn part(topic: &str, (partition, batch): &(i32, Bytes)) -> Part {
-    Part { topic: topic.into(), topic_id: id(topic), partition: *partition, batch: batch.clone() }
+fn part(topic: &str, (partition, batch): &(i32, Bytes)) -> PartitionBatch {
+    PartitionBatch { topic: topic.into(), topic_id: id(topic), partition: *partition, batch: batch.clone() }
 }
 
 /// An id that tells topics apart.

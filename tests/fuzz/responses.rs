@@ -1,7 +1,7 @@
-//! Every answer that the producer and the admin client read.
+//! Every response that the producer and the admin client decode.
 //!
-//! Nothing panics or takes much memory; an answer that is read is exactly as long as its frame; what is passed on can be
-//! printed, dialled and counted.
+//! Nothing panics or takes much memory. A response that is decoded is exactly as long as its frame. Its text is
+//! printable, its addresses can be dialled, and its numbers are possible.
 
 use bytes::Bytes;
 

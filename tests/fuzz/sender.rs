@@ -1,8 +1,9 @@
-//! Operations on accumulator and sender, and what their surroundings do, in any order.
+//! Operations on accumulator, sender and their environment, in any order.
 //!
-//! In: settings, then a list of operations. The embedded broker's pure state answers; what goes over a connection moves when the
-//! input says so, or breaks, or is spoilt. Then everything heals. Unlike the simulation, which draws a plan from a seed,
-//! nothing happens by itself: every step is a choice that a fuzzer can change by itself, and brokers may lie. Checked in [`judge`].
+//! In: settings, then a list of operations. The embedded broker's pure state responds. A connection delivers its bytes,
+//! breaks or changes them when the input says so. Then everything heals. The simulation draws a whole plan from a seed.
+//! Here nothing happens by itself: every step is a choice that a fuzzer can change alone, and brokers may lie.
+//! [`judge`] has the checks.
 
 mod judge;
 mod links;
@@ -166,7 +167,7 @@ impl World {
                 0 => self.accumulator.close(),
                 1 => drop(self.cluster.limit_in_sync(TOPIC, 0, 0)),
                 2 => self.cluster.heal(),
-                _ => self.accumulator.hurry(),
+                _ => self.accumulator.send_open_batches(),
             },
             _ => self.flow(),
         }

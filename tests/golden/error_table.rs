@@ -1,4 +1,4 @@
-//! The error table is Kafka's, row by row.
+//! Every row of the error table is as in Apache Kafka.
 
 use super::{parse, run};
 use crate::wire::errors::TABLE;

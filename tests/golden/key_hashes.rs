@@ -1,8 +1,8 @@
-//! Keys go where Java puts them.
+//! A key has the partition that Java's producer gives it.
 
 use super::{from_hex, parse, run};
 use crate::{
-    cluster::Partition,
+    cluster::PartitionMetadata,
     record::{murmur2::murmur2, partition::Partitions},
 };
 
@@ -11,7 +11,7 @@ const PARTITIONS: usize = 10_007;
 
 #[test]
 fn keys_of_every_length_up_to_64_have_the_hash_and_the_partition_that_java_gives_them() {
-    let partitions = vec![Partition { leader: Some(1), leader_epoch: 0 }; PARTITIONS];
+    let partitions = vec![PartitionMetadata { leader: Some(1), leader_epoch: 0 }; PARTITIONS];
     let partitions = Partitions::new(&partitions);
     let mut lengths = [0; 65];
     for columns in run("KeyHashes.java", "") {

@@ -1,8 +1,8 @@
-//! What milena shares with Apache Kafka's own Java classes, compared with those classes.
+//! Compares milena with Apache Kafka's own Java classes.
 //!
-//! In: the output of the small Java programs beside this file, run against the Kafka jars that `tests/run` fetched. Out:
-//! a failing test for each difference that is not listed here with its reason. Part of the crate's unit tests, because
-//! what is compared is private; it stands here, with its Java half, because it is not about one file.
+//! In: the output of the small Java programs beside this file, run with the Kafka jars that `tests/run` fetched. Out: a
+//! failing test for each difference that is not listed here with its reason. These are unit tests of the crate, because
+//! they use private items. They are here, with their Java half, because they concern several files.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Record batches: Kafka reads what we write, we read what Kafka writes, and both write the same bytes.
+//! Record batches: Kafka reads milena's, milena reads Kafka's, and both write the same bytes.
 
 use bytes::Bytes;
 

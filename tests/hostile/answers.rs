@@ -1,7 +1,7 @@
-//! The answers that a liar gives, each with a place for the lie.
+//! The responses of a lying broker, each with a place for the lie.
 //!
-//! In: what was asked, and what is to be claimed. Out: the bytes of an answer without the frame's length. Pure. Each
-//! `Default` is the truth about the one topic of these tests, so a lie is one field that differs.
+//! In: the request, and the claims. Out: the bytes of a response without the frame's length. Pure. Each `Default` is
+//! true for the one topic of these tests, so a lie changes one field.
 
 use crate::writing::Writing;
 

@@ -1,4 +1,4 @@
-//! Lies that need no understanding of what an answer means, told in the place of every answer there is.
+//! Lies that need no knowledge of a response's meaning. They replace responses of every kind.
 
 use milena::{FailureKind, Persisted};
 use milena_test_support::peer::{HTTP_ANSWER, TLS_ALERT};

@@ -1,7 +1,7 @@
-//! Lies about brokers, topics and partitions, in Metadata answers. What is said of a topic in part completes nothing.
+//! Lies about brokers, topics and partitions, in Metadata responses. Metadata with an incomplete topic are not used.
 //!
-//! Deliberately absent: a leader that is elsewhere in the most epoch there is. Of two epochs the higher one is believed, as
-//! in Apache Kafka's own client (KIP-320), so the truth in a lower one comes too late.
+//! Deliberately absent: a wrong leader in the highest possible epoch. Of two epochs the higher one is believed, as in
+//! Apache Kafka's own client (KIP-320), so the truth in a lower epoch would be ignored.
 
 use milena::{FailureKind, Persisted};
 use milena_test_support::peer;

@@ -1,4 +1,4 @@
-//! Lies about what stands in the log, told to the admin client, which reads records back.
+//! Lies about the content of the log, in responses to the admin client, which reads records back.
 
 use std::{io::Write, time::Duration};
 

@@ -1,8 +1,8 @@
-//! The liar: a peer between a client and an honest broker, which says what it pleases in the broker's name.
+//! The liar: a proxy between a client and an honest broker, which changes the broker's responses.
 //!
-//! In: a broker, and the lie. Out: an address for clients, and counts of what was said. Every request reaches the broker,
-//! so what a lie is about has really happened: records that the liar denies stand in the log. Only ApiVersions is the
-//! liar's own, since it decides in which versions the two talk. Deliberately absent: any idea of what a lie is good for.
+//! In: a broker, and the lie. Out: an address for clients, and counts of requests. Every request reaches the broker, so
+//! its effects are real: records that the liar denies are in the log. Only the response to ApiVersions is the liar's
+//! own, because it decides which versions both sides use. Deliberately absent: what a lie means.
 
 use std::{
     io,

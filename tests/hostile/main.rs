@@ -1,15 +1,16 @@
-//! A broker that lies, and what the producer makes of it: a typed error, the connection closed, bounded memory, no panic, no
-//! spin, and every record resolved truthfully. When the broker tells the truth again, the same producer delivers.
+//! A broker that lies. The producer must respond with a typed error, close the connection, keep its memory bounded, not
+//! panic, not loop, and resolve every record truthfully. When the broker tells the truth again, the same producer must
+//! deliver.
 //!
-//! - [`bytes`]: what needs no understanding: lengths, counts, truncation, silence, other protocols
-//! - [`versions`]: lies about what the broker speaks
+//! - [`bytes`]: lengths, counts, truncation, silence, other protocols
+//! - [`versions`]: lies about supported versions
 //! - [`cluster`]: lies about brokers, topics and partitions
-//! - [`produced`]: lies about what became of records
-//! - [`fetched`]: lies about what stands in the log, told to the admin client
-//! - [`memory`]: what a claim may cost before it is shown to be one
+//! - [`produced`]: lies about the outcome of records
+//! - [`fetched`]: lies about the content of the log, told to the admin client
+//! - [`memory`]: how much memory a claim may take before there are bytes for it
 //!
-//! Lies are rows of tables. [`scenario`] is what is done with each, [`liar`] tells them, [`answers`] and [`writing`] put
-//! them into bytes.
+//! Lies are rows of tables. [`scenario`] runs each of them, [`liar`] tells them, [`answers`] and [`writing`] encode
+//! them.
 
 mod answers;
 mod bytes;

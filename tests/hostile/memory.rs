@@ -1,4 +1,4 @@
-//! What a claim may cost before it is shown to be one, and what a peer that does not read may cost.
+//! How much memory a claim may take before there are bytes for it, and how much a peer that does not read.
 
 use std::{fs, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Lies about what became of records, in Produce answers, and about the producer's identity.
+//! Lies about the outcome of records, in Produce responses, and about the producer id.
 
 use milena::{FailureKind, Persisted};
 

@@ -1,10 +1,10 @@
-//! One scenario for every lie: a producer is lied to, what it says of that is judged, then the liar repents and the same
-//! producer must deliver.
+//! The scenario of every lie. A producer gets the lie, and its outcomes are judged. Then the broker tells the truth,
+//! and the same producer must deliver.
 //!
-//! In: a [`Case`]. Out: nothing, or a panic that names the case. The judgement rests on the honest broker's log: a record
-//! that was acknowledged stands there once, where the acknowledgement says; one of which it is said that it was not
-//! written does not; one whose fate is unknown at most once. Nothing here asserts how long something took; the number of
-//! connections and requests is held against the time that passed, which is what backing off means.
+//! In: a [`Case`]. Out: nothing, or a panic that names the case. The honest broker's log decides: an acknowledged
+//! record is there once, at the acknowledged offset; a record that was reported as not written is not there; one with
+//! an unknown outcome is there at most once. Nothing here asserts a duration. The number of connections and requests is
+//! compared with the time that has passed, which checks the backoff.
 
 use std::{
     fmt::Debug,

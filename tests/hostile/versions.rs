@@ -1,4 +1,4 @@
-//! Lies about what the broker speaks: negotiation ends, with an error that says what is missing.
+//! Lies about supported versions. The negotiation ends with an error that names the missing version.
 
 use std::time::Duration;
 

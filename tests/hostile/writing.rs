@@ -1,8 +1,8 @@
-//! Writes answers by hand, field by field, and remembers where its counts stand.
+//! Encodes responses field by field, and remembers the positions of their counts.
 //!
-//! In: fields, in the order of Kafka's schema. Out: the bytes of one answer, and the place of every count and length in it.
-//! Pure. Written anew and not with the library's own encoder, which may only write what is true. Deliberately absent: the
-//! frame's length, which is the liar's affair.
+//! In: fields, in the order of Kafka's schema. Out: the bytes of one response, and the position of every count and
+//! length in it. Pure. The library's own encoder is not used, because it cannot write lies. Deliberately absent: the
+//! frame's length, which the liar writes.
 
 use std::ops::Range;
 

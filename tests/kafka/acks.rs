@@ -1,4 +1,4 @@
-//! What an acknowledgement says, in every mode.
+//! What an acknowledgement guarantees, for every `acks`.
 
 use milena::{Acks, ProducerBuilder, Record};
 

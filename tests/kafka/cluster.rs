@@ -1,8 +1,8 @@
 //! The two kinds of cluster that every scenario runs against.
 //!
-//! In: what a scenario needs. Out: a running cluster and topics in it. The real broker that most scenarios share starts
-//! when the first of them asks for it and ends with the process; topics keep scenarios apart. Embedded brokers cost
-//! nothing, so each scenario has its own.
+//! In: the needs of a scenario. Out: a running cluster and its topics. Most scenarios share one real broker. It starts
+//! for the first of them and ends with the process, and each scenario has topics of its own. Embedded brokers start at
+//! once, so each scenario has its own.
 
 use std::{
     path::PathBuf,

@@ -1,4 +1,4 @@
-//! Compressed batches stand in the log compressed, and every reader finds in them what was sent.
+//! Compressed batches are compressed in the log, and every reader finds the records that were sent.
 
 use milena::{Ack, Producer, Record};
 

@@ -1,11 +1,11 @@
-//! Three real brokers under faults, a producer with records in flight, and an oracle that holds what it told of each record
-//! against the log.
+//! Three real brokers under faults, and a producer with records in flight. An oracle compares the outcome of each
+//! record with the log.
 //!
-//! The short form is these tests as they are: each fault once, 6,000 records or more at 2,000 a second, on one cluster that they
-//! share one after the other. Its session timeout is lowered to 3 s (Kafka: 9 s), so that a leader that is gone is replaced
-//! within seconds. The long form is the same tests with 40,000 records, Kafka's own session timeout, longer freezes and many
-//! runs: the command `tests/kafka/faults`; and the same faults with other producers beside ours: `tests/kafka/race`. Violations
-//! fail a test; silences are reported and never judged.
+//! The short form is these tests by themselves: each fault once, with 6,000 records or more at 2,000 a second. All
+//! tests use one cluster, one after the other. Its session timeout is 3 s (Kafka: 9 s), so that a failed leader is
+//! replaced within seconds. The long form is the command `tests/kafka/faults`: the same tests with 40,000 records,
+//! Kafka's own session timeout, longer freezes and many runs. `tests/kafka/race` runs the same faults with other
+//! producers as well. A violation fails a test. Silences are only reported.
 
 mod client;
 mod load;

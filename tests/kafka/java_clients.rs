@@ -1,4 +1,4 @@
-//! Apache's own producer and consumer on the same topics. On the embedded broker this is the proof that any client may
+//! Apache's own producer and consumer on the same topics. With the embedded broker, this shows that any client can
 //! connect.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The largest, the smallest, and what is too large.
+//! The largest record, the smallest, and records that are too large.
 
 use milena::{ErrorCode, FailureKind, Persisted, Record};
 

@@ -1,8 +1,7 @@
-//! What a topic holds, told by as many witnesses as there are.
+//! Reads a topic with several independent readers.
 //!
-//! In: a cluster and a topic. Out: its records. Ours is one reader; on real Kafka the console consumer and
-//! `DumpLogSegments` read too, and all must agree on every record before a scenario gets to see it. Text only, which is
-//! what the tools can print.
+//! In: a cluster and a topic. Out: its records. One reader is milena's. On real Kafka the console consumer and
+//! `DumpLogSegments` read, too, and all must agree on every record. Text only, because the tools print text.
 
 use std::collections::BTreeMap;
 

@@ -1,21 +1,21 @@
-//! Every scenario but those of `fault` twice: against the embedded broker and against a real Apache Kafka, so that a difference between the
-//! two is a failing test.
+//! Runs every scenario except those of `fault` twice, with the embedded broker and with a real Apache Kafka, so that a
+//! difference between the two fails a test.
 //!
-//! - [`acks`]: what an acknowledgement says, in every mode
-//! - [`compression`]: every codec, read back by all
+//! - [`acks`]: what an acknowledgement guarantees, for every `acks`
+//! - [`compression`]: every codec, read back by all readers
 //! - [`content`]: nulls, headers and timestamps arrive as they were sent
-//! - [`partitions`]: where a record goes
+//! - [`partitions`]: the partition of a record
 //! - [`volume`]: 200,000 records from eight tasks
-//! - [`topics`]: topics that are not there yet, or never will be
-//! - [`outages`]: brokers that go and come back, or come late
-//! - [`limits`]: the largest, the smallest, and what is too large
-//! - `fault`: three real brokers, and all that can happen to them and to their connections
-//! - `java_clients`: Apache's own producer and consumer on the same topics, and that a key leads Java's where it leads ours
+//! - [`topics`]: topics that do not exist yet, or never will
+//! - [`outages`]: brokers that stop and restart, or start late
+//! - [`limits`]: the largest record, the smallest, and records that are too large
+//! - `fault`: three real brokers, with faults of the brokers and of their connections
+//! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
 //!
-//! What a topic holds is read back by us and, on real Kafka, by Apache's console consumer and `DumpLogSegments` as well:
-//! see [`log`]. Which cluster a scenario gets: see [`cluster`].
+//! milena reads the topics back and, on real Kafka, Apache's console consumer and `DumpLogSegments` as well: see
+//! [`log`]. The clusters of the scenarios are in [`cluster`].
 //!
-//! Real Kafka and Apache's tools take feature `kafka-tests`; without it, the scenarios run against the embedded broker alone.
+//! Real Kafka and Apache's tools need the feature `kafka-tests`. Without it, the scenarios use only the embedded broker.
 
 mod acks;
 mod cluster;

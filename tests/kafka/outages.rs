@@ -1,4 +1,4 @@
-//! Brokers that go and come back, or come late.
+//! Brokers that stop and restart, or start late.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! Where a record goes. That Java sends it there too is in `java_clients.rs`.
+//! The partition of a record. `java_clients.rs` tests that Java chooses the same one.
 
 use milena::Record;
 

@@ -1,4 +1,4 @@
-//! Topics that are not there yet, or never will be.
+//! Topics that do not exist yet, or never will.
 
 use std::time::Duration;
 

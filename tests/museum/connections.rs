@@ -1,4 +1,4 @@
-//! Connections that end, are silent, or lead to the wrong place.
+//! Connections that end, are silent, or lead to the wrong broker.
 
 use super::super::rig::{Rig, TOPIC, failure, is_pending, offset};
 use crate::{ErrorCode, FailureKind, accumulator::TopicState, delivery::Delivery, sender::Event, wire::testing};

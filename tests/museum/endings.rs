@@ -1,4 +1,4 @@
-//! Flushing, closing, giving up: what ends while something else begins.
+//! Flushing, closing and cancelling while other work begins.
 
 use std::{
     future::Future,

@@ -1,9 +1,9 @@
-//! The bug museum: what went wrong in other producers, each as a test that milena must pass.
+//! The bug museum: bugs of other producers, each as a test that milena must pass.
 //!
-//! In: bugs of librdkafka, franz-go, Java's client and others, by the issue or commit that repaired them. Out: one test or
-//! more for each that a producer like this one can have. A test is named after the behaviour and tells source and story in
-//! its comment. Everything here drives the sender with the scripted broker of `src/sender/tests/rig.rs`; what the public API
-//! is enough for is in `tests/producer/museum.rs`. `tests/tidy/museum.rs` sees to it that the table is true.
+//! In: bugs of librdkafka, franz-go, Java's client and others, by the issue or commit that repaired them. Out: one test
+//! or more for each bug that a producer like this one can have. A test is named after the behaviour, and its comment
+//! has the source and the story. All tests here drive the sender with the scripted broker of `src/sender/tests/rig.rs`.
+//! The tests that need only the public API are in `tests/producer/museum.rs`. `tests/tidy/museum.rs` checks the table.
 //!
 //! | no. | what went wrong | held by |
 //! |---|---|---|

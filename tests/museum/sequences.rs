@@ -1,4 +1,4 @@
-//! Batches that go again, their sequence numbers, and what is told of them.
+//! Batches that are retried, their sequence numbers, and their outcomes.
 
 use super::super::rig::{Rig, Says, failure, is_pending, offset};
 use crate::{ErrorCode, Persisted};

@@ -1,4 +1,4 @@
-//! Addresses where no Kafka is: each send fails within `max.block.ms` and names the cause.
+//! Bootstrap addresses without Kafka. Each send fails within `max.block.ms` and names the cause.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! User code that misbehaves when an outcome is known.
+//! Callbacks that misbehave.
 
 use std::sync::mpsc;
 

@@ -1,4 +1,4 @@
-//! Settings that contradict each other: all violations at once, and nothing is started.
+//! Settings that contradict each other. The error lists all violations, and nothing is started.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A producer that is closed, dropped, or loses its runtime. Every accepted record still has exactly one outcome.
+//! A producer that is closed, is dropped, or loses its runtime. Every accepted record still has exactly one outcome.
 
 use std::{
     sync::mpsc::{self, Receiver},

@@ -1,15 +1,15 @@
-//! What a producer makes of bad input and bad surroundings: an error that says what to do, never a panic, never a hang.
+//! A producer with bad input or in a bad environment: it returns an error with a hint, never panics and never hangs.
 //!
-//! - [`names`]: topics and partitions that cannot be
-//! - [`sizes`]: records too large, and memory that is full
-//! - [`bootstrap`]: addresses where no Kafka is
+//! - [`names`]: impossible topics and partitions
+//! - [`sizes`]: records that are too large, and full memory
+//! - [`bootstrap`]: addresses without Kafka
 //! - [`configuration`]: settings that contradict each other
-//! - [`endings`]: a producer that is closed, dropped, or loses its runtime
-//! - [`outside`]: a producer that is used where there is no runtime
-//! - [`callbacks`]: user code that misbehaves when an outcome is known
-//! - [`partitioners`]: partitioners of the user's own
-//! - [`metrics`]: what a producer counts of itself
-//! - [`museum`]: what went wrong in other producers
+//! - [`endings`]: a producer that is closed, is dropped, or loses its runtime
+//! - [`outside`]: a producer that is used outside of its runtime
+//! - [`callbacks`]: callbacks that misbehave
+//! - [`partitioners`]: custom partitioners
+//! - [`metrics`]: the producer's metrics
+//! - [`museum`]: bugs of other producers
 
 mod bootstrap;
 mod callbacks;

@@ -1,4 +1,4 @@
-//! What a producer counts of itself is what happened.
+//! The producer's metrics agree with what happened.
 
 use std::time::Duration;
 

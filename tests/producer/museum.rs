@@ -1,4 +1,4 @@
-//! The bug museum, as far as the public API is enough for it: see `tests/museum`.
+//! The bug museum, as far as the public API is enough: see `tests/museum`.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! Topics, partitions and timestamps that cannot be.
+//! Impossible topics, partitions and timestamps.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A producer that is used where there is no runtime: its own lives elsewhere, as in a program with threads, or with another
-//! executor. Whatever can be awaited can be awaited there.
+//! A producer that is used outside of its runtime, as in a program with threads, or with another executor. Every future
+//! can be awaited there.
 
 use std::{
     pin::pin,

@@ -1,4 +1,4 @@
-//! Partitioners of the user's own: asked once for each record, and no danger to the producer.
+//! Custom partitioners. They are called once for each record, and cannot harm the producer.
 
 use std::{
     sync::{

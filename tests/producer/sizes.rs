@@ -1,4 +1,4 @@
-//! Records too large, and memory that is full.
+//! Records that are too large, and full memory.
 
 use std::time::Duration;
 

@@ -1,14 +1,18 @@
-//! Judges a history for availability: what failed, or came late, though it could have been delivered.
+//! Judges a history for availability: which records failed, or came late, although they could have been delivered.
 //!
-//! In: what became of each record and when, and the times at which something was in the way. Out: neglects. A pure function.
-//! The other judge, `checker`, asks whether what was told is true; this one asks whether more could have been done.
+//! In: the fate of each record with its time, and the times of outages and disturbances. Out: neglects. A pure
+//! function. The other judge, `checker`, asks whether the reported outcomes are true. This one asks whether more
+//! records could have been delivered.
 //!
 //! # What excuses a producer
-//! Two things, both of which the world notes while it runs.
-//! - An **outage** of a partition lasts. No producer could have written there: its topic does not exist, it has no leader, its
-//!   leader is down, stopped or keeps to a quota, too few replicas are in sync, a connection that it has to use is slow, or the
-//!   producer's own process is stopped.
-//! - A **gust** is a moment at which something went wrong for everybody: a connection broke, an answer was an error, garbage or
+//! Two things excuse a producer. The world notes both while it runs.
+//! - An **outage** of a partition lasts for a time in which no producer could have written to it: its topic does not
+//!   exist, it has no leader, its leader is down, stopped or throttles, too few replicas are in sync, a connection that
+//!   is needed is slow, or the producer's own process is stopped.
+//! - A **gust** is a moment in which something failed for all partitions: a connection broke, a response was an error,
+//!   garbage or a lie, a leader moved, a node stopped or started, a late request reached a broker after its connection
+//!   had ended, a record was rejected, everything healed. A producer may need a while to recover from it. A gust never
+//!   excuses a failure by itself.
 //!   a lie, a leader moved, a node went or came, a late request reached a broker after its connection had ended, a record was
 //!   rejected, everything healed. A producer may need a while to get over it. A gust never excuses a failure by itself.
 //!
@@ -18,21 +22,24 @@
 //! max(a, s + settle) + turn × (records that were sent before it, or went with it)
 //! ```
 //!
-//! If that is before `t`, and before the record's outcome came, the outcome came too late, or was a failure for no good reason.
-//! So a record that fails has had no calm stretch of that length in all its time, and after everything healed the first
-//! acknowledgement, and every other, has a bound. The world's start counts as a gust with a shorter `settle`, `start`.
+//! If that is before `t` and before the record's outcome, the outcome was too late, or was a failure without a reason.
+//! So a record that fails had no calm stretch of that length in its lifetime. After everything healed, the first
+//! acknowledgement and every other one has a bound. The start of the world counts as a gust with a shorter `settle`,
+//! `start`.
 //!
 //! # The bounds
-//! See [`Allowance::of`]. An address that is no more costs a `settle` of its own: each broker that is known has to be tried
-//! before `bootstrap.servers` is asked again.
+//! See [`Allowance::of`]. An address that no longer exists costs a `settle` of its own: every known broker has to be
+//! tried before `bootstrap.servers` is used again.
 //!
 //! # What else is judged
-//! - `send` refuses a record only after `max.block.ms` without a calm stretch, or because a broker says of its topic what the
-//!   topic's owner has to change (not authorised, no legal name). One answer that says anything else is no reason.
-//! - A record that is rejected was rejected for a reason of its own: a broker said so of its partition, or it would be too large in
-//!   a batch of its own. That others went with it, or that its batch was split, is none.
-//! - A connection on which a broker keeps to its quota, and has said so, is not given up.
-//! - A record does not expire while the answer to it lies in the socket.
+//! - `send` refuses a record only after `max.block.ms` without a calm stretch, or if a broker sends an error for its
+//!   topic that only the topic's owner can mend (not authorised, illegal name). One response with any other error is no
+//!   reason.
+//! - A rejected record has a reason of its own: a broker sent an error for its partition, or the record would be too
+//!   large in a batch of its own. It is no reason that other records of its batch were rejected, or that its batch was
+//!   split.
+//! - A connection on which a broker throttles, and has said so, is not closed.
+//! - A record does not expire while its response is unread in the socket.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -42,50 +49,51 @@ use crate::{
     error::ErrorCode,
 };
 
-/// What became of a record.
+/// The end of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// It was acknowledged.
     Acked,
-    /// Its time ran out.
+    /// It expired.
     Expired,
     /// A broker refused it, with this error.
     Rejected(ErrorCode),
     /// `send` refused it: no metadata within `max.block.ms`.
     Blocked,
-    /// `send` refused it: no memory within `max.block.ms`. Whatever partition is out may have it.
+    /// `send` refused it: no memory within `max.block.ms`. Any partition in an outage may hold the memory.
     Full,
-    /// `send` refused it because a broker had said this of its topic.
+    /// `send` refused it because a broker sent this error for its topic.
     Refused(ErrorCode),
 }
 
-/// One record, from the call of `send` to what became of it.
+/// One record, from the call of `send` to its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fate {
     pub(crate) id: Id,
     pub(crate) place: Place,
-    /// When it was accepted; for a record that `send` refused, when that was called.
+    /// When it was accepted, or, if `send` refused it, when `send` was called.
     pub(crate) since: Duration,
     pub(crate) until: Duration,
     pub(crate) end: End,
-    /// How many bytes it would take in a batch of its own, uncompressed.
+    /// Its size in a batch of its own, uncompressed, in bytes.
     pub(crate) alone: usize,
-    /// How many records were without an outcome when it was accepted, itself included, and how many came while it waited.
+    /// How many records were without an outcome when it was accepted, itself included, and how many were added while it
+    /// waited.
     pub(crate) company: usize,
 }
 
-/// What should not have been.
+/// A failure of availability.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Neglect {
-    /// A record could have been delivered by then, and was not.
+    /// A record could have been delivered by this time, and was not.
     Neglected { id: Id, end: End, could_by: Duration, until: Duration },
-    /// `send` refused a record though its topic was there, and the brokers said nothing that lasts.
+    /// `send` refused a record although its topic existed and no broker sent a lasting error.
     RefusedForNothing { id: Id, code: ErrorCode },
-    /// A record was rejected, and no broker had anything to say against it.
+    /// A record was rejected although no broker sent an error for it.
     RejectedForOthers { id: Id, code: ErrorCode },
-    /// A connection was given up though its broker had said for how long it would be silent.
+    /// A connection was closed although its broker had announced how long it would throttle.
     GaveUpThrottled { connection: u64 },
-    /// A record expired while its answer lay in the socket.
+    /// A record expired while its response was unread in the socket.
     ExpiredUnread(Id),
 }
 
@@ -98,7 +106,7 @@ impl fmt::Display for Neglect {
 /// How long a producer may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
-    /// From its start, if nothing is in the way.
+    /// From its start, if nothing disturbs it.
     pub(crate) start: Duration,
     /// After a gust.
     pub(crate) settle: Duration,
@@ -107,18 +115,21 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// The bounds of a configuration, on a network where a way takes at most `way`, between so many `nodes`; where addresses may
-    /// swallow what is sent there, where brokers take less than `batch.size`, and where names have so many `silent` addresses.
+    /// The bounds of a configuration. A message takes at most `way` on the network, and there are `nodes` brokers.
+    /// Addresses may swallow connections, brokers may accept less than `batch.size`, and names may have `silent`
+    /// addresses.
     ///
     /// - `trip` = 2 ways, and 6 ms where batches are compressed.
-    /// - `turn` = 3 trips: a batch, its repetition, and one that was too large. The brokers' limit below `batch.size` takes 3 more.
-    /// - `dial` = 250 ms for each silent address that a name has before the one that answers.
-    /// - `start` = `linger.ms` + 2 × `dial` (a server of bootstrap.servers, the leader) + 8 trips: connecting, versions, metadata, producer id, the batch, with room for what they wait for.
-    /// - `reach` = `dial` + `reconnect.backoff.max.ms` + `socket.connection.setup.timeout.max.ms` where connections may be swallowed, also by
-    ///   a silent address of a name whose other addresses refuse.
-    /// - `settle` = `start` + 2 × `request.timeout.ms` (what was on its way is not answered; nor is one that waited behind it)
-    ///   + (1 + nodes) × `reach` + 1 s of patience for each node
-    ///   + 6 × `retry.backoff.max.ms` (metadata twice, producer id twice, the batch itself, the one before it).
+    /// - `turn` = 3 trips: a batch, its retry, and one that was too large. A broker's limit below `batch.size` takes 3
+    ///   more.
+    /// - `dial` = 250 ms for each silent address that a name has before the one that responds.
+    /// - `start` = `linger.ms` + 2 × `dial` (a bootstrap server, the leader) + 8 trips: connecting, versions, metadata,
+    ///   producer id, the batch, and room for what they wait for.
+    /// - `reach` = `dial` + `reconnect.backoff.max.ms` + `socket.connection.setup.timeout.max.ms` if connections may be
+    ///   swallowed, also by a silent address of a name whose other addresses refuse.
+    /// - `settle` = `start` + 2 × `request.timeout.ms` (a request in flight gets no response, nor does one behind it) +
+    ///   (1 + nodes) × `reach` + 1 s of patience for each node + 6 × `retry.backoff.max.ms` (metadata twice, producer
+    ///   id twice, the batch itself, the one before it).
     pub(crate) fn of(
         config: &Config,
         way: Duration,
@@ -141,10 +152,10 @@ impl Allowance {
     }
 }
 
-/// A stretch of time in which something was in the way; a gust is one without length.
+/// A stretch of time with an outage. A gust is a stretch without length.
 pub(crate) type Stretch = (Duration, Duration);
 
-/// What was in the way, and when.
+/// All outages and gusts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Weather {
     /// Gusts, and outages of all partitions at once.
@@ -153,7 +164,7 @@ pub(crate) struct Weather {
 }
 
 impl Weather {
-    /// All that was in the way of a partition, or of any, in order, overlaps joined.
+    /// The outages and gusts of a partition, or of any, in order, with overlaps joined.
     fn of(&self, place: Option<Place>) -> Vec<Stretch> {
         let here = self.outages.iter().filter(|(out, _)| place.is_none_or(|place| place == **out));
         let outages = here.flat_map(|(_, outages)| outages);
@@ -177,7 +188,7 @@ fn calm(storms: &[Stretch]) -> impl Iterator<Item = (Stretch, bool)> {
     starts.zip(ends).zip((0..).map(|number| number == 0))
 }
 
-/// By when a record could have had its outcome, if that was in time.
+/// By when a record could have had its outcome, if that was before its end.
 fn could_by(fate: &Fate, storms: &[Stretch], allowance: Allowance) -> Option<Duration> {
     let turns = allowance.turn * fate.company as u32;
     let by = |((from, to), first): (Stretch, bool)| {
@@ -188,21 +199,21 @@ fn could_by(fate: &Fate, storms: &[Stretch], allowance: Allowance) -> Option<Dur
     calm(storms).find_map(by)
 }
 
-/// What the brokers said against partitions and topics, and what they allow.
+/// The errors that brokers sent for partitions and topics, and their limits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Objections {
-    /// Errors that answered Produce requests because the run wanted it so.
+    /// Errors in Produce responses that the run injected.
     pub(crate) produce: BTreeMap<Place, Vec<(Duration, ErrorCode)>>,
     /// `max.message.bytes`.
     pub(crate) max_message_bytes: usize,
 }
 
-/// Whether the error says of a topic what lasts until its owner changes it.
+/// Whether an error of a topic lasts until its owner changes something.
 fn lasts(code: ErrorCode) -> bool {
     code == ErrorCode::TOPIC_AUTHORIZATION_FAILED || code == ErrorCode::INVALID_TOPIC_EXCEPTION
 }
 
-/// Everything that is wrong with a history.
+/// All neglects of a history.
 pub(crate) fn judge(fates: &[Fate], weather: &Weather, objections: &Objections, allowance: Allowance) -> Vec<Neglect> {
     let mut storms: BTreeMap<Option<Place>, Vec<Stretch>> = BTreeMap::new();
     let verdict = |fate: &Fate| {
@@ -218,12 +229,12 @@ pub(crate) fn judge(fates: &[Fate], weather: &Weather, objections: &Objections, 
     fates.iter().filter_map(verdict).collect()
 }
 
-/// A rejected record that had no reason of its own to be.
+/// A neglect, if a rejected record had no reason of its own.
 fn rejected(fate: &Fate, code: ErrorCode, storms: &[Stretch], objections: &Objections) -> Option<Neglect> {
     let said = objections.produce.get(&fate.place).into_iter().flatten();
     let named = said.into_iter().any(|(at, said)| *said == code && *at <= fate.until);
     let too_large = fate.alone > objections.max_message_bytes;
-    // A broker that disagrees about sequence numbers has lost something, or was sent something twice.
+    // A broker that disagrees about sequence numbers has lost records, or got a batch twice.
     let disturbed = storms.iter().any(|(from, _)| *from <= fate.until);
     let excused = match code {
         ErrorCode::MESSAGE_TOO_LARGE => named || too_large,
@@ -264,7 +275,7 @@ mod tests {
         }
     }
 
-    /// What it is about, the record, gusts, outages, and by when it could have been delivered.
+    /// Description, record, gusts, outages, and by when the record could have been delivered.
     type Case = (&'static str, Fate, &'static [u64], &'static [(u64, u64)], Option<Duration>);
 
     #[test]

@@ -1,22 +1,22 @@
-//! Judges a history: what was sent and answered, against what stands in the log.
+//! Judges a history: what the senders of records were told, compared with the logs.
 //!
-//! In: every record that was sent, with its outcome, and the logs. Out: violations. A pure function, after the checker that
-//! Jepsen has for Kafka: lost, duplicated, reordered, phantom, inconsistent offsets, failed writes that are there. A
-//! partition whose topic was deleted and created again has several logs: each is held to the same rules, and a record may
-//! be acknowledged in any of them.
+//! In: every record that was sent, with its outcome, and the logs. Out: violations. A pure function, modelled on
+//! Jepsen's checker for Kafka: lost, duplicated, reordered, phantom, inconsistent offsets, failed records that were
+//! written. A partition whose topic was deleted and created again has several logs. Each has to keep the same rules,
+//! and a record may be acknowledged in any of them.
 
 use std::{collections::BTreeMap, fmt};
 
 use super::plan::TOPICS;
 
-/// A record's name: which task sent it, and as the how-manieth.
+/// A record's name: the task that sent it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id {
     pub(crate) task: u32,
     pub(crate) number: u32,
 }
 
-/// What has no name.
+/// The name of records that have none.
 pub(crate) const NOBODY: Id = Id { task: u32::MAX, number: u32::MAX };
 
 impl fmt::Display for Id {
@@ -28,7 +28,7 @@ impl fmt::Display for Id {
 /// A partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    /// As [`TOPICS`] counts them.
+    /// The index in [`TOPICS`].
     pub(crate) topic: usize,
     pub(crate) partition: usize,
 }
@@ -39,10 +39,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// What a record's sender was told.
+/// What the sender of a record was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// It is in the log, at this offset if one was told.
+    /// It is in the log, at this offset if there was one.
     Acked(Option<i64>),
     /// It is certainly not in the log.
     NotWritten,
@@ -60,12 +60,12 @@ pub(crate) struct Sent {
     pub(crate) told: Told,
 }
 
-/// What the brokers are known to have done to a partition.
+/// What the brokers did to a partition.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Harm {
-    /// They lost batches from the end of the log, acknowledged ones among them.
+    /// They lost batches from the end of the log, including acknowledged ones.
     pub(crate) truncated: bool,
-    /// They forgot what they knew of producers, so that they recognise no repetition.
+    /// They forgot their producer state, so they do not recognise duplicates.
     pub(crate) forgot: bool,
 }
 
@@ -74,11 +74,11 @@ pub(crate) struct Harm {
 pub(crate) struct Promise {
     /// Each record at most once, in the order of sending.
     pub(crate) idempotent: bool,
-    /// `acks=0`: an acknowledgement says nothing of the log.
+    /// `acks=0`: an acknowledgement says nothing about the log.
     pub(crate) acks_0: bool,
 }
 
-/// One partition's log: what stands at each offset.
+/// The records of a partition's log by offset.
 pub(crate) type Log = Vec<(i64, Id)>;
 
 /// What is wrong with a history.
@@ -88,35 +88,35 @@ pub(crate) enum Violation {
     Unanswered(Id),
     /// A record was acknowledged and is not in the log.
     Lost(Id),
-    /// A record was acknowledged at an offset where something else stands.
+    /// A record was acknowledged at an offset that has another record.
     WrongOffset { id: Id, told: i64, there: Option<Id> },
     /// Two records were acknowledged at one offset.
     SameOffset { first: Id, second: Id, offset: i64 },
     /// A record is in the log more than once.
     Duplicated { id: Id, times: usize },
-    /// Two records of one task stand in the log in the other order.
+    /// Two records of one task are in the log in the wrong order.
     Reordered { before: Id, after: Id },
-    /// A record is in the log though its sender was told that it certainly is not.
+    /// A record is in the log although its sender was told that it certainly is not.
     Written(Id),
     /// A record is in the log that was not sent to this partition.
     Phantom { place: Place, id: Id },
-    /// A record's callback did not run once, or was told something else than its delivery.
+    /// A record's callback did not run once, or got another outcome than its delivery.
     CalledBack { id: Id, times: usize },
-    /// A flush was done before this record had its outcome.
+    /// A flush ended before this record had its outcome.
     FlushedEarly(Id),
-    /// A flush never ends, that so many records were sent before.
+    /// A flush never ends. This many records were sent before it.
     FlushHangs { records: usize },
-    /// A partition had more batches in flight than the window allows.
+    /// A partition had more batches in flight than the limit.
     Window { batches: usize },
-    /// A record was given up later than `delivery.timeout.ms` says.
+    /// A record expired later than `delivery.timeout.ms` allows.
     Late { id: Id, ms: u128 },
-    /// `send` refused a record for a reason that there cannot be.
+    /// `send` refused a record for an impossible reason.
     Refused { id: Id, error: String },
-    /// A call still waits though the producer has ended.
+    /// A call is pending although the producer has ended.
     CallHangs(Id),
-    /// The run does not come to rest.
+    /// The run does not end.
     Restless,
-    /// Memory is still charged when nothing is left.
+    /// Memory is still charged when no record is left.
     MemoryKept { bytes: usize },
 }
 
@@ -126,7 +126,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Everything that is wrong with a history.
+/// All violations of a history.
 pub(crate) fn check(
     sent: &[Sent],
     logs: &BTreeMap<Place, Vec<Log>>,
@@ -148,7 +148,7 @@ pub(crate) fn check(
     violations
 }
 
-/// What a record's sender was told, against all that is or was in the partition.
+/// Compares what a record's sender was told with all present and deleted logs of the partition.
 fn check_outcome(sent: &Sent, logs: &[Log], harm: Harm, promise: Promise) -> Option<Violation> {
     let id = sent.id;
     let there = || logs.iter().flatten().filter(move |(_, there)| *there == id).map(|(offset, _)| *offset);
@@ -165,7 +165,7 @@ fn check_outcome(sent: &Sent, logs: &[Log], harm: Harm, promise: Promise) -> Opt
     }
 }
 
-/// What a log holds, against what was sent to it.
+/// Compares a log with the records that were sent to it.
 fn check_log(place: Place, sent: &[&Sent], log: &Log, harm: Harm, promise: Promise) -> Vec<Violation> {
     let mut times: BTreeMap<Id, usize> = BTreeMap::new();
     log.iter().for_each(|(_, id)| *times.entry(*id).or_default() += 1);
@@ -191,7 +191,7 @@ fn check_offsets(sent: &[&Sent], log: &Log, harm: Harm, promise: Promise) -> Vec
     violations
 }
 
-/// Records of one task stand in the order in which it sent them.
+/// Records of one task are in the order in which it sent them.
 fn check_order(log: &Log) -> Vec<Violation> {
     let mut last: BTreeMap<u32, Id> = BTreeMap::new();
     let mut violations = Vec::new();

@@ -1,6 +1,6 @@
-//! The end of a run: what it came to.
+//! The end of a run and its result.
 //!
-//! In: a world at rest, or one that never comes to rest. Out: a [`Report`].
+//! In: a world at rest, or one that does not come to rest. Out: a [`Report`].
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,10 +12,10 @@ use super::{
     world::World,
 };
 
-/// No topic ever has more.
-pub(super) const MOST_PARTITIONS: usize = 8;
+/// The most partitions of a topic.
+pub(super) const MAX_PARTITIONS: usize = 8;
 
-/// Everything that happens, as a hash that depends on nothing but that, and as text if somebody wants to read it.
+/// A record of all events: as a hash, and as text if a reader wants it.
 pub(crate) struct Trace {
     hash: u64,
     lines: Option<Vec<String>>,
@@ -28,7 +28,7 @@ impl Trace {
 
     pub(super) fn note(&mut self, now: Duration, what: &str) {
         let line = format!("{:>12.6} {what}", now.as_secs_f64());
-        // FNV-1a: the same wherever and with whatever it is compiled.
+        // FNV-1a gives the same hash on every machine and with every compiler.
         let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         self.hash = line.as_bytes().iter().fold(self.hash, add);
         if let Some(lines) = &mut self.lines {
@@ -37,17 +37,17 @@ impl Trace {
     }
 }
 
-/// What a run came to.
+/// The result of a run.
 pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
-    /// What failed or came late without need.
+    /// Records that failed or came late without need.
     pub(crate) neglects: Vec<Neglect>,
     /// Faults that struck, by kind.
     pub(crate) struck: BTreeMap<Kind, u64>,
     /// The requests that met a fault of the network.
     pub(crate) met: BTreeMap<u64, Kind>,
     pub(crate) records: usize,
-    /// Records that stand in a log more than once, or out of order.
+    /// Records that are in a log more than once, or out of order.
     pub(crate) anomalies: usize,
     pub(crate) hash: u64,
     pub(crate) trace: Vec<String>,
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// The other judge's verdict. Partitions that are out stay so.
+    /// The result of the judge of availability. Outages that are not over last until now.
     fn neglects(&mut self) -> Vec<Neglect> {
         let now = self.now;
         for (place, since) in std::mem::take(&mut self.out) {
@@ -104,14 +104,14 @@ impl World {
         let swallows = self.plan.has(Kind::Move);
         let allowance = Allowance::of(&self.config, way, self.plan.nodes, swallows, splits, self.plan.silent_addresses);
         let mut neglects = std::mem::take(&mut self.neglects);
-        // Without answers a producer cannot know what a broker did.
+        // Without responses a producer cannot know what a broker did.
         if !self.plan.acks_0 {
             neglects.extend(availability::judge(&self.fates, &self.weather, &self.objections, allowance));
         }
         neglects
     }
 
-    /// Ends the producer: nothing may be left of it, and nobody may still wait.
+    /// Ends the producer. Nothing of it may be left, and no call may be pending.
     fn dismantle(&mut self) -> Vec<Violation> {
         self.producer = None;
         drop(self.sender.take());
@@ -137,11 +137,11 @@ impl World {
         self.history.iter().map(sent).collect()
     }
 
-    /// All logs: of each partition those that were deleted, and the one that is there.
+    /// All logs: for each partition those that were deleted, and the present one.
     fn logs(&self) -> BTreeMap<Place, Vec<Log>> {
-        let mut logs = self.graves.clone();
+        let mut logs = self.deleted_logs.clone();
         for topic in 0..self.plan.topics.len() {
-            for partition in 0..MOST_PARTITIONS {
+            for partition in 0..MAX_PARTITIONS {
                 let place = Place { topic, partition };
                 logs.entry(place).or_default().push(self.log(place));
             }
@@ -155,8 +155,7 @@ impl World {
         records.map(|record| (record.offset, named(record.value))).collect()
     }
 
-    /// A record whose failure came after its time.
-    /// While its process is stopped a producer can tell nothing.
+    /// A violation, if a record failed too late. A producer whose process is stopped cannot report anything.
     fn late(&self, waiting: &Waiting) -> Option<Violation> {
         let timeout = self.plan.number("delivery.timeout.ms").filter(|_| !self.plan.has(Kind::Stop))?;
         let elapsed = waiting.delivery.outcome()?.err()?.elapsed();
@@ -164,7 +163,7 @@ impl World {
             .then_some(Violation::Late { id: waiting.id, ms: elapsed.as_millis() })
     }
 
-    /// What was told and what stands in the logs, for the reader of a trace. It counts for the hash, too.
+    /// Adds outcomes and logs to the trace, for its reader. They count for the hash, too.
     fn trace_outcomes(&mut self) {
         for index in 0..self.history.len() {
             let Waiting { id, place, delivery, .. } = &self.history[index];

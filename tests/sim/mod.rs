@@ -1,11 +1,12 @@
-//! The whole producer under every fault we can think of, thousands of times over, each run repeatable from its seed.
+//! Runs the whole producer under every fault, thousands of times. Each run can be repeated from its seed.
 //!
-//! The real producer, from `send` to `close`, and the embedded broker's pure state, joined by a network and a clock that are
-//! simulated; only its driver and its sockets are not the real ones. [`plan`] draws what a run is made of from its seed, [`world`] runs it ([`network`], [`tasks`], [`strikes`]),
-//! [`judge`] and [`checker`] say what is not true, [`availability`] what need not have failed or been late, [`shrink`] makes a failing
+//! The producer is the real one, from `send` to `close`, and the broker is the embedded broker's pure state. A
+//! simulated network and a simulated clock connect them. Only the driver and the sockets are not the real ones.
+//! [`plan`] draws a run from its seed, and [`world`] runs it ([`network`], [`tasks`], [`strikes`]). [`judge`] and
+//! [`checker`] find false outcomes, and [`availability`] finds needless failures and delays. [`shrink`] makes a failing
 //! plan small.
 //!
-//! `tests/sim/run SEEDS [START]` runs as many seeds as you like; `tests/sim/run 1 SEED` replays one and prints its trace.
+//! `tests/sim/run SEEDS [START]` runs any number of seeds. `tests/sim/run 1 SEED` replays one and prints its trace.
 
 mod availability;
 mod checker;
@@ -37,27 +38,27 @@ use plan::{Kind, Network, Plan};
 use shrink::shrink;
 use world::World;
 
-/// Seeds that every `cargo test` runs.
+/// How many seeds every `cargo test` runs.
 const SEEDS: u64 = 10_000;
 
 fn number(name: &str, default: u64) -> u64 {
     env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
 }
 
-/// What many runs came to.
+/// The result of many runs.
 #[derive(Default)]
 struct Total {
     struck: BTreeMap<Kind, u64>,
     records: usize,
     anomalous_seeds: usize,
-    /// Of all traces; in which order they are added does not matter.
+    /// The sum of the hashes of all traces, in any order.
     hash: u64,
     failed: Vec<(u64, String)>,
-    /// Seeds that the judge of availability has something against.
+    /// The seeds with neglects.
     neglected: Vec<(u64, String)>,
 }
 
-/// What is wrong, one of each kind, and how often.
+/// One of each kind of finding, with its count.
 fn first(wrong: &[impl fmt::Debug]) -> String {
     let mut kinds: BTreeMap<String, (usize, String)> = BTreeMap::new();
     for wrong in wrong {
@@ -130,21 +131,21 @@ fn simulate(seeds: Range<u64>, control: bool) -> Total {
     })
 }
 
-/// The plan of a seed, as its run turned out: the requests that met a fault are named.
+/// The plan of a seed, with the requests that met a fault in its run.
 fn settled(seed: u64, control: bool) -> Plan {
     let plan = Plan::draw(seed, control);
     let met = World::judge(&plan, false).met;
     Plan { network: Network::Exactly(met), ..plan }
 }
 
-/// Prints the least that makes a failing seed fail, and what happens then.
+/// Prints the smallest plan that fails as the seed does, and its trace.
 fn explain(seed: u64) {
     let small = shrink(settled(seed, false), |plan| !World::judge(plan, false).violations.is_empty());
     println!("\nseed {seed}, made as small as it can be and still fail; tests/sim/run 1 {seed} does this again:");
     print(&small, &World::judge(&small, true));
 }
 
-/// As [`explain`], for what the judge of availability found.
+/// As [`explain`], for neglects.
 fn explain_neglect(seed: u64) {
     use std::mem::discriminant;
     let whole = settled(seed, false);
@@ -162,7 +163,7 @@ fn print(plan: &Plan, report: &Report) {
     report.neglects.iter().for_each(|neglect| println!("{neglect}"));
 }
 
-/// The seeds that are asked for, run once for both judges.
+/// The result of the seeds to run. Both judges share it.
 fn asked_for() -> &'static Total {
     static TOTAL: OnceLock<Total> = OnceLock::new();
     TOTAL.get_or_init(|| {

@@ -1,6 +1,7 @@
-//! The network: connections, what goes over them, and how they fail.
+//! The network: connections, their messages, and how they fail.
 //!
-//! In: what the sender wants sent, what brokers answer. Out: frames that arrive, late, or never; news for the sender.
+//! In: the sender's actions, and the brokers' responses. Out: frames that arrive, late, or never; events for the
+//! sender.
 
 use std::{
     cmp::Reverse,
@@ -16,12 +17,12 @@ use super::{
     world::{BOOTSTRAP, Happening, World},
 };
 use crate::{
-    broker::{Outcome, Pending},
+    broker::{Pending, Polled},
     sender::{ConnectionId, Event},
     wire::testing::lie,
 };
 
-/// The keys of the requests that are told apart here.
+/// The keys of the requests that need special treatment.
 const PRODUCE: i16 = 0;
 const METADATA: i16 = 3;
 
@@ -29,24 +30,24 @@ const METADATA: i16 = 3;
 #[derive(Default)]
 pub(super) struct Connection {
     pub(super) node: i32,
-    /// Whether the producer still holds it.
+    /// Whether the producer's end is open.
     pub(super) open: bool,
-    /// Whether the broker still reads it.
+    /// Whether the broker reads from it.
     pub(super) served: bool,
-    /// Whether answers get lost from now on.
+    /// Whether responses are lost from now on.
     deaf: bool,
-    /// Whether nothing that is written from now on goes out.
+    /// Whether nothing more arrives that is written from now on.
     cut: bool,
     slow: u32,
     last_to_broker: Duration,
     last_to_client: Duration,
     /// Since when it is slow.
     slow_since: Option<Duration>,
-    /// Until when the broker keeps to a quota and reads nothing.
+    /// Until when the broker throttles and reads nothing.
     muted_until: Duration,
-    /// Whether the producer was told so.
+    /// Whether the producer has got the throttle time.
     mute_told: bool,
-    /// The correlation id of the request that the broker works on, and of the one whose answer tells of the quota.
+    /// The correlation id of the request that the broker handles, and of the one whose response has the throttle time.
     working_on: Option<i32>,
     telling: Option<i32>,
     inbox: VecDeque<Bytes>,
@@ -54,24 +55,25 @@ pub(super) struct Connection {
     /// The key and version of the request that is pending.
     asked: (i16, i16),
     written: Option<i32>,
-    /// Requests without an answer, by correlation id: of Produce requests what they hold, in runs that are stopped.
+    /// The requests without a response, by correlation id. With the content of Produce requests in runs in which the
+    /// process is stopped.
     unanswered: BTreeMap<i32, Option<Bytes>>,
-    /// Whether an answer of it was not what the broker would have said.
+    /// Whether a fault changed one of its responses.
     pub(super) spoilt: bool,
 }
 
-/// What is found at an address.
+/// What an address leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Address {
     Node(i32),
-    /// Nobody listens.
+    /// It refuses connections.
     Refuses,
-    /// Whatever is sent there is lost.
+    /// It swallows all packets.
     Swallows,
 }
 
 impl Connection {
-    /// Whether the broker has nothing of it that it has not handled.
+    /// Whether the broker has handled all that arrived on it.
     pub(super) fn is_quiet(&self) -> bool {
         !self.served || (self.pending.is_none() && self.inbox.is_empty())
     }
@@ -82,9 +84,8 @@ impl World {
         Duration::from_micros(1 + self.delays.below(self.plan.delay_us as usize) as u64)
     }
 
-    /// Makes a connection, as `src/net/dial.rs` does: the addresses of a name one after the other. One that swallows all keeps
-    /// the others from being tried; the sender's own time limit ends that.
-    /// Each attempt begins with the next address, and one that is silent has a part of the time: as `src/dial.rs` does it.
+    /// Connects to the addresses of a name one after the other, as `src/dial.rs` does. Each attempt begins with the
+    /// next address. A silent address has a share of the time, and the sender's time limit ends the attempt.
     pub(super) fn connect(&mut self, id: ConnectionId, (host, port): (&str, u16), failures: u32, within: Duration) {
         self.note(|| format!("connection {id} to {host}:{port}"));
         let mut delay = Duration::ZERO;
@@ -113,8 +114,8 @@ impl World {
         self.later(delay.max(silent), Happening::Refused(id));
     }
 
-    /// The addresses of a name. That of `bootstrap.servers` leads to all nodes, wherever they are. Some names have addresses
-    /// before the true one where nobody answers.
+    /// The addresses of a name. The name in `bootstrap.servers` leads to all nodes, wherever they are. Some names have
+    /// silent addresses before the true one.
     fn resolve(&self, host: &str, port: u16) -> Vec<Address> {
         let mut addresses = vec![Address::Swallows; self.plan.silent_addresses];
         if host == BOOTSTRAP {
@@ -126,7 +127,7 @@ impl World {
         addresses
     }
 
-    /// What has come over a connection, or become of it, is told before anything else, and then that it has been read.
+    /// Sends the events of all frames that have arrived, and of the connection's end, and then says that it was read.
     pub(super) fn read(&mut self, id: ConnectionId) {
         let now = self.now;
         let mut due: Vec<_> = self.agenda.iter().map(|Reverse(entry)| *entry).filter(|(at, _)| *at <= now).collect();
@@ -141,10 +142,10 @@ impl World {
         self.tell(id, Event::Read { connection: id });
     }
 
-    /// The producer closes a connection. What it wrote may still be read by the broker.
-    pub(super) fn hang_up(&mut self, id: ConnectionId) {
+    /// The producer closes a connection. The broker may still read what was written to it.
+    pub(super) fn close(&mut self, id: ConnectionId) {
         self.note(|| format!("the producer ends connection {id}"));
-        self.quicken(id);
+        self.end_slowness(id);
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.open = false;
@@ -154,8 +155,8 @@ impl World {
         }
     }
 
-    /// A connection that was slow is not any more, or nobody uses it.
-    fn quicken(&mut self, id: ConnectionId) {
+    /// A slow connection recovers, or is not used any more.
+    fn end_slowness(&mut self, id: ConnectionId) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.slow = 1;
@@ -165,7 +166,7 @@ impl World {
 
     pub(super) fn heal_network(&mut self) {
         for id in self.connections.keys().copied().collect::<Vec<_>>() {
-            self.quicken(id);
+            self.end_slowness(id);
             self.connections.entry(id).and_modify(|connection| connection.muted_until = Duration::ZERO);
         }
     }
@@ -213,7 +214,7 @@ impl World {
         }
     }
 
-    /// The fault that the next request meets, and a number of milliseconds below 9,000 that has the same cause.
+    /// The fault that the next request meets, and a number of milliseconds below 9,000 from the same seed.
     fn fault_of_request(&mut self) -> (Option<Kind>, u64) {
         let number = self.requests;
         self.requests += 1;
@@ -237,7 +238,7 @@ impl World {
         self.note(|| format!("fault: {kind:?}"));
     }
 
-    /// The connection breaks. The producer learns of it some time later; what is on its way to the broker arrives.
+    /// Breaks the connection. The producer learns of it some time later. What is under way to the broker arrives.
     fn cut(&mut self, id: ConnectionId, unnoticed: Duration) {
         if let Some(connection) = self.connections.get_mut(&id) {
             (connection.deaf, connection.cut) = (true, true);
@@ -272,7 +273,7 @@ impl World {
         self.tell(id, Event::Frame { connection: id, frame });
     }
 
-    /// The Produce request that an answer is to, if that can be relied on.
+    /// The Produce request of a response, if it is certain.
     pub(super) fn request_of(&self, id: ConnectionId, answer: &Bytes) -> Option<Bytes> {
         let connection = self.connections.get(&id).filter(|c| c.open && !c.deaf && !c.spoilt)?;
         connection.unanswered.get(&i32::from_be_bytes(*answer.first_chunk()?))?.clone()
@@ -289,19 +290,19 @@ impl World {
     pub(super) fn broken(&mut self, id: ConnectionId, why: &str) {
         let written = self.connections.get(&id).and_then(|connection| connection.written);
         self.note(|| format!("connection {id} is {why}"));
-        self.quicken(id);
+        self.end_slowness(id);
         self.tell(id, Event::Disconnected { connection: id, why: why.into(), written });
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.open = false;
         }
     }
 
-    /// The broker works on what a connection brought, in order.
+    /// The broker handles the requests of a connection, in order.
     pub(super) fn serve(&mut self, id: ConnectionId) {
         while self.serve_one(id) {}
     }
 
-    /// Works on one request; false if that has to wait, or there is none.
+    /// Handles one request. Returns false if it has to wait, or there is none.
     fn serve_one(&mut self, id: ConnectionId) -> bool {
         let (now, now_ms) = (self.now, self.now_ms());
         let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.served) else {
@@ -329,14 +330,14 @@ impl World {
         }
         let Some(pending) = &connection.pending else { return false };
         match self.cluster.poll(now_ms, pending) {
-            Outcome::Hold { until_ms } => {
+            Polled::Hold { until_ms } => {
                 if until_ms < i64::MAX {
                     let wait = u64::try_from(until_ms - now_ms).unwrap_or(0).max(1);
                     self.later(Duration::from_millis(wait), Happening::Poll(id));
                 }
                 false
             }
-            Outcome::Done(reply) => {
+            Polled::Done(reply) => {
                 let wait = u64::try_from(reply.at_ms - now_ms).unwrap_or(0);
                 self.handled(id);
                 self.reply(id, Duration::from_millis(wait), &reply.bytes);
@@ -348,8 +349,8 @@ impl World {
         }
     }
 
-    /// A request was handled. One that a fault struck, or whose connection is over, disturbs whoever sent it; one that went
-    /// beyond a quota has the broker read nothing of the connection for a while, from the answer on.
+    /// After a request was handled. If a fault struck it, or its connection is over, that is a gust. If it exceeded a
+    /// quota, the broker reads nothing of the connection for a while after the response.
     fn handled(&mut self, id: ConnectionId) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&id) else { return };
@@ -366,12 +367,12 @@ impl World {
         }
     }
 
-    /// An answer goes back. Garbage comes without a length that fits; then the connection ends as a frame decoder ends it.
+    /// Sends a response. Garbage has a wrong length, and ends the connection as a frame decoder does.
     fn reply(&mut self, id: ConnectionId, wait: Duration, bytes: &Bytes) {
         if bytes.is_empty() {
             return;
         }
-        let bytes = &self.perhaps_a_lie(id, bytes);
+        let bytes = &self.maybe_lie(id, bytes);
         let (now, delay) = (self.now, self.delay());
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let delay = wait + delay * connection.slow;
@@ -383,8 +384,8 @@ impl World {
         self.at(at, happening);
     }
 
-    /// What is said in place of an answer to Metadata, once for each lie.
-    fn perhaps_a_lie(&mut self, id: ConnectionId, bytes: &Bytes) -> Bytes {
+    /// Replaces a Metadata response by a lie, once for each lie.
+    fn maybe_lie(&mut self, id: ConnectionId, bytes: &Bytes) -> Bytes {
         let (api, version) = self.connections.get(&id).map_or((-1, 0), |connection| connection.asked);
         if api != METADATA || self.connections.get(&id).is_none_or(|connection| connection.spoilt) {
             return bytes.clone();

@@ -1,6 +1,6 @@
-//! What the world notes for the judge of availability while it runs: when something was in the way, and what became of records.
+//! The world's notes for the judge of availability: outages, gusts, and the fates of records.
 //!
-//! In: the cluster as it is, records with an outcome, a process that goes on. Out: weather and fates.
+//! In: the cluster, records with an outcome, a process that resumes. Out: weather and fates.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{
     availability::{End, Fate, Neglect},
     checker::Place,
-    judge::MOST_PARTITIONS,
+    judge::MAX_PARTITIONS,
     plan::TOPICS,
     tasks::Waiting,
     world::{Happening, World},
@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl World {
-    /// The process goes on. The runtime finds timers that are over and sockets that can be read at once. The driver's task may be
-    /// polled before those of the connections have read anything: then it hears of the time first.
+    /// The process resumes. The runtime then finds expired timers and readable sockets at once. It may poll the
+    /// driver's task before the connections' tasks have read anything, so the driver sees the time first.
     pub(super) fn resume(&mut self) {
         self.stopped = None;
         let unread = self.unread();
@@ -39,7 +39,7 @@ impl World {
         self.neglects.extend(lost);
     }
 
-    /// Records whose acknowledgement has come to the machine, where nobody has read it yet.
+    /// The records whose acknowledgement has arrived but was not read.
     fn unread(&self) -> Vec<usize> {
         let answers = self.happenings.values().filter_map(|happening| match happening {
             Happening::Answers(id, frame) => self.request_of(*id, frame).filter(|request| acknowledges(frame, request)),
@@ -53,7 +53,7 @@ impl World {
         self.open.iter().copied().filter(waits).collect()
     }
 
-    /// Something goes wrong for everybody, for a moment.
+    /// Notes a gust.
     pub(super) fn gust(&mut self) {
         let now = self.now;
         if self.weather.everywhere.last() != Some(&(now, now)) {
@@ -61,7 +61,7 @@ impl World {
         }
     }
 
-    /// The partitions that a node leads cannot be written to for a while.
+    /// Notes an outage of all partitions that a node leads.
     pub(super) fn outage_at(&mut self, node: i32, stretch: (Duration, Duration)) {
         for place in self.places() {
             if self.cluster.leader(TOPICS[place.topic], place.partition as i32) == Some(node) {
@@ -70,8 +70,8 @@ impl World {
         }
     }
 
-    /// Takes note of which partitions nobody could write to.
-    pub(super) fn survey(&mut self) {
+    /// Notes the partitions that cannot be written to.
+    pub(super) fn note_outages(&mut self) {
         let (now, all) = (self.now, self.config.acks == Acks::All);
         for place in self.places() {
             let writable = self.cluster.is_writable(TOPICS[place.topic], place.partition as i32, all);
@@ -86,13 +86,13 @@ impl World {
         }
     }
 
-    /// Every partition that there is or may be.
+    /// Every partition that exists or may exist.
     fn places(&self) -> impl Iterator<Item = Place> + use<> {
         let topics = 0..self.plan.topics.len();
-        topics.flat_map(|topic| (0..MOST_PARTITIONS).map(move |partition| Place { topic, partition }))
+        topics.flat_map(|topic| (0..MAX_PARTITIONS).map(move |partition| Place { topic, partition }))
     }
 
-    /// Takes note of records that have their outcome now.
+    /// Notes the records that have their outcome now.
     pub(super) fn note_fates(&mut self) {
         let (now, sent) = (self.now, self.history.len());
         let (history, fates, mut rejects) = (&self.history, &mut self.fates, false);
@@ -107,7 +107,7 @@ impl World {
                     FailureKind::Closed | FailureKind::Abandoned | FailureKind::Fatal => None,
                 },
             };
-            // Those that were sent behind a record that is rejected were sent for nothing.
+            // The records that were sent behind a rejected record were sent in vain.
             rejects |= matches!(end, Some(End::Rejected(_)));
             let company = waiting.company + (sent - record);
             let Waiting { id, place, since, alone, .. } = *waiting;
@@ -120,7 +120,7 @@ impl World {
     }
 }
 
-/// Whether an answer says of everything in its Produce request that it is written.
+/// Whether a response acknowledges all batches of its Produce request.
 fn acknowledges(answer: &Bytes, request: &Bytes) -> bool {
     let version = request.get(6..8).and_then(|version| version.first_chunk().copied()).map_or(0, i16::from_be_bytes);
     let written = |error: ErrorCode| [ErrorCode::NONE, ErrorCode::DUPLICATE_SEQUENCE_NUMBER].contains(&error);

@@ -1,61 +1,62 @@
-//! What one run is made of, all of it drawn from the seed.
+//! The plan of one run, drawn from its seed.
 //!
 //! In: a seed. Out: a cluster, a producer's settings, tasks that send, and faults with the times at which they strike.
-//! Pure. How likely each kind of fault is, is itself drawn for each seed, so that some runs have one kind only and some
-//! have them all. Every fault and every task has a seed of its own: what is taken from a plan leaves the rest as it was,
-//! which is what lets a failing plan be made smaller.
+//! Pure. The probability of each kind of fault is drawn for each seed, so some runs have one kind only and some have
+//! all. Every fault and every task has a seed of its own, so removing one leaves the rest of a plan unchanged. That is
+//! how a failing plan is made smaller.
 
 use std::{collections::BTreeMap, fmt};
 
 use crate::sender::Chance;
 
-/// The topics that there are, of which a plan has the first few.
+/// All topics. A plan has the first few.
 pub(crate) const TOPICS: [&str; 3] = ["orders", "payments", "audit"];
 
-/// What can go wrong, and how it is counted in reports.
+/// The kinds of faults, as reports count them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// The connection breaks before anything of a request went out.
+    /// The connection breaks before any byte of a request was sent.
     CutBefore,
-    /// The connection breaks a while after the first part of a request went out.
+    /// The connection breaks a while after the first part of a request was sent.
     CutWithin,
-    /// The connection breaks when a request went out whole; the broker gets it.
+    /// The connection breaks after a request was sent completely. The broker gets it.
     CutAfter,
-    /// The connection breaks when a request was handed over whole; the broker never gets it.
+    /// The connection breaks after a request was written completely. The broker never gets it.
     RequestLost,
-    /// The broker handles a request, and the connection breaks before the answer arrives.
+    /// The broker handles a request, and the connection breaks before the response arrives.
     AnswerLost,
-    /// The connection goes silent; what the client sent arrives, late, perhaps when the client has gone.
+    /// The connection becomes silent. What the client sent arrives late, perhaps after the client has closed the
+    /// connection.
     HalfOpen,
     /// Both directions of a connection become slow.
     Slow,
-    /// A leader moves and the old one tells where.
+    /// A leader moves, and the old one names the new one.
     MoveWithHint,
-    /// A leader moves and nobody tells.
+    /// A leader moves, and the old one does not name the new one.
     MoveSilently,
     /// A node stops and starts again a while later.
     Restart,
     /// A node holds every request for a while.
     Pause,
-    /// A Produce request is answered with an error and nothing is appended.
+    /// A Produce request gets an error, and nothing is appended.
     Error,
-    /// A Produce request is appended and answered with an error.
+    /// A Produce request is appended and gets an error.
     ErrorAfterAppend,
-    /// A metadata request is answered with an error for its topics.
+    /// A Metadata request gets an error for its topics.
     MetadataError,
-    /// A request for a producer id is answered with an error.
+    /// An InitProducerId request gets an error.
     IdentityError,
-    /// The question what a broker speaks is answered with an error.
+    /// An ApiVersions request gets an error.
     VersionsError,
-    /// A broker says that a newer producer has this one's identity, after which it must not go on.
+    /// A broker responds that a newer producer has the same identity. The producer must stop.
     Fenced,
-    /// A quota: a broker asks to be left alone for a while, and reads nothing of the connection meanwhile (KIP-219).
+    /// A broker throttles: it responds, and then reads nothing of the connection for a while (KIP-219).
     Throttle,
-    /// A broker answers with something that is no answer.
+    /// A broker sends bytes that are no response.
     Garbage,
     /// Too few replicas are in sync.
     FewReplicas,
-    /// The brokers forget what they know of producers.
+    /// The brokers lose their producer state.
     Forget,
     /// The end of a log is lost.
     Truncate,
@@ -63,9 +64,9 @@ pub(crate) enum Kind {
     Recreate,
     /// The wall clock jumps.
     ClockJump,
-    /// One answer to Metadata is wrong; those before and after it are right.
+    /// One Metadata response is wrong. Those before and after it are right.
     Lie,
-    /// Brokers come back at another address, which only the name in `bootstrap.servers` leads to.
+    /// Brokers return at another address. Only the name in `bootstrap.servers` leads there.
     Move,
     /// The process that the producer runs in is stopped for a while.
     Stop,
@@ -103,14 +104,14 @@ impl Kind {
         Self::Stop,
     ];
 
-    /// Faults of a single request or connection; the others strike the cluster at a time of their own.
+    /// Faults of a single request or connection. All others strike the cluster at a time of their own.
     pub(crate) fn is_of_the_network(self) -> bool {
         use Kind::{AnswerLost, CutAfter, CutBefore, CutWithin, HalfOpen, RequestLost, Slow};
         matches!(self, CutBefore | CutWithin | CutAfter | RequestLost | AnswerLost | HalfOpen | Slow)
     }
 
-    /// Of so many seeds one has it. What only brokers can be blamed for, and what ends a producer, is rarer: it weakens what
-    /// can be checked.
+    /// One of this many seeds has the fault. Faults that only brokers can be blamed for, and faults that end a
+    /// producer, are rarer, because they weaken the checks.
     fn rarity(self) -> usize {
         match self {
             Self::Forget | Self::Truncate | Self::Fenced => 24,
@@ -126,16 +127,16 @@ pub(crate) struct Fault {
     /// When it strikes, in milliseconds from the start.
     pub(crate) at_ms: u64,
     pub(crate) kind: Kind,
-    /// What else it is made of follows from this.
+    /// The seed of its details.
     pub(crate) seed: u64,
 }
 
-/// Which requests meet a fault of the network.
+/// Which requests meet a network fault.
 #[derive(Clone, Debug)]
 pub(crate) enum Network {
-    /// Of a thousand requests so many, by kind.
+    /// How many of a thousand requests, by kind.
     ByChance(Vec<(Kind, u64)>),
-    /// The requests of these numbers, counted from 0.
+    /// The requests with these numbers, counted from 0.
     Exactly(BTreeMap<u64, Kind>),
 }
 
@@ -144,49 +145,49 @@ pub(crate) enum Network {
 pub(crate) enum Ending {
     /// Everything heals, and every record gets its outcome.
     Heal,
-    /// The producer takes no more records and delivers what it has; everything heals.
+    /// The producer is closed, and delivers what it has. Everything heals.
     Leave,
-    /// The producer is closed by force in the middle.
+    /// The producer is closed in the middle, with a time limit.
     Close,
     /// The producer is dropped in the middle.
     Drop,
 }
 
-/// Everything that a run is made of.
+/// The plan of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// What is left to chance in the run itself follows from this.
+    /// The seed of chance during the run.
     pub(crate) seed: u64,
     pub(crate) nodes: usize,
     /// How many partitions each topic has.
     pub(crate) topics: Vec<usize>,
-    /// Java names and values.
+    /// Java property names and values.
     pub(crate) properties: Vec<(&'static str, String)>,
     pub(crate) idempotent: bool,
     pub(crate) acks_0: bool,
     pub(crate) max_message_bytes: usize,
-    /// How many addresses each name has before the true one where nobody answers.
+    /// How many silent addresses each name has before the true one.
     pub(crate) silent_addresses: usize,
     pub(crate) tasks: u32,
     pub(crate) records_per_task: u32,
     pub(crate) largest_record: usize,
     /// Whether each record has a callback.
     pub(crate) callbacks: bool,
-    /// When somebody flushes, in milliseconds.
+    /// When the producer is flushed, in milliseconds.
     pub(crate) flushes: Vec<u64>,
-    /// Between two records of a task, in microseconds, at most.
+    /// The longest pause between two records of a task, in microseconds.
     pub(crate) pause_us: u64,
-    /// One-way delay, in microseconds, at most.
+    /// The longest one-way delay, in microseconds.
     pub(crate) delay_us: u64,
     pub(crate) network: Network,
     pub(crate) faults: Vec<Fault>,
     pub(crate) ending: Ending,
-    /// When a producer that does not stay to the end ends, in milliseconds.
+    /// When a producer ends that does not run to the end, in milliseconds.
     pub(crate) ends_ms: u64,
 }
 
 impl Plan {
-    /// The plan of a seed. `control` takes idempotence away and nothing else.
+    /// Draws the plan of a seed. `control` removes idempotence and nothing else.
     pub(crate) fn draw(seed: u64, control: bool) -> Self {
         let chance = &mut Chance::new(seed);
         let nodes = 1 + chance.below(5);
@@ -224,7 +225,7 @@ impl Plan {
             [one_of(&[0, 1, 2, 3, 4, 5, 6, 7]) as usize];
         let (tasks, records_per_task) = (one_of(&[1, 1, 2, 4]) as u32, one_of(&[3, 10, 25, 60]) as u32);
         let largest_record = one_of(&[1, 40, 200, 700]) as usize;
-        // Below some records; above all of them, and below a batch; above both.
+        // Less than some records; more than any record, and less than a batch; more than a batch.
         let few = [600, largest_record + 150, 1_048_588, 1_048_588, 1_048_588];
         let max_message_bytes = few[one_of(&[0, 1, 2, 3, 4]) as usize];
         let (pause_us, delay_us) = (one_of(&[1, 300, 5_000, 50_000]), one_of(&[50, 500, 5_000, 40_000]));
@@ -242,7 +243,7 @@ impl Plan {
             idempotent: idempotent && !control,
             acks_0: acks == "0",
             max_message_bytes,
-            // Drawn by itself: the rest of a plan stays as it was before there were such addresses.
+            // Drawn separately, so that older seeds keep the rest of their plans.
             silent_addresses: [0, 0, 0, 0, 0, 0, 1, 2][Chance::new(!seed).below(8)],
             tasks,
             records_per_task,
@@ -259,8 +260,7 @@ impl Plan {
     }
 }
 
-/// Some kinds, each as likely as chance has it.
-/// Some runs have none, so that what a producer does to itself is seen.
+/// Some kinds of faults, with random probabilities. Some runs have none, to see what the producer does to itself.
 fn faults(chance: &mut Chance) -> (Network, Vec<Fault>) {
     if chance.below(8) == 0 {
         return (Network::ByChance(Vec::new()), Vec::new());
@@ -285,7 +285,7 @@ fn faults(chance: &mut Chance) -> (Network, Vec<Fault>) {
 }
 
 impl Plan {
-    /// What a property is set to, in milliseconds or bytes.
+    /// The value of a property, in milliseconds or bytes.
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         self.properties.iter().find(|(known, _)| *known == name)?.1.parse().ok()
     }

@@ -1,14 +1,14 @@
-//! What the judge of availability found, each a test named after the cause. `REPORT.md` has the seeds that led here.
+//! Findings of the judge of availability, each a test named after its cause. `REPORT.md` has their seeds.
 //!
-//! A plan here is as small as it could be made, and is tried with several seeds of its fault: where it strikes, how long it
-//! lasts and which of its kinds it is follows from that.
+//! A plan here is as small as possible, and runs with several seeds of its fault. The seed decides where the fault
+//! strikes, how long it lasts, and which variant it is.
 
 use super::{
     plan::{Ending, Fault, Kind, Network, Plan},
     world::World,
 };
 
-/// One producer, one partition, one task, and nothing that goes wrong.
+/// One producer, one partition, one task, and no fault.
 fn calm(properties: &[(&'static str, &str)]) -> Plan {
     Plan {
         seed: 1,
@@ -33,7 +33,7 @@ fn calm(properties: &[(&'static str, &str)]) -> Plan {
     }
 }
 
-/// Runs a plan with one fault, of twenty seeds, and expects neither judge to have anything against it.
+/// Runs a plan with one fault, with twenty seeds, and expects no finding of either judge.
 fn stands(plan: &Plan, kind: Kind, at_ms: u64) {
     for seed in 0..20 {
         let faults = vec![Fault { at_ms, kind, seed }];
@@ -121,7 +121,8 @@ fn brokers_that_are_all_at_another_address_are_looked_for_at_once() {
 fn a_topic_that_was_waited_for_longer_than_metadata_max_idle_ms_is_asked_for_again() {
     let properties =
         [("metadata.max.idle.ms", "5000"), ("delivery.timeout.ms", "3000"), ("request.timeout.ms", "2500")];
-    // The connection breaks before the first answer to Metadata, which nobody notices while the process is stopped.
+    // The connection breaks before the first Metadata response. The process is stopped, so the producer does not
+    // notice.
     let network = Network::Exactly([(1, Kind::CutWithin)].into());
     stands(&Plan { network, delay_us: 40_000, ..calm(&properties) }, Kind::Stop, 30);
 }

@@ -1,14 +1,14 @@
 //! Makes a failing plan smaller, so that a person can see what matters.
 //!
-//! In: a plan that fails, and a way to find out whether another one does. Out: a plan that still fails and from which
-//! nothing more can be taken. Pure: the same plan always shrinks to the same.
+//! In: a plan that fails, and a function that says whether another plan fails. Out: a plan that still fails and from
+//! which nothing can be removed. Pure: the same plan always shrinks to the same.
 
 use super::plan::{Network, Plan};
 
-/// Plans that are tried at most.
+/// The most plans that are tried.
 const TRIALS: usize = 3_000;
 
-/// The smaller plan. `plan` must fail, and name the requests that meet a fault.
+/// Shrinks a plan. `plan` must fail, and name the requests that meet a fault.
 pub(crate) fn shrink(mut plan: Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
     let mut trials = 0;
     let mut fails = |plan: &Plan| {
@@ -28,7 +28,7 @@ pub(crate) fn shrink(mut plan: Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
 
 type Fails<'a> = &'a mut dyn FnMut(&Plan) -> bool;
 
-/// How much there is in a plan.
+/// The size of a plan.
 fn size(plan: &Plan) -> usize {
     let requests = if let Network::Exactly(met) = &plan.network { met.len() } else { usize::MAX / 2 };
     requests + plan.faults.len() + plan.flushes.len() + (plan.tasks + plan.records_per_task) as usize
@@ -62,7 +62,7 @@ fn fewer_records(mut plan: Plan, fails: Fails<'_>) -> Plan {
     if plan.tasks > 1 && fails(&alone) { alone } else { plan }
 }
 
-/// The fewest items that still fail: chunks are taken away, smaller and smaller ones.
+/// The fewest items that still fail. Removes chunks, smaller and smaller ones.
 fn fewest<T: Clone>(mut items: Vec<T>, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
     let mut chunk = items.len();
     while chunk > 0 {

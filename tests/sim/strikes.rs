@@ -1,12 +1,12 @@
 //! Faults of the cluster, and the end of the producer.
 //!
-//! In: a fault of the plan. Out: the changed cluster, and what that takes from the promises that can be checked.
+//! In: a fault of the plan. Out: the changed cluster, and which promises can no longer be checked.
 
 use std::time::Duration;
 
 use super::{
     checker::{Harm, Place},
-    judge::MOST_PARTITIONS,
+    judge::MAX_PARTITIONS,
     plan::{Ending, Fault, Kind, Network, TOPICS},
     world::{Happening, Recovery, World},
 };
@@ -22,19 +22,19 @@ use crate::{
 
 /// A code that no table has.
 const UNHEARD_OF: i16 = 999;
-/// Errors that brokers often answer a Produce request with.
+/// Errors that brokers often send for a Produce request.
 const USUAL: [i16; 12] = [2, 3, 5, 6, 10, 19, 45, 47, 56, 59, 74, 87];
-/// What a broker may answer who was asked for metadata, for a producer id, or for what it speaks.
+/// Errors that a broker may send for Metadata, InitProducerId or ApiVersions.
 const METADATA: [i16; 11] = [-1, 3, 5, 8, 9, 17, 29, 38, 72, 100, UNHEARD_OF];
 const IDENTITY: [i16; 13] = [-1, 7, 14, 15, 16, 31, 41, 42, 47, 51, 53, 90, UNHEARD_OF];
 const VERSIONS: [i16; 5] = [-1, 33, 35, 42, 58];
-/// How an answer to Metadata may be wrong.
+/// How a Metadata response may be wrong.
 const LIES: [Lie; 5] = [Lie::NoPartitions, Lie::FewerPartitions, Lie::NoLeaders, Lie::StaleEpochs, Lie::NoBrokers];
-/// Brokers that move come up at ports this far apart.
+/// The distance between the old and the new port of a broker that moves.
 const PORTS: u16 = 100;
 
-/// Any code that says that nothing was appended. That the records are there already would be a lie; that a newer producer
-/// has the identity is a fault of its own.
+/// Any code that means that nothing was appended. It would be a lie that the records are there already. That a newer
+/// producer has the identity is a fault of its own.
 fn refusal(chance: &mut Chance) -> i16 {
     if chance.below(2) == 0 {
         return USUAL[chance.below(USUAL.len())];
@@ -46,7 +46,7 @@ fn refusal(chance: &mut Chance) -> i16 {
     }
 }
 
-/// Any code that may be said of records that were appended.
+/// Any code that a broker may send for records that it appended.
 fn doubt(chance: &mut Chance) -> i16 {
     let may: Vec<i16> = TABLE.iter().filter(|row| row.written != Written::No).map(|row| row.code.0).collect();
     match may[chance.below(may.len())] {
@@ -110,7 +110,7 @@ impl World {
             | Kind::Slow => {}
         }
         self.poll_all();
-        self.survey();
+        self.note_outages();
     }
 
     fn object(&mut self, place: Place, code: i16) {
@@ -118,7 +118,7 @@ impl World {
         self.objections.produce.entry(place).or_default().push((now, ErrorCode(code)));
     }
 
-    /// All nodes, or one, come up at another port. Whoever knows the one of before finds nobody, or nothing at all.
+    /// Moves all nodes, or one, to another port. The old address refuses connections or swallows them.
     fn relocate(&mut self, node: i32, chance: &mut Chance) {
         let all = chance.below(3) > 0;
         self.swallows = chance.below(3) == 0;
@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    /// The producer's process is stopped, often for longer than a record may take.
+    /// Stops the producer's process, often for longer than `delivery.timeout.ms`.
     fn stop_process(&mut self, chance: &mut Chance) {
         let timeout = self.plan.number("delivery.timeout.ms").unwrap_or(0);
         let ms = [500, timeout + 500, timeout + 5_000][chance.below(3)];
@@ -148,8 +148,8 @@ impl World {
         self.cluster.inject(fault);
     }
 
-    /// Two codes mean that the broker accepts nothing of the old identity any more. They would be lies while a request of that
-    /// identity can still be on its way and then be accepted.
+    /// Two codes mean that the broker accepts nothing more from the old identity. They would be lies while a request of
+    /// that identity is under way and may be accepted.
     fn honest(&self, code: i16) -> i16 {
         let quiet = match &self.plan.network {
             Network::ByChance(rates) => rates.is_empty(),
@@ -172,7 +172,7 @@ impl World {
     fn forget(&mut self, node: i32) {
         self.cluster.forget_producers(node);
         for topic in 0..self.plan.topics.len() {
-            for partition in 0..MOST_PARTITIONS {
+            for partition in 0..MAX_PARTITIONS {
                 self.harm(Place { topic, partition }).forgot = true;
             }
         }
@@ -182,18 +182,18 @@ impl World {
         let (topic, partition) = (TOPICS[place.topic], place.partition as i32);
         let end = self.cluster.log(topic, partition).len() as i64;
         if self.cluster.truncate_log(topic, partition, end - records).is_ok() {
-            // What was lost may be sent again, and then stands behind what was sent later.
+            // What was lost may be sent again, behind records that were sent later.
             *self.harm(place) = Harm { truncated: true, forgot: true };
         }
     }
 
-    /// Deletes a topic, and soon creates one of that name. What was in it stays known to the judge.
+    /// Deletes a topic, and creates one of that name soon after. The judge keeps its logs.
     fn delete(&mut self, topic: usize, partitions: usize, soon: Duration) {
-        for partition in 0..MOST_PARTITIONS {
+        for partition in 0..MAX_PARTITIONS {
             let place = Place { topic, partition };
             let log = self.log(place);
             if !log.is_empty() {
-                self.graves.entry(place).or_default().push(log);
+                self.deleted_logs.entry(place).or_default().push(log);
             }
         }
         if self.cluster.remove_topic(TOPICS[topic]) {
@@ -221,10 +221,10 @@ impl World {
         }
         self.gust();
         self.poll_all();
-        self.survey();
+        self.note_outages();
     }
 
-    /// The producer ends in the middle.
+    /// Ends the producer in the middle.
     pub(super) fn end(&mut self) {
         match self.plan.ending {
             Ending::Heal => {}
@@ -242,7 +242,7 @@ impl World {
     }
 }
 
-/// Bytes that are no answer, in a frame.
+/// A frame with bytes that are no response.
 fn garbage(chance: &mut Chance) -> Injected {
     let garbage = (0..chance.below(40)).map(|_| chance.below(256) as u8).collect::<Vec<u8>>();
     let len = (garbage.len() as i32).to_be_bytes();

@@ -1,7 +1,7 @@
-//! Those who use the producer: tasks that send, wait for metadata and memory, give up waiting; and somebody who flushes and
-//! closes it.
+//! The users of the producer: tasks that send, wait for metadata and memory, or cancel their calls; and flushes and
+//! closes.
 //!
-//! In: their turns. Out: calls of the producer, each polled when it is woken, and what became of each record.
+//! In: the tasks' turns. Out: calls of the producer, each polled when it is woken, and the outcome of each record.
 
 use std::{
     future::Future,
@@ -30,14 +30,14 @@ pub(super) struct Task {
     /// The number of its next record.
     pub(super) next: u32,
     chance: Chance,
-    /// The call that it waits for, if it does.
+    /// The call that it waits for, if there is one.
     call: Option<Call>,
-    /// How many calls it has begun.
+    /// How many calls it has started.
     calls: u32,
     waker: Waker,
 }
 
-/// A call of the producer, and what it is about.
+/// A pending call of the producer, and its topic.
 struct Call {
     draft: Draft,
     since: Duration,
@@ -45,32 +45,32 @@ struct Call {
 }
 
 enum Waits {
-    /// For how many partitions there are.
+    /// For the number of partitions.
     Asks(Pin<Box<dyn Future<Output = Result<usize, SendError>>>>),
-    /// For the record to be accepted. How many bytes it takes in a batch of its own.
+    /// For the record to be accepted. With the record's size in a batch of its own, in bytes.
     Sends(Pin<Box<dyn Future<Output = Result<Delivery, SendError>>>>, usize),
 }
 
-/// What a task's next record is made of.
+/// The properties of a task's next record.
 #[derive(Clone, Copy)]
 struct Draft {
     topic: usize,
     aim: Aim,
     padding: usize,
-    /// Whether the record brings its own timestamp.
+    /// Whether the record has its own timestamp.
     dated: bool,
-    /// Whether it is sent only if that takes no waiting, first.
+    /// Whether the task tries `try_send` first.
     hastily: bool,
 }
 
-/// Who chooses a record's partition.
+/// How a record's partition is chosen.
 #[derive(Clone, Copy)]
 enum Aim {
-    /// The task, of those that there are.
+    /// By the task, from those that exist.
     Partition,
-    /// The partitioner, by this key.
+    /// By the partitioner, from this key.
     Key(u8),
-    /// The partitioner, as it likes.
+    /// By the partitioner, at random.
     Any,
 }
 
@@ -97,7 +97,7 @@ impl Task {
     }
 }
 
-/// Puts a task on the list of those that go on.
+/// Adds a task to the list of those that were woken.
 struct Woken {
     number: u32,
     list: Arc<Mutex<Vec<u32>>>,
@@ -109,34 +109,34 @@ impl Wake for Woken {
     }
 }
 
-/// One record and what its sender waits for.
+/// A record whose outcome its sender waits for.
 pub(super) struct Waiting {
     pub(super) id: Id,
     pub(super) place: Place,
     pub(super) delivery: Delivery,
     /// When it was accepted.
     pub(super) since: Duration,
-    /// Bytes that it would take in a batch of its own.
+    /// The record's size in a batch of its own, in bytes.
     pub(super) alone: usize,
-    /// Records without an outcome at that time.
+    /// How many records had no outcome at that time.
     pub(super) company: usize,
     /// How often its callback ran; `None` if it has none.
     pub(super) called: Option<usize>,
 }
 
-/// A callback ran: for which record, and with what.
-pub(super) type Heard = (Id, Result<Ack, DeliveryError>);
+/// A call of a callback: the record, and its outcome.
+pub(super) type CallbackCall = (Id, Result<Ack, DeliveryError>);
 
-/// A flush, or a close, that has not ended.
+/// A pending flush or close.
 pub(super) struct Flush {
     /// How many records were sent before it.
     pub(super) records: usize,
-    /// When it gives up, if it does.
+    /// Its time limit, if it has one.
     until: Option<Duration>,
     ends: Pin<Box<dyn Future<Output = Result<(), FlushError>>>>,
 }
 
-/// What a record's sender was told.
+/// What an outcome says about a record.
 pub(super) fn told(outcome: Option<Result<Ack, DeliveryError>>) -> Told {
     match outcome {
         None => Told::Nothing,
@@ -147,7 +147,7 @@ pub(super) fn told(outcome: Option<Result<Ack, DeliveryError>>) -> Told {
 }
 
 impl World {
-    /// A task begins to send its next record.
+    /// A task starts to send its next record.
     pub(super) fn task_sends(&mut self, number: u32) {
         let task = &mut self.tasks[number as usize];
         if task.call.is_some() || task.next >= self.plan.records_per_task {
@@ -155,7 +155,7 @@ impl World {
         }
         let draft = Draft::draw(&mut task.chance, &self.plan);
         task.calls += 1;
-        // Some give up waiting, and come again later.
+        // Some tasks cancel the call, and try again later.
         let (calls, gives_up) = (task.calls, task.chance.below(8) == 0);
         let soon = Duration::from_micros(task.chance.below(50_000) as u64);
         if gives_up {
@@ -167,7 +167,7 @@ impl World {
         }
     }
 
-    /// A task that still waits in this call drops it, and begins again later.
+    /// A task drops this call if it is still pending, and starts again later.
     pub(super) fn task_gives_up(&mut self, number: u32, calls: u32) {
         let task = &mut self.tasks[number as usize];
         if task.calls == calls && task.call.take().is_some() {
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// A task asks how many partitions there are.
+    /// A task asks for the number of partitions.
     fn ask(&mut self, number: u32, draft: Draft) {
         let Some(producer) = self.producer.clone() else { return self.retire(number) };
         let asks = Box::pin(async move { producer.partitions_for(TOPICS[draft.topic]).await });
@@ -208,7 +208,7 @@ impl World {
         self.task_goes_on(number);
     }
 
-    /// A task looks whether what it waits for has come.
+    /// A task polls its call.
     pub(super) fn task_goes_on(&mut self, number: u32) {
         let Some(Call { draft, since, waits }) = self.tasks[number as usize].call.take() else { return };
         let waker = self.tasks[number as usize].waker.clone();
@@ -231,7 +231,7 @@ impl World {
         self.tasks[number as usize].call = Some(Call { draft, since, waits });
     }
 
-    /// A task's record is in its partition's batch.
+    /// A task's record was accepted.
     fn accepted(&mut self, number: u32, topic: usize, delivery: Delivery, alone: usize) {
         let place = Place { topic, partition: delivery.partition() as usize };
         let (since, company, called) = (self.now, self.open.len(), self.plan.callbacks.then_some(0));
@@ -246,7 +246,7 @@ impl World {
         self.later(pause, Happening::Sends(number));
     }
 
-    /// A call ends with an error. The task goes on with its next record; with the same one, if only the number of partitions
+    /// A call failed. The task continues with its next record, or with the same one if only the number of partitions
     /// has changed.
     fn refused(&mut self, number: u32, topic: usize, since: Duration, error: &SendError) {
         let id = Id { task: number, number: self.tasks[number as usize].next };
@@ -270,7 +270,7 @@ impl World {
         self.later(Duration::from_millis(1), Happening::Sends(number));
     }
 
-    /// There is no producer for a task any more.
+    /// A task ends, because the producer has ended.
     fn retire(&mut self, number: u32) {
         let task = &mut self.tasks[number as usize];
         (task.next, task.call) = (self.plan.records_per_task, None);
@@ -280,14 +280,14 @@ impl World {
         (0..self.plan.tasks).for_each(|number| self.retire(number));
     }
 
-    /// Tasks that wait though there is nothing to wait for any more.
+    /// Tasks whose calls are pending although the producer has ended.
     pub(super) fn hanging(&mut self) -> Vec<Violation> {
         (0..self.plan.tasks).for_each(|number| self.task_goes_on(number));
         let waits = (0..).zip(&self.tasks).filter(|(_, task)| task.call.is_some());
         waits.map(|(task, Task { next, .. })| Violation::CallHangs(Id { task, number: *next })).collect()
     }
 
-    /// Tells the world of the outcome of a record.
+    /// A callback that reports a record's outcome to the world.
     fn callback(&self, id: Id) -> Option<impl Callback + Clone + use<>> {
         let heard = Arc::clone(&self.heard);
         self.plan
@@ -295,7 +295,7 @@ impl World {
             .then_some(move |outcome| heard.lock().unwrap_or_else(PoisonError::into_inner).push((id, outcome)))
     }
 
-    /// Somebody flushes; some for a limited time only.
+    /// Starts a flush, sometimes with a time limit.
     pub(super) fn begin_flush(&mut self) {
         let Some(producer) = self.producer.clone() else { return };
         let limit = [None, Some(Duration::from_millis(20)), Some(Duration::from_secs(2))][self.flushes.len() % 3];
@@ -308,7 +308,7 @@ impl World {
         });
     }
 
-    /// Somebody closes the producer.
+    /// Starts a close.
     pub(super) fn begin_close(&mut self, limit: Option<Duration>) {
         let Some(producer) = self.producer.clone() else { return };
         self.note(|| format!("somebody closes the producer, for {limit:?}"));
@@ -326,12 +326,12 @@ impl World {
         self.look();
     }
 
-    /// What has come to the ears of those who wait, judged at once.
+    /// Collects all outcomes, callbacks and flushes that are ready, and checks each at once.
     pub(super) fn look(&mut self) {
         self.note_fates();
         let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
         for (id, outcome) in heard {
-            self.hear(id, outcome);
+            self.check_callback(id, outcome);
         }
         self.look_at_flushes();
         if self.ends() {
@@ -354,18 +354,18 @@ impl World {
         self.note(|| format!("the flush of {} records is over: {end:?}", flush.records));
         let early = match end {
             Ok(()) => self.history.iter().take(flush.records).find(|waiting| waiting.delivery.outcome().is_none()),
-            // It gives up no earlier than it was told to.
+            // A flush does not give up before its time limit.
             Err(_) if flush.until.is_some_and(|until| until <= self.now) => None,
             Err(_) => self.history.first(),
         };
         self.violations.extend(early.map(|waiting| Violation::FlushedEarly(waiting.id)));
     }
 
-    /// A callback ran. An acknowledged record is in the log at that moment, at that place.
-    fn hear(&mut self, id: Id, outcome: Result<Ack, DeliveryError>) {
+    /// Checks a callback. At that moment an acknowledged record is in the log, at the reported offset.
+    fn check_callback(&mut self, id: Id, outcome: Result<Ack, DeliveryError>) {
         let record = self.sent.get(&id).copied();
         let Some(waiting) = record.and_then(|record| self.history.get_mut(record)) else {
-            // A callback of a record that was not accepted.
+            // The callback of a record that was not accepted.
             return self.violations.push(Violation::CalledBack { id, times: 1 });
         };
         waiting.called = waiting.called.map(|times| times + 1);
@@ -385,15 +385,15 @@ impl World {
         }
     }
 
-    /// Whether a record is at an offset of its partition, or of one of that name that was deleted.
+    /// Whether a record is at an offset of its partition, in the present or a deleted log.
     fn stands_at(&self, place: Place, offset: i64, id: Id) -> bool {
         let record = self.cluster.record(TOPICS[place.topic], place.partition as i32, offset);
         let there = record.and_then(|record| self.name(record.value.as_deref().unwrap_or_default(), place));
-        let mut buried = self.graves.get(&place).into_iter().flatten().flatten();
-        there == Some(id) || buried.any(|there| *there == (offset, id))
+        let mut deleted = self.deleted_logs.get(&place).into_iter().flatten().flatten();
+        there == Some(id) || deleted.any(|there| *there == (offset, id))
     }
 
-    /// A record's name as its value tells it; `None` for one that was sent to another partition than it is in.
+    /// A record's name from its value. `None` if the record was sent to another partition.
     pub(super) fn name(&self, value: &[u8], place: Place) -> Option<Id> {
         let text = std::str::from_utf8(value).ok()?;
         let mut parts = text.split('.');
@@ -407,7 +407,7 @@ impl World {
     }
 }
 
-/// Sends as a user would; who is hasty waits only if that is of no use.
+/// Sends a record. A hasty task calls `try_send` first, and waits only if that fails.
 async fn send(
     producer: &Producer,
     record: Record<'_>,
@@ -423,7 +423,7 @@ async fn send(
     producer.send_and_call(record, callback).await
 }
 
-/// A record's value tells its name and where it was sent, if that was not left to the partitioner.
+/// A record's value. It contains the record's name, and its partition unless the partitioner chose it.
 fn value(id: Id, topic: usize, partition: Option<usize>, padding: usize) -> Vec<u8> {
     let partition = partition.map_or_else(|| "any".to_owned(), |partition| partition.to_string());
     let mut value = format!("{}.{}.{topic}.{partition}.", id.task, id.number).into_bytes();

@@ -1,8 +1,8 @@
-//! One run: the real producer, the embedded broker's pure state, and between them a network and a clock that only exist here.
+//! One run: the real producer, the embedded broker's pure state, and a simulated network and clock between them.
 //!
-//! In: a plan. Out: a history, the logs, counts of what went wrong, and a hash of everything that happened. Pure and
-//! single-threaded: the same plan does the same on every machine. Here are the clock, the agenda, and what the producer's driver does elsewhere; what happens is in
-//! `network`, `tasks` and `strikes`, what is noted for the judges in `notes`, the judgement in `judge`.
+//! In: a plan. Out: a history, the logs, counts of faults, and a hash of all events. Pure and single-threaded: the same
+//! plan does the same on every machine. This file has the clock, the agenda, and the work of the producer's driver. The
+//! events are in `network`, `tasks` and `strikes`, the notes for the judges in `notes`, the judgement in `judge`.
 
 use std::{
     cmp::Reverse,
@@ -20,7 +20,7 @@ use super::{
     judge::Trace,
     network::Connection,
     plan::{Ending, Fault, Kind, Network, Plan, TOPICS},
-    tasks::{Flush, Heard, Task, Waiting},
+    tasks::{CallbackCall, Flush, Task, Waiting},
 };
 use crate::{
     Producer, ProducerBuilder,
@@ -29,20 +29,20 @@ use crate::{
     config::Config,
     delivery::Callbacks,
     net::Shutdown,
-    producer::{Reins, WorldClock},
+    producer::{DriverHandle, WorldClock},
     sender::{Action, Chance, ConnectionId, Event, Sender},
     wire::{compression::Compressor, testing::Lie},
 };
 
-/// Events after which a run counts as one that never comes to rest.
+/// The number of events after which a run counts as endless.
 const PATIENCE: usize = 400_000;
-/// When everything heals at the latest, whatever still waits to be sent.
+/// When everything heals at the latest, whatever is left to send.
 const LONGEST_ILLNESS: Duration = Duration::from_secs(30);
 
 /// The name in `bootstrap.servers`.
 pub(super) const BOOTSTRAP: &str = "bootstrap";
 
-/// Something that will happen.
+/// A scheduled event.
 #[derive(Debug)]
 pub(super) enum Happening {
     Connected(ConnectionId),
@@ -53,11 +53,11 @@ pub(super) enum Happening {
     Broken(ConnectionId),
     Written(ConnectionId, i32),
     Sends(u32),
-    /// A task that waits goes on.
+    /// A waiting task is polled.
     GoesOn(u32),
-    /// A task gives up waiting, if it still waits in the call of this number.
+    /// A task cancels the call of this number, if it is still pending.
     GivesUp(u32, u32),
-    /// Somebody's time is up.
+    /// A time limit is over.
     Rings(Waker),
     Flushes,
     Compresses,
@@ -65,17 +65,17 @@ pub(super) enum Happening {
     Strikes(Fault),
     Recovers(Recovery),
     Ends,
-    /// The process goes on that was stopped.
+    /// The stopped process resumes.
     Resumes,
 }
 
 impl Happening {
-    /// Whether it takes place in the producer's process.
+    /// Whether the event takes place in the producer's process.
     fn is_inside(&self) -> bool {
         !matches!(self, Self::Arrives(..) | Self::Poll(_) | Self::Strikes(_) | Self::Recovers(_) | Self::Resumes)
     }
 
-    /// Whether it is what a connection has to tell the producer.
+    /// Whether the event is one of this connection.
     pub(super) fn is_heard_on(&self, connection: ConnectionId) -> bool {
         match self {
             Self::Connected(id)
@@ -93,9 +93,9 @@ impl Happening {
 pub(super) enum Recovery {
     /// A node that was stopped starts.
     Start(i32),
-    /// A node that was paused goes on.
+    /// A paused node resumes.
     Resume(i32),
-    /// A topic that was deleted is created with so many partitions.
+    /// A deleted topic is created with this many partitions.
     Create(usize, usize),
 }
 
@@ -109,16 +109,16 @@ pub(crate) struct World {
     pub(super) now: Duration,
     pub(super) wall_ms: i64,
     clock: Arc<WorldClock>,
-    /// What users hold; `None` once they have dropped it.
+    /// The producer; `None` once its users have dropped it.
     pub(super) producer: Option<Producer>,
-    /// What its driver holds; `None` once that has ended.
-    reins: Option<Reins>,
-    /// `None` once its driver has ended.
+    /// The driver's half of the producer; `None` once the driver has ended.
+    driver: Option<DriverHandle>,
+    /// The sender; `None` once the driver has ended.
     pub(super) sender: Option<Sender>,
     pub(super) config: Arc<Config>,
     pub(super) accumulator: Arc<Accumulator>,
     compressor: Compressor,
-    /// How many batches will be looked for that wait to be compressed.
+    /// How many batches are to be compressed.
     compressing: usize,
     pub(super) cluster: State,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
@@ -126,17 +126,17 @@ pub(crate) struct World {
     pub(super) happenings: BTreeMap<u64, Happening>,
     next: u64,
     pub(super) tasks: Vec<Task>,
-    /// Tasks that go on.
+    /// Tasks that were woken.
     woken: Arc<Mutex<Vec<u32>>>,
     pub(super) history: Vec<Waiting>,
-    /// Where in the history a record is.
+    /// The position of each record in the history.
     pub(super) sent: BTreeMap<Id, usize>,
-    /// What callbacks were told since the last look.
-    pub(super) heard: Arc<Mutex<Vec<Heard>>>,
+    /// The calls of callbacks since the last look.
+    pub(super) heard: Arc<Mutex<Vec<CallbackCall>>>,
     pub(super) flushes: Vec<Flush>,
     pub(super) harm: BTreeMap<Place, Harm>,
     /// The logs of partitions whose topic was deleted.
-    pub(super) graves: BTreeMap<Place, Vec<Log>>,
+    pub(super) deleted_logs: BTreeMap<Place, Vec<Log>>,
     pub(super) struck: BTreeMap<Kind, u64>,
     pub(super) requests: u64,
     /// The requests that met a fault of the network.
@@ -144,18 +144,18 @@ pub(crate) struct World {
     pub(super) healed: bool,
     pub(super) widest_window: usize,
     pub(super) violations: Vec<Violation>,
-    /// Where each node listens.
+    /// The node at each port.
     pub(super) ports: BTreeMap<u16, i32>,
-    /// Whether addresses that nobody has any more swallow what is sent there, or refuse.
+    /// Whether unused addresses swallow connections or refuse them.
     pub(super) swallows: bool,
-    /// What is to be said that is not true, the next one last.
+    /// The lies to tell, the next one last.
     pub(super) lies: Vec<(&'static str, Lie)>,
     /// Until when the producer's process is stopped.
     pub(super) stopped: Option<Duration>,
-    /// Records without an outcome, by their place in the history.
+    /// Positions in the history of the records without an outcome.
     pub(super) open: Vec<usize>,
     pub(super) weather: Weather,
-    /// Since when partitions are out.
+    /// Since when each partition has an outage.
     pub(super) out: BTreeMap<Place, Duration>,
     pub(super) objections: Objections,
     pub(super) fates: Vec<Fate>,
@@ -174,7 +174,7 @@ impl World {
         let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
         let sender = Sender::new(Arc::clone(&config), Arc::clone(&accumulator), start, chance.next());
         let (clock, woken) = (Arc::new(WorldClock::new(start)), Arc::default());
-        let (producer, reins) = Producer::simulated(Arc::clone(&config), Arc::clone(&accumulator), &clock);
+        let (producer, driver) = Producer::simulated(Arc::clone(&config), Arc::clone(&accumulator), &clock);
         let (delays, luck) = (Chance::new(chance.next()), Chance::new(chance.next()));
         let mut world = Self {
             tasks: (0..plan.tasks).map(|number| Task::new(number, chance.next(), &woken)).collect(),
@@ -199,7 +199,7 @@ impl World {
             wall_ms: 1_700_000_000_000,
             clock,
             producer: Some(producer),
-            reins: Some(reins),
+            driver: Some(driver),
             sender: Some(sender),
             accumulator,
             compressor,
@@ -214,7 +214,7 @@ impl World {
             heard: Arc::default(),
             flushes: Vec::new(),
             harm: BTreeMap::new(),
-            graves: BTreeMap::new(),
+            deleted_logs: BTreeMap::new(),
             struck: BTreeMap::new(),
             requests: 0,
             met: BTreeMap::new(),
@@ -224,11 +224,11 @@ impl World {
         };
         world.pass(Duration::ZERO);
         world.schedule();
-        world.survey();
+        world.note_outages();
         world
     }
 
-    /// What the plan has in store.
+    /// Schedules the plan's events.
     fn schedule(&mut self) {
         for task in 0..self.plan.tasks {
             self.later(Duration::ZERO, Happening::Sends(task));
@@ -248,7 +248,7 @@ impl World {
         self.at(self.now + delay, happening);
     }
 
-    /// In up to 3 ms.
+    /// Schedules an event within 3 ms.
     fn later_by_chance(&mut self, happening: Happening) {
         let delay = Duration::from_micros(self.delays.below(3_000) as u64);
         self.later(delay, happening);
@@ -272,7 +272,7 @@ impl World {
         self.trace.note(self.now, &what());
     }
 
-    /// Runs until all is said; false if that never comes.
+    /// Runs until everything is done. Returns false if that never happens.
     pub(super) fn run(&mut self) -> bool {
         self.drive();
         for _ in 0..PATIENCE {
@@ -286,7 +286,7 @@ impl World {
         false
     }
 
-    /// Lets the next thing happen; false when nothing will.
+    /// Performs the next event. Returns false if there is none.
     fn step(&mut self) -> bool {
         if self.is_over() {
             return false;
@@ -315,15 +315,15 @@ impl World {
         }
     }
 
-    /// Time passes.
+    /// Advances the time.
     fn pass(&mut self, until: Duration) {
         self.now = self.now.max(until);
         self.clock.set(self.now, self.now_ms());
     }
 
-    /// The producer's driver ends, if it is to.
+    /// Ends the producer's driver, if it has to end.
     pub(super) fn ends(&mut self) -> bool {
-        let how = self.reins.as_ref().map_or(Shutdown::No, |reins| *reins.shutdown.borrow());
+        let how = self.driver.as_ref().map_or(Shutdown::No, |driver| *driver.shutdown.borrow());
         if how == Shutdown::No {
             return false;
         }
@@ -331,12 +331,12 @@ impl World {
         if let Some(mut sender) = self.sender.take().filter(|_| how == Shutdown::Close) {
             sender.close(self.instant());
         }
-        self.reins = None;
+        self.driver = None;
         self.connections.values_mut().for_each(|connection| connection.open = false);
         true
     }
 
-    /// Tasks that are woken go on, those that wait for a time are woken then.
+    /// Polls the tasks that were woken, and wakes those whose time is up.
     fn rouse(&mut self) {
         let woken = std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
         woken.into_iter().for_each(|number| self.later(Duration::ZERO, Happening::GoesOn(number)));
@@ -345,7 +345,8 @@ impl World {
         }
     }
 
-    /// Whether all is said: every task has sent its records, every fault has struck, every record has an outcome.
+    /// Whether everything is done: every task has sent its records, every fault has struck, every record has an
+    /// outcome.
     fn is_over(&mut self) -> bool {
         let all_sent = self.tasks.iter().all(|task| task.next == self.plan.records_per_task);
         let ill = |h: &Happening| matches!(h, Happening::Strikes(_) | Happening::Recovers(_) | Happening::Resumes);
@@ -369,22 +370,22 @@ impl World {
         (1..=self.plan.nodes as i32).for_each(|node| self.cluster.restart(node));
         self.lies.clear();
         self.heal_network();
-        // Where nothing was wrong, nothing changes.
+        // Without faults there is nothing to heal.
         if !self.struck.is_empty() {
             self.gust();
         }
         self.poll_all();
-        self.survey();
+        self.note_outages();
         self.note(|| "everything heals".to_owned());
     }
 
-    /// Whether nothing that was sent is still on its way to a broker: it may yet be written.
+    /// Whether no request is still under way to a broker, which could append it later.
     fn zombies_landed(&self) -> bool {
         let arriving = self.happenings.values().any(|h| matches!(h, Happening::Arrives(..)));
         !arriving && self.connections.values().all(Connection::is_quiet)
     }
 
-    /// Carries out what the sender wants.
+    /// Performs the sender's actions.
     pub(super) fn drive(&mut self) {
         let now = self.instant();
         if let Some(sender) = &mut self.sender {
@@ -395,7 +396,7 @@ impl World {
                 Action::Connect { connection, host, port, failures, within } => {
                     self.connect(connection, (&host, port), failures, within);
                 }
-                Action::Disconnect { connection } => self.hang_up(connection),
+                Action::Disconnect { connection } => self.close(connection),
                 Action::Read { connection } => self.read(connection),
                 Action::Send { connection, correlation, segments, answered } => {
                     self.send(connection, correlation, Bytes::from(segments.concat()), answered);
@@ -426,7 +427,7 @@ impl World {
             Happening::Flushes => self.begin_flush(),
             Happening::Compresses => {
                 self.compressing -= 1;
-                // Of several that are compressed at once, any may be done first.
+                // Of several batches that are compressed at once, any may be done first.
                 if let Some(work) = self.accumulator.begin_compressing() {
                     self.later_by_chance(Happening::Compressed(work));
                 }
@@ -440,7 +441,7 @@ impl World {
     }
 }
 
-/// The cluster as it is in the beginning.
+/// The cluster at the start.
 fn cluster(plan: &Plan) -> State {
     let ports: Vec<u16> = (9_001..).take(plan.nodes).collect();
     let max_message_bytes = plan.max_message_bytes.to_string();

@@ -1,8 +1,8 @@
-//! What stands in a broker's log, told by Apache's `DumpLogSegments`.
+//! The content of a broker's log, read by Apache's `DumpLogSegments`.
 //!
-//! In: segment files of a broker, running or not. Out: their batches and records as values: the independent witness of
-//! sequence numbers, producer ids and checksums. Deliberately absent: the bytes of keys and values, which the tool prints
-//! as text; the console consumer tells those.
+//! In: segment files of a broker, running or not. Out: their batches and records as values. It is the independent
+//! witness of sequence numbers, producer ids and checksums. Deliberately absent: the bytes of keys and values, which
+//! the tool prints as text; the console consumer returns those.
 
 use std::{
     collections::HashMap,

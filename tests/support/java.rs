@@ -1,7 +1,7 @@
-//! Java programs against Kafka's jars: Apache's tools, and the golden programs of `tests/golden`.
+//! Runs Java programs with Kafka's jars: Apache's tools, and the golden programs of `tests/golden`.
 //!
-//! In: a class or a source file, arguments, standard input. Out: standard output; anything but success panics with what
-//! the program said. Deliberately absent: downloads. The jars are fetched by `tests/run` alone.
+//! In: a class or a source file, arguments, standard input. Out: standard output. A program that fails causes a panic
+//! with its output. Deliberately absent: downloads. Only `tests/run` fetches the jars.
 
 use std::{
     env,

@@ -1,9 +1,9 @@
-//! A real Apache Kafka in KRaft mode: one or several nodes, each broker and controller at once, on loopback.
+//! A real Apache Kafka in KRaft mode: one or several nodes on loopback, each of them broker and controller.
 //!
-//! In: how many nodes, and broker settings over those below. Out: a cluster that answers, whose nodes can be stopped,
-//! killed, frozen and started again on the same ports, and which can be reached through proxies that cut connections. It
-//! ends with the process that started it, however that ends (`kafka/node.sh` sees to it), so it may stand in a static.
-//! Deliberately absent: containers.
+//! In: the number of nodes, and broker settings that override those below. Out: a cluster that responds. Its nodes can
+//! be stopped, killed, frozen and started again on the same ports, and can be reached through proxies that cut
+//! connections. It ends with the process that started it, in whatever way that ends (`kafka/node.sh` sees to it), so it
+//! may be in a static. Deliberately absent: containers.
 
 use std::{
     fs,

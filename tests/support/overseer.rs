@@ -1,5 +1,5 @@
-//! Apache's admin client, kept running: topics with chosen replicas, who leads and who is in
-//! sync, and leaders moved by reassignment.
+//! Apache's admin client in a process that stays alive: it creates topics with chosen replicas, reports leaders and
+//! replicas in sync, and moves leaders by reassignment.
 //!
 //! In: a bootstrap address, a topic. Out: its partitions. `kafka/Overseer.java` does the work.
 

@@ -1,7 +1,7 @@
-//! Peers on loopback that are no Kafka broker, or no longer one.
+//! Peers on loopback that are not Kafka brokers, or stop being one.
 //!
-//! In: what they are to say. Out: their address. Each serves from threads of its own, any number of connections, until the
-//! process ends. Deliberately absent: anything that understands Kafka; the embedded broker plays the broker that errs.
+//! In: what they send. Out: their address. Each has threads of its own, and serves any number of connections until the
+//! process ends. Deliberately absent: the Kafka protocol. The embedded broker plays a broker with faults.
 
 use std::{
     io::{Read, Write},

@@ -1,8 +1,8 @@
 //! Free ports for brokers.
 //!
-//! In: how many. Out: ports on loopback that nothing listens on, distinct within this process. Not the system's choice
-//! (port 0), for a broker that restarts must find its port again: between two starts the system would lend a port of its
-//! own range to any outgoing connection. These are below that range.
+//! In: how many. Out: loopback ports without a listener, distinct within this process. The system does not choose them
+//! (port 0), because a broker that restarts needs the same port: between two starts the system could give a port of its
+//! own range to an outgoing connection. These ports are below that range.
 
 use std::{
     net::{Ipv4Addr, TcpListener},

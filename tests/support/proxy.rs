@@ -1,9 +1,10 @@
 //! A proxy before one broker, which cuts connections at chosen moments.
 //!
-//! In: a broker's port, and what to do to its connections. Out: an address to be advertised in the broker's stead, and
-//! counts of what was done. It knows Kafka's framing and the heads of requests and answers, so it can tell when a Produce
-//! request has gone out whole and which answer belongs to it. Frames are passed on whole. It has a thread and a runtime of
-//! its own, so the test's do not disturb it. Deliberately absent: `acks=0`, whose requests have no answer to be lost.
+//! In: a broker's port, and what to do to its connections. Out: an address to advertise instead of the broker's, and
+//! counts. It knows Kafka's framing and the headers of requests and responses. So it can tell when a Produce request
+//! has been sent completely, and which response belongs to it. It forwards whole frames. It has a thread and a runtime
+//! of its own, so the test's runtime does not disturb it. Deliberately absent: `acks=0`, whose requests have no
+//! response.
 
 use std::{
     io,

@@ -1,8 +1,8 @@
-//! Which file of the library names items of which other, and where that leads back to where it began.
+//! Finds dependencies between the files of the library, and the circles among them.
 //!
-//! In: the library's sources. Out: arrows between files, and circles of them. Pure. A name that a module only passes on (`pub use`) counts
-//! for the file that defines it, and passing it on is no use of it. Deliberately absent: what is known by a method or a
-//! trait alone, without a path or an import.
+//! In: the library's sources. Out: arrows between files, and circles of them. Pure. A name that a module re-exports
+//! (`pub use`) counts for the file that defines it, and the re-export itself is no use of it. Deliberately absent: uses
+//! of methods or traits without a path or an import.
 
 use std::collections::{BTreeMap, BTreeSet};
 

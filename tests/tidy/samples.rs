@@ -1,4 +1,4 @@
-//! Every rule, held to samples that keep it and samples that break it.
+//! Every rule with samples that keep it and samples that break it.
 
 use super::{source::without_comments_and_strings, *};
 

@@ -1,7 +1,7 @@
-//! Rust read as plain text.
+//! Rust sources as plain text.
 //!
-//! In: a file. Out: its code without comments, strings and tests; its paths, its functions. Pure. Deliberately absent: a
-//! parser; what these functions miss, a reader would not write either.
+//! In: a file. Out: its code without comments, strings and tests; its paths, its functions. Pure. Deliberately absent:
+//! a parser. The code that these functions misread is code that the project does not write.
 
 use std::collections::BTreeMap;
 

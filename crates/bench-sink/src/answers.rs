@@ -1,6 +1,6 @@
 //! The four requests that a producer needs, in every version that one of the measured clients may choose.
 //!
-//! In: one request, read from its socket. Out: its answer, or none (`acks=0`).
+//! In: one request, read from its socket. Out: its response, or none (`acks=0`).
 
 use std::{
     io,

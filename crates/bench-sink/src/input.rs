@@ -1,7 +1,7 @@
 //! Requests, read as they arrive.
 //!
-//! In: a socket. Out: the fields of one frame after the other. What nobody looks at is skipped within a buffer that stays in
-//! the processor's cache, which is why the sink costs little.
+//! In: a socket. Out: the fields of one frame after the other. Fields that are not needed are skipped within a buffer
+//! that stays in the processor's cache, so the sink takes little CPU.
 
 use std::{
     io::{self, ErrorKind, Read},

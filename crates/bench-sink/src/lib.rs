@@ -1,9 +1,9 @@
-//! A broker that throws records away, so that what is measured against it is the client.
+//! A broker that drops all records, so that a measurement shows the client's cost.
 //!
-//! In: how many partitions every topic has. Out: a listener that answers until the process ends, and counts. It checks each
-//! batch's header (length, magic, record count, sequence number) and acknowledges at once; a batch that is out of sequence
-//! is refused as a broker would refuse it. Deliberately absent: checksums, storage, every request that a producer does not
-//! need.
+//! In: the number of partitions of every topic. Out: a listener that responds until the process ends, and counts. It
+//! checks each batch's header (length, magic, record count, sequence number) and acknowledges at once. It refuses a
+//! batch that is out of sequence as a broker would. Deliberately absent: checksums, storage, and all requests that a
+//! producer does not need.
 
 mod answers;
 mod input;

@@ -1,4 +1,4 @@
-//! What a broker has to remember of logs that hold nothing: next offsets, and who is to write which sequence number next.
+//! The state of logs without records: next offsets, and the next sequence number of each producer.
 //!
 //! In: headers of batches. Out: a base offset or an error code. Pure.
 

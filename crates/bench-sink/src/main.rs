@@ -1,5 +1,5 @@
-//! The sink as a program, `bench-sink PARTITIONS [PORT]`: prints `listening HOST:PORT`, and when its standard input ends
-//! what it was given, and ends.
+//! The sink as a program, `bench-sink PARTITIONS [PORT]`. It prints `listening HOST:PORT`. When its standard input
+//! ends, it prints its counts and ends.
 
 use std::{
     env,

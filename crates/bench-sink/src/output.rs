@@ -1,4 +1,4 @@
-//! Answers, written field by field. Pure.
+//! Encodes responses field by field. Pure.
 
 /// An answer to one request.
 pub(crate) struct Output {

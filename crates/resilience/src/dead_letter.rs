@@ -1,10 +1,10 @@
-//! Records that cannot be delivered, put where somebody will look at them.
+//! Dead letters: records that cannot be delivered are kept in a topic of their own.
 //!
-//! In: a record, and how sending it failed. Out: where its dead letter stands; or record, first error and second error
-//! together. Awaits one publish; the letter itself is a pure function of its parts. Deliberately absent: creating the
-//! dead-letter topic (`milena::admin` does, with feature `admin`), and sending letters again.
+//! In: a record, and how it failed. Out: the place of its dead letter, or the record with both errors. Awaits one
+//! publish; the letter itself is a pure function. Deliberately absent: creating the dead-letter topic (`milena::admin`
+//! does, with feature `admin`), and sending letters again.
 //!
-//! A letter has the record's key, value and headers, untouched and in order, and behind them:
+//! A letter has the record's key, value and headers, unchanged and in order, followed by these headers:
 //!
 //! | header | value, as text | |
 //! |---|---|---|
@@ -19,48 +19,29 @@
 //! | `eventId` | the event's id, from the header named by [`DeadLetters::event_id_from`] | where there is one |
 //! | `errorMessage` | the error's text | at most 1024 bytes |
 //!
-//! There is no stack trace, and errors of this crate hold no secrets; what a serializer of your own puts into its error is
-//! in `errorMessage`. The letter's own timestamp is that of its sending, because a record's timestamp may be what is wrong
-//! with it. Its partition is chosen by its key. Letters are out of order with the records of their key that were delivered.
+//! There is no stack trace, and errors of this crate have no secrets. The error of your own serializer is in
+//! `errorMessage`. The letter's own timestamp is the time at which it was sent, because the record's timestamp may be
+//! what is wrong with it. Its key determines its partition. Letters are out of order with the delivered records of
+//! their key.
 //!
 //! # What cannot become a letter
 //!
-//! Each of these comes back as a [`DeadLetterError`], which has the record, its first error, and why there is no letter:
-//! a record that is itself for a dead-letter topic (letters of letters would never end); a record that with these headers is
-//! too large for the producer or the dead-letter topic; a dead-letter topic that cannot be written to; and one that cannot
-//! exist, as under a suffix the one of an impossible topic name. Write them elsewhere, or stop. They are never dropped.
+//! In these cases [`DeadLetters::publish`] fails with a [`DeadLetterError`], which has the record, its first error, and
+//! why there is no letter: the record is itself for a dead-letter topic (otherwise letters of letters would never end);
+//! with these headers it is too large for the producer or the dead-letter topic; the dead-letter topic cannot be
+//! written to; or it cannot exist, because it is the suffix behind an impossible topic name. Write such records
+//! elsewhere, or stop. They are never dropped.
 
 mod headers;
+mod report;
 
-use std::{borrow::Cow, fmt, time::SystemTime};
+use std::{borrow::Cow, fmt};
 
-use milena::{Ack, Header, Persisted, Record};
+use milena::{Ack, Header, Record};
 
 use self::headers::Choice;
+pub use self::report::FailureReport;
 use crate::{Failure, Publish};
-
-/// What is known of a record that failed, besides the record.
-#[derive(Clone, Copy, Debug)]
-pub struct FailureReport<'a> {
-    /// How it failed in the end.
-    pub failure: &'a Failure,
-    /// How often it was sent, or tried to be.
-    pub attempts: u32,
-    /// When it failed first.
-    pub first_failed_at: SystemTime,
-    /// When it failed last.
-    pub last_failed_at: SystemTime,
-    /// Whether any attempt may have been written.
-    pub persisted: Persisted,
-}
-
-impl<'a> FailureReport<'a> {
-    /// A record that was tried once, and failed at this time.
-    #[must_use]
-    pub fn once(failure: &'a Failure, at: SystemTime) -> Self {
-        Self { failure, attempts: 1, first_failed_at: at, last_failed_at: at, persisted: failure.persisted() }
-    }
-}
 
 /// Makes dead letters and sends them.
 ///
@@ -94,15 +75,15 @@ enum Naming {
 }
 
 impl DeadLetters {
-    /// A dead-letter topic for each topic: its name with `suffix` behind it, such as `.dlt`, or `-dlt` as Spring Kafka has
-    /// it. Every topic whose name ends so counts as a dead-letter topic; with an empty suffix all do, and there are no
-    /// letters.
+    /// Each topic has a dead-letter topic: its name followed by `suffix`, such as `.dlt`, or `-dlt` as with Spring
+    /// Kafka. Every topic with this suffix is a dead-letter topic. With an empty suffix all topics are, and there are
+    /// no letters.
     #[must_use]
     pub fn with_suffix(suffix: impl Into<String>) -> Self {
         Self::new(Naming::Suffix(suffix.into()))
     }
 
-    /// One dead-letter topic for all topics. It also takes records whose own topic has an impossible name.
+    /// All topics have one dead-letter topic. It also takes records whose own topic has an impossible name.
     #[must_use]
     pub fn with_topic(topic: impl Into<String>) -> Self {
         Self::new(Naming::Topic(topic.into()))
@@ -112,30 +93,30 @@ impl DeadLetters {
         Self { naming, spring: false, event_id: headers::EVENT_ID.to_owned(), max_header_bytes: 8 * 1024 }
     }
 
-    /// Whether letters have Spring Kafka's headers (`kafka_dlt-original-topic` and so on, numbers in binary) besides ours.
-    /// Defaults to no.
+    /// Sets whether letters also have Spring Kafka's headers (`kafka_dlt-original-topic` and so on, with binary
+    /// numbers). Defaults to no.
     #[must_use]
     pub fn spring_headers(mut self, wanted: bool) -> Self {
         self.spring = wanted;
         self
     }
 
-    /// The header of a record that holds the event's id, such as `ce_id` for CloudEvents. Defaults to `eventId`.
+    /// Sets which header of a record has the event's id, such as `ce_id` for CloudEvents. Defaults to `eventId`.
     #[must_use]
     pub fn event_id_from(mut self, header: impl Into<String>) -> Self {
         self.event_id = header.into();
         self
     }
 
-    /// The most that the headers of the failure may take, names and values, in bytes; what does not fit is left out, the
-    /// error's message and Spring's headers first. Defaults to 8 KiB.
+    /// Sets the most bytes for the names and values of the added headers. Headers that do not fit are left out, first
+    /// the error's message and Spring's headers. Defaults to 8 KiB.
     #[must_use]
     pub fn max_header_bytes(mut self, bytes: usize) -> Self {
         self.max_header_bytes = bytes;
         self
     }
 
-    /// Where letters for a topic go; `None` if it is a dead-letter topic itself.
+    /// The dead-letter topic of a topic. `None` if the topic is a dead-letter topic itself.
     #[must_use]
     pub fn topic_for(&self, topic: &str) -> Option<Cow<'_, str>> {
         match &self.naming {
@@ -144,7 +125,7 @@ impl DeadLetters {
         }
     }
 
-    /// The dead letter of a record, to be sent to `topic`.
+    /// The dead letter of a record, for `topic`.
     #[must_use]
     pub fn letter<'a>(&self, topic: &'a str, record: &'a Record<'_>, report: &FailureReport<'_>) -> Record<'a> {
         let choice = Choice { spring: self.spring, event_id: &self.event_id, max_bytes: self.max_header_bytes };
@@ -159,10 +140,11 @@ impl DeadLetters {
     /// Sends the dead letter of a record and waits until it is written.
     ///
     /// # Errors
-    /// There is no letter, or none that is known to be written; the error holds the record.
+    /// There is no letter, or it is not known whether it was written. The error has the record.
     ///
     /// # Cancel safety
-    /// If the future is dropped, the letter may be written all the same; the record is dropped with it, so clone it before.
+    /// If the future is dropped, the letter may still be written. The record is dropped with the future, so clone it
+    /// before.
     pub async fn publish<'a>(
         &self,
         to: &(impl Publish + ?Sized),
@@ -184,18 +166,18 @@ impl DeadLetters {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum NoLetter {
-    /// It is for a dead-letter topic itself.
+    /// The record is for a dead-letter topic.
     IsALetter,
-    /// The letter could not be delivered; ask [`Failure::persisted`] whether it can be there all the same.
+    /// The letter could not be delivered. [`Failure::persisted`] says whether it may have been written.
     NotWritten {
         /// The dead-letter topic.
         topic: String,
-        /// Why.
+        /// Why it was not delivered.
         failure: Failure,
     },
 }
 
-/// A record that could neither be delivered nor made a dead letter. It is in here: keep it.
+/// A record that has neither been delivered nor become a dead letter. The error has the record, so keep it.
 #[derive(Clone, Debug)]
 #[must_use = "it holds the only copy of the record"]
 pub struct DeadLetterError<'a>(Box<Parts<'a>>);
@@ -212,13 +194,13 @@ impl<'a> DeadLetterError<'a> {
         Self(Box::new(Parts { record, original: original.clone(), reason }))
     }
 
-    /// The record, as it was.
+    /// The record, unchanged.
     #[must_use]
     pub fn record(&self) -> &Record<'a> {
         &self.0.record
     }
 
-    /// The record, to do something else with.
+    /// Takes the record out of the error.
     #[must_use]
     pub fn into_record(self) -> Record<'a> {
         self.0.record
@@ -230,7 +212,7 @@ impl<'a> DeadLetterError<'a> {
         &self.0.original
     }
 
-    /// Why it has no dead letter.
+    /// Why there is no dead letter.
     #[must_use]
     pub fn reason(&self) -> &NoLetter {
         &self.0.reason
@@ -283,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn key_value_and_headers_go_untouched_and_the_failure_behind_them() {
+    async fn a_letter_has_key_value_and_headers_unchanged_followed_by_the_failure() {
         let broker = Script::default();
         publish(&DeadLetters::with_suffix(".dlt"), &broker, record(), &too_large()).await.unwrap();
         let [letter] = &broker.published()[..] else { panic!("one letter") };
@@ -304,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn names_follow_the_suffix_or_are_all_one_and_dead_letter_topics_have_none() {
+    fn a_dead_letter_topic_has_the_suffix_or_the_one_name_and_has_no_dead_letter_topic_itself() {
         let suffix = DeadLetters::with_suffix(".dlt");
         assert_eq!(suffix.topic_for("orders").as_deref(), Some("orders.dlt"));
         assert_eq!(suffix.topic_for("orders.dlt"), None);
@@ -316,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_record_for_a_dead_letter_topic_comes_back_and_is_not_sent_anywhere() {
+    async fn a_record_for_a_dead_letter_topic_is_returned_and_not_sent() {
         for letters in [DeadLetters::with_suffix(".dlt"), DeadLetters::with_topic("orders.dlt")] {
             let (broker, letter) = (Script::default(), Record::to("orders.dlt").key("k"));
             let error = publish(&letters, &broker, letter.clone(), &too_large()).await.unwrap_err();
@@ -327,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_letter_that_is_not_written_comes_back_with_both_errors_and_the_record() {
+    async fn a_letter_that_is_not_written_is_an_error_with_both_failures_and_the_record() {
         let full: Failure =
             SendError::TooLarge { topic: "orders.dlt".into(), size: 2, limit: 1, setting: "max.request.size" }.into();
         for (second, name) in [(full, "SendError::TooLarge"), (unknown(), "DeliveryError::Expired")] {

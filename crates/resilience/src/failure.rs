@@ -1,22 +1,22 @@
-//! One type for both moments at which a record can fail.
+//! One type for both ways in which a record can fail.
 //!
-//! In: an error of milena's. Out: what it means for the record. Pure.
+//! In: an error of milena. Out: what it means for the record. Pure.
 
 use std::fmt;
 
 use milena::{DeliveryError, ErrorCode, FailureKind, Persisted, SendError};
 
-/// Why a record could not be sent: it was not accepted, or it was accepted and not delivered.
+/// Why a record could not be sent.
 #[derive(Clone, Debug)]
 pub enum Failure {
-    /// It was not accepted.
+    /// The record was not accepted.
     Send(SendError),
-    /// It was accepted and could not be delivered.
+    /// The record was accepted, and could not be delivered.
     Delivery(DeliveryError),
 }
 
 impl Failure {
-    /// Whether the same record could succeed if it were sent again later, unchanged.
+    /// Whether the same record may succeed if it is sent again later.
     #[must_use]
     pub fn retriable(&self) -> bool {
         match self {
@@ -25,7 +25,7 @@ impl Failure {
         }
     }
 
-    /// Whether the record can be in the log all the same.
+    /// Whether the record may be in the log.
     #[must_use]
     pub fn persisted(&self) -> Persisted {
         match self {
@@ -34,7 +34,7 @@ impl Failure {
         }
     }
 
-    /// The Kafka error code, or the nearest one; `NONE` where there is none.
+    /// The Kafka error code, or the nearest one; `NONE` if there is none.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -43,14 +43,14 @@ impl Failure {
         }
     }
 
-    /// Whether it is the record or a permission that is at fault: sent again, it fails again, whoever sends it, until
-    /// somebody changes something. Such a record is for a dead-letter topic.
+    /// Whether the record or a permission is the cause. Such a record fails with every producer until the cause is
+    /// removed, so it belongs in a dead-letter topic.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         !self.retriable() && !self.producer_is_gone()
     }
 
-    /// Whether it is the producer that is at fault: it was closed, dropped or fenced, and sends nothing any more.
+    /// Whether the producer is the cause: it was closed, dropped or fenced, and sends nothing more.
     #[must_use]
     pub fn producer_is_gone(&self) -> bool {
         match self {
@@ -61,7 +61,8 @@ impl Failure {
         }
     }
 
-    /// The error's type and variant, such as `SendError::TooLarge`: a name that stays, for programs to compare.
+    /// The error's type and variant, such as `SendError::TooLarge`. Programs can compare it, because it does not
+    /// change.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         match self {
@@ -72,13 +73,13 @@ impl Failure {
                 FailureKind::Closed => "DeliveryError::Closed",
                 FailureKind::Abandoned => "DeliveryError::Abandoned",
                 FailureKind::Fatal => "DeliveryError::Fatal",
-                // Of a later milena.
+                // A variant of a later milena.
                 _ => "DeliveryError::Other",
             },
         }
     }
 
-    /// The partition that the record was for, where one had been chosen.
+    /// The record's partition, if one was chosen.
     #[must_use]
     pub fn partition(&self) -> Option<i32> {
         match self {
@@ -104,7 +105,7 @@ fn send_error_name(error: &SendError) -> &'static str {
         SendError::Serialization { .. } => "SendError::Serialization",
         SendError::Partitioner { .. } => "SendError::Partitioner",
         SendError::InvalidRecord { .. } => "SendError::InvalidRecord",
-        // Of a later milena.
+        // A variant of a later milena.
         _ => "SendError::Other",
     }
 }
@@ -138,7 +139,7 @@ mod tests {
     use crate::testing::every_failure;
 
     #[test]
-    fn every_failure_is_either_worth_another_try_or_fatal_or_the_producers() {
+    fn every_failure_is_either_retriable_or_fatal_or_caused_by_the_producer() {
         for failure in every_failure() {
             let gone = failure.producer_is_gone();
             let kinds = [failure.retriable() && !gone, failure.is_fatal(), gone];
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_what_the_error_below_it_says() {
+    fn a_failure_has_the_facts_and_the_text_of_its_error() {
         for failure in every_failure() {
             let below = match &failure {
                 Failure::Send(error) => error.to_string(),

@@ -1,9 +1,9 @@
-//! What programs build around a producer: sending again ([`retry`]) and dead letters ([`dead_letter`]).
+//! Patterns around a producer: retries in the application ([`retry`]) and dead letters ([`dead_letter`]).
 //!
-//! In: records, and how sending them failed. Out: records sent again, or put where somebody will look at them. Stands on the
-//! public API of [`milena`] and on nothing else. Deliberately absent: a store for records while brokers are away.
+//! In: records, and how sending them failed. Out: records that were sent again, or kept in a dead-letter topic. Uses
+//! only the public API of [`milena`]. Deliberately absent: a store for records while brokers are down.
 //!
-//! # Which failure asks for what
+//! # What to do after a failure
 //!
 //! | how a send ended | written? | send again | dead letter |
 //! |---|---|---|---|
@@ -13,7 +13,8 @@
 //! | timed out, connection lost, expired after an attempt | unknown | only if consumers can tell repetitions | no |
 //! | the producer was closed, dropped or fenced | no, or unknown | with another producer | no |
 //!
-//! The second and third columns are [`Failure::persisted`] and [`Failure::retriable`], the last is [`Failure::is_fatal`].
+//! The second and third columns are [`Failure::persisted`] and [`Failure::retriable`]. The last is
+//! [`Failure::is_fatal`].
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

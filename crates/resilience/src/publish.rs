@@ -1,4 +1,4 @@
-//! What records are handed to.
+//! The trait of all that records can be sent to.
 //!
 //! In: a record. Out: its acknowledgement, or how it failed.
 
@@ -6,8 +6,8 @@ use milena::{Ack, Produce, Record};
 
 use crate::Failure;
 
-/// Sends one record and waits for what becomes of it: a [`Producer`](milena::Producer), any other [`Produce`] such as the
-/// [`MockProducer`](milena::mock::MockProducer) of a test, or something of your own that does no more than this.
+/// Sends one record and waits for its outcome. A [`Producer`](milena::Producer) does, and every other [`Produce`], such
+/// as the [`MockProducer`](milena::mock::MockProducer) of a test. You can implement it yourself, too.
 pub trait Publish {
     /// Sends the record once and waits for its acknowledgement.
     ///
@@ -15,7 +15,7 @@ pub trait Publish {
     /// Why it was not accepted or not delivered.
     ///
     /// # Cancel safety
-    /// Dropping the future may leave the record on its way.
+    /// If the future is dropped, the record may still be delivered.
     fn publish(&self, record: Record<'_>) -> impl Future<Output = Result<Ack, Failure>> + Send;
 }
 

@@ -1,26 +1,26 @@
-//! Sending a record again when sending it failed, within one budget.
+//! Sends a record again after a failure, within one time budget.
 //!
-//! In: a record, a [`Publish`]er, a [`RetryPolicy`]. Out: its acknowledgement, or a [`RetryError`] that says what was tried.
-//! Awaits; the decision is [`RetryPolicy::decide`], which is pure. Deliberately absent: storage. A record is in memory while
-//! it waits, and is the caller's again when it is given up.
+//! In: a record, a [`Publish`]er, a [`RetryPolicy`]. Out: its acknowledgement, or a [`RetryError`] with all attempts.
+//! Awaits; the decision is [`RetryPolicy::decide`], which is pure. Deliberately absent: storage. A record is in memory
+//! while it waits, and goes back to the caller after the last failure.
 //!
 //! # One budget
 //!
-//! A producer sends again by itself, for up to `delivery.timeout.ms`, and with idempotence it may, without writing anything
-//! twice. That is the layer that should do it. A loop around it multiplies: three attempts with the producer's defaults can
-//! take six minutes and, without idempotence, write a record many times. So [`RetryPolicy::budget`] covers both: it is
-//! counted from the first attempt, and no attempt begins after it. With the defaults, two minutes each, this loop sends
-//! again what failed early (no room in `buffer.memory`, no metadata within `max.block.ms`, innocent batch-mates of an
-//! invalid record) and leaves alone what the producer tried for its whole time. The longest that [`Retry::send`] takes is
-//! the budget, `max.block.ms` and `delivery.timeout.ms` together. Have one such loop, not one in each layer.
+//! A producer retries by itself for up to `delivery.timeout.ms`, and with idempotence it never writes a record twice.
+//! So it is the right layer for retries. A loop around it multiplies: three attempts with the producer's defaults can
+//! take six minutes and, without idempotence, write a record many times. So [`RetryPolicy::budget`] covers both. It
+//! starts with the first attempt, and no attempt begins after it. With the defaults, two minutes each, this loop sends
+//! again what failed early (no room in `buffer.memory`, no metadata within `max.block.ms`, other records of a batch
+//! with an invalid record). It does not repeat what the producer retried for its whole time. [`Retry::send`] takes at
+//! most the sum of the budget, `max.block.ms` and `delivery.timeout.ms`. Have one such loop, not one in each layer.
 //!
-//! # Repetitions
+//! # Duplicates
 //!
-//! An attempt that ended as [`Persisted::Unknown`] may stand in the log. Sent again, it is a new record to the broker,
-//! whether or not the producer is idempotent. Unless [`RetryPolicy::resend_unknown`] allows it, such a record is given up.
-//! If it does, the new attempt has the header [`POSSIBLE_DUPLICATE`], and consumers must look for the event's id, such as
-//! in a header `eventId`, among those that they have seen. A record that is sent again stands behind those that were sent
-//! meanwhile: order is lost.
+//! A record whose attempt ended as [`Persisted::Unknown`] may be in the log. If it is sent again, it is a new record to
+//! the broker, whether or not the producer is idempotent. Such a record is not sent again unless
+//! [`RetryPolicy::resend_unknown`] allows it. If it does, the new attempt has the header [`POSSIBLE_DUPLICATE`].
+//! Consumers must then compare the event's id, such as a header `eventId`, with those of earlier events. A record that
+//! is sent again follows the records that were sent meanwhile, so the order is lost.
 
 mod policy;
 
@@ -36,12 +36,12 @@ use tokio::time::{Instant, sleep};
 pub use self::policy::{Decision, GaveUp, InvalidPolicy, Progress, RetryPolicy};
 use crate::{Failure, Publish, dead_letter::FailureReport};
 
-/// Name of the header that a record gets when it is sent again although an earlier attempt may have been written. Its value
-/// is the number of such attempts, in decimal. A consumer that finds it must expect that it has seen the event before; one
-/// that finds an event without it may have the event again later all the same.
+/// The header of a record that is sent again although an earlier attempt may have been written. Its value is the number
+/// of such attempts, in decimal. A consumer that gets this header may have got the event before. An event without it
+/// may come again later.
 pub const POSSIBLE_DUPLICATE: &str = "possibleDuplicate";
 
-/// Sends records again as a [`RetryPolicy`] has it.
+/// Sends records again as a [`RetryPolicy`] decides.
 ///
 /// ```
 /// # async fn example(producer: milena::Producer) -> Result<(), Box<dyn std::error::Error>> {
@@ -69,40 +69,41 @@ impl fmt::Debug for Retry {
 }
 
 impl Retry {
-    /// Follows a policy; jitter is drawn from the process's own randomness, and each failed attempt is logged at `DEBUG`.
+    /// Uses a policy, with random jitter. Logs each failed attempt at `DEBUG`.
     ///
     /// # Errors
-    /// All that makes the policy impossible.
+    /// The policy is invalid; the error lists every violation.
     pub fn new(policy: RetryPolicy) -> Result<Self, InvalidPolicy> {
         policy.check()?;
         Ok(Self { policy, chance: Box::new(chance), observer: Box::new(log) })
     }
 
-    /// Draws jitter from `chance`, which gives numbers from 0 to 1: for tests, and for runs that are to be repeated.
+    /// Uses `chance` for the jitter, which returns numbers from 0 to 1. For tests, and for runs that must be
+    /// repeatable.
     #[must_use]
     pub fn jitter_from(mut self, chance: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
         self.chance = Box::new(chance);
         self
     }
 
-    /// Tells `observer`, instead of the log, of each attempt that failed and of what is done about it.
+    /// Calls `observer`, instead of the log, with each failed attempt and the decision that follows it.
     #[must_use]
     pub fn observed_by(mut self, observer: impl Fn(&Attempt, &Decision) + Send + Sync + 'static) -> Self {
         self.observer = Box::new(observer);
         self
     }
 
-    /// Sends a record, and again where the policy says so.
+    /// Sends a record, and sends it again as the policy decides.
     ///
     /// # Errors
-    /// What was tried, and why it is not tried again.
+    /// The failed attempts, and why there is no further one.
     ///
     /// # Panics
-    /// When it has to wait before another attempt and there is no tokio runtime with time enabled. A test may pause that time.
+    /// If it has to wait and there is no tokio runtime with time enabled. A test may pause that time.
     ///
     /// # Cancel safety
-    /// If the future is dropped while an attempt is on its way, that attempt goes on and the record may be written; while it
-    /// waits, the record is not sent again. What was tried is not told then.
+    /// If the future is dropped during an attempt, the attempt continues and the record may be written. If it is
+    /// dropped during a wait, the record is not sent again. The failed attempts are lost.
     pub async fn send(&self, to: &(impl Publish + ?Sized), record: Record<'_>) -> Result<Delivered, RetryError> {
         let (started_at, start) = (SystemTime::now(), Instant::now());
         let (mut tried, mut waited, mut doubts) = (Vec::new(), Duration::ZERO, 0);
@@ -131,7 +132,7 @@ impl Retry {
     }
 }
 
-/// The record as it is sent next, after so many attempts that may have been written.
+/// The record for the next attempt, after this many attempts that may have been written.
 fn marked<'a>(record: &Record<'a>, doubts: u32) -> Record<'a> {
     if doubts == 0 {
         return record.clone();
@@ -140,7 +141,7 @@ fn marked<'a>(record: &Record<'a>, doubts: u32) -> Record<'a> {
     record.clone().without_header(POSSIBLE_DUPLICATE).with_header(mark)
 }
 
-/// A number from 0 to 1 that nobody can foresee.
+/// A random number from 0 to 1.
 #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
 fn chance() -> f64 {
     (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
@@ -150,29 +151,29 @@ fn log(attempt: &Attempt, decision: &Decision) {
     tracing::debug!(%attempt, ?decision, "attempt failed");
 }
 
-/// A record that was delivered in the end.
+/// A record that was delivered.
 #[derive(Clone, Debug)]
 pub struct Delivered {
-    /// Where it stands.
+    /// The acknowledgement.
     pub ack: Ack,
-    /// When the attempt began that delivered it, counted from when the first did.
+    /// When the successful attempt began, counted from the start of the first.
     pub at: Duration,
-    /// How long was waited before that attempt.
+    /// How long the wait before that attempt was.
     pub waited: Duration,
-    /// The attempts that failed before.
+    /// The failed attempts before it.
     pub tried: Vec<Attempt>,
 }
 
-/// One attempt that failed.
+/// A failed attempt.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// 1 for the first.
+    /// The attempt's number; the first is 1.
     pub number: u32,
-    /// How long was waited before it.
+    /// How long the wait before it was.
     pub waited: Duration,
-    /// When it began, counted from when the first did.
+    /// When it began, counted from the start of the first.
     pub at: Duration,
-    /// How long it took to fail.
+    /// How long it took.
     pub took: Duration,
     /// How it failed.
     pub failure: Failure,
@@ -190,7 +191,7 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// A record that was given up, and what was tried.
+/// A record that was not delivered, and its attempts.
 #[derive(Clone, Debug)]
 pub struct RetryError {
     topic: String,
@@ -219,26 +220,26 @@ impl RetryError {
         self.gave_up
     }
 
-    /// Whether the record or a permission is at fault, so that the record is for a dead-letter topic.
+    /// Whether the record or a permission is the cause, so that the record belongs in a dead-letter topic.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         self.gave_up == GaveUp::Fatal
     }
 
-    /// Whether any of the attempts may have been written.
+    /// Whether any attempt may have been written.
     #[must_use]
     pub fn persisted(&self) -> Persisted {
         let unknown = self.tried.iter().any(|attempt| attempt.failure.persisted() == Persisted::Unknown);
         if unknown { Persisted::Unknown } else { Persisted::No }
     }
 
-    /// Time from the beginning of the first attempt to the end of the last.
+    /// The time from the start of the first attempt to the end of the last.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.last.at.saturating_add(self.last.took)
     }
 
-    /// What a dead letter tells of it.
+    /// The report for a dead letter.
     #[must_use]
     pub fn report(&self) -> FailureReport<'_> {
         let failed = |attempt: &Attempt| {
@@ -259,7 +260,7 @@ impl fmt::Display for RetryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (attempts, ms) = (self.last.number, self.elapsed().as_millis());
         let times = if attempts == 1 { "attempt" } else { "attempts" };
-        // A name that no topic can have may be anything.
+        // An impossible topic name may have any length and content.
         let topic = self.topic.escape_debug().take(256).collect::<String>();
         write!(
             f,
@@ -297,7 +298,7 @@ mod tests {
         Record::to("orders").key("user-1").value("nine").header("eventId", "6b1f").partition(2).timestamp(9)
     }
 
-    /// When each attempt began, how long was waited before it, and how long it took, in milliseconds.
+    /// For each attempt, when it began, the wait before it, and how long it took, in milliseconds.
     fn times(tried: &[Attempt]) -> Vec<(u128, u128, u128)> {
         tried.iter().map(|a| (a.at.as_millis(), a.waited.as_millis(), a.took.as_millis())).collect()
     }
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_record_that_goes_on_failing_is_given_up_with_all_that_was_tried() {
+    async fn a_record_that_keeps_failing_is_an_error_with_all_attempts() {
         let broker = Script::failing((0..9).map(|_| (10, refused())));
         let error = retry(RetryPolicy::new().max_attempts(4)).send(&broker, record()).await.unwrap_err();
         assert_eq!(times(error.tried()), [(0, 0, 10), (110, 100, 10), (320, 200, 10), (730, 400, 10)]);
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fatal_failure_is_told_at_once() {
+    async fn a_fatal_failure_is_returned_at_once() {
         let broker = Script::failing([(3, too_large())]);
         let error = retry(RetryPolicy::new()).send(&broker, record()).await.unwrap_err();
         assert_eq!((error.gave_up(), error.is_fatal()), (GaveUp::Fatal, true));
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_record_that_may_have_been_written_is_given_up_unless_the_policy_says_otherwise() {
+    async fn a_record_that_may_have_been_written_is_not_sent_again_unless_the_policy_allows_it() {
         let broker = Script::failing([(500, unknown())]);
         let error = retry(RetryPolicy::new()).send(&broker, record()).await.unwrap_err();
         assert_eq!((error.gave_up(), error.persisted()), (GaveUp::MaybeWritten, Persisted::Unknown));
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_record_that_is_sent_again_after_an_unknown_outcome_says_so_from_then_on() {
+    async fn a_record_that_is_sent_again_after_an_unknown_outcome_keeps_the_header_that_marks_it() {
         let broker = Script::failing([(1, refused()), (1, unknown()), (1, refused()), (1, unknown())]);
         let policy = RetryPolicy::new().max_attempts(5).resend_unknown(true);
         let own = record().header(POSSIBLE_DUPLICATE, "what a caller wrote");
@@ -366,7 +367,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn once_unknown_always_unknown_whatever_the_last_attempt_says() {
+    async fn an_unknown_outcome_stays_unknown_whatever_the_last_attempt_returns() {
         let broker = Script::failing([(1, unknown()), (1, too_large())]);
         let error = retry(RetryPolicy::new().resend_unknown(true)).send(&broker, record()).await.unwrap_err();
         assert_eq!((error.gave_up(), error.persisted()), (GaveUp::Fatal, Persisted::Unknown));
@@ -374,7 +375,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_budget_counts_what_the_attempts_take() {
+    async fn the_budget_includes_the_time_of_the_attempts() {
         let broker = Script::failing((0..9).map(|_| (450, refused())));
         let policy = RetryPolicy::new().max_attempts(9).budget(Duration::from_secs(1));
         let error = retry(policy).send(&broker, record()).await.unwrap_err();
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn jitter_comes_from_where_it_was_asked_to_come_from() {
+    async fn jitter_comes_from_the_given_function() {
         let broker = Script::failing([(0, refused()), (0, refused())]);
         let retry = Retry::new(RetryPolicy::new().jitter(0.5)).unwrap().jitter_from(|| 1.0);
         let delivered = retry.send(&broker, record()).await.unwrap();
@@ -390,7 +391,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_observer_hears_of_every_attempt_that_failed_and_of_what_comes_next() {
+    async fn an_observer_gets_every_failed_attempt_with_its_decision() {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&heard);
         let retry = retry(RetryPolicy::new()).observed_by(move |attempt, decision| {
@@ -413,7 +414,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_report_tells_the_first_and_the_last_failure() {
+    async fn the_report_has_the_first_and_the_last_failure() {
         let broker = Script::failing([(5, refused()), (7, too_large())]);
         let error = retry(RetryPolicy::new()).send(&broker, record()).await.unwrap_err();
         let report = error.report();
@@ -423,7 +424,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_topic_that_is_no_name_at_all_does_not_flood_or_break_the_message() {
+    async fn an_impossible_topic_name_does_not_flood_or_break_the_message() {
         let name = format!("a\n{}", "b".repeat(10_000));
         let failure = SendError::InvalidTopic { topic: "a".into(), reason: "only letters" };
         let broker = Script::failing([(0, failure.into())]);
@@ -433,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_stays_between_nought_and_one_and_differs() {
+    fn random_numbers_are_between_zero_and_one_and_differ() {
         let drawn: Vec<_> = (0..100).map(|_| chance()).collect();
         assert!(drawn.iter().all(|number| (0.0..1.0).contains(number)));
         assert!(drawn.iter().any(|number| *number != drawn[0]));

@@ -17,12 +17,12 @@ pub(crate) fn delivery(kind: FailureKind, code: ErrorCode, persisted: Persisted,
     Failure::Delivery(error.with_broker(1).with_attempts(1).with_elapsed(Duration::from_millis(5)))
 }
 
-/// Refused for now, and not written.
+/// Refused temporarily, and not written.
 pub(crate) fn refused() -> Failure {
     delivery(FailureKind::Rejected, ErrorCode::NOT_ENOUGH_REPLICAS, Persisted::No, true)
 }
 
-/// No answer came.
+/// No response came.
 pub(crate) fn unknown() -> Failure {
     delivery(FailureKind::Expired, ErrorCode::REQUEST_TIMED_OUT, Persisted::Unknown, true)
 }
@@ -68,7 +68,7 @@ pub(crate) fn every_failure() -> Vec<Failure> {
     sends.into_iter().map(Failure::Send).chain(deliveries).collect()
 }
 
-/// What a script published, as topic, key, value and headers.
+/// What a script published: topic, key, value and headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Published {
     pub(crate) topic: String,
@@ -87,7 +87,7 @@ impl Published {
     }
 }
 
-/// Fails as it is told to, each attempt after its time, and then succeeds for ever.
+/// Fails with the scripted failures, each after its time, and then always succeeds.
 #[derive(Default)]
 pub(crate) struct Script {
     failures: Mutex<VecDeque<(Duration, Failure)>>,
@@ -95,13 +95,13 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Each attempt takes as long as it says, and fails so.
+    /// Each attempt fails with its failure, after its time in milliseconds.
     pub(crate) fn failing(failures: impl IntoIterator<Item = (u64, Failure)>) -> Self {
         let failures = failures.into_iter().map(|(ms, failure)| (Duration::from_millis(ms), failure)).collect();
         Self { failures: Mutex::new(failures), published: Mutex::default() }
     }
 
-    /// Every record that was handed over.
+    /// Every record that was published.
     pub(crate) fn published(&self) -> Vec<Published> {
         self.published.lock().unwrap().clone()
     }

@@ -40,7 +40,7 @@ use crate::{
         faults::Target,
         kind::Api,
         state::State,
-        topic::{Appended, Partition, Topic},
+        topic::{AppendedBatch, PartitionLog, TopicLog},
         validate::{self, Refusal},
     },
     error::ErrorCode,
@@ -139,10 +139,10 @@ fn answer_partition(
 /// Checks that Apache Kafka makes before it looks for the partition's leader.
 fn admit<'a>(
     request: &ProduceRequest,
-    topics: &'a mut BTreeMap<String, Topic>,
+    topics: &'a mut BTreeMap<String, TopicLog>,
     topic: &str,
     data: &PartitionProduceData,
-) -> Result<(&'a TopicConfig, &'a mut Partition, Batch), Refusal> {
+) -> Result<(&'a TopicConfig, &'a mut PartitionLog, Batch), Refusal> {
     let unknown = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "no such topic or partition");
     let topic = topics.get_mut(topic).ok_or_else(unknown)?;
     let index = usize::try_from(data.index).map_err(|_| unknown())?;
@@ -159,7 +159,7 @@ fn admit<'a>(
     Ok((&topic.config, partition, batch))
 }
 
-fn response_of(index: i32, appended: Result<Appended, Refusal>, log_start: i64) -> PartitionProduceResponse {
+fn response_of(index: i32, appended: Result<AppendedBatch, Refusal>, log_start: i64) -> PartitionProduceResponse {
     match appended {
         Ok(appended) => success(index, appended).with_log_start_offset(log_start),
         Err(refusal) if untold(refusal.code) => failure(index, &refusal),
@@ -172,7 +172,7 @@ fn untold(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::CORRUPT_MESSAGE | ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE)
 }
 
-fn success(index: i32, appended: Appended) -> PartitionProduceResponse {
+fn success(index: i32, appended: AppendedBatch) -> PartitionProduceResponse {
     PartitionProduceResponse::default()
         .with_index(index)
         .with_base_offset(appended.base_offset)
@@ -193,7 +193,7 @@ fn failure(index: i32, refusal: &Refusal) -> PartitionProduceResponse {
         .with_error_message(text(&refusal.message))
 }
 
-fn hint(response: PartitionProduceResponse, partition: &Partition, call: &Call<'_>) -> PartitionProduceResponse {
+fn hint(response: PartitionProduceResponse, partition: &PartitionLog, call: &Call<'_>) -> PartitionProduceResponse {
     let Some(leader) = partition.leader else { return response };
     if call.version < HINTS_SINCE || !partition.hints || response.error_code != ErrorCode::NOT_LEADER_OR_FOLLOWER.0 {
         return response;
@@ -207,7 +207,7 @@ fn endpoints(state: &State, topics: &[TopicProduceResponse]) -> Vec<NodeEndpoint
     let partitions = topics.iter().flat_map(|topic| &topic.partition_responses);
     let named = partitions.map(|partition| partition.current_leader.leader_id.0);
     let nodes: BTreeMap<_, _> = named.filter_map(|id| Some((id, state.nodes.get(&id)?))).collect();
-    let endpoint = |(id, node): (i32, &crate::broker::state::Node)| {
+    let endpoint = |(id, node): (i32, &crate::broker::state::BrokerNode)| {
         let host = StrBytes::from_string(node.host.clone());
         NodeEndpoint::default().with_node_id(id.into()).with_host(host).with_port(node.port.into())
     };
@@ -221,14 +221,14 @@ mod tests {
     use super::*;
     use crate::broker::{
         Builder, EmbeddedBroker, Fault,
-        testing::{BatchOf, Cluster, NOW, produce},
+        testing::{BatchOf, NOW, TestCluster, produce},
     };
 
-    fn cluster(builder: Builder) -> Cluster {
-        Cluster::new(builder.topic("orders", 2), 3)
+    fn cluster(builder: Builder) -> TestCluster {
+        TestCluster::new(builder.topic("orders", 2), 3)
     }
 
-    fn default_cluster() -> Cluster {
+    fn default_cluster() -> TestCluster {
         cluster(EmbeddedBroker::builder())
     }
 
@@ -237,11 +237,11 @@ mod tests {
     }
 
     /// Asks node 1, which leads `orders-0` and not `orders-1`.
-    fn ask(cluster: &mut Cluster, version: i16, request: &ProduceRequest) -> PartitionProduceResponse {
+    fn ask(cluster: &mut TestCluster, version: i16, request: &ProduceRequest) -> PartitionProduceResponse {
         cluster.ask(1, version, request).responses.remove(0).partition_responses.remove(0)
     }
 
-    fn code(cluster: &mut Cluster, version: i16, request: &ProduceRequest) -> ErrorCode {
+    fn code(cluster: &mut TestCluster, version: i16, request: &ProduceRequest) -> ErrorCode {
         ErrorCode(ask(cluster, version, request).error_code)
     }
 

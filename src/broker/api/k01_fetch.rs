@@ -112,13 +112,13 @@ mod tests {
     use super::*;
     use crate::broker::{
         EmbeddedBroker, Fault,
-        requests::Outcome,
-        testing::{BatchOf, Cluster, NOW, name, read},
+        requests::Polled,
+        testing::{BatchOf, NOW, TestCluster, name, read},
     };
 
     /// `orders-0` with two batches of one record each.
-    fn cluster() -> Cluster {
-        let mut cluster = Cluster::new(EmbeddedBroker::builder().topic("orders", 2), 2);
+    fn cluster() -> TestCluster {
+        let mut cluster = TestCluster::new(EmbeddedBroker::builder().topic("orders", 2), 2);
         (0..2).for_each(|_| assert_eq!(cluster.produce(BatchOf::values(&["a"]).encode()).error_code, 0));
         cluster
     }
@@ -201,13 +201,13 @@ mod tests {
     fn a_fetch_at_the_end_waits_until_something_comes_or_its_time_is_over() {
         let mut cluster = cluster();
         let held = cluster.arrive(1, 11, &fetch(partition(2)).with_max_wait_ms(500));
-        assert_eq!(cluster.poll(&held), Outcome::Hold { until_ms: NOW + 500 });
+        assert_eq!(cluster.poll(&held), Polled::Hold { until_ms: NOW + 500 });
         cluster.now_ms += 499;
-        assert_eq!(cluster.poll(&held), Outcome::Hold { until_ms: NOW + 500 });
-        let mut late = Cluster { state: cluster.state.clone(), now_ms: NOW + 500 };
+        assert_eq!(cluster.poll(&held), Polled::Hold { until_ms: NOW + 500 });
+        let mut late = TestCluster { state: cluster.state.clone(), now_ms: NOW + 500 };
         cluster.produce(BatchOf::values(&["b"]).encode());
         for (cluster, watermark) in [(&mut cluster, 3), (&mut late, 2)] {
-            let Outcome::Done(reply) = cluster.poll(&held) else { panic!("still held") };
+            let Polled::Done(reply) = cluster.poll(&held) else { panic!("still held") };
             let answer = read::<FetchRequest>(11, reply.bytes);
             assert_eq!(answer.responses[0].partitions[0].high_watermark, watermark);
         }
@@ -218,9 +218,9 @@ mod tests {
         let mut cluster = cluster();
         let waiting = fetch(partition(0)).with_max_wait_ms(500);
         let held = cluster.arrive(1, 11, &waiting.with_min_bytes(100_000));
-        assert!(matches!(cluster.poll(&held), Outcome::Hold { .. }));
+        assert!(matches!(cluster.poll(&held), Polled::Hold { .. }));
         let held = cluster.arrive(1, 11, &fetch(partition(77)).with_max_wait_ms(500));
-        assert!(matches!(cluster.poll(&held), Outcome::Done(_)));
+        assert!(matches!(cluster.poll(&held), Polled::Done(_)));
     }
 
     #[test]

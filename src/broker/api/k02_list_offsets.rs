@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 
 use super::handler::{Answer, Call, Handler};
 use crate::{
-    broker::{faults::Target, kind::Api, log::Found, state::State, topic::Partition},
+    broker::{faults::Target, kind::Api, log::Found, state::State, topic::PartitionLog},
     error::ErrorCode,
 };
 
@@ -80,7 +80,7 @@ fn look_up(
     Ok(find(partition, wanted.timestamp))
 }
 
-fn find(partition: &Partition, timestamp: i64) -> Option<Found> {
+fn find(partition: &PartitionLog, timestamp: i64) -> Option<Found> {
     let leader_epoch = partition.leader_epoch;
     let edge = |offset| Some(Found { offset, timestamp: -1, leader_epoch });
     match timestamp {
@@ -97,12 +97,12 @@ mod tests {
     use super::*;
     use crate::broker::{
         EmbeddedBroker, Fault,
-        testing::{BatchOf, Cluster, NOW, name},
+        testing::{BatchOf, NOW, TestCluster, name},
     };
 
     /// `orders-0` with records at these milliseconds from now.
-    fn cluster(timestamps: &[i64]) -> Cluster {
-        let mut cluster = Cluster::new(EmbeddedBroker::builder().topic("orders", 2), 2);
+    fn cluster(timestamps: &[i64]) -> TestCluster {
+        let mut cluster = TestCluster::new(EmbeddedBroker::builder().topic("orders", 2), 2);
         for timestamp in timestamps {
             let batch = BatchOf { base_timestamp: NOW + timestamp, ..BatchOf::values(&["a"]) };
             assert_eq!(cluster.produce(batch.encode()).error_code, 0);
@@ -119,7 +119,7 @@ mod tests {
         ListOffsetsRequest::default().with_topics(vec![topic])
     }
 
-    fn find(cluster: &mut Cluster, version: i16, timestamp: i64) -> (i64, i64) {
+    fn find(cluster: &mut TestCluster, version: i16, timestamp: i64) -> (i64, i64) {
         let answer = cluster.ask(1, version, &request(0, timestamp, -1));
         let partition = &answer.topics[0].partitions[0];
         assert_eq!(partition.error_code, 0);

@@ -23,7 +23,7 @@ use kafka_protocol::{
 
 use super::handler::{Answer, Call, Handler};
 use crate::{
-    broker::{faults::Target, kind::Api, state::State, topic::Partition},
+    broker::{faults::Target, kind::Api, state::State, topic::PartitionLog},
     cluster::TopicId,
     error::ErrorCode,
     record::topic::check_topic_name,
@@ -115,7 +115,7 @@ fn missing(state: &mut State, name: &str, may_create: bool) -> ErrorCode {
     ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
 }
 
-fn response_of(state: &State, partition: &Partition) -> MetadataResponsePartition {
+fn response_of(state: &State, partition: &PartitionLog) -> MetadataResponsePartition {
     let down = partition.replicas.iter().filter(|node| !state.is_up(**node));
     MetadataResponsePartition::default()
         .with_leader_id(partition.leader.unwrap_or(-1).into())
@@ -130,14 +130,14 @@ mod tests {
     use super::*;
     use crate::broker::{
         Builder, EmbeddedBroker, Fault,
-        testing::{Cluster, name},
+        testing::{TestCluster, name},
     };
 
-    fn cluster(builder: Builder) -> Cluster {
-        Cluster::new(builder.topic("orders", 3), 3)
+    fn cluster(builder: Builder) -> TestCluster {
+        TestCluster::new(builder.topic("orders", 3), 3)
     }
 
-    fn default_cluster() -> Cluster {
+    fn default_cluster() -> TestCluster {
         cluster(EmbeddedBroker::builder())
     }
 
@@ -146,11 +146,11 @@ mod tests {
         MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(true)
     }
 
-    fn topic(cluster: &mut Cluster, version: i16, request: &MetadataRequest) -> MetadataResponseTopic {
+    fn topic(cluster: &mut TestCluster, version: i16, request: &MetadataRequest) -> MetadataResponseTopic {
         cluster.ask(1, version, request).topics.remove(0)
     }
 
-    fn code(cluster: &mut Cluster, topic_name: &str) -> ErrorCode {
+    fn code(cluster: &mut TestCluster, topic_name: &str) -> ErrorCode {
         ErrorCode(topic(cluster, 12, &named(topic_name)).error_code)
     }
 
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn all_topics_are_told_when_none_is_named() {
         let mut cluster = cluster(EmbeddedBroker::builder().topic("other", 1));
-        let count = |cluster: &mut Cluster, version, topics| {
+        let count = |cluster: &mut TestCluster, version, topics| {
             cluster.ask(1, version, &MetadataRequest::default().with_topics(topics)).topics.len()
         };
         assert_eq!(count(&mut cluster, 0, Some(vec![])), 2);

@@ -14,7 +14,7 @@ use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, api_vers
 
 use super::{
     handler::{Answer, Call, Handler},
-    table::{Body, ENTRIES, Entry, encode},
+    table::{ApiEntry, Body, ENTRIES, encode},
 };
 use crate::{
     broker::{faults::Target, kind::Api, state::State},
@@ -43,7 +43,7 @@ impl Handler for ApiVersionsRequest {
     }
 }
 
-fn line(entry: &Entry) -> ApiVersion {
+fn line(entry: &ApiEntry) -> ApiVersion {
     let (min, max) = entry.versions;
     ApiVersion::default().with_api_key(entry.key).with_min_version(min).with_max_version(max)
 }
@@ -85,11 +85,11 @@ mod tests {
     use super::*;
     use crate::broker::{
         EmbeddedBroker, Fault,
-        testing::{Cluster, frame, read},
+        testing::{TestCluster, frame, read},
     };
 
-    fn cluster() -> Cluster {
-        Cluster::new(EmbeddedBroker::builder(), 1)
+    fn cluster() -> TestCluster {
+        TestCluster::new(EmbeddedBroker::builder(), 1)
     }
 
     fn request(name: &str) -> ApiVersionsRequest {
@@ -115,7 +115,7 @@ mod tests {
             bytes[2..4].copy_from_slice(&version.to_be_bytes());
             let mut cluster = cluster();
             let pending = cluster.state.arrive(0, 1, bytes.into()).unwrap();
-            let crate::broker::requests::Outcome::Done(reply) = cluster.poll(&pending) else { panic!("held") };
+            let crate::broker::requests::Polled::Done(reply) = cluster.poll(&pending) else { panic!("held") };
             let answer = read::<ApiVersionsRequest>(0, reply.bytes);
             assert_eq!(answer.error_code, ErrorCode::UNSUPPORTED_VERSION.0);
             let [own] = &answer.api_keys[..] else { panic!("{answer:?}") };

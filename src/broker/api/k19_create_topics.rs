@@ -27,7 +27,7 @@ use kafka_protocol::{
 
 use super::handler::{Answer, Call, Handler};
 use crate::{
-    broker::{config::TopicConfig, faults::Target, kind::Api, state::State, topic::Topic, validate::Refusal},
+    broker::{config::TopicConfig, faults::Target, kind::Api, state::State, topic::TopicLog, validate::Refusal},
     error::ErrorCode,
 };
 
@@ -74,7 +74,7 @@ fn answer(
     created.unwrap_or_else(failure).with_name(topic.name.clone())
 }
 
-fn create<'a>(state: &'a mut State, topic: &CreatableTopic) -> Result<&'a Topic, Refusal> {
+fn create<'a>(state: &'a mut State, topic: &CreatableTopic) -> Result<&'a TopicLog, Refusal> {
     state.check_new_name(&topic.name)?;
     let config = configure(state, topic)?;
     if topic.assignments.is_empty() {
@@ -121,7 +121,7 @@ fn assign(state: &State, assignments: &[CreatableReplicaAssignment]) -> Result<V
     Ok(all)
 }
 
-fn success(topic: &Topic, call: &Call<'_>) -> CreatableTopicResult {
+fn success(topic: &TopicLog, call: &Call<'_>) -> CreatableTopicResult {
     let result = CreatableTopicResult::default().with_topic_id(topic.id);
     if call.version < 5 {
         return result;
@@ -147,13 +147,13 @@ mod tests {
     use crate::{
         broker::{
             EmbeddedBroker, Fault,
-            testing::{Cluster, name},
+            testing::{TestCluster, name},
         },
         error::ErrorCode,
     };
 
-    fn cluster() -> Cluster {
-        Cluster::new(EmbeddedBroker::builder().topic("orders_eu", 1).default_partitions(4), 3)
+    fn cluster() -> TestCluster {
+        TestCluster::new(EmbeddedBroker::builder().topic("orders_eu", 1).default_partitions(4), 3)
     }
 
     fn topic(topic: &str, partitions: i32, replicas: i16) -> CreatableTopic {

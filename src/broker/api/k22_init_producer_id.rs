@@ -46,10 +46,10 @@ mod tests {
     use kafka_protocol::protocol::StrBytes;
 
     use super::*;
-    use crate::broker::{EmbeddedBroker, Fault, testing::Cluster};
+    use crate::broker::{EmbeddedBroker, Fault, testing::TestCluster};
 
-    fn cluster() -> Cluster {
-        Cluster::new(EmbeddedBroker::builder(), 2)
+    fn cluster() -> TestCluster {
+        TestCluster::new(EmbeddedBroker::builder(), 2)
     }
 
     fn request() -> InitProducerIdRequest {

@@ -23,7 +23,7 @@ use kafka_protocol::{
 use super::handler::{Answer, Call, Handler};
 use crate::{
     broker::{
-        config::Setting,
+        config::ConfigEntry,
         faults::Target,
         kind::Api,
         state::{Settings, State},
@@ -67,7 +67,11 @@ impl Handler for DescribeConfigsRequest {
 }
 
 /// The settings, and where those that are no defaults come from.
-fn describe(state: &State, call: &Call<'_>, resource: &DescribeConfigsResource) -> Result<(i8, Vec<Setting>), Refusal> {
+fn describe(
+    state: &State,
+    call: &Call<'_>,
+    resource: &DescribeConfigsResource,
+) -> Result<(i8, Vec<ConfigEntry>), Refusal> {
     let name = resource.resource_name.as_str();
     if let Some(code) = call.plan.refusal(name, None) {
         return Err(Refusal::new(code, "injected fault"));
@@ -86,14 +90,14 @@ fn describe(state: &State, call: &Call<'_>, resource: &DescribeConfigsResource) 
     }
 }
 
-fn describe_topic(state: &State, name: &str) -> Result<Vec<Setting>, Refusal> {
+fn describe_topic(state: &State, name: &str) -> Result<Vec<ConfigEntry>, Refusal> {
     check_topic_name(name).map_err(|rule| Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, rule))?;
     let unknown = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("no topic is called {name}"));
     state.topics.get(name).map(|topic| topic.config.settings()).ok_or_else(unknown)
 }
 
-fn broker_settings(settings: &Settings) -> Vec<Setting> {
-    let set = |name, value| Setting { name, value, is_default: false };
+fn broker_settings(settings: &Settings) -> Vec<ConfigEntry> {
+    let set = |name, value| ConfigEntry { name, value, is_default: false };
     vec![
         set("auto.create.topics.enable", settings.auto_create.to_string()),
         set("default.replication.factor", settings.default_replication_factor.to_string()),
@@ -105,11 +109,11 @@ fn broker_settings(settings: &Settings) -> Vec<Setting> {
 fn configs_of(
     resource: &DescribeConfigsResource,
     source: i8,
-    settings: Vec<Setting>,
+    settings: Vec<ConfigEntry>,
 ) -> Vec<DescribeConfigsResourceResult> {
     let keys = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty());
-    let wanted = |setting: &Setting| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == setting.name));
-    let result = |setting: Setting| {
+    let wanted = |setting: &ConfigEntry| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == setting.name));
+    let result = |setting: ConfigEntry| {
         DescribeConfigsResourceResult::default()
             .with_name(StrBytes::from_static_str(setting.name))
             .with_value(Some(StrBytes::from_string(setting.value)))
@@ -121,7 +125,7 @@ fn configs_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::{EmbeddedBroker, testing::Cluster};
+    use crate::broker::{EmbeddedBroker, testing::TestCluster};
 
     fn ask(version: i16, kind: i8, name: &str, keys: Option<&[&'static str]>) -> DescribeConfigsResult {
         let builder = EmbeddedBroker::builder().topic_with("orders", 1, [("max.message.bytes", "99")]);
@@ -130,7 +134,7 @@ mod tests {
             .with_resource_name(StrBytes::from_string(name.to_owned()))
             .with_configuration_keys(keys.map(|keys| keys.iter().map(|key| StrBytes::from_static_str(key)).collect()));
         let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-        Cluster::new(builder, 2).ask(1, version, &request).results.remove(0)
+        TestCluster::new(builder, 2).ask(1, version, &request).results.remove(0)
     }
 
     fn told(result: &DescribeConfigsResult) -> Vec<(&str, &str, i8)> {

@@ -1,6 +1,6 @@
 //! The requests that the broker understands: one file per API, named by its key.
 //!
-//! In: a frame. Out: a [`Request`], which is handled once or, while it is held, several times. Pure. Layout, each using those before
+//! In: a frame. Out: a [`ReceivedRequest`], which is handled once or, while it is held, several times. Pure. Layout, each using those before
 //! it: `handler`, `table`, the files of the APIs. [`crate::wire::shape`] checks frames before they are decoded. As in Apache Kafka, a frame
 //! that cannot be read, an unknown API and a version that is not advertised close the connection. Only ApiVersions has a response in
 //! every version (KIP-511). As in Apache Kafka, bytes that follow a request are ignored; librdkafka sends some.
@@ -31,13 +31,13 @@ use super::{faults::Target, kind::Api, state::State};
 use crate::wire::shape::{self, ShapeError};
 
 /// One request, read.
-pub(super) struct Request {
+pub(super) struct ReceivedRequest {
     correlation_id: i32,
     pub(super) version: i16,
     body: Box<dyn Body>,
 }
 
-impl Request {
+impl ReceivedRequest {
     pub(super) fn api(&self) -> Api {
         self.body.api()
     }
@@ -71,18 +71,18 @@ pub(crate) enum Malformed {
 }
 
 /// Reads a frame, without its length prefix.
-pub(super) fn parse(mut frame: Bytes) -> Result<Request, Malformed> {
+pub(super) fn parse(mut frame: Bytes) -> Result<ReceivedRequest, Malformed> {
     let Some((key, version, correlation_id)) = peek(&frame) else { return Err(Malformed::Short { got: frame.len() }) };
     let entry = ENTRIES.iter().find(|entry| entry.key == key).ok_or(Malformed::UnknownApi { key })?;
     if !entry.speaks(version) {
         if key == ApiVersionsRequest::KEY {
-            return Ok(Request { correlation_id, version: 0, body: Box::new(k18_api_versions::TooNew) });
+            return Ok(ReceivedRequest { correlation_id, version: 0, body: Box::new(k18_api_versions::TooNew) });
         }
         let (min, max) = entry.versions;
         return Err(Malformed::UnsupportedVersion { key, version, min, max });
     }
     shape::take::<RequestHeader>((entry.header_version)(version), &mut frame)?;
-    Ok(Request { correlation_id, version, body: (entry.decode)(version, frame)? })
+    Ok(ReceivedRequest { correlation_id, version, body: (entry.decode)(version, frame)? })
 }
 
 fn peek(mut frame: &[u8]) -> Option<(i16, i16, i32)> {

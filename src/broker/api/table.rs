@@ -49,14 +49,14 @@ impl<T: Handler> Body for T {
 }
 
 /// One row of the table of APIs.
-pub(super) struct Entry {
+pub(super) struct ApiEntry {
     pub(super) key: i16,
     pub(super) versions: (i16, i16),
     pub(super) header_version: fn(i16) -> i16,
     pub(super) decode: fn(i16, Bytes) -> Result<Box<dyn Body>, ShapeError>,
 }
 
-impl Entry {
+impl ApiEntry {
     const fn of<T: Handler>() -> Self {
         Self {
             key: T::KEY,
@@ -72,15 +72,15 @@ impl Entry {
 }
 
 /// Every API, by rising key.
-pub(super) const ENTRIES: &[Entry] = &[
-    Entry::of::<ProduceRequest>(),
-    Entry::of::<FetchRequest>(),
-    Entry::of::<ListOffsetsRequest>(),
-    Entry::of::<MetadataRequest>(),
-    Entry::of::<ApiVersionsRequest>(),
-    Entry::of::<CreateTopicsRequest>(),
-    Entry::of::<InitProducerIdRequest>(),
-    Entry::of::<DescribeConfigsRequest>(),
+pub(super) const ENTRIES: &[ApiEntry] = &[
+    ApiEntry::of::<ProduceRequest>(),
+    ApiEntry::of::<FetchRequest>(),
+    ApiEntry::of::<ListOffsetsRequest>(),
+    ApiEntry::of::<MetadataRequest>(),
+    ApiEntry::of::<ApiVersionsRequest>(),
+    ApiEntry::of::<CreateTopicsRequest>(),
+    ApiEntry::of::<InitProducerIdRequest>(),
+    ApiEntry::of::<DescribeConfigsRequest>(),
 ];
 
 /// A response with its header and its length.

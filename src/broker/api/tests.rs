@@ -12,8 +12,8 @@ use kafka_protocol::{
 use super::{Malformed, handler::Handler, parse};
 use crate::broker::{
     EmbeddedBroker,
-    requests::Outcome,
-    testing::{Cluster, NOW},
+    requests::Polled,
+    testing::{NOW, TestCluster},
 };
 
 /// The bytes of a default request without its header, and of headers: a plain one and others that mean the same.
@@ -36,8 +36,8 @@ fn header<R: Handler>(version: i16, client_id: Option<&'static str>, tags: &[(i3
     out
 }
 
-fn outcome(name: &str, parts: &[&[u8]]) -> Outcome {
-    let mut cluster = Cluster::new(EmbeddedBroker::builder().topic("orders", 1), 1);
+fn outcome(name: &str, parts: &[&[u8]]) -> Polled {
+    let mut cluster = TestCluster::new(EmbeddedBroker::builder().topic("orders", 1), 1);
     let pending = cluster.state.arrive(NOW, 1, Bytes::from(parts.concat()));
     cluster.poll(&pending.unwrap_or_else(|error| panic!("{name}: {error}")))
 }

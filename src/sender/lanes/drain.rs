@@ -19,14 +19,14 @@ use crate::{
         common::Common,
         request::{SentBatches, SentPart},
     },
-    wire::apis::produce::Part,
+    wire::apis::produce::PartitionBatch,
 };
 
 /// What goes out in a Produce request.
 #[derive(Debug)]
 pub(crate) struct Drained {
     pub(crate) sent: SentBatches,
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Vec<PartitionBatch>,
     /// Whether each of its lanes had a batch succeed on the leader of now.
     pub(crate) proven: bool,
 }
@@ -100,7 +100,7 @@ impl Lanes {
     }
 
     /// Sends a lane's next batch in `request`. Its topic's id is left open. Says how many records it has.
-    fn take(&mut self, slot: u32, request: u64, broker: i32, common: &mut Common) -> Option<(Part, u32)> {
+    fn take(&mut self, slot: u32, request: u64, broker: i32, common: &mut Common) -> Option<(PartitionBatch, u32)> {
         let current = self.producer_id.current().filter(|_| self.window.idempotent);
         let now = common.now;
         let lane = self.lane(slot, common)?;
@@ -112,7 +112,8 @@ impl Lanes {
             common.recorder().epoch_bumped();
         }
         common.recorder().batch_sent(&origin.topic, measured, now);
-        let part = Part { topic: origin.topic, topic_id: TopicId::default(), partition: origin.partition, batch };
+        let part =
+            PartitionBatch { topic: origin.topic, topic_id: TopicId::default(), partition: origin.partition, batch };
         Some((part, measured.records))
     }
 }

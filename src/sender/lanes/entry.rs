@@ -14,7 +14,7 @@ use crate::{
     error::ErrorCode,
     metrics::{Ended, Recorder, SentBatch},
     wire::record_batch::{
-        split::Part,
+        split::SplitBatch,
         writer::{Stamp, stamp},
     },
 };
@@ -218,7 +218,7 @@ impl Entry {
     }
 
     /// Becomes its parts, which take its place, its age and those who wait for it.
-    pub(crate) fn split(&mut self, parts: Vec<Part>) -> Option<Vec<Self>> {
+    pub(crate) fn split(&mut self, parts: Vec<SplitBatch>) -> Option<Vec<Self>> {
         let (completer, held) = (self.completer.take()?, self.held.take()?);
         let firsts: Vec<_> = parts.iter().map(|part| part.first).collect();
         let Held { mut charge, token } = held;

@@ -26,7 +26,7 @@ use super::{
     room::Room,
 };
 use crate::{
-    accumulator::{Partition, SealedBatch},
+    accumulator::{PartitionQueue, SealedBatch},
     error::Persisted,
     wire::record_batch::writer::Stamp,
 };
@@ -56,7 +56,7 @@ const IN_LANE: &str = "a batch that is named by its position is in its lane";
 #[derive(Debug)]
 pub(crate) struct Lane {
     /// Where its batches come from.
-    pub(crate) queue: Arc<Partition>,
+    pub(crate) queue: Arc<PartitionQueue>,
     /// Whether the accumulator said that there is a batch to take.
     pub(crate) supplied: bool,
     /// Whether it stands in its leader's row of lanes to drain.
@@ -111,7 +111,7 @@ pub(crate) enum Readiness {
 }
 
 impl Lane {
-    pub(crate) fn new(queue: Arc<Partition>) -> Self {
+    pub(crate) fn new(queue: Arc<PartitionQueue>) -> Self {
         Self {
             queue,
             supplied: false,
@@ -497,12 +497,12 @@ pub(crate) fn sequence_after(base: i32, records: u32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{accumulator::Compressing, delivery::Origin, wire::compression::Method};
+    use crate::{accumulator::CompressionQueue, delivery::Origin, wire::compression::Method};
 
     #[test]
     fn an_older_leader_epoch_changes_nothing_unless_the_topic_was_created_anew() {
         let origin = Origin { topic: "orders".into(), partition: 0 };
-        let queue = Partition::new(0, origin, Compressing::new(Method::NONE));
+        let queue = PartitionQueue::new(0, origin, CompressionQueue::new(Method::NONE));
         let mut lane = Lane::new(Arc::new(queue));
         let (known, older, unnumbered) = (Leader { node: 1, epoch: 5 }, Leader { node: 2, epoch: 3 }, -1);
         assert!(lane.lead(Some(known), false));

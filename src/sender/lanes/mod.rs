@@ -206,7 +206,7 @@ impl Lanes {
     pub(super) fn publish(
         &mut self,
         topic: &Arc<str>,
-        partitions: &[cluster::Partition],
+        partitions: &[cluster::PartitionMetadata],
         recreated: bool,
         stale: Option<&BTreeSet<usize>>,
         common: &mut Common,

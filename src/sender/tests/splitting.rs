@@ -60,7 +60,7 @@ fn batches_far_larger_than_the_topic_takes_go_in_parts_without_a_single_wait() {
         let mut rig = Rig::ready(&[&LARGE[..], &[("enable.idempotence", idempotent), ("retries", retries)]].concat());
         let (mut broker, started) = (Broker::new(2_000), rig.now);
         let deliveries: Vec<_> = (0..5_000).map(|number| rig.append(0, &format!("{number:0100}"))).collect();
-        rig.accumulator.hurry();
+        rig.accumulator.send_open_batches();
         rig.run();
         broker.serve(&mut rig);
         assert_eq!(rig.now, started);
@@ -78,12 +78,12 @@ fn what_a_topic_takes_is_learned_and_later_batches_are_no_larger() {
     let mut broker = Broker::new(10_000);
     let append = |rig: &mut Rig, count| (0..count).for_each(|_| rig.fill(0, &"a".repeat(100)));
     append(&mut rig, 2_000);
-    rig.accumulator.hurry();
+    rig.accumulator.send_open_batches();
     rig.run();
     broker.serve(&mut rig);
     let before = broker.too_large;
     append(&mut rig, 2_000);
-    rig.accumulator.hurry();
+    rig.accumulator.send_open_batches();
     rig.run();
     let lens: Vec<_> = rig.sent.iter().map(|sent| sent.batches[0].bytes.len()).collect();
     assert!(lens.iter().all(|len| *len > 5_000), "nor much smaller: {lens:?}");
@@ -92,12 +92,12 @@ fn what_a_topic_takes_is_learned_and_later_batches_are_no_larger() {
     // The topic may take more by now: after metadata.max.age.ms larger batches are tried.
     rig.pass_ms(10_000);
     append(&mut rig, 2);
-    rig.accumulator.hurry();
+    rig.accumulator.send_open_batches();
     rig.run();
     broker.limit = 1_000_000;
     broker.serve(&mut rig);
     append(&mut rig, 2_000);
-    rig.accumulator.hurry();
+    rig.accumulator.send_open_batches();
     rig.run();
     assert!(rig.sent.iter().any(|sent| sent.batches[0].bytes.len() > 90_000));
 }
@@ -127,7 +127,7 @@ fn the_parts_of_a_split_batch_keep_the_memory_of_their_callbacks() {
         let large = [7_u8; 400];
         let mut callback = Some(move |_: Answer| assert_eq!(large[0], 7));
         let payload = Payload::new(None, Some(b"some value"), &[]);
-        let turn = crate::accumulator::Turn::Now;
+        let turn = crate::accumulator::AppendMode::NoWait;
         rig.accumulator
             .append(&topic.partitions[0], Some(1), &payload, listener(&mut callback), turn, &rig.now)
             .unwrap();

@@ -1,7 +1,8 @@
-//! ApiVersions: what a broker speaks, and the choice of a version.
+//! ApiVersions: the versions that a broker supports, and the choice of one.
 //!
-//! In: a version to ask in, and the answer. Out: the request, and the [`Versions`] of a broker, of which the highest that both sides
-//! know is used. Pure. Deliberately absent: what to do about a refusal, which is in [`crate::wire::opening`].
+//! In: the version of the request, and the response. Out: the request, and the broker's [`Versions`]. The highest
+//! version that both sides support is used. Pure. Deliberately absent: how an error is handled, which is in
+//! [`crate::wire::opening`].
 
 use std::collections::BTreeMap;
 
@@ -11,35 +12,36 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Api, BadAnswer, Caller, Facts, body, frame};
+use super::{
+    api::Api,
+    envelope::{BadAnswer, Caller, body, decode as decode_body, frame},
+};
 use crate::wire::errors::ErrorCode;
 
-pub(super) const FACTS: Facts = Facts { name: "ApiVersions", key: 18, versions: (0, 4), flexible_from: 3 };
-
-/// What a broker says that it speaks.
+/// The response of a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiVersionsAnswer {
     pub(crate) error: ErrorCode,
     pub(crate) versions: Versions,
 }
 
-/// What one connection's broker speaks.
+/// The versions that the broker of one connection supports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Versions(BTreeMap<i16, (i16, i16)>);
 
 impl Versions {
-    /// From `(key, lowest, highest)` of an ApiVersions answer.
+    /// From `(key, lowest, highest)` of an ApiVersions response.
     pub(crate) fn new(ranges: impl IntoIterator<Item = (i16, i16, i16)>) -> Self {
         Self(ranges.into_iter().map(|(key, min, max)| (key, (min, max))).collect())
     }
 
-    /// The broker's lowest and highest version of `api`, if it knows that at all.
+    /// The broker's lowest and highest version of `api`, if it supports it.
     #[cfg(feature = "admin")]
     pub(crate) fn of(&self, api: Api) -> Option<(i16, i16)> {
         self.0.get(&api.key()).copied()
     }
 
-    /// The highest version of `api` that both sides speak.
+    /// The highest version of `api` that both sides support.
     pub(crate) fn pick(&self, api: Api) -> Option<i16> {
         let (lowest, highest) = *self.0.get(&api.key())?;
         let (our_lowest, our_highest) = api.versions();
@@ -48,7 +50,7 @@ impl Versions {
     }
 }
 
-/// Asks what the broker speaks. Milena's name and version go with it (KIP-511).
+/// Encodes the request. It contains milena's name and version (KIP-511).
 pub(crate) fn encode(caller: Caller<'_>, version: i16) -> Bytes {
     let mut request = ApiVersionsRequest::default();
     if version >= 3 {
@@ -58,13 +60,13 @@ pub(crate) fn encode(caller: Caller<'_>, version: i16) -> Bytes {
     frame(caller, Api::ApiVersions, version, &request)
 }
 
-/// Reads the answer. A broker that does not know the version asked for answers in version 0.
+/// Decodes the response. A broker that does not support the version of the request responds in version 0.
 pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ApiVersionsAnswer, BadAnswer> {
     let body = body(frame, Api::ApiVersions, version)?;
     let unsupported =
         body.first_chunk::<2>().is_some_and(|code| i16::from_be_bytes(*code) == ErrorCode::UNSUPPORTED_VERSION.0);
     let version = if unsupported { 0 } else { version };
-    let answer: ApiVersionsResponse = super::decode(Api::ApiVersions, version, &body)?;
+    let answer: ApiVersionsResponse = decode_body(Api::ApiVersions, version, &body)?;
     let ranges = answer.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version));
     Ok(ApiVersionsAnswer { error: ErrorCode(answer.error_code), versions: Versions::new(ranges) })
 }
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_common_version_is_picked_and_nothing_below_what_we_speak() {
+    fn the_highest_common_version_is_picked_and_none_that_milena_does_not_support() {
         let table = [
             ((0, 13), Some(13)),
             ((0, 99), Some(13)),

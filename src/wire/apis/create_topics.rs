@@ -1,6 +1,6 @@
 //! CreateTopics.
 //!
-//! In: one topic as it should be. Out: the request, and whether the broker created it. Pure.
+//! In: one topic with its settings. Out: the request, and whether the broker created the topic. Pure.
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
@@ -9,11 +9,11 @@ use kafka_protocol::messages::{
 };
 
 use super::{
-    Api, Caller, Facts, frame, read,
+    api::Api,
+    envelope::{Caller, frame, read},
     request::{Request, Unusable, check, missing, str_bytes, topic_name},
 };
 
-pub(super) const FACTS: Facts = Facts { name: "CreateTopics", key: 19, versions: (2, 7), flexible_from: 5 };
 /// The first version in which -1 stands for the broker's default.
 const DEFAULTS_SINCE: i16 = 4;
 
@@ -61,7 +61,7 @@ impl CreateTopic<'_> {
         CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(self.timeout_ms)
     }
 
-    /// Partitions and replicas. Brokers before Kafka 2.4 do not take -1 for their defaults (KIP-464).
+    /// The counts to send. Brokers before Kafka 2.4 do not accept -1 for their defaults (KIP-464).
     fn counts(&self, version: i16) -> (i32, i16) {
         if version >= DEFAULTS_SINCE {
             return (self.partitions, self.replication);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn brokers_that_do_not_take_minus_one_for_their_defaults_are_told_counts() {
+    fn brokers_that_do_not_accept_minus_one_get_counts() {
         for (version, partitions, replication, brokers, expected) in [
             (4, -1, -1, 2, (-1, -1)),
             (4, 6, 2, 5, (6, 2)),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn creating_a_topic_tells_the_brokers_code_and_words() {
+    fn an_error_has_the_brokers_code_and_message() {
         let ask = create(3, 1, 1);
         let result = |code| CreatableTopicResult::default().with_name(topic_name(TOPIC)).with_error_code(code);
         let response = |result| CreateTopicsResponse::default().with_topics(vec![result]);

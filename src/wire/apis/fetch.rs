@@ -1,7 +1,7 @@
 //! Fetch: record batches of one partition, without a fetch session.
 //!
-//! In: a partition and an offset. Out: the request, and the bytes of batches as they stand in the log. Pure. Deliberately absent:
-//! reading the batches.
+//! In: a partition and an offset. Out: the request, and the bytes of batches as they are in the log. Pure. Deliberately
+//! absent: decoding the batches.
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
@@ -10,12 +10,10 @@ use kafka_protocol::messages::{
 };
 
 use super::{
-    Api, Caller, Facts, frame, read,
+    api::Api,
+    envelope::{Caller, frame, read},
     request::{NO_REPLICA, Request, Unusable, check, missing, topic_name},
 };
-
-/// From version 13 on, topics go by id.
-pub(super) const FACTS: Facts = Facts { name: "Fetch", key: 1, versions: (4, 12), flexible_from: 12 };
 
 /// Fetches record batches of one partition, without a fetch session.
 #[derive(Debug)]
@@ -27,10 +25,10 @@ pub(crate) struct Fetch<'a> {
     pub(crate) max_bytes: i32,
 }
 
-/// What a partition's leader sent.
+/// The response of a partition's leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FetchedBytes {
-    /// Record batches one after the other; the last one may be cut short.
+    /// Record batches one after the other. The last one may be cut short.
     pub(crate) records: Bytes,
     /// The offset after the last record that every replica in sync has.
     pub(crate) high_watermark: i64,
@@ -88,7 +86,7 @@ mod tests {
     };
 
     #[test]
-    fn every_version_of_the_request_says_that_who_reads_is_no_replica() {
+    fn every_version_of_the_request_is_that_of_a_consumer() {
         let fetch = Fetch { topic: TOPIC, partition: 0, offset: 5, max_wait_ms: 1, max_bytes: 9 };
         for version in 4..=Api::Fetch.latest() {
             let request: FetchRequest = decoded(fetch.encode(CALLER, version), Api::Fetch, version);
@@ -100,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fetch_gives_the_bytes_of_the_asked_partition() {
+    fn a_fetch_returns_the_bytes_of_the_requested_partition() {
         let response = |index, code| {
             let partition = PartitionData::default()
                 .with_partition_index(index)
@@ -121,9 +119,9 @@ mod tests {
         assert!(top_level.into_iter().all(|answer| answer == refused(71)));
     }
 
-    /// Tansu sends the addresses of leaders in version 12, which are there from 16 on.
+    /// Tansu sends the leaders' addresses in version 12. The schema has them from version 16 on.
     #[test]
-    fn a_fetch_answer_with_tagged_fields_of_a_later_version_is_read() {
+    fn a_fetch_response_with_tagged_fields_of_a_later_version_is_read() {
         let partition = PartitionData::default()
             .with_high_watermark(42)
             .with_records(Some(Bytes::from_static(b"batches")))

@@ -1,16 +1,18 @@
-//! InitProducerId: an identity for idempotence.
+//! InitProducerId: a producer id for idempotence.
 //!
-//! In: nothing, and the answer. Out: the request, and a producer id with its epoch. Pure. Deliberately absent: transactional ids.
+//! In: nothing, and the response. Out: the request, and a producer id with its epoch. Pure. Deliberately absent:
+//! transactional ids.
 
 use bytes::Bytes;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use super::{Api, BadAnswer, Caller, Facts, frame, read};
+use super::{
+    api::Api,
+    envelope::{BadAnswer, Caller, frame, read},
+};
 use crate::wire::errors::ErrorCode;
 
-pub(super) const FACTS: Facts = Facts { name: "InitProducerId", key: 22, versions: (0, 5), flexible_from: 2 };
-
-/// A producer's identity.
+/// A producer id with its epoch, or an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InitProducerIdAnswer {
     pub(crate) error: ErrorCode,
@@ -19,7 +21,7 @@ pub(crate) struct InitProducerIdAnswer {
     pub(crate) epoch: i16,
 }
 
-/// Asks for a producer id. Without a transactional id every answer is a new one.
+/// Encodes the request. Without a transactional id every response has a new producer id.
 pub(crate) fn encode(caller: Caller<'_>, version: i16) -> Bytes {
     let request = InitProducerIdRequest::default()
         .with_transactional_id(None)
@@ -29,7 +31,7 @@ pub(crate) fn encode(caller: Caller<'_>, version: i16) -> Bytes {
     frame(caller, Api::InitProducerId, version, &request)
 }
 
-/// Reads the answer.
+/// Decodes the response.
 pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<InitProducerIdAnswer, BadAnswer> {
     let answer: InitProducerIdResponse = read(Api::InitProducerId, version, frame)?;
     Ok(InitProducerIdAnswer {

@@ -1,4 +1,4 @@
-//! ListOffsets: where a partition's log begins and ends.
+//! ListOffsets: the first and the last offset of a partition's log.
 //!
 //! In: a partition and which end of it. Out: the request, and the offset. Pure.
 
@@ -9,13 +9,12 @@ use kafka_protocol::messages::{
 };
 
 use super::{
-    Api, Caller, Facts, frame, read,
+    api::Api,
+    envelope::{Caller, frame, read},
     request::{NO_REPLICA, Request, Unusable, check, missing, topic_name},
 };
 
-pub(super) const FACTS: Facts = Facts { name: "ListOffsets", key: 2, versions: (1, 7), flexible_from: 6 };
-
-/// Asks for one offset of a partition: -2 is the earliest, -1 the one that the next record will get.
+/// Requests one offset of a partition: -2 is the earliest, -1 that of the next record.
 #[derive(Debug)]
 pub(crate) struct AskOffset<'a> {
     pub(crate) topic: &'a str,
@@ -65,7 +64,7 @@ mod tests {
     };
 
     #[test]
-    fn every_version_of_the_request_says_that_who_asks_is_no_replica() {
+    fn every_version_of_the_request_is_that_of_a_consumer() {
         let ask = AskOffset { topic: TOPIC, partition: 3, timestamp: -2 };
         for version in 1..=Api::ListOffsets.latest() {
             let request: ListOffsetsRequest = decoded(ask.encode(CALLER, version), Api::ListOffsets, version);
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_that_of_the_asked_partition() {
+    fn the_offset_is_that_of_the_requested_partition() {
         let partition = |index, code, offset| {
             ListOffsetsPartitionResponse::default()
                 .with_partition_index(index)

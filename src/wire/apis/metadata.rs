@@ -1,7 +1,8 @@
-//! Metadata: who the brokers are, and who leads which partition.
+//! Metadata: the brokers, and the leader of each partition.
 //!
-//! In: names of topics, and the answer. Out: the request, and plain values. Pure. An answer that contradicts itself is none, and of a
-//! broker that cannot be dialled only the reason is told. Deliberately absent: what is believed of an answer, which is the sender's.
+//! In: names of topics, and the response. Out: the request, and plain values. Pure. A response that contradicts itself
+//! is an error. A broker with an impossible address is left out, with the reason. Deliberately absent: how much of a
+//! response is believed, which the sender decides.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -14,16 +15,16 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Api, BadAnswer, Caller, Facts, broker, frame, read};
+use super::{
+    api::Api,
+    envelope::{BadAnswer, Caller, broker, frame, read},
+};
 use crate::{
     cluster::{Broker, TopicId},
     wire::{errors::ErrorCode, text::printable},
 };
 
-/// Below version 4 a broker creates what is asked for and missing, and cannot be told not to. Every broker that speaks Produce 3
-/// speaks that.
-pub(super) const FACTS: Facts = Facts { name: "Metadata", key: 3, versions: (4, 13), flexible_from: 9 };
-/// The first version whose leader epochs can be relied on.
+/// The first version with reliable leader epochs.
 const RELIABLE_EPOCHS_FROM: i16 = 9;
 
 /// A broker's view of the cluster.
@@ -33,11 +34,11 @@ pub(crate) struct MetadataAnswer {
     pub(crate) error: i16,
     pub(crate) throttle_ms: i32,
     pub(crate) cluster_id: Option<Arc<str>>,
-    /// The node that creates topics (with KRaft any node, which hands the request on), if there is one.
+    /// The broker that creates topics, if there is one. With KRaft it is any broker, which forwards the request.
     pub(crate) controller: Option<i32>,
-    /// Those that can be dialled.
+    /// The brokers with an address that can be dialled.
     pub(crate) brokers: Vec<Broker>,
-    /// What is wrong with the first one that cannot.
+    /// Why the first other broker cannot be dialled.
     pub(crate) undialled: Option<String>,
     pub(crate) topics: Vec<TopicAnswer>,
 }
@@ -48,12 +49,13 @@ pub(crate) struct TopicAnswer {
     pub(crate) error: ErrorCode,
     pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
-    /// `(partition, leader or -1, leader epoch or -1)`. Below Metadata 9 there is no epoch: brokers before 2.4 do not tell it
-    /// reliably while a partition is being reassigned (`MetadataResponse.hasReliableLeaderEpochs`).
+    /// `(partition, leader or -1, leader epoch or -1)`. Below Metadata 9 there is no epoch: brokers before 2.4 do not
+    /// send reliable ones while a partition is being reassigned (`MetadataResponse.hasReliableLeaderEpochs`).
     pub(crate) partitions: Vec<(i32, i32, i32)>,
 }
 
-/// Asks for the brokers and for `topics`; if `may_create`, a broker that is set up so creates those that are missing.
+/// Encodes a request for the brokers and for `topics`. With `may_create`, a broker with `auto.create.topics.enable`
+/// creates those that are missing.
 pub(crate) fn encode<'t>(
     caller: Caller<'_>,
     version: i16,
@@ -67,7 +69,7 @@ pub(crate) fn encode<'t>(
     frame(caller, Api::Metadata, version, &request)
 }
 
-/// Reads the answer.
+/// Decodes the response.
 pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<MetadataAnswer, BadAnswer> {
     let answer: MetadataResponse = read(Api::Metadata, version, frame)?;
     contradiction(&answer).map_or(Ok(()), |reason| Err(BadAnswer { api: Api::Metadata, version, reason }))?;
@@ -85,7 +87,7 @@ pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<MetadataAnswer, BadA
     })
 }
 
-/// What an answer tells of a topic; nothing of one without a name.
+/// The metadata of a topic. `None` if it has no name.
 fn told(topic: MetadataResponseTopic, has_epochs: bool) -> Option<TopicAnswer> {
     let epoch = |told| if has_epochs { told } else { -1 };
     let partitions = topic.partitions.iter().map(|p| (p.partition_index, p.leader_id.0, epoch(p.leader_epoch)));
@@ -97,8 +99,8 @@ fn told(topic: MetadataResponseTopic, has_epochs: bool) -> Option<TopicAnswer> {
     })
 }
 
-/// What an answer says twice, where only one can be true: a topic, one of its partitions, a broker. Or a partition that
-/// cannot be.
+/// What a response contains twice although it must be unique (a topic, a partition of it, a broker), or an impossible
+/// partition.
 fn contradiction(answer: &MetadataResponse) -> Option<String> {
     let mut brokers = HashSet::new();
     if let Some(twice) = answer.brokers.iter().find(|broker| !brokers.insert(broker.node_id)) {
@@ -166,7 +168,7 @@ mod tests {
         }
     }
 
-    /// A Metadata answer about these partitions of these topics, told by these brokers.
+    /// A Metadata response with these partitions of these topics, and these brokers.
     fn decoded_from(topics: &[(&str, &[i32])], brokers: &[i32]) -> Result<MetadataAnswer, BadAnswer> {
         let partition = |index: &i32| MetadataResponsePartition::default().with_partition_index(*index);
         let topic = |(name, partitions): &(&str, &[i32])| {
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_that_say_something_twice_or_name_a_partition_that_cannot_be_are_no_answer() {
+    fn metadata_with_duplicates_or_an_impossible_partition_are_refused() {
         assert!(decoded_from(&[("a", &[1, 0]), ("b", &[0])], &[1, 2]).is_ok());
         let assert_refused = |topics: &[(&str, &[i32])], brokers: &[i32], reason: &str| {
             assert_eq!(decoded_from(topics, brokers).unwrap_err().reason, reason);
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn every_version_tells_who_creates_topics_and_what_is_wrong_with_a_broker() {
+    fn every_version_names_the_controller_and_what_is_wrong_with_a_broker() {
         let broker = MetadataResponseBroker::default().with_node_id(1.into()).with_host("h".into()).with_port(65_536);
         for version in 4..=Api::Metadata.latest() {
             for (controller, expected) in [(1, Some(1)), (-1, None)] {
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn every_truncation_of_an_answer_is_malformed() {
+    fn every_truncated_response_is_malformed() {
         let partition = MetadataResponsePartition::default();
         let topic = MetadataResponseTopic::default()
             .with_name(Some(StrBytes::from_static_str("t").into()))

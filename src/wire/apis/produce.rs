@@ -1,36 +1,38 @@
-//! Produce: batches are handed over. The request is encoded by hand, so that they are not copied.
+//! Produce: writes batches. The request is encoded by hand, so that batches are not copied.
 //!
-//! In: stamped batches and where they go, and the answer. Out: the request as segments, small ones that are written here and the
-//! batches themselves, to be sent with one vectored write; and what became of each batch. Pure. Deliberately absent: transactional ids.
+//! In: stamped batches with their partitions, and the response. Out: the request as segments for one vectored write
+//! (small ones that are encoded here, and the batches themselves), and the result of each batch. Pure. Deliberately
+//! absent: transactional ids.
 
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ProduceResponse, produce_response::BatchIndexAndErrorMessage};
 
-use super::{Api, BadAnswer, Facts, broker, read};
+use super::{
+    api::Api,
+    envelope::{BadAnswer, broker, read},
+};
 use crate::{
     cluster::{Broker, TopicId},
     wire::{errors::ErrorCode, text::printable},
 };
 
-/// Brokers advertise versions 0 to 2 for an old client's sake and then refuse them (KAFKA-18659), and record batches v2 begin with 3.
-pub(super) const FACTS: Facts = Facts { name: "Produce", key: 0, versions: (3, 13), flexible_from: 9 };
 /// The first version whose batches may be compressed with zstd (KIP-110).
 pub(crate) const ZSTD_FROM: i16 = 7;
 /// The first version that names topics by id (KIP-516).
 pub(crate) const TOPIC_IDS_FROM: i16 = 13;
 
-/// One batch of the request.
+/// The batch of one partition.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+pub(crate) struct PartitionBatch {
     pub(crate) topic: Arc<str>,
     pub(crate) topic_id: TopicId,
     pub(crate) partition: i32,
     pub(crate) batch: Bytes,
 }
 
-/// What stands in the request beside its batches.
+/// The rest of the request, beside its batches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head<'a> {
     pub(crate) version: i16,
@@ -40,16 +42,16 @@ pub(crate) struct Head<'a> {
     pub(crate) timeout_ms: i32,
 }
 
-/// What became of the batches of one request.
+/// The results of the batches of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProduceAnswer {
     pub(crate) throttle_ms: i32,
     pub(crate) partitions: Vec<PartitionAnswer>,
-    /// Addresses that go with the leader hints (KIP-951).
+    /// The addresses of the leaders that the response names (KIP-951).
     pub(crate) brokers: Vec<Broker>,
 }
 
-/// What became of one batch.
+/// The result of one batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartitionAnswer {
     pub(crate) topic: TopicRef,
@@ -58,14 +60,14 @@ pub(crate) struct PartitionAnswer {
     pub(crate) base_offset: Option<i64>,
     pub(crate) append_time: Option<i64>,
     pub(crate) log_start: Option<i64>,
-    /// Records that were refused by name, by index in the batch (KIP-467).
+    /// The records that were refused, by index in the batch (KIP-467).
     pub(crate) record_errors: Vec<(u32, Option<String>)>,
     pub(crate) message: Option<String>,
-    /// The partition's leader and its epoch, when the broker asked is not it (KIP-951).
+    /// The partition's leader and its epoch, if this broker is not the leader (KIP-951).
     pub(crate) leader: Option<(i32, i32)>,
 }
 
-/// How an answer names a topic: by id from Produce 13 on.
+/// How a response names a topic: by id from Produce 13 on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TopicRef {
     /// By name.
@@ -74,11 +76,11 @@ pub(crate) enum TopicRef {
     Id(TopicId),
 }
 
-/// Encodes the request with its length in front. `parts` of one topic must stand together.
-pub(crate) fn encode(head: &Head<'_>, parts: &[Part]) -> Vec<Bytes> {
-    let mut out = Segments::new(head.version >= FACTS.flexible_from);
+/// Encodes the request with its length in front. The `parts` of one topic must be adjacent.
+pub(crate) fn encode(head: &Head<'_>, parts: &[PartitionBatch]) -> Vec<Bytes> {
+    let mut out = Segments::new(head.version >= Api::Produce.flexible_from());
     out.small.put_i32(0);
-    out.small.put_i16(FACTS.key);
+    out.small.put_i16(Api::Produce.key());
     out.small.put_i16(head.version);
     out.small.put_i32(head.correlation);
     put_string(&mut out.small, head.client_id);
@@ -94,11 +96,11 @@ pub(crate) fn encode(head: &Head<'_>, parts: &[Part]) -> Vec<Bytes> {
     out.finish()
 }
 
-fn same_topic(a: &Part, b: &Part) -> bool {
+fn same_topic(a: &PartitionBatch, b: &PartitionBatch) -> bool {
     a.topic == b.topic
 }
 
-/// The small fields in one buffer, with the places where the batches belong.
+/// The small fields in one buffer, and where the batches go between them.
 struct Segments {
     flexible: bool,
     small: BytesMut,
@@ -110,7 +112,7 @@ impl Segments {
         Self { flexible, small: BytesMut::with_capacity(256), batches: Vec::new() }
     }
 
-    fn topic(&mut self, version: i16, parts: &[Part]) {
+    fn topic(&mut self, version: i16, parts: &[PartitionBatch]) {
         let Some(first) = parts.first() else { return };
         if version >= TOPIC_IDS_FROM {
             self.small.put_slice(first.topic_id.as_bytes());
@@ -185,12 +187,12 @@ fn put_unsigned(out: &mut BytesMut, value: usize) {
     out.put_slice(&bytes);
 }
 
-/// A length or count on the wire. Requests are bounded far below `i32::MAX` by `max.request.size`.
+/// A length or count on the wire. `max.request.size` keeps requests far below `i32::MAX`.
 fn i32_len(len: usize) -> i32 {
     i32::try_from(len).unwrap_or(i32::MAX)
 }
 
-/// Reads the answer.
+/// Decodes the response.
 pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ProduceAnswer, BadAnswer> {
     let answer: ProduceResponse = read(Api::Produce, version, frame)?;
     let by_id = version >= TOPIC_IDS_FROM;
@@ -217,13 +219,13 @@ pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ProduceAnswer, BadAn
     Ok(ProduceAnswer { throttle_ms: answer.throttle_time_ms, partitions, brokers })
 }
 
-/// A record that was refused, if the broker names one that can be.
+/// A refused record, if its index is possible.
 fn record_error(refused: &BatchIndexAndErrorMessage) -> Option<(u32, Option<String>)> {
     let message = refused.batch_index_error_message.as_ref().map(|message| printable(message));
     Some((u32::try_from(refused.batch_index).ok()?, message))
 }
 
-/// Negative stands for "not told".
+/// A negative value means that the broker did not send one.
 fn known(value: i64) -> Option<i64> {
     (value >= 0).then_some(value)
 }
@@ -243,11 +245,16 @@ mod tests {
 
     const TOPIC: (&str, TopicId) = ("orders", TopicId::from_u128(7));
 
-    fn part(topic: &str, id: u128, partition: i32, batch: &'static [u8]) -> Part {
-        Part { topic: topic.into(), topic_id: TopicId::from_u128(id), partition, batch: Bytes::from_static(batch) }
+    fn part(topic: &str, id: u128, partition: i32, batch: &'static [u8]) -> PartitionBatch {
+        PartitionBatch {
+            topic: topic.into(),
+            topic_id: TopicId::from_u128(id),
+            partition,
+            batch: Bytes::from_static(batch),
+        }
     }
 
-    fn parts() -> Vec<Part> {
+    fn parts() -> Vec<PartitionBatch> {
         vec![part("orders", 1, 0, b"first"), part("orders", 1, 2, &[9; 200]), part("refunds", 2, 1, b"third")]
     }
 
@@ -256,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn another_decoder_reads_every_version_as_it_was_meant() {
+    fn another_decoder_reads_every_version_with_the_same_values() {
         for version in 3..=13 {
             let whole = encoded(version).concat();
             let (len, body) = whole.split_at(4);
@@ -286,13 +293,13 @@ mod tests {
     #[test]
     fn batches_are_not_copied() {
         let batch = Bytes::from(vec![1; 64]);
-        let part = Part { batch: batch.clone(), ..part("t", 1, 0, b"") };
+        let part = PartitionBatch { batch: batch.clone(), ..part("t", 1, 0, b"") };
         let head = Head { version: 9, correlation: 1, client_id: "", acks: 1, timeout_ms: 1 };
         assert!(encode(&head, &[part]).iter().any(|segment| segment.as_ptr() == batch.as_ptr()));
     }
 
     #[test]
-    fn every_answer_to_produce_says_of_each_batch_where_it_is() {
+    fn every_version_of_the_response_has_the_offset_of_each_batch() {
         for version in 3..=13 {
             let says = [Says { partition: 2, base_offset: 40, append_time: Some(9), ..Says::default() }];
             let answer = decode(&testing::produce(version, 1, TOPIC, &says, &[]), version).unwrap();
@@ -304,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_broker_does_not_tell_is_not_taken_for_a_number() {
+    fn a_value_that_a_broker_does_not_send_is_not_taken_for_a_number() {
         let says = [Says { base_offset: -1, leader: Some((-1, 4)), ..Says::default() }];
         let answer = decode(&testing::produce(12, 1, TOPIC, &says, &[]), 12).unwrap();
         let batch = &answer.partitions[0];
@@ -317,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_records_are_named_by_their_place_and_an_impossible_place_is_left_out() {
+    fn refused_records_are_named_by_index_and_an_impossible_index_is_left_out() {
         let says = [Says { error: 87, refused: vec![(-1, "nobody"), (0, "first"), (3, "fourth")], ..Says::default() }];
         let answer = decode(&testing::produce(12, 1, TOPIC, &says, &[]), 12).unwrap();
         let expected = [(0, Some("first".to_owned())), (3, Some("fourth".to_owned()))];
@@ -325,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_brokers_words_are_made_short_and_printable() {
+    fn a_brokers_message_is_shortened_and_made_printable() {
         let words = |text: &str| StrBytes::from_string(text.to_owned());
         let refused = BatchIndexAndErrorMessage::default().with_batch_index_error_message(Some(words("a\tb")));
         let partition = PartitionProduceResponse::default()

@@ -1,6 +1,6 @@
-//! Requests that are made for themselves, as the admin client does: one, then its answer.
+//! Requests that are sent one at a time, as the admin client does.
 //!
-//! In: a request. Out: its frame, and what its answer tells, or why that is of no use. Pure.
+//! In: a request. Out: its frame, and the value of the response, or why the response cannot be used. Pure.
 
 use bytes::Bytes;
 use kafka_protocol::{
@@ -8,32 +8,35 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Api, BadAnswer, Caller};
+use super::{
+    api::Api,
+    envelope::{BadAnswer, Caller},
+};
 use crate::{error::ErrorCode, wire::text::printable};
 
-/// A consumer's replica id: none.
+/// The replica id of a consumer.
 pub(super) const NO_REPLICA: BrokerId = BrokerId(-1);
 
-/// A request, and how to read what comes back.
+/// A request, and how its response is decoded.
 pub(crate) trait Request {
-    /// Which it is.
+    /// The request's API.
     const API: Api;
-    /// What a good answer tells.
+    /// The value of a successful response.
     type Answer;
 
-    /// Its frame, the length included.
+    /// The request's frame, including the length.
     fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes;
 
-    /// What the answer in `frame` (without its length) tells.
+    /// Decodes the response in `frame`, which has no length.
     fn decode(&self, frame: &Bytes, version: i16) -> Result<Self::Answer, Unusable>;
 }
 
-/// Why an answer is of no use to who asked.
+/// Why a response cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
-    /// The broker said no.
+    /// The broker sent an error.
     Refused { code: ErrorCode, message: Option<String> },
-    /// The bytes are not an answer to the request.
+    /// The bytes are not a response to the request.
     Malformed(String),
 }
 
@@ -43,17 +46,17 @@ impl From<BadAnswer> for Unusable {
     }
 }
 
-/// Whether the broker said yes.
+/// Fails if the broker sent an error. Its message is made printable.
 pub(super) fn check(code: i16, message: Option<StrBytes>) -> Result<(), Unusable> {
     accept(ErrorCode(code), message.map(|message| printable(&message)))
 }
 
-/// Whether the broker said yes, in words that were made harmless already.
+/// Fails if the broker sent an error. Its message is printable already.
 pub(crate) fn accept(code: ErrorCode, message: Option<String>) -> Result<(), Unusable> {
     if code == ErrorCode::NONE { Ok(()) } else { Err(Unusable::Refused { code, message }) }
 }
 
-/// An answer that leaves out what it was asked for.
+/// The error for a response that leaves out what was requested.
 pub(crate) fn missing(what: &str, topic: &str) -> Unusable {
     Unusable::Malformed(format!("it does not hold the {what} of {topic} that was asked for"))
 }
@@ -74,7 +77,7 @@ pub(crate) mod tests {
 
     pub(in super::super) const TOPIC: &str = "orders";
 
-    /// Sends `response` over the wire in every version that milena speaks; all must be understood alike.
+    /// Encodes `response` in every version that milena supports. All must decode to the same value.
     pub(in super::super) fn answers<R: Request>(
         request: &R,
         response: &impl Encodable,

@@ -1,23 +1,23 @@
-//! gzip (RFC 1952), by zlib in Rust.
+//! gzip (RFC 1952), by a zlib in Rust.
 
 use flate2::{Compress, Compression, FlushCompress, Status, bufread::MultiGzDecoder};
 
-use super::{Problem, read_all};
+use super::bounded::{Problem, read_all};
 
-/// The level that -1 stands for, as zlib has it.
+/// The level for -1, as in zlib.
 const USUAL_LEVEL: u32 = 6;
 const WINDOW_BITS: u8 = 15;
 
 pub(super) struct Encoder(Compress);
 
 impl Encoder {
-    /// `level` from 1, the quickest, to 9, the smallest; anything else is the usual one.
+    /// `level` from 1 (fastest) to 9 (smallest). Anything else is the default level.
     pub(super) fn new(level: i32) -> Self {
         let level = u32::try_from(level).ok().filter(|level| (1..=9).contains(level)).unwrap_or(USUAL_LEVEL);
         Self(Compress::new_gzip(Compression::new(level), WINDOW_BITS))
     }
 
-    /// How many bytes of `out` it took, if they were enough.
+    /// Compresses `records` into `out`. Returns the compressed length, if `out` was large enough.
     pub(super) fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
         self.0.reset();
         let status = self.0.compress(records, out, FlushCompress::Finish).ok()?;
@@ -25,7 +25,7 @@ impl Encoder {
     }
 }
 
-/// What one or more gzip members hold.
+/// Decompresses one or more gzip members.
 pub(super) fn decode(compressed: &[u8]) -> Result<Vec<u8>, Problem> {
     read_all(MultiGzDecoder::new(compressed))
 }

@@ -1,23 +1,24 @@
-//! The frame of lz4, as Java's producer writes it: independent blocks of 64 KiB, no checksums, no length of the content.
+//! lz4 frames, as Java's producer writes them: independent blocks of 64 KiB, no checksums, no content length.
 //!
-//! The blocks are made by lz4's fast compressor, which has no levels. Read is every frame that Java reads: block sizes from
-//! 64 KiB to 4 MiB; blocks that depend on each other are refused. Checksums are passed over: the batch has one over all.
+//! The encoder uses lz4's fast compressor, which has no levels. The decoder reads every frame that Java reads: block
+//! sizes from 64 KiB to 4 MiB. It refuses blocks that depend on each other. It skips checksums, because the batch has
+//! one over everything.
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into};
 
-use super::{LONGEST, Problem, put};
+use super::bounded::{LONGEST, Problem, put};
 
-/// Magic, flags (version 1, independent blocks), the largest block (64 KiB), and the checksum of those two.
+/// Magic, flags (version 1, independent blocks), the block size (64 KiB), and the checksum of those two.
 const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 const END: [u8; 4] = [0; 4];
 const BLOCK: usize = 64 << 10;
-/// In a block's length: it stands there as it was, because it did not become shorter.
-const AS_IT_WAS: u32 = 1 << 31;
-/// A byte of a length stands for this many at most.
-const MOST_BY_BYTE: usize = 255;
+/// A flag in a block's length: the block is not compressed, because it did not become shorter.
+const UNCOMPRESSED: u32 = 1 << 31;
+/// The most bytes that one compressed byte can stand for.
+const MAX_EXPANSION: usize = 255;
 
-/// Two tables, of which the smaller one is for shorter blocks: it is cleared for each.
+/// Two tables. The smaller one is for shorter blocks, because a table is cleared for each block.
 pub(super) struct Encoder {
     small: CompressTable,
     large: CompressTable,
@@ -30,7 +31,7 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// How many bytes of `out` it took, if they were enough.
+    /// Compresses `records` into `out`. Returns the compressed length, if `out` was large enough.
     pub(super) fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
         let mut len = put(out, 0, &HEADER)?;
         for block in records.chunks(BLOCK) {
@@ -39,7 +40,7 @@ impl Encoder {
             let compressed = compress_into_with_table(block, room, table).ok().filter(|took| *took < block.len());
             let (took, flag) = match compressed {
                 Some(took) => (took, 0),
-                None => (put(room, 0, block)?, AS_IT_WAS),
+                None => (put(room, 0, block)?, UNCOMPRESSED),
             };
             *size = (u32::try_from(took).ok()? | flag).to_le_bytes();
             len += size.len() + took;
@@ -48,7 +49,7 @@ impl Encoder {
     }
 }
 
-/// What stands in a frame's header.
+/// The fields of a frame's header.
 struct Frame {
     block: usize,
     has_block_checksums: bool,
@@ -62,10 +63,10 @@ pub(super) fn decode(compressed: &[u8]) -> Result<Vec<u8>, Problem> {
         if word == 0 {
             return Ok(opened);
         }
-        let len = usize::try_from(word & !AS_IT_WAS).map_err(Problem::malformed)?;
+        let len = usize::try_from(word & !UNCOMPRESSED).map_err(Problem::malformed)?;
         let (block, behind) = rest.split_at_checked(len).ok_or_else(Problem::cut_short)?;
         rest = behind;
-        append_block(&mut opened, block, word & AS_IT_WAS != 0, frame.block)?;
+        append_block(&mut opened, block, word & UNCOMPRESSED != 0, frame.block)?;
         if frame.has_block_checksums {
             take::<4>(&mut rest)?;
         }
@@ -96,12 +97,12 @@ fn header(compressed: &[u8]) -> Result<(Frame, &[u8]), Problem> {
     Ok((Frame { block, has_block_checksums: bit(4) }, rest))
 }
 
-fn append_block(opened: &mut Vec<u8>, block: &[u8], as_it_was: bool, largest: usize) -> Result<(), Problem> {
+fn append_block(opened: &mut Vec<u8>, block: &[u8], uncompressed: bool, largest: usize) -> Result<(), Problem> {
     let start = opened.len();
-    if as_it_was {
+    if uncompressed {
         opened.extend_from_slice(block);
     } else {
-        let most = block.len().saturating_mul(MOST_BY_BYTE).min(largest);
+        let most = block.len().saturating_mul(MAX_EXPANSION).min(largest);
         opened.resize(start.saturating_add(most), 0);
         let out = opened.get_mut(start..).unwrap_or_default();
         let len = decompress_into(block, out).map_err(Problem::malformed)?;

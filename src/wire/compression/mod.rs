@@ -1,23 +1,22 @@
-//! The records of a batch, compressed and back.
+//! Compresses and decompresses the records of a batch.
 //!
-//! In: a sealed batch, or compressed records from anybody. Out: the batch with its records compressed, or the records. Pure.
-//! What a peer compressed is opened with care: its length is found out by opening it, up to [`LONGEST`], and is never
-//! believed beforehand. Deliberately absent: checksums of the codecs' own framing (the batch has one over all of it) and the
-//! question when and where to compress, which is the accumulator's.
+//! In: a sealed batch, or untrusted compressed records. Out: the batch with its records compressed, or the records.
+//! Pure. The decompressed length is never believed: it is found by decompressing, up to [`LONGEST`]. Deliberately
+//! absent: the checksums of the codecs (the batch has one over everything), and when and where to compress, which the
+//! accumulator decides.
 
+mod bounded;
 mod gzip;
 mod lz4;
 mod snappy;
 #[cfg(feature = "zstd")]
 mod zstd;
 
+pub(crate) use self::bounded::LONGEST;
+use self::bounded::Problem;
 use super::record_batch::{ATTRIBUTES_AT, HEADER_LEN, LENGTH_END};
 
-/// The most bytes that the records of one batch may come to. A broker takes a batch of 1 MiB by default, and 64 MiB are what
-/// one of that size comes to that is compressed as well as text of one letter.
-pub(crate) const LONGEST: usize = 64 << 20;
-
-/// How the records of a batch are compressed.
+/// The codec of a batch's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
     None,
@@ -50,7 +49,7 @@ impl Codec {
         }
     }
 
-    /// The codec that a batch's attributes name, or the number that names none.
+    /// The codec that a batch's attributes name, or its unknown number.
     pub(crate) const fn of(attributes: i16) -> Result<Self, i16> {
         match attributes & 0b111 {
             0 => Ok(Self::None),
@@ -62,32 +61,32 @@ impl Codec {
         }
     }
 
-    /// Whether this build can compress with it, and open what was.
+    /// Whether this build has the codec.
     #[cfg(test)]
     pub(crate) const fn is_built_in(self) -> bool {
         cfg!(feature = "zstd") || !matches!(self, Self::Zstd)
     }
 }
 
-/// What `compression.type` and the setting of its level ask for.
+/// The codec and the level that the configuration names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Method {
     pub(crate) codec: Codec,
-    /// Of codecs that have levels.
+    /// The level, for codecs that have levels.
     pub(crate) level: i32,
 }
 
 impl Method {
-    /// Nothing is compressed.
+    /// No compression.
     pub(crate) const NONE: Self = Self { codec: Codec::None, level: 0 };
 }
 
-/// Compresses one batch after the other, with the same tables.
+/// Compresses batches one after the other with the same tables.
 pub(crate) struct Compressor {
     codec: Codec,
-    /// `None` where nothing is to be compressed.
+    /// `None` without a codec.
     engine: Option<Engine>,
-    /// Where a batch is compressed into.
+    /// The buffer that a batch is compressed into.
     scratch: Vec<u8>,
 }
 
@@ -114,8 +113,9 @@ impl Compressor {
         Self { codec: method.codec, engine, scratch: Vec::new() }
     }
 
-    /// A sealed batch, not yet stamped, with its records compressed: a buffer of its very size. `None` where that would not be
-    /// shorter. Then it goes as it is, which every consumer can read; so compression never makes a batch grow.
+    /// Compresses the records of a sealed batch that was not stamped yet. The result has no spare capacity. `None` if
+    /// it would not be shorter. Such a batch is sent uncompressed, which every consumer can read, so compression never
+    /// makes a batch larger.
     pub(crate) fn compress(&mut self, batch: &[u8]) -> Option<Vec<u8>> {
         let engine = self.engine.as_mut()?;
         let (header, records) = batch.split_at_checked(HEADER_LEN)?;
@@ -140,14 +140,7 @@ impl Compressor {
     }
 }
 
-/// Writes `bytes` at a place, if they fit, and says where they end.
-fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> Option<usize> {
-    let end = at + bytes.len();
-    out.get_mut(at..end)?.copy_from_slice(bytes);
-    Some(end)
-}
-
-/// What is enough for so many bytes, however badly they can be compressed: lz4 asks for most.
+/// A buffer length that is enough for `len` bytes that do not compress. lz4 needs most.
 fn room(len: usize) -> usize {
     len + len / 4 + 512
 }
@@ -155,19 +148,19 @@ fn room(len: usize) -> usize {
 /// Why compressed records cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecompressError {
-    /// This build has not got the codec.
+    /// This build does not have the codec.
     #[cfg_attr(feature = "zstd", expect(dead_code, reason = "it has all"))]
     #[error("records are compressed with {}, which this build does not read: build with the feature `{}`", .0.name(), .0.name())]
     NotBuiltIn(Codec),
-    /// They are not what the codec says.
+    /// The bytes are not in the codec's format.
     #[error("records are not in the format of {}: {reason}", codec.name())]
     Malformed { codec: Codec, reason: String },
-    /// They come to more than [`LONGEST`].
+    /// The records have more than [`LONGEST`] bytes.
     #[error("records compressed with {} come to more than {LONGEST} bytes", .0.name())]
     TooLong(Codec),
 }
 
-/// Opens the records of a batch.
+/// Decompresses the records of a batch.
 pub(crate) fn decompress(codec: Codec, compressed: &[u8]) -> Result<Vec<u8>, DecompressError> {
     let opened = match codec {
         Codec::None => Ok(compressed.to_vec()),
@@ -183,31 +176,6 @@ pub(crate) fn decompress(codec: Codec, compressed: &[u8]) -> Result<Vec<u8>, Dec
         Problem::TooLong => DecompressError::TooLong(codec),
         Problem::Malformed(reason) => DecompressError::Malformed { codec, reason },
     })
-}
-
-/// What is wrong with compressed bytes.
-#[derive(Debug, PartialEq, Eq)]
-enum Problem {
-    TooLong,
-    Malformed(String),
-}
-
-impl Problem {
-    fn malformed(reason: impl ToString) -> Self {
-        Self::Malformed(reason.to_string())
-    }
-
-    fn cut_short() -> Self {
-        Self::malformed("it is cut short")
-    }
-}
-
-/// All that a reader of opened bytes gives, if it is not too much. What it takes grows with what has come.
-fn read_all(reader: impl std::io::Read) -> Result<Vec<u8>, Problem> {
-    use std::io::Read;
-    let mut opened = Vec::new();
-    reader.take(LONGEST as u64 + 1).read_to_end(&mut opened).map_err(Problem::malformed)?;
-    if opened.len() > LONGEST { Err(Problem::TooLong) } else { Ok(opened) }
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
-//! Snappy in the framing of xerial's `snappy-java`, which Kafka took over from it.
+//! Snappy in the framing of xerial's `snappy-java`, which Kafka adopted.
 //!
-//! A header of 16 bytes, then blocks: length (4 bytes, big endian) and raw Snappy of at most 32 KiB. Read is also raw Snappy
-//! without any framing, as other clients write it.
+//! A header of 16 bytes, then blocks: a length (4 bytes, big endian) and raw Snappy of at most 32 KiB. The decoder also
+//! reads raw Snappy without framing, which other clients write.
 
 use snap::raw::{Decoder, Encoder as Raw, decompress_len, max_compress_len};
 
-use super::{LONGEST, Problem, put};
+use super::bounded::{LONGEST, Problem, put};
 
 /// Magic, then version and lowest compatible version, both 1.
 const HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 const MAGIC: &[u8] = HEADER.split_at(8).0;
 const BLOCK: usize = 32 << 10;
-/// Three bytes that repeat what was there before stand for 64 bytes at most.
-const MOST_BY_BYTE: usize = 22;
+/// The most bytes that one compressed byte can stand for: a copy of three bytes stands for 64 at most.
+const MAX_EXPANSION: usize = 22;
 
 pub(super) struct Encoder {
     raw: Raw,
@@ -26,7 +26,7 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// How many bytes of `out` it took, if they were enough.
+    /// Compresses `records` into `out`. Returns the compressed length, if `out` was large enough.
     pub(super) fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
         self.block.resize(max_compress_len(BLOCK), 0);
         let mut len = put(out, 0, &HEADER)?;
@@ -57,7 +57,7 @@ pub(super) fn decode(compressed: &[u8]) -> Result<Vec<u8>, Problem> {
 
 fn append_block(opened: &mut Vec<u8>, block: &[u8]) -> Result<(), Problem> {
     let len = decompress_len(block).map_err(Problem::malformed)?;
-    if len > block.len().saturating_mul(MOST_BY_BYTE) {
+    if len > block.len().saturating_mul(MAX_EXPANSION) {
         return Err(Problem::malformed(format!("a block of {} bytes cannot come to {len}", block.len())));
     }
     let (start, end) = (opened.len(), opened.len().saturating_add(len));

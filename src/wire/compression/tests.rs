@@ -1,4 +1,4 @@
-//! Every codec, with bytes that are easy and hard to compress, and with bytes from liars.
+//! Every codec with bytes that compress well, with bytes that do not, and with malicious bytes.
 
 use super::*;
 use crate::{
@@ -36,7 +36,7 @@ fn noise(len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-/// Values of a length that depends on chance, some of which repeat what was there before.
+/// Values of random length, some of which repeat.
 fn orders(count: usize) -> Vec<u8> {
     let order =
         |i: usize| format!(r#"{{"order":{i},"customer":"c-{}","total":{},"state":"placed"}}"#, i * 7 % 90, i * i);
@@ -55,7 +55,7 @@ fn values(batch: Vec<u8>) -> Vec<Vec<u8>> {
 fn a_compressed_batch_holds_the_same_records_under_the_same_header() {
     for codec in built_in() {
         let mut compressor = Compressor::new(Method { codec, level: 3 });
-        // Less than a block of any framing, several of them, and small again: tables and scratch are used again.
+        // Less than one block of any framing, several blocks, and small again, so that tables and scratch are reused.
         for count in [3, 400, 5_000, 40] {
             let value = orders(count);
             let plain = batch([&value[..], &[7; 90], &value]);
@@ -71,7 +71,7 @@ fn a_compressed_batch_holds_the_same_records_under_the_same_header() {
 }
 
 #[test]
-fn what_does_not_become_shorter_is_left_as_it_is() {
+fn a_batch_that_does_not_become_shorter_is_not_compressed() {
     for codec in built_in() {
         let mut compressor = Compressor::new(Method { codec, level: 1 });
         for len in [0, 1, 20, 500, 40_000, 200_000] {
@@ -83,7 +83,7 @@ fn what_does_not_become_shorter_is_left_as_it_is() {
 }
 
 #[test]
-fn blocks_that_do_not_become_shorter_stand_in_a_frame_as_they_were() {
+fn blocks_that_do_not_become_shorter_stay_uncompressed_in_their_frame() {
     for codec in built_in() {
         let noise = noise(220_000);
         let value = [&noise[..150_000], &[7; 300_000], &noise[150_000..]].concat();
@@ -95,7 +95,7 @@ fn blocks_that_do_not_become_shorter_stand_in_a_frame_as_they_were() {
 }
 
 #[test]
-fn more_effort_makes_a_batch_no_larger() {
+fn a_higher_level_makes_no_batch_larger() {
     let plain = batch([&orders(2_000)[..]]);
     let len = |codec, level| Compressor::new(Method { codec, level }).compress(&plain).unwrap().len();
     assert!(len(Codec::Gzip, 9) <= len(Codec::Gzip, 1));
@@ -126,7 +126,7 @@ fn compressed_bytes_that_are_cut_short_anywhere_are_refused_or_hold_less() {
 }
 
 #[test]
-fn no_byte_that_is_changed_makes_a_panic_or_much_memory() {
+fn no_changed_byte_causes_a_panic_or_much_memory() {
     let plain = orders(30);
     for codec in built_in() {
         let whole = compressed(codec, &plain);
@@ -140,12 +140,12 @@ fn no_byte_that_is_changed_makes_a_panic_or_much_memory() {
     }
 }
 
-/// A batch's records as they are compressed.
+/// The compressed records of a batch.
 fn compressed(codec: Codec, value: &[u8]) -> Vec<u8> {
     Compressor::new(Method { codec, level: 1 }).compress(&batch([value])).unwrap().split_off(HEADER_LEN)
 }
 
-/// One MiB of nothing so often as it is said, made of one by putting members, blocks or frames behind each other.
+/// `mib` MiB of zeros, made by repeating one compressed MiB as members, blocks or frames.
 fn nothing(codec: Codec, mib: usize) -> Vec<u8> {
     let one = compressed(codec, &[0; 1 << 20]);
     let (head, tail) = match codec {
@@ -158,7 +158,7 @@ fn nothing(codec: Codec, mib: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_comes_to_too_much_is_refused() {
+fn records_that_decompress_to_more_than_the_limit_are_refused() {
     for codec in built_in() {
         // A record is a little more than its value.
         assert!(decompress(codec, &nothing(codec, 63)).is_ok_and(|opened| opened.len() > 63 << 20), "{codec:?}");

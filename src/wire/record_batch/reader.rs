@@ -1,9 +1,9 @@
-//! Reads record batches v2 (KIP-98) that somebody else wrote.
+//! Reads record batches v2 (KIP-98) from a peer.
 //!
-//! In: untrusted [`Bytes`], from a Fetch answer or a Produce request. Out: batches, their headers and their records, as
-//! slices of one allocation; or a [`BatchError`] that says what was expected and what was there. Pure. Nothing is
-//! reserved for a count before the bytes that would justify it have been seen. Deliberately absent: message formats v0
-//! and v1, and any opinion on what the records mean.
+//! In: untrusted [`Bytes`], from a Fetch response or a Produce request. Out: batches, their headers and their records,
+//! as slices of one allocation, or a [`BatchError`] with what was expected and what was found. Pure. No memory is
+//! reserved for a count until enough bytes for it were seen. Deliberately absent: message formats v0 and v1, and what
+//! the records mean.
 
 use bytes::{Buf, Bytes, TryGetError};
 
@@ -15,23 +15,23 @@ use crate::wire::{
     varint,
 };
 
-/// The only record batch format that is read.
+/// The only record batch format that is supported.
 const MAGIC: i8 = 2;
-/// What the smallest record takes: length, attributes, two deltas, key and value lengths, header count.
+/// The length of the smallest record: length, attributes, two deltas, key and value lengths, header count.
 const MIN_RECORD_LEN: usize = 7;
-/// What the smallest header of a record takes: two lengths.
+/// The length of a record's smallest header: two lengths.
 const MIN_HEADER_LEN: usize = 2;
 
-/// Why bytes are not a record batch that can be read.
+/// Why bytes are not a readable record batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BatchError {
     /// The bytes end before the batch does.
     #[error("batch is cut short: expected {expected} bytes, got {got}")]
     Truncated { expected: usize, got: usize },
-    /// There are bytes behind the one batch that was expected.
+    /// More bytes follow the batch.
     #[error("batch of {expected} bytes is followed by more: got {got}")]
     NotAlone { expected: usize, got: usize },
-    /// The length cannot be that of a batch.
+    /// No batch has this length.
     #[error("batch length {got} is impossible, expected at least {}", HEADER_LEN - LENGTH_END)]
     Length { got: i32 },
     /// The format is not v2.
@@ -40,19 +40,19 @@ pub(crate) enum BatchError {
     /// The checksum does not match the bytes.
     #[error("batch is corrupt: its header says crc {expected:#010x}, its bytes give {got:#010x}")]
     Crc { expected: u32, got: u32 },
-    /// The records are compressed and cannot be opened.
+    /// The compressed records cannot be decompressed.
     #[error(transparent)]
     Compressed(#[from] DecompressError),
     /// The attributes name a codec that does not exist.
     #[error("compression codec {got} is unknown, expected 0 to 4")]
     UnknownCodec { got: i16 },
-    /// The record count cannot be, given the bytes.
+    /// The bytes cannot hold this many records.
     #[error("batch says it has {got} records, its {bytes} bytes can hold 0 to {}", bytes / MIN_RECORD_LEN)]
     Count { got: i32, bytes: usize },
     /// The range of offsets and the record count contradict each other.
     #[error("last offset delta {last_offset_delta} and record count {count} disagree: expected a count of delta + 1")]
     OffsetRange { last_offset_delta: i32, count: i32 },
-    /// There are bytes behind the last record.
+    /// Bytes follow the last record.
     #[error("{got} bytes are left behind the last record, expected 0")]
     TrailingBytes { got: usize },
     /// A record's offset does not follow from the one before it.
@@ -63,15 +63,15 @@ pub(crate) enum BatchError {
     Record { index: i32, reason: &'static str },
 }
 
-/// The fields in front of the records, as they stand on the wire.
+/// The header of a batch, as it is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchHeader {
     pub(crate) base_offset: i64,
-    /// Bytes behind the length field itself.
+    /// The length of the batch behind this field, in bytes.
     pub(crate) batch_length: i32,
     pub(crate) partition_leader_epoch: i32,
     pub(crate) magic: i8,
-    /// CRC-32C of everything behind it.
+    /// CRC-32C of all bytes behind this field.
     pub(crate) crc: u32,
     pub(crate) attributes: i16,
     pub(crate) last_offset_delta: i32,
@@ -135,7 +135,7 @@ impl BatchHeader {
         self.attributes & 0b1_0000 != 0
     }
 
-    /// Whether the batch holds markers of the broker's own instead of records.
+    /// Whether the batch has control records instead of records.
     pub(crate) fn is_control(&self) -> bool {
         self.attributes & 0b10_0000 != 0
     }
@@ -150,14 +150,14 @@ impl BatchHeader {
         self.base_offset.saturating_add(i64::from(record.offset_delta))
     }
 
-    /// The sequence number of one of the batch's records; after 2^31 - 1 comes 0.
+    /// The sequence number of one of the batch's records. It wraps to 0 after 2^31 - 1.
     #[cfg(feature = "broker")]
     pub(crate) fn sequence_of(&self, record: &BatchRecord) -> i32 {
         self.base_sequence.wrapping_add(record.offset_delta) & i32::MAX
     }
 
-    /// The timestamp of one of the batch's records, in milliseconds since 1970. It wraps as the difference did when the
-    /// record was written, and as Java's sum does.
+    /// The timestamp of one of the batch's records, in milliseconds since the Unix epoch. The sum wraps, as the
+    /// difference did when the record was written, and as Java's sum does.
     pub(crate) fn timestamp_of(&self, record: &BatchRecord) -> i64 {
         if self.is_log_append_time() {
             self.max_timestamp
@@ -166,7 +166,7 @@ impl BatchHeader {
         }
     }
 
-    /// Whether the offsets have no gaps, as in every batch that a producer writes and no compaction has touched.
+    /// Checks that the offsets have no gaps. A producer writes no gaps; compaction makes some.
     pub(crate) fn check_gapless(&self) -> Result<(), BatchError> {
         if self.count > 0 && self.last_offset_delta.checked_add(1) == Some(self.count) {
             return Ok(());
@@ -175,7 +175,7 @@ impl BatchHeader {
     }
 }
 
-/// One whole batch: its length is known to be right, its format to be v2. Nothing else has been checked yet.
+/// One whole batch of format v2. Only its length and its format have been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
     header: BatchHeader,
@@ -183,7 +183,7 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Reads `bytes` as exactly one batch.
+    /// Parses `bytes` as exactly one batch.
     pub(crate) fn parse(mut bytes: Bytes) -> Result<Self, BatchError> {
         let got = bytes.len();
         let size = peek_size(&bytes)?.unwrap_or(HEADER_LEN);
@@ -199,8 +199,8 @@ impl Batch {
         if header.magic == MAGIC { Ok(Self { header, bytes }) } else { Err(BatchError::Magic { got: header.magic }) }
     }
 
-    /// The same records under another header, whose checksum is made right: what a broker stores. Copies the records,
-    /// so that the request they came in can be freed.
+    /// The same records under another header with a valid checksum, as a broker stores them. Copies the records, so
+    /// that the memory of the request can be freed.
     #[cfg(feature = "broker")]
     pub(crate) fn with_header(&self, mut header: BatchHeader) -> Self {
         let mut bytes = bytes::BytesMut::with_capacity(self.bytes.len());
@@ -240,10 +240,10 @@ impl Batch {
     }
 }
 
-/// The batches that stand one behind the other in `bytes`.
+/// The batches in `bytes`, one after the other.
 ///
-/// A last batch that is not whole is the end, not an error: Kafka cuts a Fetch answer off where the size limit falls.
-/// After an error there is nothing more.
+/// An incomplete last batch is the end, not an error: Kafka cuts a Fetch response off at its size limit.
+/// It ends after an error.
 #[derive(Clone, Debug)]
 pub(crate) struct Batches(Bytes);
 
@@ -289,11 +289,11 @@ pub(crate) struct BatchRecord {
     pub(crate) timestamp_delta: i64,
     pub(crate) key: Option<Bytes>,
     pub(crate) value: Option<Bytes>,
-    /// In order; a key may stand there more than once.
+    /// In order. A key may occur more than once.
     pub(crate) headers: Vec<(Bytes, Option<Bytes>)>,
 }
 
-/// The records of one batch. After an error there is nothing more.
+/// The records of one batch. It ends after an error.
 #[derive(Clone, Debug)]
 pub(crate) struct Records {
     bytes: Bytes,
@@ -417,7 +417,7 @@ mod tests {
 
     use super::*;
 
-    /// Builds one batch by hand: `count` is what the header says, `records` are the bytes behind it.
+    /// Builds one batch by hand. `count` is the count in the header, and `records` are the bytes behind it.
     fn batch(attributes: i16, last_offset_delta: i32, count: i32, records: &[u8]) -> Bytes {
         let mut out = BytesMut::new();
         out.put_i64(1000);
@@ -444,7 +444,7 @@ mod tests {
         [14, 0, 2, offset_delta * 2, 2, b'k', 1, 0]
     }
 
-    /// Everything that reading can say no to, in the order in which a careful reader asks.
+    /// All checks of the reader, in their order.
     fn read(bytes: &Bytes) -> Result<Vec<BatchRecord>, BatchError> {
         let batch = Batch::parse(bytes.clone())?;
         batch.check_crc()?;
@@ -540,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_encoder_wrote_is_read_back() {
+    fn batches_of_another_encoder_are_read() {
         let records: Vec<Record> = (0..300_i32).map(|i| foreign_record(i, 300 - i)).collect();
         let mut out = BytesMut::new();
         let options = RecordEncodeOptions { version: 2, compression: Compression::None };
@@ -627,7 +627,7 @@ mod tests {
     }
 
     #[test]
-    fn records_that_are_not_compressed_as_the_attributes_say_are_refused_by_the_codec_s_name() {
+    fn records_that_are_not_compressed_as_the_attributes_say_are_refused_with_the_codec_s_name() {
         for (attributes, name) in [(1, "gzip"), (2, "snappy"), (3, "lz4"), (4, "zstd")] {
             let error = Batch::parse(batch(attributes, 0, 1, &[1, 2, 3])).unwrap().records().unwrap_err();
             assert!(matches!(error, BatchError::Compressed(_)) && error.to_string().contains(name), "{error}");
@@ -651,7 +651,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_behind_the_last_record_are_refused_after_the_records() {
+    fn bytes_behind_the_last_record_are_an_error_after_the_records() {
         let batch = Batch::parse(batch(0, 0, 1, &[record(0), record(1)].concat())).unwrap();
         let items: Vec<_> = batch.records().unwrap().collect();
         assert_eq!(items.len(), 2);
@@ -731,7 +731,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_with_company_is_not_one_batch() {
+    fn two_batches_are_not_parsed_as_one() {
         let bytes = Bytes::from([&two_records()[..], b"x"].concat());
         assert_eq!(Batch::parse(bytes), Err(BatchError::NotAlone { expected: 77, got: 78 }));
     }

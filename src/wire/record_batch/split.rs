@@ -1,6 +1,6 @@
-//! Splits a batch that a broker found too large.
+//! Splits a batch that a broker refused as too large.
 //!
-//! In: the bytes of a batch of ours. Out: smaller batches with the same records in the same order. Pure.
+//! In: the bytes of one of the producer's batches. Out: smaller batches with the same records in the same order. Pure.
 
 use bytes::Bytes;
 
@@ -11,22 +11,22 @@ use super::{
 };
 use crate::{record::Header, wire::compression::Compressor};
 
-/// One part of a split batch.
+/// A part of a split batch.
 #[derive(Debug)]
-pub(crate) struct Part {
-    /// Its first record's index in the whole batch.
+pub(crate) struct SplitBatch {
+    /// The index of its first record in the whole batch.
     pub(crate) first: u32,
     pub(crate) records: u32,
-    /// Encoded, without a stamp.
+    /// The encoded batch, without a stamp.
     pub(crate) bytes: Vec<u8>,
-    /// How long it was before compression.
+    /// Its length before compression.
     pub(crate) uncompressed: usize,
 }
 
-/// Splits `batch` into parts of at most `target` bytes and at most half of its own length, so that repeating it comes to an
-/// end; a part has at least one record. Lengths are those before compression, which is done again, to each part, with
-/// `compressor`: here, in the sender's task, because it happens so rarely.
-pub(crate) fn split(batch: &Bytes, target: usize, compressor: &mut Compressor) -> Result<Vec<Part>, BatchError> {
+/// Splits `batch` into parts of at most `target` bytes and at most half of its own length, so that repeated splits come
+/// to an end. Each part has at least one record. Lengths are those before compression. `compressor` compresses each
+/// part again, in the sender's task, because splits are rare.
+pub(crate) fn split(batch: &Bytes, target: usize, compressor: &mut Compressor) -> Result<Vec<SplitBatch>, BatchError> {
     let batch = Batch::parse(batch.clone())?;
     let records = batch.records()?;
     let target = target.min((HEADER_LEN + records.bytes_left()) / 2).max(HEADER_LEN);
@@ -48,9 +48,9 @@ pub(crate) fn split(batch: &Bytes, target: usize, compressor: &mut Compressor) -
     Ok(parts)
 }
 
-fn close(parts: &mut Vec<Part>, first: u32, writer: Writer) -> u32 {
+fn close(parts: &mut Vec<SplitBatch>, first: u32, writer: Writer) -> u32 {
     let records = writer.count();
-    parts.extend(writer.finish().map(|bytes| Part { first, records, uncompressed: bytes.len(), bytes }));
+    parts.extend(writer.finish().map(|bytes| SplitBatch { first, records, uncompressed: bytes.len(), bytes }));
     first + records
 }
 
@@ -69,7 +69,7 @@ mod tests {
         record_batch::writer::{Stamp, stamp},
     };
 
-    fn split(batch: &Bytes, target: usize) -> Result<Vec<Part>, BatchError> {
+    fn split(batch: &Bytes, target: usize) -> Result<Vec<SplitBatch>, BatchError> {
         super::split(batch, target, &mut Compressor::new(Method::NONE))
     }
 
@@ -128,7 +128,8 @@ mod tests {
             assert!(compressed.len() < whole.len() / 4, "{codec:?}: {} of {}", compressed.len(), whole.len());
             let parts = super::split(&compressed, 16_384, &mut compressor).unwrap();
             assert_eq!(parts.iter().map(|p| p.records).collect::<Vec<_>>().len(), 3, "{codec:?}");
-            let codec_of = |part: &Part| Batch::parse(part.bytes.clone().into()).unwrap().header().codec().unwrap();
+            let codec_of =
+                |part: &SplitBatch| Batch::parse(part.bytes.clone().into()).unwrap().header().codec().unwrap();
             assert!(parts.iter().all(|part| codec_of(part) == codec));
             let together: Vec<_> = parts.into_iter().flat_map(|part| records(&stamped(part.bytes))).collect();
             assert_eq!(together, records(&whole), "{codec:?}");

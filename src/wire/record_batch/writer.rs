@@ -1,7 +1,7 @@
 //! Writes record batches, one record at a time.
 //!
-//! In: borrowed records. Out: the bytes of a batch, complete but for its stamp. Pure. Each record is encoded once and
-//! never touched again; the one checksum pass happens in [`stamp`].
+//! In: borrowed records. Out: the bytes of a batch, complete except for its stamp. Pure. Each record is encoded once
+//! and not changed after that. The checksum is computed once, in [`stamp`].
 
 use super::{CRC_AT, CRC_FROM, HEADER_LEN};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     wire::varint::{low_bits, signed_len, zigzag},
 };
 
-/// What a batch says about its origin. The default is that of a producer without idempotence.
+/// The producer's identity in a batch. The default is that of a producer without idempotence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) producer_id: i64,
@@ -22,7 +22,7 @@ impl Stamp {
     pub(crate) const NONE: Self = Self { producer_id: -1, epoch: -1, base_sequence: -1 };
 }
 
-/// The parts of a record that are encoded, measured once.
+/// The encoded fields of a record, measured once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Payload<'a> {
     key: Option<&'a [u8]>,
@@ -38,7 +38,7 @@ impl<'a> Payload<'a> {
         Self { key, value, headers, body_len: bytes_len(key) + bytes_len(value) + headers_len(headers) }
     }
 
-    /// The most bytes that the record can take, wherever in a batch it comes to stand.
+    /// The most bytes that the record can take, at any place in a batch.
     #[inline]
     pub(crate) fn max_len(&self) -> usize {
         let longest = 1 + 10 + 5 + self.body_len;
@@ -46,12 +46,12 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// A batch that is still open: records can be appended.
+/// An open batch, to which records can be added.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// The batch, and behind it room that was zeroed or used before: so that a record is written with one check of bounds.
+    /// The batch, followed by spare bytes of any content, so that a record is written with one check of bounds.
     bytes: Vec<u8>,
-    /// Where the next record will stand.
+    /// Where the next record begins.
     end: usize,
     base_timestamp: i64,
     max_timestamp: i64,
@@ -59,7 +59,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts a batch in `buffer`, whose length is used and whose content is not.
+    /// Starts a batch in `buffer`. Uses its length, and ignores its content.
     pub(crate) fn new(mut buffer: Vec<u8>) -> Self {
         if buffer.len() < HEADER_LEN {
             buffer.resize(HEADER_LEN, 0);
@@ -67,7 +67,7 @@ impl Writer {
         Self { bytes: buffer, end: HEADER_LEN, base_timestamp: 0, max_timestamp: i64::MIN, count: 0 }
     }
 
-    /// Bytes so far, header included.
+    /// The length in bytes, including the header.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.end
@@ -79,12 +79,12 @@ impl Writer {
         self.bytes.resize(capacity.max(self.end), 0);
     }
 
-    /// Records so far.
+    /// The number of records.
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
-    /// Appends a record with its timestamp in milliseconds and returns its index in the batch.
+    /// Adds a record with its timestamp in milliseconds, and returns its index in the batch.
     #[inline]
     pub(crate) fn append(&mut self, timestamp: i64, payload: &Payload<'_>) -> u32 {
         let index = self.count;
@@ -100,8 +100,8 @@ impl Writer {
         index
     }
 
-    /// Appends a record whose numbers are small, as nearly all are, if there is room for more than it needs: its numbers are
-    /// put together in one word and written at once, the bytes behind them being overwritten next.
+    /// Adds a record whose numbers are small, as nearly all are, if there is spare room behind it. The numbers are
+    /// assembled in one word and written at once. The bytes behind them are overwritten next.
     #[inline]
     fn append_usual(&mut self, later: i64, index: u32, payload: &Payload<'_>) -> bool {
         let (key, value) = (payload.key.unwrap_or_default(), payload.value.unwrap_or_default());
@@ -132,7 +132,7 @@ impl Writer {
         true
     }
 
-    /// Appends any record.
+    /// Adds any record.
     fn append_any(&mut self, later: i64, index: u32, payload: &Payload<'_>) {
         let index = i64::from(index);
         let len = 1 + signed_len(later) + signed_len(index) + payload.body_len;
@@ -155,7 +155,8 @@ impl Writer {
         }
     }
 
-    /// Closes the batch. What is missing is its [`stamp`]. `None` for a batch without records, which no broker accepts.
+    /// Ends the batch. Only its [`stamp`] is missing. `None` if it has no records, because no broker accepts such a
+    /// batch.
     pub(crate) fn finish(mut self) -> Option<Vec<u8>> {
         let last_offset_delta = self.count.checked_sub(1)?;
         self.bytes.truncate(self.end);
@@ -174,7 +175,7 @@ impl Writer {
     }
 }
 
-/// Writes origin and checksum into a finished batch. From then on its bytes do not change.
+/// Writes identity and checksum into a finished batch. Its bytes do not change after that.
 pub(crate) fn stamp(batch: &mut [u8], stamp: Stamp) {
     batch[43..51].copy_from_slice(&stamp.producer_id.to_be_bytes());
     batch[51..53].copy_from_slice(&stamp.epoch.to_be_bytes());
@@ -194,35 +195,35 @@ fn headers_len(headers: &[Header<'_>]) -> usize {
     signed_len(len_i64(headers.len())) + each.sum::<usize>()
 }
 
-/// From here on a number takes three bytes.
+/// The first number that takes three bytes.
 const TWO_BYTES: u64 = 1 << 14;
 
-/// How many bytes a zigzagged number takes that takes no more than two.
+/// The length of a zigzagged number that takes at most two bytes.
 #[inline]
 const fn two_len(number: u64) -> usize {
     1 + (number > 0x7f) as usize
 }
 
-/// A zigzagged number that takes no more than two bytes, as it is written, and how many bytes it takes.
+/// A zigzagged number of at most two bytes as it is written, and its length.
 #[inline]
 const fn two(number: u64) -> (u64, usize) {
     let more = (number > 0x7f) as u64;
     (number & 0x7f | more << 7 | number >> 7 << 8, two_len(number))
 }
 
-/// The length that stands before a field, zigzagged.
+/// The zigzagged length of a field.
 #[inline]
 fn nullable_len(field: Option<&[u8]>) -> u64 {
     zigzag(field.map_or(-1, |field| len_i64(field.len())))
 }
 
-/// A length as it is zigzagged. Lengths of things in memory are below `isize::MAX`, so nothing is lost.
+/// A zigzagged length. Lengths in memory are below `isize::MAX`, so nothing is lost.
 #[expect(clippy::cast_possible_wrap, reason = "no allocation is longer than isize::MAX")]
 const fn len_i64(len: usize) -> i64 {
     len as i64
 }
 
-/// The place of one record in a batch, written from front to back.
+/// The bytes of one record in a batch, written from front to back.
 struct Out<'a> {
     bytes: &'a mut [u8],
     at: usize,
@@ -245,7 +246,7 @@ impl Out<'_> {
         self.put(&[low_bits(rest)]);
     }
 
-    /// Writes a field with its length before it; null has the length -1.
+    /// Writes a field with its length in front. Null has the length -1.
     fn put_nullable(&mut self, field: Option<&[u8]>) {
         self.put_signed(field.map_or(-1, |field| len_i64(field.len())));
         self.put(field.unwrap_or_default());

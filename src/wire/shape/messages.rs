@@ -1,58 +1,58 @@
-//! One table per message that milena reads, in the order of Apache Kafka's own schema
+//! The tables of all messages that milena reads, one each, in the order of Apache Kafka's own schema
 //! (`clients/src/main/resources/common/message/*.json`).
 //!
-//! In: nothing. Out: tables. Pure. A field's name is the one that the kafka-protocol crate gives it. Fetch ends at v12:
-//! v13 replaces names by topic ids, later versions add what only replicas need, and nobody here wants either.
+//! In: nothing. Out: tables. Pure. Fields have the names that the kafka-protocol crate gives them. Fetch ends at v12:
+//! v13 replaces names by topic ids, and later versions add fields for replicas, none of which milena uses.
 
 use kafka_protocol::messages::{
     ApiVersionsResponse, CreateTopicsResponse, DescribeConfigsResponse, FetchResponse, InitProducerIdResponse,
     ListOffsetsResponse, MetadataResponse, ProduceResponse, ResponseHeader,
 };
 
-use super::{Field, Kind, Shape, Shaped};
+use super::{Field, FieldKind, Shape, Shaped};
 
 const fn bool(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(1))
+    Field::new(name, FieldKind::Fixed(1))
 }
 
 const fn int8(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(1))
+    Field::new(name, FieldKind::Fixed(1))
 }
 
 const fn int16(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(2))
+    Field::new(name, FieldKind::Fixed(2))
 }
 
 const fn int32(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(4))
+    Field::new(name, FieldKind::Fixed(4))
 }
 
 const fn int64(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(8))
+    Field::new(name, FieldKind::Fixed(8))
 }
 
 const fn uuid(name: &'static str) -> Field {
-    Field::new(name, Kind::Fixed(16))
+    Field::new(name, FieldKind::Fixed(16))
 }
 
 const fn text(name: &'static str) -> Field {
-    Field::new(name, Kind::Text)
+    Field::new(name, FieldKind::Text)
 }
 
 const fn records(name: &'static str) -> Field {
-    Field::new(name, Kind::Blob)
+    Field::new(name, FieldKind::Blob)
 }
 
 const fn int32s(name: &'static str) -> Field {
-    Field::new(name, Kind::List(&Kind::Fixed(4)))
+    Field::new(name, FieldKind::List(&FieldKind::Fixed(4)))
 }
 
 const fn row(name: &'static str, fields: &'static [Field]) -> Field {
-    Field::new(name, Kind::Row(fields))
+    Field::new(name, FieldKind::Row(fields))
 }
 
 const fn rows(name: &'static str, fields: &'static [Field]) -> Field {
-    Field::new(name, Kind::Rows(fields))
+    Field::new(name, FieldKind::Rows(fields))
 }
 
 macro_rules! shapes {
@@ -215,7 +215,7 @@ shapes! {
     ]
 }
 
-/// What only the embedded broker reads.
+/// The messages that only the embedded broker reads.
 #[cfg(any(test, feature = "broker"))]
 mod requests {
     use kafka_protocol::messages::{
@@ -230,7 +230,7 @@ mod requests {
             int16("request_api_key"),
             int16("request_api_version"),
             int32("correlation_id"),
-            Field::new("client_id", Kind::OldText).nullable(),
+            Field::new("client_id", FieldKind::OldText).nullable(),
         ]
 
         ApiVersionsRequest 0..=4 flexible 3 [
@@ -317,7 +317,7 @@ mod requests {
             rows("resources", &[
                 int8("resource_type"),
                 text("resource_name"),
-                Field::new("configuration_keys", Kind::List(&Kind::Text)).nullable(),
+                Field::new("configuration_keys", FieldKind::List(&FieldKind::Text)).nullable(),
             ]),
             bool("include_synonyms"),
             bool("include_documentation").since(3),

@@ -1,5 +1,5 @@
-//! The tables against the kafka-protocol crate: bytes are generated from a table, the crate decodes them to the last
-//! byte and encodes the same bytes again. A table that differs from the crate's schema cannot pass that.
+//! Compares the tables with the kafka-protocol crate. Bytes are generated from a table, and the crate must decode them
+//! to the last byte and encode the same bytes again. A table that differs from the crate's schema fails this.
 
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::{
@@ -15,7 +15,7 @@ use kafka_protocol::{
 
 use super::*;
 
-/// What the generator puts where a value, a length or a count stands.
+/// The values, lengths and counts that the generator writes.
 #[derive(Clone, Copy, PartialEq)]
 enum Fill {
     /// Every list has two elements, every text and blob two bytes, every number is 1s.
@@ -26,10 +26,10 @@ enum Fill {
     Huge(usize),
 }
 
-/// What stands at the end of one struct, beside the tagged fields of its table or in place of them.
+/// What the generator writes at the end of one struct, beside the tagged fields of its table or in place of them.
 #[derive(Clone, Copy)]
 enum Strange {
-    /// Fields with every tag up to 9 that the table does not have, and with large ones, before and behind the others.
+    /// Fields with every tag up to 9 that the table does not have, and with large tags, before and behind the others.
     Fields,
     /// These bytes.
     Bytes(&'static [u8]),
@@ -103,34 +103,34 @@ impl Generator {
         (field.tag.unwrap(), std::mem::replace(&mut self.out, outer).freeze())
     }
 
-    fn kind(&mut self, kind: &Kind, nullable: bool) {
+    fn kind(&mut self, kind: &FieldKind, nullable: bool) {
         let empty = self.fill == Fill::Bare;
         match kind {
-            Kind::Fixed(size) => self.out.put_bytes(1, *size),
-            Kind::Row(fields) => self.fields(fields),
+            FieldKind::Fixed(size) => self.out.put_bytes(1, *size),
+            FieldKind::Row(fields) => self.fields(fields),
             _ if empty && nullable => self.length(kind, None),
             _ if empty => self.length(kind, Some(0)),
-            Kind::Text | Kind::OldText | Kind::Blob => {
+            FieldKind::Text | FieldKind::OldText | FieldKind::Blob => {
                 self.length(kind, Some(2));
                 self.out.put_slice(b"ab");
             }
-            Kind::List(element) => {
+            FieldKind::List(element) => {
                 self.length(kind, Some(2));
                 (0..2).for_each(|_| self.kind(element, false));
             }
-            Kind::Rows(fields) => {
+            FieldKind::Rows(fields) => {
                 self.length(kind, Some(2));
                 (0..2).for_each(|_| self.fields(fields));
             }
         }
     }
 
-    fn length(&mut self, kind: &Kind, length: Option<u8>) {
+    fn length(&mut self, kind: &FieldKind, length: Option<u8>) {
         let huge = self.fill == Fill::Huge(self.lengths);
         self.lengths += 1;
         match kind {
-            Kind::OldText => self.put_i16(length, huge),
-            Kind::Text if !self.flexible => self.put_i16(length, huge),
+            FieldKind::OldText => self.put_i16(length, huge),
+            FieldKind::Text if !self.flexible => self.put_i16(length, huge),
             _ if self.flexible && huge => self.uvarint(i32::MAX.try_into().unwrap()),
             _ if self.flexible => self.uvarint(length.map_or(0, |length| usize::from(length) + 1)),
             _ if huge => self.out.put_i32(i32::MAX),
@@ -181,7 +181,7 @@ fn refuses_every_huge_length<T: Shaped>(version: i16) {
     }
 }
 
-/// Changes each byte to values at the edges: what the check lets through, the crate must survive.
+/// Changes each byte to values at the edges. The crate must not panic on what passes the check.
 fn protects_the_crate<T: Shaped>(version: i16) {
     let (whole, _) = Generator::message(&T::SHAPE, version, Fill::Full);
     for position in 0..whole.len() {
@@ -228,7 +228,7 @@ fn nothing_that_passes_makes_the_crate_panic() {
     for_every_message!(protects_the_crate);
 }
 
-/// The tags that the crate reads in place must be in the tables, or it would never see their content.
+/// The tables must have the tags that the crate reads in place, or it would never see their content.
 fn knows_every_tag_of_the_crate<T: Shaped + Encodable>(version: i16) {
     if version < T::SHAPE.flexible {
         return;
@@ -251,7 +251,7 @@ fn no_tagged_field_of_the_crate_is_missing_from_the_end_of_a_table() {
     for_every_message!(knows_every_tag_of_the_crate);
 }
 
-/// Calls `check` with each place where a struct ends, and the message with something strange there.
+/// Calls `check` with each place where a struct ends, and the message with `strange` there.
 fn at_every_struct<T: Shaped>(version: i16, strange: Strange, check: impl Fn(usize, &Bytes)) {
     if version < T::SHAPE.flexible {
         return;
@@ -279,7 +279,7 @@ fn a_tagged_field_that_the_table_does_not_have_is_skipped_in_every_struct_of_eve
     for_every_message!(skips_strange_tags);
 }
 
-/// What cannot be the end of a struct, whatever follows.
+/// Bytes that can never be the end of a struct.
 const SPOILT: [&[u8]; 6] = [
     // one field, larger than the frame
     &[1, 99, 0xff, 0xff, 0xff, 0xff, 0x07],

@@ -1,7 +1,8 @@
-//! What must be true at the end.
+//! The conditions at the end.
 //!
-//! Every record has one outcome and its callback ran once; no memory is held. Unless a broker lies: an acknowledged record is
-//! at its offset, one that was certainly not written is nowhere, and with idempotence none is there twice or out of order.
+//! Every record has one outcome, and its callback ran once. No memory is charged. If no broker lied: an acknowledged
+//! record is at its offset, one that was certainly not written is in no log, and with idempotence no record is
+//! duplicated or out of order.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
-//! Connections: nothing on them moves by itself.
+//! Connections. Nothing moves on them by itself.
 //!
-//! In: what the sender wants, and which connection is to move on, break, or have its bytes spoilt. Out: news for the sender.
+//! In: the sender's actions, and which connection delivers bytes, breaks, or changes its bytes. Out: events for the
+//! sender.
 
 use std::collections::VecDeque;
 
@@ -8,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{PATIENCE, World};
 use crate::{
-    broker::Outcome,
+    broker::Polled,
     sender::{Action, ConnectionId, Event},
 };
 
@@ -103,7 +104,7 @@ impl World {
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(frame) = link.requests.pop_front() else { return };
         let pending = self.cluster.arrive(now_ms, link.node, frame).expect("our own requests can be read");
-        let Outcome::Done(reply) = self.cluster.poll(now_ms, &pending) else { panic!("nothing is held here") };
+        let Polled::Done(reply) = self.cluster.poll(now_ms, &pending) else { panic!("nothing is held here") };
         if !reply.bytes.is_empty() {
             link.answers.push_back(reply.bytes.slice(4..));
         }

@@ -1,9 +1,9 @@
 //! A client in a process of its own, which can be killed.
 //!
-//! In: which records to send. Out: its history as its standard output told it, also of a client that is no more. The
-//! process is this test binary once more, where a variable of the environment makes one test the client; or another's
-//! producer, for comparison. What it sends is told before it is handed over, so whatever stands in the log was told. All
-//! clients obey the same words and are heard by the same clock.
+//! In: which records to send. Out: its history from its standard output, also if it was killed. The process is this
+//! test binary with an environment variable that makes one test the client, or another producer for comparison. It
+//! prints each record before it sends it, so every record in the log was printed. All clients have the same protocol,
+//! and one clock measures all of them.
 
 use std::{
     env,

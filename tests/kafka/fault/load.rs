@@ -1,8 +1,8 @@
-//! The load that a fault strikes: unique records at a steady rate, and what became of each.
+//! The load during a fault: unique records at a steady rate, and the outcome of each.
 //!
-//! In: a producer, a topic, and who wants to hear of every step. Out: a history. Records of every key flow all the time, so every partition has some in
-//! flight whenever a fault strikes. A record's key and value follow from its name, so its bytes can be checked without
-//! being kept.
+//! In: a producer, a topic, and a listener for every step. Out: a history. Records of every key are sent all the time,
+//! so every partition has some in flight when a fault strikes. A record's key and value follow from its name, so its
+//! bytes can be checked without being kept.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
-//! Judges what a producer told of its records by what stands in the log.
+//! Compares the outcomes of a producer's records with the log.
 //!
-//! In: every record that was handed over with its outcome, and the log. Out: counts, and each violation by name. Pure.
-//! How long nothing was acknowledged is measured here too, and never judged.
+//! In: every record that was sent, with its outcome, and the log. Out: counts, and each violation by name. Pure. The
+//! longest time without an acknowledgement is measured here, too, but not judged.
 
 use std::{
     collections::{BTreeMap, HashMap},

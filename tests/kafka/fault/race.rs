@@ -1,9 +1,9 @@
-//! The race: milena and its peers side by side under one fault, to compare how long each is silent.
+//! The race: milena and other producers under one fault at the same time, to compare how long each is silent.
 //!
-//! In: a cluster that is whole, a fault. Out: each client's longest silence from the strike on, and what was wrong with ours.
-//! Every client is a process that obeys the same words, on a topic of its own; all topics have the same leaders and
-//! replicas, and where connections are cut all clients come through the same proxies, so one fault strikes all of them at
-//! one moment. Deliberately absent: judging the records of the peers.
+//! In: a healthy cluster, a fault. Out: each client's longest silence after the fault, and the violations of ours.
+//! Every client is a process with the same protocol and a topic of its own. All topics have the same leaders and
+//! replicas. If a fault cuts connections, all clients use the same proxies, so one fault strikes all of them at the
+//! same moment. Deliberately absent: judging the records of the other producers.
 
 use std::{collections::BTreeMap, env, path::PathBuf, time::Instant};
 

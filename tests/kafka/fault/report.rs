@@ -1,7 +1,7 @@
 //! The table of the long form.
 //!
-//! In: one row for each run, in a file that grows, so that nothing is lost when a run is interrupted. Out: one row for each
-//! fault. Pure but for the file.
+//! In: one row for each run, in a file to which rows are added, so that an interrupted run loses none. Out: one row for
+//! each fault. Pure but for the file.
 
 use std::{
     env, fs,

@@ -1,7 +1,6 @@
-//! One run: a topic of its own, a load, a fault, and the oracle's judgement.
+//! One run: a topic of its own, a load, a fault, and the oracle's result.
 //!
-//! In: a cluster that is whole. Out: what the table tells of the run, and whatever was wrong. The cluster is whole again when
-//! it ends.
+//! In: a healthy cluster. Out: the run's row in the table, and its violations. The cluster is healthy again at the end.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 

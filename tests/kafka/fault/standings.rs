@@ -1,7 +1,8 @@
 //! The tables of the race.
 //!
-//! In: one line for each run, in a file that grows. Out: how long each client was silent under each fault, the best marked.
-//! Pure. As all clients of a run were struck by one fault at one moment, a run's difference tells more than two medians.
+//! In: one line for each run, in a file to which lines are added. Out: how long each client was silent under each
+//! fault, with the best marked. Pure. One fault strikes all clients of a run at the same moment, so the differences
+//! within a run say more than two medians.
 
 use std::time::Duration;
 

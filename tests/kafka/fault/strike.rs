@@ -1,7 +1,7 @@
-//! The faults, and the proof that each one bit.
+//! The faults, and the proof that each had an effect.
 //!
-//! In: a cluster under load. Out: what was done and seen. Each fault ends with all nodes running. Deliberately absent: what
-//! the faults did to the records; the oracle says that.
+//! In: a cluster under load. Out: what was done and observed. All nodes run again after each fault. Deliberately
+//! absent: the effect on the records, which the oracle judges.
 
 use std::{
     fmt,

@@ -1,7 +1,7 @@
-//! Counts heap allocations of the caller's thread while it appends, and ends with failure if a record costs one.
+//! Counts heap allocations of the caller's thread while it appends, and fails if a record takes one.
 //!
-//! A batch costs some: its buffer, its cell. So the same records go into batches of 16 KiB and of 128 KiB: what a record
-//! costs by itself would stay the same, what a batch costs becomes rarer.
+//! A batch takes some, for its buffer and its cell. So the same records go into batches of 16 KiB and of 128 KiB.
+//! Allocations for each record would stay the same, and allocations for each batch become fewer.
 
 #[path = "../../../support/still.rs"]
 mod still;

@@ -1,4 +1,4 @@
-//! Runs one path; `benches/instructions` runs it under callgrind, which counts within the functions called `counted_…`.
+//! Runs one path. `benches/instructions` runs it under callgrind, which counts within the functions called `counted_…`.
 //!
 //! Called as `paths PATH RECORDS`.
 

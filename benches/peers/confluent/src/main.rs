@@ -1,5 +1,5 @@
-//! Confluent's own Rust client as a peer, with a callback for every record, as in Java, of which it is a translation. Keys and values
-//! are borrowed: of its two ways to send, the one that serializes nothing.
+//! Confluent's own Rust client, with a callback for every record, as in Java's client, which it translates. Keys and
+//! values are borrowed: of its two ways to send, this is the one without a serializer.
 
 use std::{
     error::Error,

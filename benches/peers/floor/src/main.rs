@@ -1,8 +1,8 @@
-//! The least work that puts the same bytes on the wire: encode each record once, checksum, write, read acknowledgements.
-//! No API, no callbacks, no second thread, no timeouts: what no producer can beat.
+//! The least work that puts the same bytes on the wire: encode each record once, checksum, write, read
+//! acknowledgements. It has no API, no callbacks, no second thread and no timeouts. No producer can be faster.
 //!
-//! Called as every client here, `bench-floor HOST:PORT TOPIC RECORDS SIZE BATCH LINGER none key|null`. It knows how many
-//! partitions there are from `PARTITIONS` (default 6), and asks nobody.
+//! Called as every client here, `bench-floor HOST:PORT TOPIC RECORDS SIZE BATCH LINGER none key|null`. `PARTITIONS`
+//! (default 6) is the number of partitions. It requests no metadata.
 
 use std::{
     collections::VecDeque,

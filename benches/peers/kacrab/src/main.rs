@@ -1,4 +1,4 @@
-//! kacrab as a peer, with a callback for every record.
+//! kacrab, with a callback for every record.
 
 use std::{
     error::Error,

@@ -1,4 +1,4 @@
-//! krafka as a peer: a handle for every record, and a task that awaits them in order.
+//! krafka, with a handle for every record, and a task that awaits them in order.
 
 use std::{
     error::Error,

@@ -1,4 +1,4 @@
-//! librdkafka as a peer, through its Rust binding; its idiom is a delivery callback for every record.
+//! librdkafka, through its Rust binding, with a delivery callback for every record, as is usual with it.
 
 use std::{
     error::Error,

@@ -1,4 +1,4 @@
-//! milena as a peer: sends records and prints one line that the harness reads.
+//! milena: sends records and prints one line, which the harness reads.
 //!
 //! Called as `bench-milena HOST:PORT TOPIC RECORDS SIZE BATCH LINGER CODEC key|null [handle|callback]`; see
 //! `benches/peers/README.md` for `TASKS`, `TOPICS` and `RATE` in the environment.

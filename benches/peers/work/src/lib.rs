@@ -1,7 +1,7 @@
-//! What a client is asked to do, on the command line and in the environment, and the lines that it prints in the end.
+//! The workload of a client, from the command line and the environment, and the lines that it prints at the end.
 //!
-//! `CMD HOST:PORT TOPIC RECORDS SIZE BATCH LINGER CODEC key|null [handle|callback]`, with `TASKS`, `TOPICS` and `RATE`: see
-//! `benches/peers/README.md`.
+//! `CMD HOST:PORT TOPIC RECORDS SIZE BATCH LINGER CODEC key|null [handle|callback]`, with `TASKS`, `TOPICS` and `RATE`:
+//! see `benches/peers/README.md`.
 
 use std::{
     env,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::payload::Payload;
+use super::payload::{KeyDistribution, Payload};
 use crate::{console::tell, exit::CliError, properties, settings};
 
 /// Measure how fast records are produced, as kafka-producer-perf-test does
@@ -110,17 +110,6 @@ pub(crate) struct Args {
     /// How to print
     #[arg(long, short, value_enum, default_value = "text")]
     pub(super) output: Output,
-}
-
-/// Which key each record gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum KeyDistribution {
-    /// None
-    None,
-    /// 0, 1, 2, … up to the range, and again from 0
-    Range,
-    /// One of the range by chance
-    Random,
 }
 
 /// How to print.

@@ -5,11 +5,23 @@
 
 use std::{array, path::Path};
 
-use super::args::KeyDistribution;
+use clap::ValueEnum;
+
 use crate::exit::CliError;
 
 /// No file of payloads is larger; what is larger was named by mistake.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// Which key each record gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum KeyDistribution {
+    /// None
+    None,
+    /// 0, 1, 2, … up to the range, and again from 0
+    Range,
+    /// One of the range by chance
+    Random,
+}
 
 /// Values.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The headers of a dead letter.
 //!
-//! In: the record that failed, and how it failed. Out: headers in order of importance, within a number of bytes. Pure.
-//! What stands in the record's own headers was written by others: counters and times are clamped, texts are cut.
+//! In: the failed record, and how it failed. Out: headers in order of importance, within a number of bytes. Pure. The
+//! record's own headers are untrusted: counters and times are clamped, texts are shortened.
 
 use std::{
     borrow::Cow,
@@ -10,7 +10,7 @@ use std::{
 
 use milena::{Header, Persisted, Record};
 
-use super::FailureReport;
+use super::report::FailureReport;
 
 pub(super) const ERROR_TYPE: &str = "errorType";
 const ERROR_MESSAGE: &str = "errorMessage";
@@ -22,10 +22,10 @@ const ATTEMPTS: &str = "attempts";
 const FIRST_FAILED_AT: &str = "firstFailedAt";
 const LAST_FAILED_AT: &str = "lastFailedAt";
 const PERSISTED: &str = "persisted";
-/// Name of the header that identifies the event.
+/// The header with the event's id.
 pub(super) const EVENT_ID: &str = "eventId";
 
-/// Names that this module gives, but for the event's id, which is the sender's.
+/// The names that this module adds, except for the event's id, which belongs to the application.
 const OWN: [&str; 16] = [
     ERROR_TYPE,
     ERROR_MESSAGE,
@@ -45,36 +45,36 @@ const OWN: [&str; 16] = [
     "kafka_dlt-exception-message",
 ];
 
-/// The longest error message, topic and event id, in bytes.
+/// The longest error message, topic name and event id, in bytes.
 const MAX_MESSAGE: usize = 1_024;
 const MAX_NAME: usize = 256;
-/// Nobody tries more often; a larger number in a header is somebody's mistake, or somebody's joke.
+/// The largest number of attempts that is believed. A larger number in a header is a mistake.
 const MAX_ATTEMPTS: u32 = 1_000_000;
 
-/// What goes into the headers beside the failure.
+/// Which headers to add.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice<'a> {
-    /// Whether Spring Kafka's headers are wanted as well.
+    /// Whether to add Spring Kafka's headers.
     pub(super) spring: bool,
-    /// The header of the record that holds the event's id.
+    /// The header of the record that has the event's id.
     pub(super) event_id: &'a str,
-    /// The most that all of them may take, names and values, in bytes.
+    /// The most bytes of all names and values.
     pub(super) max_bytes: usize,
 }
 
-/// Whether a record has been a dead letter before, and was sent again by somebody.
+/// Whether the record was a dead letter before, and was sent again.
 pub(super) fn is_replay(record: &Record<'_>) -> bool {
     record.last_header(ERROR_TYPE).is_some() && record.last_header(ORIGINAL_TOPIC).is_some()
 }
 
-/// The record's own headers, untouched; without those of the letter that it was before.
+/// The record's own headers, without those of the letter that it was before.
 pub(super) fn originals<'r>(record: &'r Record<'_>) -> impl Iterator<Item = Header<'r>> {
     let replay = is_replay(record);
     let kept = record.headers().iter().filter(move |header| !(replay && OWN.contains(&&*header.key)));
     kept.map(|header| Header { key: Cow::Borrowed(&*header.key), value: header.value.as_deref().map(Cow::Borrowed) })
 }
 
-/// The headers that tell of the failure.
+/// The headers that describe the failure.
 pub(super) fn of_failure(record: &Record<'_>, report: &FailureReport<'_>, choice: Choice<'_>) -> Vec<Header<'static>> {
     let headers = texts(record, report, choice.event_id).into_iter().map(|(name, text)| Header::owned(name, text));
     let headers = headers.chain(choice.spring.then(|| spring(record, report)).into_iter().flatten());
@@ -88,7 +88,7 @@ pub(super) fn of_failure(record: &Record<'_>, report: &FailureReport<'_>, choice
     headers.filter(within).collect()
 }
 
-/// Ours: UTF-8 text.
+/// Our headers, which are UTF-8 text.
 fn texts(record: &Record<'_>, report: &FailureReport<'_>, event_id: &str) -> Vec<(&'static str, Vec<u8>)> {
     let failure = report.failure;
     let earlier = Earlier::of(record, report);
@@ -116,8 +116,8 @@ fn texts(record: &Record<'_>, report: &FailureReport<'_>, event_id: &str) -> Vec
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// Spring Kafka's, with its names and encodings (`KafkaHeaders`, `DeadLetterPublishingRecoverer`): numbers are big endian.
-/// What a consumer would know and a producer does not (offset, group), and stack traces, are left out.
+/// Spring Kafka's headers, with its names and encodings (`KafkaHeaders`, `DeadLetterPublishingRecoverer`). Numbers are
+/// big endian. Stack traces, and what only a consumer knows (offset, group), are left out.
 fn spring(record: &Record<'_>, report: &FailureReport<'_>) -> Vec<Header<'static>> {
     let failure = report.failure;
     let text = |name: &'static str, text: &str| Header::owned(name, text);
@@ -140,7 +140,7 @@ fn partition(record: &Record<'_>, report: &FailureReport<'_>) -> Option<i32> {
     report.failure.partition().or_else(|| record.explicit_partition())
 }
 
-/// Attempts and first failure, with those of the letter that the record was before.
+/// Attempts and first failure, including those of the letter that the record was before.
 struct Earlier {
     attempts: u32,
     first_failed_at: i64,
@@ -168,7 +168,7 @@ fn unix_ms(time: SystemTime) -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// At most `max` bytes from the front, and no half character.
+/// At most `max` bytes from the front, cut between characters.
 fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or(text)
 }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_tells_what_happened_to_which_record_when_and_how_often() {
+    fn a_letter_has_the_record_the_failure_its_times_and_the_number_of_attempts() {
         let failure = too_large();
         let record = Record::to("orders").key("k").timestamp(1_600_000_000_000);
         let message = failure.to_string();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_is_told_where_one_is_known() {
+    fn a_letter_has_the_partition_if_it_is_known() {
         let invalid: Failure = SendError::InvalidTopic { topic: "a b".into(), reason: "only letters" }.into();
         assert_eq!(value(&Record::to("a b"), &invalid, ORIGINAL_PARTITION), None);
         assert_eq!(value(&Record::to("a b").partition(7), &invalid, ORIGINAL_PARTITION).as_deref(), Some("7"));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_events_id_stays_where_it_is_or_comes_from_the_header_that_was_named() {
+    fn the_events_id_stays_in_its_header_or_comes_from_the_chosen_header() {
         let own = Record::to("orders").header(EVENT_ID, "6b1f");
         assert_eq!(value(&own, &too_large(), EVENT_ID), None, "it stands among the record's own headers");
         let cloud = Record::to("orders").header("ce_id", "7c2a");
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_cut_at_a_character() {
+    fn long_texts_are_shortened_between_characters() {
         let failure: Failure =
             SendError::Serialization { topic: "orders".into(), part: "value", reason: "ä".repeat(5_000) }.into();
         let message = value(&Record::to("orders"), &failure, ERROR_MESSAGE).unwrap();
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_keep_within_their_bytes_and_the_first_are_the_last_to_go() {
+    fn headers_keep_to_their_limit_and_the_most_important_ones_stay_longest() {
         let record = Record::to("orders");
         for max_bytes in 0..1_500 {
             let headers = headers(&record, &too_large(), Choice { spring: true, max_bytes, ..PLAIN });
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_that_was_sent_again_counts_on_and_keeps_the_time_of_its_first_failure() {
+    fn a_letter_that_was_sent_again_adds_up_attempts_and_keeps_the_time_of_its_first_failure() {
         let replay = Record::to("orders")
             .header("mine", "1")
             .header(ERROR_TYPE, "x")
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_into_counters_and_times_is_not_believed() {
+    fn impossible_counters_and_times_in_headers_are_not_believed() {
         for (attempts, first, expected) in [
             ("4294967295", "1", ("1000000", "1")),
             ("99999999999999999999", "-1", ("3", "1700000000000")),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_no_letter_keeps_headers_of_these_names_and_they_count_for_nothing() {
+    fn a_record_that_was_no_letter_keeps_headers_of_these_names_and_they_are_ignored() {
         let record = Record::to("orders").header(ATTEMPTS, "4").header(ERROR_TYPE, "mine");
         let kept: Vec<_> = originals(&record).map(|header| header.key.into_owned()).collect();
         assert_eq!(kept, [ATTEMPTS, ERROR_TYPE]);

@@ -1,6 +1,6 @@
-//! Whether to send again, and after how long: one pure function.
+//! Decides whether and when to send a record again.
 //!
-//! In: how an attempt failed, how far the sending has come, the policy, a number by chance. Out: a [`Decision`]. Pure.
+//! In: how an attempt failed, the progress so far, the policy, a random number. Out: a [`Decision`]. Pure.
 
 use std::{fmt, time::Duration};
 
@@ -8,13 +8,13 @@ use milena::Persisted;
 
 use crate::Failure;
 
-/// More attempts than anybody waits for; each is remembered.
+/// The most attempts of a policy, because each is remembered.
 const MAX_ATTEMPTS: u32 = 100;
 
-/// When a record is sent again.
+/// When to send a record again.
 ///
-/// Attempts: 3. Waits: 100 ms, doubled each time, 20 % more or less, at most 10 s. Budget: two minutes. After an unknown
-/// outcome: not again.
+/// By default, 3 attempts. The wait is 100 ms, doubles each time with 20 % jitter, and is at most 10 s. The budget is
+/// two minutes. A record with an unknown outcome is not sent again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
     max_attempts: u32,
@@ -47,59 +47,60 @@ impl RetryPolicy {
         Self::default()
     }
 
-    /// How often a record is sent in all, the first time included: 1 to 100. Defaults to 3.
+    /// Sets how often a record is sent in all: 1 to 100. Defaults to 3.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
     }
 
-    /// The wait before the second attempt. Defaults to 100 ms, as `retry.backoff.ms`.
+    /// Sets the wait before the second attempt. Defaults to 100 ms, as `retry.backoff.ms`.
     #[must_use]
     pub fn backoff(mut self, backoff: Duration) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// By how much each wait is longer than the one before: 1 or more. Defaults to 2.
+    /// Sets the factor between a wait and the next: 1 or more. Defaults to 2.
     #[must_use]
     pub fn factor(mut self, factor: f64) -> Self {
         self.factor = factor;
         self
     }
 
-    /// The longest wait. Defaults to 10 s.
+    /// Sets the longest wait. Defaults to 10 s.
     #[must_use]
     pub fn max_backoff(mut self, backoff: Duration) -> Self {
         self.max_backoff = backoff;
         self
     }
 
-    /// How far chance moves a wait to either side, as a part of it: 0 (not at all) to 1. Defaults to 0.2, as KIP-580.
+    /// Sets the jitter, as a part of each wait: 0 (none) to 1. Defaults to 0.2, as KIP-580.
     #[must_use]
     pub fn jitter(mut self, part: f64) -> Self {
         self.jitter = part;
         self
     }
 
-    /// No attempt begins when more time than this has passed since the first began. Defaults to two minutes, which is the
-    /// producer's `delivery.timeout.ms`: a record that used that up is not sent again.
+    /// Sets the time after which no attempt begins, counted from the start of the first. Defaults to two minutes, the
+    /// default of `delivery.timeout.ms`, so that a record which took all of that is not sent again.
     #[must_use]
     pub fn budget(mut self, budget: Duration) -> Self {
         self.budget = budget;
         self
     }
 
-    /// Whether a record that may have been written is sent again, with the header
-    /// [`POSSIBLE_DUPLICATE`](super::POSSIBLE_DUPLICATE). Say yes only if its consumers recognise a repetition by an id of
-    /// the event. Defaults to no.
+    /// Sets whether a record that may have been written is sent again, with the header
+    /// [`POSSIBLE_DUPLICATE`](super::POSSIBLE_DUPLICATE). Allow it only if consumers recognise duplicates by the
+    /// event's id. Defaults to no.
     #[must_use]
     pub fn resend_unknown(mut self, allowed: bool) -> Self {
         self.resend_unknown = allowed;
         self
     }
 
-    /// The wait after so many failed attempts, where `chance`, from 0 to 1, moves it within the jitter; 0.5 does not.
+    /// The wait after this many failed attempts. `chance`, from 0 to 1, selects a value within the jitter; 0.5 is no
+    /// jitter.
     #[must_use]
     pub fn wait_after(&self, attempts: u32, chance: f64) -> Duration {
         let exponent = i32::try_from(attempts.saturating_sub(1)).unwrap_or(i32::MAX);
@@ -108,7 +109,7 @@ impl RetryPolicy {
         Duration::try_from_secs_f64(seconds).map_or(self.max_backoff, |wait| wait.min(self.max_backoff))
     }
 
-    /// What to do about the latest of the attempts.
+    /// Decides what follows the latest attempt.
     #[must_use]
     pub fn decide(&self, failure: &Failure, so_far: Progress, chance: f64) -> Decision {
         let maybe_written = so_far.maybe_written || failure.persisted() == Persisted::Unknown;
@@ -128,7 +129,7 @@ impl RetryPolicy {
         }
     }
 
-    /// All that makes the policy impossible.
+    /// Fails with every violation if the policy is invalid.
     pub(super) fn check(&self) -> Result<(), InvalidPolicy> {
         let rules = [
             (
@@ -146,28 +147,28 @@ impl RetryPolicy {
     }
 }
 
-/// How far the sending of a record has come.
+/// The progress of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Attempts made, the latest included.
+    /// The number of attempts, including the latest.
     pub attempts: u32,
-    /// Time since the first began.
+    /// The time since the first attempt began.
     pub elapsed: Duration,
     /// Whether an attempt before the latest may have been written.
     pub maybe_written: bool,
 }
 
-/// What to do about a failed attempt.
+/// What follows a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Send again.
     Resend {
-        /// After this long.
+        /// After this wait.
         wait: Duration,
-        /// With a header that tells that the record may be in the log already.
+        /// With the header that marks a possible duplicate.
         marked: bool,
     },
-    /// Tell the caller.
+    /// Return the failure to the caller.
     GiveUp(GaveUp),
 }
 
@@ -175,7 +176,7 @@ pub enum Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GaveUp {
-    /// It would fail again: the record or a permission is at fault.
+    /// The record or a permission is the cause, so it would fail again.
     Fatal,
     /// The producer was closed, dropped or fenced.
     ProducerGone,
@@ -183,7 +184,7 @@ pub enum GaveUp {
     MaybeWritten,
     /// [`RetryPolicy::max_attempts`] were made.
     AttemptsUsedUp,
-    /// [`RetryPolicy::budget`] does not last until the next attempt.
+    /// The next attempt would begin after [`RetryPolicy::budget`].
     BudgetUsedUp,
 }
 
@@ -199,7 +200,7 @@ impl fmt::Display for GaveUp {
     }
 }
 
-/// A policy that cannot be followed: every violation at once.
+/// An invalid policy, with every violation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid retry policy: {}", violations.join("; "))]
 pub struct InvalidPolicy {
@@ -207,7 +208,7 @@ pub struct InvalidPolicy {
 }
 
 impl InvalidPolicy {
-    /// One sentence for each rule that is broken.
+    /// One sentence for each violation.
     #[must_use]
     pub fn violations(&self) -> &[String] {
         &self.violations
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_moves_a_wait_within_its_jitter_and_never_beyond_the_cap() {
+    fn jitter_changes_a_wait_within_its_range_and_never_beyond_the_cap() {
         let policy = RetryPolicy::new().max_backoff(220 * MS);
         let waits = |attempts| [0.0, 0.5, 1.0].map(|chance| policy.wait_after(attempts, chance).as_millis());
         assert_eq!(waits(1), [80, 100, 120]);
@@ -305,13 +306,13 @@ mod tests {
     }
 
     #[test]
-    fn the_default_budget_adds_nothing_to_a_producer_that_used_up_its_own() {
+    fn the_default_budget_allows_no_attempt_after_a_producer_that_used_up_its_own() {
         let after = Progress { elapsed: Duration::from_secs(120), ..FIRST };
         assert_eq!(RetryPolicy::new().decide(&refused(), after, 0.0), Decision::GiveUp(GaveUp::BudgetUsedUp));
     }
 
     #[test]
-    fn what_may_have_been_written_is_sent_again_only_if_that_is_allowed_and_then_marked() {
+    fn a_record_that_may_have_been_written_is_sent_again_only_if_allowed_and_then_marked() {
         let earlier = Progress { maybe_written: true, ..FIRST };
         for (failure, so_far) in [(unknown(), FIRST), (refused(), earlier), (unknown(), earlier)] {
             assert_eq!(exact().decide(&failure, so_far, 0.5), Decision::GiveUp(GaveUp::MaybeWritten));
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_makes_no_sense_is_refused_with_every_reason() {
+    fn an_invalid_policy_is_refused_with_every_violation() {
         let error = RetryPolicy::new().max_attempts(0).factor(0.5).jitter(1.1).check().unwrap_err();
         assert_eq!(
             error.to_string(),

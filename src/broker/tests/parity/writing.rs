@@ -6,7 +6,7 @@ use super::{Seen, by, same, values};
 use crate::{
     broker::{
         EmbeddedBroker,
-        testing::{BatchOf, Cluster, NOW, produce},
+        testing::{BatchOf, NOW, TestCluster, produce},
     },
     cluster::TopicId,
     error::ErrorCode,
@@ -225,6 +225,6 @@ fn this_broker_is_stricter_about_offsets_within_a_batch() {
     bytes[second + 3] = 4;
     let crc = crc32c::crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
-    let mut cluster = Cluster::new(EmbeddedBroker::builder().topic("orders", 1), 1);
+    let mut cluster = TestCluster::new(EmbeddedBroker::builder().topic("orders", 1), 1);
     assert_eq!(ErrorCode(cluster.produce(bytes.into()).error_code), ErrorCode::INVALID_RECORD);
 }

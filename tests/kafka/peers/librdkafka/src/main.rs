@@ -1,5 +1,6 @@
-//! librdkafka under the load of `tests/kafka/fault/load.rs`: BOOTSTRAP TOPIC CLIENT FIRST `AT_LEAST`. Sends until standard input
-//! ends, but at least so many records, and tells every step in the words of `tests/kafka/fault/client.rs`.
+//! librdkafka under the load of `tests/kafka/fault/load.rs`: BOOTSTRAP TOPIC CLIENT FIRST `AT_LEAST`. Sends at least
+//! that many records, and until standard input ends. Prints every step in the protocol of
+//! `tests/kafka/fault/client.rs`.
 
 use std::{
     env, io, process,
