@@ -19,7 +19,7 @@ use super::{
 use crate::{
     delivery::{Origin, Outcome},
     error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted},
-    sender::{Fatal, common::Common},
+    sender::common::{Common, Fatal},
 };
 
 /// With so many lanes the sender looks at all of them once in a millisecond at most, with twice as many once in two: where batches

@@ -29,7 +29,7 @@ use self::{
     identity::ProducerId,
     lane::{Lane, Leader, Readiness, Window},
 };
-use super::{Fatal, common::Common};
+use super::common::{Common, Fatal};
 use crate::{cluster, wire::apis::init_producer_id::InitProducerIdAnswer};
 
 const LANE: &str = "the lane of a slot";
