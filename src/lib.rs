@@ -93,7 +93,7 @@ mod producer;
 mod record;
 mod sender;
 #[cfg(all(test, feature = "broker"))]
-#[path = "../tests/sim/mod.rs"]
+#[path = "../tests/sim/main.rs"]
 mod sim;
 #[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "only a broker reads all that a producer writes"))]
 mod wire;

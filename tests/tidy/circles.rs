@@ -21,7 +21,7 @@ pub(crate) fn arrows(files: &[Source]) -> BTreeSet<(&str, &str)> {
     library.modules.iter().flat_map(|(module, file)| library.arrows_of(module, file)).collect()
 }
 
-/// The module that a file of the library is: `src/broker/api/mod.rs` is `broker::api`.
+/// The module that a file of the library is: `src/broker/api.rs` is `broker::api`.
 fn module(path: &str) -> Option<String> {
     let path = path.strip_prefix("src/")?.strip_suffix(".rs")?;
     let path = if path == "lib" { "" } else { path.strip_suffix("/mod").unwrap_or(path) };

@@ -99,8 +99,8 @@ fn a_command_that_uses_what_is_a_labs_is_seen() {
 #[test]
 fn parts_that_do_not_know_each_other_are_told_by_what_they_use() {
     for (path, text, expected) in [
-        ("src/sender/links/mod.rs", "use super::common::Common;", 0),
-        ("src/sender/links/mod.rs", "use super::{Action, lanes::Lanes};", 1),
+        ("src/sender/links.rs", "use super::common::Common;", 0),
+        ("src/sender/links.rs", "use super::{Action, lanes::Lanes};", 1),
         ("src/sender/lanes/drain.rs", "use crate::sender::links::Links;", 1),
         ("src/sender/sending.rs", "use super::{lanes::Lanes, links::Links};", 0),
     ] {

@@ -10,7 +10,7 @@ mod delivery;
 mod leaders;
 mod links;
 mod metadata;
-#[path = "../../../tests/museum/main.rs"]
+#[path = "../../tests/museum/main.rs"]
 mod museum;
 mod peers;
 mod recreated;
