@@ -8,7 +8,7 @@ use super::{
     backoff::{Backoff, Chance},
     warnings::Warnings,
 };
-use crate::{accumulator::Accumulator, config::Config, metrics::Recorder};
+use crate::{accumulator::Accumulator, config::Config, error::ErrorCode, metrics::Recorder};
 
 /// What both parts use.
 #[derive(Debug)]
@@ -19,6 +19,13 @@ pub(super) struct Common {
     pub(super) warnings: Warnings,
     /// The latest time that was passed in.
     pub(super) now: Instant,
+}
+
+/// Why nothing of this producer will succeed any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Fatal {
+    pub(crate) code: ErrorCode,
+    pub(crate) reason: Arc<str>,
 }
 
 impl Common {
@@ -34,6 +41,7 @@ impl Common {
 
     /// Something is not there that must be there: a fault of milena's. Tests stop; a producer counts it, tells it and goes on
     /// without. Returns what stands for it.
+    #[cold]
     pub(super) fn missing<T: Default>(&mut self, what: &'static str) -> T {
         debug_assert!(false, "the sender lacks {what}");
         self.warnings.missing(what, self.now);

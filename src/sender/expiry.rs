@@ -21,7 +21,8 @@ impl Sender {
     /// Gives up batches that are older than `delivery.timeout.ms`.
     pub(super) fn expire(&mut self) {
         let due = self.lanes.expires();
-        if self.common.now < due || !self.may_judge(due) {
+        let now = self.common.now;
+        if now < due || !self.reading.may_judge(due, now, &mut self.links) {
             return;
         }
         for slot in self.lanes.expired(&self.common) {
@@ -60,7 +61,8 @@ impl Sender {
     pub(super) fn end_overdue(&mut self) {
         let overdue = self.links.overdue(self.common.now);
         let first = overdue.iter().map(|(.., due)| *due).min();
-        if !first.is_none_or(|due| self.may_judge(due)) {
+        let now = self.common.now;
+        if !first.is_none_or(|due| self.reading.may_judge(due, now, &mut self.links)) {
             return;
         }
         for (id, what, _) in overdue {

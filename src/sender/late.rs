@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Sender, links::node::ConnectionId};
+use super::{events::ConnectionId, links::Links};
 
 /// How long reading is waited for. It takes milliseconds, unless the process is stopped again.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -39,25 +39,22 @@ impl Reading {
             connections.remove(&connection);
         }
     }
-}
 
-impl Sender {
     /// Whether what became due at `due` may be judged now: if all that had come by then has been read. Else it is read first.
-    pub(super) fn may_judge(&mut self, due: Instant) -> bool {
-        if self.reading.done_at < due && self.reading.under_way.is_none() {
-            self.reading.under_way = Some((self.common.now, self.links.read_all()));
-            self.end_reading();
+    pub(super) fn may_judge(&mut self, due: Instant, now: Instant, links: &mut Links) -> bool {
+        if self.done_at < due && self.under_way.is_none() {
+            self.under_way = Some((now, links.read_all()));
+            self.end(now, links);
         }
-        self.reading.done_at >= due
+        self.done_at >= due
     }
 
     /// Takes note of connections that need not be read any more, and of the end.
-    pub(super) fn end_reading(&mut self) {
-        let now = self.common.now;
-        let Some((since, left)) = &mut self.reading.under_way else { return };
-        left.retain(|connection| self.links.has(*connection));
+    pub(super) fn end(&mut self, now: Instant, links: &Links) {
+        let Some((since, left)) = &mut self.under_way else { return };
+        left.retain(|connection| links.has(*connection));
         if left.is_empty() || *since + PATIENCE <= now {
-            self.reading = Reading::new(now);
+            *self = Self::new(now);
         }
     }
 }

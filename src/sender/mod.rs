@@ -11,11 +11,12 @@
 //! timers, the producer id). The sender is the only one that knows both, and beside them [`metadata`]. What it does itself:
 //! [`sending`] (from lanes to links), [`responses`] (from links to lanes), [`learning`] (metadata taken over), [`asking`] (for metadata and a
 //! producer id), [`expiry`] (what takes too long), [`late`] (what is read before that). Both parts use [`common`]: [`backoff`], and
-//! [`warnings`] (what an operator is told). [`request`] is what goes from lanes to links and back.
+//! [`warnings`] (what an operator is told). [`events`] is what comes in and goes out, [`request`] what goes from lanes to links and back.
 
 mod asking;
 mod backoff;
 mod common;
+mod events;
 mod expiry;
 mod lanes;
 mod late;
@@ -29,68 +30,24 @@ mod sending;
 mod tests;
 mod warnings;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use bytes::Bytes;
+use std::{sync::Arc, time::Instant};
 
 #[cfg(feature = "bench-internals")]
 pub(crate) use self::lanes::verdict::{Facts, Verdict, verdict};
 use self::{
     backoff::Backoff,
-    common::Common,
+    common::{Common, Fatal},
     lanes::{Lanes, Wishes},
     late::Reading,
     links::Links,
     metadata::{Metadata, Policy},
     warnings::Warnings,
 };
-pub(crate) use self::{backoff::Chance, links::node::ConnectionId};
-use crate::{
-    accumulator::Accumulator,
-    config::Config,
-    error::{ErrorCode, FailureKind},
+pub(crate) use self::{
+    backoff::Chance,
+    events::{Action, ConnectionId, Event},
 };
-
-/// What happened outside.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// A connection was made.
-    Connected { connection: ConnectionId },
-    /// A connection ended, or could not be made. `written` is the correlation id of the last request that was handed to the
-    /// kernel whole: a broker cannot have seen the whole of a later one.
-    Disconnected { connection: ConnectionId, why: Arc<str>, written: Option<i32> },
-    /// A frame came.
-    Frame { connection: ConnectionId, frame: Bytes },
-    /// A request that will not be answered was handed to the kernel whole.
-    Written { connection: ConnectionId, correlation: i32 },
-    /// A connection has been read, as [`Action::Read`] asked: all that had come has been told.
-    Read { connection: ConnectionId },
-    /// The accumulator has news.
-    Woken,
-}
-
-/// What is to be done outside.
-#[derive(Debug)]
-pub(crate) enum Action {
-    /// Make a connection. So many attempts in a row have failed before; this one is given up after `within`.
-    Connect { connection: ConnectionId, host: Arc<str>, port: u16, failures: u32, within: Duration },
-    /// Send a request: its segments, in order. Requests go out in the order of their actions.
-    Send { connection: ConnectionId, correlation: i32, segments: Vec<Bytes>, answered: bool },
-    /// Tell all that has come on a connection, and then that it has been read. One that is being made tells whether it is made.
-    Read { connection: ConnectionId },
-    /// End a connection. Nothing that it still says counts.
-    Disconnect { connection: ConnectionId },
-}
-
-/// Why nothing of this producer will succeed any more.
-#[derive(Clone, Debug)]
-pub(crate) struct Fatal {
-    pub(crate) code: ErrorCode,
-    pub(crate) reason: Arc<str>,
-}
+use crate::{accumulator::Accumulator, config::Config, error::FailureKind};
 
 /// The sender.
 #[derive(Debug)]
@@ -176,7 +133,7 @@ impl Sender {
     /// Does all that can be done now. What one step asks for is there before the next.
     fn advance(&mut self) {
         let steps: [fn(&mut Self); 9] = [
-            Self::end_reading,
+            |sender| sender.reading.end(sender.common.now, &sender.links),
             Self::take_wanted,
             Self::list_supplied,
             |sender| sender.lanes.list_timed(&mut sender.common),

@@ -10,14 +10,12 @@ use bytes::Bytes;
 
 use super::{
     Sender,
+    events::ConnectionId,
     lanes::{
         attempts::{Attempt, Reply},
         lane::Leader,
     },
-    links::{
-        Lost,
-        node::{ConnectionId, InFlight},
-    },
+    links::{Lost, node::InFlight},
     request::{Purpose, Seen, SentBatches},
 };
 use crate::{

@@ -19,9 +19,8 @@ use crate::{
     delivery::{Origin, Outcome},
     error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted},
     sender::{
-        Fatal,
         backoff::{Backoff, Chance},
-        common::Common,
+        common::{Common, Fatal},
         request::{Seen, SentBatches, SentPart},
         warnings::FailedAttempt,
     },

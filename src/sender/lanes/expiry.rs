@@ -19,7 +19,7 @@ use super::{
 use crate::{
     delivery::{Origin, Outcome},
     error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted},
-    sender::{Fatal, common::Common},
+    sender::common::{Common, Fatal},
 };
 
 /// With so many lanes the sender looks at all of them once in a millisecond at most, with twice as many once in two: where batches
@@ -70,6 +70,7 @@ impl Lanes {
     pub(super) fn refuse_unidentified(&mut self, trouble: &Trouble, common: &mut Common) {
         for slot in std::mem::take(&mut self.unidentified) {
             let Some(lane) = self.lanes.get_mut(index(slot)) else { return common.missing(LANE) };
+            lane.unidentified = false;
             give_up_older(lane, Duration::ZERO, FailureKind::Rejected, Some(trouble), common);
             match lane.queue.take() {
                 Some(batch) => drop(lane.adopt(batch)),

@@ -63,6 +63,8 @@ pub(crate) struct Lane {
     pub(crate) listed: bool,
     /// The moment that it waits for, if it does.
     pub(crate) timer: Option<Instant>,
+    /// Whether it stands in the list of those that wait for a producer id.
+    pub(crate) unidentified: bool,
     leader: Option<Leader>,
     /// Whether an answer said that the leader is elsewhere, and nobody has said where.
     doubted: bool,
@@ -115,6 +117,7 @@ impl Lane {
             supplied: false,
             listed: false,
             timer: None,
+            unidentified: false,
             leader: None,
             doubted: false,
             newest_epoch: -1,

@@ -29,7 +29,7 @@ use self::{
     identity::ProducerId,
     lane::{Lane, Leader, Readiness, Window},
 };
-use super::{Fatal, common::Common};
+use super::common::{Common, Fatal};
 use crate::{cluster, wire::apis::init_producer_id::InitProducerIdAnswer};
 
 const LANE: &str = "the lane of a slot";
@@ -47,7 +47,7 @@ pub(super) struct Lanes {
     /// Lanes that wait for a moment.
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     /// Lanes that wait for a producer id.
-    unidentified: BTreeSet<u32>,
+    unidentified: Vec<u32>,
     /// Lanes that wait for a leader: it is asked for until somebody knows.
     leaderless: BTreeSet<u32>,
     /// Brokers in whose rows lanes stand that are led elsewhere by now.
@@ -78,7 +78,7 @@ impl Lanes {
             producer_id: ProducerId::new(config.idempotence, now),
             ready: BTreeMap::new(),
             timers: BinaryHeap::new(),
-            unidentified: BTreeSet::new(),
+            unidentified: Vec::new(),
             leaderless: BTreeSet::new(),
             left: BTreeSet::new(),
             expires: now + config.delivery_timeout,
@@ -164,8 +164,10 @@ impl Lanes {
             Readiness::Until(at) if lane.timer.replace(at) == Some(at) => {}
             Readiness::Until(at) => self.timers.push(Reverse((at, slot))),
             Readiness::NeedsProducerId(spent) => {
+                if !std::mem::replace(&mut lane.unidentified, true) {
+                    self.unidentified.push(slot);
+                }
                 self.producer_id.need(spent);
-                self.unidentified.insert(slot);
             }
             Readiness::Blocked if lane.lacks_leader() => {
                 self.leaderless.insert(slot);
@@ -257,12 +259,21 @@ impl Lanes {
         let retry = common.retry();
         if self.producer_id.answered(answer, broker, common.now, retry, &mut common.chance) {
             common.warnings.has_producer_id();
-            return std::mem::take(&mut self.unidentified).into_iter().for_each(|slot| self.list(slot, common));
+            return self.list_unidentified(common);
         }
         let Some(trouble) = self.producer_id.trouble().cloned() else { return common.missing("why there is none") };
         common.warnings.no_producer_id(&trouble.why, common.now);
         if !identity::heals(trouble.code) {
             self.refuse_unidentified(&trouble, common);
+        }
+    }
+
+    /// Lists lanes that had no producer id.
+    fn list_unidentified(&mut self, common: &mut Common) {
+        for slot in std::mem::take(&mut self.unidentified) {
+            let Some(lane) = self.lane(slot, common) else { return };
+            lane.unidentified = false;
+            self.list(slot, common);
         }
     }
 

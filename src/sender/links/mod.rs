@@ -15,8 +15,13 @@ use std::{
     time::Instant,
 };
 
-use self::node::{ConnectionId, InFlight, Link, Node, Overdue, Timeouts};
-use super::{Action, backoff::Backoff, common::Common, request::Seen};
+use self::node::{InFlight, Link, Node, Overdue, Timeouts};
+use super::{
+    backoff::Backoff,
+    common::Common,
+    events::{Action, ConnectionId},
+    request::Seen,
+};
 use crate::{
     cluster::{Broker, Cluster},
     config::Config,

@@ -13,6 +13,7 @@ use crate::{
     metrics::Recorder,
     sender::{
         backoff::{Backoff, Chance},
+        events::ConnectionId,
         request::Purpose,
     },
     wire::{
@@ -23,9 +24,6 @@ use crate::{
 
 /// How long one connection is waited for before another is tried beside it, and one broker's metadata before another is asked.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
-
-/// A connection. Numbers are never used again, so what a dead connection still says is recognised.
-pub(crate) type ConnectionId = u64;
 
 /// A request whose response has not come.
 #[derive(Debug)]

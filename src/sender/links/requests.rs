@@ -9,11 +9,15 @@ use bytes::Bytes;
 
 use super::{
     Links, NODE,
-    node::{ConnectionId, InFlight, Link},
+    node::{InFlight, Link},
 };
 use crate::{
     config::Compression,
-    sender::{Action, common::Common, request::Purpose},
+    sender::{
+        common::Common,
+        events::{Action, ConnectionId},
+        request::Purpose,
+    },
     wire::{
         apis::{
             Api, Caller,
