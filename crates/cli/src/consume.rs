@@ -5,6 +5,7 @@
 
 mod follow;
 mod outage;
+mod position;
 mod printer;
 
 use std::str::FromStr;
@@ -13,6 +14,7 @@ use milena::admin::{Admin, OffsetSpec};
 
 use self::{
     follow::{Followed, follow},
+    position::Position,
     printer::Printer,
 };
 use crate::{
@@ -98,15 +100,6 @@ impl FromStr for From {
     }
 }
 
-/// How far a partition has been read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Position {
-    partition: i32,
-    next: i64,
-    /// Where it ended when the command started.
-    end: i64,
-}
-
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let mut interrupt = Interrupt::listen()?;
@@ -120,7 +113,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
 async fn read(args: Args) -> Result<(), CliError> {
     let mut admin = Admin::connect(&args.bootstrap_server).await?;
     let positions = positions(&mut admin, &args).await?;
-    let mut printer = Printer::new(&args);
+    let mut printer = Printer::new(&args.topic, args.output, args.max_messages);
     if args.follow || args.from == From::End {
         let tell = |word: &str| console::tell(&output::printable_lines(word));
         let followed = Followed { positions, all: args.partitions.is_empty() };

@@ -11,7 +11,7 @@ use std::{
 use milena::admin::{Admin, AdminError, OffsetSpec};
 use tokio::time::sleep;
 
-use super::{Position, outage::Outage, printer::Printer};
+use super::{outage::Outage, position::Position, printer::Printer};
 use crate::exit::CliError;
 
 /// How long one round over all partitions waits for records that are not there yet.

@@ -9,7 +9,6 @@ use std::{
 
 use milena::admin::ConsumedRecord;
 
-use super::Args;
 use crate::{
     console::Stdout,
     output::{self, Format},
@@ -25,9 +24,10 @@ pub(super) struct Printer<'a, W: Write = Stdout> {
 }
 
 impl<'a> Printer<'a> {
-    pub(super) fn new(args: &'a Args) -> Self {
+    /// Prints at most `left` records of a topic to standard output.
+    pub(super) fn new(topic: &'a str, format: Format, left: Option<u64>) -> Self {
         let (safe, out) = (io::stdout().is_terminal(), BufWriter::new(Stdout));
-        Self { topic: &args.topic, format: args.output, safe, left: args.max_messages, out }
+        Self { topic, format, safe, left, out }
     }
 }
 
