@@ -169,7 +169,8 @@ impl Lanes {
                 }
                 self.producer_id.need(spent);
             }
-            Readiness::Blocked if lane.lacks_leader() => {
+            // The batch that the accumulator announced may have expired: then no leader is needed.
+            Readiness::Blocked if lane.lacks_leader() && lane.take_next() => {
                 self.leaderless.insert(slot);
                 self.wishes.refresh = true;
             }

@@ -58,6 +58,8 @@ pub(crate) struct Metadata {
     /// Answers in a row that brought nothing new.
     idle_answers: u32,
     last_success: Instant,
+    /// Whether a new topic is wanted that the question on its way does not name.
+    unasked: bool,
 }
 
 /// What an answer changed.
@@ -90,6 +92,7 @@ impl Metadata {
             last_asked: None,
             idle_answers: 0,
             last_success: now,
+            unasked: false,
         }
     }
 
@@ -107,7 +110,7 @@ impl Metadata {
     pub(crate) fn want(&mut self, topic: &Arc<str>, now: Instant) {
         if self.topics.insert(Arc::clone(topic), now).is_none() {
             self.new.insert(Arc::clone(topic));
-            (self.idle_answers, self.not_before) = (0, now);
+            (self.idle_answers, self.not_before, self.unasked) = (0, now, true);
         } else if !self.cluster.topics.contains_key(topic) {
             // Somebody else asks for it: the backoff starts again, but does not end.
             let soonest = self.last_asked.map_or(now, |asked| asked + self.policy.backoff.initial);
@@ -150,7 +153,7 @@ impl Metadata {
             self.full_at = None;
         }
         self.question += 1;
-        (self.asked, self.last_asked) = (1, Some(now));
+        (self.asked, self.last_asked, self.unasked) = (1, Some(now), false);
         if full { self.topics.keys().cloned().collect() } else { self.new.iter().cloned().collect() }
     }
 
@@ -161,7 +164,7 @@ impl Metadata {
 
     /// The topics to ask another broker for, of which there may be more by now.
     pub(crate) fn ask_again(&mut self, now: Instant) -> Vec<Arc<str>> {
-        (self.asked, self.last_asked) = (self.asked + 1, Some(now));
+        (self.asked, self.last_asked, self.unasked) = (self.asked + 1, Some(now), false);
         self.topics.keys().cloned().collect()
     }
 
@@ -231,8 +234,13 @@ impl Metadata {
         if unsettled {
             self.refresh(now);
         }
-        // Also after progress: where leaders flap, each answer is new.
-        self.wait(now, chance);
+        if std::mem::take(&mut self.unasked) {
+            // As Java: a topic that was wanted meanwhile does not wait for a backoff.
+            self.not_before = now;
+        } else {
+            // Also after progress: where leaders flap, each answer is new.
+            self.wait(now, chance);
+        }
         changes
     }
 

@@ -63,15 +63,31 @@ impl World {
 
     /// Notes an outage of all partitions that a node leads.
     pub(super) fn outage_at(&mut self, node: i32, stretch: (Duration, Duration)) {
+        self.mutes.push((node, stretch));
+        self.note_mutes();
+    }
+
+    /// Notes the partitions that a throttling node leads, among them those that it has come to lead meanwhile.
+    fn note_mutes(&mut self) {
+        let now = self.now;
+        self.mutes.retain(|(_, (_, until))| *until > now);
         for place in self.places() {
-            if self.cluster.leader(TOPICS[place.topic], place.partition as i32) == Some(node) {
-                self.weather.outages.entry(place).or_default().push(stretch);
+            let leader = self.cluster.leader(TOPICS[place.topic], place.partition as i32);
+            let here = self
+                .mutes
+                .iter()
+                .filter(|(node, _)| leader == Some(*node))
+                .map(|(_, (from, until))| (now.max(*from), *until));
+            let here: Vec<_> = here.collect();
+            if !here.is_empty() {
+                self.weather.outages.entry(place).or_default().extend(here);
             }
         }
     }
 
     /// Notes the partitions that cannot be written to.
     pub(super) fn note_outages(&mut self) {
+        self.note_mutes();
         let (now, all) = (self.now, self.config.acks == Acks::All);
         for place in self.places() {
             let writable = self.cluster.is_writable(TOPICS[place.topic], place.partition as i32, all);

@@ -157,6 +157,8 @@ pub(crate) struct World {
     pub(super) weather: Weather,
     /// Since when each partition has an outage.
     pub(super) out: BTreeMap<Place, Duration>,
+    /// Nodes that throttle the producer, and for how long.
+    pub(super) mutes: Vec<(i32, (Duration, Duration))>,
     pub(super) objections: Objections,
     pub(super) fates: Vec<Fate>,
     pub(super) neglects: Vec<Neglect>,
@@ -187,6 +189,7 @@ impl World {
             open: Vec::new(),
             weather: Weather::default(),
             out: BTreeMap::new(),
+            mutes: Vec::new(),
             objections: Objections { max_message_bytes: plan.max_message_bytes, ..Objections::default() },
             fates: Vec::new(),
             neglects: Vec::new(),

@@ -251,13 +251,19 @@ impl Lane {
     /// remembered that a batch was too large.
     pub(crate) fn peek_len(&mut self, now: Instant, memory: Duration) -> Option<usize> {
         self.outgrow(now, memory);
+        self.take_next();
+        self.waiting().map(Entry::len)
+    }
+
+    /// Takes the next batch from the accumulator if none waits in the lane. Returns whether one waits.
+    pub(crate) fn take_next(&mut self) -> bool {
         if self.entries.len() == self.in_flight {
             match self.queue.take() {
                 Some(batch) => self.push(batch),
                 None => self.supplied = false,
             }
         }
-        self.waiting().map(Entry::len)
+        self.entries.len() > self.in_flight
     }
 
     /// The next batch, if it is larger than the partition takes, as far as is known, and can be split: its place, and the size

@@ -515,3 +515,17 @@ fn the_last_success_is_that_of_the_last_useful_answer() {
     rig.answer(&[(0, 1, 5), (1, 2, 5)]);
     assert_eq!(rig.metadata.last_success(), rig.now);
 }
+
+#[test]
+fn a_topic_that_is_wanted_while_metadata_is_requested_is_requested_as_soon_as_the_response_is_there() {
+    let mut rig = Rig::new();
+    rig.want("orders");
+    rig.ask();
+    rig.want("payments");
+    assert_eq!(rig.due_in(), None, "one request is in flight");
+    rig.answer(&[(0, 1, 5), (1, 2, 5)]);
+    assert_eq!(rig.due_in(), Some(Duration::ZERO));
+    assert_eq!(rig.ask(), ["payments"]);
+    rig.answer(&[(0, 1, 5), (1, 2, 5)]);
+    assert!(rig.due_in() > Some(Duration::ZERO), "a topic that the response left out waits for the backoff");
+}
