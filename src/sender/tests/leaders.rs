@@ -309,23 +309,3 @@ fn who_leaves_the_line_for_a_broker_leaves_the_others_in_it() {
     rig.answer_all(&sent, 0, 7);
     assert_eq!(deliveries.each_ref().map(offset), [Some(7), Some(3), Some(8)]);
 }
-
-#[test]
-fn when_the_records_of_a_partition_without_leader_have_expired_metadata_is_requested_for_it_no_more() {
-    let mut rig = Rig::ready(&[
-        ("delivery.timeout.ms", "3000"),
-        ("request.timeout.ms", "1000"),
-        ("metadata.max.age.ms", "60000"),
-    ]);
-    rig.leaders = vec![(0, -1, 6), (1, 2, 5)];
-    rig.pass_ms(61_000);
-    let delivery = rig.send(0, "a");
-    let before = rig.metadata_requests;
-    rig.pass_ms(2_900);
-    assert!(is_pending(&delivery) && rig.metadata_requests > before + 2, "while a record waits");
-    rig.pass_ms(200);
-    assert_eq!(failure(&delivery).persisted(), Persisted::No);
-    let after = rig.metadata_requests;
-    rig.pass_ms(30_000);
-    assert!(rig.metadata_requests <= after + 1, "{} requests", rig.metadata_requests - after);
-}

@@ -130,3 +130,24 @@ fn a_batch_that_expires_while_its_partition_is_gone_says_so() {
     assert_eq!((failure(&delivery).kind(), failure(&delivery).persisted()), (FailureKind::Expired, Persisted::No));
     assert!(failure(&delivery).cause().is_some_and(|cause| cause.contains("UNKNOWN_TOPIC_OR_PARTITION")));
 }
+
+#[test]
+fn when_the_records_of_a_partition_that_is_gone_have_expired_metadata_is_requested_for_it_no_more() {
+    let mut rig = Rig::ready(&[
+        ("metadata.max.age.ms", "60000"),
+        ("delivery.timeout.ms", "4000"),
+        ("request.timeout.ms", "1000"),
+    ]);
+    rig.push(1, "a");
+    (rig.topic_id, rig.leaders) = (TopicId::from_u128(8), vec![(0, 1, 0)]);
+    let sent = rig.take();
+    rig.answer(&sent, &[Says { partition: 1, error: 3, base_offset: -1, ..Says::default() }]);
+    let (delivery, before) = (rig.send(1, "b"), rig.metadata_requests);
+    rig.pass_ms(3_900);
+    assert!(is_pending(&delivery) && rig.metadata_requests > before + 2, "while records wait");
+    rig.pass_ms(200);
+    assert_eq!(failure(&delivery).persisted(), Persisted::No);
+    let after = rig.metadata_requests;
+    rig.pass_ms(30_000);
+    assert!(rig.metadata_requests <= after + 1, "{} requests", rig.metadata_requests - after);
+}
