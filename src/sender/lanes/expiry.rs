@@ -72,10 +72,7 @@ impl Lanes {
             let Some(lane) = self.lanes.get_mut(index(slot)) else { return common.missing(LANE) };
             lane.unidentified = false;
             give_up_older(lane, Duration::ZERO, FailureKind::Rejected, Some(trouble), common);
-            match lane.queue.take() {
-                Some(batch) => drop(lane.adopt(batch)),
-                None => lane.supplied = false,
-            }
+            lane.take_next();
             // A batch that came meanwhile asks for a producer id of its own.
             self.list(slot, common);
         }
@@ -85,7 +82,7 @@ impl Lanes {
     pub(crate) fn fail_all(&mut self, kind: FailureKind, fatal: Option<&Fatal>, common: &mut Common) {
         for (partition, batch) in common.accumulator.abandon() {
             if let Some(lane) = self.lane(partition.slot, common) {
-                lane.adopt(batch);
+                lane.push(batch);
             }
         }
         for lane in &mut self.lanes {
@@ -109,7 +106,7 @@ impl Lanes {
 /// Gives up what was opened at least `age` ago, of a lane and of its queue. `why` is what kept those that say nothing of their own.
 fn give_up_older(lane: &mut Lane, age: Duration, kind: FailureKind, why: Option<&Trouble>, common: &mut Common) {
     for batch in lane.queue.take_older(common.now, age) {
-        lane.adopt(batch);
+        lane.push(batch);
     }
     while let Some(position) = lane.expired(common.now, age) {
         give_up(lane, position, kind, why, common);

@@ -294,7 +294,8 @@ impl Lane {
         }
     }
 
-    fn push(&mut self, batch: SealedBatch) {
+    /// Adds a batch that was taken from the accumulator.
+    pub(crate) fn push(&mut self, batch: SealedBatch) {
         // Most lanes have one batch at a time, and where there are many lanes, room for four is more than all else of a lane.
         if self.entries.capacity() == 0 {
             self.entries.reserve_exact(1);
@@ -480,12 +481,6 @@ impl Lane {
     pub(crate) fn take_all(&mut self) -> Vec<Entry> {
         self.in_flight = 0;
         self.entries.drain(..).collect()
-    }
-
-    /// A batch that was taken from the accumulator elsewhere, to fail together with the others.
-    pub(crate) fn adopt(&mut self, batch: SealedBatch) -> usize {
-        self.push(batch);
-        self.entries.len() - 1
     }
 
     /// What went wrong with the first batch that something went wrong with: those behind it wait for it.
