@@ -223,7 +223,7 @@ impl Admin {
         topic: &str,
         partition: i32,
         request: &R,
-    ) -> Result<R::Answer, AdminError> {
+    ) -> Result<R::Response, AdminError> {
         let mut retries = Retries::default();
         loop {
             match self.ask_leader_once(topic, partition, request).await {
@@ -247,14 +247,14 @@ impl Admin {
         }
     }
 
-    async fn ask_any_once<R: Request>(&mut self, request: &R, subject: &str) -> Result<R::Answer, AdminError> {
+    async fn ask_any_once<R: Request>(&mut self, request: &R, subject: &str) -> Result<R::Response, AdminError> {
         let connection = match self.any.take() {
             Some(connection) => connection,
             None => open_first(&self.bootstrap).await?,
         };
-        let (connection, answer) = connection.call(request, subject).await?;
+        let (connection, response) = connection.call(request, subject).await?;
         self.any = Some(connection);
-        Ok(answer)
+        Ok(response)
     }
 
     async fn ask_leader_once<R: Request>(
@@ -262,7 +262,7 @@ impl Admin {
         topic: &str,
         partition: i32,
         request: &R,
-    ) -> Result<R::Answer, AdminError> {
+    ) -> Result<R::Response, AdminError> {
         if !self.cluster.topics.contains_key(topic) {
             self.refresh_once(topic).await?;
         }
@@ -282,14 +282,14 @@ impl Admin {
         broker: &Broker,
         request: &R,
         subject: &str,
-    ) -> Result<R::Answer, AdminError> {
+    ) -> Result<R::Response, AdminError> {
         let connection = match self.by_node.remove(&broker.id) {
             Some(connection) => connection,
             None => Connection::open(&broker.host, broker.port).await?,
         };
-        let (connection, answer) = connection.call(request, subject).await?;
+        let (connection, response) = connection.call(request, subject).await?;
         self.by_node.insert(broker.id, connection);
-        Ok(answer)
+        Ok(response)
     }
 
     /// Drops the metadata and all connections: leaders may have moved, and connections may be dead.
@@ -305,10 +305,10 @@ fn fetch(topic: &str, partition: i32, offset: i64, max_wait: Duration) -> Fetch<
     Fetch { topic, partition, offset, max_wait_ms, max_bytes: FETCH_BYTES }
 }
 
-fn opened(request: &Fetch<'_>, answer: &FetchedBytes) -> Result<Fetched, AdminError> {
+fn opened(request: &Fetch<'_>, response: &FetchedBytes) -> Result<Fetched, AdminError> {
     let Fetch { topic, partition, offset, .. } = *request;
     let unreadable = |reason| AdminError::Unreadable { topic: topic.to_owned(), partition, offset, reason };
-    consumed::fetched(answer, partition, offset).map_err(unreadable)
+    consumed::fetched(response, partition, offset).map_err(unreadable)
 }
 
 /// How often a request was repeated.

@@ -104,7 +104,7 @@ pub struct Step {
     now: Instant,
     cluster: FakeCluster,
     requests: Vec<BenchRequest>,
-    answers: Vec<(ConnectionId, Bytes)>,
+    responses: Vec<(ConnectionId, Bytes)>,
 }
 
 /// The brokers' metadata of every topic.
@@ -151,7 +151,7 @@ impl Step {
         let (accumulator, now) = (Accumulator::new(limits, callbacks), Instant::now());
         let sender = Sender::new(config, Arc::clone(&accumulator), now, 1);
         let cluster = FakeCluster { partitions, leader: BROKERS[0].0, epoch: 5, created: 1 };
-        let mut step = Self { sender, accumulator, now, cluster, requests: Vec::new(), answers: Vec::new() };
+        let mut step = Self { sender, accumulator, now, cluster, requests: Vec::new(), responses: Vec::new() };
         step.settle();
         step
     }
@@ -253,8 +253,8 @@ impl Step {
     /// Writes the responses that acknowledge every batch.
     pub fn prepare_answers(&mut self) {
         for request in std::mem::take(&mut self.requests) {
-            let frame = self.cluster.answer(&request, &Says::default());
-            self.answers.push((request.connection, frame));
+            let frame = self.cluster.response(&request, &Says::default());
+            self.responses.push((request.connection, frame));
         }
     }
 
@@ -264,14 +264,14 @@ impl Step {
         let leader = Some((self.cluster.leader, self.cluster.epoch));
         let says = Says { error: ErrorCode::NOT_LEADER_OR_FOLLOWER.0, leader, ..Says::default() };
         for request in std::mem::take(&mut self.requests) {
-            let frame = self.cluster.answer(&request, &says);
-            self.answers.push((request.connection, frame));
+            let frame = self.cluster.response(&request, &says);
+            self.responses.push((request.connection, frame));
         }
     }
 
     /// Passes the responses to the sender. Returns how many batches have no outcome after that.
     pub fn judge(&mut self) -> usize {
-        for (connection, frame) in std::mem::take(&mut self.answers) {
+        for (connection, frame) in std::mem::take(&mut self.responses) {
             self.event(Event::Frame { connection, frame });
         }
         self.advance();
@@ -289,7 +289,7 @@ impl Step {
 
 impl FakeCluster {
     /// The response to a request. `says` gives the result of its batches.
-    fn answer(&self, request: &BenchRequest, says: &Says) -> Bytes {
+    fn response(&self, request: &BenchRequest, says: &Says) -> Bytes {
         let BenchRequest { correlation, segments, .. } = request;
         let at = |i: usize| i16::from_be_bytes([segments[0][i], segments[0][i + 1]]);
         let (key, version, correlation) = (at(4), at(6), *correlation);

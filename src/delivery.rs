@@ -13,7 +13,7 @@ mod cell;
 mod completer;
 
 pub use ack::Ack;
-pub(crate) use callbacks::{Answer, Callback, Callbacks, Listener, Notices, listener, nothing};
+pub(crate) use callbacks::{Callback, Callbacks, Completion, Listener, Notices, listener, nothing};
 pub(crate) use cell::{Origin, Outcome};
 pub(crate) use completer::Completer;
 

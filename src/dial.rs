@@ -83,7 +83,7 @@ fn share(within: Duration, addresses: usize) -> Duration {
 }
 
 async fn within<T>(limit: Duration, connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let silent = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", limit.as_millis()));
+    let silent = || io::Error::new(io::ErrorKind::TimedOut, format!("no response within {} ms", limit.as_millis()));
     timeout(limit, connecting).await.unwrap_or_else(|_| Err(silent()))
 }
 
@@ -147,6 +147,6 @@ mod tests {
         let error = dial("127.0.0.1", free, plan, SocketBuffers::default()).await.unwrap_err();
         assert!(error[0].contains("cannot connect to 127.0.0.1"), "{error:?}");
         let never = within(Duration::from_millis(3), std::future::pending::<io::Result<()>>()).await.unwrap_err();
-        assert_eq!(never.to_string(), "no answer within 3 ms");
+        assert_eq!(never.to_string(), "no response within 3 ms");
     }
 }

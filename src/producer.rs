@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     config::ProducerBuilder,
-    delivery::{Ack, Answer, Callbacks, Delivery},
+    delivery::{Ack, Callbacks, Completion, Delivery},
     dial::check_resolvable,
     error::{ConfigError, DeliveryError, FlushError, SendError},
     metrics::{Gauges, Metrics},
@@ -110,7 +110,7 @@ impl Producer {
     /// If the future is dropped before it resolves, the record was not accepted.
     #[inline]
     pub fn send<'a>(&'a self, record: Record<'a>) -> Accepting<'a> {
-        self.inner.attempt(record, None::<fn(Answer)>)
+        self.inner.attempt(record, None::<fn(Completion)>)
     }
 
     /// As [`send`](Self::send), but calls `callback` with the outcome, on the callback thread. Callbacks of one
@@ -138,7 +138,7 @@ impl Producer {
     /// (the producer requests it), and as [`send`](Self::send).
     #[inline]
     pub fn try_send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
-        self.inner.try_send(record, None::<fn(Answer)>)
+        self.inner.try_send(record, None::<fn(Completion)>)
     }
 
     /// As [`send_with`](Self::send_with), but never waits.

@@ -1,4 +1,4 @@
-//! The sender: a state machine that turns sealed batches into requests and answers into outcomes.
+//! The sender: a state machine that turns sealed batches into requests and responses into outcomes.
 //!
 //! In: [`Event`]s and time. Out: [`Action`]s, and the outcome of every batch. Pure: no socket, no task, no clock, no chance
 //! but the seed it is given. It owns its state, nothing of which is shared; the accumulator is where it takes batches from.

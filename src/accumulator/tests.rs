@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ProducerBuilder, cluster,
-    delivery::{Answer, Callback, Callbacks, Delivery, Listener, Outcome, nothing},
+    delivery::{Callback, Callbacks, Completion, Delivery, Listener, Outcome, nothing},
     wire::{
         compression::{Codec, Compressor, Method},
         record_batch::writer::Payload,
@@ -188,7 +188,7 @@ fn a_callback_counts_towards_memory_and_is_kept_when_the_record_is_refused() {
     let (told, heard) = mpsc::channel();
     let callback = |n: u32| {
         let told = told.clone();
-        Some(move |outcome: Answer| told.send((n, outcome.is_ok())).unwrap())
+        Some(move |outcome: Completion| told.send((n, outcome.is_ok())).unwrap())
     };
     append_with(&accumulator, &partition, 10, Some(&mut callback(1)), now).unwrap();
     assert!(charged() > 512);

@@ -73,11 +73,11 @@ impl Connection {
         mut self,
         request: &R,
         subject: &str,
-    ) -> Result<(Self, R::Answer), AdminError> {
+    ) -> Result<(Self, R::Response), AdminError> {
         let version = self.versions.pick(R::API).ok_or_else(|| self.unsupported(R::API))?;
         let frame = self.exchange(R::API, |caller| request.encode(caller, version)).await?;
         match request.decode(&frame, version) {
-            Ok(answer) => Ok((self, answer)),
+            Ok(response) => Ok((self, response)),
             Err(unusable) => Err(self.explain(R::API, subject, unusable)),
         }
     }
@@ -103,7 +103,7 @@ impl Connection {
         let request = encode(Caller { correlation: self.correlation, client_id: CLIENT_ID });
         let frame = match timeout(REQUEST_TIMEOUT, self.round_trip(&request)).await {
             Ok(frame) => frame.map_err(|reason| self.broken(api, reason))?,
-            Err(_) => return Err(self.broken(api, format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))),
+            Err(_) => return Err(self.broken(api, format!("no response within {} s", REQUEST_TIMEOUT.as_secs()))),
         };
         match apis::correlation(&frame) {
             Some(got) if got != self.correlation => {
@@ -184,37 +184,37 @@ mod tests {
     /// The response of a broker that supports only version 0.
     const OLD: &[u8] = &[0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 0];
 
-    fn answer(correlation_id: i32, body: &[u8]) -> Vec<u8> {
+    fn response(correlation_id: i32, body: &[u8]) -> Vec<u8> {
         let len = i32::try_from(4 + body.len()).unwrap();
         [&len.to_be_bytes()[..], &correlation_id.to_be_bytes(), body].concat()
     }
 
     /// Accepts one connection, sends one response to each request, and closes the connection. Returns the versions of
     /// the requests.
-    async fn serve_one(listener: &TcpListener, answers: Vec<Vec<u8>>) -> Vec<i16> {
+    async fn serve_one(listener: &TcpListener, responses: Vec<Vec<u8>>) -> Vec<i16> {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut versions = Vec::new();
-        for answer in answers {
+        for response in responses {
             let len = stream.read_i32().await.unwrap();
             let mut request = vec![0; usize::try_from(len).unwrap()];
             stream.read_exact(&mut request).await.unwrap();
             versions.push(i16::from_be_bytes([request[2], request[3]]));
-            stream.write_all(&answer).await.unwrap();
+            stream.write_all(&response).await.unwrap();
         }
         versions
     }
 
     /// A peer that accepts one connection. Its task returns the versions of the requests.
-    async fn peer(answers: Vec<Vec<u8>>) -> (u16, tokio::task::JoinHandle<Vec<i16>>) {
+    async fn peer(responses: Vec<Vec<u8>>) -> (u16, tokio::task::JoinHandle<Vec<i16>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        (port, tokio::spawn(async move { serve_one(&listener, answers).await }))
+        (port, tokio::spawn(async move { serve_one(&listener, responses).await }))
     }
 
     #[tokio::test]
     async fn a_broker_without_our_version_of_api_versions_gets_the_version_that_it_supports() {
         let two = [ONE_API, &[0; 4]].concat();
-        let (port, peer) = peer(vec![answer(1, UNSUPPORTED), answer(2, &two)]).await;
+        let (port, peer) = peer(vec![response(1, UNSUPPORTED), response(2, &two)]).await;
         let connection = Connection::open(HOST, port).await.unwrap();
         assert_eq!(connection.versions.pick(Api::Metadata), Some(12));
         assert_eq!(peer.await.unwrap(), [4, 2]);
@@ -222,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_broker_that_refuses_version_0_as_well_is_not_asked_forever() {
-        let (port, peer) = peer((1..=3).map(|id| answer(id, UNSUPPORTED)).collect()).await;
+        let (port, peer) = peer((1..=3).map(|id| response(id, UNSUPPORTED)).collect()).await;
         let error = Connection::open(HOST, port).await.unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::UNSUPPORTED_VERSION));
         assert_eq!(peer.await.unwrap(), [4, 2, 0]);
@@ -234,7 +234,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let serve = async move {
             let first = serve_one(&listener, vec![Vec::new()]).await;
-            [first, serve_one(&listener, vec![answer(1, ONE_API)]).await].concat()
+            [first, serve_one(&listener, vec![response(1, ONE_API)]).await].concat()
         };
         let peer = tokio::spawn(serve);
         let connection = Connection::open(HOST, port).await.unwrap();
@@ -244,7 +244,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_api_that_the_broker_does_not_support_is_refused_before_anything_is_sent() {
-        let (port, _peer) = peer(vec![answer(1, OLD), answer(2, ONE_API)]).await;
+        let (port, _peer) = peer(vec![response(1, OLD), response(2, ONE_API)]).await;
         let connection = Connection::open(HOST, port).await.unwrap();
         let request = AskOffset { topic: "t", partition: 0, timestamp: -1 };
         let error = connection.call(&request, "t-0").await.unwrap_err().to_string();
@@ -259,8 +259,8 @@ mod tests {
             (b"HTTP/1.1 400 Bad Request\r\n".to_vec(), "peer speaks HTTP"),
             (vec![0x15, 3, 1, 0, 2, 2, 70], "peer speaks TLS"),
             (vec![0x80, 0, 0, 0], "frame length -2147483648 is impossible"),
-            (answer(9, ONE_API), "expected correlation id 1, got 9"),
-            (answer(1, &[0]), "cannot be read"),
+            (response(9, ONE_API), "expected correlation id 1, got 9"),
+            (response(1, &[0]), "cannot be read"),
             (Vec::new(), "closed the connection"),
         ] {
             let (port, _peer) = peer(vec![said]).await;
@@ -274,7 +274,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let error = Connection::open(HOST, port).await.unwrap_err();
-        assert!(error.to_string().contains("no answer within 30 s"), "{error}");
+        assert!(error.to_string().contains("no response within 30 s"), "{error}");
         assert!(error.retriable());
     }
 

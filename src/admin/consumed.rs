@@ -54,10 +54,11 @@ pub struct Fetched {
 }
 
 /// Decodes the records at or after `from_offset`.
-pub(super) fn fetched(answer: &FetchedBytes, partition: i32, from_offset: i64) -> Result<Fetched, String> {
-    let mut fetched = Fetched { records: Vec::new(), next_offset: from_offset, high_watermark: answer.high_watermark };
+pub(super) fn fetched(response: &FetchedBytes, partition: i32, from_offset: i64) -> Result<Fetched, String> {
+    let mut fetched =
+        Fetched { records: Vec::new(), next_offset: from_offset, high_watermark: response.high_watermark };
     let mut opened = 0;
-    for batch in Batches::new(answer.records.clone()) {
+    for batch in Batches::new(response.records.clone()) {
         let read = batch.and_then(|batch| append(&batch, partition, from_offset, &mut fetched));
         opened += read.map_err(|error| error.to_string())?;
         // A small response may have many batches that decompress to much. The rest is left for the next fetch.
@@ -154,15 +155,15 @@ mod tests {
     }
 
     fn read(batches: &[Vec<u8>], from_offset: i64) -> Result<(Vec<i64>, i64), String> {
-        let answer = FetchedBytes { records: batches.concat().into(), high_watermark: 99 };
-        let fetched = fetched(&answer, 7, from_offset)?;
+        let response = FetchedBytes { records: batches.concat().into(), high_watermark: 99 };
+        let fetched = fetched(&response, 7, from_offset)?;
         Ok((fetched.records.iter().map(|record| record.offset).collect(), fetched.next_offset))
     }
 
     #[test]
     fn records_have_all_fields_of_the_log() {
-        let answer = FetchedBytes { records: batch(5, 2, 0).into(), high_watermark: 99 };
-        let fetched = fetched(&answer, 7, 5).unwrap();
+        let response = FetchedBytes { records: batch(5, 2, 0).into(), high_watermark: 99 };
+        let fetched = fetched(&response, 7, 5).unwrap();
         let expected = ConsumedRecord {
             partition: 7,
             offset: 6,
@@ -178,8 +179,8 @@ mod tests {
 
     #[test]
     fn timestamps_of_brokers_and_producers_are_told_apart() {
-        let answer = FetchedBytes { records: batch(0, 1, 0b1000).into(), high_watermark: 1 };
-        let record = &fetched(&answer, 0, 0).unwrap().records[0];
+        let response = FetchedBytes { records: batch(0, 1, 0b1000).into(), high_watermark: 1 };
+        let record = &fetched(&response, 0, 0).unwrap().records[0];
         assert_eq!((record.timestamp, record.timestamp_type), (2_000, TimestampType::LogAppendTime));
     }
 

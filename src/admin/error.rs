@@ -46,7 +46,7 @@ pub enum AdminError {
         ours: String,
     },
     /// The bytes from the broker are not a response to the request.
-    #[error("broker {broker} sent an answer to {api} that cannot be read: {reason}")]
+    #[error("broker {broker} sent a response to {api} that cannot be read: {reason}")]
     Malformed {
         /// `host:port`.
         broker: String,

@@ -12,7 +12,7 @@ use crate::{
     error::ErrorCode,
     wire::apis::{
         Api, Caller,
-        metadata::{self, MetadataAnswer, TopicAnswer},
+        metadata::{self, ClusterView, TopicView},
         request::{Request, Unusable, accept, missing},
     },
 };
@@ -25,7 +25,7 @@ pub(crate) struct AskMetadata<'a> {
 
 impl Request for AskMetadata<'_> {
     const API: Api = Api::Metadata;
-    type Answer = Cluster;
+    type Response = Cluster;
 
     fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes {
         metadata::encode(caller, version, iter::once(self.topic), false)
@@ -54,7 +54,7 @@ pub(crate) struct Controller {
 
 impl Request for AskController<'_> {
     const API: Api = Api::Metadata;
-    type Answer = Controller;
+    type Response = Controller;
 
     fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes {
         metadata::encode(caller, version, iter::once(self.topic), false)
@@ -65,42 +65,42 @@ impl Request for AskController<'_> {
     }
 }
 
-fn cluster(answer: MetadataAnswer, topic: &str) -> Result<Cluster, Unusable> {
-    let answer = usable(answer)?;
-    let topic = named(&answer, topic)?;
+fn cluster(response: ClusterView, topic: &str) -> Result<Cluster, Unusable> {
+    let response = usable(response)?;
+    let topic = named(&response, topic)?;
     accept(topic.error, None)?;
     let topics = [(Arc::clone(&topic.name), partitions(topic)?)].into();
-    Ok(Cluster { topics, cluster_id: answer.cluster_id, brokers: by_id(answer.brokers) })
+    Ok(Cluster { topics, cluster_id: response.cluster_id, brokers: by_id(response.brokers) })
 }
 
-fn controller(answer: MetadataAnswer, topic: &str) -> Result<Controller, Unusable> {
-    let answer = usable(answer)?;
-    let has_topic = match named(&answer, topic)?.error {
+fn controller(response: ClusterView, topic: &str) -> Result<Controller, Unusable> {
+    let response = usable(response)?;
+    let has_topic = match named(&response, topic)?.error {
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => false,
         // The topic exists, and waits for its first leader.
         ErrorCode::LEADER_NOT_AVAILABLE => true,
         code => accept(code, None).map(|()| true)?,
     };
-    let brokers = by_id(answer.brokers);
-    let node = answer.controller.filter(|node| brokers.contains_key(node));
+    let brokers = by_id(response.brokers);
+    let node = response.controller.filter(|node| brokers.contains_key(node));
     Ok(Controller { brokers, node, has_topic })
 }
 
 /// Refuses a response with an error, or with a broker that cannot be dialled.
-fn usable(answer: MetadataAnswer) -> Result<MetadataAnswer, Unusable> {
-    accept(ErrorCode(answer.error), None)?;
-    answer.undialled.clone().map_or(Ok(answer), |why| Err(Unusable::Malformed(why)))
+fn usable(response: ClusterView) -> Result<ClusterView, Unusable> {
+    accept(ErrorCode(response.error), None)?;
+    response.undialled.clone().map_or(Ok(response), |why| Err(Unusable::Malformed(why)))
 }
 
 fn by_id(brokers: Vec<Broker>) -> BTreeMap<i32, Broker> {
     brokers.into_iter().map(|broker| (broker.id, broker)).collect()
 }
 
-fn named<'a>(answer: &'a MetadataAnswer, name: &str) -> Result<&'a TopicAnswer, Unusable> {
-    answer.topics.iter().find(|topic| *topic.name == *name).ok_or_else(|| missing("metadata", name))
+fn named<'a>(response: &'a ClusterView, name: &str) -> Result<&'a TopicView, Unusable> {
+    response.topics.iter().find(|topic| *topic.name == *name).ok_or_else(|| missing("metadata", name))
 }
 
-fn partitions(topic: &TopicAnswer) -> Result<TopicMetadata, Unusable> {
+fn partitions(topic: &TopicView) -> Result<TopicMetadata, Unusable> {
     let mut listed = topic.partitions.clone();
     listed.sort_unstable();
     if !listed.iter().map(|(number, ..)| *number).eq((0..).take(listed.len())) {
@@ -119,11 +119,11 @@ mod tests {
 
     const TOPIC: &str = "orders";
 
-    fn answer(code: i16, partitions: &[i32]) -> MetadataAnswer {
+    fn response(code: i16, partitions: &[i32]) -> ClusterView {
         let partitions = partitions.iter().map(|&number| (number, number - 1, 7)).collect();
-        let topic = TopicAnswer { error: ErrorCode(code), name: TOPIC.into(), id: uuid::Uuid::nil(), partitions };
+        let topic = TopicView { error: ErrorCode(code), name: TOPIC.into(), id: uuid::Uuid::nil(), partitions };
         let brokers = vec![Broker { id: 1, host: "h".into(), port: 9092 }];
-        MetadataAnswer { brokers, topics: vec![topic], cluster_id: Some("cluster".into()), ..MetadataAnswer::default() }
+        ClusterView { brokers, topics: vec![topic], cluster_id: Some("cluster".into()), ..ClusterView::default() }
     }
 
     fn refused<T>(code: i16) -> Result<T, Unusable> {
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn metadata_has_brokers_and_leaders_in_the_order_of_partitions() {
-        let cluster = cluster(answer(0, &[1, 0, 2]), TOPIC).unwrap();
+        let cluster = cluster(response(0, &[1, 0, 2]), TOPIC).unwrap();
         assert_eq!(cluster.cluster_id.as_deref(), Some("cluster"));
         assert_eq!(cluster.brokers[&1], Broker { id: 1, host: "h".into(), port: 9092 });
         let leaders: Vec<_> = cluster.topics[TOPIC].partitions.iter().map(|p| p.leader).collect();
@@ -141,29 +141,29 @@ mod tests {
 
     #[test]
     fn metadata_with_an_error_or_without_the_topic_or_some_of_its_partitions_are_refused() {
-        let malformed = |answer, why: &str| {
-            let Err(Unusable::Malformed(reason)) = cluster(answer, TOPIC) else { panic!("expected {why}") };
+        let malformed = |response, why: &str| {
+            let Err(Unusable::Malformed(reason)) = cluster(response, TOPIC) else { panic!("expected {why}") };
             assert!(reason.contains(why), "{reason}");
         };
-        assert_eq!(cluster(answer(3, &[]), TOPIC), refused(3));
-        assert_eq!(cluster(MetadataAnswer { error: 129, ..answer(0, &[0]) }, TOPIC), refused(129));
-        malformed(answer(0, &[0, 2]), "have gaps");
-        malformed(answer(0, &[1]), "have gaps");
-        malformed(MetadataAnswer::default(), "does not hold the metadata of orders");
+        assert_eq!(cluster(response(3, &[]), TOPIC), refused(3));
+        assert_eq!(cluster(ClusterView { error: 129, ..response(0, &[0]) }, TOPIC), refused(129));
+        malformed(response(0, &[0, 2]), "have gaps");
+        malformed(response(0, &[1]), "have gaps");
+        malformed(ClusterView::default(), "does not hold the metadata of orders");
         let undialled = Some("broker 1 has port 65536".to_owned());
-        malformed(MetadataAnswer { undialled, ..answer(0, &[0]) }, "broker 1 has port 65536");
+        malformed(ClusterView { undialled, ..response(0, &[0]) }, "broker 1 has port 65536");
     }
 
     #[test]
     fn the_controller_is_known_even_if_the_topic_is_missing() {
         for (code, has_topic) in [(0, true), (5, true), (3, false)] {
-            let found = controller(MetadataAnswer { controller: Some(1), ..answer(code, &[]) }, TOPIC).unwrap();
+            let found = controller(ClusterView { controller: Some(1), ..response(code, &[]) }, TOPIC).unwrap();
             assert_eq!((found.node, found.brokers.len(), found.has_topic), (Some(1), 1, has_topic));
         }
         for nobody in [None, Some(9)] {
-            let found = controller(MetadataAnswer { controller: nobody, ..answer(3, &[]) }, TOPIC).unwrap();
+            let found = controller(ClusterView { controller: nobody, ..response(3, &[]) }, TOPIC).unwrap();
             assert_eq!(found.node, None, "{nobody:?}");
         }
-        assert_eq!(controller(answer(29, &[]), TOPIC), refused(29));
+        assert_eq!(controller(response(29, &[]), TOPIC), refused(29));
     }
 }

@@ -18,7 +18,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(super) use handler::{Answer, Call};
+pub(super) use handler::{Call, Response};
 
 use bytes::{Buf, Bytes};
 use kafka_protocol::{
@@ -52,8 +52,8 @@ impl ReceivedRequest {
         self.body.software()
     }
 
-    pub(super) fn answer(&self, state: &mut State, call: &Call<'_>) -> Answer<Bytes> {
-        self.body.answer(self.correlation_id, state, call)
+    pub(super) fn response(&self, state: &mut State, call: &Call<'_>) -> Response<Bytes> {
+        self.body.response(self.correlation_id, state, call)
     }
 }
 

@@ -142,11 +142,11 @@ impl State {
     #[cfg(test)]
     pub(crate) fn is_writable(&self, topic: &str, partition: i32, all: bool) -> bool {
         let config = self.topics.get(topic).map(|topic| &topic.config);
-        let answers = |leader: i32| self.nodes.get(&leader).is_some_and(|node| node.up && !node.paused);
+        let responses = |leader: i32| self.nodes.get(&leader).is_some_and(|node| node.up && !node.paused);
         let in_sync = |partition: &PartitionLog| {
             !all || config.is_some_and(|config| partition.check_in_sync(config, |node| self.is_up(node)).is_ok())
         };
-        self.partition(topic, partition).is_some_and(|p| p.leader.is_some_and(answers) && in_sync(p))
+        self.partition(topic, partition).is_some_and(|p| p.leader.is_some_and(responses) && in_sync(p))
     }
 
     /// Gives a node another port, as if it had been restarted elsewhere.
@@ -224,8 +224,8 @@ mod tests {
 
     /// The offset or the error of one record of producer 5.
     fn produce(cluster: &mut TestCluster, sequence: i32) -> Result<i64, ErrorCode> {
-        let answer = cluster.produce(BatchOf::values(&["a"]).by_producer(5, 0, sequence).encode());
-        if answer.error_code == 0 { Ok(answer.base_offset) } else { Err(ErrorCode(answer.error_code)) }
+        let response = cluster.produce(BatchOf::values(&["a"]).by_producer(5, 0, sequence).encode());
+        if response.error_code == 0 { Ok(response.base_offset) } else { Err(ErrorCode(response.error_code)) }
     }
 
     const OUT_OF_ORDER: Result<i64, ErrorCode> = Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);

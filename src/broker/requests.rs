@@ -10,7 +10,7 @@
 use bytes::Bytes;
 
 use super::{
-    api::{self, Answer, Call, Malformed, ReceivedRequest},
+    api::{self, Call, Malformed, ReceivedRequest, Response},
     faults::Plan,
     state::State,
 };
@@ -69,11 +69,11 @@ impl State {
         if pending.plan.drops_request() {
             return Polled::Done(Reply::close(now_ms));
         }
-        match pending.request.answer(self, &pending.call(now_ms)) {
-            Answer::Hold { until_ms } => Polled::Hold { until_ms },
-            Answer::Close => Polled::Done(Reply::close(now_ms)),
-            Answer::Silent => Polled::Done(pending.spoil(now_ms, Bytes::new())),
-            Answer::Reply(bytes) => Polled::Done(pending.spoil(now_ms, bytes)),
+        match pending.request.response(self, &pending.call(now_ms)) {
+            Response::Hold { until_ms } => Polled::Hold { until_ms },
+            Response::Close => Polled::Done(Reply::close(now_ms)),
+            Response::Silent => Polled::Done(pending.spoil(now_ms, Bytes::new())),
+            Response::Reply(bytes) => Polled::Done(pending.spoil(now_ms, bytes)),
         }
     }
 }

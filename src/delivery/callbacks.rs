@@ -21,12 +21,12 @@ use super::{
 use crate::{error::DeliveryError, record::intercept::Interceptor};
 
 /// The argument of a callback: the record's outcome.
-pub(crate) type Answer = Result<Ack, DeliveryError>;
+pub(crate) type Completion = Result<Ack, DeliveryError>;
 
 /// A user's callback for one record.
-pub(crate) trait Callback: FnOnce(Answer) + Send + 'static {}
+pub(crate) trait Callback: FnOnce(Completion) + Send + 'static {}
 
-impl<F: FnOnce(Answer) + Send + 'static> Callback for F {}
+impl<F: FnOnce(Completion) + Send + 'static> Callback for F {}
 
 /// A user's callback for one record, behind a type that hides its own. It is an `Option`, which is emptied when the record is
 /// accepted.
@@ -45,7 +45,7 @@ pub(crate) fn listener<F: Callback>(callback: &mut Option<F>) -> Option<&mut dyn
 }
 
 /// The callback of a record that has none, where interceptors need a place in the list.
-pub(crate) fn nothing(_: Answer) {}
+pub(crate) fn nothing(_: Completion) {}
 
 /// The callbacks of a batch, in record order. Most programs have one type of callback, or a few. Callbacks of one type that follow
 /// one another lie in one run, unboxed, so a record costs no allocation.
@@ -373,7 +373,7 @@ mod tests {
         let mut notices = Notices::default();
         let mut costs = Vec::new();
         for index in 0..100 {
-            let mut callback = Some(|_: Answer| ());
+            let mut callback = Some(|_: Completion| ());
             costs.push(callback.cost(Some(&notices)));
             callback.join(&mut notices, Place::new(index, 0));
         }

@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        delivery::{Answer, Delivery},
+        delivery::{Completion, Delivery},
         error::{DeliveryError, DeliveryFailure, FailureKind, Persisted},
     };
 
@@ -148,7 +148,7 @@ mod tests {
         let deliveries: Vec<_> = (0..4).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
         for index in 0..4 {
             let told = told.clone();
-            let callback = move |outcome: Answer| told.send(outcome.unwrap().offset()).unwrap();
+            let callback = move |outcome: Completion| told.send(outcome.unwrap().offset()).unwrap();
             completer.notify(index, 7, &mut Some(callback));
         }
         let mut parts = completer.split(&[0, 1]).into_iter();

@@ -71,8 +71,8 @@ impl Sender {
                     let why = "no connection within socket.connection.setup.timeout.ms";
                     self.end(id, why, ErrorCode::NETWORK_EXCEPTION);
                 }
-                Overdue::Answer(api) => {
-                    let why = format!("no answer to {api} within request.timeout.ms");
+                Overdue::Response(api) => {
+                    let why = format!("no response to {api} within request.timeout.ms");
                     self.end(id, &why, ErrorCode::REQUEST_TIMED_OUT);
                 }
                 Overdue::Idle => self.rest(id),

@@ -30,7 +30,7 @@ use self::{
     lane::{Lane, Leader, Readiness, Window},
 };
 use super::common::{Common, Fatal};
-use crate::{cluster, wire::apis::init_producer_id::InitProducerIdAnswer};
+use crate::{cluster, wire::apis::init_producer_id::ProducerIdResult};
 
 const LANE: &str = "the lane of a slot";
 
@@ -256,9 +256,9 @@ impl Lanes {
     }
 
     /// A broker gave a producer id, or did not.
-    pub(super) fn identified(&mut self, broker: i32, answer: InitProducerIdAnswer, common: &mut Common) {
+    pub(super) fn identified(&mut self, broker: i32, response: ProducerIdResult, common: &mut Common) {
         let retry = common.retry();
-        if self.producer_id.answered(answer, broker, common.now, retry, &mut common.chance) {
+        if self.producer_id.answered(response, broker, common.now, retry, &mut common.chance) {
             common.warnings.has_producer_id();
             return self.list_unidentified(common);
         }

@@ -1,7 +1,7 @@
 //! What has come is read before anything is judged overdue.
 //!
 //! In: when something became due. Out: whether it may be judged, or which connections are to be read first. Pure. A process that
-//! was stopped, or had no processor for long, finds its clock ahead of what it has read: the answers wait in its sockets, and what
+//! was stopped, or had no processor for long, finds its clock ahead of what it has read: the responses wait in its sockets, and what
 //! looks overdue was answered long ago. Deliberately absent: reading.
 
 use std::{

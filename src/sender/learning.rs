@@ -1,7 +1,7 @@
-//! What an answer to a metadata request changes.
+//! What a response to a metadata request changes.
 //!
-//! In: answers. Out: brokers that come, move and go, and leaders for lanes and for those who append. Pure. Deliberately absent:
-//! what is believed of an answer ([`super::metadata`]).
+//! In: responses. Out: brokers that come, move and go, and leaders for lanes and for those who append. Pure. Deliberately absent:
+//! what is believed of a response ([`super::metadata`]).
 
 use std::{cell::LazyCell, sync::Arc};
 
@@ -9,19 +9,19 @@ use super::{
     Sender,
     metadata::{Changes, is_refusal},
 };
-use crate::{accumulator::TopicState, error::ErrorCode, wire::apis::metadata::MetadataAnswer};
+use crate::{accumulator::TopicState, error::ErrorCode, wire::apis::metadata::ClusterView};
 
 impl Sender {
     /// Takes over what a broker says of the cluster.
-    pub(super) fn learn(&mut self, question: u64, answer: MetadataAnswer) {
+    pub(super) fn learn(&mut self, question: u64, response: ClusterView) {
         let (now, common) = (self.common.now, &mut self.common);
-        if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED.0 && common.config.rebootstrap_after.is_some() {
+        if response.error == ErrorCode::REBOOTSTRAP_REQUIRED.0 && common.config.rebootstrap_after.is_some() {
             self.metadata.failed(question, now, &mut common.chance);
             self.rebootstrap("the broker asked for it");
             return;
         }
-        let names_nobody = answer.brokers.is_empty();
-        let changes = self.metadata.apply(question, answer, now, &mut common.chance);
+        let names_nobody = response.brokers.is_empty();
+        let changes = self.metadata.apply(question, response, now, &mut common.chance);
         let topics = common.accumulator.topics();
         if changes.useless {
             if names_nobody {

@@ -1,9 +1,9 @@
-//! When to ask for metadata, and what an answer changes.
+//! When to ask for metadata, and what a response changes.
 //!
-//! In: topics that somebody wants, answers, hints. Out: what to ask, and a new [`Cluster`]. Pure. One answer never takes
+//! In: topics that somebody wants, responses, hints. Out: what to ask, and a new [`Cluster`]. Pure. One response never takes
 //! anything away from a topic that is known: an error, a leader epoch that is older than the known one, a topic without
 //! partitions or with fewer, all leave it as it was ([`weigh`]). A question that is not answered soon is put to another
-//! broker as well; its first answer counts. Deliberately absent: connections.
+//! broker as well; its first response counts. Deliberately absent: connections.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,10 +15,10 @@ use super::backoff::{Backoff, Chance};
 use crate::{
     cluster::{Broker, Cluster, PartitionMetadata, TopicId, TopicMetadata},
     error::ErrorCode,
-    wire::apis::metadata::{MetadataAnswer, TopicAnswer},
+    wire::apis::metadata::{ClusterView, TopicView},
 };
 
-/// So many answers in a row that contradict what is known of a topic without an id are believed: the topic was created anew.
+/// So many responses in a row that contradict what is known of a topic without an id are believed: the topic was created anew.
 const CONVINCING: u32 = 3;
 /// With an id it is the same topic, whose leader epochs only rise. But what is known may have been a lie, or the cluster was restored
 /// from what it was before; then nothing else would ever be believed.
@@ -31,7 +31,7 @@ pub(crate) struct Policy {
     pub(crate) max_age: Duration,
     /// `metadata.max.idle.ms`: a topic that was not used for so long is not asked for any more.
     pub(crate) max_idle: Duration,
-    /// `retry.backoff.ms` and its maximum: between answers that brought nothing new.
+    /// `retry.backoff.ms` and its maximum: between responses that brought nothing new.
     pub(crate) backoff: Backoff,
 }
 
@@ -44,9 +44,9 @@ pub(crate) struct Metadata {
     topics: BTreeMap<Arc<str>, Instant>,
     /// Topics that were never answered for: asked for alone (KIP-526).
     new: BTreeSet<Arc<str>>,
-    /// Topics whose last answers contradicted what is known of them, and how many did in a row.
+    /// Topics whose last responses contradicted what is known of them, and how many did in a row.
     contradicted: BTreeMap<Arc<str>, u32>,
-    /// When to ask for all topics; `None` while the answer for all is on its way.
+    /// When to ask for all topics; `None` while the response for all is on its way.
     full_at: Option<Instant>,
     /// Not to ask before this moment.
     not_before: Instant,
@@ -55,25 +55,25 @@ pub(crate) struct Metadata {
     /// How many requests with it are on their way, none once it was answered.
     asked: usize,
     last_asked: Option<Instant>,
-    /// Answers in a row that brought nothing new.
+    /// Responses in a row that brought nothing new.
     idle_answers: u32,
     last_success: Instant,
     /// Whether a new topic is wanted that the question on its way does not name.
     unasked: bool,
 }
 
-/// What an answer changed.
+/// What a response changed.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Topics whose partitions are known now.
     pub(crate) topics: Vec<Arc<str>>,
     /// Those of them that were created anew: leader epochs start again.
     pub(crate) recreated: BTreeSet<Arc<str>>,
-    /// Partitions of which the answer told an older leader epoch than is known, by topic.
+    /// Partitions of which the response told an older leader epoch than is known, by topic.
     pub(crate) stale: BTreeMap<Arc<str>, BTreeSet<usize>>,
-    /// Topics of which the answer says nothing, and the broker's reason. Those that were known still are.
+    /// Topics of which the response says nothing, and the broker's reason. Those that were known still are.
     pub(crate) missing: Vec<(Arc<str>, ErrorCode)>,
-    /// Whether the answer is of no use at all.
+    /// Whether the response is of no use at all.
     pub(crate) useless: bool,
 }
 
@@ -101,7 +101,7 @@ impl Metadata {
         &self.cluster
     }
 
-    /// When the last useful answer came, or when the producer was made.
+    /// When the last useful response came, or when the producer was made.
     pub(crate) fn last_success(&self) -> Instant {
         self.last_success
     }
@@ -157,7 +157,7 @@ impl Metadata {
         if full { self.topics.keys().cloned().collect() } else { self.new.iter().cloned().collect() }
     }
 
-    /// When to put the question that is on its way to another broker as well, if it has no answer until then.
+    /// When to put the question that is on its way to another broker as well, if it has no response until then.
     pub(crate) fn again_due(&self, patience: Duration) -> Option<Instant> {
         self.last_asked.filter(|_| self.asked > 0).map(|at| at + patience)
     }
@@ -173,7 +173,7 @@ impl Metadata {
         self.question
     }
 
-    /// A request with this question brought no answer.
+    /// A request with this question brought no response.
     pub(crate) fn failed(&mut self, question: u64, now: Instant, chance: &mut Chance) {
         if question == self.question && self.asked > 0 {
             self.asked -= 1;
@@ -197,29 +197,23 @@ impl Metadata {
         (self.asked, self.full_at, self.last_success) = (0, Some(now), now);
     }
 
-    /// Takes over the first answer to a question. Later ones, which other brokers gave to the same question, are stale by now.
-    pub(crate) fn apply(
-        &mut self,
-        question: u64,
-        answer: MetadataAnswer,
-        now: Instant,
-        chance: &mut Chance,
-    ) -> Changes {
+    /// Takes over the first response to a question. Later ones, which other brokers gave to the same question, are stale by now.
+    pub(crate) fn apply(&mut self, question: u64, response: ClusterView, now: Instant, chance: &mut Chance) -> Changes {
         if question != self.question || std::mem::take(&mut self.asked) == 0 {
             return Changes { useless: true, ..Changes::default() };
         }
-        if answer.brokers.is_empty() {
+        if response.brokers.is_empty() {
             self.refresh(now);
             self.wait(now, chance);
             return Changes { useless: true, ..Changes::default() };
         }
         let mut changes = Changes::default();
         let cluster = Arc::make_mut(&mut self.cluster);
-        let brokers = answer.brokers.into_iter().map(|broker| (broker.id, broker)).collect();
+        let brokers = response.brokers.into_iter().map(|broker| (broker.id, broker)).collect();
         let mut progress = std::mem::replace(&mut cluster.brokers, brokers) != cluster.brokers;
-        progress |= std::mem::replace(&mut cluster.cluster_id, answer.cluster_id) != cluster.cluster_id;
+        progress |= std::mem::replace(&mut cluster.cluster_id, response.cluster_id) != cluster.cluster_id;
         let mut unsettled = false;
-        for topic in answer.topics.into_iter().filter(|topic| self.topics.contains_key(&topic.name)) {
+        for topic in response.topics.into_iter().filter(|topic| self.topics.contains_key(&topic.name)) {
             let taken = take_over(cluster, &mut self.contradicted, topic, &mut changes);
             (progress, unsettled) = (progress | taken.news, unsettled | taken.unsettled);
         }
@@ -238,7 +232,7 @@ impl Metadata {
             // As Java: a topic that was wanted meanwhile does not wait for a backoff.
             self.not_before = now;
         } else {
-            // Also after progress: where leaders flap, each answer is new.
+            // Also after progress: where leaders flap, each response is new.
             self.wait(now, chance);
         }
         changes
@@ -269,7 +263,7 @@ impl Metadata {
     }
 
     /// Takes over a hint of who leads a partition (KIP-951), if it is strictly newer and its broker is known. Says whether
-    /// it did. A full answer is asked for all the same.
+    /// it did. A full response is asked for all the same.
     pub(crate) fn hint(&mut self, topic: &str, partition: i32, leader: (i32, i32), brokers: &[Broker]) -> bool {
         let Ok(index) = usize::try_from(partition) else { return false };
         let endpoint = brokers.iter().find(|broker| broker.id == leader.0);
@@ -289,49 +283,49 @@ impl Metadata {
 
 /// Whether a broker's error says that a topic cannot be used as things are, so that waiting for it is of no use: its name is
 /// not allowed, or this user may not see it. These are the two that Java's `send` throws at once
-/// (`Metadata.maybeThrowExceptionForTopic`). Whatever else a broker says of a topic may be over with the next answer, as
+/// (`Metadata.maybeThrowExceptionForTopic`). Whatever else a broker says of a topic may be over with the next response, as
 /// `INVALID_REPLICATION_FACTOR` is when more brokers have started.
 pub(crate) fn is_refusal(code: ErrorCode) -> bool {
     code == ErrorCode::INVALID_TOPIC_EXCEPTION || code == ErrorCode::TOPIC_AUTHORIZATION_FAILED
 }
 
-/// What one answer makes of one topic. Of `stale` partitions it tells an older leader epoch than is known.
+/// What one response makes of one topic. Of `stale` partitions it tells an older leader epoch than is known.
 #[derive(Debug, PartialEq, Eq)]
 enum Weighed {
-    /// What was known, with what the answer adds.
+    /// What was known, with what the response adds.
     Merged { topic: TopicMetadata, stale: BTreeSet<usize> },
     /// Another topic of the same name: nothing of what was known counts.
     Anew(TopicMetadata),
-    /// The answer takes back what was known: it is late, or what was known is of no use any more, which is believed when `enough` in a
+    /// The response takes back what was known: it is late, or what was known is of no use any more, which is believed when `enough` in a
     /// row say so.
     Contradicts { if_late: TopicMetadata, stale: BTreeSet<usize>, if_anew: TopicMetadata, enough: u32 },
     /// It says nothing of the topic, for this reason.
     Nothing(ErrorCode),
 }
 
-/// Weighs what an answer says of a topic against what is known of it.
+/// Weighs what a response says of a topic against what is known of it.
 ///
 /// As in Java (`Metadata.updateLatestMetadata`) the newest leader epoch counts, partition by partition, and a topic with another
 /// id is another one (KAFKA-12257). Unlike Java, which forgets a topic with an error or with fewer partitions until the next
-/// answer, a topic that is known stays as it is.
-fn weigh(known: Option<&TopicMetadata>, answer: &TopicAnswer) -> Weighed {
+/// response, a topic that is known stays as it is.
+fn weigh(known: Option<&TopicMetadata>, response: &TopicView) -> Weighed {
     // Error 0 without partitions says nothing: the broker is only just learning of the topic.
     let silent = Weighed::Nothing(ErrorCode::LEADER_NOT_AVAILABLE);
-    if answer.error != ErrorCode::NONE {
-        return Weighed::Nothing(answer.error);
+    if response.error != ErrorCode::NONE {
+        return Weighed::Nothing(response.error);
     }
-    let Some(told) = by_number(&answer.partitions) else { return silent };
+    let Some(told) = by_number(&response.partitions) else { return silent };
     let is_whole = told.keys().copied().eq(0..told.len());
-    let anew = || TopicMetadata { id: answer.id, partitions: told.values().copied().collect() };
+    let anew = || TopicMetadata { id: response.id, partitions: told.values().copied().collect() };
     let Some(known) = known else {
         return if is_whole { Weighed::Merged { topic: anew(), stale: BTreeSet::new() } } else { silent };
     };
-    let has_ids = !known.id.is_nil() && !answer.id.is_nil();
-    if has_ids && known.id != answer.id {
+    let has_ids = !known.id.is_nil() && !response.id.is_nil();
+    if has_ids && known.id != response.id {
         return if is_whole { Weighed::Anew(anew()) } else { silent };
     }
     let topic =
-        TopicMetadata { id: newer_id(known.id, answer.id), partitions: merge(&known.partitions, &told, is_whole) };
+        TopicMetadata { id: newer_id(known.id, response.id), partitions: merge(&known.partitions, &told, is_whole) };
     let stale = stale(&known.partitions, &told);
     let is_less = !has_ids && told.len() < known.partitions.len();
     if is_whole && (is_less || !stale.is_empty()) {
@@ -345,16 +339,16 @@ fn newer_id(known: TopicId, told: TopicId) -> TopicId {
     if told.is_nil() { known } else { told }
 }
 
-/// The partitions of an answer by number. `None` if there are none, or one has a number that cannot be.
-fn by_number(answer: &[(i32, i32, i32)]) -> Option<BTreeMap<usize, PartitionMetadata>> {
+/// The partitions of a response by number. `None` if there are none, or one has a number that cannot be.
+fn by_number(response: &[(i32, i32, i32)]) -> Option<BTreeMap<usize, PartitionMetadata>> {
     let partition = |&(number, leader, leader_epoch): &(i32, i32, i32)| {
         let leader = (leader >= 0).then_some(leader);
         Some((usize::try_from(number).ok()?, PartitionMetadata { leader, leader_epoch }))
     };
-    answer.iter().map(partition).collect::<Option<BTreeMap<_, _>>>().filter(|told| !told.is_empty())
+    response.iter().map(partition).collect::<Option<BTreeMap<_, _>>>().filter(|told| !told.is_empty())
 }
 
-/// The partitions of which an answer tells an older epoch than is known.
+/// The partitions of which a response tells an older epoch than is known.
 fn stale(known: &[PartitionMetadata], told: &BTreeMap<usize, PartitionMetadata>) -> BTreeSet<usize> {
     let is_stale =
         |(number, known): &(usize, &PartitionMetadata)| told.get(number).is_some_and(|told| is_older(*told, **known));
@@ -366,7 +360,7 @@ fn is_older(told: PartitionMetadata, known: PartitionMetadata) -> bool {
     told.leader_epoch >= 0 && told.leader_epoch < known.leader_epoch
 }
 
-/// What is known of a topic's partitions, with what an answer says of them. One that leaves partitions out adds none: to hash
+/// What is known of a topic's partitions, with what a response says of them. One that leaves partitions out adds none: to hash
 /// keys over them would put records where they do not belong.
 fn merge(
     known: &[PartitionMetadata],
@@ -386,7 +380,7 @@ fn merge(
     (0..count).map(partition).collect()
 }
 
-/// What taking over an answer for one topic came to.
+/// What taking over a response for one topic came to.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
     /// Whether something is known now that was not.
@@ -395,45 +389,45 @@ struct Taken {
     unsettled: bool,
 }
 
-/// Takes over what an answer says of one topic.
+/// Takes over what a response says of one topic.
 fn take_over(
     cluster: &mut Cluster,
     contradicted: &mut BTreeMap<Arc<str>, u32>,
-    answer: TopicAnswer,
+    response: TopicView,
     changes: &mut Changes,
 ) -> Taken {
-    let known = cluster.topics.get(&answer.name);
-    let (topic, stale, late) = match weigh(known, &answer) {
+    let known = cluster.topics.get(&response.name);
+    let (topic, stale, late) = match weigh(known, &response) {
         Weighed::Nothing(code) => {
             let unsettled = known.is_some() || !is_refusal(code);
-            changes.missing.push((answer.name, code));
+            changes.missing.push((response.name, code));
             return Taken { news: false, unsettled };
         }
         Weighed::Merged { topic, stale } => (topic, stale, false),
         Weighed::Anew(topic) => {
-            changes.recreated.insert(Arc::clone(&answer.name));
+            changes.recreated.insert(Arc::clone(&response.name));
             (topic, BTreeSet::new(), false)
         }
         Weighed::Contradicts { if_late, stale, if_anew, enough } => {
-            let times = contradicted.entry(Arc::clone(&answer.name)).or_default();
+            let times = contradicted.entry(Arc::clone(&response.name)).or_default();
             *times += 1;
             if *times < enough {
                 (if_late, stale, true)
             } else {
-                changes.recreated.insert(Arc::clone(&answer.name));
+                changes.recreated.insert(Arc::clone(&response.name));
                 (if_anew, BTreeSet::new(), false)
             }
         }
     };
     if !late {
-        contradicted.remove(&answer.name);
+        contradicted.remove(&response.name);
     }
     if !stale.is_empty() {
-        changes.stale.insert(Arc::clone(&answer.name), stale);
+        changes.stale.insert(Arc::clone(&response.name), stale);
     }
     let leaderless = topic.partitions.iter().any(|partition| partition.leader.is_none());
     let news = known != Some(&topic);
-    changes.topics.push(Arc::clone(&answer.name));
-    cluster.topics.insert(answer.name, topic);
+    changes.topics.push(Arc::clone(&response.name));
+    cluster.topics.insert(response.name, topic);
     Taken { news, unsettled: leaderless || late }
 }

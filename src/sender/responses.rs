@@ -23,8 +23,8 @@ use crate::{
     config::Acks,
     error::ErrorCode,
     wire::apis::{
-        self, BadAnswer, init_producer_id, metadata,
-        produce::{self, ProduceAnswer},
+        self, BadResponse, init_producer_id, metadata,
+        produce::{self, ProduceResults},
     },
 };
 
@@ -95,7 +95,7 @@ impl Sender {
         let Some((broker, request)) = taken else { return };
         let read = match request {
             Some(request) => self.response(broker, request, frame),
-            None => Err("answer without a request".to_owned()),
+            None => Err("response without a request".to_owned()),
         };
         if let Err(why) = read {
             self.end(broker, &why, ErrorCode::NETWORK_EXCEPTION);
@@ -107,22 +107,22 @@ impl Sender {
         let InFlight { correlation, version, purpose, .. } = request;
         let got = apis::correlation(frame);
         if got != Some(correlation) {
-            let why = format!("answer {} where {correlation} was expected", got.unwrap_or(-1));
+            let why = format!("response {} where {correlation} was expected", got.unwrap_or(-1));
             return Err(self.unusable(broker, &purpose, why));
         }
-        let unreadable = |error: BadAnswer| error.to_string();
+        let unreadable = |error: BadResponse| error.to_string();
         let read = match &purpose {
             Purpose::ApiVersions => return self.links.negotiated(broker, version, frame, &mut self.common),
             Purpose::Produce(sent) => produce::decode(frame, version)
                 .map_err(unreadable)
-                .and_then(|answer| self.produced(broker, sent, version, answer)),
-            Purpose::Metadata(question) => metadata::decode(frame, version).map_err(unreadable).map(|answer| {
-                self.links.throttle(broker, answer.throttle_ms, &mut self.common);
-                self.learn(*question, answer);
+                .and_then(|response| self.produced(broker, sent, version, response)),
+            Purpose::Metadata(question) => metadata::decode(frame, version).map_err(unreadable).map(|response| {
+                self.links.throttle(broker, response.throttle_ms, &mut self.common);
+                self.learn(*question, response);
             }),
-            Purpose::InitProducerId => init_producer_id::decode(frame, version).map_err(unreadable).map(|answer| {
-                self.links.throttle(broker, answer.throttle_ms, &mut self.common);
-                self.lanes.identified(broker, answer, &mut self.common);
+            Purpose::InitProducerId => init_producer_id::decode(frame, version).map_err(unreadable).map(|response| {
+                self.links.throttle(broker, response.throttle_ms, &mut self.common);
+                self.lanes.identified(broker, response, &mut self.common);
             }),
         };
         read.map_err(|why| self.unusable(broker, &purpose, why))
@@ -135,9 +135,15 @@ impl Sender {
     }
 
     /// A broker judged the batches of a request. Returns why it cannot be the response, if it names what was not asked.
-    fn produced(&mut self, broker: i32, sent: &SentBatches, version: i16, answer: ProduceAnswer) -> Result<(), String> {
-        self.links.throttle(broker, answer.throttle_ms, &mut self.common);
-        let mut entries = self.lanes.by_part(&sent.parts, version, answer.partitions)?;
+    fn produced(
+        &mut self,
+        broker: i32,
+        sent: &SentBatches,
+        version: i16,
+        response: ProduceResults,
+    ) -> Result<(), String> {
+        self.links.throttle(broker, response.throttle_ms, &mut self.common);
+        let mut entries = self.lanes.by_part(&sent.parts, version, response.partitions)?;
         for (part, entry) in sent.parts.iter().zip(&mut entries) {
             let leader = entry.as_ref().and_then(|entry| entry.leader);
             let reply = entry.take().map_or_else(|| Reply::left_out(broker), Reply::from);
@@ -146,7 +152,7 @@ impl Sender {
             self.lanes.conclude(attempt, reply, &mut self.common);
             self.grant_wishes();
             if let Some(leader) = leader {
-                self.hint(part.slot, leader, &answer.brokers);
+                self.hint(part.slot, leader, &response.brokers);
             }
         }
         self.lanes.list_all(&sent.parts, &mut self.common);

@@ -1,6 +1,6 @@
 //! The sender against a scripted broker, step by step: no socket, no task, no waiting.
 //!
-//! [`rig`] plays everything outside: it makes connections, answers what is not Produce by itself, and keeps Produce
+//! [`rig`] plays everything outside: it makes connections, responses what is not Produce by itself, and keeps Produce
 //! requests for the test to answer.
 
 mod asking;

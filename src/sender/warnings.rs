@@ -30,7 +30,7 @@ pub(super) enum Subject {
     Partition(u32),
     /// A broker's connection.
     Broker(i32),
-    /// What went out to a broker without an answer.
+    /// What went out to a broker without a response.
     Unconfirmed(i32),
     /// A topic that is not there.
     Topic(Arc<str>),
@@ -147,7 +147,7 @@ impl Warnings {
         }
     }
 
-    /// A connection ended, over which so many records went out without an answer that shows that they were taken.
+    /// A connection ended, over which so many records went out without a response that shows that they were taken.
     pub(super) fn lost_unconfirmed(&mut self, broker: i32, address: &str, why: &str, records: u64, now: Instant) {
         if let Some(held_back) = self.admit(Subject::Unconfirmed(broker), now) {
             tracing::warn!(

@@ -21,7 +21,7 @@ pub(crate) mod request;
 
 pub(crate) use self::{
     api::Api,
-    envelope::{BadAnswer, Caller, correlation},
+    envelope::{BadResponse, Caller, correlation},
 };
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn tagged_fields_in_a_header_are_skipped() {
         let whole = answered(Api::InitProducerId, 5, &InitProducerIdResponse::default().with_producer_id(44.into()));
-        let producer_id = |frame: &Bytes| init_producer_id::decode(frame, 5).map(|answer| answer.producer_id);
+        let producer_id = |frame: &Bytes| init_producer_id::decode(frame, 5).map(|response| response.producer_id);
         assert_eq!(producer_id(&whole), Ok(44));
         for len in 0..whole.len() {
             assert!(producer_id(&whole.slice(..len)).is_err(), "{len}");

@@ -130,7 +130,7 @@ errors! {
      12 OFFSET_METADATA_TOO_LARGE             false false No      Permanent
         "the text beside a committed offset is too long: shorten it";
      13 NETWORK_EXCEPTION                     true  true  Unknown Transient
-        "the connection broke before an answer came: check the broker and the network between";
+        "the connection broke before a response came: check the broker and the network between";
      14 COORDINATOR_LOAD_IN_PROGRESS          true  false No      Transient
         "the coordinator is starting up: wait";
      15 COORDINATOR_NOT_AVAILABLE             true  false No      Transient

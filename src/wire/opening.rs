@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{
     apis::{
-        Api, BadAnswer,
+        Api, BadResponse,
         api_versions::{self, Versions},
     },
     errors::ErrorCode,
@@ -34,7 +34,7 @@ pub(crate) enum Step {
 pub(crate) enum OpeningError {
     /// The broker sent bytes that are no response.
     #[error(transparent)]
-    Unreadable(#[from] BadAnswer),
+    Unreadable(#[from] BadResponse),
     /// The broker sent an error.
     #[error("broker refused to say what it speaks (ApiVersions {version}): {code}; {}", code.advice())]
     Refused { version: i16, code: ErrorCode },
@@ -43,11 +43,11 @@ pub(crate) enum OpeningError {
 /// Handles the response to ApiVersions. A broker that does not support the version of the request responds with those
 /// that it supports (KIP-511), or with none. Then the request is sent again, in a lower version each time.
 pub(crate) fn step(frame: &Bytes, version: i16) -> Result<Step, OpeningError> {
-    let answer = api_versions::decode(frame, version)?;
-    match answer.error {
-        ErrorCode::NONE => Ok(Step::Ready(answer.versions)),
+    let response = api_versions::decode(frame, version)?;
+    match response.error {
+        ErrorCode::NONE => Ok(Step::Ready(response.versions)),
         ErrorCode::UNSUPPORTED_VERSION if version > OLDEST => {
-            let known = answer.versions.pick(Api::ApiVersions).filter(|known| *known < version);
+            let known = response.versions.pick(Api::ApiVersions).filter(|known| *known < version);
             Ok(Step::Ask(known.unwrap_or(OLDEST)))
         }
         code => Err(OpeningError::Refused { version, code }),
@@ -88,6 +88,6 @@ mod tests {
         assert_eq!(error, OpeningError::Refused { version: 4, code: ErrorCode(42) });
         assert!(error.to_string().starts_with("broker refused to say what it speaks (ApiVersions 4): INVALID_REQUEST"));
         let unreadable = step(&Bytes::from_static(b"1234?"), 4).unwrap_err().to_string();
-        assert!(unreadable.starts_with("ApiVersions answer (version 4) cannot be read"), "{unreadable}");
+        assert!(unreadable.starts_with("ApiVersions response (version 4) cannot be read"), "{unreadable}");
     }
 }

@@ -94,8 +94,8 @@ pub(crate) enum Lie {
 
 /// A Metadata response without its length, in which `topic` is wrong.
 #[cfg(test)]
-pub(crate) fn lie(answer: &Bytes, version: i16, topic: &str, lie: Lie) -> Bytes {
-    let (mut rest, correlation) = (answer.clone(), super::apis::correlation(answer).unwrap());
+pub(crate) fn lie(response: &Bytes, version: i16, topic: &str, lie: Lie) -> Bytes {
+    let (mut rest, correlation) = (response.clone(), super::apis::correlation(response).unwrap());
     ResponseHeader::decode(&mut rest, ApiKey::Metadata.response_header_version(version)).unwrap();
     let mut body = MetadataResponse::decode(&mut rest, version).unwrap();
     let named = |of: &MetadataResponseTopic| of.name.as_ref().is_some_and(|name| name.as_str() == topic);

@@ -54,17 +54,17 @@ pub fn responses(data: &[u8]) {
 }
 
 fn brokers_and_topics(frame: &Bytes, version: i16) {
-    let Some(answer) = exactly(frame, |frame| metadata::decode(frame, version)) else { return };
-    answer.brokers.iter().for_each(dialled);
-    let partitions = answer.topics.iter().map(|topic| 1 + topic.partitions.len()).sum::<usize>();
+    let Some(response) = exactly(frame, |frame| metadata::decode(frame, version)) else { return };
+    response.brokers.iter().for_each(dialled);
+    let partitions = response.topics.iter().map(|topic| 1 + topic.partitions.len()).sum::<usize>();
     assert!(partitions <= frame.len());
 }
 
 fn batches(frame: &Bytes, version: i16) {
-    let Some(answer) = exactly(frame, |frame| produce::decode(frame, version)) else { return };
-    answer.brokers.iter().for_each(dialled);
-    assert!(answer.partitions.len() <= frame.len());
-    for partition in &answer.partitions {
+    let Some(response) = exactly(frame, |frame| produce::decode(frame, version)) else { return };
+    response.brokers.iter().for_each(dialled);
+    assert!(response.partitions.len() <= frame.len());
+    for partition in &response.partitions {
         let refused = partition.record_errors.iter().filter_map(|(_, message)| message.as_ref());
         assert!(refused.chain(&partition.message).all(|message| printable(message) == *message));
         let numbers = [partition.base_offset, partition.append_time, partition.log_start];
@@ -76,14 +76,14 @@ fn dialled(broker: &Broker) {
     assert!(broker.id >= 0 && broker.port > 0 && is_host(&broker.host), "{broker:?}");
 }
 
-fn admin<R: Request>(request: &R, frame: &Bytes, version: i16) -> Option<R::Answer> {
+fn admin<R: Request>(request: &R, frame: &Bytes, version: i16) -> Option<R::Response> {
     exactly(frame, |frame| request.decode(frame, version))
 }
 
-/// An answer that can be read cannot be with a byte less or a byte more.
+/// A response that can be read cannot be with a byte less or a byte more.
 fn exactly<T, E>(frame: &Bytes, read: impl Fn(&Bytes) -> Result<T, E>) -> Option<T> {
-    let answer = read(frame).ok()?;
+    let response = read(frame).ok()?;
     assert!(read(&frame.slice(..frame.len() - 1)).is_err(), "a byte less");
     assert!(read(&Bytes::from([frame, &[0][..]].concat())).is_err(), "a byte more");
-    Some(answer)
+    Some(response)
 }

@@ -20,7 +20,7 @@ use crate::{
     ProducerBuilder,
     accumulator::{Accumulator, Limits, TopicState},
     broker::{Api, EmbeddedBroker, Fault, State},
-    delivery::{Answer, Callbacks},
+    delivery::{Callbacks, Completion},
     error::ErrorCode,
     sender::{ConnectionId, Event, Sender},
     wire::{
@@ -189,7 +189,7 @@ impl World {
         let value = judge::value(number, partition, padding);
         let payload = Payload::new(None, Some(&value), &[]);
         let (now, heard) = (self.instant(), Arc::clone(&self.heard));
-        let mut callback = Some(move |_: Answer| heard.lock().unwrap().push(number));
+        let mut callback = Some(move |_: Completion| heard.lock().unwrap().push(number));
         let timestamp = self.now_ms();
         if HEADER_LEN + payload.max_len() > self.buffer_memory {
             return;
@@ -237,7 +237,7 @@ impl World {
         self.act();
     }
 
-    /// Everything works from now on, until all that was sent has its answer.
+    /// Everything works from now on, until all that was sent has its response.
     fn heal(&mut self) {
         self.cluster.heal();
         (1..=self.nodes as i32).for_each(|node| self.cluster.restart(node));

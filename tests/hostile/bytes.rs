@@ -4,11 +4,11 @@ use milena::{FailureKind, Persisted};
 use milena_test_support::peer::{HTTP_ANSWER, TLS_ALERT};
 
 use crate::{
-    answers::{
+    liar::{Dialect, NEW, OLD, Told, framed},
+    responses::{
         API_VERSIONS, Appended, Asked, INIT_PRODUCER_ID, METADATA, PRODUCE, api_versions, appended, init_producer_id,
         metadata, partition, produce, topic_of, unsupported,
     },
-    liar::{Dialect, NEW, OLD, Told, framed},
     run,
     scenario::{Case, Expect, Times, run_all},
     writing::Writing,
@@ -20,7 +20,7 @@ const DIALECTS: [(&str, Dialect); 2] = [("new", NEW), ("old", OLD)];
 const APIS: [(&str, i16); 4] =
     [("ApiVersions", API_VERSIONS), ("Metadata", METADATA), ("InitProducerId", INIT_PRODUCER_ID), ("Produce", PRODUCE)];
 
-/// What becomes of a record where every answer of that kind is a lie with these words in its error.
+/// What becomes of a record where every response of that kind is a lie with these words in its error.
 fn never(api: i16, words: &'static [&'static str]) -> Expect {
     match api {
         PRODUCE => Expect::Fails(FailureKind::Expired, Persisted::Unknown, words),
@@ -47,7 +47,7 @@ fn first_asked(api: i16, dialect: Dialect) -> Asked {
     Asked { api, version, correlation: 0, port: 1, topic_id: [0; 16], honest: Vec::new() }
 }
 
-/// A case for each kind of answer in each dialect.
+/// A case for each kind of response in each dialect.
 fn everywhere(case: impl Fn(String, Dialect, i16) -> Vec<Case>) -> Vec<Case> {
     let mut cases = Vec::new();
     for (dialect_name, dialect) in DIALECTS {
@@ -133,7 +133,7 @@ fn bytes_behind_an_answer_end_the_connection() {
         let outcome = (Times::Once, Expect::Delivered, true);
         vec![
             Case::new(format!("{place}: one byte too many"), dialect, api, longer, outcome),
-            Case::new(format!("{place}: the same answer twice"), dialect, api, twice, outcome),
+            Case::new(format!("{place}: the same response twice"), dialect, api, twice, outcome),
         ]
     })));
 }
@@ -166,15 +166,15 @@ fn a_peer_that_never_answers_well_is_named_in_the_error() {
         row("noise", |asked| Told::Frame([&asked.honest[..4], &[0xa5; 300]].concat()), &["cannot be read"]),
         row("zeros", |asked| Told::Frame([&asked.honest[..4], &[0; 3]].concat()), &["cannot be read"]),
         row("the next correlation id", |asked| other_id(asked, asked.correlation + 1), &["where", "was expected"]),
-        row("a negative correlation id", |asked| other_id(asked, -1), &["answer -1 where"]),
-        row("the most correlation id", |asked| other_id(asked, i32::MAX), &["answer 2147483647 where"]),
+        row("a negative correlation id", |asked| other_id(asked, -1), &["response -1 where"]),
+        row("the most correlation id", |asked| other_id(asked, i32::MAX), &["response 2147483647 where"]),
         row("a web server", |_| Told::Last(HTTP_ANSWER.into()), &["HTTP", "check the port"]),
         row("a TLS alert", |_| Told::Last(TLS_ALERT.into()), &["TLS", "PLAINTEXT"]),
         row("a TLS handshake", |_| Told::Last(TLS_HELLO.into()), &["TLS", "PLAINTEXT"]),
         row("a closed connection", |_| Told::Last(Vec::new()), &["closed the connection"]),
-        row("half an answer", |asked| Told::Last(framed(&asked.honest)[..9].into()), &["closed the connection"]),
-        row("silence", |_| Told::Nothing, &["no answer to"]),
-        row("one byte at a time", |asked| Told::Slowly(asked.honest.clone()), &["no answer to"]),
+        row("half a response", |asked| Told::Last(framed(&asked.honest)[..9].into()), &["closed the connection"]),
+        row("silence", |_| Told::Nothing, &["no response to"]),
+        row("one byte at a time", |asked| Told::Slowly(asked.honest.clone()), &["no response to"]),
     ];
     run(run_all(everywhere(|place, dialect, api| {
         let case = |row: &Row| {
@@ -185,7 +185,7 @@ fn a_peer_that_never_answers_well_is_named_in_the_error() {
     })));
 }
 
-/// The honest answer to another request.
+/// The honest response to another request.
 fn other_id(asked: &Asked, id: i32) -> Told {
     Told::Frame([&id.to_be_bytes()[..], &asked.honest[4..]].concat())
 }

@@ -7,13 +7,13 @@ use milena::{FailureKind, Persisted};
 use milena_test_support::peer;
 
 use crate::{
-    answers::{Asked, Cluster, METADATA, Partition, Topic, metadata, partition, topic_of},
     liar::{NEW, OLD, Told},
+    responses::{Asked, Cluster, METADATA, Partition, Topic, metadata, partition, topic_of},
     run,
     scenario::{Case, Expect, Times, run_all},
 };
 
-/// Each lie in both dialects, told in every Metadata answer.
+/// Each lie in both dialects, told in every Metadata response.
 fn always(lies: Vec<(&str, Cluster, Expect, bool)>) -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, cluster, expect, closes) in lies {
@@ -110,7 +110,7 @@ fn a_leader_that_is_elsewhere_or_nowhere_is_named_as_the_cause_and_found_later()
             ("a web server", at(peer::answering(peer::HTTP_ANSWER)), unsent(&["HTTP"]), false),
             ("a TLS server", at(peer::answering(peer::TLS_ALERT)), unsent(&["TLS"]), false),
             ("a server that hangs up", at(peer::answering(b"")), unsent(&["closed the connection"]), false),
-            ("a server that is silent", at(peer::silent()), unsent(&["no answer to ApiVersions"]), false),
+            ("a server that is silent", at(peer::silent()), unsent(&["no response to ApiVersions"]), false),
             ("a port where nobody listens", at(peer::nobody()), unsent(&["cannot connect to"]), false),
             ("a host without an address", brokers(&[(1, "kafka.invalid", 9)]), unsent(&["kafka.invalid"]), false),
             ("a broker that is not listed", each(|p| Partition { leader: 99, ..p }), unsent(&["no leader"]), false),
@@ -142,7 +142,7 @@ fn lies_that_change_nothing_do_no_harm() {
     ])));
 }
 
-/// Another cluster's id in every answer: the producer goes on with whoever answers.
+/// Another cluster's id in every response: the producer goes on with whoever answers.
 #[test]
 fn a_cluster_that_has_another_name_each_time_it_is_asked_does_no_harm() {
     let tell = |asked: &Asked| {

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::{
     HANG,
-    answers::{Asked, FETCH, LIST_OFFSETS, METADATA, TOPIC, fetch},
     liar::{Liar, Lie, NEW, Told},
+    responses::{Asked, FETCH, LIST_OFFSETS, METADATA, TOPIC, fetch},
     run,
     writing::put_varint,
 };
@@ -186,7 +186,7 @@ fn a_batch_that_lies_is_named_with_what_is_wrong_and_no_record_of_it_is_given() 
     });
 }
 
-/// A batch that claims more than the answer holds is one that was cut off, which Kafka does: reading goes on behind what was
+/// A batch that claims more than the response holds is one that was cut off, which Kafka does: reading goes on behind what was
 /// whole, and gives up where that never gets anywhere.
 #[test]
 fn a_batch_longer_than_the_answer_is_waited_for_and_then_given_up() {
@@ -196,7 +196,7 @@ fn a_batch_longer_than_the_answer_is_waited_for_and_then_given_up() {
             lied_to(FETCH, usize::MAX, move |asked| Told::Frame(fetch(asked, &cut).bytes)).await;
         let error = timeout(HANG, admin.read_all(TOPIC)).await.expect("reading hangs").unwrap_err();
         assert!(matches!(error, AdminError::Stalled { offset: 0, .. }), "{error:?}");
-        assert!(liar.told() < 100, "{} answers", liar.told());
+        assert!(liar.told() < 100, "{} responses", liar.told());
         liar.repent();
         assert_reads_the_truth(&mut admin, "afterwards").await;
     });

@@ -20,7 +20,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::answers::{API_VERSIONS, Asked, METADATA, TOPIC, api_versions, unsupported};
+use crate::responses::{API_VERSIONS, Asked, METADATA, TOPIC, api_versions, unsupported};
 
 /// Versions in which the liar talks: `(key, lowest, highest)`.
 pub(crate) type Dialect = &'static [(i16, i16, i16)];
@@ -29,16 +29,16 @@ pub(crate) const NEW: Dialect = &[(0, 3, 13), (1, 4, 12), (2, 1, 7), (3, 4, 13),
 /// That of a broker from before KIP-482; it does not know the version in which it is asked what it speaks.
 pub(crate) const OLD: Dialect = &[(0, 3, 8), (1, 4, 11), (2, 1, 5), (3, 4, 8), (18, 0, 2), (22, 0, 1)];
 
-/// What is said in place of the honest answer.
+/// What is said in place of the honest response.
 #[derive(Clone, Debug)]
 pub(crate) enum Told {
-    /// An answer in a frame of its right length.
+    /// A response in a frame of its right length.
     Frame(Vec<u8>),
     /// Bytes as they are.
     Raw(Vec<u8>),
     /// Bytes as they are, and then the connection is closed.
     Last(Vec<u8>),
-    /// An answer that takes longer than anybody waits: one byte at a time.
+    /// A response that takes longer than anybody waits: one byte at a time.
     Slowly(Vec<u8>),
     /// Nothing, neither to this request nor to another.
     Nothing,
@@ -136,7 +136,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, port: u16) {
     }
 }
 
-/// Answers one client's requests until one side ends it: an error is the client's end.
+/// Responses one client's requests until one side ends it: an error is the client's end.
 async fn converse(mut client: TcpStream, shared: &Shared, port: i32, tainted: &mut bool) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut broker = TcpStream::connect((Ipv4Addr::LOCALHOST, shared.broker)).await?;
@@ -154,21 +154,21 @@ async fn converse(mut client: TcpStream, shared: &Shared, port: i32, tainted: &m
             shared.tainted.fetch_add(1, SeqCst);
         }
         match told {
-            Told::Frame(answer) => client.write_all(&framed(&answer)).await?,
+            Told::Frame(response) => client.write_all(&framed(&response)).await?,
             Told::Raw(bytes) => client.write_all(&bytes).await?,
             Told::Last(bytes) => {
                 client.write_all(&bytes).await?;
                 client.shutdown().await?;
             }
-            Told::Slowly(answer) => {
-                for byte in framed(&answer) {
+            Told::Slowly(response) => {
+                for byte in framed(&response) {
                     client.write_all(&[byte]).await?;
                     sleep(Duration::from_millis(50)).await;
                 }
             }
             Told::Deaf => std::future::pending().await,
             Told::Nothing => {
-                // Whatever else is asked on this connection has no answer either.
+                // Whatever else is asked on this connection has no response either.
                 while client.read(&mut [0; 4096]).await? > 0 {}
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -181,23 +181,23 @@ impl Shared {
     async fn honest(&self, broker: &mut TcpStream, request: &[u8], asked: &Asked) -> io::Result<Vec<u8>> {
         if asked.api == API_VERSIONS {
             let known = self.dialect.iter().any(|(key, _, highest)| *key == API_VERSIONS && asked.version <= *highest);
-            let answer = if known { api_versions(asked, 0, self.dialect) } else { unsupported(asked, self.dialect) };
-            return Ok(answer.bytes);
+            let response = if known { api_versions(asked, 0, self.dialect) } else { unsupported(asked, self.dialect) };
+            return Ok(response.bytes);
         }
         broker.write_all(&framed(request)).await?;
-        let mut answer = read_frame(broker).await?;
+        let mut response = read_frame(broker).await?;
         if asked.api == METADATA {
             let host = b"127.0.0.1";
-            for at in places(&answer, host) {
-                answer[at + host.len()..][..4].copy_from_slice(&asked.port.to_be_bytes());
+            for at in places(&response, host) {
+                response[at + host.len()..][..4].copy_from_slice(&asked.port.to_be_bytes());
             }
             if asked.version >= 10 {
-                let id = places(&answer, TOPIC.as_bytes()).first().map(|at| &answer[at + TOPIC.len()..][..16]);
+                let id = places(&response, TOPIC.as_bytes()).first().map(|at| &response[at + TOPIC.len()..][..16]);
                 let id = id.expect("the broker has the topic").try_into().expect("an id has 16 bytes");
                 *self.topic_id.lock().expect("nobody panics here") = id;
             }
         }
-        Ok(answer)
+        Ok(response)
     }
 
     fn lie(&self, asked: &Asked) -> Option<Told> {
@@ -221,9 +221,9 @@ fn heard(request: &[u8], port: i32) -> Asked {
     Asked { api: short(0), version: short(2), correlation, port, topic_id: [0; 16], honest: Vec::new() }
 }
 
-/// `answer` with its length before it.
-pub(crate) fn framed(answer: &[u8]) -> Vec<u8> {
-    [&i32::try_from(answer.len()).expect("answers are short").to_be_bytes()[..], answer].concat()
+/// `response` with its length before it.
+pub(crate) fn framed(response: &[u8]) -> Vec<u8> {
+    [&i32::try_from(response.len()).expect("responses are short").to_be_bytes()[..], response].concat()
 }
 
 async fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {

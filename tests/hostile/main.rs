@@ -9,16 +9,16 @@
 //! - [`fetched`]: lies about the content of the log, told to the admin client
 //! - [`memory`]: how much memory a claim may take before there are bytes for it
 //!
-//! Lies are rows of tables. [`scenario`] runs each of them, [`liar`] tells them, [`answers`] and [`writing`] encode
+//! Lies are rows of tables. [`scenario`] runs each of them, [`liar`] tells them, [`responses`] and [`writing`] encode
 //! them.
 
-mod answers;
 mod bytes;
 mod cluster;
 mod fetched;
 mod liar;
 mod memory;
 mod produced;
+mod responses;
 mod scenario;
 mod versions;
 mod writing;

@@ -7,8 +7,8 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     HANG,
-    answers::{METADATA, PRODUCE, TOPIC},
     liar::{Liar, Lie, NEW, Told},
+    responses::{METADATA, PRODUCE, TOPIC},
     run,
 };
 
@@ -85,7 +85,7 @@ fn a_peer_that_never_reads_costs_buffer_memory_and_no_more() {
         for delivery in accepted {
             let error = timeout(HANG, delivery).await.expect("a record has no outcome").unwrap_err();
             assert_eq!(error.kind(), FailureKind::Expired, "{error}");
-            unanswered += usize::from(error.to_string().contains("no answer to Produce within request.timeout.ms"));
+            unanswered += usize::from(error.to_string().contains("no response to Produce within request.timeout.ms"));
             in_doubt += usize::from(error.persisted() == Persisted::Unknown);
         }
         assert!(unanswered > 0, "somebody is told why");

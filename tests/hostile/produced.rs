@@ -3,13 +3,13 @@
 use milena::{FailureKind, Persisted};
 
 use crate::{
-    answers::{Appended, Asked, INIT_PRODUCER_ID, PRODUCE, Produced, TOPIC, appended, init_producer_id, produce},
     liar::{NEW, OLD, Told, framed},
+    responses::{Appended, Asked, INIT_PRODUCER_ID, PRODUCE, Produced, TOPIC, appended, init_producer_id, produce},
     run,
     scenario::{Case, Expect, Times, run_all},
 };
 
-/// Each lie in both dialects, told in every answer.
+/// Each lie in both dialects, told in every response.
 fn always<T: Clone + Send + Sync + 'static>(
     api: i16,
     lies: Vec<(&str, T, Expect, bool)>,
@@ -57,7 +57,7 @@ fn a_partition_that_is_left_out_is_no_success_and_sent_again() {
 
 #[test]
 fn a_partition_that_was_not_asked_or_stands_twice_ends_the_connection() {
-    let (strange, twice) = (unknown(&["was not asked"]), unknown(&["two answers for partition 0"]));
+    let (strange, twice) = (unknown(&["was not asked"]), unknown(&["two responses for partition 0"]));
     let elsewhere = Produced { strange_id: true, ..Produced::default() };
     let no = Appended { error: 87, ..ok(0) };
     let two_topics = Produced { topics: vec![(TOPIC, vec![ok(0)]), (TOPIC, vec![ok(0)])], ..Produced::default() };

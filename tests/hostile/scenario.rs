@@ -16,8 +16,8 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     HANG,
-    answers::{Asked, PARTITIONS, TOPIC},
     liar::{Dialect, Liar, Lie, Told},
+    responses::{Asked, PARTITIONS, TOPIC},
 };
 
 /// Cases that run side by side.

@@ -6,8 +6,8 @@ use milena::{Producer, Record, SendError};
 use milena_test_support::peer;
 
 use crate::{
-    answers::{API_VERSIONS, Asked, api_versions, unsupported},
     liar::{Dialect, NEW, Told},
+    responses::{API_VERSIONS, Asked, api_versions, unsupported},
     run,
     scenario::{Case, Expect, Times, run_all},
 };
@@ -92,8 +92,8 @@ fn odd_claims_that_leave_a_common_version_do_no_harm() {
 #[test]
 fn a_peer_of_another_kind_is_recognised_by_its_first_bytes() {
     run(async {
-        for (answer, words) in [(peer::HTTP_ANSWER, "HTTP"), (peer::TLS_ALERT, "TLS"), (b"".as_slice(), "closed")] {
-            let servers = peer::answering(answer).to_string();
+        for (response, words) in [(peer::HTTP_ANSWER, "HTTP"), (peer::TLS_ALERT, "TLS"), (b"".as_slice(), "closed")] {
+            let servers = peer::answering(response).to_string();
             let producer = Producer::builder(&servers).max_block(Duration::from_secs(1)).build().await.unwrap();
             let error = producer.send(Record::to("orders").value("v")).await.unwrap_err();
             assert!(matches!(error, SendError::Timeout { .. }) && error.to_string().contains(words), "{error}");
@@ -109,7 +109,7 @@ mod zstd {
     };
 
     use super::*;
-    use crate::{answers::TOPIC, liar::Liar};
+    use crate::{liar::Liar, responses::TOPIC};
 
     /// It would write what it cannot read, or refuse every attempt in words of its own.
     #[test]

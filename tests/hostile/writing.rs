@@ -26,7 +26,7 @@ pub(crate) struct Count {
     pub(crate) nullable: bool,
 }
 
-/// An answer in the making.
+/// A response in the making.
 #[derive(Clone, Debug)]
 pub(crate) struct Writing {
     pub(crate) bytes: Vec<u8>,
@@ -119,7 +119,7 @@ impl Writing {
         self.counts.push(Count { at: start..self.bytes.len(), width, nullable });
     }
 
-    /// The answer once for each count in it and each thing that this count cannot be, with a name for it.
+    /// The response once for each count in it and each thing that this count cannot be, with a name for it.
     pub(crate) fn miscounted(&self) -> Vec<(String, Vec<u8>)> {
         let lies = |count: &Count| {
             let at = count.at.clone();

@@ -70,7 +70,7 @@ fn without_idempotence_connections_that_go_deaf_and_are_reset_do_cost_repetition
 
 #[test]
 fn answers_that_are_lost_after_the_request_was_written_cost_no_record() {
-    check(Fault::LoseAnswers, &[Fault::LoseAnswers]);
+    check(Fault::LoseResponses, &[Fault::LoseResponses]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::super::rig::{Rig, TOPIC, failure, is_pending, offset};
 use crate::{ErrorCode, FailureKind, accumulator::TopicState, delivery::Delivery, sender::Event, wire::testing};
 
-/// franz-go dd869343, 67ef4c61: a connection without acknowledgements was probed with a request that has an answer; two readers
+/// franz-go dd869343, 67ef4c61: a connection without acknowledgements was probed with a request that has a response; two readers
 /// waited on it for ever, and closing it twice panicked.
 #[test]
 fn with_acks_0_answers_to_other_requests_are_told_apart_and_an_end_may_be_told_twice() {
@@ -74,7 +74,7 @@ fn connections_that_are_reset_while_versions_are_negotiated_leave_nothing_behind
     assert!(matches!(rig.accumulator.topics().state(TOPIC), Some(TopicState::Ready(_))));
 }
 
-/// KAFKA-20237: InitProducerId was lost together with its connection, and the producer waited for the answer for ever.
+/// KAFKA-20237: InitProducerId was lost together with its connection, and the producer waited for the response for ever.
 #[test]
 fn a_producer_id_whose_request_was_lost_is_asked_for_again() {
     let ways: [fn(&mut Rig); 3] =

@@ -43,10 +43,10 @@ fn nothing_that_is_remembered_keeps_the_answer_that_told_it() {
     let delivery = rig.send(0, "a");
     let sent = rig.take();
     let says = Says { error: 87, base_offset: -1, refused: vec![(0, "no key")], ..Says::default() };
-    let answer = testing::produce(12, sent.correlation, (TOPIC, TOPIC_ID), &[says], &[(3, 9003)]);
-    rig.event(Event::Frame { connection: sent.connection, frame: answer.clone() });
+    let response = testing::produce(12, sent.correlation, (TOPIC, TOPIC_ID), &[says], &[(3, 9003)]);
+    rig.event(Event::Frame { connection: sent.connection, frame: response.clone() });
     assert_eq!(failure(&delivery).cause(), Some("no key"));
-    assert!(answer.is_unique());
+    assert!(response.is_unique());
 }
 
 /// franz-go 7ca4b971: a partition without a leader has epoch -1; taken over, that made the leader of before look new again.
@@ -182,7 +182,7 @@ fn every_new_leader_has_to_accept_a_batch_before_it_gets_several() {
     }
 }
 
-/// franz-go 1623daba, from the other end: the old leader's answer that comes after the move says nothing of the new one.
+/// franz-go 1623daba, from the other end: the old leader's response that comes after the move says nothing of the new one.
 #[test]
 fn a_success_at_the_old_leader_does_not_open_the_window_at_the_new_one() {
     let mut rig = Rig::ready(&[("metadata.max.age.ms", "10000")]);

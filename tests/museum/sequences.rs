@@ -40,7 +40,7 @@ fn a_batch_that_goes_again_has_the_records_it_had_whatever_was_appended_meanwhil
 }
 
 /// librdkafka #3584, #4438: an error that left the batch's fate open moved the next expected sequence number all the same; the
-/// answer to the following batch then looked like a "sequence desynchronization" and ended the producer.
+/// response to the following batch then looked like a "sequence desynchronization" and ended the producer.
 #[test]
 fn an_error_that_leaves_the_fate_open_moves_no_sequence_number() {
     for code in [6, 7, 20, 56] {
@@ -70,7 +70,7 @@ fn a_failed_record_has_no_offset_even_if_its_answer_tells_one() {
     let refused = [rig.append(0, "a"), rig.append(0, "b")];
     rig.run();
     let sent = rig.take();
-    rig.answer(&sent, &[Says { error: 87, base_offset: 4_711, ..Says::default() }]);
+    rig.response(&sent, &[Says { error: 87, base_offset: 4_711, ..Says::default() }]);
     for error in refused.map(|delivery| failure(&delivery)) {
         assert_eq!((error.code(), error.persisted()), (ErrorCode::INVALID_RECORD, Persisted::No));
         assert!(!format!("{error} {error:?}").contains("471"), "{error:?}");
@@ -85,11 +85,11 @@ fn records_whose_answer_tells_no_offset_have_none() {
     let written = [rig.append(0, "a"), rig.append(0, "b"), rig.append(0, "c")];
     rig.run();
     let sent = rig.take();
-    rig.answer(&sent, &[Says { base_offset: -1, ..Says::default() }]);
+    rig.response(&sent, &[Says { base_offset: -1, ..Says::default() }]);
     assert_eq!(written.map(|delivery| offset(&delivery)), [None, None, None]);
 }
 
-/// franz-go 07f71bc0: a second entry for the same partition in one answer replaced what the first one had said.
+/// franz-go 07f71bc0: a second entry for the same partition in one response replaced what the first one had said.
 #[test]
 fn two_entries_for_one_partition_settle_nothing_and_the_batch_goes_again() {
     let (good, bad) =
@@ -100,7 +100,7 @@ fn two_entries_for_one_partition_settle_nothing_and_the_batch_goes_again() {
         rig.ack(0);
         let delivery = rig.send(0, "a");
         let sent = rig.take();
-        rig.answer(&sent, &says);
+        rig.response(&sent, &says);
         assert!(is_pending(&delivery) && rig.disconnected.contains(&sent.connection));
         rig.pass_ms(2_000);
         assert_eq!(rig.ack(1).batches, sent.batches);
@@ -120,7 +120,7 @@ fn a_batch_that_the_broker_has_already_is_a_success_at_no_known_offset() {
         rig.cut(rig.sent[0].connection, Some(i32::MAX));
         rig.pass_ms(2_000);
         let again = rig.take();
-        rig.answer(&again, &[Says { error: 46, base_offset, ..Says::default() }]);
+        rig.response(&again, &[Says { error: 46, base_offset, ..Says::default() }]);
         assert_eq!(written.map(|delivery| offset(&delivery)), [None, None, None], "told {base_offset}");
         rig.push(0, "next");
         assert_eq!(rig.take().stamps(), [(0, 0, 6)]);

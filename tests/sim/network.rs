@@ -265,7 +265,7 @@ impl World {
         }
     }
 
-    pub(super) fn answers(&mut self, id: ConnectionId, frame: Bytes) {
+    pub(super) fn responses(&mut self, id: ConnectionId, frame: Bytes) {
         let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.deaf) else { return };
         let correlation = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
         connection.mute_told |= connection.telling.is_some() && correlation == connection.telling;
@@ -274,9 +274,9 @@ impl World {
     }
 
     /// The Produce request of a response, if it is certain.
-    pub(super) fn request_of(&self, id: ConnectionId, answer: &Bytes) -> Option<Bytes> {
+    pub(super) fn request_of(&self, id: ConnectionId, response: &Bytes) -> Option<Bytes> {
         let connection = self.connections.get(&id).filter(|c| c.open && !c.deaf && !c.spoilt)?;
-        connection.unanswered.get(&i32::from_be_bytes(*answer.first_chunk()?))?.clone()
+        connection.unanswered.get(&i32::from_be_bytes(*response.first_chunk()?))?.clone()
     }
 
     pub(super) fn tell(&mut self, id: ConnectionId, event: Event) {
@@ -380,7 +380,7 @@ impl World {
         let at = connection.last_to_client;
         let len = bytes.first_chunk().map_or(0, |len| i32::from_be_bytes(*len));
         let whole = usize::try_from(len).is_ok_and(|len| len + 4 == bytes.len());
-        let happening = if whole { Happening::Answers(id, bytes.slice(4..)) } else { Happening::Broken(id) };
+        let happening = if whole { Happening::Responses(id, bytes.slice(4..)) } else { Happening::Broken(id) };
         self.at(at, happening);
     }
 
@@ -392,7 +392,7 @@ impl World {
         }
         let Some((topic, told)) = self.lies.pop() else { return bytes.clone() };
         self.gust();
-        self.note(|| format!("an answer to Metadata is wrong: {told:?} for {topic}"));
+        self.note(|| format!("a response to Metadata is wrong: {told:?} for {topic}"));
         let body = lie(&bytes.slice(4..), version, topic, told);
         let len = (body.len() as i32).to_be_bytes();
         Bytes::from([&len[..], &body].concat())

@@ -41,11 +41,13 @@ impl World {
 
     /// The records whose acknowledgement has arrived but was not read.
     fn unread(&self) -> Vec<usize> {
-        let answers = self.happenings.values().filter_map(|happening| match happening {
-            Happening::Answers(id, frame) => self.request_of(*id, frame).filter(|request| acknowledges(frame, request)),
+        let responses = self.happenings.values().filter_map(|happening| match happening {
+            Happening::Responses(id, frame) => {
+                self.request_of(*id, frame).filter(|request| acknowledges(frame, request))
+            }
             _ => None,
         });
-        let batches = answers.flat_map(|request| read_produce(&[request]).1);
+        let batches = responses.flat_map(|request| read_produce(&[request]).1);
         let values: Vec<Bytes> = batches.flat_map(|batch| batch.values).collect();
         let named = |waiting: &Waiting| values.iter().any(|value| self.name(value, waiting.place) == Some(waiting.id));
         let written = |waiting: &Waiting| self.log(waiting.place).iter().any(|(_, id)| *id == waiting.id);
@@ -137,8 +139,8 @@ impl World {
 }
 
 /// Whether a response acknowledges all batches of its Produce request.
-fn acknowledges(answer: &Bytes, request: &Bytes) -> bool {
+fn acknowledges(response: &Bytes, request: &Bytes) -> bool {
     let version = request.get(6..8).and_then(|version| version.first_chunk().copied()).map_or(0, i16::from_be_bytes);
     let written = |error: ErrorCode| [ErrorCode::NONE, ErrorCode::DUPLICATE_SEQUENCE_NUMBER].contains(&error);
-    produce::decode(answer, version).is_ok_and(|answer| answer.partitions.iter().all(|part| written(part.error)))
+    produce::decode(response, version).is_ok_and(|response| response.partitions.iter().all(|part| written(part.error)))
 }

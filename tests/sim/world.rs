@@ -48,7 +48,7 @@ pub(super) enum Happening {
     Connected(ConnectionId),
     Refused(ConnectionId),
     Arrives(ConnectionId, Bytes),
-    Answers(ConnectionId, Bytes),
+    Responses(ConnectionId, Bytes),
     Poll(ConnectionId),
     Broken(ConnectionId),
     Written(ConnectionId, i32),
@@ -82,7 +82,7 @@ impl Happening {
             | Self::Refused(id)
             | Self::Broken(id)
             | Self::Written(id, _)
-            | Self::Answers(id, _) => *id == connection,
+            | Self::Responses(id, _) => *id == connection,
             _ => false,
         }
     }
@@ -422,7 +422,7 @@ impl World {
             Happening::Written(id, correlation) => self.tell(id, Event::Written { connection: id, correlation }),
             Happening::Arrives(id, frame) => self.arrives(id, frame),
             Happening::Poll(id) => self.serve(id),
-            Happening::Answers(id, frame) => self.answers(id, frame),
+            Happening::Responses(id, frame) => self.responses(id, frame),
             Happening::Sends(task) => self.task_sends(task),
             Happening::GoesOn(task) => self.task_goes_on(task),
             Happening::GivesUp(task, calls) => self.task_gives_up(task, calls),

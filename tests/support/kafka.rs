@@ -57,7 +57,7 @@ struct Keeper {
     process: Child,
     /// `None` once the broker is to go for good.
     orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    responses: BufReader<ChildStdout>,
 }
 
 impl RealKafka {
@@ -247,16 +247,16 @@ impl Keeper {
         command.process_group(0);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh can be started");
         let orders = process.stdin.take();
-        let answers = BufReader::new(process.stdout.take().expect("stdout is piped"));
-        Self { process, orders, answers }
+        let responses = BufReader::new(process.stdout.take().expect("stdout is piped"));
+        Self { process, orders, responses }
     }
 
     fn order(&mut self, word: &str) {
-        let mut answer = String::new();
+        let mut response = String::new();
         let orders = self.orders.as_mut().expect("a keeper takes orders until it is dropped");
         writeln!(orders, "{word}").expect("the keeper listens");
-        self.answers.read_line(&mut answer).expect("the keeper answers");
-        assert_eq!(answer, "ok\n", "the keeper of a broker did not carry out {word}");
+        self.responses.read_line(&mut response).expect("the keeper answers");
+        assert_eq!(response, "ok\n", "the keeper of a broker did not carry out {word}");
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Overseer(Mutex<Process>);
 struct Process {
     _child: Child,
     commands: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    responses: BufReader<ChildStdout>,
 }
 
 /// One partition.
@@ -52,8 +52,8 @@ impl Overseer {
         command.arg(source).arg(bootstrap_servers).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("java can be started");
         let commands = child.stdin.take().expect("stdin is piped");
-        let answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        Self(Mutex::new(Process { _child: child, commands, answers }))
+        let responses = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        Self(Mutex::new(Process { _child: child, commands, responses }))
     }
 
     /// Creates a topic with `min.insync.replicas=2` whose partitions have these replicas, the leader first.
@@ -103,35 +103,38 @@ impl Overseer {
         let mark = self.ask(&format!("mark {topic}-mark-{}", MARKS.fetch_add(1, Ordering::Relaxed)));
         loop {
             // A node that does not know the mark yet says so.
-            let answer = self.answer(&format!("describe-since {topic} {mark}"));
-            let known = (!answer.starts_with("failed")).then(|| partitions(&answer));
+            let response = self.response(&format!("describe-since {topic} {mark}"));
+            let known = (!response.starts_with("failed")).then(|| partitions(&response));
             if let Some(healthy) = known.filter(|p| p.iter().all(|p| p.leader.is_some() && p.in_sync == replicas)) {
                 return healthy;
             }
-            assert!(Instant::now() < deadline, "{topic} does not heal: {answer}");
+            assert!(Instant::now() < deadline, "{topic} does not heal: {response}");
             thread::sleep(Duration::from_millis(50));
         }
     }
 
     fn ask(&self, command: &str) -> String {
-        let answer = self.answer(command);
-        assert!(!answer.starts_with("failed"), "{command}: {answer}");
-        answer
+        let response = self.response(command);
+        assert!(!response.starts_with("failed"), "{command}: {response}");
+        response
     }
 
-    fn answer(&self, command: &str) -> String {
+    fn response(&self, command: &str) -> String {
         let mut process = self.0.lock().expect("no question panics");
         writeln!(process.commands, "{command}").expect("the overseer listens");
-        let mut answer = String::new();
-        process.answers.read_line(&mut answer).expect("the overseer answers");
-        assert!(!answer.is_empty(), "the overseer ended");
-        answer.trim().to_owned()
+        let mut response = String::new();
+        process.responses.read_line(&mut response).expect("the overseer answers");
+        assert!(!response.is_empty(), "the overseer ended");
+        response.trim().to_owned()
     }
 }
 
 /// `1:1,2,3 -1:2` is a partition led by node 1 with three replicas in sync, and one without a leader.
-fn partitions(answer: &str) -> Vec<Partition> {
-    answer.split(' ').map(|partition| parse(partition).unwrap_or_else(|| panic!("no partitions: {answer:?}"))).collect()
+fn partitions(response: &str) -> Vec<Partition> {
+    response
+        .split(' ')
+        .map(|partition| parse(partition).unwrap_or_else(|| panic!("no partitions: {response:?}")))
+        .collect()
 }
 
 fn parse(partition: &str) -> Option<Partition> {

@@ -17,14 +17,14 @@ pub const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r
 /// What a TLS server says to bytes that are no handshake: a fatal alert, "unexpected message".
 pub const TLS_ALERT: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x0a];
 
-/// A peer that answers the first bytes of each connection with `answer`, then closes it.
+/// A peer that answers the first bytes of each connection with `response`, then closes it.
 #[must_use]
-pub fn answering(answer: &'static [u8]) -> SocketAddr {
+pub fn answering(response: &'static [u8]) -> SocketAddr {
     serve(move |mut connection| {
         let mut request = [0; 1024];
-        // A client that is gone already needs no answer.
+        // A client that is gone already needs no response.
         if connection.read(&mut request).is_ok_and(|read| read > 0) {
-            connection.write_all(answer).ok();
+            connection.write_all(response).ok();
         }
     })
 }

@@ -41,19 +41,19 @@ pub struct Proxy {
 pub struct Cuts {
     /// Connections that were reset.
     pub connections: usize,
-    /// Answers to Produce requests that the broker gave and the client never got.
-    pub answers: usize,
+    /// Responses to Produce requests that the broker gave and the client never got.
+    pub responses: usize,
 }
 
 #[derive(Debug)]
 struct Shared {
     /// How long connections are to be deaf before they are reset; a change cuts those that are open.
     deaf: watch::Sender<Duration>,
-    /// 0: no answer is lost. Else the answer to every n-th Produce request is.
+    /// 0: no response is lost. Else the response to every n-th Produce request is.
     lose_every: AtomicUsize,
     requests: AtomicUsize,
     connections: AtomicUsize,
-    answers: AtomicUsize,
+    responses: AtomicUsize,
 }
 
 impl Proxy {
@@ -71,7 +71,7 @@ impl Proxy {
             lose_every: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
-            answers: AtomicUsize::new(0),
+            responses: AtomicUsize::new(0),
         });
         let of_thread = Arc::clone(&shared);
         thread::spawn(move || {
@@ -87,14 +87,14 @@ impl Proxy {
         self.address
     }
 
-    /// From now on every connection that is open is deaf: what the client sends still reaches the broker, but no answer
+    /// From now on every connection that is open is deaf: what the client sends still reaches the broker, but no response
     /// comes back. After `deaf` it is reset.
     pub fn cut(&self, deaf: Duration) {
         self.shared.deaf.send_replace(deaf);
     }
 
     /// From now on the broker gets every `n`-th Produce request whole, and nothing behind it; once it has answered, the
-    /// answer is dropped and the client's side reset. 0 ends that.
+    /// response is dropped and the client's side reset. 0 ends that.
     pub fn lose_answers(&self, n: usize) {
         self.shared.lose_every.store(n, Ordering::Relaxed);
     }
@@ -102,8 +102,8 @@ impl Proxy {
     /// What was done since the start.
     #[must_use]
     pub fn cuts(&self) -> Cuts {
-        let Shared { connections, answers, .. } = &*self.shared;
-        Cuts { connections: connections.load(Ordering::Relaxed), answers: answers.load(Ordering::Relaxed) }
+        let Shared { connections, responses, .. } = &*self.shared;
+        Cuts { connections: connections.load(Ordering::Relaxed), responses: responses.load(Ordering::Relaxed) }
     }
 }
 
@@ -126,10 +126,10 @@ struct Connection {
     client: TcpStream,
     broker: TcpStream,
     requests: Frames,
-    answers: Frames,
+    responses: Frames,
     /// Produce requests that the broker has not answered.
     asked: Vec<i32>,
-    /// The request whose answer is to be lost.
+    /// The request whose response is to be lost.
     fatal: Option<i32>,
     /// When the connection ends; until then it is deaf.
     end: Option<Instant>,
@@ -142,8 +142,8 @@ impl Connection {
         for stream in [&client, &broker] {
             stream.set_nodelay(true).ok();
         }
-        let (requests, answers, cut) = (Frames::default(), Frames::default(), shared.deaf.subscribe());
-        Self { client, broker, requests, answers, asked: Vec::new(), fatal: None, end: None, cut, shared }
+        let (requests, responses, cut) = (Frames::default(), Frames::default(), shared.deaf.subscribe());
+        Self { client, broker, requests, responses, asked: Vec::new(), fatal: None, end: None, cut, shared }
     }
 
     /// Carries frames both ways until one side ends it or it is cut.
@@ -157,7 +157,7 @@ impl Connection {
                     self.end = Some(Instant::now() + *self.cut.borrow_and_update());
                 }
                 () = sleep_until(end), if self.end.is_some() => return self.reset(),
-                read = self.broker.read_buf(&mut self.answers.0) => {
+                read = self.broker.read_buf(&mut self.responses.0) => {
                     ended(read)?;
                     if self.pass_answers().await?.is_break() {
                         return self.reset();
@@ -185,17 +185,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Breaks when the answer that is to be lost has come.
+    /// Breaks when the response that is to be lost has come.
     async fn pass_answers(&mut self) -> io::Result<ControlFlow<()>> {
-        while let Some(frame) = self.answers.next()? {
+        while let Some(frame) = self.responses.next()? {
             let correlation = number(&frame, 4);
             let produced = self.asked.iter().position(|asked| *asked == correlation).map(|at| self.asked.remove(at));
             if self.fatal.is_some_and(|fatal| fatal == correlation) {
-                self.shared.answers.fetch_add(1, Ordering::Relaxed);
+                self.shared.responses.fetch_add(1, Ordering::Relaxed);
                 return Ok(ControlFlow::Break(()));
             }
             if self.end.is_some() {
-                self.shared.answers.fetch_add(usize::from(produced.is_some()), Ordering::Relaxed);
+                self.shared.responses.fetch_add(usize::from(produced.is_some()), Ordering::Relaxed);
             } else {
                 self.client.write_all(&frame).await?;
             }
@@ -263,7 +263,7 @@ mod tests {
         frame(&[0, api, 0, 9, 0, 0, 0, correlation, 1, 2])
     }
 
-    fn answer(correlation: u8) -> Vec<u8> {
+    fn response(correlation: u8) -> Vec<u8> {
         frame(&[0, 0, 0, correlation, 7, 7, 7, 7])
     }
 
@@ -277,7 +277,7 @@ mod tests {
                 let mut request = [0; 14];
                 while connection.read_exact(&mut request).is_ok() {
                     got.send(request[11]).ok();
-                    connection.write_all(&answer(request[11])).ok();
+                    connection.write_all(&response(request[11])).ok();
                 }
             }
         });
@@ -285,8 +285,8 @@ mod tests {
     }
 
     fn read(client: &mut Stream) -> Result<Vec<u8>, io::ErrorKind> {
-        let mut answer = vec![0; 12];
-        client.read_exact(&mut answer).map(|()| answer).map_err(|error| error.kind())
+        let mut response = vec![0; 12];
+        client.read_exact(&mut response).map(|()| response).map_err(|error| error.kind())
     }
 
     #[test]
@@ -304,10 +304,10 @@ mod tests {
         proxy.lose_answers(2);
         let mut client = Stream::connect(proxy.address()).unwrap();
         client.write_all(&[request(0, 1), request(3, 2), request(0, 3), request(0, 4)].concat()).unwrap();
-        assert_eq!([read(&mut client), read(&mut client)], [Ok(answer(1)), Ok(answer(2))]);
+        assert_eq!([read(&mut client), read(&mut client)], [Ok(response(1)), Ok(response(2))]);
         assert_eq!(read(&mut client), Err(io::ErrorKind::ConnectionReset));
         assert_eq!(received.try_iter().collect::<Vec<_>>(), [1, 2, 3], "nothing behind the chosen one");
-        assert_eq!(proxy.cuts(), Cuts { connections: 1, answers: 1 });
+        assert_eq!(proxy.cuts(), Cuts { connections: 1, responses: 1 });
     }
 
     #[test]
@@ -315,11 +315,11 @@ mod tests {
         let (proxy, received) = broker();
         let mut client = Stream::connect(proxy.address()).unwrap();
         client.write_all(&request(0, 1)).unwrap();
-        assert_eq!(read(&mut client), Ok(answer(1)));
+        assert_eq!(read(&mut client), Ok(response(1)));
         proxy.cut(Duration::from_millis(200));
         client.write_all(&request(0, 2)).unwrap();
         assert_eq!(read(&mut client), Err(io::ErrorKind::ConnectionReset));
         assert_eq!(received.try_iter().collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(proxy.cuts(), Cuts { connections: 1, answers: 1 });
+        assert_eq!(proxy.cuts(), Cuts { connections: 1, responses: 1 });
     }
 }

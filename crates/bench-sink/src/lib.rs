@@ -5,10 +5,10 @@
 //! batch that is out of sequence as a broker would. Deliberately absent: checksums, storage, and all requests that a
 //! producer does not need.
 
-mod answers;
 mod input;
 mod log;
 mod output;
+mod responses;
 
 use std::{
     io::{self, Write},
@@ -17,9 +17,9 @@ use std::{
     thread,
 };
 
-use answers::Answers;
 use input::Input;
 use log::Logs;
+use responses::Responses;
 
 /// A sink that listens.
 pub struct Sink {
@@ -36,8 +36,8 @@ impl Sink {
         let listener = TcpListener::bind(("127.0.0.1", port))?;
         let address = listener.local_addr()?;
         let logs = Arc::new(Mutex::new(Logs::new(i32::from(partitions))));
-        let answers = Answers { logs: Arc::clone(&logs), port: address.port(), partitions: i32::from(partitions) };
-        thread::spawn(move || listen(&listener, &answers));
+        let responses = Responses { logs: Arc::clone(&logs), port: address.port(), partitions: i32::from(partitions) };
+        thread::spawn(move || listen(&listener, &responses));
         Ok(Self { address, logs })
     }
 
@@ -54,26 +54,26 @@ impl Sink {
     }
 }
 
-fn listen(listener: &TcpListener, answers: &Answers) {
+fn listen(listener: &TcpListener, responses: &Responses) {
     for stream in listener.incoming().flatten() {
-        let answers = answers.clone();
+        let responses = responses.clone();
         thread::spawn(move || {
-            if let Err(error) = serve(stream, &answers) {
+            if let Err(error) = serve(stream, &responses) {
                 eprintln!("sink: {error}");
             }
         });
     }
 }
 
-fn serve(stream: TcpStream, answers: &Answers) -> io::Result<()> {
+fn serve(stream: TcpStream, responses: &Responses) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut to = stream.try_clone()?;
     let mut input = Input::new(stream);
     while input.next_frame()? {
-        let answer = answers.answer(&mut input)?;
+        let response = responses.response(&mut input)?;
         input.skip_rest()?;
-        if let Some(answer) = answer {
-            to.write_all(&answer)?;
+        if let Some(response) = response {
+            to.write_all(&response)?;
         }
     }
     Ok(())

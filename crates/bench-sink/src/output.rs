@@ -1,6 +1,6 @@
 //! Encodes responses field by field. Pure.
 
-/// An answer to one request.
+/// A response to one request.
 pub(crate) struct Output {
     bytes: Vec<u8>,
     flexible: bool,
@@ -16,7 +16,7 @@ impl Output {
     }
 
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        let length = i32::try_from(self.bytes.len() - 4).expect("answers are small");
+        let length = i32::try_from(self.bytes.len() - 4).expect("responses are small");
         self.bytes[..4].copy_from_slice(&length.to_be_bytes());
         self.bytes
     }

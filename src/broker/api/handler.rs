@@ -1,6 +1,6 @@
 //! The trait that the file of each API implements for its request.
 //!
-//! In: a decoded request, the state, and a [`Call`]. Out: an [`Answer`]. Pure.
+//! In: a decoded request, the state, and a [`Call`]. Out: a [`Response`]. Pure.
 
 use kafka_protocol::protocol::Request as Message;
 
@@ -24,7 +24,7 @@ pub(in crate::broker) struct Call<'a> {
 }
 
 /// The result of a handler.
-pub(in crate::broker) enum Answer<T> {
+pub(in crate::broker) enum Response<T> {
     Reply(T),
     /// The request has no response (`acks=0`).
     Silent,
@@ -52,5 +52,5 @@ pub(super) trait Handler: Shaped + Message + Send + Sync + 'static {
         None
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<<Self as Message>::Response>;
+    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<<Self as Message>::Response>;
 }

@@ -33,7 +33,7 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::handler::{Answer, Call, Handler};
+use super::handler::{Call, Handler, Response};
 use crate::{
     broker::{
         config::TopicConfig,
@@ -63,13 +63,13 @@ impl Handler for ProduceRequest {
         self.topic_data.iter().flat_map(partitions).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<ProduceResponse> {
+    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<ProduceResponse> {
         let topics: Vec<_> = self.topic_data.iter().map(|topic| answer_topic(self, state, call, topic)).collect();
         let failed = topics.iter().flat_map(|topic| &topic.partition_responses).any(|p| p.error_code != 0);
         match self.acks {
-            0 if failed => Answer::Close,
-            0 => Answer::Silent,
-            _ => Answer::Reply(
+            0 if failed => Response::Close,
+            0 => Response::Silent,
+            _ => Response::Reply(
                 ProduceResponse::default()
                     .with_node_endpoints(endpoints(state, &topics))
                     .with_responses(topics)
@@ -96,11 +96,11 @@ fn answer_topic(
     let by_id = call.version >= 13;
     let name =
         if by_id { state.topic_by_id(topic.topic_id).map(|(name, _)| name.clone()) } else { name_of(state, topic) };
-    let answer = |data| match &name {
+    let response = |data| match &name {
         Some(name) => answer_partition(request, state, call, name, data),
         None => failure(data.index, &Refusal::new(ErrorCode::UNKNOWN_TOPIC_ID, "no topic has this id")),
     };
-    let partitions = topic.partition_data.iter().map(answer).collect();
+    let partitions = topic.partition_data.iter().map(response).collect();
     let response = TopicProduceResponse::default().with_partition_responses(partitions);
     if by_id { response.with_topic_id(topic.topic_id) } else { response.with_name(TopicName(topic.name.0.clone())) }
 }
@@ -254,8 +254,8 @@ mod tests {
             if version == 13 {
                 request.topic_data[0] = request.topic_data[0].clone().with_topic_id(id).with_name(TopicName::default());
             }
-            let answer = ask(&mut cluster, version, &request);
-            assert_eq!((answer.error_code, answer.base_offset, answer.log_append_time_ms), (0, base_offset, -1));
+            let response = ask(&mut cluster, version, &request);
+            assert_eq!((response.error_code, response.base_offset, response.log_append_time_ms), (0, base_offset, -1));
         }
         assert_eq!(cluster.state.log("orders", 0).len(), 22);
     }
@@ -282,35 +282,35 @@ mod tests {
         let id = crate::cluster::TopicId::from_u128(1);
         let mut request = produce("", 0, batch());
         request.topic_data[0].topic_id = id;
-        let answer = cluster.ask(1, 13, &request);
-        assert_eq!(answer.responses[0].topic_id, id);
-        assert_eq!(answer.responses[0].partition_responses[0].error_code, ErrorCode::UNKNOWN_TOPIC_ID.0);
+        let response = cluster.ask(1, 13, &request);
+        assert_eq!(response.responses[0].topic_id, id);
+        assert_eq!(response.responses[0].partition_responses[0].error_code, ErrorCode::UNKNOWN_TOPIC_ID.0);
     }
 
     #[test]
     fn a_node_that_does_not_lead_says_who_does_from_version_10_on() {
         let mut cluster = default_cluster();
-        let answer = cluster.ask(1, 10, &produce("orders", 1, batch()));
-        let partition = &answer.responses[0].partition_responses[0];
+        let response = cluster.ask(1, 10, &produce("orders", 1, batch()));
+        let partition = &response.responses[0].partition_responses[0];
         assert_eq!(ErrorCode(partition.error_code), ErrorCode::NOT_LEADER_OR_FOLLOWER);
         assert_eq!((partition.current_leader.leader_id.0, partition.current_leader.leader_epoch), (2, 0));
-        let [node] = &answer.node_endpoints[..] else { panic!("{answer:?}") };
+        let [node] = &response.node_endpoints[..] else { panic!("{response:?}") };
         assert_eq!((node.node_id.0, node.host.as_str(), node.port), (2, "127.0.0.1", 9002));
-        let answer = ask(&mut cluster, 9, &produce("orders", 1, batch()));
-        assert_eq!(answer.current_leader, LeaderIdAndEpoch::default());
+        let response = ask(&mut cluster, 9, &produce("orders", 1, batch()));
+        assert_eq!(response.current_leader, LeaderIdAndEpoch::default());
     }
 
     #[test]
     fn a_leader_that_was_moved_silently_is_not_named() {
         let mut cluster = default_cluster();
         cluster.state.move_leader("orders", 0, 3, false).unwrap();
-        let answer = cluster.ask(1, 12, &produce("orders", 0, batch()));
-        assert_eq!(answer.responses[0].partition_responses[0].error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER.0);
-        assert!(answer.node_endpoints.is_empty());
+        let response = cluster.ask(1, 12, &produce("orders", 0, batch()));
+        assert_eq!(response.responses[0].partition_responses[0].error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER.0);
+        assert!(response.node_endpoints.is_empty());
         cluster.state.move_leader("orders", 0, 2, true).unwrap();
-        let answer = cluster.ask(1, 12, &produce("orders", 0, batch()));
-        assert_eq!(answer.responses[0].partition_responses[0].current_leader.leader_epoch, 2);
-        assert_eq!(answer.node_endpoints.len(), 1);
+        let response = cluster.ask(1, 12, &produce("orders", 0, batch()));
+        assert_eq!(response.responses[0].partition_responses[0].current_leader.leader_epoch, 2);
+        assert_eq!(response.node_endpoints.len(), 1);
     }
 
     #[test]
@@ -331,8 +331,8 @@ mod tests {
     fn acks_all_needs_enough_replicas_in_sync_and_other_acks_do_not() {
         let mut cluster = cluster(EmbeddedBroker::builder().topic_default("min.insync.replicas", "2"));
         cluster.state.limit_in_sync("orders", 0, 1).unwrap();
-        let answer = cluster.produce(batch());
-        assert_eq!((ErrorCode(answer.error_code), answer.log_start_offset), (ErrorCode::NOT_ENOUGH_REPLICAS, 0));
+        let response = cluster.produce(batch());
+        assert_eq!((ErrorCode(response.error_code), response.log_start_offset), (ErrorCode::NOT_ENOUGH_REPLICAS, 0));
         assert_eq!(code(&mut cluster, 12, &produce("orders", 0, batch()).with_acks(1)), ErrorCode::NONE);
         cluster.state.limit_in_sync("orders", 0, 2).unwrap();
         assert_eq!(cluster.produce(batch()).error_code, 0);
@@ -378,10 +378,10 @@ mod tests {
     #[test]
     fn records_to_blame_are_named_from_version_8_on() {
         let mut cluster = cluster(EmbeddedBroker::builder().topic_default("cleanup.policy", "compact"));
-        let answer = cluster.produce(batch());
-        let blamed: Vec<_> = answer.record_errors.iter().map(|error| error.batch_index).collect();
-        assert_eq!((ErrorCode(answer.error_code), blamed), (ErrorCode::INVALID_RECORD, vec![0, 1]));
-        assert!(answer.error_message.is_some());
+        let response = cluster.produce(batch());
+        let blamed: Vec<_> = response.record_errors.iter().map(|error| error.batch_index).collect();
+        assert_eq!((ErrorCode(response.error_code), blamed), (ErrorCode::INVALID_RECORD, vec![0, 1]));
+        assert!(response.error_message.is_some());
         assert!(ask(&mut cluster, 7, &produce("orders", 0, batch())).record_errors.is_empty());
     }
 
@@ -401,8 +401,8 @@ mod tests {
         let mut request = produce("orders", 0, batch());
         let bad = PartitionProduceData::default().with_index(0).with_records(Some(batch().slice(..70)));
         request.topic_data[0].partition_data.insert(0, bad);
-        let answer = cluster.ask(1, 12, &request);
-        let codes: Vec<_> = answer.responses[0].partition_responses.iter().map(|p| ErrorCode(p.error_code)).collect();
+        let response = cluster.ask(1, 12, &request);
+        let codes: Vec<_> = response.responses[0].partition_responses.iter().map(|p| ErrorCode(p.error_code)).collect();
         assert_eq!(codes, [ErrorCode::INVALID_RECORD, ErrorCode::NONE]);
     }
 

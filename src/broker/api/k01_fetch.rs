@@ -2,7 +2,7 @@
 //!
 //! Behaviour:
 //! * Whole batches from the one that holds the offset on, within `partition_max_bytes` and `max_bytes`; the first batch
-//!   of an answer comes even if it is larger (KIP-74).
+//!   of a response comes even if it is larger (KIP-74).
 //! * Waits until `min_bytes` are there or `max_wait_ms` are over; an error ends the wait.
 //! * `OFFSET_OUT_OF_RANGE` before the start and behind the end; `FENCED_LEADER_EPOCH`, `UNKNOWN_LEADER_EPOCH`.
 //! * Never opens a session (KIP-227): it answers session 0, so that a client names all partitions every time.
@@ -19,7 +19,7 @@ use kafka_protocol::messages::{
     fetch_response::{FetchableTopicResponse, PartitionData},
 };
 
-use super::handler::{Answer, Call, Handler};
+use super::handler::{Call, Handler, Response};
 use crate::{
     broker::{faults::Target, kind::Api, state::State},
     error::ErrorCode,
@@ -38,19 +38,19 @@ impl Handler for FetchRequest {
         self.topics.iter().flat_map(partitions).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<FetchResponse> {
+    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<FetchResponse> {
         let response = FetchResponse::default().with_throttle_time_ms(call.plan.throttle_ms());
         if self.session_id != 0 {
-            return Answer::Reply(response.with_error_code(ErrorCode::FETCH_SESSION_ID_NOT_FOUND.0));
+            return Response::Reply(response.with_error_code(ErrorCode::FETCH_SESSION_ID_NOT_FOUND.0));
         }
         let mut reader = Reader { left: usize::try_from(self.max_bytes).unwrap_or(0), bytes: 0, failed: false };
         let topics: Vec<_> = self.topics.iter().map(|topic| reader.topic(state, call, topic)).collect();
         let until_ms = call.arrived_ms.saturating_add(self.max_wait_ms.max(0).into());
         let enough = reader.failed || i64::try_from(reader.bytes).is_ok_and(|bytes| bytes >= self.min_bytes.into());
         if enough || self.topics.is_empty() || call.now_ms >= until_ms {
-            return Answer::Reply(response.with_responses(topics));
+            return Response::Reply(response.with_responses(topics));
         }
-        Answer::Hold { until_ms }
+        Response::Hold { until_ms }
     }
 }
 
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn every_version_reads_batches_and_the_high_watermark() {
         for version in 4..=12 {
-            let answer = cluster().ask(1, version, &fetch(partition(1)));
-            let partition = &answer.responses[0].partitions[0];
+            let response = cluster().ask(1, version, &fetch(partition(1)));
+            let partition = &response.responses[0].partitions[0];
             assert_eq!((partition.error_code, partition.high_watermark, partition.last_stable_offset), (0, 2, 2));
             assert_eq!(partition.records.as_ref().unwrap().len(), BatchOf::values(&["a"]).encode().len());
         }
@@ -176,8 +176,8 @@ mod tests {
         let mut cluster = cluster();
         cluster.state.move_leader("orders", 0, 1, true).unwrap();
         let mut code = |epoch| {
-            let answer = cluster.ask(1, 12, &fetch(partition(0).with_current_leader_epoch(epoch)));
-            ErrorCode(answer.responses[0].partitions[0].error_code)
+            let response = cluster.ask(1, 12, &fetch(partition(0).with_current_leader_epoch(epoch)));
+            ErrorCode(response.responses[0].partitions[0].error_code)
         };
         let fenced = ErrorCode::FENCED_LEADER_EPOCH;
         assert_eq!(
@@ -208,8 +208,8 @@ mod tests {
         cluster.produce(BatchOf::values(&["b"]).encode());
         for (cluster, watermark) in [(&mut cluster, 3), (&mut late, 2)] {
             let Polled::Done(reply) = cluster.poll(&held) else { panic!("still held") };
-            let answer = read::<FetchRequest>(11, reply.bytes);
-            assert_eq!(answer.responses[0].partitions[0].high_watermark, watermark);
+            let response = read::<FetchRequest>(11, reply.bytes);
+            assert_eq!(response.responses[0].partitions[0].high_watermark, watermark);
         }
     }
 
@@ -225,17 +225,17 @@ mod tests {
 
     #[test]
     fn sessions_are_never_opened_and_one_that_is_named_is_unknown() {
-        let answer = cluster().ask(1, 12, &fetch(partition(0)).with_session_epoch(0));
-        assert_eq!((answer.error_code, answer.session_id), (0, 0));
-        let answer = cluster().ask(1, 12, &fetch(partition(0)).with_session_id(7));
-        assert_eq!(ErrorCode(answer.error_code), ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
+        let response = cluster().ask(1, 12, &fetch(partition(0)).with_session_epoch(0));
+        assert_eq!((response.error_code, response.session_id), (0, 0));
+        let response = cluster().ask(1, 12, &fetch(partition(0)).with_session_id(7));
+        assert_eq!(ErrorCode(response.error_code), ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
     }
 
     #[test]
     fn an_injected_error_stands_at_its_partition() {
         let mut cluster = cluster();
         cluster.state.inject(Fault::error(ErrorCode::OFFSET_OUT_OF_RANGE).at("orders", 0));
-        let answer = cluster.ask(1, 12, &fetch(partition(0)));
-        assert_eq!(ErrorCode(answer.responses[0].partitions[0].error_code), ErrorCode::OFFSET_OUT_OF_RANGE);
+        let response = cluster.ask(1, 12, &fetch(partition(0)));
+        assert_eq!(ErrorCode(response.responses[0].partitions[0].error_code), ErrorCode::OFFSET_OUT_OF_RANGE);
     }
 }

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
     list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
 };
 
-use super::handler::{Answer, Call, Handler};
+use super::handler::{Call, Handler, Response};
 use crate::{
     broker::{faults::Target, kind::Api, log::Found, state::State, topic::PartitionLog},
     error::ErrorCode,
@@ -40,17 +40,22 @@ impl Handler for ListOffsetsRequest {
         self.topics.iter().flat_map(partitions).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<ListOffsetsResponse> {
+    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<ListOffsetsResponse> {
         let topics = self.topics.iter().map(|topic| {
-            let partitions = topic.partitions.iter().map(|wanted| answer(state, call, &topic.name, wanted));
+            let partitions = topic.partitions.iter().map(|wanted| response(state, call, &topic.name, wanted));
             ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
         });
         let response = ListOffsetsResponse::default().with_topics(topics.collect());
-        Answer::Reply(response.with_throttle_time_ms(call.plan.throttle_ms()))
+        Response::Reply(response.with_throttle_time_ms(call.plan.throttle_ms()))
     }
 }
 
-fn answer(state: &State, call: &Call<'_>, topic: &str, wanted: &ListOffsetsPartition) -> ListOffsetsPartitionResponse {
+fn response(
+    state: &State,
+    call: &Call<'_>,
+    topic: &str,
+    wanted: &ListOffsetsPartition,
+) -> ListOffsetsPartitionResponse {
     let response = ListOffsetsPartitionResponse::default()
         .with_partition_index(wanted.partition_index)
         .with_offset(-1)
@@ -120,8 +125,8 @@ mod tests {
     }
 
     fn find(cluster: &mut TestCluster, version: i16, timestamp: i64) -> (i64, i64) {
-        let answer = cluster.ask(1, version, &request(0, timestamp, -1));
-        let partition = &answer.topics[0].partitions[0];
+        let response = cluster.ask(1, version, &request(0, timestamp, -1));
+        let partition = &response.topics[0].partitions[0];
         assert_eq!(partition.error_code, 0);
         (partition.offset, partition.timestamp)
     }
@@ -151,15 +156,15 @@ mod tests {
     fn errors_stand_at_their_partition() {
         let mut cluster = cluster(&[0]);
         let mut code = |request: &ListOffsetsRequest| {
-            let answer = cluster.ask(1, 7, request);
-            ErrorCode(answer.topics[0].partitions[0].error_code)
+            let response = cluster.ask(1, 7, request);
+            ErrorCode(response.topics[0].partitions[0].error_code)
         };
         assert_eq!(code(&request(9, LATEST, -1)), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         assert_eq!(code(&request(1, LATEST, -1)), ErrorCode::NOT_LEADER_OR_FOLLOWER);
         assert_eq!(code(&request(0, LATEST, 3)), ErrorCode::UNKNOWN_LEADER_EPOCH);
         cluster.state.inject(Fault::error(ErrorCode::LEADER_NOT_AVAILABLE).on(Api::ListOffsets));
-        let answer = cluster.ask(1, 7, &request(0, LATEST, -1));
-        assert_eq!(ErrorCode(answer.topics[0].partitions[0].error_code), ErrorCode::LEADER_NOT_AVAILABLE);
+        let response = cluster.ask(1, 7, &request(0, LATEST, -1));
+        assert_eq!(ErrorCode(response.topics[0].partitions[0].error_code), ErrorCode::LEADER_NOT_AVAILABLE);
     }
 
     #[test]

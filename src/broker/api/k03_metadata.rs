@@ -3,7 +3,7 @@
 //! Behaviour:
 //! * Lists the nodes that are up; the controller is the first of them.
 //! * A topic that does not exist is created if both the broker (`auto.create.topics.enable`) and the request allow it.
-//!   The answer is `UNKNOWN_TOPIC_OR_PARTITION` all the same and the next request finds the topic, as with KRaft.
+//!   The response is `UNKNOWN_TOPIC_OR_PARTITION` all the same and the next request finds the topic, as with KRaft.
 //! * An illegal name is `INVALID_TOPIC_EXCEPTION`, an unknown id `UNKNOWN_TOPIC_ID`.
 //! * A partition without leader has the error `LEADER_NOT_AVAILABLE` and the leader -1.
 //!
@@ -21,7 +21,7 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::handler::{Answer, Call, Handler};
+use super::handler::{Call, Handler, Response};
 use crate::{
     broker::{faults::Target, kind::Api, state::State, topic::PartitionLog},
     cluster::TopicId,
@@ -41,7 +41,7 @@ impl Handler for MetadataRequest {
         names.map(|name| Target { topic: name.to_string(), partition: None }).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<MetadataResponse> {
+    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<MetadataResponse> {
         let all = self.topics.as_ref().is_none_or(|topics| call.version == 0 && topics.is_empty());
         let topics = if all {
             let names: Vec<_> = state.topics.keys().cloned().collect();
@@ -60,7 +60,7 @@ impl Handler for MetadataRequest {
             .with_cluster_id(Some(StrBytes::from_string(state.settings.cluster_id.clone())))
             .with_controller_id(state.nodes_up().next().map_or(-1, |(id, _)| id).into())
             .with_topics(topics);
-        Answer::Reply(response)
+        Response::Reply(response)
     }
 }
 
@@ -157,13 +157,13 @@ mod tests {
     #[test]
     fn every_version_tells_nodes_and_leaders() {
         for version in 0..=13 {
-            let answer = default_cluster().ask(1, version, &named("orders"));
-            let ports: Vec<_> = answer.brokers.iter().map(|broker| (broker.node_id.0, broker.port)).collect();
+            let response = default_cluster().ask(1, version, &named("orders"));
+            let ports: Vec<_> = response.brokers.iter().map(|broker| (broker.node_id.0, broker.port)).collect();
             assert_eq!(ports, [(1, 9001), (2, 9002), (3, 9003)]);
             let leaders: Vec<_> =
-                answer.topics[0].partitions.iter().map(|p| (p.partition_index, p.leader_id.0)).collect();
+                response.topics[0].partitions.iter().map(|p| (p.partition_index, p.leader_id.0)).collect();
             assert_eq!(leaders, [(0, 1), (1, 2), (2, 3)]);
-            assert_eq!(answer.topics[0].topic_id.is_nil(), version < 10);
+            assert_eq!(response.topics[0].topic_id.is_nil(), version < 10);
         }
     }
 
@@ -236,9 +236,9 @@ mod tests {
     fn nodes_that_are_down_are_left_out_and_their_partitions_have_other_leaders() {
         let mut cluster = default_cluster();
         cluster.state.stop(2);
-        let answer = cluster.ask(1, 12, &named("orders"));
-        assert_eq!(answer.brokers.iter().map(|broker| broker.node_id.0).collect::<Vec<_>>(), [1, 3]);
-        let partition = &answer.topics[0].partitions[1];
+        let response = cluster.ask(1, 12, &named("orders"));
+        assert_eq!(response.brokers.iter().map(|broker| broker.node_id.0).collect::<Vec<_>>(), [1, 3]);
+        let partition = &response.topics[0].partitions[1];
         assert_eq!((partition.leader_id.0, partition.leader_epoch), (3, 1));
         assert_eq!(partition.replica_nodes, [2, 3, 1]);
         assert_eq!(partition.isr_nodes, [3, 1]);
@@ -260,11 +260,11 @@ mod tests {
     fn injected_errors_stand_at_the_topic_or_at_one_partition() {
         let mut cluster = default_cluster();
         cluster.state.inject(Fault::error(ErrorCode::LEADER_NOT_AVAILABLE).on(Api::Metadata).at("orders", 2));
-        let answer = topic(&mut cluster, 12, &named("orders"));
-        let codes: Vec<_> = answer.partitions.iter().map(|partition| partition.error_code).collect();
-        assert_eq!((answer.error_code, codes), (0, vec![0, 0, 5]));
+        let response = topic(&mut cluster, 12, &named("orders"));
+        let codes: Vec<_> = response.partitions.iter().map(|partition| partition.error_code).collect();
+        assert_eq!((response.error_code, codes), (0, vec![0, 0, 5]));
         cluster.state.inject(Fault::error(ErrorCode(29)).on(Api::Metadata).at_topic("orders"));
-        let answer = topic(&mut cluster, 12, &named("orders"));
-        assert_eq!((answer.error_code, answer.partitions.len()), (29, 0));
+        let response = topic(&mut cluster, 12, &named("orders"));
+        assert_eq!((response.error_code, response.partitions.len()), (29, 0));
     }
 }

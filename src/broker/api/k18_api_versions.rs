@@ -13,7 +13,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, api_versions_response::ApiVersion};
 
 use super::{
-    handler::{Answer, Call, Handler},
+    handler::{Call, Handler, Response},
     table::{ApiEntry, Body, ENTRIES, encode},
 };
 use crate::{
@@ -31,12 +31,12 @@ impl Handler for ApiVersionsRequest {
         named.then(|| printable(&format!("{} {}", self.client_software_name, self.client_software_version)))
     }
 
-    fn handle(&self, _state: &mut State, call: &Call<'_>) -> Answer<ApiVersionsResponse> {
+    fn handle(&self, _state: &mut State, call: &Call<'_>) -> Response<ApiVersionsResponse> {
         let named = [&self.client_software_name, &self.client_software_version];
         let valid = call.version < 3 || named.iter().all(|name| is_software_name(name));
         let error = call.plan.top_error().or_else(|| (!valid).then_some(ErrorCode::INVALID_REQUEST));
         let response = ApiVersionsResponse::default().with_throttle_time_ms(call.plan.throttle_ms());
-        Answer::Reply(match error {
+        Response::Reply(match error {
             Some(code) => response.with_error_code(code.0),
             None => response.with_api_keys(ENTRIES.iter().map(line).collect()),
         })
@@ -70,7 +70,7 @@ impl Body for TooNew {
         None
     }
 
-    fn answer(&self, correlation_id: i32, _state: &mut State, _call: &Call<'_>) -> Answer<Bytes> {
+    fn response(&self, correlation_id: i32, _state: &mut State, _call: &Call<'_>) -> Response<Bytes> {
         let own = ENTRIES.iter().filter(|entry| entry.key == 18).map(line).collect();
         let response =
             ApiVersionsResponse::default().with_error_code(ErrorCode::UNSUPPORTED_VERSION.0).with_api_keys(own);
@@ -100,11 +100,11 @@ mod tests {
     #[test]
     fn every_version_lists_every_api_with_its_range() {
         for version in 0..=4 {
-            let answer = cluster().ask(1, version, &request("milena"));
-            assert_eq!(answer.error_code, 0);
-            let keys: Vec<_> = answer.api_keys.iter().map(|line| line.api_key).collect();
+            let response = cluster().ask(1, version, &request("milena"));
+            assert_eq!(response.error_code, 0);
+            let keys: Vec<_> = response.api_keys.iter().map(|line| line.api_key).collect();
             assert_eq!(keys, [0, 1, 2, 3, 18, 19, 22, 32]);
-            assert_eq!((answer.api_keys[0].min_version, answer.api_keys[0].max_version), (3, 13));
+            assert_eq!((response.api_keys[0].min_version, response.api_keys[0].max_version), (3, 13));
         }
     }
 
@@ -116,9 +116,9 @@ mod tests {
             let mut cluster = cluster();
             let pending = cluster.state.arrive(0, 1, bytes.into()).unwrap();
             let crate::broker::requests::Polled::Done(reply) = cluster.poll(&pending) else { panic!("held") };
-            let answer = read::<ApiVersionsRequest>(0, reply.bytes);
-            assert_eq!(answer.error_code, ErrorCode::UNSUPPORTED_VERSION.0);
-            let [own] = &answer.api_keys[..] else { panic!("{answer:?}") };
+            let response = read::<ApiVersionsRequest>(0, reply.bytes);
+            assert_eq!(response.error_code, ErrorCode::UNSUPPORTED_VERSION.0);
+            let [own] = &response.api_keys[..] else { panic!("{response:?}") };
             assert_eq!((own.api_key, own.min_version, own.max_version), (ApiVersionsRequest::KEY, 0, 4));
         }
     }
@@ -136,7 +136,7 @@ mod tests {
     fn an_injected_error_stands_at_the_top() {
         let mut cluster = cluster();
         cluster.state.inject(Fault::error(ErrorCode::UNSUPPORTED_VERSION));
-        let answer = cluster.ask(1, 0, &request("milena"));
-        assert_eq!((answer.error_code, answer.api_keys.len()), (35, 0));
+        let response = cluster.ask(1, 0, &request("milena"));
+        assert_eq!((response.error_code, response.api_keys.len()), (35, 0));
     }
 }

@@ -9,7 +9,7 @@
 //! * `INVALID_REPLICATION_FACTOR` (0, or more than there are nodes up), then `INVALID_PARTITIONS`
 //!
 //! -1 stands for the broker's default. `validate_only` changes nothing. Any node takes the request, and the topic is
-//! there when the answer comes.
+//! there when the response comes.
 //!
 //! Version notes:
 //! * v5: flexible; counts and settings in the response (KIP-525); v7: topic id
@@ -25,7 +25,7 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::handler::{Answer, Call, Handler};
+use super::handler::{Call, Handler, Response};
 use crate::{
     broker::{config::TopicConfig, faults::Target, kind::Api, state::State, topic::TopicLog, validate::Refusal},
     error::ErrorCode,
@@ -39,16 +39,16 @@ impl Handler for CreateTopicsRequest {
         self.topics.iter().map(|topic| Target { topic: topic.name.to_string(), partition: None }).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<CreateTopicsResponse> {
+    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<CreateTopicsResponse> {
         let mut names = BTreeSet::new();
         let distinct = self.topics.iter().filter(|topic| names.insert(topic.name.as_str()));
-        let topics = distinct.map(|topic| answer(self, state, call, topic)).collect();
+        let topics = distinct.map(|topic| response(self, state, call, topic)).collect();
         let response = CreateTopicsResponse::default().with_topics(topics);
-        Answer::Reply(response.with_throttle_time_ms(call.plan.throttle_ms()))
+        Response::Reply(response.with_throttle_time_ms(call.plan.throttle_ms()))
     }
 }
 
-fn answer(
+fn response(
     request: &CreateTopicsRequest,
     state: &mut State,
     call: &Call<'_>,
@@ -168,9 +168,9 @@ mod tests {
     }
 
     fn code(topic: CreatableTopic) -> ErrorCode {
-        let answer = cluster().ask(1, 7, &request([topic]));
-        assert_eq!(answer.topics[0].error_message.is_some(), answer.topics[0].error_code != 0);
-        ErrorCode(answer.topics[0].error_code)
+        let response = cluster().ask(1, 7, &request([topic]));
+        assert_eq!(response.topics[0].error_message.is_some(), response.topics[0].error_code != 0);
+        ErrorCode(response.topics[0].error_code)
     }
 
     fn with(name: &'static str, value: Option<&'static str>) -> CreatableTopic {
@@ -192,18 +192,18 @@ mod tests {
     fn every_version_creates_the_topic_that_was_asked_for() {
         for version in 2..=7 {
             let mut cluster = cluster();
-            let answer = cluster.ask(2, version, &request([topic("new", 2, 2)]));
-            assert_eq!(answer.topics[0].error_code, 0);
+            let response = cluster.ask(2, version, &request([topic("new", 2, 2)]));
+            assert_eq!(response.topics[0].error_code, 0);
             let replicas: Vec<_> = cluster.state.topics["new"].partitions.iter().map(|p| p.replicas.clone()).collect();
             assert_eq!(replicas, [[1, 2], [2, 3]]);
-            assert_eq!(answer.topics[0].num_partitions, if version < 5 { -1 } else { 2 });
+            assert_eq!(response.topics[0].num_partitions, if version < 5 { -1 } else { 2 });
         }
     }
 
     #[test]
     fn minus_one_stands_for_the_brokers_defaults() {
-        let answer = cluster().ask(1, 7, &request([topic("new", -1, -1)]));
-        assert_eq!((answer.topics[0].num_partitions, answer.topics[0].replication_factor), (4, 3));
+        let response = cluster().ask(1, 7, &request([topic("new", -1, -1)]));
+        assert_eq!((response.topics[0].num_partitions, response.topics[0].replication_factor), (4, 3));
     }
 
     #[test]
@@ -229,8 +229,8 @@ mod tests {
         assert_eq!(code(with("max.message.bytes", Some("many"))), ErrorCode::INVALID_CONFIG);
         assert_eq!(code(with("max.message.bytes", None)), ErrorCode::INVALID_CONFIG);
         let mut cluster = cluster();
-        let answer = cluster.ask(1, 7, &request([with("max.message.bytes", Some("77"))]));
-        let settings = answer.topics[0].configs.as_ref().unwrap();
+        let response = cluster.ask(1, 7, &request([with("max.message.bytes", Some("77"))]));
+        let settings = response.topics[0].configs.as_ref().unwrap();
         let told = settings.iter().find(|setting| setting.name.as_str() == "max.message.bytes").unwrap();
         assert_eq!((told.value.as_deref().map(AsRef::as_ref), told.config_source), (Some("77"), 1));
         assert_eq!(cluster.state.topics["new"].config.max_message_bytes, 77);
@@ -239,8 +239,8 @@ mod tests {
     #[test]
     fn a_manual_assignment_decides_replicas_and_leaders() {
         let mut cluster = cluster();
-        let answer = cluster.ask(1, 7, &request([assigned(&[(1, &[3, 1]), (0, &[2, 3])])]));
-        assert_eq!((answer.topics[0].error_code, answer.topics[0].num_partitions), (0, 2));
+        let response = cluster.ask(1, 7, &request([assigned(&[(1, &[3, 1]), (0, &[2, 3])])]));
+        assert_eq!((response.topics[0].error_code, response.topics[0].num_partitions), (0, 2));
         assert_eq!([cluster.state.leader("new", 0), cluster.state.leader("new", 1)], [Some(2), Some(3)]);
     }
 
@@ -261,19 +261,19 @@ mod tests {
 
     #[test]
     fn one_request_may_create_many_topics_but_none_twice() {
-        let answer = cluster().ask(1, 7, &request([topic("a", 1, 1), topic("b", 1, 1), topic("b", 2, 1)]));
-        let codes: Vec<_> = answer.topics.iter().map(|topic| topic.error_code).collect();
+        let response = cluster().ask(1, 7, &request([topic("a", 1, 1), topic("b", 1, 1), topic("b", 2, 1)]));
+        let codes: Vec<_> = response.topics.iter().map(|topic| topic.error_code).collect();
         assert_eq!(codes, [0, 42]);
     }
 
     #[test]
     fn validating_only_creates_nothing() {
         let mut cluster = cluster();
-        let answer = cluster.ask(1, 7, &request([topic("new", 2, 1)]).with_validate_only(true));
-        assert_eq!((answer.topics[0].error_code, answer.topics[0].num_partitions), (0, 2));
+        let response = cluster.ask(1, 7, &request([topic("new", 2, 1)]).with_validate_only(true));
+        assert_eq!((response.topics[0].error_code, response.topics[0].num_partitions), (0, 2));
         assert!(!cluster.state.topics.contains_key("new"));
-        let answer = cluster.ask(1, 7, &request([topic("orders_eu", 2, 1)]).with_validate_only(true));
-        assert_eq!(ErrorCode(answer.topics[0].error_code), ErrorCode::TOPIC_ALREADY_EXISTS);
+        let response = cluster.ask(1, 7, &request([topic("orders_eu", 2, 1)]).with_validate_only(true));
+        assert_eq!(ErrorCode(response.topics[0].error_code), ErrorCode::TOPIC_ALREADY_EXISTS);
         assert!(cluster.state.topics.contains_key("orders_eu"));
     }
 

@@ -11,7 +11,7 @@
 
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use super::handler::{Answer, Call, Handler};
+use super::handler::{Call, Handler, Response};
 use crate::{
     broker::{kind::Api, state::State},
     error::ErrorCode,
@@ -21,10 +21,10 @@ impl Handler for InitProducerIdRequest {
     const API: Api = Api::InitProducerId;
     const SERVED: (i16, i16) = (0, 5);
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<InitProducerIdResponse> {
+    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<InitProducerIdResponse> {
         let response = InitProducerIdResponse::default().with_throttle_time_ms(call.plan.throttle_ms());
         let error = call.plan.top_error().or_else(|| refuse(self));
-        Answer::Reply(match error {
+        Response::Reply(match error {
             Some(code) => response.with_error_code(code.0).with_producer_id((-1).into()).with_producer_epoch(-1),
             None => response.with_producer_id(state.take_producer_id().into()).with_producer_epoch(0),
         })
@@ -63,8 +63,8 @@ mod tests {
     fn every_request_gets_an_id_of_its_own_from_any_node_in_any_version() {
         let mut cluster = cluster();
         for (expected, version) in (0..).zip(0..=5) {
-            let answer = cluster.ask(1 + i32::from(version % 2), version, &request());
-            assert_eq!((answer.error_code, answer.producer_id.0, answer.producer_epoch), (0, expected, 0));
+            let response = cluster.ask(1 + i32::from(version % 2), version, &request());
+            assert_eq!((response.error_code, response.producer_id.0, response.producer_epoch), (0, expected, 0));
         }
     }
 
@@ -85,8 +85,11 @@ mod tests {
             (request().with_producer_id(3.into()), ErrorCode::INVALID_REQUEST),
             (request().with_producer_epoch(3), ErrorCode::INVALID_REQUEST),
         ] {
-            let answer = cluster().ask(1, 5, &request);
-            assert_eq!((ErrorCode(answer.error_code), answer.producer_id.0, answer.producer_epoch), (code, -1, -1));
+            let response = cluster().ask(1, 5, &request);
+            assert_eq!(
+                (ErrorCode(response.error_code), response.producer_id.0, response.producer_epoch),
+                (code, -1, -1)
+            );
         }
     }
 

@@ -20,7 +20,7 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::handler::{Answer, Call, Handler};
+use super::handler::{Call, Handler, Response};
 use crate::{
     broker::{
         config::ConfigEntry,
@@ -49,7 +49,7 @@ impl Handler for DescribeConfigsRequest {
         topics.map(|resource| Target { topic: resource.resource_name.to_string(), partition: None }).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Answer<DescribeConfigsResponse> {
+    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<DescribeConfigsResponse> {
         let results = self.resources.iter().map(|resource| {
             let result = match describe(state, call, resource) {
                 Ok((source, settings)) => {
@@ -62,7 +62,7 @@ impl Handler for DescribeConfigsRequest {
             result.with_resource_type(resource.resource_type).with_resource_name(resource.resource_name.clone())
         });
         let response = DescribeConfigsResponse::default().with_results(results.collect());
-        Answer::Reply(response.with_throttle_time_ms(call.plan.throttle_ms()))
+        Response::Reply(response.with_throttle_time_ms(call.plan.throttle_ms()))
     }
 }
 

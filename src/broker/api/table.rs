@@ -11,7 +11,7 @@ use kafka_protocol::{
     protocol::{Encodable, HeaderVersion},
 };
 
-use super::handler::{Answer, Call, Handler};
+use super::handler::{Call, Handler, Response};
 use crate::{
     broker::{faults::Target, kind::Api, state::State},
     wire::shape::{self, ShapeError},
@@ -22,7 +22,7 @@ pub(super) trait Body: Send + Sync {
     fn api(&self) -> Api;
     fn targets(&self, state: &State) -> Vec<Target>;
     fn software(&self) -> Option<String>;
-    fn answer(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Answer<Bytes>;
+    fn response(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Response<Bytes>;
 }
 
 impl<T: Handler> Body for T {
@@ -38,12 +38,12 @@ impl<T: Handler> Body for T {
         Handler::software(self)
     }
 
-    fn answer(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Answer<Bytes> {
+    fn response(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Response<Bytes> {
         match self.handle(state, call) {
-            Answer::Reply(response) => encode(correlation_id, call.version, &response),
-            Answer::Silent => Answer::Silent,
-            Answer::Close => Answer::Close,
-            Answer::Hold { until_ms } => Answer::Hold { until_ms },
+            Response::Reply(response) => encode(correlation_id, call.version, &response),
+            Response::Silent => Response::Silent,
+            Response::Close => Response::Close,
+            Response::Hold { until_ms } => Response::Hold { until_ms },
         }
     }
 }
@@ -84,12 +84,12 @@ pub(super) const ENTRIES: &[ApiEntry] = &[
 ];
 
 /// A response with its header and its length.
-pub(super) fn encode<T: Encodable + HeaderVersion>(correlation_id: i32, version: i16, body: &T) -> Answer<Bytes> {
+pub(super) fn encode<T: Encodable + HeaderVersion>(correlation_id: i32, version: i16, body: &T) -> Response<Bytes> {
     match try_encode(correlation_id, version, body) {
-        Ok(bytes) => Answer::Reply(bytes),
+        Ok(bytes) => Response::Reply(bytes),
         Err(error) => {
             tracing::error!(%error, version, "response cannot be encoded");
-            Answer::Close
+            Response::Close
         }
     }
 }

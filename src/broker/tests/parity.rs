@@ -1,4 +1,4 @@
-//! The same requests, byte for byte, to this broker and to a real Apache Kafka: their answers must be the same.
+//! The same requests, byte for byte, to this broker and to a real Apache Kafka: their responses must be the same.
 //!
 //! What is compared are error codes, offsets, timestamps and the records to blame, never wording. Where the two differ on
 //! purpose, a test says so by name.
@@ -63,7 +63,7 @@ impl Client {
         Self { address: address.to_owned(), socket: TcpStream::connect(address).unwrap() }
     }
 
-    /// The answer, or `None` if the broker closes the connection.
+    /// The response, or `None` if the broker closes the connection.
     fn try_ask<R: Request>(&mut self, version: i16, request: &R) -> Option<R::Response>
     where
         R::Response: Shaped,
@@ -115,8 +115,8 @@ impl Client {
     }
 
     fn produced(&mut self, version: i16, request: &ProduceRequest) -> String {
-        let Some(answer) = self.try_ask(version, request) else { return "closed".to_owned() };
-        let p = &answer.responses[0].partition_responses[0];
+        let Some(response) = self.try_ask(version, request) else { return "closed".to_owned() };
+        let p = &response.responses[0].partition_responses[0];
         let blamed: Vec<_> = p.record_errors.iter().map(|error| error.batch_index).collect();
         let (code, time) = (ErrorCode(p.error_code), p.log_append_time_ms.min(NOW + 1000));
         format!("{code} offset {} time {time} start {} blamed {blamed:?}", p.base_offset, p.log_start_offset)

@@ -25,7 +25,7 @@ use crate::{
         warnings::FailedAttempt,
     },
     wire::{
-        apis::produce::{PartitionAnswer, TOPIC_IDS_FROM, TopicRef},
+        apis::produce::{PartitionResult, TOPIC_IDS_FROM, TopicRef},
         compression::Compressor,
         errors::Written,
         record_batch::split::split,
@@ -73,19 +73,19 @@ impl Reply {
 
     /// The broker left the topic-partition out of its response.
     pub(crate) fn left_out(broker: i32) -> Self {
-        let why = format!("broker {broker} left the partition out of its answer");
+        let why = format!("broker {broker} left the partition out of its response");
         Self::error(ErrorCode::NETWORK_EXCEPTION, Some(why.into()))
     }
 }
 
-impl From<PartitionAnswer> for Reply {
-    fn from(answer: PartitionAnswer) -> Self {
+impl From<PartitionResult> for Reply {
+    fn from(response: PartitionResult) -> Self {
         Self {
-            error: answer.error,
-            message: answer.message.map(Arc::from),
-            base_offset: answer.base_offset,
-            append_time: answer.append_time,
-            record_errors: answer.record_errors,
+            error: response.error,
+            message: response.message.map(Arc::from),
+            base_offset: response.base_offset,
+            append_time: response.append_time,
+            record_errors: response.record_errors,
             confirmed: true,
         }
     }
@@ -97,29 +97,29 @@ impl Lanes {
         &self,
         parts: &[SentPart],
         version: i16,
-        answers: Vec<PartitionAnswer>,
-    ) -> Result<Vec<Option<PartitionAnswer>>, String> {
+        responses: Vec<PartitionResult>,
+    ) -> Result<Vec<Option<PartitionResult>>, String> {
         let keys: Vec<_> = parts.iter().map(|part| self.key(part, version)).collect();
-        let mut entries: Vec<Option<PartitionAnswer>> = vec![None; parts.len()];
+        let mut entries: Vec<Option<PartitionResult>> = vec![None; parts.len()];
         // Brokers answer in the order they were asked, by topic: most of the time no look-up is needed.
         let mut places: Option<HashMap<_, usize>> = None;
-        for (expected, answer) in answers.into_iter().enumerate() {
+        for (expected, response) in responses.into_iter().enumerate() {
             let is = |place: usize| {
-                keys.get(place).is_some_and(|(topic, p)| *p == answer.partition && *topic == answer.topic)
+                keys.get(place).is_some_and(|(topic, p)| *p == response.partition && *topic == response.topic)
             };
             let place = if is(expected) {
                 Some(expected)
             } else {
                 let places = places.get_or_insert_with(|| keys.iter().cloned().zip(0..).collect());
-                places.get(&(answer.topic.clone(), answer.partition)).copied()
+                places.get(&(response.topic.clone(), response.partition)).copied()
             };
             let Some(entry) = place.and_then(|place| entries.get_mut(place)) else {
-                return Err(format!("answer for a partition that was not asked: {}", answer.partition));
+                return Err(format!("response for a partition that was not asked: {}", response.partition));
             };
             if entry.is_some() {
-                return Err(format!("two answers for partition {}", answer.partition));
+                return Err(format!("two responses for partition {}", response.partition));
             }
-            *entry = Some(answer);
+            *entry = Some(response);
         }
         Ok(entries)
     }
@@ -318,7 +318,7 @@ fn wait(entry: &Entry, failures: u32, retry: Backoff, chance: &mut Chance) -> Du
     if entry.losses == 1 { Duration::ZERO } else { retry.delay(failures, chance) }
 }
 
-/// Whether a connection without an answer was lost. One that we gave up had a broker that was too slow, and sending again at
+/// Whether a connection without a response was lost. One that we gave up had a broker that was too slow, and sending again at
 /// once would not let it breathe.
 fn is_lost(error: ErrorCode) -> bool {
     error != ErrorCode::REQUEST_TIMED_OUT

@@ -24,7 +24,7 @@ use crate::{
 pub(crate) enum State {
     /// It is to be sent, for the first time or again.
     Waiting,
-    /// It went out in this request, whose answer has not come.
+    /// It went out in this request, whose response has not come.
     InFlight(u64),
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Entry {
     pub(crate) retries: u32,
     /// Attempts in a row, up to the last one, whose connection was lost.
     pub(crate) losses: u32,
-    /// Whether an attempt went out whole and had no definite answer.
+    /// Whether an attempt went out whole and had no definite response.
     pub(crate) maybe_written: bool,
     pub(crate) last_error: Option<LastError>,
     /// What is missing between the batch before it and this one, as they were stamped.
@@ -183,7 +183,7 @@ impl Entry {
         SentBatch { records: self.records, bytes: self.len(), uncompressed: self.uncompressed, queued }
     }
 
-    /// Answers those who wait, if anybody does, and counts it.
+    /// Responses those who wait, if anybody does, and counts it.
     pub(crate) fn settle(&mut self, outcome: Outcome, topic: &Arc<str>, recorder: &Recorder, now: Instant) {
         if !self.is_given_up() {
             let ended = match &outcome {
@@ -192,11 +192,11 @@ impl Entry {
             };
             recorder.ended(topic, self.records, ended, now.saturating_duration_since(self.created), now);
         }
-        self.answer(outcome);
+        self.response(outcome);
     }
 
     /// Tells those who wait; nobody waits any more. While it is in flight it keeps its bytes and their memory.
-    fn answer(&mut self, outcome: Outcome) {
+    fn response(&mut self, outcome: Outcome) {
         let Some(completer) = self.completer.take() else { return };
         if self.is_in_flight() {
             let token = self.held.as_mut().and_then(|held| held.token.take());

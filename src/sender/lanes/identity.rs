@@ -1,6 +1,6 @@
 //! The producer id, without which an idempotent producer cannot send.
 //!
-//! In: who needs one, and the brokers' answers. Out: when to ask. Pure. Asking never ends in failure (KAFKA-13668): a broker
+//! In: who needs one, and the brokers' responses. Out: when to ask. Pure. Asking never ends in failure (KAFKA-13668): a broker
 //! that cannot give one now (a coordinator that loads) is asked again, and batches that wait too long expire with that cause;
 //! one that refuses (an ACL that is missing) is asked again when somebody needs one, and who needed one is refused.
 //! Deliberately absent: epochs and sequence numbers, which are each lane's own.
@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     error::ErrorCode,
     sender::backoff::{Backoff, Chance},
-    wire::apis::init_producer_id::InitProducerIdAnswer,
+    wire::apis::init_producer_id::ProducerIdResult,
 };
 
 /// Why there is no producer id.
@@ -20,7 +20,7 @@ pub(crate) struct Trouble {
     pub(crate) why: Arc<str>,
 }
 
-/// Whether an answer without a producer id may be another one next time though nobody does anything about it. An error without
+/// Whether a response without a producer id may be another one next time though nobody does anything about it. An error without
 /// a name may be anything.
 pub(crate) fn heals(code: ErrorCode) -> bool {
     code.retriable() || code == ErrorCode::NONE || code == ErrorCode::UNKNOWN_SERVER_ERROR || !code.is_known()
@@ -68,24 +68,24 @@ impl ProducerId {
         self.asked = true;
     }
 
-    /// The answer to the request. Says whether there is a new producer id.
+    /// The response to the request. Says whether there is a new producer id.
     pub(crate) fn answered(
         &mut self,
-        answer: InitProducerIdAnswer,
+        response: ProducerIdResult,
         broker: i32,
         now: Instant,
         backoff: Backoff,
         chance: &mut Chance,
     ) -> bool {
-        if answer.error == ErrorCode::NONE && answer.producer_id >= 0 {
-            let current = Some(answer.producer_id);
-            tracing::info!(producer_id = answer.producer_id, broker, "producer id");
+        if response.error == ErrorCode::NONE && response.producer_id >= 0 {
+            let current = Some(response.producer_id);
+            tracing::info!(producer_id = response.producer_id, broker, "producer id");
             *self = Self { current, wanted: false, asked: false, failures: 0, not_before: now, trouble: None };
             return true;
         }
-        let why = format!("broker {broker} gave no producer id: {}; {}", answer.error, answer.error.advice());
-        self.failed(answer.error, &why, now, backoff, chance);
-        self.wanted = heals(answer.error);
+        let why = format!("broker {broker} gave no producer id: {}; {}", response.error, response.error.advice());
+        self.failed(response.error, &why, now, backoff, chance);
+        self.wanted = heals(response.error);
         false
     }
 
@@ -107,8 +107,8 @@ mod tests {
 
     const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_millis(1_000) };
 
-    fn answer(error: ErrorCode, producer_id: i64) -> InitProducerIdAnswer {
-        InitProducerIdAnswer { error, throttle_ms: 0, producer_id, epoch: 0 }
+    fn response(error: ErrorCode, producer_id: i64) -> ProducerIdResult {
+        ProducerIdResult { error, throttle_ms: 0, producer_id, epoch: 0 }
     }
 
     #[test]
@@ -119,12 +119,12 @@ mod tests {
         id.ask();
         assert_eq!(id.due(), None);
         let loading = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
-        assert!(!id.answered(answer(loading, -1), 3, now, BACKOFF, &mut chance));
+        assert!(!id.answered(response(loading, -1), 3, now, BACKOFF, &mut chance));
         assert!(id.due().unwrap() > now);
         assert_eq!(id.trouble().unwrap().code, loading);
         assert!(id.trouble().unwrap().why.contains("broker 3"), "{:?}", id.trouble());
         id.ask();
-        assert!(id.answered(answer(ErrorCode::NONE, 7), 3, now, BACKOFF, &mut chance));
+        assert!(id.answered(response(ErrorCode::NONE, 7), 3, now, BACKOFF, &mut chance));
         assert_eq!((id.current(), id.due(), id.trouble()), (Some(7), None, None));
     }
 
@@ -135,7 +135,7 @@ mod tests {
         {
             let mut id = ProducerId::new(true, now);
             id.ask();
-            id.answered(answer(ErrorCode(code), -1), 3, now, BACKOFF, &mut chance);
+            id.answered(response(ErrorCode(code), -1), 3, now, BACKOFF, &mut chance);
             assert_eq!(id.due().is_some(), is_asked, "{code}");
             id.need(None);
             assert!(id.due().is_some_and(|at| at > now), "{code}");
@@ -150,7 +150,7 @@ mod tests {
         id.failed(ErrorCode::NETWORK_EXCEPTION, "the broker is silent", now, BACKOFF, &mut chance);
         assert_eq!(id.trouble().map(|trouble| &*trouble.why), Some("the broker is silent"));
         id.ask();
-        id.answered(answer(ErrorCode::NONE, 7), 3, now, BACKOFF, &mut chance);
+        id.answered(response(ErrorCode::NONE, 7), 3, now, BACKOFF, &mut chance);
         assert_eq!(id.trouble(), None);
     }
 
@@ -159,7 +159,7 @@ mod tests {
         let (now, mut chance) = (Instant::now(), Chance::new(1));
         let mut id = ProducerId::new(true, now);
         id.ask();
-        id.answered(answer(ErrorCode::NONE, 7), 3, now, BACKOFF, &mut chance);
+        id.answered(response(ErrorCode::NONE, 7), 3, now, BACKOFF, &mut chance);
         id.need(Some(5));
         assert_eq!(id.due(), None);
         id.need(Some(7));
@@ -171,7 +171,7 @@ mod tests {
         let (now, mut chance) = (Instant::now(), Chance::new(1));
         let mut id = ProducerId::new(true, now);
         id.ask();
-        assert!(!id.answered(answer(ErrorCode::NONE, -1), 3, now, BACKOFF, &mut chance));
+        assert!(!id.answered(response(ErrorCode::NONE, -1), 3, now, BACKOFF, &mut chance));
         assert_eq!(id.current(), None);
     }
 }

@@ -1,13 +1,13 @@
-//! A partition's lane: its sealed batches in sequence order, from the first drain to the answer.
+//! A partition's lane: its sealed batches in sequence order, from the first drain to the response.
 //!
-//! In: batches, answers, leaders. Out: what may be sent next, and batches that are done. Pure. Deliberately absent:
+//! In: batches, responses, leaders. Out: what may be sent next, and batches that are done. Pure. Deliberately absent:
 //! connections, requests and the clock.
 //!
 //! ```text
 //!  answered ◄── [in flight][in flight] [waiting][waiting] ◄── accumulator
 //!                └── window, at most 5 ─┘
 //! ```
-//! A failure does not disturb the batches behind it: when the answers of all that are in flight have come, the lane goes on
+//! A failure does not disturb the batches behind it: when the responses of all that are in flight have come, the lane goes on
 //! with the first batch that has none, in order. Until a batch succeeds on the leader of now, one is in flight at most
 //! (KAFKA-15591): a broker that does not know this producer yet accepts any first sequence number, so a second batch
 //! could be written though the first was refused. A topic that was created anew has leaders that know nobody, whatever
@@ -66,7 +66,7 @@ pub(crate) struct Lane {
     /// Whether it stands in the list of those that wait for a producer id.
     pub(crate) unidentified: bool,
     leader: Option<Leader>,
-    /// Whether an answer said that the leader is elsewhere, and nobody has said where.
+    /// Whether a response said that the leader is elsewhere, and nobody has said where.
     doubted: bool,
     /// The newest leader epoch that was heard of; -1 for none.
     newest_epoch: i32,
@@ -102,7 +102,7 @@ pub(crate) enum Readiness {
     Ready,
     /// It has nothing to send.
     Idle,
-    /// It must wait for an answer, or for a leader.
+    /// It must wait for a response, or for a leader.
     Blocked,
     /// It must wait for this moment.
     Until(Instant),
@@ -167,12 +167,12 @@ impl Lane {
         self.entries.is_empty()
     }
 
-    /// Takes note of who leads; an older epoch than is known changes nothing (a stale hint or answer), unless the topic was
+    /// Takes note of who leads; an older epoch than is known changes nothing (a stale hint or response), unless the topic was
     /// `recreated`. Says whether the leader changed. A change ends a wait: what failed there may succeed here.
     pub(crate) fn lead(&mut self, leader: Option<Leader>, recreated: bool) -> bool {
         let epoch = leader.map_or(-1, |leader| leader.epoch);
         if recreated {
-            // What is in flight is for the topic of before. No answer to it says anything of this one, and nothing goes to
+            // What is in flight is for the topic of before. No response to it says anything of this one, and nothing goes to
             // this one until all of them are here.
             (self.sent_to, self.newest_epoch) = (NOWHERE, -1);
         } else if epoch >= 0 && epoch < self.newest_epoch {
@@ -194,7 +194,7 @@ impl Lane {
         self.leader.is_none() || self.doubted
     }
 
-    /// An answer said that the leader is elsewhere: nothing is sent until somebody says where, or that it is there again.
+    /// A response said that the leader is elsewhere: nothing is sent until somebody says where, or that it is there again.
     pub(crate) fn doubt_leader(&mut self) {
         self.doubted |= self.has_same_leader();
     }
@@ -212,7 +212,7 @@ impl Lane {
         let Some(leader) = self.leader.filter(|_| !self.doubted) else { return Readiness::Blocked };
         let max = if window.idempotent && self.proven { window.max } else { 1 };
         let elsewhere = self.in_flight > 0 && self.sent_to.node != leader.node;
-        // Answers are missing: what was sent behind a failed batch, or what the window allows no more.
+        // Responses are missing: what was sent behind a failed batch, or what the window allows no more.
         if elsewhere
             || self.in_flight >= max
             || (self.in_flight > 0 && (self.next_gap().is_some() || self.is_rewinding()))
@@ -374,7 +374,7 @@ impl Lane {
         self.entries.get_mut(position)
     }
 
-    /// The batch at `position` was written, as a broker `confirmed`, or went out whole and no answer is expected (`acks=0`): it
+    /// The batch at `position` was written, as a broker `confirmed`, or went out whole and no response is expected (`acks=0`): it
     /// leaves the lane.
     pub(crate) fn acked(&mut self, position: usize, confirmed: bool) -> Option<Entry> {
         let entry = self.leave(position)?;

@@ -1,4 +1,4 @@
-//! How large a batch a partition takes, as far as its leader's answers tell.
+//! How large a batch a partition takes, as far as its leader's responses tell.
 //!
 //! In: batches that were accepted or found too large, by their length. Out: the length above which it is not worth sending one.
 //! Pure. `max.message.bytes` is the topic's, and asking for it takes a right that few producers have, so it is learned:

@@ -1,4 +1,4 @@
-//! What an answer means for its batch: one pure function over one table.
+//! What a response means for its batch: one pure function over one table.
 //!
 //! In: a broker's error code and the facts of the batch. Out: a [`Verdict`]. Pure. Deliberately absent: carrying it out,
 //! which is the lane's work.
@@ -19,7 +19,7 @@ pub(crate) struct Facts {
     pub(crate) waited_for: bool,
     /// Whether `retries` allows another attempt.
     pub(crate) may_retry: bool,
-    /// Whether it is the first batch of its partition without an answer.
+    /// Whether it is the first batch of its partition without a response.
     pub(crate) first: bool,
     /// Whether an earlier attempt may have written it.
     pub(crate) maybe_written: bool,
@@ -48,7 +48,7 @@ pub(crate) enum Verdict {
     Fatal { persisted: Persisted },
 }
 
-/// Judges an answer.
+/// Judges a response.
 pub(crate) fn verdict(error: ErrorCode, facts: Facts) -> Verdict {
     let row = error.row();
     let unknown = facts.maybe_written || row.written == Written::Unknown;
@@ -72,7 +72,7 @@ pub(crate) fn verdict(error: ErrorCode, facts: Facts) -> Verdict {
 
 /// Judges a disagreement about sequence numbers. The broker refused this attempt; the question is why.
 fn sequence(error: ErrorCode, facts: Facts, fail: Verdict) -> Verdict {
-    // An earlier batch has no answer yet, so this one came too soon: it goes again behind that one.
+    // An earlier batch has no response yet, so this one came too soon: it goes again behind that one.
     if !facts.first {
         return Verdict::Again;
     }

@@ -76,8 +76,8 @@ pub(crate) struct Node {
     unconfirmed: Unconfirmed,
 }
 
-/// Records that went out in requests without an answer (`acks=0`) over the connection of now. A broker that refuses such a
-/// request ends the connection, so the answer to a later request on it shows that all before it were taken.
+/// Records that went out in requests without a response (`acks=0`) over the connection of now. A broker that refuses such a
+/// request ends the connection, so the response to a later request on it shows that all before it were taken.
 #[derive(Clone, Copy, Debug, Default)]
 struct Unconfirmed {
     /// Before the last request that will be answered.
@@ -130,7 +130,7 @@ impl Node {
         Some(request)
     }
 
-    /// How many records went out over the connection without an answer that would show that they were taken. They are counted
+    /// How many records went out over the connection without a response that would show that they were taken. They are counted
     /// once.
     pub(crate) fn take_unconfirmed(&mut self) -> u64 {
         let Unconfirmed { before, after } = std::mem::take(&mut self.unconfirmed);
@@ -190,7 +190,7 @@ impl Node {
         }
     }
 
-    /// Whether it has nothing to say: no connection is being made, and no request waits for its answer.
+    /// Whether it has nothing to say: no connection is being made, and no request waits for its response.
     pub(crate) fn is_idle(&self) -> bool {
         !matches!(self.link, Link::Connecting { .. }) && self.in_flight.is_empty()
     }
@@ -238,7 +238,7 @@ impl Node {
         self.in_flight.remove(place)
     }
 
-    /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no answer.
+    /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no response.
     pub(crate) fn down(&mut self, why: Arc<str>, now: Instant, backoff: Backoff, chance: &mut Chance) -> Vec<InFlight> {
         // Some that do not know the version end the connection instead of saying so.
         if matches!(self.link, Link::Opening { .. }) {
@@ -281,7 +281,7 @@ impl Node {
         [link, self.answer_due(timeouts)].into_iter().flatten().chain(later).min()
     }
 
-    /// When the oldest request must have its answer. While a broker throttles us it reads nothing, so that time does not count.
+    /// When the oldest request must have its response. While a broker throttles us it reads nothing, so that time does not count.
     fn answer_due(&self, timeouts: Timeouts) -> Option<Instant> {
         let request = self.in_flight.front()?;
         Some(self.throttled_until.map_or(request.sent_at, |until| until.max(request.sent_at)) + timeouts.request)
@@ -291,7 +291,7 @@ impl Node {
     pub(crate) fn overdue(&self, now: Instant, timeouts: Timeouts) -> Option<(Overdue, Instant)> {
         let (overdue, due) = match (&self.link, self.in_flight.front()) {
             (Link::Connecting { until, .. }, _) => (Overdue::Setup, *until),
-            (_, Some(request)) => (Overdue::Answer(request.purpose.api()), self.answer_due(timeouts)?),
+            (_, Some(request)) => (Overdue::Response(request.purpose.api()), self.answer_due(timeouts)?),
             (Link::Up { .. }, None) => (Overdue::Idle, self.last_used + timeouts.idle),
             (Link::Down { .. } | Link::Opening { .. }, None) => return None,
         };
@@ -304,8 +304,8 @@ impl Node {
 pub(crate) enum Overdue {
     /// To be made.
     Setup,
-    /// To answer a request.
-    Answer(Api),
+    /// To response a request.
+    Response(Api),
     /// To be used.
     Idle,
 }
@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(written, [0, 1, 2, 3, 0]);
     }
 
-    /// Found by the simulation: a request that asked for an answer with acks=0, and one behind it that did not and was written. When
+    /// Found by the simulation: a request that asked for a response with acks=0, and one behind it that did not and was written. When
     /// the connection broke, nobody knew the second one any more, and the first was told as certainly not written.
     #[test]
     fn what_went_out_before_a_request_that_is_not_answered_went_out_whole() {

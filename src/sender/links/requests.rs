@@ -58,7 +58,7 @@ impl Links {
         self.send(id, version, Purpose::ApiVersions, true, encode, common);
     }
 
-    /// Sends a request, that a broker `answers` or not; `encode` is given its correlation id.
+    /// Sends a request, that a broker `responses` or not; `encode` is given its correlation id.
     pub(crate) fn send(
         &mut self,
         id: i32,

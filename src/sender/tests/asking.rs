@@ -25,7 +25,7 @@ fn held(properties: &[(&str, &str)]) -> (Rig, [Sent; 2]) {
 fn ask(rig: &mut Rig) -> usize {
     let before = rig.metadata_requests;
     rig.accumulator.topics().want(TOPIC);
-    // The wait after the last answer.
+    // The wait after the last response.
     rig.pass_ms(200);
     assert_eq!(rig.metadata_requests, before + 1);
     before
@@ -49,8 +49,8 @@ fn metadata_that_are_not_answered_within_a_second_are_asked_of_another_broker() 
     rig.pass_ms(400);
     assert_eq!(rig.metadata_requests, before + 2);
     assert_eq!(leader_of(&rig, 0), Some(1), "both hold a Produce request before it");
-    rig.answer(&sent[1], &success(1));
-    assert_eq!(leader_of(&rig, 0), Some(2), "the first answer counts, whoever gave it");
+    rig.response(&sent[1], &success(1));
+    assert_eq!(leader_of(&rig, 0), Some(2), "the first response counts, whoever gave it");
 }
 
 #[test]
@@ -60,12 +60,12 @@ fn a_later_answer_to_the_same_question_changes_nothing_and_breaks_nothing() {
     rig.pass_ms(1_100);
     let connection = rig.open.len();
     rig.leaders[0] = (0, 2, 6);
-    rig.answer(&sent[1], &success(1));
+    rig.response(&sent[1], &success(1));
     assert_eq!((leader_of(&rig, 0), rig.metadata_requests), (Some(2), before + 2));
     // The other one tells what it knew before, and of a topic that is not there any more.
     (rig.leaders[0], rig.brokers) = ((0, 1, 5), vec![(1, 9001)]);
     rig.topic_id = crate::cluster::TopicId::from_u128(6);
-    rig.answer(&sent[0], &success(0));
+    rig.response(&sent[0], &success(0));
     assert_eq!((leader_of(&rig, 0), rig.open.len()), (Some(2), connection));
     assert_eq!(rig.sender.metadata.cluster().brokers.len(), 3);
     assert!(!rig.disconnected.contains(&sent[0].connection));
@@ -98,7 +98,7 @@ fn a_single_broker_that_keeps_silent_is_asked_once() {
 #[test]
 fn while_the_leader_cannot_be_reached_the_others_are_asked_who_leads_until_one_knows() {
     let (mut rig, sent) = held(&[]);
-    rig.answer(&sent[1], &success(1));
+    rig.response(&sent[1], &success(1));
     rig.silent = vec![9001];
     rig.cut(sent[0].connection, Some(i32::MAX));
     let before = rig.metadata_requests;
@@ -152,7 +152,7 @@ fn a_batch_whose_connection_was_lost_goes_again_with_the_next_one_and_after_more
         rig.refuse(19);
         rig.pass_ms(1_000);
         let afresh = again_after(&mut rig, written);
-        assert!(afresh <= 13, "{afresh} ms: there was an answer in between");
+        assert!(afresh <= 13, "{afresh} ms: there was a response in between");
         rig.ack(4);
         assert_eq!(offset(&delivery), Some(4));
     }

@@ -211,7 +211,7 @@ fn a_record_that_expires_tells_the_code_of_what_kept_it() {
     assert_eq!([failure(&tried).code(), failure(&behind).code()], [ErrorCode::NOT_ENOUGH_REPLICAS; 2]);
 }
 
-/// A process that was stopped for longer than `delivery.timeout.ms`, while its answers came.
+/// A process that was stopped for longer than `delivery.timeout.ms`, while its responses came.
 #[test]
 fn what_waits_in_the_sockets_of_a_stopped_process_is_read_before_anything_is_judged() {
     for stopped_ms in [4_000, 30_000, 130_000, 90_000_000] {

@@ -99,7 +99,7 @@ fn a_batch_says_how_long_it_was_before_it_was_compressed() {
     assert!(ratio > 0.01 && ratio < 0.5, "{ratio}");
 }
 
-/// Neither it nor the bootstrap server has anything to do, so they are left without an answer that fails.
+/// Neither it nor the bootstrap server has anything to do, so they are left without a response that fails.
 #[test]
 fn a_connection_to_a_broker_that_left_the_cluster_counts_as_ended() {
     let mut rig = Rig::ready(&[]);

@@ -75,7 +75,7 @@ fn a_connection_counts_as_used_from_its_last_request_and_its_last_answer() {
     rig.pass_ms(6_000);
     rig.ack(0);
     rig.pass_ms(9_999);
-    assert!(!rig.disconnected.contains(&used), "its last answer came 9,999 ms ago");
+    assert!(!rig.disconnected.contains(&used), "its last response came 9,999 ms ago");
     rig.push(0, "b");
     rig.ack(1);
     rig.pass_ms(9_999);

@@ -1,4 +1,4 @@
-//! When metadata are asked for, and what an answer changes: the part by itself.
+//! When metadata are asked for, and what a response changes: the part by itself.
 
 use std::{
     sync::Arc,
@@ -12,7 +12,7 @@ use crate::{
         backoff::{Backoff, Chance},
         metadata::{Changes, Metadata, Policy},
     },
-    wire::apis::metadata::{MetadataAnswer, TopicAnswer},
+    wire::apis::metadata::{ClusterView, TopicView},
 };
 
 const MAX_AGE: Duration = Duration::from_secs(300);
@@ -37,7 +37,7 @@ impl Rig {
         let mut rig = Self::new();
         rig.want("orders");
         rig.ask();
-        rig.answer(&[(0, 1, 5), (1, 2, 5)]);
+        rig.response(&[(0, 1, 5), (1, 2, 5)]);
         rig
     }
 
@@ -49,16 +49,16 @@ impl Rig {
         self.metadata.ask(self.now).iter().map(ToString::to_string).collect()
     }
 
-    fn apply(&mut self, answer: MetadataAnswer) -> Changes {
-        self.metadata.apply(self.metadata.question(), answer, self.now, &mut self.chance)
+    fn apply(&mut self, response: ClusterView) -> Changes {
+        self.metadata.apply(self.metadata.question(), response, self.now, &mut self.chance)
     }
 
-    /// An answer for `orders` with `(partition, leader, epoch)`.
-    fn answer(&mut self, partitions: &[(i32, i32, i32)]) -> Changes {
-        self.apply(answer(vec![topic("orders", 7, partitions)]))
+    /// A response for `orders` with `(partition, leader, epoch)`.
+    fn response(&mut self, partitions: &[(i32, i32, i32)]) -> Changes {
+        self.apply(response(vec![topic("orders", 7, partitions)]))
     }
 
-    /// The request that was made last brings no answer.
+    /// The request that was made last brings no response.
     fn fail(&mut self) {
         self.metadata.failed(self.metadata.question(), self.now, &mut self.chance);
     }
@@ -79,13 +79,13 @@ fn broker(id: i32) -> Broker {
     Broker { id, host: "127.0.0.1".into(), port: 9000 + u16::try_from(id).unwrap() }
 }
 
-fn topic(name: &str, id: u128, partitions: &[(i32, i32, i32)]) -> TopicAnswer {
+fn topic(name: &str, id: u128, partitions: &[(i32, i32, i32)]) -> TopicView {
     let name = Arc::from(name);
-    TopicAnswer { error: ErrorCode::NONE, name, id: TopicId::from_u128(id), partitions: partitions.to_vec() }
+    TopicView { error: ErrorCode::NONE, name, id: TopicId::from_u128(id), partitions: partitions.to_vec() }
 }
 
-fn answer(topics: Vec<TopicAnswer>) -> MetadataAnswer {
-    MetadataAnswer { brokers: vec![broker(1), broker(2)], topics, ..MetadataAnswer::default() }
+fn response(topics: Vec<TopicView>) -> ClusterView {
+    ClusterView { brokers: vec![broker(1), broker(2)], topics, ..ClusterView::default() }
 }
 
 fn within_a_fifth(got: Option<Duration>, expected: Duration) -> bool {
@@ -125,7 +125,7 @@ fn an_answer_to_a_request_for_new_topics_does_not_put_off_the_next_for_all() {
     rig.now += MAX_AGE / 2;
     rig.want("refunds");
     rig.ask();
-    rig.apply(answer(vec![topic("refunds", 8, &[(0, 1, 0)])]));
+    rig.apply(response(vec![topic("refunds", 8, &[(0, 1, 0)])]));
     assert_eq!(rig.due_in(), Some(MAX_AGE / 2));
 }
 
@@ -181,14 +181,14 @@ fn an_answer_to_an_earlier_question_neither_counts_nor_ends_the_next_one() {
     rig.ask();
     rig.metadata.ask_again(rig.now);
     let earlier = rig.metadata.question();
-    rig.answer(&[(0, 1, 6), (1, 2, 5)]);
+    rig.response(&[(0, 1, 6), (1, 2, 5)]);
     rig.now += MAX_AGE;
     rig.ask();
-    let late = answer(vec![topic("orders", 6, &[(0, 2, 4), (1, 2, 4)])]);
+    let late = response(vec![topic("orders", 6, &[(0, 2, 4), (1, 2, 4)])]);
     assert!(rig.metadata.apply(earlier, late, rig.now, &mut rig.chance).useless);
     rig.metadata.failed(earlier, rig.now, &mut rig.chance);
     assert_eq!((rig.due_in(), rig.leaders()[0]), (None, (Some(1), 6)));
-    assert!(!rig.answer(&[(0, 2, 7), (1, 2, 5)]).useless);
+    assert!(!rig.response(&[(0, 2, 7), (1, 2, 5)]).useless);
     assert_eq!(rig.leaders()[0], (Some(2), 7));
 }
 
@@ -197,7 +197,7 @@ fn an_answer_that_brings_something_new_ends_the_doubling_and_one_that_does_not_g
     let mut rig = Rig::knowing();
     let refreshed_in = |rig: &mut Rig, partitions: &[(i32, i32, i32)]| {
         rig.ask();
-        rig.answer(partitions);
+        rig.response(partitions);
         rig.metadata.refresh(rig.now);
         rig.due_in()
     };
@@ -214,7 +214,7 @@ fn a_partition_without_a_leader_is_asked_for_again_soon() {
     let mut rig = Rig::knowing();
     rig.now += MAX_AGE;
     rig.ask();
-    rig.answer(&[(0, -1, 6), (1, 2, 5)]);
+    rig.response(&[(0, -1, 6), (1, 2, 5)]);
     assert_eq!(rig.leaders(), [(None, 6), (Some(2), 5)]);
     assert!(rig.due_in() <= Some(BACKOFF.max), "{:?}", rig.due_in());
 }
@@ -225,7 +225,7 @@ fn a_topic_that_is_not_there_yet_is_asked_for_again_soon_and_a_refused_one_is_no
         let mut rig = Rig::new();
         rig.want("orders");
         rig.ask();
-        let changes = rig.apply(answer(vec![TopicAnswer { error: ErrorCode(code), ..topic("orders", 0, &[]) }]));
+        let changes = rig.apply(response(vec![TopicView { error: ErrorCode(code), ..topic("orders", 0, &[]) }]));
         assert_eq!(changes.missing, [(Arc::from("orders"), ErrorCode(code))]);
         assert_eq!(rig.due_in() <= Some(BACKOFF.max), again, "{code}: {:?}", rig.due_in());
     }
@@ -237,11 +237,11 @@ fn who_asks_again_for_a_topic_that_is_missing_shortens_the_wait_and_does_not_end
     rig.want("orders");
     for _ in 0..6 {
         rig.ask();
-        rig.apply(answer(vec![TopicAnswer { error: ErrorCode(3), ..topic("orders", 0, &[]) }]));
+        rig.apply(response(vec![TopicView { error: ErrorCode(3), ..topic("orders", 0, &[]) }]));
         rig.now += rig.due_in().unwrap();
     }
     rig.ask();
-    rig.apply(answer(vec![TopicAnswer { error: ErrorCode(3), ..topic("orders", 0, &[]) }]));
+    rig.apply(response(vec![TopicView { error: ErrorCode(3), ..topic("orders", 0, &[]) }]));
     assert!(rig.due_in() > Some(BACKOFF.initial));
     rig.want("orders");
     assert_eq!(rig.due_in(), Some(BACKOFF.initial));
@@ -251,10 +251,10 @@ fn who_asks_again_for_a_topic_that_is_missing_shortens_the_wait_and_does_not_end
 fn an_answer_without_brokers_or_without_a_question_changes_nothing() {
     let mut rig = Rig::knowing();
     let before = Cluster::clone(rig.metadata.cluster());
-    assert!(rig.answer(&[(0, 2, 9), (1, 2, 9)]).useless, "nobody asked");
+    assert!(rig.response(&[(0, 2, 9), (1, 2, 9)]).useless, "nobody asked");
     rig.now += MAX_AGE;
     rig.ask();
-    let useless = MetadataAnswer { brokers: Vec::new(), ..answer(vec![topic("orders", 7, &[(0, 2, 9), (1, 2, 9)])]) };
+    let useless = ClusterView { brokers: Vec::new(), ..response(vec![topic("orders", 7, &[(0, 2, 9), (1, 2, 9)])]) };
     assert!(rig.apply(useless).useless);
     assert_eq!(**rig.metadata.cluster(), before);
     assert!(rig.due_in() <= Some(BACKOFF.max), "and it is asked again soon");
@@ -265,7 +265,7 @@ fn topics_that_nobody_asked_for_are_not_taken_over() {
     let mut rig = Rig::new();
     rig.want("orders");
     rig.ask();
-    rig.apply(answer(vec![topic("orders", 7, &[(0, 1, 5)]), topic("others", 8, &[(0, 1, 5)])]));
+    rig.apply(response(vec![topic("orders", 7, &[(0, 1, 5)]), topic("others", 8, &[(0, 1, 5)])]));
     assert_eq!(rig.metadata.cluster().topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["orders"]);
 }
 
@@ -280,7 +280,7 @@ fn of_two_leader_epochs_the_newer_one_counts_partition_by_partition() {
         let mut rig = Rig::knowing();
         rig.now += MAX_AGE;
         rig.ask();
-        rig.answer(&told);
+        rig.response(&told);
         assert_eq!(rig.leaders(), expected, "{told:?}");
     }
 }
@@ -290,17 +290,17 @@ fn partitions_that_are_left_out_stay_as_they_were_and_a_new_topic_must_be_told_w
     let mut rig = Rig::knowing();
     rig.now += MAX_AGE;
     rig.ask();
-    rig.answer(&[(0, 2, 6)]);
+    rig.response(&[(0, 2, 6)]);
     assert_eq!(rig.leaders(), [(Some(2), 6), (Some(2), 5)]);
     rig.now += MAX_AGE;
     rig.ask();
-    rig.answer(&[(1, 1, 7), (3, 1, 0)]);
+    rig.response(&[(1, 1, 7), (3, 1, 0)]);
     assert_eq!(rig.leaders(), [(Some(2), 6), (Some(1), 7)], "3 without 2 is not taken over");
     for partial in [&[(1, 1, 0)][..], &[(0, 1, 0), (2, 1, 0)], &[(-1, 1, 0), (0, 1, 0)], &[]] {
         let mut rig = Rig::new();
         rig.want("orders");
         rig.ask();
-        let changes = rig.answer(partial);
+        let changes = rig.response(partial);
         assert_eq!(changes.missing, [(Arc::from("orders"), ErrorCode::LEADER_NOT_AVAILABLE)], "{partial:?}");
     }
 }
@@ -311,7 +311,7 @@ fn a_topic_is_recreated_when_its_id_is_another_one_and_both_are_told() {
         let mut rig = Rig::knowing();
         rig.now += MAX_AGE;
         rig.ask();
-        let changes = rig.apply(answer(vec![topic("orders", id, &[(0, 2, 1), (1, 2, 1)])]));
+        let changes = rig.apply(response(vec![topic("orders", id, &[(0, 2, 1), (1, 2, 1)])]));
         assert_eq!(changes.recreated.len(), usize::from(recreated), "{id}");
         let leaders = if recreated { [(Some(2), 1); 2] } else { [(Some(1), 5), (Some(2), 5)] };
         assert_eq!(rig.leaders(), leaders, "{id}");
@@ -320,15 +320,15 @@ fn a_topic_is_recreated_when_its_id_is_another_one_and_both_are_told() {
     }
 }
 
-/// What one answer makes of `orders`, which is known with partitions led by brokers 1 and 2 in epoch 5. Beside it what Java makes
-/// of the same answer (`Metadata.handleMetadataResponse`, `updateLatestMetadata`, version 4.2): where it differs, Java has no
-/// partitions of the topic, or fewer, until the next answer, and `send` waits for that or throws.
+/// What one response makes of `orders`, which is known with partitions led by brokers 1 and 2 in epoch 5. Beside it what Java makes
+/// of the same response (`Metadata.handleMetadataResponse`, `updateLatestMetadata`, version 4.2): where it differs, Java has no
+/// partitions of the topic, or fewer, until the next response, and `send` waits for that or throws.
 #[test]
 fn every_rule_of_merging_an_answer_is_kept_whatever_ids_and_epochs_it_has() {
     const KNOWN: &[(Option<i32>, i32)] = &[(Some(1), 5), (Some(2), 5)];
     type Told<'a> = &'a [(i32, i32, i32)];
     type Leaders<'a> = &'a [(Option<i32>, i32)];
-    // What the answer is; its error; the topic's id, of which 7 is the known one and 0 none; partition, leader and epoch; our
+    // What the response is; its error; the topic's id, of which 7 is the known one and 0 none; partition, leader and epoch; our
     // leaders after it; whether it is asked again soon; Java's leaders after it.
     let table: &[(&str, i16, u128, Told<'_>, Leaders<'_>, bool, Leaders<'_>)] = &[
         ("the same", 0, 7, &[(0, 1, 5), (1, 2, 5)], KNOWN, false, KNOWN),
@@ -417,7 +417,7 @@ fn every_rule_of_merging_an_answer_is_kept_whatever_ids_and_epochs_it_has() {
         let mut rig = Rig::knowing();
         rig.now += MAX_AGE;
         rig.ask();
-        rig.apply(answer(vec![TopicAnswer { error: ErrorCode(*error), ..topic("orders", *id, told) }]));
+        rig.apply(response(vec![TopicView { error: ErrorCode(*error), ..topic("orders", *id, told) }]));
         assert_eq!(rig.leaders(), *ours, "{what}; Java has {java:?}");
         assert_eq!(rig.due_in() <= Some(BACKOFF.max), *again, "{what}: {:?}", rig.due_in());
         assert!(rig.leaders().len() >= java.len(), "{what}: nothing is missing that Java has");
@@ -431,16 +431,16 @@ fn without_ids_a_topic_was_created_anew_when_three_answers_in_a_row_contradict_w
         let mut rig = Rig::new();
         rig.want("orders");
         rig.ask();
-        rig.apply(answer(vec![topic("orders", 0, &[(0, 1, 5), (1, 2, 5)])]));
+        rig.apply(response(vec![topic("orders", 0, &[(0, 1, 5), (1, 2, 5)])]));
         let tell = |rig: &mut Rig, partitions: &[(i32, i32, i32)]| {
             rig.now += rig.due_in().unwrap();
             rig.ask();
-            rig.apply(answer(vec![topic("orders", 0, partitions)])).recreated.len()
+            rig.apply(response(vec![topic("orders", 0, partitions)])).recreated.len()
         };
         let known = [(0, 1, 5), (1, 2, 5)];
         let told = [contradiction, contradiction, &known, contradiction, contradiction, contradiction];
         let recreated: Vec<_> = told.into_iter().map(|partitions| tell(&mut rig, partitions)).collect();
-        assert_eq!(recreated, [0, 0, 0, 0, 0, 1], "a late answer or two change nothing");
+        assert_eq!(recreated, [0, 0, 0, 0, 0, 1], "a late response or two change nothing");
         assert_eq!(rig.leaders().len(), contradiction.len());
     }
 }
@@ -449,11 +449,11 @@ fn without_ids_a_topic_was_created_anew_when_three_answers_in_a_row_contradict_w
 #[test]
 fn with_ids_older_epochs_are_believed_when_ten_answers_in_a_row_tell_them() {
     let mut rig = Rig::knowing();
-    for answers in 1..=10 {
+    for responses in 1..=10 {
         rig.now += rig.due_in().unwrap();
         rig.ask();
-        let changes = rig.answer(&[(0, 2, 0), (1, 2, 0)]);
-        assert_eq!(!changes.recreated.is_empty(), answers == 10, "{answers}");
+        let changes = rig.response(&[(0, 2, 0), (1, 2, 0)]);
+        assert_eq!(!changes.recreated.is_empty(), responses == 10, "{responses}");
     }
     assert_eq!(rig.leaders(), [(Some(2), 0); 2]);
 }
@@ -512,7 +512,7 @@ fn the_last_success_is_that_of_the_last_useful_answer() {
     rig.fail();
     assert_eq!(rig.metadata.last_success(), success);
     rig.ask();
-    rig.answer(&[(0, 1, 5), (1, 2, 5)]);
+    rig.response(&[(0, 1, 5), (1, 2, 5)]);
     assert_eq!(rig.metadata.last_success(), rig.now);
 }
 
@@ -523,9 +523,9 @@ fn a_topic_that_is_wanted_while_metadata_is_requested_is_requested_as_soon_as_th
     rig.ask();
     rig.want("payments");
     assert_eq!(rig.due_in(), None, "one request is in flight");
-    rig.answer(&[(0, 1, 5), (1, 2, 5)]);
+    rig.response(&[(0, 1, 5), (1, 2, 5)]);
     assert_eq!(rig.due_in(), Some(Duration::ZERO));
     assert_eq!(rig.ask(), ["payments"]);
-    rig.answer(&[(0, 1, 5), (1, 2, 5)]);
+    rig.response(&[(0, 1, 5), (1, 2, 5)]);
     assert!(rig.due_in() > Some(Duration::ZERO), "a topic that the response left out waits for the backoff");
 }

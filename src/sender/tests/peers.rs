@@ -10,7 +10,7 @@ fn an_answer_that_leaves_the_partition_out_is_no_success_and_the_batch_goes_agai
     let mut rig = Rig::ready(&[]);
     let delivery = rig.send(0, "a");
     let sent = rig.take();
-    rig.answer(&sent, &[]);
+    rig.response(&sent, &[]);
     assert!(is_pending(&delivery));
     rig.pass_ms(1_000);
     assert_eq!(rig.take().batches, sent.batches);
@@ -27,7 +27,7 @@ fn answers_that_name_what_was_not_asked_or_name_it_twice_end_the_connection() {
         let mut rig = Rig::ready(&[]);
         let delivery = rig.send(0, "a");
         let sent = rig.take();
-        rig.answer(&sent, &lie);
+        rig.response(&sent, &lie);
         assert_eq!(rig.disconnected.last(), Some(&sent.connection));
         assert!(is_pending(&delivery));
         rig.pass_ms(2_000);
@@ -42,7 +42,7 @@ fn an_offset_that_the_batch_would_not_fit_behind_is_told_to_none_of_its_records(
         let deliveries = [rig.append(0, "a"), rig.append(0, "b")];
         rig.pass_ms(51);
         let sent = rig.take();
-        rig.answer(&sent, &[Says { base_offset, ..Says::default() }]);
+        rig.response(&sent, &[Says { base_offset, ..Says::default() }]);
         assert_eq!(deliveries.each_ref().map(offset), [None, None], "{base_offset}");
     }
 }
@@ -118,8 +118,8 @@ fn an_old_broker_that_does_not_know_our_question_is_asked_in_the_version_it_know
     let unsupported = testing::api_versions(0, 0, 35, &[(18, 0, 2)]);
     rig.event(Event::Frame { connection, frame: unsupported });
     rig.run();
-    let answer = testing::api_versions(2, 1, 0, &[(0, 0, 8), (3, 0, 9), (18, 0, 2), (22, 0, 1)]);
-    rig.event(Event::Frame { connection, frame: answer });
+    let response = testing::api_versions(2, 1, 0, &[(0, 0, 8), (3, 0, 9), (18, 0, 2), (22, 0, 1)]);
+    rig.event(Event::Frame { connection, frame: response });
     rig.run();
     assert_eq!(rig.metadata_requests, 1);
 }
@@ -174,7 +174,7 @@ fn a_throttled_producer_holds_back_as_long_as_it_is_asked_to_and_no_longer_than_
     for (asked_ms, held_ms) in [(3_000, 3_000), (i32::MAX, 10_000)] {
         let mut rig = Rig::ready(&[("request.timeout.ms", "1000"), ("delivery.timeout.ms", "10000")]);
         rig.throttle(1, asked_ms);
-        // A later answer that asks for less does not end it.
+        // A later response that asks for less does not end it.
         rig.throttle(1, 5);
         rig.pass_ms(held_ms - 1_000);
         rig.push(0, "a");
@@ -228,7 +228,7 @@ fn a_broker_that_asks_for_it_makes_the_producer_start_again_from_the_bootstrap_s
         let asked = rig.sender.links.nodes().find(|node| node.is_asked()).unwrap();
         let (connection, correlation) = (asked.connection().unwrap(), asked.in_flight[0].correlation);
         let mut frame = testing::metadata(13, correlation, &rig.brokers, &[]).to_vec();
-        // The error of the whole answer stands right before its tagged fields, of which there are none.
+        // The error of the whole response stands right before its tagged fields, of which there are none.
         let end = frame.len();
         frame[end - 3..].copy_from_slice(&[0, 129, 0]);
         rig.mute.clear();

@@ -70,7 +70,7 @@ fn a_batch_that_failed_at_a_topic_that_was_deleted_goes_to_the_new_one_at_once_a
         let (a, b) = (rig.send(0, "a"), rig.send(0, "b"));
         recreate(&mut rig, &[(0, 1, 5), (1, 2, 5)]);
         let before = rig.refuse(code);
-        assert!(rig.sent.len() == 1, "{code}: b has no answer yet");
+        assert!(rig.sent.len() == 1, "{code}: b has no response yet");
         rig.refuse(code);
         assert_eq!(rig.sent.len(), 1, "{code}: one at a time");
         assert_eq!(rig.ack(0).batches, before.batches, "{code}: it may be in the log, so its number stays");
@@ -125,7 +125,7 @@ fn a_batch_that_expires_while_its_partition_is_gone_says_so() {
     (rig.topic_id, rig.leaders) = (TopicId::from_u128(8), vec![(0, 1, 0)]);
     rig.run();
     let sent = rig.take();
-    rig.answer(&sent, &[Says { partition: 1, error: 3, base_offset: -1, ..Says::default() }]);
+    rig.response(&sent, &[Says { partition: 1, error: 3, base_offset: -1, ..Says::default() }]);
     rig.pass_ms(5_000);
     assert_eq!((failure(&delivery).kind(), failure(&delivery).persisted()), (FailureKind::Expired, Persisted::No));
     assert!(failure(&delivery).cause().is_some_and(|cause| cause.contains("UNKNOWN_TOPIC_OR_PARTITION")));
@@ -141,7 +141,7 @@ fn when_the_records_of_a_partition_that_is_gone_have_expired_metadata_is_request
     rig.push(1, "a");
     (rig.topic_id, rig.leaders) = (TopicId::from_u128(8), vec![(0, 1, 0)]);
     let sent = rig.take();
-    rig.answer(&sent, &[Says { partition: 1, error: 3, base_offset: -1, ..Says::default() }]);
+    rig.response(&sent, &[Says { partition: 1, error: 3, base_offset: -1, ..Says::default() }]);
     let (delivery, before) = (rig.send(1, "b"), rig.metadata_requests);
     rig.pass_ms(3_900);
     assert!(is_pending(&delivery) && rig.metadata_requests > before + 2, "while records wait");

@@ -1,4 +1,4 @@
-//! Everything outside the sender, by script. Like a real broker's, the answers of a connection come in the order of its
+//! Everything outside the sender, by script. Like a real broker's, the responses of a connection come in the order of its
 //! requests: what is asked behind a Produce request waits for the test to answer that one.
 
 use std::{
@@ -52,19 +52,19 @@ pub(super) struct Rig {
     pub(super) now: Instant,
     /// Produce requests, oldest first.
     pub(super) sent: Vec<Sent>,
-    /// `(partition, leader, epoch)` as metadata answers tell it.
+    /// `(partition, leader, epoch)` as metadata responses tell it.
     pub(super) leaders: Vec<(i32, i32, i32)>,
     pub(super) brokers: Vec<(i32, u16)>,
     pub(super) topic_error: i16,
-    /// What metadata answers say instead of all else, if not 0.
+    /// What metadata responses say instead of all else, if not 0.
     pub(super) metadata_error: i16,
     pub(super) topic_id: TopicId,
-    /// The next producer id; the error that InitProducerId answers with.
+    /// The next producer id; the error that InitProducerId responses with.
     pub(super) producer_id: i64,
     pub(super) init_error: i16,
     /// Version ranges as brokers tell them.
     pub(super) ranges: Vec<(i16, i16, i16)>,
-    /// Names of APIs whose requests stay without an answer.
+    /// Names of APIs whose requests stay without a response.
     pub(super) mute: Vec<i16>,
     pub(super) disconnected: Vec<ConnectionId>,
     /// Connections that are open, with their ports.
@@ -79,7 +79,7 @@ pub(super) struct Rig {
     pub(super) unread: Vec<(ConnectionId, Bytes)>,
     /// Whether connections are read when the sender asks for it.
     pub(super) reads: bool,
-    /// By connection, what has no answer yet: Produce requests, and what came in behind them.
+    /// By connection, what has no response yet: Produce requests, and what came in behind them.
     queues: HashMap<ConnectionId, VecDeque<Asked>>,
 }
 
@@ -206,7 +206,7 @@ impl Rig {
         }
     }
 
-    /// Answers what is not Produce, up to the first Produce request that has no answer.
+    /// Responses what is not Produce, up to the first Produce request that has no response.
     fn answer_in_turn(&mut self, connection: ConnectionId) {
         while let Some(&Asked::Other { key, version, correlation }) =
             self.queues.get(&connection).and_then(VecDeque::front)
@@ -314,12 +314,12 @@ impl Rig {
         self.sent.remove(0)
     }
 
-    /// Answers a request.
-    pub(super) fn answer(&mut self, sent: &Sent, says: &[Says]) {
+    /// Responses a request.
+    pub(super) fn response(&mut self, sent: &Sent, says: &[Says]) {
         self.answer_from(sent, says, &[]);
     }
 
-    /// Answers a request and tells addresses of brokers with it.
+    /// Responses a request and tells addresses of brokers with it.
     pub(super) fn answer_from(&mut self, sent: &Sent, says: &[Says], brokers: &[(i32, u16)]) {
         let version = self.ranges.iter().find(|(key, ..)| *key == 0).map_or(12, |(.., max)| *max);
         let frame = testing::produce(version, sent.correlation, (TOPIC, self.topic_id), says, brokers);
@@ -331,7 +331,7 @@ impl Rig {
         self.run();
     }
 
-    /// Answers all batches of a request with one error code; offsets count from `base_offset`.
+    /// Responses all batches of a request with one error code; offsets count from `base_offset`.
     pub(super) fn answer_all(&mut self, sent: &Sent, error: i16, base_offset: i64) {
         let mut next = base_offset;
         let mut says = Vec::new();
@@ -340,7 +340,7 @@ impl Rig {
             says.push(Says { partition: batch.partition, error, base_offset, ..Says::default() });
             next += batch.values.len() as i64;
         }
-        self.answer(sent, &says);
+        self.response(sent, &says);
     }
 
     /// The oldest request is answered with success.

@@ -13,7 +13,7 @@ use crate::{
     ErrorCode, FailureKind, Persisted,
     accumulator::TopicState,
     cluster::TopicId,
-    delivery::{Answer, Callback, Delivery},
+    delivery::{Callback, Completion, Delivery},
     wire::{errors::TABLE, record_batch::writer::Payload},
 };
 
@@ -296,7 +296,7 @@ fn flush_waits_for_every_part_of_a_batch_that_was_split_and_for_its_callbacks() 
     let (tell, told) = mpsc::channel();
     for number in 0..4 {
         let tell = tell.clone();
-        append_with(&rig, number, move |outcome: Answer| tell.send(outcome.unwrap().offset().unwrap()).unwrap());
+        append_with(&rig, number, move |outcome: Completion| tell.send(outcome.unwrap().offset().unwrap()).unwrap());
     }
     let accumulator = Arc::clone(&rig.accumulator);
     let mut flush = pin!(accumulator.flush());
@@ -360,7 +360,7 @@ fn a_lane_that_waits_for_an_answer_has_nobody_asked_for_metadata() {
     let mut rig = Rig::ready(&[]);
     rig.push(0, "a");
     let before = rig.metadata_requests;
-    rig.push(0, "waits for the answer to a");
+    rig.push(0, "waits for the response to a");
     rig.pass_ms(5_000);
     assert_eq!(rig.metadata_requests, before);
 }
@@ -371,7 +371,7 @@ fn what_a_broker_tells_with_a_duplicate_is_not_taken_for_the_time_of_the_append(
     let delivery = rig.append_at(0, 1_000);
     rig.run();
     let sent = rig.take();
-    rig.answer(&sent, &[Says { error: 46, base_offset: 7, append_time: Some(5_000), ..Says::default() }]);
+    rig.response(&sent, &[Says { error: 46, base_offset: 7, append_time: Some(5_000), ..Says::default() }]);
     let ack = delivery.outcome().unwrap().unwrap();
     assert_eq!((ack.offset(), ack.timestamp()), (None, 1_000));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::rig::{Rig, Says, offset};
 use crate::{
     accumulator::TopicState,
-    delivery::{Answer, listener},
+    delivery::{Completion, listener},
     sender::lanes::entry::Entry,
     wire::record_batch::{split::split, writer::Payload},
 };
@@ -23,12 +23,12 @@ impl Broker {
         Self { limit, next: BTreeMap::new(), too_large: 0, out_of_order: 0 }
     }
 
-    /// Answers all requests until there are none.
+    /// Responses all requests until there are none.
     fn serve(&mut self, rig: &mut Rig) {
         while !rig.sent.is_empty() {
             let sent = rig.take();
             let says: Vec<_> = sent.batches.iter().map(|batch| self.append(batch)).collect();
-            rig.answer(&sent, &says);
+            rig.response(&sent, &says);
         }
     }
 
@@ -53,7 +53,7 @@ impl Broker {
 
 const LARGE: [(&str, &str); 3] = [("batch.size", "100000"), ("linger.ms", "60000"), ("buffer.memory", "67108864")];
 
-/// KAFKA-8202, KAFKA-8350: not one of these batches waits for anything but answers.
+/// KAFKA-8202, KAFKA-8350: not one of these batches waits for anything but responses.
 #[test]
 fn batches_far_larger_than_the_topic_takes_go_in_parts_without_a_single_wait() {
     for (idempotent, retries) in [("true", "2147483647"), ("false", "2147483647"), ("true", "1")] {
@@ -125,7 +125,7 @@ fn the_parts_of_a_split_batch_keep_the_memory_of_their_callbacks() {
     let memory = rig.accumulator.memory();
     for _ in 0..40 {
         let large = [7_u8; 400];
-        let mut callback = Some(move |_: Answer| assert_eq!(large[0], 7));
+        let mut callback = Some(move |_: Completion| assert_eq!(large[0], 7));
         let payload = Payload::new(None, Some(b"some value"), &[]);
         let turn = crate::accumulator::AppendMode::NoWait;
         rig.accumulator

@@ -27,7 +27,7 @@ fn proven() -> Rig {
 fn a_leader_is_proven_before_a_second_request_is_under_way_to_it() {
     let mut rig = Rig::ready(&ACKS_0);
     let deliveries = [rig.send(0, "a"), rig.send(0, "b")];
-    assert_eq!(rig.sent.iter().map(|sent| sent.acks).collect::<Vec<_>>(), [1], "the first one asks for an answer");
+    assert_eq!(rig.sent.iter().map(|sent| sent.acks).collect::<Vec<_>>(), [1], "the first one asks for a response");
     rig.refuse(6);
     assert!(is_pending(&deliveries[0]), "it was not lost");
     rig.pass_ms(1_000);

@@ -14,13 +14,13 @@ use kafka_protocol::{
 
 use super::{
     api::Api,
-    envelope::{BadAnswer, Caller, body, decode as decode_body, frame},
+    envelope::{BadResponse, Caller, body, decode as decode_body, frame},
 };
 use crate::wire::errors::ErrorCode;
 
 /// The response of a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ApiVersionsAnswer {
+pub(crate) struct VersionsResult {
     pub(crate) error: ErrorCode,
     pub(crate) versions: Versions,
 }
@@ -61,14 +61,14 @@ pub(crate) fn encode(caller: Caller<'_>, version: i16) -> Bytes {
 }
 
 /// Decodes the response. A broker that does not support the version of the request responds in version 0.
-pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ApiVersionsAnswer, BadAnswer> {
+pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<VersionsResult, BadResponse> {
     let body = body(frame, Api::ApiVersions, version)?;
     let unsupported =
         body.first_chunk::<2>().is_some_and(|code| i16::from_be_bytes(*code) == ErrorCode::UNSUPPORTED_VERSION.0);
     let version = if unsupported { 0 } else { version };
-    let answer: ApiVersionsResponse = decode_body(Api::ApiVersions, version, &body)?;
-    let ranges = answer.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version));
-    Ok(ApiVersionsAnswer { error: ErrorCode(answer.error_code), versions: Versions::new(ranges) })
+    let response: ApiVersionsResponse = decode_body(Api::ApiVersions, version, &body)?;
+    let ranges = response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version));
+    Ok(VersionsResult { error: ErrorCode(response.error_code), versions: Versions::new(ranges) })
 }
 
 #[cfg(test)]
@@ -90,8 +90,11 @@ mod tests {
     #[test]
     fn a_broker_that_does_not_know_the_version_asked_for_is_understood_in_version_0() {
         let frame = testing::api_versions(0, 1, 35, &[(18, 0, 2)]);
-        let answer = decode(&frame, 4).unwrap();
-        assert_eq!((answer.error, answer.versions.pick(Api::ApiVersions)), (ErrorCode::UNSUPPORTED_VERSION, Some(2)));
+        let response = decode(&frame, 4).unwrap();
+        assert_eq!(
+            (response.error, response.versions.pick(Api::ApiVersions)),
+            (ErrorCode::UNSUPPORTED_VERSION, Some(2))
+        );
         let frame = testing::api_versions(4, 1, 0, &[(18, 0, 3)]);
         assert_eq!(decode(&frame, 4).unwrap().versions.pick(Api::ApiVersions), Some(3));
     }

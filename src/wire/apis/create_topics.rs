@@ -33,7 +33,7 @@ pub(crate) struct CreateTopic<'a> {
 
 impl Request for CreateTopic<'_> {
     const API: Api = Api::CreateTopics;
-    type Answer = ();
+    type Response = ();
 
     fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes {
         frame(caller, Self::API, version, &self.request(version))
@@ -78,7 +78,7 @@ mod tests {
 
     use super::{
         super::{
-            request::tests::{TOPIC, answers, is_malformed},
+            request::tests::{TOPIC, is_malformed, responses},
             tests::{CALLER, decoded},
         },
         *,
@@ -119,12 +119,12 @@ mod tests {
         let ask = create(3, 1, 1);
         let result = |code| CreatableTopicResult::default().with_name(topic_name(TOPIC)).with_error_code(code);
         let response = |result| CreateTopicsResponse::default().with_topics(vec![result]);
-        assert!(answers(&ask, &response(result(0))).into_iter().all(|answer| answer == Ok(())));
+        assert!(responses(&ask, &response(result(0))).into_iter().all(|response| response == Ok(())));
         let said = result(36).with_error_message(Some("there it is".into()));
-        for answer in answers(&ask, &response(said)) {
+        for response in responses(&ask, &response(said)) {
             let message = Some("there it is".into());
-            assert_eq!(answer, Err(Unusable::Refused { code: ErrorCode(36), message }));
+            assert_eq!(response, Err(Unusable::Refused { code: ErrorCode(36), message }));
         }
-        assert!(answers(&ask, &CreateTopicsResponse::default()).iter().all(is_malformed));
+        assert!(responses(&ask, &CreateTopicsResponse::default()).iter().all(is_malformed));
     }
 }

@@ -30,8 +30,8 @@ pub(crate) struct Caller<'a> {
 
 /// Why a frame is not a valid response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{api} answer (version {version}) cannot be read: {reason}")]
-pub(crate) struct BadAnswer {
+#[error("{api} response (version {version}) cannot be read: {reason}")]
+pub(crate) struct BadResponse {
     pub(crate) api: Api,
     pub(crate) version: i16,
     pub(crate) reason: String,
@@ -63,12 +63,12 @@ pub(super) fn frame(caller: Caller<'_>, api: Api, version: i16, body: &impl Enco
 
 /// Checks the shape of the response in `frame`, then decodes it. No count or length in it can make decoding allocate
 /// more than the frame's length.
-pub(super) fn read<T: Shaped>(api: Api, version: i16, frame: &Bytes) -> Result<T, BadAnswer> {
+pub(super) fn read<T: Shaped>(api: Api, version: i16, frame: &Bytes) -> Result<T, BadResponse> {
     decode(api, version, &body(frame, api, version)?)
 }
 
 /// The frame without its header.
-pub(super) fn body(frame: &Bytes, api: Api, version: i16) -> Result<Bytes, BadAnswer> {
+pub(super) fn body(frame: &Bytes, api: Api, version: i16) -> Result<Bytes, BadResponse> {
     let rest = frame.get(4..).and_then(|rest| {
         let mut rest = rest;
         // The header of an ApiVersions response never has tagged fields, so that every client can read it (KIP-511).
@@ -77,7 +77,7 @@ pub(super) fn body(frame: &Bytes, api: Api, version: i16) -> Result<Bytes, BadAn
         }
         Some(rest)
     });
-    let rest = rest.ok_or_else(|| BadAnswer { api, version, reason: "header cut short".into() })?;
+    let rest = rest.ok_or_else(|| BadResponse { api, version, reason: "header cut short".into() })?;
     Ok(frame.slice_ref(rest))
 }
 
@@ -90,8 +90,8 @@ fn skip_tags(bytes: &mut &[u8]) -> Option<()> {
     Some(())
 }
 
-pub(super) fn decode<T: Shaped>(api: Api, version: i16, body: &Bytes) -> Result<T, BadAnswer> {
-    shape::decode(version, body.clone()).map_err(|reason| BadAnswer { api, version, reason: reason.to_string() })
+pub(super) fn decode<T: Shaped>(api: Api, version: i16, body: &Bytes) -> Result<T, BadResponse> {
+    shape::decode(version, body.clone()).map_err(|reason| BadResponse { api, version, reason: reason.to_string() })
 }
 
 /// A broker that a response names, or why it cannot be dialled.

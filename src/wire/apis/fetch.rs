@@ -36,7 +36,7 @@ pub(crate) struct FetchedBytes {
 
 impl Request for Fetch<'_> {
     const API: Api = Api::Fetch;
-    type Answer = FetchedBytes;
+    type Response = FetchedBytes;
 
     fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes {
         frame(caller, Self::API, version, &self.request())
@@ -79,7 +79,7 @@ mod tests {
 
     use super::{
         super::{
-            request::tests::{TOPIC, answers, is_malformed, refused},
+            request::tests::{TOPIC, is_malformed, refused, responses},
             tests::{CALLER, answered, decoded},
         },
         *,
@@ -111,12 +111,12 @@ mod tests {
         };
         let ask = Fetch { topic: TOPIC, partition: 2, offset: 0, max_wait_ms: 0, max_bytes: 1 };
         let expected = FetchedBytes { records: Bytes::from_static(b"batches"), high_watermark: 42 };
-        assert!(answers(&ask, &response(2, 0)).into_iter().all(|answer| answer == Ok(expected.clone())));
-        assert!(answers(&ask, &response(2, 1)).into_iter().all(|answer| answer == refused(1)));
-        assert!(answers(&ask, &response(1, 0)).iter().all(is_malformed));
+        assert!(responses(&ask, &response(2, 0)).into_iter().all(|response| response == Ok(expected.clone())));
+        assert!(responses(&ask, &response(2, 1)).into_iter().all(|response| response == refused(1)));
+        assert!(responses(&ask, &response(1, 0)).iter().all(is_malformed));
         let whole = response(2, 0).with_error_code(71);
         let top_level = (7..=12).map(|v| ask.decode(&answered(Api::Fetch, v, &whole), v));
-        assert!(top_level.into_iter().all(|answer| answer == refused(71)));
+        assert!(top_level.into_iter().all(|response| response == refused(71)));
     }
 
     /// Tansu sends the leaders' addresses in version 12. The schema has them from version 16 on.

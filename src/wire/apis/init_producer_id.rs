@@ -8,13 +8,13 @@ use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
 use super::{
     api::Api,
-    envelope::{BadAnswer, Caller, frame, read},
+    envelope::{BadResponse, Caller, frame, read},
 };
 use crate::wire::errors::ErrorCode;
 
 /// A producer id with its epoch, or an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct InitProducerIdAnswer {
+pub(crate) struct ProducerIdResult {
     pub(crate) error: ErrorCode,
     pub(crate) throttle_ms: i32,
     pub(crate) producer_id: i64,
@@ -32,13 +32,13 @@ pub(crate) fn encode(caller: Caller<'_>, version: i16) -> Bytes {
 }
 
 /// Decodes the response.
-pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<InitProducerIdAnswer, BadAnswer> {
-    let answer: InitProducerIdResponse = read(Api::InitProducerId, version, frame)?;
-    Ok(InitProducerIdAnswer {
-        error: ErrorCode(answer.error_code),
-        throttle_ms: answer.throttle_time_ms,
-        producer_id: answer.producer_id.0,
-        epoch: answer.producer_epoch,
+pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ProducerIdResult, BadResponse> {
+    let response: InitProducerIdResponse = read(Api::InitProducerId, version, frame)?;
+    Ok(ProducerIdResult {
+        error: ErrorCode(response.error_code),
+        throttle_ms: response.throttle_time_ms,
+        producer_id: response.producer_id.0,
+        epoch: response.producer_epoch,
     })
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct AskOffset<'a> {
 
 impl Request for AskOffset<'_> {
     const API: Api = Api::ListOffsets;
-    type Answer = i64;
+    type Response = i64;
 
     fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes {
         frame(caller, Self::API, version, &self.request())
@@ -57,7 +57,7 @@ mod tests {
 
     use super::{
         super::{
-            request::tests::{TOPIC, answers, is_malformed, refused},
+            request::tests::{TOPIC, is_malformed, refused, responses},
             tests::{CALLER, decoded},
         },
         *,
@@ -88,9 +88,9 @@ mod tests {
         };
         let ask = AskOffset { topic: TOPIC, partition: 2, timestamp: -1 };
         let two = response(vec![partition(1, 0, 10), partition(2, 0, 20)]);
-        assert!(answers(&ask, &two).into_iter().all(|answer| answer == Ok(20)));
+        assert!(responses(&ask, &two).into_iter().all(|response| response == Ok(20)));
         let moved = response(vec![partition(2, 6, -1)]);
-        assert!(answers(&ask, &moved).into_iter().all(|answer| answer == refused(6)));
-        assert!(answers(&ask, &response(vec![partition(1, 0, 10)])).iter().all(is_malformed));
+        assert!(responses(&ask, &moved).into_iter().all(|response| response == refused(6)));
+        assert!(responses(&ask, &response(vec![partition(1, 0, 10)])).iter().all(is_malformed));
     }
 }

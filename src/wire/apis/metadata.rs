@@ -17,7 +17,7 @@ use kafka_protocol::{
 
 use super::{
     api::Api,
-    envelope::{BadAnswer, Caller, broker, frame, read},
+    envelope::{BadResponse, Caller, broker, frame, read},
 };
 use crate::{
     cluster::{Broker, TopicId},
@@ -29,7 +29,7 @@ const RELIABLE_EPOCHS_FROM: i16 = 9;
 
 /// A broker's view of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MetadataAnswer {
+pub(crate) struct ClusterView {
     /// From version 13 on.
     pub(crate) error: i16,
     pub(crate) throttle_ms: i32,
@@ -40,12 +40,12 @@ pub(crate) struct MetadataAnswer {
     pub(crate) brokers: Vec<Broker>,
     /// Why the first other broker cannot be dialled.
     pub(crate) undialled: Option<String>,
-    pub(crate) topics: Vec<TopicAnswer>,
+    pub(crate) topics: Vec<TopicView>,
 }
 
-/// One topic of a [`MetadataAnswer`].
+/// One topic of a [`ClusterView`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TopicAnswer {
+pub(crate) struct TopicView {
     pub(crate) error: ErrorCode,
     pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
@@ -70,28 +70,28 @@ pub(crate) fn encode<'t>(
 }
 
 /// Decodes the response.
-pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<MetadataAnswer, BadAnswer> {
-    let answer: MetadataResponse = read(Api::Metadata, version, frame)?;
-    contradiction(&answer).map_or(Ok(()), |reason| Err(BadAnswer { api: Api::Metadata, version, reason }))?;
-    let brokers = answer.brokers.iter().map(|b| broker(b.node_id.0, b.host.as_str(), b.port));
+pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ClusterView, BadResponse> {
+    let response: MetadataResponse = read(Api::Metadata, version, frame)?;
+    contradiction(&response).map_or(Ok(()), |reason| Err(BadResponse { api: Api::Metadata, version, reason }))?;
+    let brokers = response.brokers.iter().map(|b| broker(b.node_id.0, b.host.as_str(), b.port));
     let brokers: Vec<_> = brokers.collect();
     let has_epochs = version >= RELIABLE_EPOCHS_FROM;
-    Ok(MetadataAnswer {
-        error: answer.error_code,
-        throttle_ms: answer.throttle_time_ms,
-        cluster_id: answer.cluster_id.map(|id| Arc::from(id.as_str())),
-        controller: Some(answer.controller_id.0).filter(|id| *id >= 0),
+    Ok(ClusterView {
+        error: response.error_code,
+        throttle_ms: response.throttle_time_ms,
+        cluster_id: response.cluster_id.map(|id| Arc::from(id.as_str())),
+        controller: Some(response.controller_id.0).filter(|id| *id >= 0),
         undialled: brokers.iter().find_map(|broker| broker.as_ref().err().cloned()),
         brokers: brokers.into_iter().flatten().collect(),
-        topics: answer.topics.into_iter().filter_map(|topic| told(topic, has_epochs)).collect(),
+        topics: response.topics.into_iter().filter_map(|topic| told(topic, has_epochs)).collect(),
     })
 }
 
 /// The metadata of a topic. `None` if it has no name.
-fn told(topic: MetadataResponseTopic, has_epochs: bool) -> Option<TopicAnswer> {
+fn told(topic: MetadataResponseTopic, has_epochs: bool) -> Option<TopicView> {
     let epoch = |told| if has_epochs { told } else { -1 };
     let partitions = topic.partitions.iter().map(|p| (p.partition_index, p.leader_id.0, epoch(p.leader_epoch)));
-    Some(TopicAnswer {
+    Some(TopicView {
         error: ErrorCode(topic.error_code),
         name: Arc::from(topic.name?.0.as_str()),
         id: topic.topic_id,
@@ -101,13 +101,13 @@ fn told(topic: MetadataResponseTopic, has_epochs: bool) -> Option<TopicAnswer> {
 
 /// What a response contains twice although it must be unique (a topic, a partition of it, a broker), or an impossible
 /// partition.
-fn contradiction(answer: &MetadataResponse) -> Option<String> {
+fn contradiction(response: &MetadataResponse) -> Option<String> {
     let mut brokers = HashSet::new();
-    if let Some(twice) = answer.brokers.iter().find(|broker| !brokers.insert(broker.node_id)) {
+    if let Some(twice) = response.brokers.iter().find(|broker| !brokers.insert(broker.node_id)) {
         return Some(format!("broker {} stands in it twice", twice.node_id.0));
     }
     let (mut topics, mut partitions) = (HashSet::new(), HashSet::new());
-    answer.topics.iter().find_map(|topic| {
+    response.topics.iter().find_map(|topic| {
         let name = topic.name.as_ref().map_or_else(|| "without a name".into(), |name| printable(name));
         if topic.name.is_some() && !topics.insert(&topic.name) {
             return Some(format!("topic {name} stands in it twice"));
@@ -161,15 +161,15 @@ mod tests {
         for (id, host, port, usable) in table {
             let broker = MetadataResponseBroker::default().with_node_id(id.into()).with_port(port);
             let broker = broker.with_host(StrBytes::from_string(host.to_owned()));
-            let answer =
+            let response =
                 decode(&answered(Api::Metadata, 12, &MetadataResponse::default().with_brokers(vec![broker])), 12)
                     .unwrap();
-            assert_eq!(answer.brokers.len(), usize::from(usable), "{id} {host}:{port}");
+            assert_eq!(response.brokers.len(), usize::from(usable), "{id} {host}:{port}");
         }
     }
 
     /// A Metadata response with these partitions of these topics, and these brokers.
-    fn decoded_from(topics: &[(&str, &[i32])], brokers: &[i32]) -> Result<MetadataAnswer, BadAnswer> {
+    fn decoded_from(topics: &[(&str, &[i32])], brokers: &[i32]) -> Result<ClusterView, BadResponse> {
         let partition = |index: &i32| MetadataResponsePartition::default().with_partition_index(*index);
         let topic = |(name, partitions): &(&str, &[i32])| {
             MetadataResponseTopic::default()
@@ -179,8 +179,8 @@ mod tests {
         let broker = |id: &i32| {
             MetadataResponseBroker::default().with_node_id((*id).into()).with_host("h".into()).with_port(9092)
         };
-        let answer = MetadataResponse::default().with_topics(topics.iter().map(topic).collect());
-        decode(&answered(Api::Metadata, 12, &answer.with_brokers(brokers.iter().map(broker).collect())), 12)
+        let response = MetadataResponse::default().with_topics(topics.iter().map(topic).collect());
+        decode(&answered(Api::Metadata, 12, &response.with_brokers(brokers.iter().map(broker).collect())), 12)
     }
 
     #[test]
@@ -200,11 +200,11 @@ mod tests {
         let broker = MetadataResponseBroker::default().with_node_id(1.into()).with_host("h".into()).with_port(65_536);
         for version in 4..=Api::Metadata.latest() {
             for (controller, expected) in [(1, Some(1)), (-1, None)] {
-                let answer = MetadataResponse::default().with_controller_id(controller.into());
-                let frame = answered(Api::Metadata, version, &answer.with_brokers(vec![broker.clone()]));
-                let answer = decode(&frame, version).unwrap();
-                assert_eq!((answer.controller, answer.brokers.len()), (expected, 0), "{version}");
-                assert_eq!(answer.undialled.as_deref(), Some("broker 1 has port 65536"), "{version}");
+                let response = MetadataResponse::default().with_controller_id(controller.into());
+                let frame = answered(Api::Metadata, version, &response.with_brokers(vec![broker.clone()]));
+                let response = decode(&frame, version).unwrap();
+                assert_eq!((response.controller, response.brokers.len()), (expected, 0), "{version}");
+                assert_eq!(response.undialled.as_deref(), Some("broker 1 has port 65536"), "{version}");
             }
         }
     }
@@ -225,8 +225,8 @@ mod tests {
     #[test]
     fn a_topic_without_a_name_is_left_out() {
         let nameless = MetadataResponseTopic::default().with_name(None);
-        let answer =
+        let response =
             decode(&answered(Api::Metadata, 12, &MetadataResponse::default().with_topics(vec![nameless])), 12).unwrap();
-        assert!(answer.topics.is_empty());
+        assert!(response.topics.is_empty());
     }
 }

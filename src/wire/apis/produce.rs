@@ -11,7 +11,7 @@ use kafka_protocol::messages::{ProduceResponse, produce_response::BatchIndexAndE
 
 use super::{
     api::Api,
-    envelope::{BadAnswer, broker, read},
+    envelope::{BadResponse, broker, read},
 };
 use crate::{
     cluster::{Broker, TopicId},
@@ -44,16 +44,16 @@ pub(crate) struct Head<'a> {
 
 /// The results of the batches of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ProduceAnswer {
+pub(crate) struct ProduceResults {
     pub(crate) throttle_ms: i32,
-    pub(crate) partitions: Vec<PartitionAnswer>,
+    pub(crate) partitions: Vec<PartitionResult>,
     /// The addresses of the leaders that the response names (KIP-951).
     pub(crate) brokers: Vec<Broker>,
 }
 
 /// The result of one batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PartitionAnswer {
+pub(crate) struct PartitionResult {
     pub(crate) topic: TopicRef,
     pub(crate) partition: i32,
     pub(crate) error: ErrorCode,
@@ -193,14 +193,14 @@ fn i32_len(len: usize) -> i32 {
 }
 
 /// Decodes the response.
-pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ProduceAnswer, BadAnswer> {
-    let answer: ProduceResponse = read(Api::Produce, version, frame)?;
+pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ProduceResults, BadResponse> {
+    let response: ProduceResponse = read(Api::Produce, version, frame)?;
     let by_id = version >= TOPIC_IDS_FROM;
     let mut partitions = Vec::new();
-    for topic in answer.responses {
+    for topic in response.responses {
         let named = if by_id { TopicRef::Id(topic.topic_id) } else { TopicRef::Name(Arc::from(topic.name.0.as_str())) };
         partitions.extend(topic.partition_responses.into_iter().map(|p| {
-            PartitionAnswer {
+            PartitionResult {
                 topic: named.clone(),
                 partition: p.index,
                 error: ErrorCode(p.error_code),
@@ -215,8 +215,8 @@ pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ProduceAnswer, BadAn
         }));
     }
     let brokers =
-        answer.node_endpoints.iter().filter_map(|n| broker(n.node_id.0, n.host.as_str(), n.port).ok()).collect();
-    Ok(ProduceAnswer { throttle_ms: answer.throttle_time_ms, partitions, brokers })
+        response.node_endpoints.iter().filter_map(|n| broker(n.node_id.0, n.host.as_str(), n.port).ok()).collect();
+    Ok(ProduceResults { throttle_ms: response.throttle_time_ms, partitions, brokers })
 }
 
 /// A refused record, if its index is possible.
@@ -302,8 +302,8 @@ mod tests {
     fn every_version_of_the_response_has_the_offset_of_each_batch() {
         for version in 3..=13 {
             let says = [Says { partition: 2, base_offset: 40, append_time: Some(9), ..Says::default() }];
-            let answer = decode(&testing::produce(version, 1, TOPIC, &says, &[]), version).unwrap();
-            let [batch] = &answer.partitions[..] else { panic!("{answer:?}") };
+            let response = decode(&testing::produce(version, 1, TOPIC, &says, &[]), version).unwrap();
+            let [batch] = &response.partitions[..] else { panic!("{response:?}") };
             let named = if version >= 13 { TopicRef::Id(TOPIC.1) } else { TopicRef::Name("orders".into()) };
             assert_eq!((&batch.topic, batch.partition, batch.error), (&named, 2, ErrorCode::NONE), "{version}");
             assert_eq!((batch.base_offset, batch.append_time, batch.leader), (Some(40), Some(9), None));
@@ -313,22 +313,22 @@ mod tests {
     #[test]
     fn a_value_that_a_broker_does_not_send_is_not_taken_for_a_number() {
         let says = [Says { base_offset: -1, leader: Some((-1, 4)), ..Says::default() }];
-        let answer = decode(&testing::produce(12, 1, TOPIC, &says, &[]), 12).unwrap();
-        let batch = &answer.partitions[0];
+        let response = decode(&testing::produce(12, 1, TOPIC, &says, &[]), 12).unwrap();
+        let batch = &response.partitions[0];
         assert_eq!((batch.base_offset, batch.append_time, batch.leader), (None, None, None));
         for (leader, expected) in [((0, 0), Some((0, 0))), ((3, -1), None), ((3, 6), Some((3, 6)))] {
             let says = [Says { base_offset: 0, leader: Some(leader), ..Says::default() }];
-            let answer = decode(&testing::produce(12, 1, TOPIC, &says, &[]), 12).unwrap();
-            assert_eq!((answer.partitions[0].base_offset, answer.partitions[0].leader), (Some(0), expected));
+            let response = decode(&testing::produce(12, 1, TOPIC, &says, &[]), 12).unwrap();
+            assert_eq!((response.partitions[0].base_offset, response.partitions[0].leader), (Some(0), expected));
         }
     }
 
     #[test]
     fn refused_records_are_named_by_index_and_an_impossible_index_is_left_out() {
         let says = [Says { error: 87, refused: vec![(-1, "nobody"), (0, "first"), (3, "fourth")], ..Says::default() }];
-        let answer = decode(&testing::produce(12, 1, TOPIC, &says, &[]), 12).unwrap();
+        let response = decode(&testing::produce(12, 1, TOPIC, &says, &[]), 12).unwrap();
         let expected = [(0, Some("first".to_owned())), (3, Some("fourth".to_owned()))];
-        assert_eq!(answer.partitions[0].record_errors, expected);
+        assert_eq!(response.partitions[0].record_errors, expected);
     }
 
     #[test]
@@ -340,11 +340,11 @@ mod tests {
             .with_error_message(Some(words(&("a\nb".to_owned() + &"é".repeat(400)))))
             .with_record_errors(vec![refused]);
         let topic = TopicProduceResponse::default().with_partition_responses(vec![partition]);
-        let answer =
+        let response =
             decode(&answered(Api::Produce, 12, &ProduceResponse::default().with_responses(vec![topic])), 12).unwrap();
-        let message = answer.partitions[0].message.clone().unwrap();
+        let message = response.partitions[0].message.clone().unwrap();
         assert!(message.starts_with("a\u{fffd}bé"), "{message}");
         assert_eq!(message.chars().count(), 256);
-        assert_eq!(answer.partitions[0].record_errors, [(0, Some("a\u{fffd}b".to_owned()))]);
+        assert_eq!(response.partitions[0].record_errors, [(0, Some("a\u{fffd}b".to_owned()))]);
     }
 }

@@ -10,7 +10,7 @@ use kafka_protocol::{
 
 use super::{
     api::Api,
-    envelope::{BadAnswer, Caller},
+    envelope::{BadResponse, Caller},
 };
 use crate::{error::ErrorCode, wire::text::printable};
 
@@ -22,13 +22,13 @@ pub(crate) trait Request {
     /// The request's API.
     const API: Api;
     /// The value of a successful response.
-    type Answer;
+    type Response;
 
     /// The request's frame, including the length.
     fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes;
 
     /// Decodes the response in `frame`, which has no length.
-    fn decode(&self, frame: &Bytes, version: i16) -> Result<Self::Answer, Unusable>;
+    fn decode(&self, frame: &Bytes, version: i16) -> Result<Self::Response, Unusable>;
 }
 
 /// Why a response cannot be used.
@@ -40,8 +40,8 @@ pub(crate) enum Unusable {
     Malformed(String),
 }
 
-impl From<BadAnswer> for Unusable {
-    fn from(bad: BadAnswer) -> Self {
+impl From<BadResponse> for Unusable {
+    fn from(bad: BadResponse) -> Self {
         Self::Malformed(bad.reason)
     }
 }
@@ -78,10 +78,10 @@ pub(crate) mod tests {
     pub(in super::super) const TOPIC: &str = "orders";
 
     /// Encodes `response` in every version that milena supports. All must decode to the same value.
-    pub(in super::super) fn answers<R: Request>(
+    pub(in super::super) fn responses<R: Request>(
         request: &R,
         response: &impl Encodable,
-    ) -> Vec<Result<R::Answer, Unusable>> {
+    ) -> Vec<Result<R::Response, Unusable>> {
         let (lowest, highest) = R::API.versions();
         (lowest..=highest).map(|v| request.decode(&answered(R::API, v, response), v)).collect()
     }
@@ -90,7 +90,7 @@ pub(crate) mod tests {
         Err(Unusable::Refused { code: ErrorCode(code), message: None })
     }
 
-    pub(in super::super) fn is_malformed<T>(answer: &Result<T, Unusable>) -> bool {
-        matches!(answer, Err(Unusable::Malformed(_)))
+    pub(in super::super) fn is_malformed<T>(response: &Result<T, Unusable>) -> bool {
+        matches!(response, Err(Unusable::Malformed(_)))
     }
 }

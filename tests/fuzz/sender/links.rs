@@ -27,7 +27,7 @@ pub(super) struct Link {
     /// The last request that was written whole.
     written: Option<i32>,
     requests: VecDeque<Bytes>,
-    answers: VecDeque<Bytes>,
+    responses: VecDeque<Bytes>,
 }
 
 impl World {
@@ -60,7 +60,7 @@ impl World {
             jammed: false,
             written: None,
             requests: VecDeque::new(),
-            answers: VecDeque::new(),
+            responses: VecDeque::new(),
         };
         assert!(self.links.insert(connection, link).is_none(), "numbers of connections are never used again");
     }
@@ -106,16 +106,16 @@ impl World {
         let pending = self.cluster.arrive(now_ms, link.node, frame).expect("our own requests can be read");
         let Polled::Done(reply) = self.cluster.poll(now_ms, &pending) else { panic!("nothing is held here") };
         if !reply.bytes.is_empty() {
-            link.answers.push_back(reply.bytes.slice(4..));
+            link.responses.push_back(reply.bytes.slice(4..));
         }
         link.served = !reply.close;
     }
 
-    /// The next answer of a connection arrives; behind the last one of a broker that hung up, its end.
+    /// The next response of a connection arrives; behind the last one of a broker that hung up, its end.
     pub(super) fn deliver_one(&mut self, choice: u8) {
         let Some(connection) = self.pick(choice, |link| link.open && link.has_news()) else { return };
-        let answer = self.links.get_mut(&connection).and_then(|link| link.answers.pop_front());
-        match answer {
+        let response = self.links.get_mut(&connection).and_then(|link| link.responses.pop_front());
+        match response {
             Some(frame) => self.tell(Event::Frame { connection, frame }),
             None => self.break_off(connection, true),
         }
@@ -141,18 +141,18 @@ impl World {
         jammed.and_then(|id| self.links.get_mut(&id)).into_iter().for_each(|link| link.jammed = true);
     }
 
-    /// A byte of an answer changes, or its end is missing.
+    /// A byte of a response changes, or its end is missing.
     pub(super) fn spoil_one(&mut self, input: &mut super::Input<'_>) {
-        let Some(id) = self.pick(input.byte(), |link| !link.answers.is_empty()) else { return };
-        let Some(answer) = self.links.get_mut(&id).and_then(|link| link.answers.front_mut()) else { return };
-        let mut bytes = BytesMut::from(&answer[..]);
+        let Some(id) = self.pick(input.byte(), |link| !link.responses.is_empty()) else { return };
+        let Some(response) = self.links.get_mut(&id).and_then(|link| link.responses.front_mut()) else { return };
+        let mut bytes = BytesMut::from(&response[..]);
         let at = input.below(bytes.len().clamp(1, 256));
         if input.byte() % 8 == 7 {
             bytes.truncate(at);
         } else if let Some(byte) = bytes.get_mut(at) {
             *byte = input.byte();
         }
-        *answer = bytes.freeze();
+        *response = bytes.freeze();
     }
 
     /// Bytes that nobody asked for arrive, or news of requests that there are not.
@@ -203,6 +203,6 @@ impl World {
 
 impl Link {
     fn has_news(&self) -> bool {
-        !self.answers.is_empty() || (self.made && !self.served)
+        !self.responses.is_empty() || (self.made && !self.served)
     }
 }

@@ -21,7 +21,7 @@ use super::load::History;
 /// How long a connection is deaf before it is reset, and how often that happens.
 const DEAF: Duration = Duration::from_millis(150);
 const BETWEEN_CUTS: Duration = Duration::from_secs(1);
-/// Of how many Produce requests through one proxy one loses its answer.
+/// Of how many Produce requests through one proxy one loses its response.
 const LOSE_EVERY: usize = 50;
 
 /// What is done while records flow.
@@ -37,8 +37,8 @@ pub(crate) enum Fault {
     Cut,
     /// The same to a producer without idempotence: the control arm.
     CutPlain,
-    /// A connection is cut right after a Produce request was written, whose answer is lost: every 50th at each broker.
-    LoseAnswers,
+    /// A connection is cut right after a Produce request was written, whose response is lost: every 50th at each broker.
+    LoseResponses,
     /// All leaders are moved by reassignment, and back into the replicas.
     MoveLeaders,
     /// SIGKILL of the client, of which another continues.
@@ -53,7 +53,7 @@ impl fmt::Display for Fault {
             Self::RollingRestart => f.write_str("rolling-restart"),
             Self::Cut => f.write_str("cut"),
             Self::CutPlain => f.write_str("cut-without-idempotence"),
-            Self::LoseAnswers => f.write_str("lose-answers"),
+            Self::LoseResponses => f.write_str("lose-responses"),
             Self::MoveLeaders => f.write_str("move-leaders"),
             Self::KillClient => f.write_str("kill-client"),
         }
@@ -63,7 +63,7 @@ impl fmt::Display for Fault {
 impl Fault {
     /// Whether the client is to come through the proxies.
     pub(crate) fn is_proxied(self) -> bool {
-        matches!(self, Self::Cut | Self::CutPlain | Self::LoseAnswers)
+        matches!(self, Self::Cut | Self::CutPlain | Self::LoseResponses)
     }
 }
 
@@ -116,7 +116,7 @@ impl Stage {
             Fault::Kill => block_in_place(|| self.kill(topics)),
             Fault::RollingRestart => block_in_place(|| self.restart_all(topics)),
             Fault::Cut | Fault::CutPlain => self.cut(is_complete).await,
-            Fault::LoseAnswers => self.lose_answers(is_complete).await,
+            Fault::LoseResponses => self.lose_answers(is_complete).await,
             Fault::MoveLeaders => block_in_place(|| self.move_leaders(&topics[0])),
             Fault::KillClient => unreachable!("the client is no part of the cluster"),
         }
@@ -191,14 +191,17 @@ impl Stage {
     fn cuts(&self) -> Cuts {
         self.kafka.proxies().map(|proxy| proxy.cuts()).fold(Cuts::default(), |sum, cuts| Cuts {
             connections: sum.connections + cuts.connections,
-            answers: sum.answers + cuts.answers,
+            responses: sum.responses + cuts.responses,
         })
     }
 
     fn seen_cuts(&self, before: Cuts) -> Seen {
         let now = self.cuts();
-        let (connections, answers) = (now.connections - before.connections, now.answers - before.answers);
-        Seen::new(connections > 0 && answers > 0, format!("{connections} connections reset, {answers} answers lost"))
+        let (connections, responses) = (now.connections - before.connections, now.responses - before.responses);
+        Seen::new(
+            connections > 0 && responses > 0,
+            format!("{connections} connections reset, {responses} responses lost"),
+        )
     }
 
     fn move_leaders(&self, topic: &str) -> Seen {
@@ -219,7 +222,7 @@ fn led_by(partitions: &[Partition], node: usize) -> usize {
     partitions.iter().filter(|partition| partition.leader == Some(node)).count()
 }
 
-/// Whether the first record of partition 0 that was handed over while its leader was frozen got its answer only after that.
+/// Whether the first record of partition 0 that was handed over while its leader was frozen got its response only after that.
 pub(crate) fn waited(history: &History, (since, until): (Instant, Instant)) -> bool {
     let of_leader = history.values().filter(|fate| fate.partition == 0 && fate.sent_at > since);
     of_leader.min_by_key(|fate| fate.sent_at).is_some_and(|first| first.told_at > until)

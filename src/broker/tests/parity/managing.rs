@@ -30,12 +30,12 @@ fn producer_ids() {
         requests
             .iter()
             .map(|request| {
-                let mut answer = client.ask(4, request);
-                while ErrorCode(answer.error_code) == ErrorCode::COORDINATOR_LOAD_IN_PROGRESS {
-                    answer = client.ask(4, request);
+                let mut response = client.ask(4, request);
+                while ErrorCode(response.error_code) == ErrorCode::COORDINATOR_LOAD_IN_PROGRESS {
+                    response = client.ask(4, request);
                 }
-                let given = answer.producer_id.0 >= 0;
-                format!("{} epoch {} given {given}", ErrorCode(answer.error_code), answer.producer_epoch)
+                let given = response.producer_id.0 >= 0;
+                format!("{} epoch {} given {given}", ErrorCode(response.error_code), response.producer_epoch)
             })
             .collect()
     });
@@ -135,11 +135,11 @@ fn versions_and_apis_that_nobody_speaks() {
             bytes[2..4].copy_from_slice(&i16::to_be_bytes(version));
             client.send(&bytes);
             // version 0: correlation id, error code, number of APIs
-            let answer = client.receive().map(|frame| frame.slice(..10));
-            if answer.is_none() {
+            let response = client.receive().map(|frame| frame.slice(..10));
+            if response.is_none() {
                 client.socket = TcpStream::connect(&client.address).unwrap();
             }
-            seen.push(format!("{key} v{version}: {answer:?}"));
+            seen.push(format!("{key} v{version}: {response:?}"));
         }
         seen
     });

@@ -25,8 +25,8 @@ fn reading() {
         let other = fetch_partition(0).with_partition(7);
         let partitions = [0, 2, 3, 5, 6, -1].map(fetch_partition).into_iter().chain([epoch(0), epoch(9), small, other]);
         for partition in partitions {
-            let answer = client.ask(11, &fetch_of(&topic, partition));
-            let p = &answer.responses[0].partitions[0];
+            let response = client.ask(11, &fetch_of(&topic, partition));
+            let p = &response.responses[0].partitions[0];
             let (code, bytes) = (ErrorCode(p.error_code), p.records.as_ref().map_or(0, Bytes::len));
             seen.push(format!("{code} bytes {bytes} end {} start {}", p.high_watermark, p.log_start_offset));
         }
@@ -54,8 +54,8 @@ fn offsets_by_timestamp() {
                     .with_current_leader_epoch(epoch);
                 let topic = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![wanted]);
                 let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
-                let answer = client.ask(8, &request);
-                let p = &answer.topics[0].partitions[0];
+                let response = client.ask(8, &request);
+                let p = &response.topics[0].partitions[0];
                 let code = ErrorCode(p.error_code);
                 seen.push(format!(
                     "{timestamp}: {code} offset {} time {} epoch {}",
@@ -78,19 +78,19 @@ fn metadata_of_topics_that_do_not_exist() {
             let request =
                 MetadataRequest::default().with_topics(Some(vec![wanted])).with_allow_auto_topic_creation(true);
             for version in [1, 9, 12] {
-                let answer = client.ask(version, &request);
-                let topic = &answer.topics[0];
+                let response = client.ask(version, &request);
+                let topic = &response.topics[0];
                 seen.push(format!("{} with {} partitions", ErrorCode(topic.error_code), topic.partitions.len()));
             }
         }
         let id = TopicId::from_u128(77);
         let wanted = MetadataRequestTopic::default().with_name(None).with_topic_id(id);
-        let answer = client.ask(12, &MetadataRequest::default().with_topics(Some(vec![wanted])));
+        let response = client.ask(12, &MetadataRequest::default().with_topics(Some(vec![wanted])));
         seen.push(format!(
             "{} {:?} {}",
-            ErrorCode(answer.topics[0].error_code),
-            answer.topics[0].name,
-            answer.topics[0].topic_id
+            ErrorCode(response.topics[0].error_code),
+            response.topics[0].name,
+            response.topics[0].topic_id
         ));
         seen
     });

@@ -23,14 +23,14 @@ const SPOKEN: [(i16, i16, i16); 7] =
     [(0, 3, 13), (1, 4, 13), (2, 1, 7), (3, 0, 12), (10, 0, 4), (18, 0, 4), (22, 0, 4)];
 
 #[derive(Clone)]
-pub(crate) struct Answers {
+pub(crate) struct Responses {
     pub(crate) logs: Arc<Mutex<Logs>>,
     pub(crate) port: u16,
     pub(crate) partitions: i32,
 }
 
-impl Answers {
-    pub(crate) fn answer(&self, input: &mut Input) -> io::Result<Option<Vec<u8>>> {
+impl Responses {
+    pub(crate) fn response(&self, input: &mut Input) -> io::Result<Option<Vec<u8>>> {
         let (key, version, correlation) = (input.i16()?, input.i16()?, input.i32()?);
         // The client's id has two bytes of length in every version.
         input.string(false)?;
@@ -202,7 +202,7 @@ fn partition_of(output: &mut Output, version: i16, partition: i32) {
     output.tags();
 }
 
-/// This answer's header never has tagged fields: it must be readable by who does not know the version yet.
+/// This response's header never has tagged fields: it must be readable by who does not know the version yet.
 fn api_versions(version: i16, correlation: i32) -> Vec<u8> {
     let spoken = version <= 4;
     let version = if spoken { version } else { 0 };

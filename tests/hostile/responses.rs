@@ -23,9 +23,9 @@ pub(crate) struct Asked {
     pub(crate) correlation: i32,
     /// Where the liar listens.
     pub(crate) port: i32,
-    /// The topic's id, once an honest answer has told it.
+    /// The topic's id, once an honest response has told it.
     pub(crate) topic_id: [u8; 16],
-    /// The honest answer, without the frame's length.
+    /// The honest response, without the frame's length.
     pub(crate) honest: Vec<u8>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn api_versions(asked: &Asked, error: i16, keys: &[(i16, i16, i16)]) 
     out
 }
 
-/// The answer of a broker that does not know the version asked for: in the form of version 0 (KIP-511).
+/// The response of a broker that does not know the version asked for: in the form of version 0 (KIP-511).
 pub(crate) fn unsupported(asked: &Asked, keys: &[(i16, i16, i16)]) -> Writing {
     api_versions(&Asked { version: 0, ..asked.clone() }, 35, keys)
 }
@@ -117,7 +117,7 @@ pub(crate) fn topic_of(partitions: impl IntoIterator<Item = Partition>) -> Clust
     Cluster { topics: vec![topic], ..Cluster::default() }
 }
 
-/// A Metadata answer, versions 4 to 13.
+/// A Metadata response, versions 4 to 13.
 pub(crate) fn metadata(asked: &Asked, cluster: &Cluster) -> Writing {
     let version = asked.version;
     let mut out = asked.begin(9);
@@ -176,7 +176,7 @@ fn write_partition(out: &mut Writing, version: i16, partition: Partition) {
     out.tags();
 }
 
-/// An InitProducerId answer, versions 0 to 5.
+/// An InitProducerId response, versions 0 to 5.
 pub(crate) fn init_producer_id(asked: &Asked, throttle_ms: i32, error: i16, producer_id: i64, epoch: i16) -> Writing {
     let mut out = asked.begin(2);
     out.i32(throttle_ms);
@@ -216,12 +216,12 @@ impl Default for Produced {
     }
 }
 
-/// An answer for these partitions of the topic and no others.
+/// A response for these partitions of the topic and no others.
 pub(crate) fn appended(partitions: impl IntoIterator<Item = Appended>) -> Produced {
     Produced { topics: vec![(TOPIC, partitions.into_iter().collect())], ..Produced::default() }
 }
 
-/// A Produce answer, versions 3 to 13.
+/// A Produce response, versions 3 to 13.
 pub(crate) fn produce(asked: &Asked, produced: &Produced) -> Writing {
     let version = asked.version;
     let mut out = asked.begin(9);
@@ -267,7 +267,7 @@ fn write_appended(out: &mut Writing, version: i16, partition: &Appended) {
     out.tagged(leader.as_slice());
 }
 
-/// A Fetch answer of version 12: these bytes of the topic's partition 0.
+/// A Fetch response of version 12: these bytes of the topic's partition 0.
 pub(crate) fn fetch(asked: &Asked, records: &[u8]) -> Writing {
     let mut out = asked.begin(12);
     out.i32(0);
