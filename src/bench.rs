@@ -253,7 +253,7 @@ impl Step {
     /// Writes the responses that acknowledge every batch.
     pub fn prepare_answers(&mut self) {
         for request in std::mem::take(&mut self.requests) {
-            let frame = self.cluster.response(&request, &Says::default());
+            let frame = self.cluster.respond(&request, &Says::default());
             self.responses.push((request.connection, frame));
         }
     }
@@ -264,7 +264,7 @@ impl Step {
         let leader = Some((self.cluster.leader, self.cluster.epoch));
         let says = Says { error: ErrorCode::NOT_LEADER_OR_FOLLOWER.0, leader, ..Says::default() };
         for request in std::mem::take(&mut self.requests) {
-            let frame = self.cluster.response(&request, &says);
+            let frame = self.cluster.respond(&request, &says);
             self.responses.push((request.connection, frame));
         }
     }
@@ -289,7 +289,7 @@ impl Step {
 
 impl FakeCluster {
     /// The response to a request. `says` gives the result of its batches.
-    fn response(&self, request: &BenchRequest, says: &Says) -> Bytes {
+    fn respond(&self, request: &BenchRequest, says: &Says) -> Bytes {
         let BenchRequest { correlation, segments, .. } = request;
         let at = |i: usize| i16::from_be_bytes([segments[0][i], segments[0][i + 1]]);
         let (key, version, correlation) = (at(4), at(6), *correlation);

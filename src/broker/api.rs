@@ -52,8 +52,8 @@ impl ReceivedRequest {
         self.body.software()
     }
 
-    pub(super) fn response(&self, state: &mut State, call: &Call<'_>) -> Response<Bytes> {
-        self.body.response(self.correlation_id, state, call)
+    pub(super) fn respond(&self, state: &mut State, call: &Call<'_>) -> Response<Bytes> {
+        self.body.respond(self.correlation_id, state, call)
     }
 }
 

@@ -69,7 +69,7 @@ impl State {
         if pending.plan.drops_request() {
             return Polled::Done(Reply::close(now_ms));
         }
-        match pending.request.response(self, &pending.call(now_ms)) {
+        match pending.request.respond(self, &pending.call(now_ms)) {
             Response::Hold { until_ms } => Polled::Hold { until_ms },
             Response::Close => Polled::Done(Reply::close(now_ms)),
             Response::Silent => Polled::Done(pending.spoil(now_ms, Bytes::new())),

@@ -94,7 +94,7 @@ impl Sender {
         let taken = self.links.take_response(connection, frame.len(), &mut self.common);
         let Some((broker, request)) = taken else { return };
         let read = match request {
-            Some(request) => self.response(broker, request, frame),
+            Some(request) => self.receive_response(broker, request, frame),
             None => Err("response without a request".to_owned()),
         };
         if let Err(why) = read {
@@ -103,7 +103,7 @@ impl Sender {
     }
 
     /// Gives a response to what asked for it. Returns why the connection is of no use any more, if it is not.
-    fn response(&mut self, broker: i32, request: InFlight, frame: &Bytes) -> Result<(), String> {
+    fn receive_response(&mut self, broker: i32, request: InFlight, frame: &Bytes) -> Result<(), String> {
         let InFlight { correlation, version, purpose, .. } = request;
         let got = apis::correlation(frame);
         if got != Some(correlation) {

@@ -136,7 +136,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, port: u16) {
     }
 }
 
-/// Responses one client's requests until one side ends it: an error is the client's end.
+/// Answers one client's requests until one side ends it: an error is the client's end.
 async fn converse(mut client: TcpStream, shared: &Shared, port: i32, tainted: &mut bool) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut broker = TcpStream::connect((Ipv4Addr::LOCALHOST, shared.broker)).await?;

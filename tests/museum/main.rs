@@ -46,7 +46,7 @@ use crate::{
     wire::testing,
 };
 
-/// Responses a request, and returns the one that is sent thereupon as the socket gets it.
+/// Answers a request, and returns the one that is sent thereupon as the socket gets it.
 fn request_after(rig: &mut Rig, sent: &Sent, says: &[Says]) -> Bytes {
     let frame = testing::produce(rig.ranges[0].2, sent.correlation, (TOPIC, TOPIC_ID), says, &[]);
     rig.event(Event::Frame { connection: sent.connection, frame });

@@ -70,7 +70,7 @@ fn a_failed_record_has_no_offset_even_if_its_answer_tells_one() {
     let refused = [rig.append(0, "a"), rig.append(0, "b")];
     rig.run();
     let sent = rig.take();
-    rig.response(&sent, &[Says { error: 87, base_offset: 4_711, ..Says::default() }]);
+    rig.respond(&sent, &[Says { error: 87, base_offset: 4_711, ..Says::default() }]);
     for error in refused.map(|delivery| failure(&delivery)) {
         assert_eq!((error.code(), error.persisted()), (ErrorCode::INVALID_RECORD, Persisted::No));
         assert!(!format!("{error} {error:?}").contains("471"), "{error:?}");
@@ -85,7 +85,7 @@ fn records_whose_answer_tells_no_offset_have_none() {
     let written = [rig.append(0, "a"), rig.append(0, "b"), rig.append(0, "c")];
     rig.run();
     let sent = rig.take();
-    rig.response(&sent, &[Says { base_offset: -1, ..Says::default() }]);
+    rig.respond(&sent, &[Says { base_offset: -1, ..Says::default() }]);
     assert_eq!(written.map(|delivery| offset(&delivery)), [None, None, None]);
 }
 
@@ -100,7 +100,7 @@ fn two_entries_for_one_partition_settle_nothing_and_the_batch_goes_again() {
         rig.ack(0);
         let delivery = rig.send(0, "a");
         let sent = rig.take();
-        rig.response(&sent, &says);
+        rig.respond(&sent, &says);
         assert!(is_pending(&delivery) && rig.disconnected.contains(&sent.connection));
         rig.pass_ms(2_000);
         assert_eq!(rig.ack(1).batches, sent.batches);
@@ -120,7 +120,7 @@ fn a_batch_that_the_broker_has_already_is_a_success_at_no_known_offset() {
         rig.cut(rig.sent[0].connection, Some(i32::MAX));
         rig.pass_ms(2_000);
         let again = rig.take();
-        rig.response(&again, &[Says { error: 46, base_offset, ..Says::default() }]);
+        rig.respond(&again, &[Says { error: 46, base_offset, ..Says::default() }]);
         assert_eq!(written.map(|delivery| offset(&delivery)), [None, None, None], "told {base_offset}");
         rig.push(0, "next");
         assert_eq!(rig.take().stamps(), [(0, 0, 6)]);

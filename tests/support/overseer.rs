@@ -103,7 +103,7 @@ impl Overseer {
         let mark = self.ask(&format!("mark {topic}-mark-{}", MARKS.fetch_add(1, Ordering::Relaxed)));
         loop {
             // A node that does not know the mark yet says so.
-            let response = self.response(&format!("describe-since {topic} {mark}"));
+            let response = self.respond(&format!("describe-since {topic} {mark}"));
             let known = (!response.starts_with("failed")).then(|| partitions(&response));
             if let Some(healthy) = known.filter(|p| p.iter().all(|p| p.leader.is_some() && p.in_sync == replicas)) {
                 return healthy;
@@ -114,12 +114,12 @@ impl Overseer {
     }
 
     fn ask(&self, command: &str) -> String {
-        let response = self.response(command);
+        let response = self.respond(command);
         assert!(!response.starts_with("failed"), "{command}: {response}");
         response
     }
 
-    fn response(&self, command: &str) -> String {
+    fn respond(&self, command: &str) -> String {
         let mut process = self.0.lock().expect("no question panics");
         writeln!(process.commands, "{command}").expect("the overseer listens");
         let mut response = String::new();

@@ -70,7 +70,7 @@ fn serve(stream: TcpStream, responses: &Responses) -> io::Result<()> {
     let mut to = stream.try_clone()?;
     let mut input = Input::new(stream);
     while input.next_frame()? {
-        let response = responses.response(&mut input)?;
+        let response = responses.respond(&mut input)?;
         input.skip_rest()?;
         if let Some(response) = response {
             to.write_all(&response)?;

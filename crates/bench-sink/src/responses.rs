@@ -30,7 +30,7 @@ pub(crate) struct Responses {
 }
 
 impl Responses {
-    pub(crate) fn response(&self, input: &mut Input) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn respond(&self, input: &mut Input) -> io::Result<Option<Vec<u8>>> {
         let (key, version, correlation) = (input.i16()?, input.i16()?, input.i32()?);
         // The client's id has two bytes of length in every version.
         input.string(false)?;

@@ -42,7 +42,7 @@ impl Handler for ListOffsetsRequest {
 
     fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<ListOffsetsResponse> {
         let topics = self.topics.iter().map(|topic| {
-            let partitions = topic.partitions.iter().map(|wanted| response(state, call, &topic.name, wanted));
+            let partitions = topic.partitions.iter().map(|wanted| respond(state, call, &topic.name, wanted));
             ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
         });
         let response = ListOffsetsResponse::default().with_topics(topics.collect());
@@ -50,12 +50,7 @@ impl Handler for ListOffsetsRequest {
     }
 }
 
-fn response(
-    state: &State,
-    call: &Call<'_>,
-    topic: &str,
-    wanted: &ListOffsetsPartition,
-) -> ListOffsetsPartitionResponse {
+fn respond(state: &State, call: &Call<'_>, topic: &str, wanted: &ListOffsetsPartition) -> ListOffsetsPartitionResponse {
     let response = ListOffsetsPartitionResponse::default()
         .with_partition_index(wanted.partition_index)
         .with_offset(-1)

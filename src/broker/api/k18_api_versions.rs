@@ -70,7 +70,7 @@ impl Body for TooNew {
         None
     }
 
-    fn response(&self, correlation_id: i32, _state: &mut State, _call: &Call<'_>) -> Response<Bytes> {
+    fn respond(&self, correlation_id: i32, _state: &mut State, _call: &Call<'_>) -> Response<Bytes> {
         let own = ENTRIES.iter().filter(|entry| entry.key == 18).map(line).collect();
         let response =
             ApiVersionsResponse::default().with_error_code(ErrorCode::UNSUPPORTED_VERSION.0).with_api_keys(own);

@@ -42,13 +42,13 @@ impl Handler for CreateTopicsRequest {
     fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<CreateTopicsResponse> {
         let mut names = BTreeSet::new();
         let distinct = self.topics.iter().filter(|topic| names.insert(topic.name.as_str()));
-        let topics = distinct.map(|topic| response(self, state, call, topic)).collect();
+        let topics = distinct.map(|topic| respond(self, state, call, topic)).collect();
         let response = CreateTopicsResponse::default().with_topics(topics);
         Response::Reply(response.with_throttle_time_ms(call.plan.throttle_ms()))
     }
 }
 
-fn response(
+fn respond(
     request: &CreateTopicsRequest,
     state: &mut State,
     call: &Call<'_>,

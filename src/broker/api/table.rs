@@ -22,7 +22,7 @@ pub(super) trait Body: Send + Sync {
     fn api(&self) -> Api;
     fn targets(&self, state: &State) -> Vec<Target>;
     fn software(&self) -> Option<String>;
-    fn response(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Response<Bytes>;
+    fn respond(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Response<Bytes>;
 }
 
 impl<T: Handler> Body for T {
@@ -38,7 +38,7 @@ impl<T: Handler> Body for T {
         Handler::software(self)
     }
 
-    fn response(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Response<Bytes> {
+    fn respond(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Response<Bytes> {
         match self.handle(state, call) {
             Response::Reply(response) => encode(correlation_id, call.version, &response),
             Response::Silent => Response::Silent,

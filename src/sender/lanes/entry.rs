@@ -183,7 +183,7 @@ impl Entry {
         SentBatch { records: self.records, bytes: self.len(), uncompressed: self.uncompressed, queued }
     }
 
-    /// Responses those who wait, if anybody does, and counts it.
+    /// Completes the batch with this outcome, if nobody has given it up, and counts it.
     pub(crate) fn settle(&mut self, outcome: Outcome, topic: &Arc<str>, recorder: &Recorder, now: Instant) {
         if !self.is_given_up() {
             let ended = match &outcome {
@@ -192,11 +192,11 @@ impl Entry {
             };
             recorder.ended(topic, self.records, ended, now.saturating_duration_since(self.created), now);
         }
-        self.response(outcome);
+        self.complete(outcome);
     }
 
-    /// Tells those who wait; nobody waits any more. While it is in flight it keeps its bytes and their memory.
-    fn response(&mut self, outcome: Outcome) {
+    /// Completes the records. A batch that is in flight keeps its bytes and their memory.
+    fn complete(&mut self, outcome: Outcome) {
         let Some(completer) = self.completer.take() else { return };
         if self.is_in_flight() {
             let token = self.held.as_mut().and_then(|held| held.token.take());

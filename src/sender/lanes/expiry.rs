@@ -113,7 +113,7 @@ fn give_up_older(lane: &mut Lane, age: Duration, kind: FailureKind, why: Option<
     }
 }
 
-/// Responses those who wait for a batch. It leaves the lane unless it is in flight.
+/// Answers those who wait for a batch. It leaves the lane unless it is in flight.
 fn give_up(lane: &mut Lane, position: usize, kind: FailureKind, why: Option<&Trouble>, common: &mut Common) {
     let origin = lane.queue.origin.clone();
     let Some(entry) = lane.entry(position) else { return common.missing("a batch that has expired") };

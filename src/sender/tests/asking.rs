@@ -49,7 +49,7 @@ fn metadata_that_are_not_answered_within_a_second_are_asked_of_another_broker() 
     rig.pass_ms(400);
     assert_eq!(rig.metadata_requests, before + 2);
     assert_eq!(leader_of(&rig, 0), Some(1), "both hold a Produce request before it");
-    rig.response(&sent[1], &success(1));
+    rig.respond(&sent[1], &success(1));
     assert_eq!(leader_of(&rig, 0), Some(2), "the first response counts, whoever gave it");
 }
 
@@ -60,12 +60,12 @@ fn a_later_answer_to_the_same_question_changes_nothing_and_breaks_nothing() {
     rig.pass_ms(1_100);
     let connection = rig.open.len();
     rig.leaders[0] = (0, 2, 6);
-    rig.response(&sent[1], &success(1));
+    rig.respond(&sent[1], &success(1));
     assert_eq!((leader_of(&rig, 0), rig.metadata_requests), (Some(2), before + 2));
     // The other one tells what it knew before, and of a topic that is not there any more.
     (rig.leaders[0], rig.brokers) = ((0, 1, 5), vec![(1, 9001)]);
     rig.topic_id = crate::cluster::TopicId::from_u128(6);
-    rig.response(&sent[0], &success(0));
+    rig.respond(&sent[0], &success(0));
     assert_eq!((leader_of(&rig, 0), rig.open.len()), (Some(2), connection));
     assert_eq!(rig.sender.metadata.cluster().brokers.len(), 3);
     assert!(!rig.disconnected.contains(&sent[0].connection));
@@ -98,7 +98,7 @@ fn a_single_broker_that_keeps_silent_is_asked_once() {
 #[test]
 fn while_the_leader_cannot_be_reached_the_others_are_asked_who_leads_until_one_knows() {
     let (mut rig, sent) = held(&[]);
-    rig.response(&sent[1], &success(1));
+    rig.respond(&sent[1], &success(1));
     rig.silent = vec![9001];
     rig.cut(sent[0].connection, Some(i32::MAX));
     let before = rig.metadata_requests;

@@ -198,7 +198,7 @@ fn the_broker_names_the_records_it_refuses_and_their_batch_mates_may_go_again() 
     rig.pass_ms(5);
     let sent = rig.take();
     let refused = vec![(1, "no key")];
-    rig.response(&sent, &[Says { error: 87, base_offset: -1, refused, ..Says::default() }]);
+    rig.respond(&sent, &[Says { error: 87, base_offset: -1, refused, ..Says::default() }]);
     let [mate, guilty, _] = deliveries.map(|delivery| failure(&delivery));
     assert_eq!((guilty.code(), guilty.cause(), guilty.retriable()), (ErrorCode::INVALID_RECORD, Some("no key"), false));
     assert_eq!((mate.persisted(), mate.retriable()), (Persisted::No, true));
@@ -274,7 +274,7 @@ fn a_lane_that_is_blocked_does_not_stop_the_others_of_its_broker() {
     rig.leaders = vec![(0, 1, 5), (1, 1, 6)];
     let refreshed = rig.send(1, "moves partition 1 to broker 1");
     let sent = rig.take();
-    rig.response(&sent, &[Says { partition: 1, error: 6, base_offset: -1, ..Says::default() }]);
+    rig.respond(&sent, &[Says { partition: 1, error: 6, base_offset: -1, ..Says::default() }]);
     rig.pass_ms(150);
     rig.ack(0);
     assert_eq!(offset(&refreshed), Some(0));

@@ -14,7 +14,7 @@ fn a_batch_follows_its_leader_as_soon_as_metadata_tell_where_it_went() {
     rig.leaders = vec![(0, 2, 6), (1, 2, 5)];
     let sent = rig.take();
     rig.pass_ms(200);
-    rig.response(&sent, &[moved(0, None)]);
+    rig.respond(&sent, &[moved(0, None)]);
     let again = rig.take();
     assert_eq!((again.node, &again.batches), (2, &sent.batches), "without waiting out the backoff");
     rig.answer_all(&again, 0, 3);
@@ -48,7 +48,7 @@ fn a_stale_hint_is_ignored() {
         rig.push(0, "a");
         rig.mute = vec![3];
         let sent = rig.take();
-        rig.response(&sent, &[moved(0, Some(leader))]);
+        rig.respond(&sent, &[moved(0, Some(leader))]);
         rig.pass_ms(1_500);
         assert!(rig.sent.iter().all(|sent| sent.node == 1), "{leader:?}");
     }
@@ -60,7 +60,7 @@ fn metadata_with_an_older_leader_epoch_do_not_end_the_doubt_about_a_leader() {
     rig.push(0, "a");
     rig.leaders = vec![(0, 1, 4), (1, 2, 5)];
     let sent = rig.take();
-    rig.response(&sent, &[moved(0, None)]);
+    rig.respond(&sent, &[moved(0, None)]);
     let asked = rig.metadata_requests;
     rig.pass_ms(2_000);
     assert!(rig.sent.is_empty(), "it would be refused again");
@@ -89,9 +89,9 @@ fn what_is_in_flight_to_the_old_leader_is_waited_for_before_the_new_one_gets_any
     rig.leaders = vec![(0, 2, 6), (1, 2, 5)];
     let (first, second) = (rig.take(), rig.take());
     rig.pass_ms(200);
-    rig.response(&first, &[moved(0, None)]);
+    rig.respond(&first, &[moved(0, None)]);
     assert!(rig.sent.is_empty(), "b has no response yet");
-    rig.response(&second, &[moved(0, None)]);
+    rig.respond(&second, &[moved(0, None)]);
     assert_eq!(rig.sent.len(), 1, "and then one only, until the new leader accepted one");
     rig.ack(1);
     rig.ack(2);
@@ -104,7 +104,7 @@ fn a_partition_without_a_leader_waits_and_goes_on_when_it_has_one() {
     let delivery = rig.send(0, "a");
     rig.leaders = vec![(0, -1, 6), (1, 2, 5)];
     let sent = rig.take();
-    rig.response(&sent, &[moved(0, None)]);
+    rig.respond(&sent, &[moved(0, None)]);
     rig.pass_ms(5_000);
     assert!(rig.sent.is_empty() && is_pending(&delivery));
     rig.leaders = vec![(0, 2, 7), (1, 2, 5)];
@@ -149,7 +149,7 @@ fn a_recreated_topic_is_followed_though_its_leader_epochs_begin_anew() {
     (rig.topic_id, rig.leaders) = (TopicId::from_u128(8), vec![(0, 2, 0), (1, 1, 0)]);
     let sent = rig.take();
     rig.pass_ms(200);
-    rig.response(&sent, &[Says { error: 3, base_offset: -1, ..Says::default() }]);
+    rig.respond(&sent, &[Says { error: 3, base_offset: -1, ..Says::default() }]);
     rig.pass_ms(200);
     assert_eq!(rig.take().node, 2);
 }
@@ -196,7 +196,7 @@ fn only_an_answer_that_the_leader_is_elsewhere_is_believed_about_where_it_is() {
         rig.push(0, "a");
         rig.mute = vec![3];
         let sent = rig.take();
-        rig.response(&sent, &[Says { error: code, ..moved(0, Some((2, 6))) }]);
+        rig.respond(&sent, &[Says { error: code, ..moved(0, Some((2, 6))) }]);
         rig.pass_ms(1_500);
         assert_eq!(rig.sent.iter().any(|sent| sent.node == 2), followed, "{code}");
     }
@@ -271,7 +271,7 @@ fn metadata_that_came_before_an_answer_of_the_old_epoch_are_not_doubted() {
     rig.run();
     rig.mute = vec![3];
     let sent = rig.take();
-    rig.response(&sent, &[moved(0, None)]);
+    rig.respond(&sent, &[moved(0, None)]);
     assert_eq!(rig.take().batches, sent.batches, "it leads again, in a newer epoch");
 }
 

@@ -37,7 +37,7 @@ impl Rig {
         let mut rig = Self::new();
         rig.want("orders");
         rig.ask();
-        rig.response(&[(0, 1, 5), (1, 2, 5)]);
+        rig.respond(&[(0, 1, 5), (1, 2, 5)]);
         rig
     }
 
@@ -54,7 +54,7 @@ impl Rig {
     }
 
     /// A response for `orders` with `(partition, leader, epoch)`.
-    fn response(&mut self, partitions: &[(i32, i32, i32)]) -> Changes {
+    fn respond(&mut self, partitions: &[(i32, i32, i32)]) -> Changes {
         self.apply(response(vec![topic("orders", 7, partitions)]))
     }
 
@@ -181,14 +181,14 @@ fn an_answer_to_an_earlier_question_neither_counts_nor_ends_the_next_one() {
     rig.ask();
     rig.metadata.ask_again(rig.now);
     let earlier = rig.metadata.question();
-    rig.response(&[(0, 1, 6), (1, 2, 5)]);
+    rig.respond(&[(0, 1, 6), (1, 2, 5)]);
     rig.now += MAX_AGE;
     rig.ask();
     let late = response(vec![topic("orders", 6, &[(0, 2, 4), (1, 2, 4)])]);
     assert!(rig.metadata.apply(earlier, late, rig.now, &mut rig.chance).useless);
     rig.metadata.failed(earlier, rig.now, &mut rig.chance);
     assert_eq!((rig.due_in(), rig.leaders()[0]), (None, (Some(1), 6)));
-    assert!(!rig.response(&[(0, 2, 7), (1, 2, 5)]).useless);
+    assert!(!rig.respond(&[(0, 2, 7), (1, 2, 5)]).useless);
     assert_eq!(rig.leaders()[0], (Some(2), 7));
 }
 
@@ -197,7 +197,7 @@ fn an_answer_that_brings_something_new_ends_the_doubling_and_one_that_does_not_g
     let mut rig = Rig::knowing();
     let refreshed_in = |rig: &mut Rig, partitions: &[(i32, i32, i32)]| {
         rig.ask();
-        rig.response(partitions);
+        rig.respond(partitions);
         rig.metadata.refresh(rig.now);
         rig.due_in()
     };
@@ -214,7 +214,7 @@ fn a_partition_without_a_leader_is_asked_for_again_soon() {
     let mut rig = Rig::knowing();
     rig.now += MAX_AGE;
     rig.ask();
-    rig.response(&[(0, -1, 6), (1, 2, 5)]);
+    rig.respond(&[(0, -1, 6), (1, 2, 5)]);
     assert_eq!(rig.leaders(), [(None, 6), (Some(2), 5)]);
     assert!(rig.due_in() <= Some(BACKOFF.max), "{:?}", rig.due_in());
 }
@@ -251,7 +251,7 @@ fn who_asks_again_for_a_topic_that_is_missing_shortens_the_wait_and_does_not_end
 fn an_answer_without_brokers_or_without_a_question_changes_nothing() {
     let mut rig = Rig::knowing();
     let before = Cluster::clone(rig.metadata.cluster());
-    assert!(rig.response(&[(0, 2, 9), (1, 2, 9)]).useless, "nobody asked");
+    assert!(rig.respond(&[(0, 2, 9), (1, 2, 9)]).useless, "nobody asked");
     rig.now += MAX_AGE;
     rig.ask();
     let useless = ClusterView { brokers: Vec::new(), ..response(vec![topic("orders", 7, &[(0, 2, 9), (1, 2, 9)])]) };
@@ -280,7 +280,7 @@ fn of_two_leader_epochs_the_newer_one_counts_partition_by_partition() {
         let mut rig = Rig::knowing();
         rig.now += MAX_AGE;
         rig.ask();
-        rig.response(&told);
+        rig.respond(&told);
         assert_eq!(rig.leaders(), expected, "{told:?}");
     }
 }
@@ -290,17 +290,17 @@ fn partitions_that_are_left_out_stay_as_they_were_and_a_new_topic_must_be_told_w
     let mut rig = Rig::knowing();
     rig.now += MAX_AGE;
     rig.ask();
-    rig.response(&[(0, 2, 6)]);
+    rig.respond(&[(0, 2, 6)]);
     assert_eq!(rig.leaders(), [(Some(2), 6), (Some(2), 5)]);
     rig.now += MAX_AGE;
     rig.ask();
-    rig.response(&[(1, 1, 7), (3, 1, 0)]);
+    rig.respond(&[(1, 1, 7), (3, 1, 0)]);
     assert_eq!(rig.leaders(), [(Some(2), 6), (Some(1), 7)], "3 without 2 is not taken over");
     for partial in [&[(1, 1, 0)][..], &[(0, 1, 0), (2, 1, 0)], &[(-1, 1, 0), (0, 1, 0)], &[]] {
         let mut rig = Rig::new();
         rig.want("orders");
         rig.ask();
-        let changes = rig.response(partial);
+        let changes = rig.respond(partial);
         assert_eq!(changes.missing, [(Arc::from("orders"), ErrorCode::LEADER_NOT_AVAILABLE)], "{partial:?}");
     }
 }
@@ -452,7 +452,7 @@ fn with_ids_older_epochs_are_believed_when_ten_answers_in_a_row_tell_them() {
     for responses in 1..=10 {
         rig.now += rig.due_in().unwrap();
         rig.ask();
-        let changes = rig.response(&[(0, 2, 0), (1, 2, 0)]);
+        let changes = rig.respond(&[(0, 2, 0), (1, 2, 0)]);
         assert_eq!(!changes.recreated.is_empty(), responses == 10, "{responses}");
     }
     assert_eq!(rig.leaders(), [(Some(2), 0); 2]);
@@ -512,7 +512,7 @@ fn the_last_success_is_that_of_the_last_useful_answer() {
     rig.fail();
     assert_eq!(rig.metadata.last_success(), success);
     rig.ask();
-    rig.response(&[(0, 1, 5), (1, 2, 5)]);
+    rig.respond(&[(0, 1, 5), (1, 2, 5)]);
     assert_eq!(rig.metadata.last_success(), rig.now);
 }
 
@@ -523,9 +523,9 @@ fn a_topic_that_is_wanted_while_metadata_is_requested_is_requested_as_soon_as_th
     rig.ask();
     rig.want("payments");
     assert_eq!(rig.due_in(), None, "one request is in flight");
-    rig.response(&[(0, 1, 5), (1, 2, 5)]);
+    rig.respond(&[(0, 1, 5), (1, 2, 5)]);
     assert_eq!(rig.due_in(), Some(Duration::ZERO));
     assert_eq!(rig.ask(), ["payments"]);
-    rig.response(&[(0, 1, 5), (1, 2, 5)]);
+    rig.respond(&[(0, 1, 5), (1, 2, 5)]);
     assert!(rig.due_in() > Some(Duration::ZERO), "a topic that the response left out waits for the backoff");
 }

@@ -10,7 +10,7 @@ fn an_answer_that_leaves_the_partition_out_is_no_success_and_the_batch_goes_agai
     let mut rig = Rig::ready(&[]);
     let delivery = rig.send(0, "a");
     let sent = rig.take();
-    rig.response(&sent, &[]);
+    rig.respond(&sent, &[]);
     assert!(is_pending(&delivery));
     rig.pass_ms(1_000);
     assert_eq!(rig.take().batches, sent.batches);
@@ -27,7 +27,7 @@ fn answers_that_name_what_was_not_asked_or_name_it_twice_end_the_connection() {
         let mut rig = Rig::ready(&[]);
         let delivery = rig.send(0, "a");
         let sent = rig.take();
-        rig.response(&sent, &lie);
+        rig.respond(&sent, &lie);
         assert_eq!(rig.disconnected.last(), Some(&sent.connection));
         assert!(is_pending(&delivery));
         rig.pass_ms(2_000);
@@ -42,7 +42,7 @@ fn an_offset_that_the_batch_would_not_fit_behind_is_told_to_none_of_its_records(
         let deliveries = [rig.append(0, "a"), rig.append(0, "b")];
         rig.pass_ms(51);
         let sent = rig.take();
-        rig.response(&sent, &[Says { base_offset, ..Says::default() }]);
+        rig.respond(&sent, &[Says { base_offset, ..Says::default() }]);
         assert_eq!(deliveries.each_ref().map(offset), [None, None], "{base_offset}");
     }
 }

@@ -125,7 +125,7 @@ fn a_batch_that_expires_while_its_partition_is_gone_says_so() {
     (rig.topic_id, rig.leaders) = (TopicId::from_u128(8), vec![(0, 1, 0)]);
     rig.run();
     let sent = rig.take();
-    rig.response(&sent, &[Says { partition: 1, error: 3, base_offset: -1, ..Says::default() }]);
+    rig.respond(&sent, &[Says { partition: 1, error: 3, base_offset: -1, ..Says::default() }]);
     rig.pass_ms(5_000);
     assert_eq!((failure(&delivery).kind(), failure(&delivery).persisted()), (FailureKind::Expired, Persisted::No));
     assert!(failure(&delivery).cause().is_some_and(|cause| cause.contains("UNKNOWN_TOPIC_OR_PARTITION")));
@@ -141,7 +141,7 @@ fn when_the_records_of_a_partition_that_is_gone_have_expired_metadata_is_request
     rig.push(1, "a");
     (rig.topic_id, rig.leaders) = (TopicId::from_u128(8), vec![(0, 1, 0)]);
     let sent = rig.take();
-    rig.response(&sent, &[Says { partition: 1, error: 3, base_offset: -1, ..Says::default() }]);
+    rig.respond(&sent, &[Says { partition: 1, error: 3, base_offset: -1, ..Says::default() }]);
     let (delivery, before) = (rig.send(1, "b"), rig.metadata_requests);
     rig.pass_ms(3_900);
     assert!(is_pending(&delivery) && rig.metadata_requests > before + 2, "while records wait");

@@ -206,7 +206,7 @@ impl Rig {
         }
     }
 
-    /// Responses what is not Produce, up to the first Produce request that has no response.
+    /// Answers what is not Produce, up to the first Produce request that has no response.
     fn answer_in_turn(&mut self, connection: ConnectionId) {
         while let Some(&Asked::Other { key, version, correlation }) =
             self.queues.get(&connection).and_then(VecDeque::front)
@@ -314,12 +314,12 @@ impl Rig {
         self.sent.remove(0)
     }
 
-    /// Responses a request.
-    pub(super) fn response(&mut self, sent: &Sent, says: &[Says]) {
+    /// Answers a request.
+    pub(super) fn respond(&mut self, sent: &Sent, says: &[Says]) {
         self.answer_from(sent, says, &[]);
     }
 
-    /// Responses a request and tells addresses of brokers with it.
+    /// Answers a request and tells addresses of brokers with it.
     pub(super) fn answer_from(&mut self, sent: &Sent, says: &[Says], brokers: &[(i32, u16)]) {
         let version = self.ranges.iter().find(|(key, ..)| *key == 0).map_or(12, |(.., max)| *max);
         let frame = testing::produce(version, sent.correlation, (TOPIC, self.topic_id), says, brokers);
@@ -331,7 +331,7 @@ impl Rig {
         self.run();
     }
 
-    /// Responses all batches of a request with one error code; offsets count from `base_offset`.
+    /// Answers all batches of a request with one error code; offsets count from `base_offset`.
     pub(super) fn answer_all(&mut self, sent: &Sent, error: i16, base_offset: i64) {
         let mut next = base_offset;
         let mut says = Vec::new();
@@ -340,7 +340,7 @@ impl Rig {
             says.push(Says { partition: batch.partition, error, base_offset, ..Says::default() });
             next += batch.values.len() as i64;
         }
-        self.response(sent, &says);
+        self.respond(sent, &says);
     }
 
     /// The oldest request is answered with success.

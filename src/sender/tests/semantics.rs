@@ -371,7 +371,7 @@ fn what_a_broker_tells_with_a_duplicate_is_not_taken_for_the_time_of_the_append(
     let delivery = rig.append_at(0, 1_000);
     rig.run();
     let sent = rig.take();
-    rig.response(&sent, &[Says { error: 46, base_offset: 7, append_time: Some(5_000), ..Says::default() }]);
+    rig.respond(&sent, &[Says { error: 46, base_offset: 7, append_time: Some(5_000), ..Says::default() }]);
     let ack = delivery.outcome().unwrap().unwrap();
     assert_eq!((ack.offset(), ack.timestamp()), (None, 1_000));
 }

@@ -71,7 +71,7 @@ fn the_time_that_a_broker_tells_of_a_batch_it_has_already_is_not_taken_for_the_t
         rig.refuse(7);
         rig.pass_ms(1_000);
         let sent = rig.take();
-        rig.response(&sent, &[Says { base_offset: 1, append_time: Some(told), ..Says::default() }]);
+        rig.respond(&sent, &[Says { base_offset: 1, append_time: Some(told), ..Says::default() }]);
         assert_eq!(delivery.outcome().unwrap().unwrap().timestamp(), expected);
     }
     let deliveries = [rig.append_at(0, 1_000), rig.append_at(0, 3_000)];
@@ -79,7 +79,7 @@ fn the_time_that_a_broker_tells_of_a_batch_it_has_already_is_not_taken_for_the_t
     rig.refuse(7);
     rig.pass_ms(1_000);
     let sent = rig.take();
-    rig.response(&sent, &[Says { base_offset: 3, append_time: Some(3_000), ..Says::default() }]);
+    rig.respond(&sent, &[Says { base_offset: 3, append_time: Some(3_000), ..Says::default() }]);
     let times = deliveries.map(|delivery| delivery.outcome().unwrap().unwrap().timestamp());
     assert_eq!(times, [1_000, 3_000], "3,000 is the batch's latest timestamp");
 }
@@ -350,7 +350,7 @@ fn retries_of_0_give_up_at_the_first_error_and_tell_whether_it_was_written() {
         let mut rig = Rig::ready(&[("enable.idempotence", "false"), ("retries", "0")]);
         let delivery = rig.send(0, "a");
         let sent = rig.take();
-        rig.response(&sent, &[Says { error: code, base_offset: -1, ..Says::default() }]);
+        rig.respond(&sent, &[Says { error: code, base_offset: -1, ..Says::default() }]);
         assert_eq!((failure(&delivery).code(), failure(&delivery).persisted()), (ErrorCode(code), persisted));
     }
 }

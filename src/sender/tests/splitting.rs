@@ -23,12 +23,12 @@ impl Broker {
         Self { limit, next: BTreeMap::new(), too_large: 0, out_of_order: 0 }
     }
 
-    /// Responses all requests until there are none.
+    /// Answers all requests until there are none.
     fn serve(&mut self, rig: &mut Rig) {
         while !rig.sent.is_empty() {
             let sent = rig.take();
             let says: Vec<_> = sent.batches.iter().map(|batch| self.append(batch)).collect();
-            rig.response(&sent, &says);
+            rig.respond(&sent, &says);
         }
     }
 
