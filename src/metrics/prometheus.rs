@@ -52,47 +52,39 @@ impl Metrics {
     /// Prometheus' text format (0.0.4): base units, `_total` on counters, histograms of latencies and sizes.
     #[must_use]
     pub fn to_prometheus(&self) -> String {
-        text(&self.list, &self.counts)
+        let mut out = String::new();
+        for (group, java, ours, divisor) in NAMES {
+            let mut rows = self.list.iter().filter(|row| row.group == *group && row.name == *java).peekable();
+            if let Some(first) = rows.peek() {
+                let kind = if ours.ends_with("_total") { "counter" } else { "gauge" };
+                head(&mut out, ours, kind, first.description);
+            }
+            rows.for_each(|row| line(&mut out, ours, &labels(row, None), row.value / divisor));
+        }
+        if let Some(client) = self.list.first() {
+            histograms(&mut out, client, &self.counts);
+        }
+        out
     }
 }
 
-fn text(metrics: &[Metric], counts: &Counts) -> String {
-    let mut out = String::new();
-    for (group, java, ours, divisor) in NAMES {
-        let rows: Vec<_> = metrics.iter().filter(|row| row.group == *group && row.name == *java).collect();
-        if let Some(first) = rows.first() {
-            let kind = if ours.ends_with("_total") { "counter" } else { "gauge" };
-            head(&mut out, ours, kind, first.description);
-        }
-        for row in rows {
-            let value = row.value / divisor;
-            line(&mut out, ours, &labels(row, None), value);
-        }
-    }
-    let Some(client) = metrics.first() else { return out };
+fn histograms(out: &mut String, client: &Metric, counts: &Counts) {
+    let delivery = "From a batch's opening to the outcome of its records; each record counts.";
+    let queue = "From a batch's opening until it was put into a request.";
+    let throttle = "For how long brokers asked to be left alone; each answer that carries it.";
+    let compression = "A batch's bytes as sent by its bytes before compression.";
     for (name, of, buckets, what) in [
-        (
-            "delivery_seconds",
-            &counts.delivery_latency,
-            SECONDS,
-            "From a batch's opening to the outcome of its records; each record counts.",
-        ),
-        ("queue_seconds", &counts.queue_time, SECONDS, "From a batch's opening until it was put into a request."),
+        ("delivery_seconds", &counts.delivery_latency, SECONDS, delivery),
+        ("queue_seconds", &counts.queue_time, SECONDS, queue),
         ("request_seconds", &counts.request_latency, SECONDS, "From a request to its answer."),
-        (
-            "throttle_seconds",
-            &counts.throttle,
-            SECONDS,
-            "For how long brokers asked to be left alone; each answer that carries it.",
-        ),
+        ("throttle_seconds", &counts.throttle, SECONDS, throttle),
         ("batch_bytes", &counts.batch_size, BYTES, "Batches as they were sent."),
         ("records_per_request", &counts.records_per_request, RECORDS, "Records in each Produce request."),
-        ("compression_ratio", &counts.compression, PARTS, "A batch's bytes as sent by its bytes before compression."),
+        ("compression_ratio", &counts.compression, PARTS, compression),
     ] {
-        head(&mut out, name, "histogram", what);
-        histogram(&mut out, name, client, of, buckets);
+        head(out, name, "histogram", what);
+        histogram(out, name, client, of, buckets);
     }
-    out
 }
 
 fn histogram(out: &mut String, name: &str, client: &Metric, of: &Distribution, buckets: &[f64]) {

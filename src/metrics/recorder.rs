@@ -16,6 +16,10 @@ const WINDOW: Duration = Duration::from_secs(30);
 const MOST_CODES: usize = 200;
 /// How many decimal digits a histogram keeps of a value, which is then exact within 1 %.
 const DIGITS: u8 = 2;
+/// The units in which distributions count: bytes and records, microseconds, thousandths of a ratio.
+const ONES: f64 = 1.0;
+const MICROS: f64 = 1e-6;
+const THOUSANDTHS: f64 = 1e-3;
 
 /// Counts events. The sender and the callers who take snapshots share it.
 #[derive(Debug, Default)]
@@ -52,19 +56,17 @@ impl Rated {
 }
 
 /// A distribution of values. It takes 20 to 40 KiB once it is used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Distribution {
     histogram: Option<Histogram<u64>>,
-    /// The value of one unit in the histogram.
+    /// The value of one unit in the histogram, once it is used.
     unit: f64,
 }
 
 impl Distribution {
-    const fn new(unit: f64) -> Self {
-        Self { histogram: None, unit }
-    }
-
-    fn add(&mut self, value: u64, times: u64) {
+    /// Adds a value, which is counted in `unit`.
+    fn add(&mut self, value: u64, unit: f64, times: u64) {
+        self.unit = unit;
         if self.histogram.is_none() {
             self.histogram = Histogram::new_with_max(1 << 40, DIGITS).ok();
         }
@@ -82,25 +84,25 @@ impl Distribution {
     /// The least value, or 0 if there is none.
     #[must_use]
     pub fn min(&self) -> f64 {
-        self.value(Histogram::min)
+        self.value(|histogram| histogram.min() as f64)
     }
 
     /// The mean, or 0 if there is no value.
     #[must_use]
     pub fn mean(&self) -> f64 {
-        self.histogram.as_ref().map_or(0.0, |histogram| histogram.mean() * self.unit)
+        self.value(Histogram::mean)
     }
 
     /// The greatest value, or 0 if there is none.
     #[must_use]
     pub fn max(&self) -> f64 {
-        self.value(Histogram::max)
+        self.value(|histogram| histogram.max() as f64)
     }
 
     /// A quantile: 0.99 is the 99th percentile. Exact within 1 %.
     #[must_use]
     pub fn quantile(&self, part: f64) -> f64 {
-        self.value(|histogram| histogram.value_at_quantile(part.clamp(0.0, 1.0)))
+        self.value(|histogram| histogram.value_at_quantile(part.clamp(0.0, 1.0)) as f64)
     }
 
     /// How many values are at most this one. Exact within 1 % of the value.
@@ -110,9 +112,8 @@ impl Distribution {
         self.histogram.as_ref().map_or(0, |histogram| histogram.count_between(0, value))
     }
 
-    fn value(&self, of: impl Fn(&Histogram<u64>) -> u64) -> f64 {
-        let value = self.histogram.as_ref().filter(|histogram| !histogram.is_empty()).map_or(0, of);
-        value as f64 * self.unit
+    fn value(&self, of: impl Fn(&Histogram<u64>) -> f64) -> f64 {
+        self.histogram.as_ref().filter(|histogram| !histogram.is_empty()).map_or(0.0, of) * self.unit
     }
 }
 
@@ -130,7 +131,7 @@ pub(super) struct Tally {
 }
 
 /// All counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     /// The sum over all topics, including those that were forgotten.
     pub(super) all: Tally,
@@ -152,7 +153,6 @@ pub(super) struct Counts {
     pub(super) metadata_wait: u64,
     pub(super) flush: u64,
     pub(super) exhausted: Rated,
-    /// In microseconds.
     pub(super) queue_time: Distribution,
     pub(super) request_latency: Distribution,
     pub(super) delivery_latency: Distribution,
@@ -160,42 +160,7 @@ pub(super) struct Counts {
     pub(super) batch_size: Distribution,
     pub(super) request_size: Distribution,
     pub(super) records_per_request: Distribution,
-    /// In thousandths.
     pub(super) compression: Distribution,
-}
-
-impl Default for Counts {
-    fn default() -> Self {
-        let (micros, ones) = (Distribution::new(1e-6), Distribution::new(1.0));
-        Self {
-            all: Tally::default(),
-            topics: BTreeMap::new(),
-            splits: Rated::default(),
-            requests: Rated::default(),
-            responses: Rated::default(),
-            outgoing: Rated::default(),
-            incoming: Rated::default(),
-            unanswered: 0,
-            connections: Rated::default(),
-            disconnections: Rated::default(),
-            epoch_bumps: 0,
-            unconfirmed: 0,
-            by_code: BTreeMap::new(),
-            metadata_at: None,
-            memory_wait: Rated::default(),
-            metadata_wait: 0,
-            flush: 0,
-            exhausted: Rated::default(),
-            queue_time: micros.clone(),
-            request_latency: micros.clone(),
-            delivery_latency: micros.clone(),
-            throttle: micros,
-            batch_size: ones.clone(),
-            request_size: ones.clone(),
-            records_per_request: ones,
-            compression: Distribution::new(1e-3),
-        }
-    }
 }
 
 /// A batch that was put into a request.
@@ -226,9 +191,9 @@ impl Recorder {
     pub(crate) fn batch_sent(&self, topic: &Arc<str>, batch: SentBatch, now: Instant) {
         let mut counts = self.counts();
         let (records, bytes, uncompressed) = (u64::from(batch.records), batch.bytes as u64, batch.uncompressed as u64);
-        counts.batch_size.add(bytes, 1);
-        counts.queue_time.add(micros(batch.queued), 1);
-        counts.compression.add(1_000 * bytes / uncompressed.max(1), 1);
+        counts.batch_size.add(bytes, ONES, 1);
+        counts.queue_time.add(micros(batch.queued), MICROS, 1);
+        counts.compression.add(1_000 * bytes / uncompressed.max(1), THOUSANDTHS, 1);
         counts.tally(topic, |tally| {
             tally.records.add(records, now);
             tally.bytes.add(bytes, now);
@@ -241,8 +206,8 @@ impl Recorder {
         let mut counts = self.counts();
         counts.requests.add(1, now);
         counts.outgoing.add(bytes as u64, now);
-        counts.request_size.add(bytes as u64, 1);
-        records.into_iter().for_each(|records| counts.records_per_request.add(records, 1));
+        counts.request_size.add(bytes as u64, ONES, 1);
+        records.into_iter().for_each(|records| counts.records_per_request.add(records, ONES, 1));
     }
 
     /// A response arrived, this long after its request.
@@ -250,7 +215,7 @@ impl Recorder {
         let mut counts = self.counts();
         counts.responses.add(1, now);
         counts.incoming.add(bytes as u64, now);
-        counts.request_latency.add(micros(latency), 1);
+        counts.request_latency.add(micros(latency), MICROS, 1);
     }
 
     /// Requests were lost with their connection, and will have no response.
@@ -260,7 +225,7 @@ impl Recorder {
 
     /// A broker throttled the producer for this long.
     pub(crate) fn throttled(&self, wait: Duration) {
-        self.counts().throttle.add(micros(wait), 1);
+        self.counts().throttle.add(micros(wait), MICROS, 1);
     }
 
     /// A batch is sent again.
@@ -284,7 +249,7 @@ impl Recorder {
     pub(crate) fn ended(&self, topic: &Arc<str>, records: u32, ended: Ended, age: Duration, now: Instant) {
         let mut counts = self.counts();
         let records = u64::from(records);
-        counts.delivery_latency.add(micros(age), records);
+        counts.delivery_latency.add(micros(age), MICROS, records);
         counts.tally(topic, |tally| {
             match ended {
                 Ended::Acked => tally.acked += records,

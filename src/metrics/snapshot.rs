@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::recorder::{Counts, Distribution, Recorder, Tally};
+use super::recorder::{Counts, Distribution, Rated, Recorder, Tally};
 
 /// Java's group of metrics of the whole producer.
 pub(super) const PRODUCER: &str = "producer-metrics";
@@ -12,6 +12,9 @@ pub(super) const PRODUCER: &str = "producer-metrics";
 pub(super) const TOPIC: &str = "producer-topic-metrics";
 /// The group of metrics by error code, which Java does not have.
 pub(super) const ERRORS: &str = "producer-error-metrics";
+
+/// The milliseconds of a second.
+const MS: f64 = 1e3;
 
 /// Values that are read when the snapshot is taken, rather than counted.
 #[derive(Clone, Copy, Debug)]
@@ -107,206 +110,136 @@ impl Metrics {
     pub(crate) fn take(recorder: &Recorder, gauges: Gauges, client_id: &Arc<str>, now: Instant) -> Self {
         let counts = recorder.counts().clone();
         let client = ("client-id", Arc::clone(client_id));
-        let mut list: Vec<_> =
-            producer(&counts, gauges, now).into_iter().map(|row| row.metric(PRODUCER, vec![client.clone()])).collect();
+        let mut rows = Rows { group: PRODUCER, tags: vec![client.clone()], now, list: Vec::new() };
+        rows.producer(&counts, gauges);
         for (topic, of) in &counts.topics {
-            let tags = vec![client.clone(), ("topic", Arc::clone(topic))];
-            list.extend(of_topic(of, now).into_iter().map(|row| row.metric(TOPIC, tags.clone())));
+            (rows.group, rows.tags) = (TOPIC, vec![client.clone(), ("topic", Arc::clone(topic))]);
+            rows.topic(of);
         }
         for (code, times) in &counts.by_code {
-            let tags = vec![client.clone(), ("error", code.to_string().into())];
-            let row =
-                MetricRow("attempt-error-total", *times as f64, "Attempts to write a batch that came to this error.");
-            list.push(row.metric(ERRORS, tags));
+            (rows.group, rows.tags) = (ERRORS, vec![client.clone(), ("error", code.to_string().into())]);
+            rows.add("attempt-error-total", *times as f64, "Attempts to write a batch that came to this error.");
         }
-        Self { list, counts }
+        Self { list: rows.list, counts }
     }
 }
 
-/// Name, value, description.
-struct MetricRow(&'static str, f64, &'static str);
+/// The list of metrics while it is made. What is added gets the group and the tags.
+struct Rows {
+    group: &'static str,
+    tags: Vec<(&'static str, Arc<str>)>,
+    now: Instant,
+    list: Vec<Metric>,
+}
 
-impl MetricRow {
-    fn metric(self, group: &'static str, tags: Vec<(&'static str, Arc<str>)>) -> Metric {
-        let Self(name, value, description) = self;
-        Metric { group, name, tags, value, description }
+impl Rows {
+    fn add(&mut self, name: &'static str, value: f64, description: &'static str) {
+        self.list.push(Metric { group: self.group, name, tags: self.tags.clone(), value, description });
     }
-}
 
-fn producer(counts: &Counts, gauges: Gauges, now: Instant) -> Vec<MetricRow> {
-    let groups = [records(counts, now), batches(counts, now), requests(counts, now), links(counts, now)];
-    groups.into_iter().flatten().chain(waits(counts, gauges, now)).collect()
-}
+    /// Adds a total and its rate.
+    fn rated(&mut self, [total, rate]: [&'static str; 2], of: Rated, description: &'static str) {
+        self.add(total, of.total as f64, description);
+        self.add(rate, of.rate(self.now), "The same, a second.");
+    }
 
-fn ms(seconds: f64) -> f64 {
-    seconds * 1_000.0
-}
+    /// Adds the mean of a distribution and its greatest value, both times `factor`.
+    fn spread(&mut self, [avg, max]: [&'static str; 2], of: &Distribution, factor: f64, description: &'static str) {
+        self.add(avg, of.mean() * factor, description);
+        self.add(max, of.max() * factor, "The same, at most.");
+    }
 
-fn records(counts: &Counts, now: Instant) -> Vec<MetricRow> {
-    let all = &counts.all;
-    vec![
-        MetricRow("record-send-total", all.records.total as f64, "Records sent, each time that their batch was."),
-        MetricRow("record-send-rate", all.records.rate(now), "Records sent, a second."),
-        MetricRow("record-acked-total", all.acked as f64, "Records that were acknowledged."),
-        MetricRow(
-            "record-not-written-total",
-            all.not_written as f64,
-            "Records that failed and are certainly not written.",
-        ),
-        MetricRow("record-unknown-total", all.unknown as f64, "Records that failed and may be written."),
-        MetricRow("record-error-total", all.errors.total as f64, "Records that failed."),
-        MetricRow("record-error-rate", all.errors.rate(now), "Records that failed, a second."),
-        MetricRow("record-retry-total", all.retries.total as f64, "Records sent again, each time."),
-        MetricRow("record-retry-rate", all.retries.rate(now), "Records sent again, a second."),
-        MetricRow(
-            "record-size-avg",
-            ratio(all.uncompressed, all.records.total),
-            "Bytes of a record on average, before compression, with its share of its batch.",
-        ),
-        MetricRow(
-            "record-queue-time-avg",
-            ms(counts.queue_time.mean()),
-            "Milliseconds from a batch's opening until it was put into a request, on average.",
-        ),
-        MetricRow("record-queue-time-max", ms(counts.queue_time.max()), "The same, at most."),
-        MetricRow(
-            "delivery-latency-avg",
-            ms(counts.delivery_latency.mean()),
-            "Milliseconds from a batch's opening to its records' outcome, on average.",
-        ),
-        MetricRow("delivery-latency-max", ms(counts.delivery_latency.max()), "The same, at most."),
-    ]
-}
+    fn producer(&mut self, counts: &Counts, gauges: Gauges) {
+        self.records(&counts.all);
+        self.batches(counts);
+        self.requests(counts);
+        self.links(counts);
+        self.waits(counts, gauges);
+    }
 
-fn batches(counts: &Counts, now: Instant) -> Vec<MetricRow> {
-    vec![
-        MetricRow("batch-size-avg", counts.batch_size.mean(), "Bytes of a batch as it was sent, on average."),
-        MetricRow("batch-size-max", counts.batch_size.max(), "The same, at most."),
-        MetricRow(
-            "batch-split-total",
-            counts.splits.total as f64,
-            "Batches that a broker found too large, and that were split.",
-        ),
-        MetricRow("batch-split-rate", counts.splits.rate(now), "The same, a second."),
-        MetricRow(
-            "compression-rate-avg",
-            ratio(counts.all.bytes.total, counts.all.uncompressed),
-            "Bytes of all batches as sent by their bytes before compression.",
-        ),
-        MetricRow(
-            "records-per-request-avg",
-            counts.records_per_request.mean(),
-            "Records in a Produce request, on average.",
-        ),
-        MetricRow(
-            "record-unconfirmed-total",
-            counts.unconfirmed as f64,
-            "Records sent with acks=0 over connections that ended before anything showed that a broker had taken them.",
-        ),
-        MetricRow(
-            "epoch-bump-total",
-            counts.epoch_bumps as f64,
-            "Epochs that partitions began after a gap in their sequence numbers.",
-        ),
-    ]
-}
+    fn topic(&mut self, of: &Tally) {
+        self.records(of);
+        self.rated(["byte-total", "byte-rate"], of.bytes, "Bytes of the batches that were sent.");
+        let compression = ratio(of.bytes.total, of.uncompressed);
+        self.add("compression-rate", compression, "Bytes as sent by bytes before compression.");
+    }
 
-fn requests(counts: &Counts, now: Instant) -> Vec<MetricRow> {
-    let in_flight = counts.requests.total.saturating_sub(counts.responses.total + counts.unanswered);
-    vec![
-        MetricRow("request-total", counts.requests.total as f64, "Requests of all kinds."),
-        MetricRow("request-rate", counts.requests.rate(now), "The same, a second."),
-        MetricRow("request-size-avg", counts.request_size.mean(), "Bytes of a request, on average."),
-        MetricRow("request-size-max", counts.request_size.max(), "The same, at most."),
-        MetricRow(
-            "request-latency-avg",
-            ms(counts.request_latency.mean()),
-            "Milliseconds from a request to its answer, on average.",
-        ),
-        MetricRow("request-latency-max", ms(counts.request_latency.max()), "The same, at most."),
-        MetricRow("requests-in-flight", in_flight as f64, "Requests without an answer at the moment."),
-        MetricRow("response-total", counts.responses.total as f64, "Answers of all kinds."),
-        MetricRow("response-rate", counts.responses.rate(now), "The same, a second."),
-        MetricRow("outgoing-byte-total", counts.outgoing.total as f64, "Bytes of all requests."),
-        MetricRow("outgoing-byte-rate", counts.outgoing.rate(now), "The same, a second."),
-        MetricRow("incoming-byte-total", counts.incoming.total as f64, "Bytes of all answers."),
-        MetricRow("incoming-byte-rate", counts.incoming.rate(now), "The same, a second."),
-        MetricRow(
-            "produce-throttle-time-avg",
-            ms(counts.throttle.mean()),
-            "Milliseconds for which brokers asked to be left alone, on average over all answers that carry it.",
-        ),
-        MetricRow("produce-throttle-time-max", ms(counts.throttle.max()), "The same, at most."),
-    ]
-}
+    /// Adds what the producer and a topic have.
+    fn records(&mut self, of: &Tally) {
+        let sent = "Records sent, each time that their batch was.";
+        self.rated(["record-send-total", "record-send-rate"], of.records, sent);
+        self.add("record-acked-total", of.acked as f64, "Records that were acknowledged.");
+        let not_written = "Records that failed and are certainly not written.";
+        self.add("record-not-written-total", of.not_written as f64, not_written);
+        self.add("record-unknown-total", of.unknown as f64, "Records that failed and may be written.");
+        self.rated(["record-error-total", "record-error-rate"], of.errors, "Records that failed.");
+        self.rated(["record-retry-total", "record-retry-rate"], of.retries, "Records sent again, each time.");
+    }
 
-fn links(counts: &Counts, now: Instant) -> Vec<MetricRow> {
-    let open = counts.connections.total.saturating_sub(counts.disconnections.total);
-    let age = counts.metadata_at.map_or(f64::NAN, |at| now.saturating_duration_since(at).as_secs_f64());
-    vec![
-        MetricRow("connection-count", open as f64, "Connections at the moment."),
-        MetricRow("connection-creation-total", counts.connections.total as f64, "Connections that were made."),
-        MetricRow("connection-creation-rate", counts.connections.rate(now), "The same, a second."),
-        MetricRow("connection-close-total", counts.disconnections.total as f64, "Connections that ended."),
-        MetricRow("connection-close-rate", counts.disconnections.rate(now), "The same, a second."),
-        MetricRow("metadata-age", age, "Seconds since metadata came that were of use; not a number before the first."),
-    ]
-}
+    fn batches(&mut self, counts: &Counts) {
+        let size = "Bytes of a record on average, before compression, with its share of its batch.";
+        self.add("record-size-avg", ratio(counts.all.uncompressed, counts.all.records.total), size);
+        let queued = "Milliseconds from a batch's opening until it was put into a request, on average.";
+        self.spread(["record-queue-time-avg", "record-queue-time-max"], &counts.queue_time, MS, queued);
+        let delivered = "Milliseconds from a batch's opening to its records' outcome, on average.";
+        self.spread(["delivery-latency-avg", "delivery-latency-max"], &counts.delivery_latency, MS, delivered);
+        let bytes = "Bytes of a batch as it was sent, on average.";
+        self.spread(["batch-size-avg", "batch-size-max"], &counts.batch_size, 1.0, bytes);
+        let split = "Batches that a broker found too large, and that were split.";
+        self.rated(["batch-split-total", "batch-split-rate"], counts.splits, split);
+        let compression = "Bytes of all batches as sent by their bytes before compression.";
+        self.add("compression-rate-avg", ratio(counts.all.bytes.total, counts.all.uncompressed), compression);
+        let records = counts.records_per_request.mean();
+        self.add("records-per-request-avg", records, "Records in a Produce request, on average.");
+        let unconfirmed =
+            "Records sent with acks=0 over connections that ended before anything showed that a broker had taken them.";
+        self.add("record-unconfirmed-total", counts.unconfirmed as f64, unconfirmed);
+        let bumps = "Epochs that partitions began after a gap in their sequence numbers.";
+        self.add("epoch-bump-total", counts.epoch_bumps as f64, bumps);
+    }
 
-fn waits(counts: &Counts, gauges: Gauges, now: Instant) -> Vec<MetricRow> {
-    vec![
-        MetricRow("buffer-total-bytes", gauges.buffer_total as f64, "buffer.memory, in bytes."),
-        MetricRow("buffer-available-bytes", gauges.buffer_free as f64, "Bytes of it that are free."),
-        MetricRow(
-            "buffer-exhausted-total",
-            counts.exhausted.total as f64,
-            "Records that waited max.block.ms for memory in vain.",
-        ),
-        MetricRow("buffer-exhausted-rate", counts.exhausted.rate(now), "The same, a second."),
-        MetricRow(
-            "bufferpool-wait-time-ns-total",
-            counts.memory_wait.total as f64,
-            "Nanoseconds that callers waited for memory.",
-        ),
-        MetricRow(
-            "bufferpool-wait-ratio",
-            counts.memory_wait.rate(now) / 1e9,
-            "The part of the time that callers waited for memory; more than 1 where several did at once.",
-        ),
-        MetricRow("waiting-threads", gauges.waiting as f64, "Callers that wait for memory at the moment."),
-        MetricRow("undelivered-batches", gauges.undelivered as f64, "Batches whose callbacks have not all run."),
-        MetricRow(
-            "metadata-wait-time-ns-total",
-            counts.metadata_wait as f64,
-            "Nanoseconds that callers waited for metadata.",
-        ),
-        MetricRow("flush-time-ns-total", counts.flush as f64, "Nanoseconds that callers waited in flush and close."),
-    ]
-}
+    fn requests(&mut self, counts: &Counts) {
+        let in_flight = counts.requests.total.saturating_sub(counts.responses.total + counts.unanswered);
+        self.rated(["request-total", "request-rate"], counts.requests, "Requests of all kinds.");
+        let bytes = "Bytes of a request, on average.";
+        self.spread(["request-size-avg", "request-size-max"], &counts.request_size, 1.0, bytes);
+        let latency = "Milliseconds from a request to its answer, on average.";
+        self.spread(["request-latency-avg", "request-latency-max"], &counts.request_latency, MS, latency);
+        self.add("requests-in-flight", in_flight as f64, "Requests without an answer at the moment.");
+        self.rated(["response-total", "response-rate"], counts.responses, "Answers of all kinds.");
+        self.rated(["outgoing-byte-total", "outgoing-byte-rate"], counts.outgoing, "Bytes of all requests.");
+        self.rated(["incoming-byte-total", "incoming-byte-rate"], counts.incoming, "Bytes of all answers.");
+        let throttle =
+            "Milliseconds for which brokers asked to be left alone, on average over all answers that carry it.";
+        self.spread(["produce-throttle-time-avg", "produce-throttle-time-max"], &counts.throttle, MS, throttle);
+    }
 
-fn of_topic(of: &Tally, now: Instant) -> Vec<MetricRow> {
-    vec![
-        MetricRow("record-send-total", of.records.total as f64, "Records sent, each time that their batch was."),
-        MetricRow("record-send-rate", of.records.rate(now), "The same, a second."),
-        MetricRow("byte-total", of.bytes.total as f64, "Bytes of the batches that were sent."),
-        MetricRow("byte-rate", of.bytes.rate(now), "The same, a second."),
-        MetricRow(
-            "compression-rate",
-            ratio(of.bytes.total, of.uncompressed),
-            "Bytes as sent by bytes before compression.",
-        ),
-        MetricRow("record-retry-total", of.retries.total as f64, "Records sent again, each time."),
-        MetricRow("record-retry-rate", of.retries.rate(now), "The same, a second."),
-        MetricRow("record-error-total", of.errors.total as f64, "Records that failed."),
-        MetricRow("record-error-rate", of.errors.rate(now), "The same, a second."),
-        MetricRow("record-acked-total", of.acked as f64, "Records that were acknowledged."),
-        MetricRow(
-            "record-not-written-total",
-            of.not_written as f64,
-            "Records that failed and are certainly not written.",
-        ),
-        MetricRow("record-unknown-total", of.unknown as f64, "Records that failed and may be written."),
-    ]
+    fn links(&mut self, counts: &Counts) {
+        let open = counts.connections.total.saturating_sub(counts.disconnections.total);
+        self.add("connection-count", open as f64, "Connections at the moment.");
+        let made = ["connection-creation-total", "connection-creation-rate"];
+        self.rated(made, counts.connections, "Connections that were made.");
+        let ended = ["connection-close-total", "connection-close-rate"];
+        self.rated(ended, counts.disconnections, "Connections that ended.");
+        let age = counts.metadata_at.map_or(f64::NAN, |at| self.now.saturating_duration_since(at).as_secs_f64());
+        self.add("metadata-age", age, "Seconds since metadata came that were of use; not a number before the first.");
+    }
+
+    fn waits(&mut self, counts: &Counts, gauges: Gauges) {
+        self.add("buffer-total-bytes", gauges.buffer_total as f64, "buffer.memory, in bytes.");
+        self.add("buffer-available-bytes", gauges.buffer_free as f64, "Bytes of it that are free.");
+        let exhausted = "Records that waited max.block.ms for memory in vain.";
+        self.rated(["buffer-exhausted-total", "buffer-exhausted-rate"], counts.exhausted, exhausted);
+        let memory = counts.memory_wait;
+        self.add("bufferpool-wait-time-ns-total", memory.total as f64, "Nanoseconds that callers waited for memory.");
+        let part = "The part of the time that callers waited for memory; more than 1 where several did at once.";
+        self.add("bufferpool-wait-ratio", memory.rate(self.now) / 1e9, part);
+        self.add("waiting-threads", gauges.waiting as f64, "Callers that wait for memory at the moment.");
+        self.add("undelivered-batches", gauges.undelivered as f64, "Batches whose callbacks have not all run.");
+        let (metadata, flush) = (counts.metadata_wait as f64, counts.flush as f64);
+        self.add("metadata-wait-time-ns-total", metadata, "Nanoseconds that callers waited for metadata.");
+        self.add("flush-time-ns-total", flush, "Nanoseconds that callers waited in flush and close.");
+    }
 }
 
 /// The ratio, or 0 if `whole` is 0.
