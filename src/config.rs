@@ -48,9 +48,8 @@ impl ProducerBuilder {
         let mut config = Config::read(&mut draft);
         rules::apply(&mut config, &mut draft);
         unsupported::refuse(&mut draft);
-        let violations = draft.into_violations();
-        if !violations.is_empty() {
-            return Err(ConfigError::new(violations));
+        if !draft.violations.is_empty() {
+            return Err(ConfigError::new(draft.violations));
         }
         Ok(Config { partitioner: self.partitioner, interceptors: self.interceptors, ..config })
     }

@@ -12,9 +12,9 @@ const ECHO_CHARS: usize = 80;
 
 /// The given properties, and what is wrong with them.
 pub(super) struct Draft<'a> {
-    given: BTreeMap<&'a str, &'a str>,
+    pub(super) given: BTreeMap<&'a str, &'a str>,
     unreadable: BTreeSet<&'static str>,
-    violations: Vec<String>,
+    pub(super) violations: Vec<String>,
 }
 
 impl<'a> Draft<'a> {
@@ -25,18 +25,13 @@ impl<'a> Draft<'a> {
     }
 
     /// The value of a setting. It is the default if none is given, or if the given one cannot be read.
-    pub(super) fn read<K: Kind>(&mut self, name: &'static str, kind: &K, default: K::Plain) -> K::Value {
-        let Some(text) = self.given.get(name) else { return kind.of(default) };
+    pub(super) fn read<T>(&mut self, name: &'static str, kind: &impl Kind<T>, default: &str) -> T {
+        let text = self.given.get(name).copied().unwrap_or(default);
         kind.read(text).unwrap_or_else(|expected| {
             self.violations.push(format!("{name}: expected {expected}, got {}", echo(text)));
             self.unreadable.insert(name);
-            kind.of(default)
+            kind.read(default).expect("a default can be read")
         })
-    }
-
-    /// Every given name and value.
-    pub(super) fn given(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.given.iter().map(|(name, value)| (*name, *value))
     }
 
     /// Whether the user set this property.
@@ -47,16 +42,6 @@ impl<'a> Draft<'a> {
     /// Whether all of these properties could be read.
     pub(super) fn readable(&self, names: &[&str]) -> bool {
         names.iter().all(|name| !self.unreadable.contains(name))
-    }
-
-    /// Adds a violation.
-    pub(super) fn violate(&mut self, violation: String) {
-        self.violations.push(violation);
-    }
-
-    /// Every violation.
-    pub(super) fn into_violations(self) -> Vec<String> {
-        self.violations
     }
 }
 

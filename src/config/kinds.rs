@@ -3,7 +3,7 @@
 //! In: text from a property, or a typed value from a setter. Out: a typed value, or what was expected.
 //! Pure. Deliberately absent: rules between settings, which are in [`super::rules`].
 
-use std::{fmt::Display, marker::PhantomData, sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use super::servers;
 
@@ -14,31 +14,18 @@ pub(super) const LONG: i64 = i64::MAX;
 /// The longest time. Longer ones count as this. A hundred years can be added to any clock without overflow.
 pub(super) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Reads and writes the values of a setting.
-pub(super) trait Kind {
-    /// The type of the setting.
-    type Value;
-    /// The type of the default in the table of settings.
-    type Plain;
-    /// The value of a default.
-    fn of(&self, plain: Self::Plain) -> Self::Value;
+/// Reads and writes the values of a setting, which have type `T`.
+pub(super) trait Kind<T> {
     /// Reads Java's notation. The error is what was expected.
-    fn read(&self, text: &str) -> Result<Self::Value, String>;
+    fn read(&self, text: &str) -> Result<T, String>;
     /// Writes Java's notation.
-    fn show(&self, value: &Self::Value) -> String;
+    fn show(&self, value: &T) -> String;
 }
 
 /// A time in milliseconds, between two bounds. A negative one, where the bounds allow it, means "for ever".
 pub(super) struct Millis(pub(super) i64, pub(super) i64);
 
-impl Kind for Millis {
-    type Value = Duration;
-    type Plain = u64;
-
-    fn of(&self, plain: u64) -> Duration {
-        Duration::from_millis(plain)
-    }
-
+impl Kind<Duration> for Millis {
     fn read(&self, text: &str) -> Result<Duration, String> {
         let millis = integer(text, self.0, self.1).map_err(|range| format!("{range} (milliseconds)"))?;
         Ok(u64::try_from(millis).map_or(FOREVER, |millis| Duration::from_millis(millis).min(FOREVER)))
@@ -55,21 +42,9 @@ pub(super) fn show_millis(value: Duration) -> String {
 }
 
 /// An integer between two bounds.
-pub(super) struct Number<T>(i64, i64, PhantomData<T>);
+pub(super) struct Number(pub(super) i64, pub(super) i64);
 
-/// An integer from `min` to `max`.
-pub(super) const fn number<T>(min: i64, max: i64) -> Number<T> {
-    Number(min, max, PhantomData)
-}
-
-impl<T: TryFrom<i64> + Display> Kind for Number<T> {
-    type Value = T;
-    type Plain = T;
-
-    fn of(&self, plain: T) -> T {
-        plain
-    }
-
+impl<T: TryFrom<i64> + Display> Kind<T> for Number {
     fn read(&self, text: &str) -> Result<T, String> {
         let number = integer(text, self.0, self.1)?;
         T::try_from(number).map_err(|_| "a number that this machine can address".to_owned())
@@ -83,16 +58,9 @@ impl<T: TryFrom<i64> + Display> Kind for Number<T> {
 /// A level of gzip. -1 is its default level.
 pub(super) struct GzipLevel;
 
-impl Kind for GzipLevel {
-    type Value = i32;
-    type Plain = i32;
-
-    fn of(&self, plain: i32) -> i32 {
-        plain
-    }
-
+impl Kind<i32> for GzipLevel {
     fn read(&self, text: &str) -> Result<i32, String> {
-        let level = number(1, 9).read(text);
+        let level = Number(1, 9).read(text);
         if text.trim() == "-1" { Ok(-1) } else { level.map_err(|range| format!("{range}, or -1 for the usual one")) }
     }
 
@@ -104,14 +72,7 @@ impl Kind for GzipLevel {
 /// The size of a socket's buffer. -1, here `None`, leaves it to the operating system.
 pub(super) struct SocketBuffer;
 
-impl Kind for SocketBuffer {
-    type Value = Option<usize>;
-    type Plain = usize;
-
-    fn of(&self, plain: usize) -> Option<usize> {
-        Some(plain)
-    }
-
+impl Kind<Option<usize>> for SocketBuffer {
     fn read(&self, text: &str) -> Result<Option<usize>, String> {
         integer(text, -1, INT).map(|bytes| usize::try_from(bytes).ok())
     }
@@ -122,25 +83,16 @@ impl Kind for SocketBuffer {
 }
 
 /// One of a few words, in any case. Of the words for one value, the first is written.
-pub(super) struct Words<T: 'static>(pub(super) &'static [(&'static str, T)], pub(super) &'static str);
+pub(super) struct Words<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
 /// `true` or `false`.
-pub(super) const FLAG: Words<bool> = Words(&[("true", true), ("false", false)], "");
+pub(super) const FLAG: Words<bool> = Words(&[("true", true), ("false", false)]);
 
-impl<T: Copy + PartialEq> Kind for Words<T> {
-    type Value = T;
-    type Plain = T;
-
-    fn of(&self, plain: T) -> T {
-        plain
-    }
-
+impl<T: Copy + PartialEq> Kind<T> for Words<T> {
     fn read(&self, text: &str) -> Result<T, String> {
         let found = self.0.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
-        found.map(|(_, value)| *value).ok_or_else(|| {
-            let words: Vec<_> = self.0.iter().map(|(word, _)| *word).collect();
-            format!("{}{}", words.join(" or "), self.1)
-        })
+        let words = || self.0.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+        found.map(|(_, value)| *value).ok_or_else(words)
     }
 
     fn show(&self, value: &T) -> String {
@@ -151,14 +103,7 @@ impl<T: Copy + PartialEq> Kind for Words<T> {
 /// Text with a limit in bytes.
 pub(super) struct Text(pub(super) usize);
 
-impl Kind for Text {
-    type Value = Arc<str>;
-    type Plain = &'static str;
-
-    fn of(&self, plain: &'static str) -> Arc<str> {
-        plain.into()
-    }
-
+impl Kind<Arc<str>> for Text {
     fn read(&self, text: &str) -> Result<Arc<str>, String> {
         if text.len() > self.0 { Err(format!("at most {} bytes", self.0)) } else { Ok(text.into()) }
     }
@@ -171,30 +116,22 @@ impl Kind for Text {
 /// A list of `host:port`.
 pub(super) struct Servers;
 
-impl Kind for Servers {
-    type Value = Vec<(String, u16)>;
-    type Plain = [(String, u16); 0];
-
-    fn of(&self, plain: Self::Plain) -> Self::Value {
-        plain.into()
-    }
-
-    fn read(&self, text: &str) -> Result<Self::Value, String> {
+impl Kind<Vec<(String, u16)>> for Servers {
+    fn read(&self, text: &str) -> Result<Vec<(String, u16)>, String> {
         servers::parse(text).map_err(|wrong| wrong.expected)
     }
 
-    fn show(&self, value: &Self::Value) -> String {
+    fn show(&self, value: &Vec<(String, u16)>) -> String {
         value.iter().map(|(host, port)| servers::shown(host, *port)).collect::<Vec<_>>().join(",")
     }
 }
 
 fn integer(text: &str, min: i64, max: i64) -> Result<i64, String> {
     let number = text.parse().ok().filter(|number| (min..=max).contains(number));
-    number.ok_or_else(|| format!("an integer {}", range(min, max)))
-}
-
-fn range(min: impl Display, max: i64) -> String {
-    if max == LONG { format!("of at least {min}") } else { format!("from {min} to {max}") }
+    number.ok_or_else(|| match max {
+        LONG => format!("an integer of at least {min}"),
+        _ => format!("an integer from {min} to {max}"),
+    })
 }
 
 #[cfg(test)]
@@ -228,9 +165,9 @@ mod tests {
 
     #[test]
     fn words_are_read_in_any_case_and_written_as_the_first_that_fits() {
-        let words = Words(&[("all", 1), ("-1", 1), ("none", 0)], ", no others");
+        let words = Words(&[("all", 1), ("-1", 1), ("none", 0)]);
         assert_eq!((words.read("ALL"), words.read("-1"), words.read("none")), (Ok(1), Ok(1), Ok(0)));
-        assert_eq!(words.read("2").unwrap_err(), "all or -1 or none, no others");
+        assert_eq!(words.read("2").unwrap_err(), "all or -1 or none");
         assert_eq!(words.show(&1), "all");
         assert_eq!(FLAG.read("True"), Ok(true));
         assert!(FLAG.read("yes").is_err());
@@ -246,11 +183,12 @@ mod tests {
 
     #[test]
     fn numbers_and_texts_keep_to_their_bounds() {
-        assert_eq!(number::<usize>(1, INT).read("1"), Ok(1));
-        assert!(number::<usize>(1, INT).read("0").is_err());
-        assert_eq!(number::<u32>(0, INT).read("2147483647"), Ok(2_147_483_647));
-        assert!(number::<u32>(0, INT).read("2147483648").is_err());
-        assert_eq!(number::<u8>(0, INT).read("256").unwrap_err(), "a number that this machine can address");
+        assert_eq!(Number(1, INT).read("1"), Ok(1_usize));
+        assert_eq!(Number(0, INT).read("2147483647"), Ok(2_147_483_647_u32));
+        let read = |min, text| Number(min, INT).read(text).map(|number: u8| number);
+        assert_eq!(read(1, "0").unwrap_err(), "an integer from 1 to 2147483647");
+        assert_eq!(read(0, "2147483648").unwrap_err(), "an integer from 0 to 2147483647");
+        assert_eq!(read(0, "256").unwrap_err(), "a number that this machine can address");
         assert_eq!(Text(3).read("abc").as_deref(), Ok("abc"));
         assert_eq!(Text(3).read("abcd").unwrap_err(), "at most 3 bytes");
     }

@@ -25,29 +25,22 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     compression(config, draft);
     config.batch_size = config.batch_size.max(1);
     config.rebootstrap_after = config.rebootstrap.then_some(config.rebootstrap_trigger);
-    for (name, min, max) in [
-        ("retry.backoff.ms", &mut config.retry_backoff, config.retry_backoff_max),
-        ("reconnect.backoff.ms", &mut config.reconnect_backoff, config.reconnect_backoff_max),
-        (
-            "socket.connection.setup.timeout.ms",
-            &mut config.connection_setup_timeout,
-            config.connection_setup_timeout_max,
-        ),
-    ] {
-        cap(name, min, max);
-    }
+    cap("retry.backoff.ms", &mut config.retry_backoff, config.retry_backoff_max);
+    cap("reconnect.backoff.ms", &mut config.reconnect_backoff, config.reconnect_backoff_max);
+    let setup = (&mut config.connection_setup_timeout, config.connection_setup_timeout_max);
+    cap("socket.connection.setup.timeout.ms", setup.0, setup.1);
 }
 
 fn compression(config: &Config, draft: &mut Draft<'_>) {
     if config.compression == Compression::Zstd && !cfg!(feature = "zstd") {
         let missing = "this build has no zstd: build milena with the feature `zstd`, or choose gzip, snappy or lz4";
-        draft.violate(format!("compression.type: {missing}"));
+        draft.violations.push(format!("compression.type: {missing}"));
     }
 }
 
 fn bootstrap(config: &Config, draft: &mut Draft<'_>) {
     if config.bootstrap_servers.is_empty() && draft.readable(&["bootstrap.servers"]) {
-        draft.violate("bootstrap.servers: expected at least one host:port, got nothing".to_owned());
+        draft.violations.push("bootstrap.servers: expected at least one host:port, got nothing".to_owned());
     }
 }
 
@@ -56,16 +49,19 @@ fn idempotence(config: &mut Config, draft: &mut Draft<'_>) {
     if !config.idempotence || !draft.readable(&settings) {
         return;
     }
-    for obstacle in obstacles(config) {
+    // If the user did not ask for idempotence, these turn it off.
+    let acks = (config.acks != Acks::All).then_some("it needs acks=all");
+    let retries = (config.retries == 0).then_some("it needs retries of at least 1");
+    for obstacle in acks.into_iter().chain(retries) {
         if draft.is_given("enable.idempotence") {
-            draft.violate(format!("enable.idempotence: {obstacle}"));
+            draft.violations.push(format!("enable.idempotence: {obstacle}"));
         } else {
             tracing::warn!("enable.idempotence is off: {obstacle}; set it to false to silence this");
             config.idempotence = false;
         }
     }
     if config.idempotence && config.max_in_flight > MAX_IN_FLIGHT_IDEMPOTENT {
-        draft.violate(format!(
+        draft.violations.push(format!(
             "max.in.flight.requests.per.connection: expected at most {MAX_IN_FLIGHT_IDEMPOTENT} with idempotence, got {}; \
              lower it or set enable.idempotence=false",
             config.max_in_flight
@@ -73,25 +69,16 @@ fn idempotence(config: &mut Config, draft: &mut Draft<'_>) {
     }
 }
 
-/// Reasons why idempotence is impossible. If the user did not ask for idempotence, they turn it off.
-fn obstacles(config: &Config) -> Vec<&'static str> {
-    let acks = (config.acks != Acks::All).then_some("it needs acks=all");
-    let retries = (config.retries == 0).then_some("it needs retries of at least 1");
-    acks.into_iter().chain(retries).collect()
-}
-
 fn delivery_timeout(config: &mut Config, draft: &mut Draft<'_>) {
-    if !draft.readable(&["delivery.timeout.ms", "linger.ms", "request.timeout.ms"]) {
-        return;
-    }
     let longest = Duration::from_millis(INT.unsigned_abs());
     let least = config.linger.saturating_add(config.request_timeout).min(longest);
-    let (given, least_ms) = (config.delivery_timeout.as_millis(), least.as_millis());
-    if config.delivery_timeout >= least {
+    let readable = draft.readable(&["delivery.timeout.ms", "linger.ms", "request.timeout.ms"]);
+    if config.delivery_timeout >= least || !readable {
         return;
     }
+    let (given, least_ms) = (config.delivery_timeout.as_millis(), least.as_millis());
     if draft.is_given("delivery.timeout.ms") {
-        draft.violate(format!(
+        draft.violations.push(format!(
             "delivery.timeout.ms: expected at least linger.ms + request.timeout.ms = {least_ms}, got {given}"
         ));
     } else {

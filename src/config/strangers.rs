@@ -65,8 +65,12 @@ static STRANGERS: &[(&str, &str)] = &[
 
 /// Whose setting `name` is, if it is a known one that is not a producer's.
 pub(super) fn owner(name: &str) -> Option<&'static str> {
-    let is = |known: &str| name == known || (known.ends_with('.') && name.starts_with(known));
-    STRANGERS.iter().find(|(known, _)| is(known)).map(|(_, owner)| *owner)
+    STRANGERS.iter().find(|(known, _)| covers(known, name)).map(|(_, owner)| *owner)
+}
+
+/// Whether a name in a table is `name`, or the prefix of its family.
+pub(super) fn covers(known: &str, name: &str) -> bool {
+    if known.ends_with('.') { name.starts_with(known) } else { name == known }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     builder::ProducerBuilder,
     draft::Draft,
-    kinds::{FLAG, GzipLevel, INT, Kind, LONG, Millis, Servers, SocketBuffer, Text, Words, number},
+    kinds::{FLAG, GzipLevel, INT, Kind, LONG, Millis, Number, Servers, SocketBuffer, Text, Words},
     values::{Acks, Compression},
 };
 use crate::record::{intercept::Interceptor, partition::Partitioner};
@@ -24,9 +24,10 @@ pub(crate) struct Setting {
     pub(crate) show: fn(&Config) -> String,
 }
 
-/// A row reads: field, type, default, kind of value, Java property name, the setter if the table is to make it, text.
+/// A row reads: field, type, default in Java's notation, kind of value, Java property name, the setter if the table is to make it,
+/// text.
 macro_rules! settings {
-    ($($field:ident: $type:ty = $default:expr, $kind:expr, $name:literal $(, fn $setter:ident)?, $doc:literal;)*) => {
+    ($($field:ident: $type:ty = $default:literal, $kind:expr, $name:literal $(, fn $setter:ident)?, $doc:literal;)*) => {
         /// A valid configuration. It never changes.
         #[derive(Clone)]
         pub(crate) struct Config {
@@ -61,7 +62,7 @@ macro_rules! settings {
             $($(
                 #[doc = $doc]
                 #[doc = ""]
-                #[doc = concat!("Java property `", $name, "`, which defaults to `", stringify!($default), "`.")]
+                #[doc = concat!("Java property `", $name, "`, which defaults to `", $default, "`.")]
                 pub fn $setter(self, value: $type) -> Self {
                     self.property($name, Kind::show(&$kind, &value))
                 }
@@ -77,86 +78,83 @@ macro_rules! settings {
     };
 }
 
-const ACKS: Words<Acks> = Words(&[("all", Acks::All), ("-1", Acks::All), ("1", Acks::Leader), ("0", Acks::None)], "");
-const COMPRESSION: Words<Compression> = Words(
-    &[
-        ("none", Compression::None),
-        ("gzip", Compression::Gzip),
-        ("snappy", Compression::Snappy),
-        ("lz4", Compression::Lz4),
-        ("zstd", Compression::Zstd),
-    ],
-    "",
-);
-const RECOVERY: Words<bool> = Words(&[("rebootstrap", true), ("none", false)], "");
+const ACKS: Words<Acks> = Words(&[("all", Acks::All), ("-1", Acks::All), ("1", Acks::Leader), ("0", Acks::None)]);
+const COMPRESSION: Words<Compression> = Words(&[
+    ("none", Compression::None),
+    ("gzip", Compression::Gzip),
+    ("snappy", Compression::Snappy),
+    ("lz4", Compression::Lz4),
+    ("zstd", Compression::Zstd),
+]);
+const RECOVERY: Words<bool> = Words(&[("rebootstrap", true), ("none", false)]);
 
 settings! {
-    bootstrap_servers: Vec<(String, u16)> = [], Servers, "bootstrap.servers",
+    bootstrap_servers: Vec<(String, u16)> = "", Servers, "bootstrap.servers",
         "The brokers to ask first, as `host:port,host:port`. One that answers is enough to find all others.";
     client_id: Arc<str> = "milena-producer", Text(i16::MAX as usize), "client.id",
         "The name under which brokers log this producer and count its quotas.";
-    acks: Acks = Acks::All, ACKS, "acks", fn acks,
+    acks: Acks = "all", ACKS, "acks", fn acks,
         "How many replicas must have a record before it counts as written.";
-    idempotence: bool = true, FLAG, "enable.idempotence", fn idempotence,
+    idempotence: bool = "true", FLAG, "enable.idempotence", fn idempotence,
         "Whether the broker recognises a batch that is sent a second time. Needs `acks=all`, retries and at most 5 in flight; \
          where those are set otherwise and this is not set, it is off.";
-    linger: Duration = 5, Millis(0, LONG), "linger.ms", fn linger,
+    linger: Duration = "5", Millis(0, LONG), "linger.ms", fn linger,
         "How long a batch waits for more records before it is sent, unless it is full earlier.";
-    batch_size: usize = 16_384, number(0, INT), "batch.size", fn batch_size,
+    batch_size: usize = "16384", Number(0, INT), "batch.size", fn batch_size,
         "The size in bytes at which a batch is full. A larger record has a batch of its own; 0, which counts as 1, gives every \
          record its own.";
-    buffer_memory: usize = 33_554_432, number(0, LONG), "buffer.memory", fn buffer_memory,
+    buffer_memory: usize = "33554432", Number(0, LONG), "buffer.memory", fn buffer_memory,
         "The bytes that all records without an outcome may take together.";
-    max_request_size: usize = 1_048_576, number(0, INT), "max.request.size", fn max_request_size,
+    max_request_size: usize = "1048576", Number(0, INT), "max.request.size", fn max_request_size,
         "The largest request in bytes, and so the largest record, counted uncompressed.";
-    max_in_flight: usize = 5, number(1, INT), "max.in.flight.requests.per.connection", fn max_in_flight,
+    max_in_flight: usize = "5", Number(1, INT), "max.in.flight.requests.per.connection", fn max_in_flight,
         "How many requests may be without an answer on one connection. At most 5 with idempotence.";
-    max_block: Duration = 60_000, Millis(0, LONG), "max.block.ms", fn max_block,
+    max_block: Duration = "60000", Millis(0, LONG), "max.block.ms", fn max_block,
         "How long a call to `send` may wait, for metadata and memory together.";
-    delivery_timeout: Duration = 120_000, Millis(0, INT), "delivery.timeout.ms", fn delivery_timeout,
+    delivery_timeout: Duration = "120000", Millis(0, INT), "delivery.timeout.ms", fn delivery_timeout,
         "How long after its batch was begun a record has its outcome, retries included. At least `linger.ms` and \
          `request.timeout.ms` together; raised to that where it is not set.";
-    request_timeout: Duration = 30_000, Millis(1, INT), "request.timeout.ms", fn request_timeout,
+    request_timeout: Duration = "30000", Millis(1, INT), "request.timeout.ms", fn request_timeout,
         "How long a request may be without an answer before its connection is given up. At least 1 (Java: 0).";
-    retries: u32 = 2_147_483_647, number(0, INT), "retries", fn retries,
+    retries: u32 = "2147483647", Number(0, INT), "retries", fn retries,
         "How often a batch is sent again. Better left alone: `delivery.timeout.ms` is what bounds a delivery.";
-    retry_backoff: Duration = 100, Millis(0, LONG), "retry.backoff.ms",
+    retry_backoff: Duration = "100", Millis(0, LONG), "retry.backoff.ms",
         "How long to wait before the first repetition of a request; doubled each time, plus or minus 20 %.";
-    retry_backoff_max: Duration = 1_000, Millis(0, LONG), "retry.backoff.max.ms",
+    retry_backoff_max: Duration = "1000", Millis(0, LONG), "retry.backoff.max.ms",
         "How long to wait at most before a repetition of a request.";
-    reconnect_backoff: Duration = 50, Millis(0, LONG), "reconnect.backoff.ms",
+    reconnect_backoff: Duration = "50", Millis(0, LONG), "reconnect.backoff.ms",
         "How long to wait before the first new attempt to connect; doubled each time, plus or minus 20 %.";
-    reconnect_backoff_max: Duration = 1_000, Millis(0, LONG), "reconnect.backoff.max.ms",
+    reconnect_backoff_max: Duration = "1000", Millis(0, LONG), "reconnect.backoff.max.ms",
         "How long to wait at most before a new attempt to connect.";
-    connection_setup_timeout: Duration = 10_000, Millis(1, LONG), "socket.connection.setup.timeout.ms",
+    connection_setup_timeout: Duration = "10000", Millis(1, LONG), "socket.connection.setup.timeout.ms",
         "How long the first attempt to connect may take; doubled each time, plus or minus 20 %. At least 1 (Java: any).";
-    connection_setup_timeout_max: Duration = 30_000, Millis(1, LONG), "socket.connection.setup.timeout.max.ms",
+    connection_setup_timeout_max: Duration = "30000", Millis(1, LONG), "socket.connection.setup.timeout.max.ms",
         "How long an attempt to connect may take at most. At least 1 (Java: any).";
-    connections_max_idle: Duration = 540_000, Millis(-1, LONG), "connections.max.idle.ms", fn connections_max_idle,
+    connections_max_idle: Duration = "540000", Millis(-1, LONG), "connections.max.idle.ms", fn connections_max_idle,
         "How long a connection may be unused before it is closed; -1 keeps it.";
-    metadata_max_age: Duration = 300_000, Millis(0, LONG), "metadata.max.age.ms", fn metadata_max_age,
+    metadata_max_age: Duration = "300000", Millis(0, LONG), "metadata.max.age.ms", fn metadata_max_age,
         "How old metadata may be before it is asked for again unprompted.";
-    metadata_max_idle: Duration = 300_000, Millis(5_000, LONG), "metadata.max.idle.ms", fn metadata_max_idle,
+    metadata_max_idle: Duration = "300000", Millis(5_000, LONG), "metadata.max.idle.ms", fn metadata_max_idle,
         "How long a topic may be unused before its metadata is forgotten.";
-    rebootstrap: bool = true, RECOVERY, "metadata.recovery.strategy",
+    rebootstrap: bool = "rebootstrap", RECOVERY, "metadata.recovery.strategy",
         "Whether to start again from `bootstrap.servers` when no known broker answers: `rebootstrap` or `none`.";
-    rebootstrap_trigger: Duration = 300_000, Millis(0, LONG), "metadata.recovery.rebootstrap.trigger.ms",
+    rebootstrap_trigger: Duration = "300000", Millis(0, LONG), "metadata.recovery.rebootstrap.trigger.ms",
         "How long without metadata until the producer starts again from `bootstrap.servers`.";
-    ignore_keys: bool = false, FLAG, "partitioner.ignore.keys", fn ignore_keys,
+    ignore_keys: bool = "false", FLAG, "partitioner.ignore.keys", fn ignore_keys,
         "Whether keys have no say in the choice of a partition.";
-    adaptive_partitioning: bool = true, FLAG, "partitioner.adaptive.partitioning.enable", fn adaptive_partitioning,
+    adaptive_partitioning: bool = "true", FLAG, "partitioner.adaptive.partitioning.enable", fn adaptive_partitioning,
         "Whether records without a key go less often to partitions whose queues are long.";
-    availability_timeout: Duration = 0, Millis(0, LONG), "partitioner.availability.timeout.ms", fn availability_timeout,
+    availability_timeout: Duration = "0", Millis(0, LONG), "partitioner.availability.timeout.ms", fn availability_timeout,
         "How long a broker may leave its batches waiting before records without a key avoid its partitions; 0 is off.";
-    send_buffer_bytes: Option<usize> = 131_072, SocketBuffer, "send.buffer.bytes", fn send_buffer_bytes,
+    send_buffer_bytes: Option<usize> = "131072", SocketBuffer, "send.buffer.bytes", fn send_buffer_bytes,
         "The size of a socket's send buffer in bytes; `None`, -1 in Java, leaves it to the operating system.";
-    receive_buffer_bytes: Option<usize> = 32_768, SocketBuffer, "receive.buffer.bytes", fn receive_buffer_bytes,
+    receive_buffer_bytes: Option<usize> = "32768", SocketBuffer, "receive.buffer.bytes", fn receive_buffer_bytes,
         "The size of a socket's receive buffer in bytes; `None`, -1 in Java, leaves it to the operating system.";
-    compression: Compression = Compression::None, COMPRESSION, "compression.type", fn compression,
+    compression: Compression = "none", COMPRESSION, "compression.type", fn compression,
         "How batches are compressed. One that would not become smaller goes as it is.";
-    compression_gzip_level: i32 = -1, GzipLevel, "compression.gzip.level", fn compression_gzip_level,
+    compression_gzip_level: i32 = "-1", GzipLevel, "compression.gzip.level", fn compression_gzip_level,
         "How hard gzip tries, from 1 to 9; -1 is the usual, 6.";
-    compression_zstd_level: i32 = 3, number(-131_072, 22), "compression.zstd.level", fn compression_zstd_level,
+    compression_zstd_level: i32 = "3", Number(-131_072, 22), "compression.zstd.level", fn compression_zstd_level,
         "How hard zstd tries, from -131072, the quickest, to 22.";
 }
 

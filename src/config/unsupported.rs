@@ -7,37 +7,9 @@
 use super::{
     draft::{Draft, echo},
     java_defaults::JAVA_DEFAULTS,
-    strangers,
+    strangers::{covers, owner},
     table::SETTINGS,
 };
-
-/// How a property is judged that is no setting.
-#[derive(Debug, PartialEq, Eq)]
-enum PropertyCheck {
-    /// Its value asks for what milena does anyway.
-    Harmless,
-    /// Java's producer has it, and milena does not. The reason.
-    Unsupported(&'static str),
-    /// It is not a producer's setting. Whose it is.
-    Foreign(&'static str),
-    /// It is unknown. The nearest known name, if one is near.
-    Unknown(Option<&'static str>),
-}
-
-/// A property of Java's producer that milena does not have. It is accepted if its value is Java's default, or asks for what milena does
-/// anyway.
-struct Missing {
-    /// Its name. A name that ends with a dot is the prefix of a family.
-    name: &'static str,
-    /// Accepted values, beside Java's default.
-    harmless: &'static [&'static str],
-    /// What milena does instead, and what the user can do.
-    reason: &'static str,
-}
-
-const fn missing(name: &'static str, harmless: &'static [&'static str], reason: &'static str) -> Missing {
-    Missing { name, harmless, reason }
-}
 
 /// Java's serializers of bytes and of text in UTF-8, which need no conversion here.
 const SERIALIZERS: &[&str] = &[
@@ -53,93 +25,75 @@ const TRANSACTIONS: &str = "milena has no transactions yet: leave it out";
 const METRICS: &str = "milena keeps metrics in its own way: leave it out";
 const RACK: &str = "milena does not choose partitions by rack yet: leave it out";
 
-static MISSING: &[Missing] = &[
-    missing("key.serializer", SERIALIZERS, SERIALIZER),
-    missing("value.serializer", SERIALIZERS, SERIALIZER),
-    missing(
+/// A property of Java's producer that milena does not have, or with a dot at its end the prefix of a family; values that are accepted
+/// beside Java's default, because they ask for what milena does anyway; what milena does instead, and what the user can do.
+static MISSING: &[(&str, &[&str], &str)] = &[
+    ("key.serializer", SERIALIZERS, SERIALIZER),
+    ("value.serializer", SERIALIZERS, SERIALIZER),
+    (
         "partitioner.class",
         &[],
         "a Java class cannot run here: leave it out to have partitions chosen as Java does by default; a Rust program can give the \
          producer a partitioner of its own",
     ),
-    missing(
+    (
         "interceptor.classes",
         &[],
         "a Java class cannot run here: leave it out; a Rust program can give the producer interceptors of its own",
     ),
-    missing("metric.reporters", &[""], "a Java class cannot run here: read the producer's own metrics"),
-    missing("config.providers", &[], "a Java class cannot run here: resolve the values before you pass them"),
-    missing("security.providers", &[], "a Java class cannot run here: leave it out"),
-    missing("security.protocol", &[], "milena speaks PLAINTEXT only as yet: use a PLAINTEXT listener"),
-    missing("ssl.", &[], "milena does not speak TLS yet: use a PLAINTEXT listener"),
-    missing("sasl.", &[], "milena does not speak SASL yet: use a PLAINTEXT listener without authentication"),
-    missing(
-        "transactional.id",
-        &[],
-        "milena has no transactions yet: enable.idempotence keeps a session free of duplicates",
-    ),
-    missing("transaction.timeout.ms", &[], TRANSACTIONS),
-    missing("transaction.two.phase.commit.enable", &[], TRANSACTIONS),
-    missing(
+    ("metric.reporters", &[""], "a Java class cannot run here: read the producer's own metrics"),
+    ("config.providers", &[], "a Java class cannot run here: resolve the values before you pass them"),
+    ("security.providers", &[], "a Java class cannot run here: leave it out"),
+    ("security.protocol", &[], "milena speaks PLAINTEXT only as yet: use a PLAINTEXT listener"),
+    ("ssl.", &[], "milena does not speak TLS yet: use a PLAINTEXT listener"),
+    ("sasl.", &[], "milena does not speak SASL yet: use a PLAINTEXT listener without authentication"),
+    ("transactional.id", &[], "milena has no transactions yet: enable.idempotence keeps a session free of duplicates"),
+    ("transaction.timeout.ms", &[], TRANSACTIONS),
+    ("transaction.two.phase.commit.enable", &[], TRANSACTIONS),
+    (
         "compression.lz4.level",
         &[],
         "milena has the fast compressor of lz4 only, which has no levels: leave it out, or 9",
     ),
-    missing("client.dns.lookup", &[], "milena always tries every address of a name: leave it out, or use_all_dns_ips"),
-    missing("client.rack", &[""], RACK),
-    missing("partitioner.rack.aware", &["false"], RACK),
-    missing(
+    ("client.dns.lookup", &[], "milena always tries every address of a name: leave it out, or use_all_dns_ips"),
+    ("client.rack", &[""], RACK),
+    ("partitioner.rack.aware", &["false"], RACK),
+    (
         "enable.metrics.push",
         &["false"],
         "milena does not push its metrics to the broker (KIP-714): leave it out, or false",
     ),
-    missing("metrics.num.samples", &[], METRICS),
-    missing("metrics.recording.level", &[], METRICS),
-    missing("metrics.sample.window.ms", &[], METRICS),
+    ("metrics.num.samples", &[], METRICS),
+    ("metrics.recording.level", &[], METRICS),
+    ("metrics.sample.window.ms", &[], METRICS),
 ];
 
 /// Adds a violation for every name that is refused.
 pub(super) fn refuse(draft: &mut Draft<'_>) {
-    let strangers = draft.given().filter(|(name, _)| SETTINGS.iter().all(|setting| setting.name != *name));
-    let refused: Vec<_> = strangers.filter_map(|(name, value)| refusal(name, value)).collect();
-    refused.into_iter().for_each(|violation| draft.violate(violation));
+    let strangers = draft.given.iter().filter(|(name, _)| SETTINGS.iter().all(|setting| setting.name != **name));
+    draft.violations.extend(strangers.filter_map(|(name, value)| refusal(name, value)));
 }
 
+/// Why a property that is no setting is refused. `None` if its value asks for what milena does anyway.
 fn refusal(name: &str, value: &str) -> Option<String> {
-    match verdict(name, value) {
-        PropertyCheck::Harmless => None,
-        PropertyCheck::Unsupported(reason) | PropertyCheck::Foreign(reason) => Some(format!("{name}: {reason}")),
-        PropertyCheck::Unknown(Some(nearest)) => {
-            Some(format!("{}: unknown property, did you mean {nearest}?", echo(name)))
-        }
-        PropertyCheck::Unknown(None) => Some(format!("{}: unknown property", echo(name))),
-    }
+    let Some((_, harmless, reason)) = MISSING.iter().find(|(missing, ..)| covers(missing, name)) else {
+        return Some(owner(name).map_or_else(|| unknown(name), |owner| format!("{name}: {owner}")));
+    };
+    let default = JAVA_DEFAULTS.iter().find(|(known, _)| *known == name).map(|(_, default)| default);
+    let is_harmless = harmless.iter().chain(default).any(|accepted| accepted.eq_ignore_ascii_case(value));
+    (!is_harmless).then(|| format!("{name}: {reason}"))
 }
 
-/// Judges a property that is no setting.
-fn verdict(name: &str, value: &str) -> PropertyCheck {
-    let default = JAVA_DEFAULTS.iter().any(|(known, default)| *known == name && default.eq_ignore_ascii_case(value));
-    match MISSING.iter().find(|missing| missing.covers(name)) {
-        Some(_) if default => PropertyCheck::Harmless,
-        Some(missing) if missing.harmless.iter().any(|harmless| harmless.eq_ignore_ascii_case(value)) => {
-            PropertyCheck::Harmless
-        }
-        Some(missing) => PropertyCheck::Unsupported(missing.reason),
-        None => strangers::owner(name).map_or_else(|| PropertyCheck::Unknown(nearest(name)), PropertyCheck::Foreign),
-    }
-}
-
-impl Missing {
-    fn covers(&self, name: &str) -> bool {
-        if self.name.ends_with('.') { name.starts_with(self.name) } else { name == self.name }
-    }
+fn unknown(name: &str) -> String {
+    let hint = nearest(name).map_or_else(String::new, |nearest| format!(", did you mean {nearest}?"));
+    format!("{}: unknown property{hint}", echo(name))
 }
 
 /// The known name that begins with `name`, or the one with the fewest edits to it, unless more than half of it would change.
 fn nearest(name: &str) -> Option<&'static str> {
     let name: String = name.to_lowercase().replace(['_', '-'], ".").chars().take(100).collect();
     let given: Vec<char> = name.chars().collect();
-    let known = SETTINGS.iter().map(|setting| setting.name).chain(MISSING.iter().map(|missing| missing.name));
+    let known = SETTINGS.iter().map(|setting| setting.name).chain(MISSING.iter().map(|(name, ..)| *name));
     let known = known.filter(|known| !known.ends_with('.'));
     let far = |known: &str| if known.starts_with(&name) { 0 } else { distance(&given, known) };
     let (edits, known) = known.map(|known| (far(known), known)).min()?;
@@ -199,14 +153,14 @@ mod tests {
 
     #[test]
     fn what_asks_for_what_milena_does_anyway_is_let_pass() {
-        assert_eq!(verdict("security.protocol", "PLAINTEXT"), PropertyCheck::Harmless);
-        assert_eq!(verdict("enable.metrics.push", "FALSE"), PropertyCheck::Harmless);
-        assert_eq!(verdict("enable.metrics.push", "true"), PropertyCheck::Harmless, "Java's default");
-        assert_eq!(verdict("interceptor.classes", ""), PropertyCheck::Harmless);
+        assert_eq!(refusal("security.protocol", "PLAINTEXT"), None);
+        assert_eq!(refusal("enable.metrics.push", "FALSE"), None);
+        assert_eq!(refusal("enable.metrics.push", "true"), None, "Java's default");
+        assert_eq!(refusal("interceptor.classes", ""), None);
         for class in ["ByteArray", "Bytes", "ByteBuffer", "String"] {
             let class = format!("org.apache.kafka.common.serialization.{class}Serializer");
-            assert_eq!(verdict("key.serializer", &class), PropertyCheck::Harmless);
-            assert_eq!(verdict("value.serializer", &class), PropertyCheck::Harmless);
+            assert_eq!(refusal("key.serializer", &class), None);
+            assert_eq!(refusal("value.serializer", &class), None);
         }
     }
 
@@ -222,15 +176,15 @@ mod tests {
             ("enable.metrics.push", "maybe", "KIP-714"),
             ("transaction.timeout.ms", "60001", "no transactions"),
         ] {
-            let PropertyCheck::Unsupported(reason) = verdict(name, value) else { panic!("{name} is let pass") };
-            assert!(reason.contains(says), "{name}: {reason}");
+            let refusal = refusal(name, value).unwrap_or_else(|| panic!("{name} is let pass"));
+            assert!(refusal.starts_with(name) && refusal.contains(says), "{refusal}");
         }
     }
 
     #[test]
     fn no_name_is_both_a_setting_and_missing() {
         for setting in SETTINGS {
-            assert!(MISSING.iter().all(|missing| !missing.covers(setting.name)), "{}", setting.name);
+            assert!(MISSING.iter().all(|(missing, ..)| !covers(missing, setting.name)), "{}", setting.name);
         }
     }
 }
