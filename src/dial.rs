@@ -45,7 +45,8 @@ pub(crate) async fn dial(
     plan: DialPlan,
     buffers: SocketBuffers,
 ) -> Result<TcpStream, Vec<String>> {
-    let resolved = lookup_host((host, port)).await.map_err(|error| vec![unresolved(host, &error)])?;
+    let unresolved = |error: io::Error| vec![format!("cannot resolve host {host}: {error}")];
+    let resolved = lookup_host((host, port)).await.map_err(unresolved)?;
     let addresses = in_turn(resolved.collect(), plan.failures);
     if addresses.is_empty() {
         return Err(vec![format!("host {host} has no address")]);
@@ -85,10 +86,6 @@ fn share(within: Duration, addresses: usize) -> Duration {
 async fn within<T>(limit: Duration, connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let silent = || io::Error::new(io::ErrorKind::TimedOut, format!("no response within {} ms", limit.as_millis()));
     timeout(limit, connecting).await.unwrap_or_else(|_| Err(silent()))
-}
-
-fn unresolved(host: &str, error: &io::Error) -> String {
-    format!("cannot resolve host {host}: {error}")
 }
 
 /// Fails if no host can be resolved, with the reasons.

@@ -377,7 +377,8 @@ fn because(cause: Option<&str>) -> String {
 }
 
 /// The error of a configuration that is invalid, with every violation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid configuration: {}", violations.join("; "))]
 pub struct ConfigError {
     violations: Vec<String>,
 }
@@ -393,14 +394,6 @@ impl ConfigError {
         &self.violations
     }
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid configuration: {}", self.violations.join("; "))
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 /// The error of `flush` and `close`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@
 
 use std::{num::NonZero, sync::Arc, thread};
 
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::{
     accumulator::Accumulator,
@@ -43,15 +43,13 @@ impl Compressors {
         });
     }
 
-    /// Waits for the next thread that finds no batch left. `None` if no thread runs.
+    /// Waits for the next thread that finds no batch left, and keeps its compressor for another. One that was lost in a
+    /// panic is replaced. `None` if no thread runs.
     ///
     /// Cancel safe.
-    pub(super) async fn done(&mut self) -> Option<Result<Compressor, JoinError>> {
-        self.working.join_next().await
-    }
-
-    /// Keeps a compressor for the next thread. One that was lost in a panic is replaced.
-    pub(super) fn keep(&mut self, compressor: Result<Compressor, JoinError>) {
+    pub(super) async fn done(&mut self) -> Option<()> {
+        let compressor = self.working.join_next().await?;
         self.idle.extend(compressor.ok());
+        Some(())
     }
 }

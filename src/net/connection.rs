@@ -67,23 +67,16 @@ pub(super) struct Peer {
 pub(super) async fn run(peer: Peer, mut commands: UnboundedReceiver<Command>, events: Sender<Event>) {
     let connection = peer.id;
     let Some(dialled) = connect(&peer, &mut commands, &events).await else { return };
-    let stream = match dialled {
-        Ok(stream) => stream,
-        Err(why) => {
-            let why = why.join("; ").into();
-            let _ = events.send(Event::Disconnected { connection, why, written: None }).await;
-            return;
+    let (ended, written) = match dialled {
+        Err(why) => (Err(why.join("; ")), None),
+        Ok(stream) => {
+            let (decoder, queue, events) = (Decoder::new(), WriteQueue::default(), events.clone());
+            let mut socket = Socket { connection, stream, decoder, queue, events, commands };
+            (socket.run().await, socket.queue.written)
         }
     };
-    if events.send(Event::Connected { connection }).await.is_err() {
-        return;
-    }
-    let mut socket =
-        Socket { connection, stream, decoder: Decoder::new(), queue: WriteQueue::default(), events, commands };
-    let ended = socket.run().await;
-    let Socket { events, queue, .. } = socket;
     if let Err(why) = ended {
-        let _ = events.send(Event::Disconnected { connection, why: why.into(), written: queue.written }).await;
+        let _ = events.send(Event::Disconnected { connection, why: why.into(), written }).await;
     }
 }
 
@@ -108,17 +101,6 @@ async fn connect(
     }
 }
 
-/// The result of one read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReadResult {
-    /// Bytes were read, and the events of all complete frames were sent.
-    Bytes,
-    /// No bytes are there.
-    Empty,
-    /// Bytes were read, but the driver has ended.
-    DriverEnded,
-}
-
 struct Socket {
     connection: ConnectionId,
     stream: TcpStream,
@@ -131,33 +113,32 @@ struct Socket {
 impl Socket {
     /// Runs until the driver ends the connection (`Ok`) or it fails.
     async fn run(&mut self) -> Result<(), String> {
+        self.tell(Event::Connected { connection: self.connection }).await?;
         loop {
             tokio::select! {
                 readable = self.stream.readable() => {
-                    readable.map_err(|error| format!("connection broke: {error}"))?;
-                    if self.read().await? == ReadResult::DriverEnded {
-                        return Ok(());
-                    }
+                    readable.map_err(broken)?;
+                    self.read().await?;
                 }
                 command = self.commands.recv() => match command {
-                    Some(command) => {
-                        if !self.execute(command).await? {
-                            return Ok(());
-                        }
-                    }
+                    Some(command) => self.execute(command).await?,
                     None => return Ok(()),
                 },
                 writable = self.stream.writable(), if !self.queue.is_empty() => {
-                    writable.map_err(|error| format!("connection broke: {error}"))?;
+                    writable.map_err(broken)?;
                     self.write().await?;
                 }
             }
         }
     }
 
-    /// Queues requests and writes what the kernel takes at once. Reads if a command asks for it. Returns false if the
-    /// driver has ended.
-    async fn execute(&mut self, command: Command) -> Result<bool, String> {
+    /// Sends an event. If the driver has ended, the connection fails, and nobody learns why.
+    async fn tell(&self, event: Event) -> Result<(), String> {
+        self.events.send(event).await.map_err(|_| "the driver has ended".into())
+    }
+
+    /// Queues requests and writes what the kernel takes at once. Reads if a command asks for it.
+    async fn execute(&mut self, command: Command) -> Result<(), String> {
         let (mut next, mut is_to_read) = (Some(command), false);
         while let Some(command) = next {
             match command {
@@ -167,20 +148,14 @@ impl Socket {
             next = self.commands.try_recv().ok();
         }
         self.write().await?;
-        if is_to_read { self.read_all().await } else { Ok(true) }
+        if is_to_read { self.read_all().await } else { Ok(()) }
     }
 
     /// Reads all that has arrived, and sends [`Event::Read`].
-    async fn read_all(&mut self) -> Result<bool, String> {
+    async fn read_all(&mut self) -> Result<(), String> {
         sleep(ONE_POLL).await;
-        loop {
-            match self.read().await? {
-                ReadResult::Bytes => {}
-                ReadResult::Empty => break,
-                ReadResult::DriverEnded => return Ok(false),
-            }
-        }
-        Ok(self.events.send(Event::Read { connection: self.connection }).await.is_ok())
+        while self.read().await? {}
+        self.tell(Event::Read { connection: self.connection }).await
     }
 
     async fn write(&mut self) -> Result<(), String> {
@@ -188,7 +163,7 @@ impl Socket {
             let slices = self.queue.slices();
             match self.stream.try_write_vectored(&slices) {
                 Ok(0) => return Err("connection closed while a request was written".into()),
-                Ok(written) => self.written(written).await,
+                Ok(written) => self.written(written).await?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(format!("connection broke while a request was written: {error}")),
             }
@@ -196,30 +171,34 @@ impl Socket {
         Ok(())
     }
 
-    async fn written(&mut self, bytes: usize) {
+    async fn written(&mut self, bytes: usize) -> Result<(), String> {
         let connection = self.connection;
         for correlation in self.queue.advance(bytes) {
-            let _ = self.events.send(Event::Written { connection, correlation }).await;
+            self.tell(Event::Written { connection, correlation }).await?;
         }
+        Ok(())
     }
 
-    /// Reads what has arrived, about 16 KiB at most, and sends an event for each frame.
-    async fn read(&mut self) -> Result<ReadResult, String> {
+    /// Reads what has arrived, about 16 KiB at most, and sends an event for each frame. Returns false if no bytes are
+    /// there.
+    async fn read(&mut self) -> Result<bool, String> {
         self.decoder.buffer().reserve(READ);
         match self.stream.try_read_buf(self.decoder.buffer()) {
             Ok(0) => return Err("broker closed the connection".into()),
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(ReadResult::Empty),
-            Err(error) => return Err(format!("connection broke: {error}")),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(broken(error)),
         }
         let connection = self.connection;
         while let Some(frame) = self.decoder.next_frame().map_err(|error| error.to_string())? {
-            if self.events.send(Event::Frame { connection, frame }).await.is_err() {
-                return Ok(ReadResult::DriverEnded);
-            }
+            self.tell(Event::Frame { connection, frame }).await?;
         }
-        Ok(ReadResult::Bytes)
+        Ok(true)
     }
+}
+
+fn broken(error: io::Error) -> String {
+    format!("connection broke: {error}")
 }
 
 /// The requests that are being written.

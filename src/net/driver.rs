@@ -87,7 +87,7 @@ impl Driver {
                 biased;
                 () = async { drop(self.shutdown.wait_for(|shutdown| *shutdown != Shutdown::No).await) } => break,
                 Some(event) = self.events.recv() => self.handle_events(event),
-                Some(compressor) = self.compressors.done() => self.compressors.keep(compressor),
+                Some(()) = self.compressors.done() => {}
                 () = self.accumulator.to_compress(), if self.compressors.is_free() => {
                     self.compressors.begin(&self.accumulator);
                 }
