@@ -34,11 +34,6 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Whether the user set this property.
-    pub(super) fn is_given(&self, name: &str) -> bool {
-        self.given.contains_key(name)
-    }
-
     /// Whether all of these properties could be read.
     pub(super) fn readable(&self, names: &[&str]) -> bool {
         names.iter().all(|name| !self.unreadable.contains(name))

@@ -1,22 +1,11 @@
-//! Defaults of Java's producer, for settings that milena does not have.
+//! Defaults of the families of settings that Java's producer has and milena does not.
 //!
 //! In: nothing. Out: names of `org.apache.kafka.clients.producer.ProducerConfig` 4.2 and their defaults, as text, which is empty if Java
-//! has no value. Pure. A property with its default is accepted. Deliberately absent: the settings that milena has, and those that must
-//! not be empty in Java. A test compares the table with Java's class.
+//! has no value. Pure. A property with its default is accepted. Deliberately absent: settings that are no family, whose defaults are in
+//! [`super::unsupported`]. A test compares both with Java's class.
 
 /// Name and default.
 pub(super) static JAVA_DEFAULTS: &[(&str, &str)] = &[
-    ("client.dns.lookup", "use_all_dns_ips"),
-    ("compression.lz4.level", "9"),
-    ("enable.metrics.push", "true"),
-    ("metrics.sample.window.ms", "30000"),
-    ("metrics.num.samples", "2"),
-    ("metrics.recording.level", "INFO"),
-    ("metric.reporters", "org.apache.kafka.common.metrics.JmxReporter"),
-    ("partitioner.class", ""),
-    ("interceptor.classes", ""),
-    ("security.protocol", "PLAINTEXT"),
-    ("security.providers", ""),
     ("ssl.protocol", "TLSv1.3"),
     ("ssl.provider", ""),
     ("ssl.cipher.suites", ""),
@@ -81,7 +70,4 @@ pub(super) static JAVA_DEFAULTS: &[(&str, &str)] = &[
     ("sasl.oauthbearer.expected.audience", ""),
     ("sasl.oauthbearer.expected.issuer", ""),
     ("sasl.oauthbearer.header.urlencode", "false"),
-    ("transaction.timeout.ms", "60000"),
-    ("transaction.two.phase.commit.enable", "false"),
-    ("config.providers", ""),
 ];
