@@ -90,11 +90,6 @@ impl DeliveryError {
         Self(Arc::new(failure))
     }
 
-    #[cfg(test)]
-    pub(crate) fn failure(&self) -> &DeliveryFailure {
-        &self.0
-    }
-
     /// The way in which the record failed.
     #[must_use]
     pub fn kind(&self) -> FailureKind {

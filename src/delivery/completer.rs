@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::{
         delivery::{Completion, Delivery},
-        error::{DeliveryError, DeliveryFailure, FailureKind, Persisted},
+        error::{FailureKind, Persisted},
     };
 
     fn origin() -> Origin {
@@ -165,12 +165,7 @@ mod tests {
     fn a_refused_record_gets_its_own_error_and_its_batch_mates_another() {
         let completer = Completer::new(origin(), 7, Callbacks::inline(Vec::new()));
         let deliveries: Vec<_> = (0..2).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
-        let error = |cause: &str| {
-            DeliveryError::new(DeliveryFailure {
-                cause: Some(cause.into()),
-                ..origin().abandoned(false).failure().clone()
-            })
-        };
+        let error = |cause: &str| origin().abandoned(false).with_cause(cause);
         completer
             .complete(Outcome::Refused { records: [(1, error("guilty"))].into(), others: error("mate") }, Box::new(()));
         let causes: Vec<_> =

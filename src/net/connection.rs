@@ -37,19 +37,11 @@ const ONE_POLL: Duration = Duration::from_millis(1);
 /// A command of the driver.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Write a request.
-    Send(OutgoingRequest),
+    /// Write a request. If the broker sends no response (not `answered`), an event says when the request has been
+    /// written.
+    Send { correlation: i32, segments: Vec<Bytes>, answered: bool },
     /// Send events for all frames that have arrived, and then [`Event::Read`].
     Read,
-}
-
-/// A request that is to be written.
-#[derive(Debug)]
-pub(super) struct OutgoingRequest {
-    pub(super) correlation: i32,
-    pub(super) segments: Vec<Bytes>,
-    /// Whether the broker sends a response. If not, an event says when the request has been written.
-    pub(super) answered: bool,
 }
 
 /// The broker to connect to.
@@ -142,7 +134,7 @@ impl Socket {
         let (mut next, mut is_to_read) = (Some(command), false);
         while let Some(command) = next {
             match command {
-                Command::Send(request) => self.queue.push(request),
+                Command::Send { correlation, segments, answered } => self.queue.push(correlation, segments, answered),
                 Command::Read => is_to_read = true,
             }
             next = self.commands.try_recv().ok();
@@ -212,9 +204,9 @@ struct WriteQueue {
 }
 
 impl WriteQueue {
-    fn push(&mut self, request: OutgoingRequest) {
-        self.requests.push_back((request.segments.len(), request.correlation, request.answered));
-        self.segments.extend(request.segments);
+    fn push(&mut self, correlation: i32, segments: Vec<Bytes>, answered: bool) {
+        self.requests.push_back((segments.len(), correlation, answered));
+        self.segments.extend(segments);
     }
 
     fn is_empty(&self) -> bool {
@@ -256,7 +248,7 @@ mod tests {
         let mut queue = WriteQueue::default();
         for (correlation, lens, answered) in requests {
             let segments = lens.iter().map(|len| Bytes::from(vec![0; *len])).collect();
-            queue.push(OutgoingRequest { correlation: *correlation, segments, answered: *answered });
+            queue.push(*correlation, segments, *answered);
         }
         queue
     }

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     compress::Compressors,
-    connection::{self, Command, OutgoingRequest, Peer},
+    connection::{self, Command, Peer},
 };
 use crate::{
     accumulator::Accumulator,
@@ -119,7 +119,7 @@ impl Driver {
                     self.connect(Peer { id: connection, host, port, plan, buffers });
                 }
                 Action::Send { connection, correlation, segments, answered } => {
-                    self.command(connection, Command::Send(OutgoingRequest { correlation, segments, answered }));
+                    self.command(connection, Command::Send { correlation, segments, answered });
                 }
                 Action::Read { connection } => self.command(connection, Command::Read),
                 Action::Disconnect { connection } => drop(self.connections.remove(&connection)),
