@@ -33,12 +33,13 @@ use tokio::sync::Notify;
 
 #[cfg(all(test, feature = "broker"))]
 pub(crate) use self::compress::Work;
-use self::{batch::OpenBatch, memory::Counted, outstanding::Outstanding};
+use self::{batch::OpenBatch, memory::Counted};
 pub(crate) use self::{
     batch::{Held, SealedBatch},
     clock::Clock,
     compressing::CompressionQueue,
     memory::{Charge, Closed, Memory},
+    outstanding::{Outstanding, Token},
     partition::PartitionQueue,
     routes::Route,
     topics::{ReadyTopic, TopicState, Topics},

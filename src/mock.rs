@@ -58,13 +58,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
@@ -74,6 +68,7 @@ use self::{
     reply::Fate,
 };
 use crate::{
+    accumulator::Clock,
     delivery::{Accepted, Ack, Completer, Delivery, Listener, Origin, listener},
     error::{DeliveryError, FlushError, SendError},
     producer::{Accepting, Produce, not_in_callback},
@@ -92,30 +87,9 @@ use crate::{
 /// as sent, so after that, and after [`close_timeout`](Produce::close_timeout), it is unknown whether they were
 /// written. `flush` and `close` wait for held records as well, so complete them first, or from another task. Time
 /// limits use tokio's clock if there is one, which a test can pause.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct MockProducer {
     inner: Arc<Inner>,
-}
-
-/// Why a record is not accepted.
-struct RefusedRecord {
-    error: SendError,
-    after: Option<Duration>,
-}
-
-impl From<SendError> for RefusedRecord {
-    fn from(error: SendError) -> Self {
-        Self { error, after: None }
-    }
-}
-
-impl RefusedRecord {
-    async fn told(self) -> Result<Delivery, SendError> {
-        if let Some(after) = self.after {
-            sleep(after).await;
-        }
-        Err(self.error)
-    }
 }
 
 impl fmt::Debug for MockProducer {
@@ -126,17 +100,11 @@ impl fmt::Debug for MockProducer {
     }
 }
 
-impl Default for MockProducer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl MockProducer {
     /// A mock that acknowledges every record at once. Every topic has one partition.
     #[must_use]
     pub fn new() -> Self {
-        Self { inner: Arc::default() }
+        Self::default()
     }
 
     /// Sets how many partitions every topic has, at least one.
@@ -225,13 +193,20 @@ impl MockProducer {
         true
     }
 
-    fn take(&self, record: &Record<'_>, callback: Option<&mut dyn Listener>) -> Result<Delivery, RefusedRecord> {
-        self.inner.check(record.topic())?;
-        let fixed = self.inner.place(record)?;
+    /// What becomes of a record, and after which delay `send` says so.
+    fn take(
+        &self,
+        record: &Record<'_>,
+        callback: Option<&mut dyn Listener>,
+    ) -> (Result<Delivery, SendError>, Option<Duration>) {
+        let fixed = match self.inner.check(record.topic()).and_then(|()| self.inner.place(record)) {
+            Ok(fixed) => fixed,
+            Err(error) => return (Err(error), None),
+        };
         let Reply { fate, after } = self.inner.reply_to(record);
         match fate {
-            Ok(fate) => Ok(self.accept(record, callback, fixed, fate, after)),
-            Err(error) => Err(RefusedRecord { error, after }),
+            Fate::Refuse(error) => (Err(error), after),
+            fate => (Ok(self.accept(record, callback, fixed, fate, after)), None),
         }
     }
 
@@ -245,7 +220,7 @@ impl MockProducer {
     ) -> Delivery {
         let partition = fixed.unwrap_or_else(|| self.inner.state().in_turn(record.topic()));
         let origin = Origin { topic: Arc::from(record.topic()), partition };
-        let timestamp = record.explicit_timestamp().unwrap_or_else(unix_ms);
+        let timestamp = record.explicit_timestamp().unwrap_or_else(|| self.inner.limits.clocks.unix_ms());
         let mut completer = Completer::new(origin.clone(), timestamp, self.inner.callbacks.clone());
         completer.mark_sent();
         if let Some(callback) = callback {
@@ -253,12 +228,12 @@ impl MockProducer {
         }
         let delivery = Accepted::new(Arc::clone(completer.cell()), 0, timestamp).into();
         let held = matches!(fate, Fate::Hold);
-        let serial = self.inner.keep(SentRecord::new(record, partition), |state| {
+        let serial = self.inner.keep(SentRecord::new(record, partition), |state, undelivered| {
             let outcome = match fate {
                 Fate::Fail(error) => failed(error, &origin),
-                Fate::Ack | Fate::Hold => state.written(&origin),
+                _ => state.written(&origin),
             };
-            PendingRecord { origin, completer, outcome, held }
+            PendingRecord { origin, completer, outcome, held, undelivered }
         });
         match after {
             _ if held => {}
@@ -279,17 +254,17 @@ impl MockProducer {
     }
 }
 
-fn unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+/// The result of a `send`, after its delay.
+async fn told((result, after): (Result<Delivery, SendError>, Option<Duration>)) -> Result<Delivery, SendError> {
+    if let Some(after) = after {
+        sleep(after).await;
+    }
+    result
 }
 
 impl Produce for MockProducer {
     fn send<'a>(&'a self, record: Record<'a>) -> Accepting<'a> {
-        match self.take(&record, None) {
-            Ok(delivery) => Accepting::new(std::future::ready(Ok(delivery))),
-            Err(refused) => Accepting::new(refused.told()),
-        }
+        Accepting::new(told(self.take(&record, None)))
     }
 
     fn send_with<'a>(
@@ -298,17 +273,11 @@ impl Produce for MockProducer {
         callback: Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>,
     ) -> Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>> {
         let taken = self.take(&record, listener(&mut Some(callback)));
-        Box::pin(async {
-            match taken {
-                Ok(delivery) => drop(delivery),
-                Err(refused) => drop(refused.told().await?),
-            }
-            Ok(())
-        })
+        Box::pin(async { told(taken).await.map(drop) })
     }
 
     fn try_send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
-        self.take(&record, None).map_err(|refused| refused.error)
+        self.take(&record, None).0
     }
 
     fn try_send_with(
@@ -316,7 +285,7 @@ impl Produce for MockProducer {
         record: Record<'_>,
         callback: Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>,
     ) -> Result<(), SendError> {
-        self.take(&record, listener(&mut Some(callback))).map(drop).map_err(|refused| refused.error)
+        self.take(&record, listener(&mut Some(callback))).0.map(drop)
     }
 
     fn partitions_for<'a>(
@@ -327,26 +296,18 @@ impl Produce for MockProducer {
     }
 
     fn flush(&self) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
-        Box::pin(async {
-            not_in_callback()?;
-            self.inner.flush().await;
-            Ok(())
-        })
+        Box::pin(self.inner.flush())
     }
 
     fn flush_timeout(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
-        Box::pin(async move {
-            not_in_callback()?;
-            self.inner.flush_within(limit).await
-        })
+        Box::pin(self.inner.flush_within(limit))
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {
         Box::pin(async {
             not_in_callback()?;
             self.inner.state().closed = true;
-            self.inner.flush().await;
-            Ok(())
+            self.inner.flush().await
         })
     }
 

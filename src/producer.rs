@@ -22,17 +22,17 @@ use std::{
 
 use tokio::runtime::Handle;
 
-pub(crate) use self::limits::TimeLimits;
 #[cfg(test)]
 pub(crate) use self::simulated::{DriverHandle, WorldClock};
 pub use self::{accepting::Accepting, produce::Produce};
+pub(crate) use self::{append::check_topic, inner::not_in_callback, limits::TimeLimits};
 use self::{
     append::{Stop, Waiting},
     inner::Inner,
 };
 use crate::{
     config::ProducerBuilder,
-    delivery::{Ack, Callbacks, Completion, Delivery},
+    delivery::{Ack, Completion, Delivery},
     dial::check_resolvable,
     error::{ConfigError, DeliveryError, FlushError, SendError},
     metrics::{Gauges, Metrics},
@@ -164,14 +164,11 @@ impl Producer {
     pub async fn partitions_for(&self, topic: &str) -> Result<usize, SendError> {
         let mut waiting = Waiting::new(&self.inner);
         loop {
-            match self.inner.route(topic) {
+            match self.inner.route(topic).map_err(|stop| *stop) {
                 Ok(_) if self.inner.accumulator.is_closed() => return Err(self.inner.closed(topic)),
                 Ok((_, count)) => return Ok(count),
-                Err(stop) => match *stop {
-                    Stop::Topic => self.inner.wait_for_topic(topic, &mut waiting).await?,
-                    Stop::Fail(error) => return Err(error),
-                    Stop::Memory(_) | Stop::Behind => {}
-                },
+                Err(Stop::Fail(error)) => return Err(error),
+                Err(_) => self.inner.wait_for_topic(topic, &mut waiting).await?,
             }
         }
     }
@@ -185,9 +182,7 @@ impl Producer {
     /// # Cancel safety
     /// Cancel safe. Accepted records are delivered in any case.
     pub async fn flush(&self) -> Result<(), FlushError> {
-        not_in_callback()?;
-        self.inner.flush().await;
-        Ok(())
+        self.inner.flush().await
     }
 
     /// As [`flush`](Self::flush), but waits for at most `limit`.
@@ -199,9 +194,7 @@ impl Producer {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn flush_timeout(&self, limit: Duration) -> Result<(), FlushError> {
-        not_in_callback()?;
-        let flushed = self.inner.limits.within(limit, self.inner.flush()).await;
-        flushed.ok_or_else(|| FlushError::Timeout { pending: self.inner.accumulator.undelivered(), waited: limit })
+        self.inner.flush_within(limit).await
     }
 
     /// A snapshot of the producer's metrics. They are always counted, once for each batch or request. A snapshot takes
@@ -240,7 +233,7 @@ impl Producer {
     pub async fn close(&self) -> Result<(), FlushError> {
         not_in_callback()?;
         self.inner.accumulator.close();
-        self.inner.flush().await;
+        self.inner.flush().await?;
         self.inner.end().await;
         Ok(())
     }
@@ -257,14 +250,8 @@ impl Producer {
     pub async fn close_timeout(&self, limit: Duration) -> Result<(), FlushError> {
         not_in_callback()?;
         self.inner.accumulator.close();
-        let flushed = self.inner.limits.within(limit, self.inner.flush()).await;
-        let pending = self.inner.accumulator.undelivered();
+        let flushed = self.inner.flush_within(limit).await;
         self.inner.end().await;
-        flushed.ok_or(FlushError::Timeout { pending, waited: limit })
+        flushed
     }
-}
-
-/// Refuses calls from a callback that would wait for callbacks.
-pub(crate) fn not_in_callback() -> Result<(), FlushError> {
-    if Callbacks::running_here() { Err(FlushError::InCallback) } else { Ok(()) }
 }

@@ -5,32 +5,30 @@
 //! callback thread.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::sync::watch;
-
 use super::{Reply, SentRecord};
 use crate::{
+    accumulator::{Outstanding, Token},
     cluster,
     delivery::{Callbacks, Completer, Origin, Outcome},
     error::{DeliveryError, FailureKind, FlushError, Persisted, SendError},
-    producer::TimeLimits,
+    producer::{TimeLimits, check_topic, not_in_callback},
     record::{
         Record,
         partition::{Partitioner, Partitions, ask, fixed},
-        topic::check_topic_name,
     },
 };
 
 pub(super) struct Inner {
     state: Mutex<MockState>,
     pub(super) callbacks: Callbacks,
-    limits: TimeLimits,
+    pub(super) limits: TimeLimits,
     /// The records whose callbacks have not run yet.
-    undelivered: watch::Sender<BTreeSet<u64>>,
+    undelivered: Arc<Outstanding>,
 }
 
 #[derive(Default)]
@@ -65,12 +63,14 @@ pub(super) struct PendingRecord {
     pub(super) completer: Completer,
     pub(super) outcome: Outcome,
     pub(super) held: bool,
+    /// Dropped when the record's callback has run.
+    pub(super) undelivered: Token,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        let (callbacks, undelivered) = (Callbacks::threaded(Vec::new()), watch::Sender::default());
-        Self { state: Mutex::default(), callbacks, limits: TimeLimits::anywhere(), undelivered }
+        let (callbacks, limits) = (Callbacks::threaded(Vec::new()), TimeLimits::anywhere());
+        Self { state: Mutex::default(), callbacks, limits, undelivered: Arc::default() }
     }
 }
 
@@ -81,9 +81,7 @@ impl Inner {
     }
 
     pub(super) fn check(&self, topic: &str) -> Result<(), SendError> {
-        if let Err(reason) = check_topic_name(topic) {
-            return Err(SendError::InvalidTopic { topic: topic.chars().take(256).collect::<String>().into(), reason });
-        }
+        check_topic(topic)?;
         if self.state().closed { Err(SendError::Closed { topic: topic.into() }) } else { Ok(()) }
     }
 
@@ -112,46 +110,41 @@ impl Inner {
         rule.and_then(|rule| rule(record)).unwrap_or(usual)
     }
 
-    pub(super) fn keep(&self, record: SentRecord, pending: impl FnOnce(&mut MockState) -> PendingRecord) -> u64 {
+    pub(super) fn keep(&self, record: SentRecord, pending: impl FnOnce(&mut MockState, Token) -> PendingRecord) -> u64 {
         let mut state = self.state();
-        let (serial, pending) = (state.serial, pending(&mut state));
+        let (serial, pending) = (state.serial, pending(&mut state, self.undelivered.enter()));
         state.serial += 1;
         state.history.push(record);
         state.pending.insert(serial, pending);
-        self.undelivered.send_modify(|undelivered| {
-            undelivered.insert(serial);
-        });
         serial
     }
 
     /// Completes a record, if it has no outcome yet.
     pub(super) fn settle(&self, serial: u64) {
         let pending = self.state().pending.remove(&serial);
-        if let Some(PendingRecord { completer, outcome, .. }) = pending {
-            completer.complete(outcome, Box::new(PendingCallback { serial, undelivered: self.undelivered.clone() }));
+        if let Some(PendingRecord { completer, outcome, undelivered, .. }) = pending {
+            completer.complete(outcome, Box::new(undelivered));
         }
     }
 
-    pub(super) async fn flush(&self) {
-        let later = self.state().serial;
-        let mut undelivered = self.undelivered.subscribe();
-        let callbacks_ran = undelivered.wait_for(|open| open.first().is_none_or(|first| *first >= later));
-        // The sender cannot be dropped here, because this mock owns it.
-        let _ = callbacks_ran.await;
+    pub(super) async fn flush(&self) -> Result<(), FlushError> {
+        not_in_callback()?;
+        self.undelivered.settled(self.undelivered.start_generation()).await;
+        Ok(())
     }
 
     pub(super) async fn flush_within(&self, limit: Duration) -> Result<(), FlushError> {
-        let flushed = self.limits.within(limit, self.flush()).await;
-        flushed.ok_or_else(|| FlushError::Timeout { pending: self.undelivered.borrow().len(), waited: limit })
+        let timed_out = || Err(FlushError::Timeout { pending: self.undelivered.count(), waited: limit });
+        self.limits.within(limit, self.flush()).await.unwrap_or_else(timed_out)
     }
 
     /// Fails all records without an outcome.
     pub(super) fn end(&self) {
         let pending = std::mem::take(&mut self.state().pending);
-        for (serial, PendingRecord { origin, completer, .. }) in pending {
+        for PendingRecord { origin, completer, undelivered, .. } in pending.into_values() {
             let error = DeliveryError::of(FailureKind::Closed, &origin.topic, origin.partition);
             let outcome = Outcome::Failed(error.with_persisted(Persisted::Unknown));
-            completer.complete(outcome, Box::new(PendingCallback { serial, undelivered: self.undelivered.clone() }));
+            completer.complete(outcome, Box::new(undelivered));
         }
     }
 }
@@ -162,36 +155,17 @@ impl MockState {
         self.partitions.max(1)
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_possible_wrap,
-        reason = "a partition's number is under 2^31"
-    )]
     pub(super) fn in_turn(&mut self, topic: &str) -> i32 {
         let partitions = self.partitions();
         let turn = self.turns.entry(topic.to_owned()).or_default();
         *turn += 1;
-        ((*turn - 1) % partitions) as i32
+        i32::try_from((*turn - 1) % partitions).unwrap_or(0)
     }
 
     pub(super) fn written(&mut self, origin: &Origin) -> Outcome {
         let next = self.offsets.entry(origin.clone()).or_default();
         *next += 1;
         Outcome::Acked { base_offset: Some(*next - 1), append_time: None, confirmed: true }
-    }
-}
-
-/// Dropped when a record's callback has run.
-struct PendingCallback {
-    serial: u64,
-    undelivered: watch::Sender<BTreeSet<u64>>,
-}
-
-impl Drop for PendingCallback {
-    fn drop(&mut self) {
-        self.undelivered.send_modify(|undelivered| {
-            undelivered.remove(&self.serial);
-        });
     }
 }
 

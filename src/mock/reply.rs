@@ -10,17 +10,18 @@ use crate::{
 };
 
 /// What a [`MockProducer`](super::MockProducer) does with a record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[must_use = "hand it to a MockProducer"]
 pub struct Reply {
-    /// The error of `send`, or what happens to the accepted record.
-    pub(super) fate: Result<Fate, SendError>,
+    pub(super) fate: Fate,
     pub(super) after: Option<Duration>,
 }
 
-/// What happens to an accepted record.
-#[derive(Clone, Debug)]
+/// What happens to a record.
+#[derive(Clone, Debug, Default)]
 pub(super) enum Fate {
+    Refuse(SendError),
+    #[default]
     Ack,
     Fail(DeliveryError),
     Hold,
@@ -29,23 +30,23 @@ pub(super) enum Fate {
 impl Reply {
     /// Accepts and acknowledges the record, at its partition's next offset.
     pub fn ack() -> Self {
-        Self::of(Ok(Fate::Ack))
+        Self::of(Fate::Ack)
     }
 
     /// Accepts the record, and fails its delivery. The error gets the record's own topic and partition.
     pub fn fail(error: DeliveryError) -> Self {
-        Self::of(Ok(Fate::Fail(error)))
+        Self::of(Fate::Fail(error))
     }
 
     /// Refuses the record.
     pub fn refuse(error: SendError) -> Self {
-        Self::of(Err(error))
+        Self::of(Fate::Refuse(error))
     }
 
     /// Accepts the record. It has no outcome until [`complete_next`](super::MockProducer::complete_next) or
     /// [`error_next`](super::MockProducer::error_next) gives it one.
     pub fn hold() -> Self {
-        Self::of(Ok(Fate::Hold))
+        Self::of(Fate::Hold)
     }
 
     /// Delays the outcome, or the result of a `send` that is refused, by `delay`. Time is that of tokio's clock, which
@@ -57,14 +58,8 @@ impl Reply {
         self
     }
 
-    fn of(fate: Result<Fate, SendError>) -> Self {
+    fn of(fate: Fate) -> Self {
         Self { fate, after: None }
-    }
-}
-
-impl Default for Reply {
-    fn default() -> Self {
-        Self::ack()
     }
 }
 

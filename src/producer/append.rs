@@ -65,23 +65,9 @@ impl Waiting {
 }
 
 impl Inner {
-    /// Appends a record at once if possible. Without user code the record is not moved: a move would take as long as
-    /// encoding it.
     #[inline]
-    pub(super) fn attempt<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>) -> Accepting<'a> {
-        if self.has_user_code {
-            return self.attempt_with_user_code(record, callback);
-        }
-        match self.append(&record, listener(&mut callback), AppendMode::Yielding) {
-            Ok(accepted) => Accepting(SendState::Accepted(accepted)),
-            Err(stop) => self.later(record, callback, *stop),
-        }
-    }
-
-    #[cold]
-    fn attempt_with_user_code<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>) -> Accepting<'a> {
-        let mut record = intercept::on_send(&self.config.interceptors, record);
-        match self.place_and_append(&mut record, listener(&mut callback), AppendMode::Yielding) {
+    pub(super) fn attempt<'a, F: Callback>(&'a self, mut record: Record<'a>, mut callback: Option<F>) -> Accepting<'a> {
+        match self.append_first(&mut record, listener(&mut callback), AppendMode::Yielding) {
             Ok(accepted) => Accepting(SendState::Accepted(accepted)),
             Err(stop) => self.later(record, callback, *stop),
         }
@@ -96,45 +82,56 @@ impl Inner {
     #[inline]
     pub(super) fn try_send<F: Callback>(
         &self,
-        record: Record<'_>,
+        mut record: Record<'_>,
         mut callback: Option<F>,
     ) -> Result<Delivery, SendError> {
-        if self.has_user_code {
-            return self.try_send_with_user_code(record, callback);
-        }
-        match self.append(&record, listener(&mut callback), AppendMode::NoWait) {
+        match self.append_first(&mut record, listener(&mut callback), AppendMode::NoWait) {
             Ok(accepted) => Ok(accepted.into()),
             Err(stop) => Err(self.not_now(&record, *stop)),
         }
     }
 
-    #[cold]
-    fn try_send_with_user_code<F: Callback>(
+    /// Appends a record at once if possible. Without user code the record is not moved: a move would take as long as
+    /// encoding it.
+    #[inline]
+    fn append_first(
         &self,
-        record: Record<'_>,
-        mut callback: Option<F>,
-    ) -> Result<Delivery, SendError> {
-        let mut record = intercept::on_send(&self.config.interceptors, record);
-        let appended = self.place_and_append(&mut record, listener(&mut callback), AppendMode::NoWait);
-        appended.map(Delivery::from).map_err(|stop| self.not_now(&record, *stop))
+        record: &mut Record<'_>,
+        callback: Option<&mut dyn Listener>,
+        mode: AppendMode,
+    ) -> Result<Accepted, Box<Stop>> {
+        if self.has_user_code {
+            return self.intercept_and_append(record, callback, mode);
+        }
+        self.append(record, callback, mode)
+    }
+
+    /// As [`append`](Self::append), after the user's interceptors and partitioner.
+    #[cold]
+    fn intercept_and_append(
+        &self,
+        record: &mut Record<'_>,
+        callback: Option<&mut dyn Listener>,
+        mode: AppendMode,
+    ) -> Result<Accepted, Box<Stop>> {
+        intercept::on_send(&self.config.interceptors, record);
+        self.place_and_append(record, callback, mode)
     }
 
     /// Why a record was not appended by a call that must not wait.
     #[cold]
     fn not_now(&self, record: &Record<'_>, stop: Stop) -> SendError {
+        let topic = Arc::from(record.topic());
         match stop {
             Stop::Fail(error) => error,
-            Stop::Topic => match self.ask_for(record.topic()) {
-                Ok(()) => SendError::NotReady { topic: Arc::from(record.topic()) },
-                Err(error) => error,
-            },
-            Stop::Behind => SendError::NotReady { topic: Arc::from(record.topic()) },
+            Stop::Topic => self.ask_for(record.topic()).err().unwrap_or(SendError::NotReady { topic }),
+            Stop::Behind => SendError::NotReady { topic },
             Stop::Memory(needed) => {
                 let memory = self.accumulator.memory();
                 let (free, limit) = (memory.free(), memory.limit());
                 // Open batches are sent early, so that a later call may succeed.
                 self.accumulator.send_open_batches();
-                SendError::QueueFull { topic: Arc::from(record.topic()), needed, free, limit }
+                SendError::QueueFull { topic, needed, free, limit }
             }
         }
     }
@@ -207,7 +204,7 @@ impl Inner {
         let choose = |random| self.choose(route, random);
         let number = fixed.unwrap_or_else(|| route.sticky.current(count, choose));
         let Some(partition) = route.partition(number) else { return Err(Stop::Topic.into()) };
-        let (timestamp, clocks) = (record.explicit_timestamp(), self.limits.clocks());
+        let (timestamp, clocks) = (record.explicit_timestamp(), &self.limits.clocks);
         match self.accumulator.append(partition, timestamp, &payload, callback, mode, clocks) {
             Ok(appended) => {
                 if fixed.is_none() {
@@ -236,14 +233,11 @@ impl Inner {
         let Ok(topic) = self.known(&route.name) else { return 0 };
         let patience = self.config.availability_timeout;
         let slow_since = (!patience.is_zero()).then(|| self.now().checked_sub(self.config.linger + patience)).flatten();
-        let is_slow =
-            |oldest: Option<Instant>| slow_since.is_some_and(|since| oldest.is_some_and(|oldest| oldest < since));
-        let candidates =
-            (0..).zip(topic.partitions.iter().zip(&topic.leaders)).map(|(partition, (queue, leader))| Candidate {
-                partition,
-                queue: if self.config.adaptive_partitioning { queue.backlog() } else { 0 },
-                available: leader.leader.is_some() && (slow_since.is_none() || !is_slow(queue.oldest())),
-            });
+        let candidates = (0..).zip(topic.partitions.iter().zip(&topic.leaders)).map(|(partition, (queue, leader))| {
+            let is_slow = slow_since.is_some_and(|since| queue.oldest().is_some_and(|oldest| oldest < since));
+            let queue = if self.config.adaptive_partitioning { queue.backlog() } else { 0 };
+            Candidate { partition, queue, available: leader.leader.is_some() && !is_slow }
+        });
         choose(random, candidates)
     }
 
@@ -284,9 +278,7 @@ impl Inner {
 
     /// Has the sender request a topic's metadata.
     fn ask_for(&self, topic: &str) -> Result<(), SendError> {
-        if let Err(reason) = check_topic_name(topic) {
-            return Err(SendError::InvalidTopic { topic: shortened(topic), reason });
-        }
+        check_topic(topic)?;
         if self.accumulator.topics().want(topic) {
             self.accumulator.wake();
         }
@@ -308,10 +300,7 @@ impl Inner {
         let since = self.now();
         let waited = self.limits.within(waiting.left(since), changed).await;
         self.accumulator.recorder().waited_for_metadata(self.now() - since);
-        let Some(()) = waited else {
-            return Err(self.timed_out(topic, WaitedFor::Metadata, waiting));
-        };
-        Ok(())
+        waited.ok_or_else(|| self.timed_out(topic, WaitedFor::Metadata, waiting))
     }
 
     async fn wait_for_memory(&self, topic: &str, bytes: usize, waiting: &Waiting) -> Result<Charge, SendError> {
@@ -329,10 +318,7 @@ impl Inner {
     fn timed_out(&self, topic: &str, waited_for: WaitedFor, waiting: &Waiting) -> SendError {
         let (name, elapsed) = (Arc::from(topic), self.now() - waiting.since);
         let known = self.accumulator.topics().known();
-        let answer = match known.topic(topic) {
-            Some(TopicState::Awaited(answer)) => *answer,
-            _ => None,
-        };
+        let answer = if let Some(TopicState::Awaited(answer)) = known.topic(topic) { *answer } else { None };
         let (code, cause) = match (&known.metadata_failure, answer) {
             (Some(failure), _) => (ErrorCode::NETWORK_EXCEPTION, Some(failure.to_string())),
             (None, Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)) if waited_for == WaitedFor::Metadata => {
@@ -359,6 +345,11 @@ fn negative(topic: &str, timestamp: i64) -> SendError {
         "its timestamp is negative: expected milliseconds since 1970, or none for the time of sending, got {timestamp}"
     );
     SendError::InvalidRecord { topic: shortened(topic), reason }
+}
+
+/// Refuses an illegal name of a topic.
+pub(crate) fn check_topic(topic: &str) -> Result<(), SendError> {
+    check_topic_name(topic).map_err(|reason| SendError::InvalidTopic { topic: shortened(topic), reason })
 }
 
 /// A topic name of any length and content, shortened for an error.

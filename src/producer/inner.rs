@@ -3,7 +3,10 @@
 //! In: a configuration. Out: the accumulator that records go to, the driver that sends them, and the clocks of both.
 //! Deliberately absent: what is done with one record (see [`super::append`]).
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{runtime::Handle, sync::watch};
 
@@ -12,6 +15,7 @@ use crate::{
     accumulator::{self, Accumulator, Clock},
     config::Config,
     delivery::Callbacks,
+    error::FlushError,
     net::{Driver, Shutdown},
 };
 
@@ -57,7 +61,7 @@ impl Inner {
     }
 
     pub(super) fn now(&self) -> Instant {
-        self.limits.clocks().now()
+        self.limits.clocks.now()
     }
 
     pub(super) fn shut_down(&self, how: Shutdown) {
@@ -68,10 +72,17 @@ impl Inner {
         });
     }
 
-    pub(super) async fn flush(&self) {
+    pub(super) async fn flush(&self) -> Result<(), FlushError> {
+        not_in_callback()?;
         let since = self.now();
         self.accumulator.flush().await;
         self.accumulator.recorder().flushed(self.now() - since);
+        Ok(())
+    }
+
+    pub(super) async fn flush_within(&self, limit: Duration) -> Result<(), FlushError> {
+        let timed_out = || Err(FlushError::Timeout { pending: self.accumulator.undelivered(), waited: limit });
+        self.limits.within(limit, self.flush()).await.unwrap_or_else(timed_out)
     }
 
     /// Ends the driver and waits until it has ended.
@@ -86,4 +97,9 @@ impl Inner {
 fn seed() -> u64 {
     use std::hash::BuildHasher;
     std::hash::RandomState::new().hash_one(0)
+}
+
+/// Refuses calls from a callback that would wait for callbacks.
+pub(crate) fn not_in_callback() -> Result<(), FlushError> {
+    if Callbacks::running_here() { Err(FlushError::InCallback) } else { Ok(()) }
 }

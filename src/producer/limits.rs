@@ -32,7 +32,7 @@ pub(crate) struct TimeLimits {
     home: Option<Id>,
     /// To the thread. It starts with the first wait outside the runtime, and ends with the producer.
     alarms: OnceLock<mpsc::Sender<Alarm>>,
-    clocks: Clocks,
+    pub(crate) clocks: Clocks,
 }
 
 /// A wait that ends when this is dropped.
@@ -57,12 +57,6 @@ impl TimeLimits {
     #[cfg(test)]
     pub(super) fn by(clocks: Clocks) -> Self {
         Self { clocks, ..Self::anywhere() }
-    }
-
-    /// The producer's clocks.
-    #[inline]
-    pub(super) fn clocks(&self) -> &Clocks {
-        &self.clocks
     }
 
     /// Waits for `future` for at most `limit`.

@@ -42,20 +42,20 @@ pub trait Interceptor: Send + Sync + 'static {
     }
 }
 
-/// Passes a record through the chain.
+/// Passes a record through the chain, and puts into its place what comes out.
 ///
 /// Each interceptor gets a copy, because one that panics may have consumed its own. Without interceptors nothing is copied.
-pub(crate) fn on_send<'a>(interceptors: &[Arc<dyn Interceptor>], record: Record<'a>) -> Record<'a> {
-    interceptors.iter().enumerate().fold(record, |good, (index, interceptor)| {
-        let handed = good.clone();
-        catch_unwind(AssertUnwindSafe(|| interceptor.on_send(handed))).unwrap_or_else(|_| {
-            tracing::error!(
-                topic = good.topic(),
+pub(crate) fn on_send(interceptors: &[Arc<dyn Interceptor>], record: &mut Record<'_>) {
+    for (index, interceptor) in interceptors.iter().enumerate() {
+        let given = record.clone();
+        match catch_unwind(AssertUnwindSafe(|| interceptor.on_send(given))) {
+            Ok(returned) => *record = returned,
+            Err(_) => tracing::error!(
+                topic = record.topic(),
                 "on_send of interceptor {index} panicked; the record goes on without it"
-            );
-            good
-        })
-    })
+            ),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -89,8 +89,9 @@ mod tests {
         }
     }
 
-    fn sent<'a>(chain: &[Arc<dyn Interceptor>], record: Record<'a>) -> Record<'a> {
-        on_send(chain, record)
+    fn sent<'a>(chain: &[Arc<dyn Interceptor>], mut record: Record<'a>) -> Record<'a> {
+        on_send(chain, &mut record);
+        record
     }
 
     fn header_keys(record: &Record<'_>) -> Vec<String> {
