@@ -111,10 +111,17 @@ impl Metrics {
         let counts = recorder.counts().clone();
         let client = ("client-id", Arc::clone(client_id));
         let mut rows = Rows { group: PRODUCER, tags: vec![client.clone()], now, list: Vec::new() };
-        rows.producer(&counts, gauges);
+        rows.records(&counts.all);
+        rows.batches(&counts);
+        rows.requests(&counts);
+        rows.links(&counts);
+        rows.waits(&counts, gauges);
         for (topic, of) in &counts.topics {
             (rows.group, rows.tags) = (TOPIC, vec![client.clone(), ("topic", Arc::clone(topic))]);
-            rows.topic(of);
+            rows.records(of);
+            rows.rated(["byte-total", "byte-rate"], of.bytes, "Bytes of the batches that were sent.");
+            let compression = ratio(of.bytes.total, of.uncompressed);
+            rows.add("compression-rate", compression, "Bytes as sent by bytes before compression.");
         }
         for (code, times) in &counts.by_code {
             (rows.group, rows.tags) = (ERRORS, vec![client.clone(), ("error", code.to_string().into())]);
@@ -147,21 +154,6 @@ impl Rows {
     fn spread(&mut self, [avg, max]: [&'static str; 2], of: &Distribution, factor: f64, description: &'static str) {
         self.add(avg, of.mean() * factor, description);
         self.add(max, of.max() * factor, "The same, at most.");
-    }
-
-    fn producer(&mut self, counts: &Counts, gauges: Gauges) {
-        self.records(&counts.all);
-        self.batches(counts);
-        self.requests(counts);
-        self.links(counts);
-        self.waits(counts, gauges);
-    }
-
-    fn topic(&mut self, of: &Tally) {
-        self.records(of);
-        self.rated(["byte-total", "byte-rate"], of.bytes, "Bytes of the batches that were sent.");
-        let compression = ratio(of.bytes.total, of.uncompressed);
-        self.add("compression-rate", compression, "Bytes as sent by bytes before compression.");
     }
 
     /// Adds what the producer and a topic have.
