@@ -33,7 +33,7 @@ use crate::{
 
 /// How long records in flight may take after Ctrl-C.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A record that is due later than this is never sent.
+/// When a record is due whose time cannot be represented.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Runs the command.
