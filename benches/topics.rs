@@ -27,7 +27,7 @@ const PARTITIONS: [usize; 2] = [10_000, 100_000];
 const AMONG: usize = 4;
 
 const WORKS: [Work; 5] = [
-    ("topics learned from one answer", TOPICS, learned_at_once),
+    ("topics learned from one response", TOPICS, learned_at_once),
     ("topics learned one by one", TOPICS, learned_one_by_one),
     ("topics created anew", TOPICS, created_anew),
     ("partitions sent to", PARTITIONS, sent_to),

@@ -58,7 +58,7 @@ impl Home {
     }
 
     /// A producer whose broker appends records and sends no response.
-    fn unanswered(&self, configure: impl FnOnce(ProducerBuilder) -> ProducerBuilder) -> Producer {
+    fn without_responses(&self, configure: impl FnOnce(ProducerBuilder) -> ProducerBuilder) -> Producer {
         let producer = self.producer(configure);
         self.runtime.block_on(producer.partitions_for("orders")).expect("the broker responds");
         never_respond_to_produce(&self.broker);
@@ -115,7 +115,7 @@ fn sends_outside_a_runtime_wait_for_memory_and_all_are_written() {
 #[test]
 fn a_send_outside_a_runtime_waits_no_longer_than_max_block_for_memory() {
     let home = Home::new();
-    let producer = home.unanswered(|builder| small(builder, Duration::from_millis(50)));
+    let producer = home.without_responses(|builder| small(builder, Duration::from_millis(50)));
     let error = outside(async move || {
         let value = "x".repeat(10_000);
         loop {
@@ -131,7 +131,7 @@ fn a_send_outside_a_runtime_waits_no_longer_than_max_block_for_memory() {
 #[test]
 fn a_send_outside_a_runtime_yields_to_a_sender_that_is_behind() {
     let home = Home::new();
-    let producer = home.unanswered(|builder| builder.batch_size(1_000));
+    let producer = home.without_responses(|builder| builder.batch_size(1_000));
     // With more than 1 MiB of incomplete records, every fourth batch of a partition yields to the sender.
     let sent = outside(async move || {
         let value = "x".repeat(900);
@@ -162,7 +162,7 @@ fn flush_and_close_work_outside_a_runtime() {
 #[test]
 fn flush_timeout_and_close_timeout_end_at_their_limit_outside_a_runtime() {
     let home = Home::new();
-    let producer = home.unanswered(|builder| builder);
+    let producer = home.without_responses(|builder| builder);
     let kind = outside(async move || {
         let limit = Duration::from_millis(50);
         let delivery = producer.send(order("v")).await.unwrap();
@@ -176,7 +176,7 @@ fn flush_timeout_and_close_timeout_end_at_their_limit_outside_a_runtime() {
 #[test]
 fn a_producer_dropped_outside_a_runtime_resolves_every_record() {
     let home = Home::new();
-    let producer = home.unanswered(|builder| builder);
+    let producer = home.without_responses(|builder| builder);
     let kind = outside(async move || {
         let delivery = producer.send(order("v")).await.unwrap();
         drop(producer);

@@ -69,7 +69,7 @@ fn try_send_fails_with_the_free_memory_once_memory_is_full() {
 }
 
 #[test]
-fn send_waits_for_memory_no_longer_than_max_block_and_says_what_it_waited_for() {
+fn send_waits_for_memory_no_longer_than_max_block_and_the_error_says_so() {
     run(async {
         let broker = broker().await;
         let producer = small_memory(&broker, Duration::from_millis(200)).await;

@@ -1,4 +1,4 @@
-//! Judges a history for availability: which records failed, or came late, although they could have been delivered.
+//! Judges a history for availability: which records failed, or were late, although they could have been delivered.
 //!
 //! In: the fate of each record with its time, and the times of outages and disturbances. Out: neglects. A pure
 //! function. The other judge, `checker`, asks whether the reported outcomes are true. This one asks whether more
@@ -281,7 +281,7 @@ mod tests {
     type Case = (&'static str, Fate, &'static [u64], &'static [(u64, u64)], Option<Duration>);
 
     #[test]
-    fn a_record_fails_or_comes_late_only_if_there_was_no_calm_in_which_it_could_be_delivered() {
+    fn a_record_fails_or_is_late_only_if_there_was_no_calm_in_which_it_could_be_delivered() {
         let table: [Case; 10] = [
             ("calm from the start", fate(0, 120, End::Expired), &[], &[], Some(s(2))),
             ("calm, and in time", fate(0, 2, End::Acked), &[], &[], None),
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn send_refuses_a_topic_only_for_what_lasts() {
+    fn send_refuses_a_topic_only_for_a_lasting_error() {
         let refuses = |code| {
             let refused = fate(0, 0, End::Refused(code));
             judge(&[refused], &interruptions(&[0], &[]), &Objections::default(), ALLOWANCE)

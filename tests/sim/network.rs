@@ -203,7 +203,7 @@ impl Simulation {
             delay += extra;
         }
         if fault != Some(Kind::RequestLost) {
-            self.goes_out(id, delay, bytes.slice(4..));
+            self.transmit(id, delay, bytes.slice(4..));
         }
         if !answered {
             self.later(Duration::from_micros(10), Scheduled::Written(id, correlation));
@@ -248,7 +248,7 @@ impl Simulation {
         self.later(delay, Scheduled::Broken(id));
     }
 
-    fn goes_out(&mut self, id: ConnectionId, delay: Duration, frame: Bytes) {
+    fn transmit(&mut self, id: ConnectionId, delay: Duration, frame: Bytes) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.last_to_broker = connection.last_to_broker.max(now + delay);

@@ -2,7 +2,7 @@
 //!
 //! In: a seed. Out: a cluster, a producer's settings, tasks that send, and faults with the times at which they strike.
 //! Pure. The probability of each kind of fault is drawn for each seed, so some runs have one kind only and some have
-//! all. Every fault and every task has a seed of its own, so removing one leaves the rest of a plan unchanged. That is
+//! all. Every fault and every task has its own seed, so removing one leaves the rest of a plan unchanged. That is
 //! how a failing plan is made smaller.
 
 use std::{collections::BTreeMap, fmt};

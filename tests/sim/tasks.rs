@@ -176,7 +176,7 @@ impl Simulation {
         }
     }
 
-    /// A task asks for the number of partitions.
+    /// A task calls `partitions_for`.
     fn ask(&mut self, number: u32, draft: Draft) {
         let Some(producer) = self.producer.clone() else { return self.retire(number) };
         let asks = Box::pin(async move { producer.partitions_for(TOPICS[draft.topic]).await });
@@ -381,14 +381,14 @@ impl Simulation {
         });
         let exempt = self.plan.acks_0 || self.harm.get(&place).is_some_and(|harm| harm.truncated);
         if let Some(offset) = outcome.ok().and_then(|ack| ack.offset()).filter(|_| !exempt)
-            && !self.stands_at(place, offset, id)
+            && !self.is_at(place, offset, id)
         {
             self.violations.push(Violation::WrongOffset { id, reported: offset, there: None });
         }
     }
 
     /// Whether a record is at an offset of its partition, in the present or a deleted log.
-    fn stands_at(&self, place: Place, offset: i64, id: Id) -> bool {
+    fn is_at(&self, place: Place, offset: i64, id: Id) -> bool {
         let record = self.cluster.record(TOPICS[place.topic], place.partition as i32, offset);
         let there = record.and_then(|record| self.name(record.value.as_deref().unwrap_or_default(), place));
         let mut deleted = self.deleted_logs.get(&place).into_iter().flatten().flatten();

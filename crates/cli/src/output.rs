@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_as_json_tells_text_null_and_bytes_apart() {
+    fn a_record_as_json_distinguishes_text_null_and_bytes() {
         let line = record(Format::Json, "orders", &consumed(Some(b"\x00\xff"), Some(b"\"a\"\n")), true);
         let expected = r#"{"topic":"orders","partition":1,"offset":42,"timestamp":1700000000123,"timestamp_type":"CreateTime","key_base64":"AP8=","value":"\"a\"\n","headers":[{"key":"h","value":null},{"key":"h","value_base64":"/w=="}]}"#;
         assert_eq!(String::from_utf8(line).unwrap(), expected);

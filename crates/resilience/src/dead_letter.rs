@@ -1,4 +1,4 @@
-//! Dead letters: records that cannot be delivered are kept in a topic of their own.
+//! Dead letters: records that cannot be delivered are kept in a separate topic.
 //!
 //! In: a record, and how it failed. Out: the offset of its dead letter, or the record with both errors. Awaits one
 //! publish; the letter itself is a pure function. Deliberately absent: creating the dead-letter topic (`milena::admin`

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_over_the_limit_comes_out_in_pieces_that_lose_nothing() {
+    async fn a_line_over_the_limit_is_returned_in_pieces_that_lose_nothing() {
         let expected = vec![
             line(b"a\n"),
             Input::LongLine,

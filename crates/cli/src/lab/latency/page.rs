@@ -206,7 +206,7 @@ fn range(measured: &[Measured]) -> (f64, f64) {
     (least * 0.9, (largest * 1.1).max(least * 2.0))
 }
 
-/// 10 stands for 90 %, 100 for 99 %.
+/// Formats a percentile: 10 is 90 %, 100 is 99 %.
 fn percent(nines: f64) -> String {
     let percent = 100.0 * (1.0 - 1.0 / nines);
     let digits = (nines.log10() - 2.0).max(0.0).ceil() as usize;
