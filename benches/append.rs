@@ -1,4 +1,4 @@
-//! The caller's half, through the public API: from `try_send` to the handle, by partitions, with one task and with
+//! The caller's half, through the public API: from `try_send` to its delivery, by partitions, with one task and with
 //! eight. Each iteration is a round of records. They are delivered between the rounds, which is not measured.
 
 #[path = "support/still.rs"]
@@ -15,7 +15,7 @@ use still::Still;
 
 const VALUE: [u8; 100] = [b'v'; 100];
 
-/// Name, topics, partitions of each, records of a round: enough that most records find their batch open.
+/// Name, topics, partitions of each, records of a round: enough that most records are appended to an open batch.
 const SHAPES: [(&str, usize, u16, usize); 3] =
     [("6", 1, 6, 24_000), ("1,000", 1, 1_000, 80_000), ("10,000", 200, 50, 400_000)];
 
@@ -37,7 +37,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// How long one round takes.
+/// The duration of one round.
 fn append(still: &Still, tasks: usize, slots: &mut [Option<Delivery>]) -> Duration {
     let start = Instant::now();
     if tasks == 1 {

@@ -1,5 +1,5 @@
-//! The whole producer: records sent to the embedded broker in the same process, with a handle for each, all of them
-//! awaited. And the time that a test needs before its first record.
+//! The whole producer: records sent to the embedded broker in the same process, with a delivery for each, all of them
+//! awaited. And the time that a test needs until its first acknowledgement.
 
 use std::time::{Duration, Instant};
 
@@ -55,11 +55,11 @@ async fn first(producer: &dyn Produce) {
     delivery.await.expect("an acknowledgement");
 }
 
-/// A broker and a producer for each sample: the broker keeps what it is given.
+/// Measures with a new broker and producer for each sample, because the broker keeps all records in memory.
 async fn measure(rounds: u64, value: &[u8]) -> Duration {
     let broker = start().await;
     let producer = Producer::builder(&broker.bootstrap_servers()).build().await.expect("it is valid");
-    producer.partitions_for(TOPIC).await.expect("the topic is there");
+    producer.partitions_for(TOPIC).await.expect("the topic exists");
     let start = Instant::now();
     for _ in 0..rounds {
         send(&producer, value).await;

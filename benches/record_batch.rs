@@ -31,7 +31,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Orders, which resemble each other as orders do, so many KiB of them.
+/// Measures a codec with similar JSON orders of `kib` KiB in all.
 fn bench_codec(criterion: &mut Criterion, codec: &str, kib: usize) {
     let mut state = 7_u64;
     let mut number = || {
@@ -52,7 +52,7 @@ fn bench_codec(criterion: &mut Criterion, codec: &str, kib: usize) {
     println!("{codec}, {kib} KiB: {} bytes become {}, {ratio:.1} times less", batch.len(), compressed.len());
     group
         .bench_function(format!("compress/{codec}/{kib} KiB"), |bencher| bencher.iter(|| compressing.compress(&batch)));
-    assert_eq!(read_batch(compressed.clone()), 1, "what was compressed can be read");
+    assert_eq!(read_batch(compressed.clone()), 1, "a compressed batch can be read");
     group.bench_function(format!("read/{codec}/{kib} KiB"), |bencher| bencher.iter(|| read_batch(compressed.clone())));
     group.finish();
 }
@@ -67,7 +67,7 @@ fn bench(criterion: &mut Criterion, name: &str, value: &[u8], headers: &[Header<
     let mut batch = write_batch(Vec::new(), RECORDS, Some(KEY), value, headers);
     group.bench_function(format!("stamp/{name}"), |bencher| bencher.iter(|| stamp_batch(&mut batch)));
     let batch = Bytes::from(batch);
-    assert_eq!(read_batch(batch.clone()), RECORDS as usize, "what was written can be read");
+    assert_eq!(read_batch(batch.clone()), RECORDS as usize, "a written batch can be read");
     group.bench_function(format!("read/{name}"), |bencher| bencher.iter(|| read_batch(batch.clone())));
     group.finish();
 }

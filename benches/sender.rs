@@ -36,7 +36,7 @@ fn step(criterion: &mut Criterion, partitions: u16) {
     group.finish();
 }
 
-/// More partitions than the requests in flight can take: with each answer the sender drains again, so it is one figure.
+/// More partitions than fit into the requests in flight: with each response the sender drains again, so both are one figure.
 fn windows(criterion: &mut Criterion, partitions: u16) {
     let mut group = criterion.benchmark_group(format!("sender step, {partitions} partitions"));
     group.throughput(Throughput::Elements(partitions.into())).sample_size(20);
@@ -50,12 +50,12 @@ fn windows(criterion: &mut Criterion, partitions: u16) {
     group.finish();
 }
 
-/// How long it took to drain, and to judge the answers.
+/// The time to drain batches, and the time to judge the responses.
 fn rounds_of(step: &mut Step, rounds: u64) -> (Duration, Duration) {
     let (mut draining, mut judging) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..rounds {
         step.fill(BATCH, &[b'v'; 100]);
-        // A request has an end: what does not fit goes with the next.
+        // The request size is limited: further batches are sent with the next request.
         while {
             draining += timed(|| black_box(step.drain())).0;
             step.prepare_answers();

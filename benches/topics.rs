@@ -1,5 +1,5 @@
-//! How the cost of the sender's half grows with topics and partitions: each kind of work with few of them and with
-//! many. The work for one of them must take as long with many as with few; see "How cost grows with topics" in
+//! How the cost of the sender's half grows with topics and partitions: each kind of work with few of them and with many.
+//! The work for one of them must not take longer with many than with few; see "How cost grows with topics" in
 //! `benches/README.md`.
 
 use std::{
@@ -18,16 +18,16 @@ const TOO_LONG: u64 = 121;
 /// Longer than metadata's backoff, in seconds.
 const A_WHILE: u64 = 2;
 
-/// What is measured: name, by what it is counted, how long so many of these take.
+/// A measurement: its name, its counts of topics or partitions, and a function that returns the duration for a count.
 type Work = (&'static str, [usize; 2], fn(usize) -> Duration);
 
 const TOPICS: [usize; 2] = [1_000, 10_000];
 const PARTITIONS: [usize; 2] = [10_000, 100_000];
-/// The partitions are those of so many topics.
+/// The number of topics that the partitions belong to.
 const AMONG: usize = 4;
 
 const WORKS: [Work; 5] = [
-    ("topics learned from one answer", TOPICS, learned_at_once),
+    ("topics learned from one response", TOPICS, learned_at_once),
     ("topics learned one by one", TOPICS, learned_one_by_one),
     ("topics created anew", TOPICS, created_anew),
     ("partitions sent to", PARTITIONS, sent_to),
@@ -67,7 +67,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// One iteration may take seconds: few samples, of one each where it does.
+/// A group with few samples, because one iteration may take seconds.
 fn group<'a>(criterion: &'a mut Criterion, name: &str) -> Group<'a> {
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
@@ -87,14 +87,14 @@ fn among_partitions(count: usize) -> Step {
     step
 }
 
-/// One metadata answer is taken over.
+/// One Metadata response with all topics.
 fn learned_at_once(topics: usize) -> Duration {
     let mut step = Step::among(1);
     step.want(0..topics);
     settled(&mut step)
 }
 
-/// Each topic's first record has it asked for alone.
+/// A Metadata request for each topic alone, as for its first record.
 fn learned_one_by_one(topics: usize) -> Duration {
     let mut step = Step::among(1);
     (0..topics)
@@ -105,7 +105,7 @@ fn learned_one_by_one(topics: usize) -> Duration {
         .sum()
 }
 
-/// One metadata answer has other ids for topics that are known.
+/// One Metadata response with other ids for known topics.
 fn created_anew(topics: usize) -> Duration {
     let mut step = among_topics(topics);
     step.recreate();
@@ -114,20 +114,20 @@ fn created_anew(topics: usize) -> Duration {
     settled(&mut step)
 }
 
-/// A batch to each partition.
+/// A batch for each partition.
 fn sent_to(partitions: usize) -> Duration {
     let mut step = among_partitions(partitions);
     step.fill(1, &VALUE);
     settled(&mut step)
 }
 
-/// What the sender takes until nothing is on its way any more.
+/// The sender's time until no request is in flight.
 fn settled(step: &mut Step) -> Duration {
     let mut took = Duration::ZERO;
     loop {
-        let mut asked = 0;
-        took += timed(|| asked = step.drain());
-        if asked == 0 {
+        let mut requests = 0;
+        took += timed(|| requests = step.drain());
+        if requests == 0 {
             return took;
         }
         step.prepare_answers();
@@ -135,7 +135,7 @@ fn settled(step: &mut Step) -> Duration {
     }
 }
 
-/// A batch of each partition waits for a leader that has as many requests as it may have; then another one leads.
+/// A batch of each partition waits for a leader with the most requests in flight; then the leader moves.
 fn moved(partitions: usize) -> Duration {
     let mut step = among_partitions(partitions);
     step.fill(1, &VALUE);
@@ -146,7 +146,7 @@ fn moved(partitions: usize) -> Duration {
     settled(&mut step)
 }
 
-/// A batch is answered with the leader that its partition has now, and goes there.
+/// The response to a batch names the partition's new leader, and the batch is sent there.
 fn hinted(step: &mut Step) -> Duration {
     step.fill_first(&VALUE);
     step.drain();

@@ -1,7 +1,7 @@
-//! A producer that does nothing by itself, so that only the caller's half is measured.
+//! A producer whose sender does not run by itself, so that only the caller's half is measured.
 //!
-//! In: the number of topics and partitions. Out: a producer that knows them, on a runtime that does nothing until it
-//! has to deliver. It uses only the public API, so that it does not depend on internals.
+//! In: the number of topics and partitions. Out: a producer with their metadata, on a runtime that runs only to deliver. It
+//! uses only the public API, so that it does not depend on internals.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use bench_sink::Sink;
 use milena::{Ack, Delivery, Producer, Record};
 use tokio::runtime::{Builder, Runtime};
 
-/// Keys repeat after so many records.
+/// The number of distinct keys.
 const KEYS: usize = 1024;
 
 /// The producer, its runtime, its broker.
@@ -22,7 +22,7 @@ pub(crate) struct Still {
 }
 
 impl Still {
-    /// A producer with `buffer.memory` for all that one round appends.
+    /// A producer with `buffer.memory` for all records of one round.
     pub(crate) fn new(topics: usize, partitions: u16, batch_size: usize) -> Self {
         let sink = Sink::start(partitions, 0).expect("a loopback port");
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -41,18 +41,18 @@ impl Still {
         Self { producer, runtime, topics, keys, _sink: sink }
     }
 
-    /// Places for so many handles.
+    /// Empty slots for deliveries.
     pub(crate) fn slots(count: usize) -> Vec<Option<Delivery>> {
         (0..count).map(|_| None).collect()
     }
 
-    /// Appends a record for every slot and keeps its handle there. Topics take turns.
+    /// Appends a record for every slot and stores its delivery there. Topics alternate.
     pub(crate) fn append(&self, keyed: bool, value: &[u8], slots: &mut [Option<Delivery>]) {
         let (mut topic, mut key) = (0, 0);
         for slot in slots {
             let record = Record::to(&self.topics[topic]).value(value);
             let record = if keyed { record.key(&self.keys[key]) } else { record };
-            *slot = Some(self.producer.try_send(black_box(record)).expect("memory and metadata are there"));
+            *slot = Some(self.producer.try_send(black_box(record)).expect("memory and metadata are available"));
             topic += 1;
             if topic == self.topics.len() {
                 (topic, key) = (0, (key + 1) % KEYS);
@@ -60,17 +60,17 @@ impl Still {
         }
     }
 
-    /// Appends so many records to the first topic, with a callback each.
+    /// Appends `count` records to the first topic, with a callback each.
     #[allow(dead_code, reason = "not every benchmark has callbacks")]
-    pub(crate) fn append_told(&self, count: usize, value: &[u8], told: fn(bool)) {
+    pub(crate) fn append_with_callback(&self, count: usize, value: &[u8], callback: fn(bool)) {
         for i in 0..count {
             let record = Record::to(&self.topics[0]).value(value).key(&self.keys[i % KEYS]);
-            let callback = move |answer: Result<Ack, _>| told(answer.is_ok());
-            self.producer.try_send_with(black_box(record), callback).expect("memory and metadata are there");
+            let callback = move |outcome: Result<Ack, _>| callback(outcome.is_ok());
+            self.producer.try_send_with(black_box(record), callback).expect("memory and metadata are available");
         }
     }
 
-    /// Lets everything be delivered.
+    /// Delivers all records.
     pub(crate) fn deliver(&self, slots: &mut [Option<Delivery>]) {
         self.runtime.block_on(self.producer.flush()).expect("not in a callback");
         for delivery in slots.iter_mut().filter_map(Option::take) {

@@ -1,4 +1,4 @@
-//! The embedded broker with clients that are not ours: librdkafka, kafka-python, aiokafka, franz-go, sarama, kafka-go
+//! The embedded broker with clients of other projects: librdkafka, kafka-python, aiokafka, franz-go, sarama, kafka-go
 //! and Apache's own.
 //!
 //! In: one program for each client, which `tests/clients/setup` has fetched and built. Each gets servers, a topic and
@@ -37,7 +37,7 @@ const CODECS: &[&str] = if cfg!(feature = "zstd") {
     &["none", "gzip", "snappy", "lz4"]
 };
 const MODES: &[&str] = &["plain", "idempotent"];
-/// Of each codec and mode.
+/// The number of records for each codec and mode.
 const RECORDS: usize = 3;
 
 fn python(script: &str) -> Command {
@@ -57,7 +57,7 @@ fn fetched(path: &str) -> PathBuf {
     clients.join(path)
 }
 
-/// Runs a client against a broker of its own.
+/// Runs a client against a new broker, and checks its output and the broker's log.
 async fn works(mut client: Command, modes: &[&str]) {
     let refused = Refused::default();
     let _listening = tracing::subscriber::set_default(refused.clone());
@@ -65,9 +65,9 @@ async fn works(mut client: Command, modes: &[&str]) {
     client.args([&broker.bootstrap_servers(), TOPIC, &CODECS.join(",")]);
     let output = spawn_blocking(move || client.output().unwrap_or_else(|e| panic!("cannot start {client:?}: {e}")));
     let output = output.await.expect("waiting does not panic");
-    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let refused = refused.0.lock().unwrap().clone();
-    assert_eq!(told, expected(modes), "{}, the broker refused {refused:#?}\n{errors}", output.status);
+    assert_eq!(printed, expected(modes), "{}, the broker refused {refused:#?}\n{errors}", output.status);
     assert!(output.status.success(), "{}\n{errors}", output.status);
     let written: Vec<_> = broker.log(TOPIC, 0).iter().map(describe).collect();
     assert_eq!(written, batches(modes).map(|(codec, mode, number)| line(codec, mode, number)).collect::<Vec<_>>());
@@ -79,7 +79,7 @@ fn batches<'a>(modes: &'a [&str]) -> impl Iterator<Item = (&'static str, &'a str
     pairs.flat_map(|(codec, mode)| (0..RECORDS).map(move |number| (codec, mode, number)))
 }
 
-/// What a client prints.
+/// The expected output of a client.
 fn expected(modes: &[&str]) -> String {
     let mut text = String::from("listed orders\ncreated 2\n");
     for (offset, (codec, mode, number)) in batches(modes).enumerate() {
@@ -96,21 +96,22 @@ fn expected(modes: &[&str]) -> String {
     text
 }
 
-/// A record of the log: a producer that is idempotent has an id, and counts from 0.
+/// A description of a record in the log. An idempotent producer has an id, and its sequence numbers begin at 0.
 fn describe(record: &StoredRecord) -> String {
     let value = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
     let value = value.trim_end_matches('x').trim_end();
-    format!("{value} by {}, sequence {}", if record.producer_id < 0 { "nobody" } else { "somebody" }, record.sequence)
+    let producer = if record.producer_id < 0 { "no producer id" } else { "a producer id" };
+    format!("{value} with {producer}, sequence {}", record.sequence)
 }
 
 fn line(codec: &str, mode: &str, number: usize) -> String {
     match mode {
-        "plain" => format!("{codec} {mode} {number} by nobody, sequence -1"),
-        _ => format!("{codec} {mode} {number} by somebody, sequence {number}"),
+        "plain" => format!("{codec} {mode} {number} with no producer id, sequence -1"),
+        _ => format!("{codec} {mode} {number} with a producer id, sequence {number}"),
     }
 }
 
-/// What the broker says that it refused. Its tasks run in the thread of their test.
+/// The broker's log lines about refused requests. Its tasks run in the thread of their test.
 #[derive(Clone, Default)]
 struct Refused(Arc<Mutex<Vec<String>>>);
 
@@ -142,29 +143,29 @@ impl Visit for Line {
     }
 }
 
-/// ApiVersions in version 3, by "tool 7"; FindCoordinator in version 6; and what is not Kafka at all.
+/// ApiVersions in version 3, by "tool 7"; FindCoordinator in version 6; and an HTTP request.
 const VERSIONS: &[u8] = b"\0\0\0\x17\0\x12\0\x03\0\0\0\x01\0\x04shop\0\x05tool\x027\0";
 const COORDINATOR: &[u8] = b"\0\0\0\x0f\0\x0a\0\x06\0\0\0\x01\0\x04shop\0";
 const HTTP: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 
 #[tokio::test]
-async fn what_the_broker_refuses_it_tells_once_a_client() {
+async fn a_refused_request_is_logged_once_for_each_client() {
     let refused = Refused::default();
     let _listening = tracing::subscriber::set_default(refused.clone());
     let broker = EmbeddedBroker::builder().start().await.expect("the embedded broker starts");
     let address = broker.bootstrap_servers();
-    for said in [COORDINATOR, HTTP, COORDINATOR, HTTP, &[VERSIONS, COORDINATOR].concat()] {
+    for sent in [COORDINATOR, HTTP, COORDINATOR, HTTP, &[VERSIONS, COORDINATOR].concat()] {
         let mut socket = TcpStream::connect(&address).await.unwrap();
-        socket.write_all(said).await.unwrap();
-        // It ends when the connection is closed, in whichever way.
+        socket.write_all(sent).await.unwrap();
+        // Returns when the connection is closed or reset.
         socket.read_to_end(&mut Vec::new()).await.ok();
     }
     let lines = refused.0.lock().unwrap().clone();
-    let asked = "FindCoordinator request (api key 10, version 6, client id \"shop\") from";
+    let request = "FindCoordinator request (api key 10, version 6, client id \"shop\") from";
     let [coordinator, http, named] = &lines[..] else { panic!("{lines:#?}") };
-    assert!(coordinator.contains(&format!("{asked} a client at 127.0.0.1 refused")), "{coordinator}");
+    assert!(coordinator.contains(&format!("{request} a client at 127.0.0.1 refused")), "{coordinator}");
     assert!(http.contains("request from a client at 127.0.0.1 refused, connection closed: frame of"), "{http}");
-    assert!(named.contains(&format!("{asked} tool 7 at 127.0.0.1 refused")), "{named}");
+    assert!(named.contains(&format!("{request} tool 7 at 127.0.0.1 refused")), "{named}");
 }
 
 #[tokio::test]
@@ -204,7 +205,7 @@ async fn javas_own_tools_work() {
     let _listening = tracing::subscriber::set_default(refused.clone());
     let broker = EmbeddedBroker::builder().nodes(2).start().await.expect("the embedded broker starts");
     let servers = broker.bootstrap_servers();
-    let told = spawn_blocking(move || {
+    let printed = spawn_blocking(move || {
         let tool = |class: &str, arguments: &str| {
             let connect = ["--bootstrap-server", &servers];
             let arguments: Vec<_> = connect.into_iter().chain(arguments.split(' ')).collect();
@@ -218,7 +219,7 @@ async fn javas_own_tools_work() {
         let config = tool("kafka.admin.ConfigCommand", "--describe --topic clients");
         [created, offsets, described, config]
     });
-    let [created, offsets, described, config] = told.await.expect("the tools work");
+    let [created, offsets, described, config] = printed.await.expect("the tools work");
     assert_eq!(created.trim(), "Created topic clients.");
     let partitions = [0, 1].map(|partition| format!("clients:{partition}:{}\n", broker.log(TOPIC, partition).len()));
     assert_eq!((offsets, broker.log(TOPIC, 0).len() + broker.log(TOPIC, 1).len()), (partitions.concat(), 3));

@@ -1,9 +1,9 @@
 //! Operations on the accumulator, in any order.
 //!
 //! In: a list of operations. Checks: every record that was appended is in exactly one batch, in the order of its
-//! partition; the sender gets every partition that has a batch; batches keep to their size and are charged for their
-//! bytes; a flush ends when the batches before it have completed; every record has one outcome; at the end no memory is
-//! charged.
+//! partition; the sender is notified of every partition that has a batch; batches do not exceed their size and are
+//! charged for their bytes; a flush ends when the batches before it have completed; every record has one outcome; at the
+//! end no memory is charged.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -38,13 +38,13 @@ type Flush = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A record that is to be appended: partition, length, whether it has a callback.
 #[derive(Clone, Copy)]
-struct Wish {
+struct Draft {
     partition: usize,
     len: usize,
-    told: bool,
+    callbacks: bool,
 }
 
-/// The accumulator, and what must be true of it.
+/// The accumulator, and the expected state.
 struct Bench {
     accumulator: Arc<Accumulator>,
     limits: Limits,
@@ -52,16 +52,16 @@ struct Bench {
     partitions: Vec<Arc<PartitionQueue>>,
     /// Records that were appended and not taken, by partition.
     queued: Vec<VecDeque<usize>>,
-    /// Slots that the sender was told of.
+    /// Slots that the sender was notified of.
     listed: BTreeSet<u32>,
     taken: VecDeque<(Vec<usize>, SealedBatch)>,
     deliveries: Vec<Delivery>,
-    /// How often each record's callback is to run, and how often it did.
-    told: Vec<usize>,
-    heard: Arc<Mutex<Vec<usize>>>,
-    /// Flushes that go on, and how many records there were before each.
+    /// How often each record's callback must run, and the records whose callback has run.
+    callbacks: Vec<usize>,
+    called: Arc<Mutex<Vec<usize>>>,
+    /// Pending flushes, and how many records there were before each.
     flushes: Vec<(usize, Flush)>,
-    waits: VecDeque<(Wish, Wait)>,
+    waits: VecDeque<(Draft, Wait)>,
     next_offset: i64,
 }
 
@@ -96,8 +96,8 @@ impl Bench {
             listed: BTreeSet::new(),
             taken: VecDeque::new(),
             deliveries: Vec::new(),
-            told: Vec::new(),
-            heard: Arc::default(),
+            callbacks: Vec::new(),
+            called: Arc::default(),
             flushes: Vec::new(),
             waits: VecDeque::new(),
             next_offset: 0,
@@ -108,7 +108,7 @@ impl Bench {
         match input.below(16) {
             0..=3 => {
                 let len = input.one_of(&[0, 1, 20, 80, 150, 300, 1_500]);
-                self.append(Wish { partition: input.below(PARTITIONS), len, told: input.yes() }, None);
+                self.append(Draft { partition: input.below(PARTITIONS), len, callbacks: input.yes() }, None);
             }
             4 => self.now += Duration::from_millis(input.one_of(&[1, 4, 5, 20])),
             5 => self.take_ready(),
@@ -127,50 +127,50 @@ impl Bench {
         }
     }
 
-    fn append(&mut self, wish: Wish, charge: Option<Charge>) {
+    fn append(&mut self, draft: Draft, charge: Option<Charge>) {
         let number = self.deliveries.len();
         let mut value = u32::try_from(number).unwrap().to_be_bytes().to_vec();
-        value.resize(4 + wish.len, 7);
+        value.resize(4 + draft.len, 7);
         let payload = Payload::new(None, Some(&value), &[]);
         let max_len = payload.max_len();
         if HEADER_LEN + max_len > self.limits.buffer_memory {
             return;
         }
-        let heard = Arc::clone(&self.heard);
-        let hear = move |_| heard.lock().unwrap().push(number);
-        let mut callback = wish.told.then_some(hear);
-        let (now, partition) = (self.now, &self.partitions[wish.partition]);
+        let called = Arc::clone(&self.called);
+        let call = move |_| called.lock().unwrap().push(number);
+        let mut callback = draft.callbacks.then_some(call);
+        let (now, partition) = (self.now, &self.partitions[draft.partition]);
         match self.accumulator.append(partition, Some(7), &payload, listener(&mut callback), charge, &now) {
             Ok(appended) => {
                 assert!(appended.bytes <= max_len && callback.is_none());
                 self.deliveries.push(appended.accepted.into());
-                self.told.push(usize::from(wish.told));
-                self.queued[wish.partition].push_back(number);
+                self.callbacks.push(usize::from(draft.callbacks));
+                self.queued[draft.partition].push_back(number);
             }
             Err(Refused::NeedsMemory(bytes)) => {
                 assert!(bytes <= self.limits.buffer_memory);
                 let accumulator = Arc::clone(&self.accumulator);
                 let mut wait: Wait = Box::pin(async move { accumulator.wait_for_memory(bytes).await });
                 match poll(&mut wait) {
-                    Some(Ok(charge)) => self.append(wish, Some(charge)),
+                    Some(Ok(charge)) => self.append(draft, Some(charge)),
                     Some(Err(Closed)) => assert!(self.accumulator.is_closed()),
-                    None => self.waits.push_back((wish, wait)),
+                    None => self.waits.push_back((draft, wait)),
                 }
             }
-            Err(Refused::Behind) => panic!("nobody was polite"),
+            Err(Refused::Behind) => panic!("no append asked to yield to the sender"),
             Err(Refused::Closed) => assert!(self.accumulator.is_closed()),
         }
     }
 
-    /// Who waits longest for memory gets it, if there is any.
+    /// The first waiting append gets memory, if there is any.
     fn serve_first(&mut self) {
-        let Some((wish, mut wait)) = self.waits.pop_front() else { return };
+        let Some((draft, mut wait)) = self.waits.pop_front() else { return };
         match poll(&mut wait) {
             Some(charge) => {
                 drop(wait);
-                charge.into_iter().for_each(|charge| self.append(wish, Some(charge)));
+                charge.into_iter().for_each(|charge| self.append(draft, Some(charge)));
             }
-            None => self.waits.push_front((wish, wait)),
+            None => self.waits.push_front((draft, wait)),
         }
     }
 
@@ -180,7 +180,7 @@ impl Bench {
         self.listed.extend(slots);
     }
 
-    /// Takes a batch, as the sender does: only where it was told that there is one.
+    /// Takes a batch, as the sender does: only from a slot that it was notified of.
     fn take(&mut self, partition: usize) {
         let slot = self.partitions[partition].slot;
         if self.listed.contains(&slot) {
@@ -195,7 +195,7 @@ impl Bench {
         let older = self.partitions[partition].take_older(self.now, age);
         older.into_iter().for_each(|batch| self.took(partition, batch));
         if age.is_zero() {
-            assert!(self.queued[partition].is_empty(), "all is older than nothing");
+            assert!(self.queued[partition].is_empty(), "every batch is older than zero");
         }
     }
 
@@ -214,7 +214,7 @@ impl Bench {
         self.taken.push_back((numbers, batch));
     }
 
-    /// Ends a batch, one way or another.
+    /// Completes a batch by `how`.
     fn finish(&mut self, number: usize, how: fn(&mut Self, (Vec<usize>, SealedBatch))) {
         if let Some(taken) = self.taken.remove(number) {
             let records = taken.0.clone();
@@ -233,7 +233,7 @@ impl Bench {
         }
     }
 
-    /// A batch in two parts, of which the second is done first.
+    /// Completes a batch in two parts, the second part first.
     fn split(&mut self, (numbers, batch): (Vec<usize>, SealedBatch)) {
         if numbers.len() < 2 {
             return self.ack((numbers, batch));
@@ -261,16 +261,16 @@ impl Bench {
         }
     }
 
-    /// What must be true at any time.
+    /// Checks the conditions that hold at any time.
     fn look(&mut self) {
         let memory = self.accumulator.memory();
         assert!(memory.free() <= memory.limit());
         for (records, _) in self.flushes.extract_if(.., |(_, flush)| poll(flush).is_some()) {
             let done = self.deliveries.iter().take(records).all(|delivery| delivery.outcome().is_some());
-            assert!(done, "a flush of {records} records ended before they were done");
+            assert!(done, "a flush of {records} records ended before they were completed");
         }
-        let heard = self.heard.lock().unwrap();
-        assert!(heard.iter().all(|number| self.deliveries[*number].outcome().is_some()));
+        let called = self.called.lock().unwrap();
+        assert!(called.iter().all(|number| self.deliveries[*number].outcome().is_some()));
     }
 
     fn end(mut self, abandons: bool) {
@@ -287,15 +287,15 @@ impl Bench {
             self.finish(0, Self::ack);
         }
         self.look();
-        assert!(self.flushes.is_empty(), "all is done, so is every flush");
+        assert!(self.flushes.is_empty(), "every flush ends once all records are completed");
         let memory = self.accumulator.memory();
         assert_eq!((memory.free(), self.accumulator.undelivered()), (memory.limit(), 0));
-        let mut times = vec![0; self.told.len()];
-        self.heard.lock().unwrap().iter().for_each(|number| times[*number] += 1);
-        assert_eq!(times, self.told, "every callback ran once");
+        let mut times = vec![0; self.callbacks.len()];
+        self.called.lock().unwrap().iter().for_each(|number| times[*number] += 1);
+        assert_eq!(times, self.callbacks, "every callback ran once");
     }
 
-    /// Takes all that there is, a while later; the sender knows of every partition that has something.
+    /// Takes all batches after the linger. The sender must have been notified of every partition with a batch.
     fn drain(&mut self) {
         self.now += LINGER;
         self.take_ready();

@@ -1,4 +1,4 @@
-//! Record batches: untrusted bytes, and our own batches, read by our reader and by another decoder.
+//! Record batches: untrusted bytes, and milena's batches, read by milena and by another decoder.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use crate::{
 /// More records than this show nothing new.
 const MOST_RECORDS: usize = 64;
 
-/// The target: bytes that may be batches, as they come or with length, format and checksum made right.
+/// The target: bytes that may be batches, unchanged or with a correct length, format and checksum.
 pub fn batch_decode(data: &[u8]) {
     let mut input = Input::new(data);
     let mended = input.yes();
@@ -37,7 +37,7 @@ pub fn batch_decode(data: &[u8]) {
     read_all(&bytes.into());
 }
 
-/// Reads whatever batches there are.
+/// Reads all batches.
 pub(super) fn read_all(bytes: &Bytes) {
     let mut at = 0;
     for batch in Batches::new(bytes.clone()).map_while(Result::ok) {
@@ -53,7 +53,7 @@ pub(super) fn read_all(bytes: &Bytes) {
     }
 }
 
-/// Records of a batch follow each other, lie within it, and are as many as it says.
+/// Checks that the records of a batch are in order, within the batch, and as many as its header says.
 fn read(batch: &Batch) {
     let header = batch.header();
     let _ = (batch.check_crc(), header.check_gapless(), header.is_transactional(), header.is_control());
@@ -73,7 +73,7 @@ fn read(batch: &Batch) {
     assert_eq!(count, header.count);
 }
 
-/// One record, as the input has it.
+/// One record, drawn from the input.
 struct Written<'a> {
     timestamp: i64,
     key: Option<&'a [u8]>,
@@ -96,7 +96,7 @@ impl<'a> Written<'a> {
         Payload::new(self.key, self.value, &self.headers)
     }
 
-    /// Without the header keys' order, which the other decoder keeps only of keys that differ.
+    /// Compares the record, except for the order of equal header keys, which the other decoder does not keep.
     fn is_read_as(&self, other: &Record) -> bool {
         let ours: BTreeMap<&str, Option<&[u8]>> =
             self.headers.iter().map(|header| (&*header.key, header.value.as_deref())).collect();
@@ -112,7 +112,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// The target: records, written by us and read by us, by another decoder, and in the parts of a split batch.
+/// The target: records that milena writes, read by milena, by another decoder, and in the parts of a split batch.
 pub fn batch_round_trip(data: &[u8]) {
     let mut input = Input::new(data);
     let origin = Stamp { producer_id: input.i64(), epoch: input.i16(), base_sequence: input.i32() };
@@ -160,7 +160,7 @@ fn same(records: &[Written<'_>], bytes: &Bytes) {
     assert!(read.iter().zip(records).all(|(read, written)| written.is(header.timestamp_of(read), read)));
 }
 
-/// The other decoder adds deltas up without a thought for the end of the numbers; where they meet it, it is not asked.
+/// Compares with the other decoder. It adds deltas without overflow checks, so batches in which they overflow are skipped.
 fn read_by_another(records: &[Written<'_>], origin: Stamp, bytes: &Bytes) {
     let base = records[0].timestamp;
     let far = |record: &Written<'_>| record.timestamp.checked_sub(base).is_none();

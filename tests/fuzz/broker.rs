@@ -31,7 +31,7 @@ const NODES: usize = 3;
 const TOPICS: [&str; 3] = ["orders", "payments", "nobody"];
 /// The APIs that are served, and some that are not.
 const KEYS: [i16; 10] = [0, 1, 2, 3, 18, 19, 22, 32, 4, -1];
-/// The id of the first topic; those of the others follow.
+/// The id of the first topic; the others have the following ids.
 const FIRST_ID: u128 = u128::from_be_bytes(*b"milena topic\0\0\0\0") + 1;
 const MOST_HELD: usize = 16;
 
@@ -40,7 +40,7 @@ struct Bench {
     now_ms: i64,
     correlation: i32,
     held: Vec<(i32, Pending)>,
-    /// Whether the broker may lose what it knows: then less can be promised.
+    /// Whether the broker may lose producer state and records: then fewer conditions hold.
     forgets: bool,
 }
 
@@ -60,16 +60,16 @@ impl Bench {
     fn step(&mut self, input: &mut Input<'_>) {
         self.correlation += 1;
         match input.below(16) {
-            0..=6 => self.produces(input),
-            7 => self.asks(input),
+            0..=6 => self.produce(input),
+            7 => self.request(input),
             8 => {
                 let mut frame =
                     [input.one_of(&KEYS).to_be_bytes(), i16::from(input.byte() % 20).to_be_bytes()].concat();
                 frame.extend_from_slice(&self.correlation.to_be_bytes());
                 frame.extend_from_slice(input.bytes());
-                self.arrives(input.below(NODES + 1), frame.into());
+                self.arrive(input.below(NODES + 1), frame.into());
             }
-            9 => self.arrives(1, Bytes::copy_from_slice(input.bytes())),
+            9 => self.arrive(1, Bytes::copy_from_slice(input.bytes())),
             10 => {
                 self.now_ms += i64::from(input.byte()) * 100;
                 self.poll_held();
@@ -82,13 +82,13 @@ impl Bench {
                 _ => self.state.heal(),
             },
             13 if self.forgets => self.forget(input),
-            14 => self.strikes(input),
+            14 => self.inject(input),
             _ => drop(self.state.limit_in_sync(input.one_of(&TOPICS), 0, input.below(4))),
         }
     }
 
     /// A batch as a producer would send it, or one with a byte changed.
-    fn produces(&mut self, input: &mut Input<'_>) {
+    fn produce(&mut self, input: &mut Input<'_>) {
         let mut writer = Writer::new(Vec::new());
         for _ in 0..=input.below(3) {
             writer.append(self.now_ms, &Payload::new(None, Some(&[7; 3]), &[]));
@@ -108,10 +108,10 @@ impl Bench {
         let frame = Bytes::from(produce::encode(&head, &[part]).concat());
         let leader = self.state.leader(topic, partition).filter(|_| input.byte() % 4 != 3);
         let node = leader.map_or_else(|| input.below(NODES + 1), |leader| leader as usize);
-        self.arrives(node, frame.slice(4..));
+        self.arrive(node, frame.slice(4..));
     }
 
-    /// Who a batch is from: nobody, a producer that goes on where it was, or anything.
+    /// The stamp of a batch: of no producer, of a producer with its next sequence number, or arbitrary.
     fn origin(&self, topic: &str, partition: i32, input: &mut Input<'_>) -> Stamp {
         let producer_id = i64::from(input.byte() % 4) - 1;
         if producer_id < 0 {
@@ -126,7 +126,7 @@ impl Bench {
         }
     }
 
-    fn asks(&mut self, input: &mut Input<'_>) {
+    fn request(&mut self, input: &mut Input<'_>) {
         let (topic, number) = (input.one_of(&TOPICS), i32::from(input.byte()) - 2);
         let caller = Caller { correlation: self.correlation, client_id: "fuzz" };
         let node = input.below(NODES + 1);
@@ -155,10 +155,10 @@ impl Bench {
             5 => create(&String::from_utf8_lossy(input.bytes()), 2 + input.below(6) as i16),
             _ => metadata::encode(caller, 4 + input.below(9) as i16, [topic].into_iter(), false),
         };
-        self.arrives(node, frame.slice(4..));
+        self.arrive(node, frame.slice(4..));
     }
 
-    fn arrives(&mut self, node: usize, frame: Bytes) {
+    fn arrive(&mut self, node: usize, frame: Bytes) {
         let correlation = frame.get(4..8).map(|id| i32::from_be_bytes(*id.first_chunk().unwrap()));
         if let (Ok(pending), Some(correlation)) = (self.state.arrive(self.now_ms, node as i32, frame), correlation) {
             self.held.push((correlation, pending));
@@ -171,7 +171,7 @@ impl Bench {
         let (state, now_ms) = (&mut self.state, self.now_ms);
         self.held.retain(|(correlation, pending)| match state.poll(now_ms, pending) {
             Polled::Hold { until_ms } => {
-                assert!(until_ms > now_ms, "what is held is held for a while");
+                assert!(until_ms > now_ms, "a held request is held until later");
                 true
             }
             Polled::Done(reply) => {
@@ -192,7 +192,7 @@ impl Bench {
         }
     }
 
-    fn strikes(&mut self, input: &mut Input<'_>) {
+    fn inject(&mut self, input: &mut Input<'_>) {
         let code = ErrorCode(i16::from(input.byte()) - 2);
         let fault = match input.below(4) {
             0 => Fault::error(code),

@@ -1,4 +1,4 @@
-//! Framing: the frames are those of the stream, however it is divided into pieces.
+//! Framing: a stream gives the same frames, however it is divided into pieces.
 
 use bytes::Bytes;
 

@@ -14,7 +14,7 @@ impl<'a> Input<'a> {
         self.0.is_empty()
     }
 
-    /// All that is left.
+    /// The remaining bytes.
     pub(super) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }
@@ -55,13 +55,13 @@ impl<'a> Input<'a> {
         i64::from_be_bytes(self.array())
     }
 
-    /// Up to 255 bytes, with their number in front.
+    /// Up to 255 bytes, preceded by their number.
     pub(super) fn bytes(&mut self) -> &'a [u8] {
         let len = usize::from(self.byte());
         self.take(len)
     }
 
-    /// The same, or null.
+    /// Up to 255 bytes, or null.
     pub(super) fn nullable(&mut self) -> Option<&'a [u8]> {
         self.yes().then(|| self.bytes())
     }

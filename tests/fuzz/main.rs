@@ -22,7 +22,7 @@ pub use self::{
     sender::sender,
 };
 
-/// The committed corpus, and bytes that nobody chose.
+/// Runs the targets with the committed corpus, and with random bytes.
 #[cfg(test)]
 mod corpus {
     use std::{
@@ -40,18 +40,18 @@ mod corpus {
     const MOST_BYTES: usize = 1024;
     const RANDOM_INPUTS: usize = 200;
 
-    /// Says which input it was when a check panics.
+    /// Prints the input if a check panics.
     struct Named(String);
 
     impl Drop for Named {
         fn drop(&mut self) {
             if thread::panicking() {
-                eprintln!("it was {}", self.0);
+                eprintln!("the input was {}", self.0);
             }
         }
     }
 
-    /// The committed corpus of a target; `None` in the published crate, which comes without the folder `fuzz`.
+    /// The committed corpus of a target; `None` in the published crate, which does not have the folder `fuzz`.
     fn files(target: &str) -> Option<Vec<PathBuf>> {
         let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
         fuzz.is_dir().then(|| files_in(&fuzz.join("corpus").join(target)))

@@ -1,4 +1,4 @@
-//! Our own encoding of the Produce request, read by another decoder.
+//! milena's encoding of the Produce request, read by another decoder.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ fn part(topic: &str, (partition, batch): &(i32, Bytes)) -> PartitionBatch {
     PartitionBatch { topic: topic.into(), topic_id: id(topic), partition: *partition, batch: batch.clone() }
 }
 
-/// An id that tells topics apart.
+/// A distinct id for each topic.
 fn id(topic: &str) -> TopicId {
     let hash = topic
         .bytes()

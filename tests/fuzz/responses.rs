@@ -80,7 +80,7 @@ fn admin<R: Request>(request: &R, frame: &Bytes, version: i16) -> Option<R::Resp
     exactly(frame, |frame| request.decode(frame, version))
 }
 
-/// A response that can be read cannot be with a byte less or a byte more.
+/// Checks that a response which can be decoded cannot be decoded with a byte less or a byte more.
 fn exactly<T, E>(frame: &Bytes, read: impl Fn(&Bytes) -> Result<T, E>) -> Option<T> {
     let response = read(frame).ok()?;
     assert!(read(&frame.slice(..frame.len() - 1)).is_err(), "a byte less");

@@ -1,9 +1,9 @@
 //! Operations on accumulator, sender and their environment, in any order.
 //!
 //! In: settings, then a list of operations. The embedded broker's pure state responds. A connection delivers its bytes,
-//! breaks or changes them when the input says so. Then everything heals. The simulation draws a whole plan from a seed.
-//! Here nothing happens by itself: every step is a choice that a fuzzer can change alone, and brokers may lie.
-//! [`judge`] has the checks.
+//! breaks or changes them when the input chooses so. Then all faults end. The simulation draws a whole plan from a seed.
+//! Here nothing happens by itself: every step is a choice that a fuzzer can change alone, and brokers may send false
+//! responses. [`judge`] has the checks.
 
 mod judge;
 mod links;
@@ -31,10 +31,10 @@ use crate::{
 
 const TOPIC: &str = "orders";
 const MOST_RECORDS: usize = 200;
-/// A run that has not come to rest after so many wake-ups never will.
+/// A run that has not ended after this many wake-ups is endless.
 const PATIENCE: usize = 50_000;
 
-/// What a run promises.
+/// The guarantees of a run.
 struct Promise {
     acks_0: bool,
     idempotent: bool,
@@ -50,7 +50,7 @@ enum Ending {
     Drop,
 }
 
-struct World {
+struct Harness {
     promise: Promise,
     buffer_memory: usize,
     start: Instant,
@@ -63,32 +63,32 @@ struct World {
     links: BTreeMap<ConnectionId, Link>,
     records: Vec<Record>,
     /// Records whose callbacks ran.
-    heard: Arc<Mutex<Vec<usize>>>,
-    /// Whether brokers may say what is not true: then less can be promised.
-    lies: bool,
+    called: Arc<Mutex<Vec<usize>>>,
+    /// Whether brokers may send false responses: then fewer conditions hold.
+    hostile: bool,
 }
 
 /// The target.
 pub fn sender(data: &[u8]) {
     let mut input = Input::new(data);
     let ending = input.one_of(&[Ending::Rest, Ending::Rest, Ending::Rest, Ending::Close, Ending::Drop]);
-    let mut world = World::new(&mut input);
+    let mut harness = Harness::new(&mut input);
     if input.byte() % 4 == 3 {
-        world.act()
+        harness.perform_actions()
     } else {
-        world.flow()
+        harness.flow()
     }
     while !input.is_empty() {
-        world.step(&mut input);
-        world.act();
+        harness.step(&mut input);
+        harness.perform_actions();
     }
     if ending == Ending::Rest {
-        world.heal();
+        harness.heal();
     }
-    world.judge(ending);
+    harness.judge(ending);
 }
 
-impl World {
+impl Harness {
     fn new(input: &mut Input<'_>) -> Self {
         let acks = input.one_of(&["all", "all", "all", "1", "0"]);
         let idempotent = acks == "all" && input.byte() % 4 != 3;
@@ -129,8 +129,8 @@ impl World {
             partitions,
             links: BTreeMap::new(),
             records: Vec::new(),
-            heard: Arc::default(),
-            lies: input.yes(),
+            called: Arc::default(),
+            hostile: input.yes(),
         }
     }
 
@@ -151,8 +151,8 @@ impl World {
             7..=8 => self.deliver_one(input.byte()),
             9 => self.cut_one(input.byte(), input.yes()),
             10 => self.jam_one(input.byte()),
-            11 if self.lies => self.spoil_one(input),
-            12 if self.lies => self.whisper(input),
+            11 if self.hostile => self.corrupt_one(input),
+            12 if self.hostile => self.inject_frame(input),
             13 | 14 => self.pass(Duration::from_millis(input.one_of(&[1, 5, 50, 300, 1_000, 5_000]))),
             15 => self.strike(input),
             16 => {
@@ -188,8 +188,8 @@ impl World {
         let number = self.records.len();
         let value = judge::value(number, partition, padding);
         let payload = Payload::new(None, Some(&value), &[]);
-        let (now, heard) = (self.instant(), Arc::clone(&self.heard));
-        let mut callback = Some(move |_: Completion| heard.lock().unwrap().push(number));
+        let (now, called) = (self.instant(), Arc::clone(&self.called));
+        let mut callback = Some(move |_: Completion| called.lock().unwrap().push(number));
         let timestamp = self.now_ms();
         if HEADER_LEN + payload.max_len() > self.buffer_memory {
             return;
@@ -200,18 +200,18 @@ impl World {
         }
     }
 
-    /// Some requests to come are answered with an error, before or after they did what they ask for.
+    /// Injects an error into the responses to some following requests, before or after the broker has carried them out.
     fn strike(&mut self, input: &mut Input<'_>) {
         let (row, after) = (&TABLE[input.below(TABLE.len())], input.yes());
         let api = input.one_of(&[Api::Produce, Api::Produce, Api::Metadata, Api::InitProducerId, Api::ApiVersions]);
-        let is_lie = api == Api::Produce && is_lie(row, after);
-        let code = if is_lie && !self.lies { ErrorCode::NOT_LEADER_OR_FOLLOWER } else { row.code };
+        let is_false = api == Api::Produce && is_false(row, after);
+        let code = if is_false && !self.hostile { ErrorCode::NOT_LEADER_OR_FOLLOWER } else { row.code };
         let fault = if after { Fault::error_after_append(code) } else { Fault::error(code) };
         let fault = if code == ErrorCode::NONE { Fault::throttle(Duration::from_millis(700)) } else { fault };
         self.cluster.inject(fault.on(api).times(1 + input.below(3) as u64));
     }
 
-    /// Lets time pass, waking the sender whenever it wants to be woken.
+    /// Advances the time, and wakes the sender at each of its timeouts.
     fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         for _ in 0..PATIENCE {
@@ -234,10 +234,10 @@ impl World {
     fn wake(&mut self, at: Duration) {
         self.now = at;
         self.sender.handle_timeout(self.instant());
-        self.act();
+        self.perform_actions();
     }
 
-    /// Everything works from now on, until all that was sent has its response.
+    /// Ends all faults, and runs until every record is completed.
     fn heal(&mut self) {
         self.cluster.heal();
         (1..=self.nodes as i32).for_each(|node| self.cluster.restart(node));
@@ -247,20 +247,20 @@ impl World {
             if self.records.iter().all(|record| record.delivery.outcome().is_some()) {
                 return;
             }
-            let at = self.wakes_at().expect("somebody waits, so there is a time to wake up");
+            let at = self.wakes_at().expect("a record is pending, so there is a timeout");
             self.wake(at);
         }
         panic!("the sender never comes to rest");
     }
 
-    fn tell(&mut self, event: Event) {
+    fn notify(&mut self, event: Event) {
         self.sender.handle_event(self.instant(), event);
     }
 }
 
-/// Whether it is not true that a broker which answers so has, or has not, appended what it was sent, and that it accepts nothing
-/// of the old identity any more: a request on its way can belie that.
-fn is_lie(row: &Row, after: bool) -> bool {
+/// Whether this error is false: about whether the broker appended the batch, or because it means that the broker accepts nothing
+/// more with the old producer id and epoch, while a request with them may still be in transit.
+fn is_false(row: &Row, after: bool) -> bool {
     let nothing_more = [47, 49, 90].contains(&row.code.0);
     nothing_more || matches!(row.class, Class::None | Class::Duplicate) || (after && row.written == Written::No)
 }

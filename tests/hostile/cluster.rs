@@ -1,27 +1,27 @@
-//! Lies about brokers, topics and partitions, in Metadata responses. Metadata with an incomplete topic are not used.
+//! False brokers, topics and partitions in Metadata responses. Metadata with an incomplete topic is not used.
 //!
-//! Deliberately absent: a wrong leader in the highest possible epoch. Of two epochs the higher one is believed, as in
-//! Apache Kafka's own client (KIP-320), so the truth in a lower epoch would be ignored.
+//! Deliberately absent: a wrong leader in the highest possible epoch. Of two epochs the higher one is used, as in Apache
+//! Kafka's own client (KIP-320), so the correct leader in a lower epoch would be ignored.
 
 use milena::{FailureKind, Persisted};
 use milena_test_support::peer;
 
 use crate::{
-    liar::{NEW, OLD, Told},
-    responses::{Asked, Cluster, METADATA, Partition, Topic, metadata, partition, topic_of},
+    proxy::{NEW, OLD, Reply},
+    responses::{Cluster, METADATA, Partition, Request, Topic, metadata, partition, topic_of},
     run,
     scenario::{Case, Expect, Times, run_all},
 };
 
-/// Each lie in both dialects, told in every Metadata response.
-fn always(lies: Vec<(&str, Cluster, Expect, bool)>) -> Vec<Case> {
+/// A case of each row in both dialects, for every Metadata response.
+fn always(rows: Vec<(&str, Cluster, Expect, bool)>) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (name, cluster, expect, closes) in lies {
+    for (name, cluster, expect, closes) in rows {
         for (dialect_name, dialect) in [("new", NEW), ("old", OLD)] {
             let cluster = cluster.clone();
-            let tell = move |asked: &Asked| Told::Frame(metadata(asked, &cluster).bytes);
+            let reply = move |request: &Request| Reply::Frame(metadata(request, &cluster).bytes);
             let outcome = (Times::Always, expect, closes);
-            cases.push(Case::new(format!("{dialect_name}: {name}"), dialect, METADATA, tell, outcome));
+            cases.push(Case::new(format!("{dialect_name}: {name}"), dialect, METADATA, reply, outcome));
         }
     }
     cases
@@ -36,13 +36,13 @@ fn topics(topics: Vec<Topic>) -> Cluster {
     Cluster { topics, ..Cluster::default() }
 }
 
-/// All partitions, changed in one respect.
+/// All partitions, each with the same change.
 fn each(change: impl Fn(Partition) -> Partition) -> Cluster {
     topic_of((0..3).map(partition).map(change))
 }
 
 #[test]
-fn partial_truths_about_a_topic_complete_nothing_and_it_is_asked_for_again() {
+fn metadata_of_an_incomplete_topic_is_not_used_and_is_requested_again() {
     let not_yet = Expect::Unsent(&["LEADER_NOT_AVAILABLE"]);
     run(run_all(always(vec![
         ("no partitions, error 0", topic_of([]), not_yet, false),
@@ -57,7 +57,7 @@ fn partial_truths_about_a_topic_complete_nothing_and_it_is_asked_for_again() {
             false,
         ),
         (
-            "an error that nobody knows",
+            "an unknown error",
             topics(vec![Topic { error: 9_999, ..Topic::default() }]),
             Expect::Unsent(&["9999"]),
             false,
@@ -66,55 +66,55 @@ fn partial_truths_about_a_topic_complete_nothing_and_it_is_asked_for_again() {
 }
 
 #[test]
-fn answers_that_contradict_themselves_end_the_connection() {
+fn contradictory_responses_end_the_connection() {
     let twice = |number| topic_of([0, 1, number, 2].map(partition));
     let leaders = |number, leader| {
         let other = Partition { leader, ..partition(number) };
         topic_of([partition(0), partition(1), partition(2), other])
     };
-    let said = |words| Expect::Unsent(words);
+    let unsent = |words| Expect::Unsent(words);
     run(run_all(always(vec![
-        ("a partition twice", twice(1), said(&["partition 1 of topic orders stands in it twice"]), true),
-        ("a partition twice, led by another", leaders(0, 7), said(&["partition 0", "twice"]), true),
-        ("a partition twice, led by nobody", leaders(2, -1), said(&["partition 2", "twice"]), true),
-        ("a negative partition", twice(-1), said(&["partition -1 of topic orders cannot be"]), true),
-        ("the least partition", topic_of([partition(i32::MIN)]), said(&["cannot be"]), true),
-        ("the topic twice", topics(vec![Topic::default(); 2]), said(&["topic orders stands in it twice"]), true),
-        ("a broker twice", brokers(&[(1, "127.0.0.1", 0), (1, "127.0.0.1", 1)]), said(&["broker 1", "twice"]), true),
+        ("a partition twice", twice(1), unsent(&["partition 1 of topic orders stands in it twice"]), true),
+        ("a partition twice, led by another", leaders(0, 7), unsent(&["partition 0", "twice"]), true),
+        ("a partition twice, without a leader", leaders(2, -1), unsent(&["partition 2", "twice"]), true),
+        ("a negative partition", twice(-1), unsent(&["partition -1 of topic orders cannot be"]), true),
+        ("the least partition", topic_of([partition(i32::MIN)]), unsent(&["cannot be"]), true),
+        ("the topic twice", topics(vec![Topic::default(); 2]), unsent(&["topic orders stands in it twice"]), true),
+        ("a broker twice", brokers(&[(1, "127.0.0.1", 0), (1, "127.0.0.1", 1)]), unsent(&["broker 1", "twice"]), true),
     ])));
 }
 
 #[test]
-fn brokers_that_cannot_be_are_not_connected_to() {
-    let nobody = Expect::Unsent(&["named no broker that can be connected to"]);
+fn brokers_with_impossible_addresses_are_not_connected_to() {
+    let no_broker = Expect::Unsent(&["named no broker that can be connected to"]);
     let long = "a".repeat(300);
     run(run_all(always(vec![
-        ("no brokers", brokers(&[]), nobody, false),
-        ("a host that a terminal would obey", brokers(&[(1, "\u{1b}[2J\u{7}", 0)]), nobody, false),
-        ("a host with a line break", brokers(&[(1, "a\r\nb", 0)]), nobody, false),
-        ("a host with a nul", brokers(&[(1, "a\0b", 0)]), nobody, false),
-        ("no host", brokers(&[(1, "", 0)]), nobody, false),
-        ("a host of 300 letters", brokers(&[(1, &long, 0)]), nobody, false),
-        ("port -1", brokers(&[(1, "127.0.0.1", -1)]), nobody, false),
-        ("port 65536", brokers(&[(1, "127.0.0.1", 65_536)]), nobody, false),
-        ("a negative id", brokers(&[(-1, "127.0.0.1", 0), (i32::MIN, "127.0.0.1", 0)]), nobody, false),
+        ("no brokers", brokers(&[]), no_broker, false),
+        ("a host that a terminal would obey", brokers(&[(1, "\u{1b}[2J\u{7}", 0)]), no_broker, false),
+        ("a host with a line break", brokers(&[(1, "a\r\nb", 0)]), no_broker, false),
+        ("a host with a nul", brokers(&[(1, "a\0b", 0)]), no_broker, false),
+        ("no host", brokers(&[(1, "", 0)]), no_broker, false),
+        ("a host of 300 letters", brokers(&[(1, &long, 0)]), no_broker, false),
+        ("port -1", brokers(&[(1, "127.0.0.1", -1)]), no_broker, false),
+        ("port 65536", brokers(&[(1, "127.0.0.1", 65_536)]), no_broker, false),
+        ("a negative id", brokers(&[(-1, "127.0.0.1", 0), (i32::MIN, "127.0.0.1", 0)]), no_broker, false),
     ])));
 }
 
 #[test]
-fn a_leader_that_is_elsewhere_or_nowhere_is_named_as_the_cause_and_found_later() {
+fn a_leader_that_cannot_be_reached_is_named_as_the_cause_and_reached_once_metadata_is_correct() {
     let unsent = |words| Expect::Fails(FailureKind::Expired, Persisted::No, words);
     let at = |address: std::net::SocketAddr| brokers(&[(1, "127.0.0.1", i32::from(address.port()))]);
     run(async {
         run_all(always(vec![
-            ("a web server", at(peer::answering(peer::HTTP_ANSWER)), unsent(&["HTTP"]), false),
-            ("a TLS server", at(peer::answering(peer::TLS_ALERT)), unsent(&["TLS"]), false),
-            ("a server that hangs up", at(peer::answering(b"")), unsent(&["closed the connection"]), false),
+            ("a web server", at(peer::responding(peer::HTTP_RESPONSE)), unsent(&["HTTP"]), false),
+            ("a TLS server", at(peer::responding(peer::TLS_ALERT)), unsent(&["TLS"]), false),
+            ("a server that hangs up", at(peer::responding(b"")), unsent(&["closed the connection"]), false),
             ("a server that is silent", at(peer::silent()), unsent(&["no response to ApiVersions"]), false),
-            ("a port where nobody listens", at(peer::nobody()), unsent(&["cannot connect to"]), false),
+            ("a port without a listener", at(peer::closed_port()), unsent(&["cannot connect to"]), false),
             ("a host without an address", brokers(&[(1, "kafka.invalid", 9)]), unsent(&["kafka.invalid"]), false),
             ("a broker that is not listed", each(|p| Partition { leader: 99, ..p }), unsent(&["no leader"]), false),
-            ("nobody", each(|p| Partition { leader: -1, ..p }), unsent(&["no leader"]), false),
+            ("no leader", each(|p| Partition { leader: -1, ..p }), unsent(&["no leader"]), false),
             ("the least id", each(|p| Partition { leader: i32::MIN, ..p }), unsent(&["no leader"]), false),
         ]))
         .await;
@@ -122,19 +122,19 @@ fn a_leader_that_is_elsewhere_or_nowhere_is_named_as_the_cause_and_found_later()
 }
 
 #[test]
-fn lies_that_change_nothing_do_no_harm() {
+fn false_values_that_are_not_used_are_ignored() {
     let well = Expect::Delivered;
     let extra = (1_000..1_050).map(|tag| (tag, vec![7; 40])).collect();
     run(run_all(always(vec![
         ("another cluster", Cluster { cluster_id: "\u{1b}[31mother", ..Cluster::default() }, well, false),
-        ("tagged fields that nobody knows", Cluster { extra, ..Cluster::default() }, well, false),
+        ("unknown tagged fields", Cluster { extra, ..Cluster::default() }, well, false),
         ("a throttle without end", Cluster { throttle_ms: i32::MAX, ..Cluster::default() }, well, false),
         ("a throttle into the past", Cluster { throttle_ms: i32::MIN, ..Cluster::default() }, well, false),
         ("the most epoch", each(|p| Partition { epoch: i32::MAX, ..p }), well, false),
         ("the least epoch", each(|p| Partition { epoch: i32::MIN, ..p }), well, false),
         ("an error for each partition", each(|p| Partition { error: 9_999, ..p }), well, false),
         (
-            "more brokers than there are",
+            "more brokers than exist",
             brokers(&[(1, "127.0.0.1", 0), (i32::MAX, "127.0.0.1", 1), (5, "\u{1b}", 0)]),
             well,
             false,
@@ -142,12 +142,12 @@ fn lies_that_change_nothing_do_no_harm() {
     ])));
 }
 
-/// Another cluster's id in every response: the producer goes on with whoever answers.
+/// Another cluster id in every response: the producer continues with the broker that responds.
 #[test]
-fn a_cluster_that_has_another_name_each_time_it_is_asked_does_no_harm() {
-    let tell = |asked: &Asked| {
-        let cluster_id = ["one", "two", "three"][usize::try_from(asked.correlation.rem_euclid(3)).unwrap()];
-        Told::Frame(metadata(asked, &Cluster { cluster_id, ..Cluster::default() }).bytes)
+fn a_cluster_id_that_changes_with_each_response_is_ignored() {
+    let reply = |request: &Request| {
+        let cluster_id = ["one", "two", "three"][usize::try_from(request.correlation.rem_euclid(3)).unwrap()];
+        Reply::Frame(metadata(request, &Cluster { cluster_id, ..Cluster::default() }).bytes)
     };
-    run(run_all(vec![Case::new("names", NEW, METADATA, tell, (Times::Always, Expect::Delivered, false))]));
+    run(run_all(vec![Case::new("names", NEW, METADATA, reply, (Times::Always, Expect::Delivered, false))]));
 }

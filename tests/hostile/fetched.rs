@@ -1,4 +1,4 @@
-//! Lies about the content of the log, in responses to the admin client, which reads records back.
+//! False content of the log, in responses to the admin client, which reads records back.
 
 use std::{io::Write, time::Duration};
 
@@ -12,22 +12,22 @@ use tokio::time::timeout;
 
 use crate::{
     HANG,
-    liar::{Liar, Lie, NEW, Told},
-    responses::{Asked, FETCH, LIST_OFFSETS, METADATA, TOPIC, fetch},
+    proxy::{NEW, Proxy, Reply, Rule},
+    responses::{FETCH, LIST_OFFSETS, METADATA, Request, TOPIC, fetch},
     run,
     writing::put_varint,
 };
 
-/// Where the records of a batch begin, and what of it the length and the checksum do not cover.
+/// The offset of the records in a batch, and the offsets of its length, its checksum and the bytes that the checksum covers.
 const HEADER: usize = 61;
 const BEFORE_LENGTH: usize = 12;
 const CHECKSUM: usize = 17;
 const CHECKED_FROM: usize = 21;
 
-/// A batch with what its header claims, and the record's bytes.
+/// A batch: the fields of its header, which may be false, and the records' bytes.
 struct Batch {
     base_offset: i64,
-    /// In place of the right length.
+    /// Replaces the correct length.
     length: Option<i32>,
     magic: u8,
     attributes: i16,
@@ -72,14 +72,14 @@ fn record(offset_delta: u8, value: &[u8]) -> Vec<u8> {
     sized(body.len() as u64, &body)
 }
 
-/// `body` behind a length that need not be its own.
+/// `body` after a length, which may be false.
 fn sized(len: u64, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, len * 2);
     [&out[..], body].concat()
 }
 
-/// A batch whose few bytes come to 80 MiB when they are opened.
+/// A small batch that decompresses to 80 MiB.
 fn bomb(attributes: i16) -> Vec<u8> {
     let (nothing, times) = (vec![0; 1 << 20], 80);
     let records = match attributes {
@@ -106,18 +106,22 @@ fn not_compressed(attributes: i16) -> Vec<u8> {
     Batch { attributes, ..Batch::default() }.bytes()
 }
 
-/// A broker with one record in partition 0, and a liar before it.
-async fn lied_to(api: i16, times: usize, tell: impl Fn(&Asked) -> Told + Send + Sync + 'static) -> (Kept, Liar, Admin) {
+/// A broker with one record in partition 0, a proxy in front of it, and a client of the proxy.
+async fn behind_proxy(
+    api: i16,
+    times: usize,
+    reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> (Kept, Proxy, Admin) {
     let broker = EmbeddedBroker::builder().topic(TOPIC, 1).start().await.unwrap();
     let producer = Producer::builder(&broker.bootstrap_servers()).build().await.unwrap();
     producer.send(Record::to(TOPIC).value("true")).await.unwrap().await.unwrap();
     producer.close().await.unwrap();
-    let liar = Liar::start(broker.port(1).unwrap(), NEW, Some(Lie { api, tell: Box::new(tell) }), times).await;
-    let admin = Admin::connect(&liar.address.to_string()).await.unwrap();
-    (Kept(broker), liar, admin)
+    let proxy = Proxy::start(broker.port(1).unwrap(), NEW, Some(Rule { api, reply: Box::new(reply) }), times).await;
+    let admin = Admin::connect(&proxy.address.to_string()).await.unwrap();
+    (Kept(broker), proxy, admin)
 }
 
-/// The broker, which is gone when it is dropped.
+/// Keeps the broker running until it is dropped.
 struct Kept(#[expect(dead_code, reason = "it is only kept")] EmbeddedBroker);
 
 async fn read(admin: &mut Admin) -> Result<Vec<ConsumedRecord>, AdminError> {
@@ -125,25 +129,25 @@ async fn read(admin: &mut Admin) -> Result<Vec<ConsumedRecord>, AdminError> {
     read.expect("reading hangs").map(|fetched| fetched.records)
 }
 
-async fn assert_reads_the_truth(admin: &mut Admin, name: &str) {
+async fn assert_reads_the_record(admin: &mut Admin, name: &str) {
     let records = read(admin).await.unwrap_or_else(|error| panic!("{name}: {error}"));
     let values: Vec<_> = records.iter().map(|record| record.value.as_deref()).collect();
     assert_eq!(values, [Some(&b"true"[..])], "{name}");
 }
 
 #[test]
-fn the_truth_by_hand_is_read() {
+fn a_correct_batch_that_these_tests_encoded_is_read() {
     run(async {
-        let (_broker, liar, mut admin) =
-            lied_to(FETCH, 1, |asked| Told::Frame(fetch(asked, &Batch::default().bytes()).bytes)).await;
+        let (_broker, proxy, mut admin) =
+            behind_proxy(FETCH, 1, |request| Reply::Frame(fetch(request, &Batch::default().bytes()).bytes)).await;
         let records = read(&mut admin).await.unwrap();
-        assert_eq!((liar.told(), records[0].value.as_deref()), (1, Some(&b"v"[..])));
-        assert_reads_the_truth(&mut admin, "afterwards").await;
+        assert_eq!((proxy.replaced(), records[0].value.as_deref()), (1, Some(&b"v"[..])));
+        assert_reads_the_record(&mut admin, "afterwards").await;
     });
 }
 
 #[test]
-fn a_batch_that_lies_is_named_with_what_is_wrong_and_no_record_of_it_is_given() {
+fn an_invalid_batch_is_an_error_with_the_reason_and_none_of_its_records_is_returned() {
     let batch = Batch::default;
     let mut damaged = batch().bytes();
     *damaged.last_mut().unwrap() ^= 1;
@@ -175,45 +179,47 @@ fn a_batch_that_lies_is_named_with_what_is_wrong_and_no_record_of_it_is_given() 
     ];
     run(async {
         for (name, bytes, words) in table {
-            let tell = move |asked: &Asked| Told::Frame(fetch(asked, &bytes).bytes);
-            let (_broker, liar, mut admin) = lied_to(FETCH, 1, tell).await;
+            let reply = move |request: &Request| Reply::Frame(fetch(request, &bytes).bytes);
+            let (_broker, proxy, mut admin) = behind_proxy(FETCH, 1, reply).await;
             let error = read(&mut admin).await.unwrap_err();
             assert!(matches!(error, AdminError::Unreadable { .. }), "{name}: {error:?}");
             assert!(error.to_string().contains(words), "{name}: {error}");
-            assert_eq!(liar.told(), 1, "{name}");
-            assert_reads_the_truth(&mut admin, name).await;
+            assert_eq!(proxy.replaced(), 1, "{name}");
+            assert_reads_the_record(&mut admin, name).await;
         }
     });
 }
 
-/// A batch that claims more than the response holds is one that was cut off, which Kafka does: reading goes on behind what was
-/// whole, and gives up where that never gets anywhere.
+/// Kafka may truncate the last batch of a response, so a batch longer than the response is fetched again. Reading fails if that
+/// never makes progress.
 #[test]
-fn a_batch_longer_than_the_answer_is_waited_for_and_then_given_up() {
+fn a_batch_longer_than_the_response_is_fetched_again_and_then_an_error() {
     run(async {
         let cut = Batch { length: Some(i32::MAX), ..Batch::default() }.bytes();
-        let (_broker, liar, mut admin) =
-            lied_to(FETCH, usize::MAX, move |asked| Told::Frame(fetch(asked, &cut).bytes)).await;
+        let (_broker, proxy, mut admin) =
+            behind_proxy(FETCH, usize::MAX, move |request| Reply::Frame(fetch(request, &cut).bytes)).await;
         let error = timeout(HANG, admin.read_all(TOPIC)).await.expect("reading hangs").unwrap_err();
         assert!(matches!(error, AdminError::Stalled { offset: 0, .. }), "{error:?}");
-        assert!(liar.told() < 100, "{} responses", liar.told());
-        liar.repent();
-        assert_reads_the_truth(&mut admin, "afterwards").await;
+        assert!(proxy.replaced() < 100, "{} responses", proxy.replaced());
+        proxy.pass_through();
+        assert_reads_the_record(&mut admin, "afterwards").await;
     });
 }
 
 #[test]
-fn an_answer_cut_short_anywhere_is_a_typed_error_or_asked_for_again() {
+fn a_response_truncated_anywhere_is_a_typed_error_or_requested_again() {
     run(async {
         for api in [METADATA, LIST_OFFSETS, FETCH] {
             for kept in (4..120).step_by(4) {
-                let cut = move |asked: &Asked| Told::Frame(asked.honest[..kept.min(asked.honest.len() - 1)].to_vec());
-                let (_broker, liar, mut admin) = lied_to(api, 1, cut).await;
+                let cut = move |request: &Request| {
+                    Reply::Frame(request.original[..kept.min(request.original.len() - 1)].to_vec())
+                };
+                let (_broker, proxy, mut admin) = behind_proxy(api, 1, cut).await;
                 let read = timeout(HANG, admin.read_all(TOPIC)).await.expect("reading hangs");
                 let is_typed = matches!(&read, Err(AdminError::Malformed { .. } | AdminError::Connection { .. }));
                 assert!(is_typed || read.is_ok_and(|records| records.len() == 1), "{api}: {kept}");
-                assert_eq!(liar.told(), 1, "{api}: {kept}");
-                assert_reads_the_truth(&mut admin, &format!("{api}: {kept}")).await;
+                assert_eq!(proxy.replaced(), 1, "{api}: {kept}");
+                assert_reads_the_record(&mut admin, &format!("{api}: {kept}")).await;
             }
         }
     });

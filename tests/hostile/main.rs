@@ -1,23 +1,23 @@
-//! A broker that lies. The producer must respond with a typed error, close the connection, keep its memory bounded, not
-//! panic, not loop, and resolve every record truthfully. When the broker tells the truth again, the same producer must
-//! deliver.
+//! A hostile broker, which sends false responses. The producer must return a typed error, close the connection, keep its memory
+//! bounded, not panic, not loop, and complete every record with its true outcome. When the responses are correct again, the same
+//! producer must deliver.
 //!
 //! - [`bytes`]: lengths, counts, truncation, silence, other protocols
-//! - [`versions`]: lies about supported versions
-//! - [`cluster`]: lies about brokers, topics and partitions
-//! - [`produced`]: lies about the outcome of records
-//! - [`fetched`]: lies about the content of the log, told to the admin client
-//! - [`memory`]: how much memory a claim may take before there are bytes for it
+//! - [`versions`]: false supported versions
+//! - [`cluster`]: false brokers, topics and partitions
+//! - [`produced`]: false outcomes of records
+//! - [`fetched`]: false content of the log, for the admin client
+//! - [`memory`]: how much memory a frame may reserve before its bytes arrive
 //!
-//! Lies are rows of tables. [`scenario`] runs each of them, [`liar`] tells them, [`responses`] and [`writing`] encode
-//! them.
+//! Each false response is a row of a table. [`scenario`] runs the rows, [`proxy`] sends the responses, [`responses`] and
+//! [`writing`] encode them.
 
 mod bytes;
 mod cluster;
 mod fetched;
-mod liar;
 mod memory;
 mod produced;
+mod proxy;
 mod responses;
 mod scenario;
 mod versions;
@@ -25,10 +25,10 @@ mod writing;
 
 use std::time::Duration;
 
-/// No scenario takes a tenth of this; one that takes longer hangs.
+/// A scenario that takes longer than this hangs; none takes a tenth of it.
 const HANG: Duration = Duration::from_secs(60);
 
-/// Runs a test on a runtime with threads of its own.
+/// Runs a test on a separate multi-threaded runtime.
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime can be built").block_on(test);

@@ -1,4 +1,4 @@
-//! How much memory a claim may take before there are bytes for it, and how much a peer that does not read.
+//! The memory that a frame's length may reserve before its bytes arrive, and the memory that a peer which does not read may use.
 
 use std::{fs, time::Duration};
 
@@ -7,24 +7,24 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     HANG,
-    liar::{Liar, Lie, NEW, Told},
+    proxy::{NEW, Proxy, Reply, Rule},
     responses::{METADATA, PRODUCE, TOPIC},
     run,
 };
 
-/// The largest frame that is let in, as a claim.
+/// The largest frame length that is accepted.
 const CLAIM: u32 = 100 * 1024 * 1024;
 const PRODUCERS: usize = 30;
-/// A tenth of what is claimed; the other tests of this process need some too.
+/// A tenth of the claimed bytes. The other tests of this process use some memory as well.
 const ALLOWED: u64 = 300 * 1024 * 1024;
 
-async fn liar_before(broker: &EmbeddedBroker, api: i16, tell: fn() -> Told) -> Liar {
-    let lie = Lie { api, tell: Box::new(move |_| tell()) };
-    Liar::start(broker.port(1).unwrap(), NEW, Some(lie), usize::MAX).await
+async fn start_proxy(broker: &EmbeddedBroker, api: i16, reply: fn() -> Reply) -> Proxy {
+    let rule = Rule { api, reply: Box::new(move |_| reply()) };
+    Proxy::start(broker.port(1).unwrap(), NEW, Some(rule), usize::MAX).await
 }
 
-/// Thirty peers claim 100 MiB each, and send some of it: the producers have reserved next to nothing. What is counted is
-/// memory that may be written, so a reservation shows although nothing touched it.
+/// Thirty peers announce a frame of 100 MiB each, and send 1,000 bytes of it. The producers must not reserve memory for the rest.
+/// The test measures writable memory, which includes reserved memory that was never written.
 #[test]
 fn memory_grows_with_what_arrives_and_not_with_what_is_claimed() {
     run(async {
@@ -32,27 +32,27 @@ fn memory_grows_with_what_arrives_and_not_with_what_is_claimed() {
         let mut waiting = JoinSet::new();
         for _ in 0..PRODUCERS {
             let broker = EmbeddedBroker::builder().topic(TOPIC, 1).start().await.unwrap();
-            let tell = || Told::Raw([&CLAIM.to_be_bytes()[..], &[0; 1000]].concat());
-            let liar = liar_before(&broker, METADATA, tell).await;
-            let builder = Producer::builder(&liar.address.to_string()).max_block(Duration::from_secs(2));
+            let reply = || Reply::Raw([&CLAIM.to_be_bytes()[..], &[0; 1000]].concat());
+            let proxy = start_proxy(&broker, METADATA, reply).await;
+            let builder = Producer::builder(&proxy.address.to_string()).max_block(Duration::from_secs(2));
             let producer = builder.build().await.unwrap();
             waiting.spawn(async move {
-                while liar.told() == 0 {
+                while proxy.replaced() == 0 {
                     let refused = producer.send(Record::to(TOPIC).value("v")).await;
                     assert!(matches!(refused, Err(SendError::Timeout { .. })), "{refused:?}");
                 }
-                (broker, liar, producer)
+                (broker, proxy, producer)
             });
         }
-        let lied_to = waiting.join_all().await;
-        assert_eq!(lied_to.len(), PRODUCERS);
-        // All of them still wait for the rest of the frame.
+        let behind_proxy = waiting.join_all().await;
+        assert_eq!(behind_proxy.len(), PRODUCERS);
+        // All producers still wait for the rest of the frame.
         let grown = writable().saturating_sub(before);
         assert!(grown < ALLOWED, "grew by {grown} bytes for {PRODUCERS} claims of {CLAIM}");
     });
 }
 
-/// Bytes of this process that may be written, where the system tells (Linux); else 0.
+/// The writable memory of this process in bytes, on Linux; 0 on other systems.
 fn writable() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
@@ -60,14 +60,14 @@ fn writable() -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
-/// A peer that takes nothing off its socket any more: `buffer.memory` fills, `send` says so, and every record has an outcome.
+/// A peer that no longer reads its socket: `buffer.memory` fills, `try_send` fails with `QueueFull`, and every record is completed.
 #[test]
-fn a_peer_that_never_reads_costs_buffer_memory_and_no_more() {
+fn a_peer_that_never_reads_takes_no_more_than_buffer_memory() {
     const MEMORY: usize = 4 * 1024 * 1024;
     run(async {
         let broker = EmbeddedBroker::builder().topic(TOPIC, 1).start().await.unwrap();
-        let liar = liar_before(&broker, PRODUCE, || Told::Deaf).await;
-        let builder = Producer::builder(&liar.address.to_string()).buffer_memory(MEMORY).linger(Duration::ZERO);
+        let proxy = start_proxy(&broker, PRODUCE, || Reply::Deaf).await;
+        let builder = Producer::builder(&proxy.address.to_string()).buffer_memory(MEMORY).linger(Duration::ZERO);
         let builder = builder.request_timeout(Duration::from_millis(500)).delivery_timeout(Duration::from_secs(1));
         let producer = builder.build().await.unwrap();
         producer.partitions_for(TOPIC).await.unwrap();
@@ -88,11 +88,11 @@ fn a_peer_that_never_reads_costs_buffer_memory_and_no_more() {
             unanswered += usize::from(error.to_string().contains("no response to Produce within request.timeout.ms"));
             in_doubt += usize::from(error.persisted() == Persisted::Unknown);
         }
-        assert!(unanswered > 0, "somebody is told why");
-        assert!(broker.log(TOPIC, 0).len() <= in_doubt, "what was written is not said to be not written");
-        liar.repent();
+        assert!(unanswered > 0, "an error names the cause");
+        assert!(broker.log(TOPIC, 0).len() <= in_doubt, "no written record is reported as not written");
+        proxy.pass_through();
         let arrives = async { while !sent(&producer).await {} };
-        timeout(HANG, arrives).await.expect("the truth does not arrive");
+        timeout(HANG, arrives).await.expect("no record is delivered");
     });
 }
 

@@ -1,7 +1,7 @@
-//! The responses of a lying broker, each with a place for the lie.
+//! Encodes responses with any content, true or false.
 //!
-//! In: the request, and the claims. Out: the bytes of a response without the frame's length. Pure. Each `Default` is
-//! true for the one topic of these tests, so a lie changes one field.
+//! In: the request, and the content. Out: the bytes of a response without the frame's length. Pure. Each `Default` is correct for
+//! the one topic of these tests, so a false response changes one field.
 
 use crate::writing::Writing;
 
@@ -15,30 +15,30 @@ pub(crate) const METADATA: i16 = 3;
 pub(crate) const API_VERSIONS: i16 = 18;
 pub(crate) const INIT_PRODUCER_ID: i16 = 22;
 
-/// What a request said, and what is needed to answer it.
+/// A request, with all that is needed for its response.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Request {
     pub(crate) api: i16,
     pub(crate) version: i16,
     pub(crate) correlation: i32,
-    /// Where the liar listens.
+    /// The port of the proxy.
     pub(crate) port: i32,
-    /// The topic's id, once an honest response has told it.
+    /// The topic's id; zeros until a Metadata response of the broker had it.
     pub(crate) topic_id: [u8; 16],
-    /// The honest response, without the frame's length.
-    pub(crate) honest: Vec<u8>,
+    /// The broker's response, without the frame's length.
+    pub(crate) original: Vec<u8>,
 }
 
-impl Asked {
+impl Request {
     fn begin(&self, flexible_from: i16) -> Writing {
         let flexible = self.version >= flexible_from;
         Writing::new(self.correlation, flexible, flexible && self.api != API_VERSIONS)
     }
 }
 
-/// The versions that a broker claims to speak: `(key, lowest, highest)`.
-pub(crate) fn api_versions(asked: &Asked, error: i16, keys: &[(i16, i16, i16)]) -> Writing {
-    let mut out = asked.begin(3);
+/// An ApiVersions response with these versions: `(key, lowest, highest)`.
+pub(crate) fn api_versions(request: &Request, error: i16, keys: &[(i16, i16, i16)]) -> Writing {
+    let mut out = request.begin(3);
     out.i16(error);
     out.list(keys.len(), false);
     for (key, lowest, highest) in keys {
@@ -47,31 +47,31 @@ pub(crate) fn api_versions(asked: &Asked, error: i16, keys: &[(i16, i16, i16)]) 
         out.i16(*highest);
         out.tags();
     }
-    if asked.version >= 1 {
+    if request.version >= 1 {
         out.i32(0);
     }
     out.tags();
     out
 }
 
-/// The response of a broker that does not know the version asked for: in the form of version 0 (KIP-511).
-pub(crate) fn unsupported(asked: &Asked, keys: &[(i16, i16, i16)]) -> Writing {
-    api_versions(&Asked { version: 0, ..asked.clone() }, 35, keys)
+/// The response of a broker that does not support the request's version: in the format of version 0 (KIP-511).
+pub(crate) fn unsupported(request: &Request, keys: &[(i16, i16, i16)]) -> Writing {
+    api_versions(&Request { version: 0, ..request.clone() }, 35, keys)
 }
 
-/// What Metadata claims.
+/// The content of a Metadata response.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
     pub(crate) throttle_ms: i32,
-    /// `(id, host, port)`; port 0 stands for the liar's.
+    /// `(id, host, port)`; port 0 stands for the proxy's port.
     pub(crate) brokers: Vec<(i32, String, i32)>,
     pub(crate) cluster_id: &'static str,
     pub(crate) topics: Vec<Topic>,
-    /// Tagged fields that nobody knows.
+    /// Unknown tagged fields.
     pub(crate) extra: Vec<(u64, Vec<u8>)>,
 }
 
-/// One topic of it.
+/// One topic of a Metadata response.
 #[derive(Clone, Debug)]
 pub(crate) struct Topic {
     pub(crate) error: i16,
@@ -79,7 +79,7 @@ pub(crate) struct Topic {
     pub(crate) partitions: Vec<Partition>,
 }
 
-/// One partition of it.
+/// One partition of a Metadata response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Partition {
     pub(crate) index: i32,
@@ -118,15 +118,15 @@ pub(crate) fn topic_of(partitions: impl IntoIterator<Item = Partition>) -> Clust
 }
 
 /// A Metadata response, versions 4 to 13.
-pub(crate) fn metadata(asked: &Asked, cluster: &Cluster) -> Writing {
-    let version = asked.version;
-    let mut out = asked.begin(9);
+pub(crate) fn metadata(request: &Request, cluster: &Cluster) -> Writing {
+    let version = request.version;
+    let mut out = request.begin(9);
     out.i32(cluster.throttle_ms);
     out.list(cluster.brokers.len(), false);
     for (id, host, port) in &cluster.brokers {
         out.i32(*id);
         out.text(host, false);
-        out.i32(if *port == 0 { asked.port } else { *port });
+        out.i32(if *port == 0 { request.port } else { *port });
         out.no_text();
         out.tags();
     }
@@ -137,7 +137,7 @@ pub(crate) fn metadata(asked: &Asked, cluster: &Cluster) -> Writing {
         out.i16(topic.error);
         out.text(topic.name, version >= 12);
         if version >= 10 {
-            out.raw(&asked.topic_id);
+            out.raw(&request.topic_id);
         }
         out.i8(0);
         out.list(topic.partitions.len(), false);
@@ -177,8 +177,14 @@ fn write_partition(out: &mut Writing, version: i16, partition: Partition) {
 }
 
 /// An InitProducerId response, versions 0 to 5.
-pub(crate) fn init_producer_id(asked: &Asked, throttle_ms: i32, error: i16, producer_id: i64, epoch: i16) -> Writing {
-    let mut out = asked.begin(2);
+pub(crate) fn init_producer_id(
+    request: &Request,
+    throttle_ms: i32,
+    error: i16,
+    producer_id: i64,
+    epoch: i16,
+) -> Writing {
+    let mut out = request.begin(2);
     out.i32(throttle_ms);
     out.i16(error);
     out.i64(producer_id);
@@ -187,26 +193,26 @@ pub(crate) fn init_producer_id(asked: &Asked, throttle_ms: i32, error: i16, prod
     out
 }
 
-/// What Produce claims.
+/// The content of a Produce response.
 #[derive(Clone, Debug)]
 pub(crate) struct Produced {
     pub(crate) throttle_ms: i32,
     pub(crate) topics: Vec<(&'static str, Vec<Appended>)>,
-    /// Whether an id that nobody has stands in place of the topic's.
+    /// Whether an unknown id or name replaces that of the topic.
     pub(crate) strange_id: bool,
-    /// Tagged fields that nobody knows.
+    /// Unknown tagged fields.
     pub(crate) extra: Vec<(u64, Vec<u8>)>,
 }
 
-/// One partition of it; by default partition 0, appended at offset 0.
+/// One partition of a Produce response; by default partition 0, appended at offset 0.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Appended {
     pub(crate) index: i32,
     pub(crate) error: i16,
     pub(crate) base_offset: i64,
-    /// Records that are refused by name.
+    /// The batch indexes of records with an error (KIP-467).
     pub(crate) refused: Vec<i32>,
-    /// `(leader, epoch)`, where the broker says that it is not the leader (KIP-951).
+    /// `(leader, epoch)` of the current leader (KIP-951).
     pub(crate) leader: Option<(i32, i32)>,
 }
 
@@ -222,13 +228,13 @@ pub(crate) fn appended(partitions: impl IntoIterator<Item = Appended>) -> Produc
 }
 
 /// A Produce response, versions 3 to 13.
-pub(crate) fn produce(asked: &Asked, produced: &Produced) -> Writing {
-    let version = asked.version;
-    let mut out = asked.begin(9);
+pub(crate) fn produce(request: &Request, produced: &Produced) -> Writing {
+    let version = request.version;
+    let mut out = request.begin(9);
     out.list(produced.topics.len(), false);
     for (name, partitions) in &produced.topics {
         if version >= 13 {
-            out.raw(&if produced.strange_id { [7; 16] } else { asked.topic_id });
+            out.raw(&if produced.strange_id { [7; 16] } else { request.topic_id });
         } else {
             out.text(if produced.strange_id { "others" } else { name }, false);
         }
@@ -261,15 +267,15 @@ fn write_appended(out: &mut Writing, version: i16, partition: &Appended) {
         out.no_text();
     }
     let leader = partition.leader.filter(|_| version >= 10).map(|(leader, epoch)| {
-        // Two numbers, and no tagged fields of its own.
+        // Leader, epoch, and an empty list of tagged fields.
         (0, [&leader.to_be_bytes()[..], &epoch.to_be_bytes(), &[0]].concat())
     });
     out.tagged(leader.as_slice());
 }
 
-/// A Fetch response of version 12: these bytes of the topic's partition 0.
-pub(crate) fn fetch(asked: &Asked, records: &[u8]) -> Writing {
-    let mut out = asked.begin(12);
+/// A Fetch response of version 12 with these bytes as records of partition 0.
+pub(crate) fn fetch(request: &Request, records: &[u8]) -> Writing {
+    let mut out = request.begin(12);
     out.i32(0);
     out.i16(0);
     out.i32(0);

@@ -1,10 +1,10 @@
-//! The scenario of every lie. A producer gets the lie, and its outcomes are judged. Then the broker tells the truth,
+//! The scenario of every case. A producer receives false responses, and its outcomes are judged. Then all responses are correct,
 //! and the same producer must deliver.
 //!
-//! In: a [`Case`]. Out: nothing, or a panic that names the case. The honest broker's log decides: an acknowledged
-//! record is there once, at the acknowledged offset; a record that was reported as not written is not there; one with
-//! an unknown outcome is there at most once. Nothing here asserts a duration. The number of connections and requests is
-//! compared with the time that has passed, which checks the backoff.
+//! In: a [`Case`]. Out: nothing, or a panic that names the case. The broker's log decides: an acknowledged record must be in it
+//! once, at the acknowledged offset; a record reported as not written must not be in it; a record with an unknown outcome at most
+//! once. Nothing here asserts a duration. The number of connections and requests is compared with the elapsed time, which checks
+//! the backoff.
 
 use std::{
     fmt::Debug,
@@ -16,33 +16,33 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     HANG,
-    liar::{Dialect, Liar, Lie, Told},
-    responses::{Asked, PARTITIONS, TOPIC},
+    proxy::{Dialect, Proxy, Reply, Rule},
+    responses::{PARTITIONS, Request, TOPIC},
 };
 
-/// Cases that run side by side.
+/// The number of cases that run concurrently.
 const AT_ONCE: usize = 16;
-/// How often the outcome may be another than the one expected: on a busy machine time can run out before the lie is told.
+/// How many records are sent until one has the expected outcome: on a busy machine a record can expire before the false response.
 const TRIES: usize = 10;
-/// The backoff between attempts, of connections as of requests.
+/// The backoff of connections and of requests.
 const BACKOFF: Duration = Duration::from_millis(10);
-/// What jitter leaves of it.
+/// The shortest backoff with jitter.
 const SHORTEST: Duration = Duration::from_millis(8);
 
-/// What is to come of a lie.
+/// The expected result of a case.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Expect {
-    /// `send` fails, with all these words.
+    /// `send` fails with all these words in the error.
     Unsent(&'static [&'static str]),
-    /// The record is accepted and fails so, with all these words.
+    /// The record is accepted, and fails with all these words in the error.
     Fails(FailureKind, Persisted, &'static [&'static str]),
-    /// The record is delivered, at the offset where it stands.
+    /// The record is delivered, and acknowledged with its offset.
     Delivered,
-    /// The record is delivered, and no offset is told.
+    /// The record is delivered, and acknowledged without an offset.
     Somewhere,
 }
 
-/// How often it is lied.
+/// How many responses are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Times {
     Never,
@@ -50,14 +50,14 @@ pub(crate) enum Times {
     Always,
 }
 
-/// A lie, and what is to come of it.
+/// A rule for replies, and the expected result.
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) dialect: Dialect,
-    pub(crate) lie: Lie,
+    pub(crate) rule: Rule,
     pub(crate) times: Times,
     pub(crate) expect: Expect,
-    /// Whether the producer must end a connection on which it was told this.
+    /// Whether the producer must end a connection after such a reply.
     pub(crate) closes: bool,
 }
 
@@ -66,10 +66,10 @@ impl Case {
         name: impl Into<String>,
         dialect: Dialect,
         api: i16,
-        tell: impl Fn(&Asked) -> Told + Send + Sync + 'static,
+        reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
         (times, expect, closes): (Times, Expect, bool),
     ) -> Self {
-        Self { name: name.into(), dialect, lie: Lie { api, tell: Box::new(tell) }, times, expect, closes }
+        Self { name: name.into(), dialect, rule: Rule { api, reply: Box::new(reply) }, times, expect, closes }
     }
 }
 
@@ -80,7 +80,7 @@ pub(crate) async fn run_all(cases: Vec<Case>) {
         if running.len() == AT_ONCE {
             failed.extend(running.join_next().await.and_then(Result::ok).flatten());
         }
-        // A task of its own each, so that one that panics does not end the others.
+        // Each case is a separate task, so that a panic does not end the others.
         running.spawn(async {
             let name = case.name.clone();
             tokio::spawn(async { tokio::time::timeout(HANG, run(case)).await.expect("the case hangs") })
@@ -99,77 +99,82 @@ fn why(error: tokio::task::JoinError) -> String {
     text.unwrap_or("it panicked").to_owned()
 }
 
-/// A record that was handed over, and what the producer said of it.
+/// The outcome of a record: its offset if it was delivered, else whether it may have been written.
 type Outcome = Result<Option<i64>, Persisted>;
 
 async fn run(case: Case) {
     let broker = EmbeddedBroker::builder().topic(TOPIC, 3).auto_create(false).start().await.unwrap();
     assert_eq!(PARTITIONS, 3);
-    let Case { dialect, lie, times, expect, closes, .. } = case;
+    let Case { dialect, rule, times, expect, closes, .. } = case;
     let how_often = [(Times::Never, 0), (Times::Once, 1), (Times::Always, usize::MAX)];
     let how_often = how_often.iter().find(|(named, _)| *named == times).map_or(0, |(_, often)| *often);
-    let liar = Liar::start(broker.port(1).unwrap(), dialect, Some(lie), how_often).await;
+    let proxy = Proxy::start(broker.port(1).unwrap(), dialect, Some(rule), how_often).await;
     let since = Instant::now();
-    let producer = producer(&liar, matches!(expect, Expect::Delivered | Expect::Somewhere)).await;
-    let mut history = be_lied_to(&producer, &liar, times, expect).await;
-    assert_no_spin(&liar, since.elapsed());
-    liar.repent();
-    history.extend(be_told_the_truth(&producer).await);
-    while closes && !liar.is_shunned() {
+    let producer = producer(&proxy, matches!(expect, Expect::Delivered | Expect::Somewhere)).await;
+    let mut history = send_until_expected(&producer, &proxy, times, expect).await;
+    assert_no_spin(&proxy, since.elapsed());
+    proxy.pass_through();
+    history.extend(send_until_delivered(&producer).await);
+    while closes && !proxy.has_ended_affected() {
         sleep(Duration::from_millis(1)).await;
     }
-    assert_no_spin(&liar, since.elapsed());
+    assert_no_spin(&proxy, since.elapsed());
     producer.close().await.unwrap();
     assert_true(&broker, &history);
 }
 
-/// A producer with backoffs so short that a case is over soon, and with patience only where records are to arrive.
-async fn producer(liar: &Liar, is_patient: bool) -> Producer {
+/// A producer with short backoffs, so that a case is over soon. Timeouts are long only if records must be delivered.
+async fn producer(proxy: &Proxy, is_patient: bool) -> Producer {
     let (request, delivery) = if is_patient { (500, 30_000) } else { (200, 500) };
     let (request, delivery) = (Duration::from_millis(request), Duration::from_millis(delivery));
-    let builder = Producer::builder(&liar.address.to_string()).linger(Duration::ZERO);
+    let builder = Producer::builder(&proxy.address.to_string()).linger(Duration::ZERO);
     let builder = builder.retry_backoff(BACKOFF, BACKOFF * 2).reconnect_backoff(BACKOFF, BACKOFF * 2);
-    // A producer whose brokers are all somewhere else starts again from bootstrap.servers; by default after five minutes.
+    // Without a reachable broker the producer connects to bootstrap.servers again; by default after five minutes.
     let builder = builder.rebootstrap_after(Some(Duration::from_millis(300)));
     builder.request_timeout(request).delivery_timeout(delivery).max_block(delivery).build().await.unwrap()
 }
 
-/// Sends until what is expected has come.
-async fn be_lied_to(producer: &Producer, liar: &Liar, times: Times, expect: Expect) -> Vec<(String, Outcome)> {
-    let (mut history, mut said) = (Vec::new(), String::new());
+/// Sends records until one has the expected outcome.
+async fn send_until_expected(
+    producer: &Producer,
+    proxy: &Proxy,
+    times: Times,
+    expect: Expect,
+) -> Vec<(String, Outcome)> {
+    let (mut history, mut got) = (Vec::new(), String::new());
     for number in 0..TRIES {
-        let value = format!("lie {number}");
+        let value = format!("false {number}");
         let outcome = send(producer, &value).await;
-        said = format!("{outcome:?}");
+        got = format!("{outcome:?}");
         let as_expected = match (&outcome, expect) {
             (Err(Sent::Refused(error)), Expect::Unsent(words)) => has(error, words),
             (Err(Sent::Failed(error)), Expect::Fails(kind, persisted, words)) => {
                 (error.kind(), error.persisted()) == (kind, persisted) && has(error, words)
             }
             (Ok(offset), Expect::Delivered | Expect::Somewhere) => {
-                assert_eq!(offset.is_some(), matches!(expect, Expect::Delivered), "{said}");
+                assert_eq!(offset.is_some(), matches!(expect, Expect::Delivered), "{got}");
                 true
             }
-            (Ok(_), _) => panic!("taken for a success: {said}"),
+            (Ok(_), _) => panic!("expected {expect:?}, got a success: {got}"),
             (Err(_), _) => false,
         };
         history.push((value, outcome.map_err(|error| error.persisted())));
-        if as_expected && (liar.told() > 0 || times == Times::Never) {
+        if as_expected && (proxy.replaced() > 0 || times == Times::Never) {
             return history;
         }
         sleep(BACKOFF).await;
     }
-    panic!("expected {expect:?} after {} lies, got {said}", liar.told());
+    panic!("expected {expect:?} after {} false responses, got {got}", proxy.replaced());
 }
 
-/// Sends until a record arrives. It may take some: the first have little time, and the producer may still be backing off.
-async fn be_told_the_truth(producer: &Producer) -> Vec<(String, Outcome)> {
+/// Sends records until one is delivered. The first may expire while the producer is still in backoff.
+async fn send_until_delivered(producer: &Producer) -> Vec<(String, Outcome)> {
     let mut history = Vec::new();
     while history.last().is_none_or(|(_, outcome): &(_, Outcome)| outcome.is_err()) {
-        let value = format!("truth {}", history.len());
+        let value = format!("correct {}", history.len());
         let outcome = send(producer, &value).await.map_err(|error| error.persisted());
         history.push((value, outcome));
-        // A refusal comes at once, and whoever sends again and again has the producer ask again and again.
+        // A refusal is immediate, and each send may request metadata, so the loop must not spin.
         sleep(BACKOFF).await;
     }
     history
@@ -201,11 +206,11 @@ fn has(error: &(impl ToString + Debug), words: &[&str]) -> bool {
     words.iter().all(|word| text.contains(word))
 }
 
-/// The number of connections and of requests is what backing off allows in that time. Two nodes are connected to (the
-/// bootstrap server and node 1 are the same broker), and on each connection three kinds of requests repeat.
-fn assert_no_spin(liar: &Liar, elapsed: Duration) {
+/// Asserts that the backoff allows this number of connections and requests in the elapsed time. The producer connects to two nodes
+/// (the bootstrap server and node 1 are the same broker), and repeats requests of three APIs on each connection.
+fn assert_no_spin(proxy: &Proxy, elapsed: Duration) {
     let rounds = usize::try_from(elapsed.as_millis() / SHORTEST.as_millis()).unwrap() + 1;
-    let (connections, requests) = (liar.connections(), liar.requests());
+    let (connections, requests) = (proxy.connections(), proxy.requests());
     assert!(connections <= 2 * (rounds + 1), "{connections} connections in {elapsed:?}");
     assert!(requests <= 4 * connections + 4 * (rounds + 1), "{requests} requests in {elapsed:?}");
 }
@@ -221,6 +226,6 @@ fn assert_true(broker: &EmbeddedBroker, history: &[(String, Outcome)]) {
             Err(Persisted::No) => offsets.is_empty(),
             Err(Persisted::Unknown) => offsets.len() <= 1,
         };
-        assert!(is_true, "{value:?} was told to be {outcome:?} and stands at {offsets:?}");
+        assert!(is_true, "{value:?} has the outcome {outcome:?}, but its offsets in the log are {offsets:?}");
     }
 }

@@ -1,32 +1,32 @@
-//! Encodes responses field by field, and remembers the positions of their counts.
+//! Encodes responses field by field, and records the positions of their counts.
 //!
-//! In: fields, in the order of Kafka's schema. Out: the bytes of one response, and the position of every count and
-//! length in it. Pure. The library's own encoder is not used, because it cannot write lies. Deliberately absent: the
-//! frame's length, which the liar writes.
+//! In: fields, in the order of Kafka's schema. Out: the bytes of one response, and the position of every count and length in it.
+//! Pure. The library's encoder is not used, because it cannot encode invalid responses. Deliberately absent: the frame's length,
+//! which the proxy writes.
 
 use std::ops::Range;
 
-/// How a count or length stands on the wire.
+/// The encoding of a count or length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
     /// 16 bits.
     Short,
     /// 32 bits.
     Long,
-    /// A varint of one more than it is, 0 for null; of tagged fields the count itself.
+    /// A varint of the count plus one, 0 for null. The count of tagged fields is encoded as it is.
     Compact,
 }
 
-/// A count or a length.
+/// The position of a count or a length.
 #[derive(Clone, Debug)]
 pub(crate) struct Count {
     pub(crate) at: Range<usize>,
     pub(crate) width: Width,
-    /// Whether null may stand there.
+    /// Whether the field may be null.
     pub(crate) nullable: bool,
 }
 
-/// A response in the making.
+/// A response that is being encoded.
 #[derive(Clone, Debug)]
 pub(crate) struct Writing {
     pub(crate) bytes: Vec<u8>,
@@ -35,7 +35,7 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
-    /// Begins with the header; `flexible` is whether lengths are compact, `tagged` whether the header has tagged fields.
+    /// Begins with the header. If `flexible`, lengths are compact; if `tagged`, the header has tagged fields.
     pub(crate) fn new(correlation: i32, flexible: bool, tagged: bool) -> Self {
         let mut writing = Self { bytes: Vec::new(), counts: Vec::new(), flexible };
         writing.i32(correlation);
@@ -93,7 +93,7 @@ impl Writing {
         self.tagged(&[]);
     }
 
-    /// Tagged fields, where the version has any.
+    /// Tagged fields, if the version is flexible.
     pub(crate) fn tagged(&mut self, fields: &[(u64, Vec<u8>)]) {
         if !self.flexible {
             return;
@@ -119,20 +119,20 @@ impl Writing {
         self.counts.push(Count { at: start..self.bytes.len(), width, nullable });
     }
 
-    /// The response once for each count in it and each thing that this count cannot be, with a name for it.
+    /// A copy of the response for each count in it and each invalid value of this count, with a name.
     pub(crate) fn miscounted(&self) -> Vec<(String, Vec<u8>)> {
-        let lies = |count: &Count| {
+        let rows = |count: &Count| {
             let at = count.at.clone();
             wrong(count).into_iter().map(move |(name, wrong)| {
                 let parts = [&self.bytes[..at.start], &wrong, &self.bytes[at.end..]];
                 (format!("{name} for the count at byte {}", at.start), parts.concat())
             })
         };
-        self.counts.iter().flat_map(lies).collect()
+        self.counts.iter().flat_map(rows).collect()
     }
 }
 
-/// What no count of that width can be, whatever follows.
+/// Invalid values of a count, whatever bytes follow it.
 fn wrong(count: &Count) -> Vec<(&'static str, Vec<u8>)> {
     let mut wrong: Vec<(&str, Vec<u8>)> = match count.width {
         Width::Short => vec![

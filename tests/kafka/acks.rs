@@ -7,19 +7,19 @@ use crate::{
     log::Log,
 };
 
-pub(crate) async fn acks_all_with_idempotence_tells_where_each_record_stands(kind: Kind) {
+pub(crate) async fn acks_all_with_idempotence_returns_the_offset_of_each_record(kind: Kind) {
     let cluster = kind.shared().await;
     let log = send_and_check(&cluster, cluster.builder().acks(Acks::All).idempotence(true)).await;
     assert!(log.producer_ids().is_none_or(|ids| ids.len() == 1 && ids[0] >= 0), "one identity for all");
 }
 
-pub(crate) async fn acks_all_without_idempotence_tells_where_each_record_stands(kind: Kind) {
+pub(crate) async fn acks_all_without_idempotence_returns_the_offset_of_each_record(kind: Kind) {
     let cluster = kind.shared().await;
     let log = send_and_check(&cluster, cluster.builder().acks(Acks::All).idempotence(false)).await;
     assert!(log.producer_ids().is_none_or(|ids| ids == [-1]), "no identity");
 }
 
-pub(crate) async fn acks_one_tells_where_each_record_stands(kind: Kind) {
+pub(crate) async fn acks_one_returns_the_offset_of_each_record(kind: Kind) {
     let cluster = kind.shared().await;
     let log = send_and_check(&cluster, cluster.builder().acks(Acks::Leader).idempotence(false)).await;
     assert!(log.producer_ids().is_none_or(|ids| ids == [-1]), "no identity");
@@ -32,7 +32,7 @@ pub(crate) async fn acks_zero_writes_every_record_and_invents_no_offset(kind: Ki
     let values: Vec<_> = (0..200).map(|i| format!("v{i}")).collect();
     for value in &values {
         let ack = producer.send(Record::to(&topic).value(value)).await.unwrap().await.unwrap();
-        // The first batch to a leader is answered: it must be proven before others may be lost there.
+        // The first batch to a leader has a response: the producer checks the leader before it sends without acknowledgement.
         let confirmed = value == "v0";
         assert_eq!(
             (ack.partition(), ack.offset(), ack.is_confirmed()),
@@ -41,7 +41,7 @@ pub(crate) async fn acks_zero_writes_every_record_and_invents_no_offset(kind: Ki
         );
     }
     producer.close().await.unwrap();
-    // The broker confirms nothing else, so only its log can tell when it has everything.
+    // The broker acknowledges no further record, so the log shows when all are written.
     let log = read_when_complete(&cluster, &topic, values.len()).await;
     assert_eq!(log.values(0), values);
 }

@@ -1,8 +1,8 @@
 //! The two kinds of cluster that every scenario runs against.
 //!
 //! In: the needs of a scenario. Out: a running cluster and its topics. Most scenarios share one real broker. It starts
-//! for the first of them and ends with the process, and each scenario has topics of its own. Embedded brokers start at
-//! once, so each scenario has its own.
+//! with the first of them and ends with the process, and each scenario uses its own topics. Embedded brokers start
+//! quickly, so each scenario has its own.
 
 use std::{
     path::PathBuf,
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Real,
 }
 
-/// What a scenario needs that has a cluster of its own.
+/// The settings of a cluster that a scenario does not share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     pub(crate) nodes: usize,
@@ -37,7 +37,7 @@ pub(crate) enum Cluster {
     Real(Arc<RealKafka>),
 }
 
-/// How many partitions a topic has that is created by sending to it; not one, to see that the setting is obeyed.
+/// The partitions of an auto-created topic; more than one, to check that the setting is used.
 pub(crate) const DEFAULT_PARTITIONS: usize = 4;
 
 impl Kind {
@@ -62,7 +62,7 @@ impl Kind {
         }
     }
 
-    /// A cluster of which only the addresses are there yet: no node has been started.
+    /// A cluster whose addresses are known, but whose nodes have not been started.
     pub(crate) async fn not_started(self, setup: Setup) -> Cluster {
         match self {
             Self::Embedded => {
@@ -124,10 +124,10 @@ impl Cluster {
     }
 
     pub(crate) async fn admin(&self) -> Admin {
-        Admin::connect(&self.bootstrap_servers()).await.expect("the cluster answers")
+        Admin::connect(&self.bootstrap_servers()).await.expect("the cluster responds")
     }
 
-    /// Stops every node; ports and what was written stay.
+    /// Stops every node. It keeps its port and its log.
     pub(crate) async fn stop_all(&self) {
         match self {
             Self::Embedded(broker) => {
@@ -139,7 +139,7 @@ impl Cluster {
         }
     }
 
-    /// Starts every node, on the port it has.
+    /// Starts every node on its port.
     pub(crate) async fn start_all(&self) {
         match self {
             Self::Embedded(broker) => {
@@ -151,7 +151,7 @@ impl Cluster {
         }
     }
 
-    /// Every node goes on to hold its connections and says no more (SIGSTOP).
+    /// Freezes every node (SIGSTOP): connections stay open, and no node responds.
     pub(crate) fn freeze(&self) {
         match self {
             Self::Embedded(broker) => broker.nodes().into_iter().try_for_each(|node| broker.pause(node)).unwrap(),
@@ -167,7 +167,7 @@ impl Cluster {
         }
     }
 
-    /// The log segments that hold a topic, where they can be seen: a broker keeps them in files.
+    /// The files of a topic's log segments; `None` for the embedded broker, which has no files.
     pub(crate) fn segments(&self, topic: &str) -> Option<Vec<PathBuf>> {
         match self {
             Self::Embedded(_) => None,

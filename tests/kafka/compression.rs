@@ -1,4 +1,4 @@
-//! Compressed batches are compressed in the log, and every reader finds the records that were sent.
+//! Compressed batches are compressed in the log, and every reader reads the records that were sent.
 
 use milena::{Ack, Producer, Record};
 
@@ -7,7 +7,7 @@ use crate::{
     log::Log,
 };
 
-/// Each codec as properties say it, with the bounds of its levels.
+/// The properties of each codec, with the bounds of its levels.
 const CODECS: &[&[(&str, &str)]] = &[
     &[("compression.type", "gzip")],
     &[("compression.type", "gzip"), ("compression.gzip.level", "1")],
@@ -22,7 +22,7 @@ const CODECS: &[&[(&str, &str)]] = &[
     &[("compression.type", "zstd"), ("compression.zstd.level", "22")],
 ];
 
-pub(crate) async fn every_codec_is_read_by_all_and_stands_compressed_in_the_log(kind: Kind) {
+pub(crate) async fn every_codec_is_compressed_in_the_log_and_read_by_every_reader(kind: Kind) {
     let cluster = kind.shared().await;
     for properties in CODECS {
         let topic = cluster.topic("compressed", 2, &[]).await;
@@ -32,7 +32,7 @@ pub(crate) async fn every_codec_is_read_by_all_and_stands_compressed_in_the_log(
         let log = Log::read(&cluster, &topic).await;
         log.assert_holds(&acks);
         for batch in log.batches.into_iter().flatten() {
-            // In such a hurry zstd finds nothing.
+            // At its lowest level zstd does not compress these batches.
             let expected =
                 if properties[1..].iter().any(|(_, level)| *level == "-131072") { "none" } else { properties[0].1 };
             assert_eq!(batch.codec, expected, "{properties:?}");
@@ -41,7 +41,7 @@ pub(crate) async fn every_codec_is_read_by_all_and_stands_compressed_in_the_log(
     }
 }
 
-pub(crate) async fn batches_that_cannot_be_made_smaller_go_as_they_are(kind: Kind) {
+pub(crate) async fn batches_that_do_not_compress_are_sent_uncompressed(kind: Kind) {
     let cluster = kind.shared().await;
     let topic = cluster.topic("incompressible", 1, &[]).await;
     let producer = producer(&cluster, &[("compression.type", "lz4"), ("linger.ms", "0")]).await;
@@ -76,7 +76,7 @@ fn order(number: usize) -> String {
     format!(r#"{{"order":{number},"customer":"customer-{}","state":"placed","total":{}}}"#, number % 7, number * 3)
 }
 
-/// Text in which nothing is found twice, of letters that are all equally frequent (xorshift).
+/// Text that does not compress: random letters, all equally frequent (xorshift).
 fn noise(len: usize) -> String {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut letter = || {

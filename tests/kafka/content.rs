@@ -51,7 +51,7 @@ pub(crate) async fn headers_keep_order_repetitions_nulls_and_empty_values(kind: 
 
 pub(crate) async fn explicit_timestamps_are_kept_also_when_they_go_backwards(kind: Kind) {
     let cluster = kind.shared().await;
-    // Half a minute after its start a broker takes away what is over a week old by its records' times, were it just written.
+    // Half a minute after its start a broker deletes segments whose record timestamps are over a week old.
     let topic = cluster.topic("timestamps", 1, &[("retention.ms", "-1")]).await;
     let producer = cluster.producer().await;
     let timestamps = [1_700_000_000_000, 1_600_000_000_000, 0, 1_700_000_000_001, 1];
@@ -62,7 +62,7 @@ pub(crate) async fn explicit_timestamps_are_kept_also_when_they_go_backwards(kin
     assert!(log.records.iter().all(|record| record.timestamp_type == "CreateTime"));
 }
 
-pub(crate) async fn a_log_append_time_topic_sets_its_own_timestamps_and_the_ack_tells_them(kind: Kind) {
+pub(crate) async fn a_log_append_time_topic_sets_the_timestamps_and_the_ack_has_them(kind: Kind) {
     let cluster = kind.shared().await;
     let topic = cluster.topic("append-time", 1, &[("message.timestamp.type", "LogAppendTime")]).await;
     let producer = cluster.producer().await;

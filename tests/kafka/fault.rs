@@ -32,11 +32,11 @@ use strike::{Fault, Stage};
 const NODES: usize = 3;
 const PARTITIONS: i32 = 3;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// The lines of all runs, in the folder for results.
+/// The files with the lines of all runs, in the folder for results.
 const RESULTS: &str = "results.tsv";
 const RACE: &str = "race.tsv";
-/// The test that a client's process runs.
-const CLIENT_TEST: &str = "fault::a_client_that_is_killed_leaves_no_lie_and_another_continues";
+/// The test in which a client process runs.
+const CLIENT_TEST: &str = "fault::a_client_that_is_killed_leaves_no_false_outcome_and_another_continues";
 
 #[test]
 fn a_leader_frozen_for_less_than_the_request_timeout_costs_no_record() {
@@ -69,7 +69,7 @@ fn without_idempotence_connections_that_go_deaf_and_are_reset_do_cost_repetition
 }
 
 #[test]
-fn answers_that_are_lost_after_the_request_was_written_cost_no_record() {
+fn responses_that_are_lost_after_the_request_was_written_cost_no_record() {
     check(Fault::LoseResponses, &[Fault::LoseResponses]);
 }
 
@@ -79,26 +79,26 @@ fn leaders_moved_by_reassignment_cost_no_record() {
 }
 
 #[test]
-fn a_client_that_is_killed_leaves_no_lie_and_another_continues() {
-    if !client::obey() {
+fn a_client_that_is_killed_leaves_no_false_outcome_and_another_continues() {
+    if !client::run_as_client() {
         check(Fault::KillClient, &[Fault::KillClient]);
     }
 }
 
-/// How large the tests are.
+/// The size of the tests.
 #[derive(Clone, Copy, Debug)]
 enum Form {
     Short,
     Long { runs: usize, who: Who },
 }
 
-/// Who sends in the long form.
+/// The producer that sends in the long form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     Milena,
-    /// Apache's producer in the place of ours.
+    /// Apache's producer instead of milena.
     Java,
-    /// All of them side by side.
+    /// All producers concurrently.
     Race,
 }
 
@@ -142,16 +142,16 @@ impl Form {
 
 fn check(short: Fault, long: &[Fault]) {
     static TURN: Mutex<()> = Mutex::new(());
-    // One that failed leaves a cluster on which the next can still be tried.
+    // After a failed test the cluster can still be used by the next.
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let form = Form::chosen();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime can be built");
     match form {
         Form::Short => {
-            let Outcome { row, bit, violations } = runtime.block_on(run(stage(form), short, form));
+            let Outcome { row, effective, violations } = runtime.block_on(run(stage(form), short, form));
             println!("{}", row.line());
-            assert!(bit, "{short} did not bite: {}", row.seen);
+            assert!(effective, "{short} had no effect: {}", row.seen);
             assert!(violations.is_empty(), "{short}: {violations:?}");
         }
         Form::Long { runs, who } => {
@@ -169,31 +169,31 @@ fn check(short: Fault, long: &[Fault]) {
 async fn run_often(fault: Fault, form: Form, runs: usize) {
     let mut failed = 0;
     for number in 1..=runs {
-        let Outcome { row, bit, violations } = run(block_in_place(|| stage(form)), fault, form).await;
+        let Outcome { row, effective, violations } = run(block_in_place(|| stage(form)), fault, form).await;
         print!("{number}/{runs} {}", row.line());
-        if bit {
+        if effective {
             report::keep(RESULTS, &row.line());
         }
-        failed += usize::from(!bit || !violations.is_empty());
+        failed += usize::from(!effective || !violations.is_empty());
     }
     println!("{}", report::table(&report::all(RESULTS)));
-    assert_eq!(failed, 0, "runs of {fault} that did not bite or have violations; see {}", report::folder().display());
+    assert_eq!(failed, 0, "runs of {fault} without effect or with violations; see {}", report::folder().display());
 }
 
 async fn race_often(fault: Fault, form: Form, runs: usize) {
     let mut failed = 0;
     for number in 1..=runs {
-        let Heat { lap, bit, violations } =
+        let Heat { lap, effective, violations } =
             race::run(block_in_place(|| stage(form)), fault, number, form.records()).await;
         print!("{number}/{runs} {}", lap.line());
-        if bit {
+        if effective {
             report::keep(RACE, &lap.line());
         }
         violations.iter().for_each(|violation| println!("milena: {violation:?}"));
-        failed += usize::from(!bit || !violations.is_empty());
+        failed += usize::from(!effective || !violations.is_empty());
     }
     println!("{}", standings::tables(&report::all(RACE)));
-    assert_eq!(failed, 0, "runs of {fault} that did not bite or in which milena has violations");
+    assert_eq!(failed, 0, "runs of {fault} without effect or in which milena has violations");
 }
 
 /// The cluster that all faults share, one after the other.

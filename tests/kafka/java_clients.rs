@@ -9,7 +9,7 @@ use tokio::task::block_in_place;
 
 use crate::{cluster::Kind, log::Log};
 
-pub(crate) async fn the_console_producer_and_the_console_consumer_agree_with_us(kind: Kind) {
+pub(crate) async fn the_console_producer_and_the_console_consumer_agree_with_milena(kind: Kind) {
     let cluster = kind.shared().await;
     let topic = cluster.topic("java", 1, &[]).await;
     let bootstrap = cluster.bootstrap_servers();
@@ -25,7 +25,7 @@ pub(crate) async fn the_console_producer_and_the_console_consumer_agree_with_us(
     assert_eq!(content, [&records[..], &[("d", Some("by milena"))]].concat());
 }
 
-pub(crate) async fn equal_keys_go_where_the_java_producer_sends_them(kind: Kind) {
+pub(crate) async fn equal_keys_go_to_the_partition_that_the_java_producer_chooses(kind: Kind) {
     let cluster = kind.shared().await;
     let (ours, java) = (cluster.topic("hashed", 7, &[]).await, cluster.topic("hashed-by-java", 7, &[]).await);
     let keys: Vec<_> = (0..500).map(|i| format!("{}{i}", "key-".repeat(i % 9))).collect();

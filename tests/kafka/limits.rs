@@ -4,8 +4,8 @@ use milena::{ErrorCode, FailureKind, Persisted, Record};
 
 use crate::{cluster::Kind, log::Log};
 
-/// A batch of one record with neither key nor headers, without its value, where the value takes 8,192 bytes or more:
-/// 61 of header, 3 of record length, 4 of attributes, deltas and null key, 3 of value length, 1 of header count.
+/// The size of a batch of one record without key and headers, without its value, for a value of 8,192 bytes or more: 61 of batch
+/// header, 3 of record length, 4 of attributes, deltas and null key, 3 of value length, 1 of header count.
 const AROUND_VALUE: usize = 72;
 
 pub(crate) async fn a_batch_of_exactly_max_message_bytes_is_written_and_one_byte_more_is_refused(kind: Kind) {
@@ -26,7 +26,7 @@ pub(crate) async fn a_batch_of_exactly_max_message_bytes_is_written_and_one_byte
 pub(crate) async fn a_record_over_max_message_bytes_fails_alone(kind: Kind) {
     let cluster = kind.shared().await;
     let topic = cluster.topic("too-large", 1, &[("max.message.bytes", "2000")]).await;
-    // All of them in one batch, which is refused as a whole at first.
+    // All records are in one batch, which is refused as a whole at first.
     let producer = cluster.builder().linger(std::time::Duration::from_millis(200)).build().await.unwrap();
     let large = "x".repeat(3_000);
     let mut deliveries = Vec::new();

@@ -21,12 +21,12 @@ use crate::cluster::Cluster;
 pub(crate) struct Log {
     /// By partition and offset.
     pub(crate) records: Vec<Consumed>,
-    /// The batches that hold them, where the broker keeps them in files.
+    /// The batches of the records; `None` for the embedded broker, which has no files.
     pub(crate) batches: Option<Vec<Batch>>,
 }
 
 impl Log {
-    /// Reads a topic with every reader there is.
+    /// Reads a topic with every reader.
     pub(crate) async fn read(cluster: &Cluster, topic: &str) -> Self {
         let records = cluster.admin().await.read_all(topic).await.expect("the topic can be read");
         let mut records: Vec<_> = records.into_iter().map(text).collect();
@@ -43,11 +43,11 @@ impl Log {
         Self { records, batches }
     }
 
-    /// Asserts that each record stands where its acknowledgement says, under the value it was sent with.
+    /// Asserts that each record is at its acknowledged offset, with the value that was sent.
     pub(crate) fn assert_holds(&self, acks: &[(String, Ack)]) {
         let by_place: BTreeMap<_, _> = self.records.iter().map(|r| ((r.partition, r.offset), r)).collect();
         for (value, ack) in acks {
-            let place = (ack.partition(), ack.offset().expect("a broker told the offset"));
+            let place = (ack.partition(), ack.offset().expect("the acknowledgement has an offset"));
             let record =
                 by_place.get(&place).unwrap_or_else(|| panic!("acknowledged at {place:?}, not in the log: {value}"));
             assert_eq!(record.value.as_ref(), Some(value), "another record stands at {place:?}");
@@ -62,7 +62,7 @@ impl Log {
         records.map(|record| record.value.as_deref().expect("no null value")).collect()
     }
 
-    /// The ids of the producers that wrote it, where the batches are known; -1 is one that is not idempotent.
+    /// The producer ids in the log, if the batches are known; -1 is a producer without idempotence.
     pub(crate) fn producer_ids(&self) -> Option<Vec<i64>> {
         let mut ids: Vec<_> = self.batches.as_ref()?.iter().map(|batch| batch.producer_id).collect();
         ids.sort_unstable();
@@ -71,7 +71,7 @@ impl Log {
     }
 }
 
-/// A record as the console consumer would print it.
+/// Converts a record to what the console consumer prints.
 fn text(record: ConsumedRecord) -> Consumed {
     let text = |bytes: bytes::Bytes| String::from_utf8(bytes.into()).expect("the scenarios send text");
     let timestamp_type = match record.timestamp_type {
@@ -103,7 +103,7 @@ fn check_dump(batches: &[Batch], records: &[Consumed]) {
     check_sequences(batches);
 }
 
-/// Every batch is sound, and each idempotent producer's sequence numbers go on from batch to batch without a gap.
+/// Checks that every batch is valid, and that each idempotent producer's sequence numbers have no gap between batches.
 fn check_sequences(batches: &[Batch]) {
     let mut next = BTreeMap::new();
     for batch in batches {

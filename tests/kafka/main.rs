@@ -34,7 +34,7 @@ mod volume;
 
 use std::time::Duration;
 
-/// No scenario takes a tenth of this; one that takes longer hangs.
+/// A scenario that takes longer than this hangs; none takes a tenth of it.
 const HANG: Duration = Duration::from_secs(300);
 
 fn run(scenario: impl Future<Output = ()>) {
@@ -63,29 +63,29 @@ macro_rules! scenarios {
 
 scenarios! {
     acks:
-        acks_all_with_idempotence_tells_where_each_record_stands,
-        acks_all_without_idempotence_tells_where_each_record_stands,
-        acks_one_tells_where_each_record_stands,
+        acks_all_with_idempotence_returns_the_offset_of_each_record,
+        acks_all_without_idempotence_returns_the_offset_of_each_record,
+        acks_one_returns_the_offset_of_each_record,
         acks_zero_writes_every_record_and_invents_no_offset;
     compression:
-        every_codec_is_read_by_all_and_stands_compressed_in_the_log,
-        batches_that_cannot_be_made_smaller_go_as_they_are,
+        every_codec_is_compressed_in_the_log_and_read_by_every_reader,
+        batches_that_do_not_compress_are_sent_uncompressed,
         a_compressed_batch_that_a_broker_finds_too_large_is_split_and_compressed_again;
     content:
         null_and_empty_keys_and_values_stay_apart,
         headers_keep_order_repetitions_nulls_and_empty_values,
         explicit_timestamps_are_kept_also_when_they_go_backwards,
-        a_log_append_time_topic_sets_its_own_timestamps_and_the_ack_tells_them;
+        a_log_append_time_topic_sets_the_timestamps_and_the_ack_has_them;
     partitions:
-        an_explicit_partition_is_obeyed;
+        an_explicit_partition_is_used;
     volume:
         two_hundred_thousand_records_of_eight_tasks_arrive_once_and_in_order;
     topics:
         a_missing_topic_is_created_by_sending_to_it,
         an_unknown_topic_times_out_with_the_cause_and_works_once_it_exists;
     outages:
-        a_producer_goes_on_after_its_broker_has_restarted,
-        a_producer_that_was_there_before_its_brokers_reaches_them_once_they_start,
+        a_producer_continues_after_its_broker_has_restarted,
+        a_producer_that_starts_before_its_brokers_connects_once_they_start,
         records_that_flow_while_the_broker_restarts_arrive_once_and_in_order,
         records_that_flow_while_the_broker_is_frozen_arrive_once_and_in_order;
     limits:
@@ -94,12 +94,12 @@ scenarios! {
         ten_thousand_headers_arrive;
 }
 
-/// Scenarios that take Apache's tools, whatever the cluster.
+/// Scenarios that need Apache's tools, with either cluster.
 #[cfg(feature = "kafka-tests")]
 mod tools {
     scenarios! {
         java_clients:
-            equal_keys_go_where_the_java_producer_sends_them,
-            the_console_producer_and_the_console_consumer_agree_with_us;
+            equal_keys_go_to_the_partition_that_the_java_producer_chooses,
+            the_console_producer_and_the_console_consumer_agree_with_milena;
     }
 }

@@ -17,13 +17,13 @@ use crate::{
     log::Log,
 };
 
-pub(crate) async fn a_producer_goes_on_after_its_broker_has_restarted(kind: Kind) {
+pub(crate) async fn a_producer_continues_after_its_broker_has_restarted(kind: Kind) {
     let cluster = kind.own(Setup { nodes: 1, auto_create: false }).await;
     let topic = cluster.topic("restart", 2, &[]).await;
     let producer = cluster.producer().await;
     let mut acks = send(&producer, &topic, 0..50).await;
     cluster.stop_all().await;
-    // These are accepted while nobody is there, and wait.
+    // These records are accepted while no broker is running, and wait.
     let waiting = tokio::spawn({
         let (producer, topic) = (producer.clone(), topic.clone());
         async move { send(&producer, &topic, 50..100).await }
@@ -35,7 +35,7 @@ pub(crate) async fn a_producer_goes_on_after_its_broker_has_restarted(kind: Kind
     Log::read(&cluster, &topic).await.assert_holds(&acks);
 }
 
-pub(crate) async fn a_producer_that_was_there_before_its_brokers_reaches_them_once_they_start(kind: Kind) {
+pub(crate) async fn a_producer_that_starts_before_its_brokers_connects_once_they_start(kind: Kind) {
     let cluster = kind.not_started(Setup { nodes: 2, auto_create: true }).await;
     let topic = unique("late");
     let producer = cluster.producer().await;
@@ -67,14 +67,14 @@ pub(crate) async fn records_that_flow_while_the_broker_is_frozen_arrive_once_and
     let flow = Flow::start(builder.build().await.unwrap(), &topic);
     flow.await_records(1_000).await;
     cluster.freeze();
-    // Long enough that requests are given up and sent again; the thawed broker then gets both.
+    // Long enough that requests time out and are retried; the thawed broker then receives both.
     sleep(Duration::from_secs(3)).await;
     cluster.thaw();
     flow.await_records(1_000).await;
     flow.assert_once_and_in_order(&cluster, &topic).await;
 }
 
-/// A task that sends numbered records until it is told to end.
+/// A task that sends numbered records until `end` is set.
 struct Flow {
     acknowledged: Arc<AtomicUsize>,
     end: Arc<AtomicBool>,
@@ -106,7 +106,7 @@ impl Flow {
         for record in &log.records {
             let number: usize = record.value.as_deref().and_then(|v| v.parse().ok()).expect("a number");
             let before = last.insert(record.partition, number);
-            assert!(before.is_none_or(|before| before < number), "{number} stands after {before:?}");
+            assert!(before.is_none_or(|before| before < number), "{number} is after {before:?}");
         }
     }
 }
@@ -127,7 +127,7 @@ async fn flow(
         let (counted, acknowledged) = (delivery.clone(), Arc::clone(&acknowledged));
         tokio::spawn(async move { acknowledged.fetch_add(usize::from(counted.await.is_ok()), Ordering::Relaxed) });
         deliveries.push((value, delivery));
-        // A few per millisecond keep requests in flight at any moment without piling up.
+        // At a few records per millisecond, requests are always in flight, and records do not pile up.
         if i % 5 == 0 {
             sleep(Duration::from_millis(1)).await;
         }

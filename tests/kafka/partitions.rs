@@ -4,12 +4,12 @@ use milena::Record;
 
 use crate::{cluster::Kind, log::Log};
 
-pub(crate) async fn an_explicit_partition_is_obeyed(kind: Kind) {
+pub(crate) async fn an_explicit_partition_is_used(kind: Kind) {
     let cluster = kind.shared().await;
     let topic = cluster.topic("explicit", 5, &[]).await;
     let producer = cluster.producer().await;
     for partition in [3, 0, 4, 1, 2, 3] {
-        // The key alone would lead elsewhere for most of them.
+        // By key alone most of them would have another partition.
         let value = partition.to_string();
         let record = Record::to(&topic).key("same").value(&value).partition(partition);
         let delivery = producer.send(record).await.unwrap();

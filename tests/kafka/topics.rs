@@ -22,7 +22,7 @@ pub(crate) async fn a_missing_topic_is_created_by_sending_to_it(kind: Kind) {
 
 pub(crate) async fn an_unknown_topic_times_out_with_the_cause_and_works_once_it_exists(kind: Kind) {
     let cluster = kind.own(Setup { nodes: 1, auto_create: false }).await;
-    // Longer than the longest backoff between two questions for the topic.
+    // Longer than the longest backoff between two Metadata requests for the topic.
     let producer = cluster.builder().max_block(Duration::from_secs(3)).build().await.unwrap();
     let error = producer.send(Record::to("later").value("v")).await.unwrap_err();
     let SendError::UnknownTopic { topic, .. } = &error else { panic!("expected an unknown topic, got {error:?}") };

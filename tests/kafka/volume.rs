@@ -48,6 +48,6 @@ fn assert_every_task_is_in_order(log: &Log) {
         let (task, i) = record.value.as_deref().and_then(|value| value.split_once('/')).expect("task/number");
         let i: usize = i.parse().expect("task/number");
         let before = last.insert((record.partition, task), i);
-        assert!(before.is_none_or(|before| before < i), "task {task}: {i} stands after {before:?}");
+        assert!(before.is_none_or(|before| before < i), "task {task}: {i} is after {before:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Connections that end, are silent, or lead to the wrong broker.
+//! Connections that are lost, idle or silent, or lead to the wrong broker.
 
 use super::super::rig::{Rig, TOPIC, failure, is_pending, offset};
 use crate::{ErrorCode, FailureKind, accumulator::TopicState, delivery::Delivery, sender::Event, wire::testing};
@@ -6,7 +6,7 @@ use crate::{ErrorCode, FailureKind, accumulator::TopicState, delivery::Delivery,
 /// franz-go dd869343, 67ef4c61: a connection without acknowledgements was probed with a request that has a response; two readers
 /// waited on it for ever, and closing it twice panicked.
 #[test]
-fn with_acks_0_answers_to_other_requests_are_told_apart_and_an_end_may_be_told_twice() {
+fn with_acks_0_responses_to_other_requests_are_matched_and_a_second_disconnect_is_ignored() {
     let mut rig = Rig::new(&[("acks", "0"), ("enable.idempotence", "false"), ("metadata.max.age.ms", "5000")]);
     (rig.brokers, rig.leaders) = (vec![(1, 9001)], vec![(0, 1, 5)]);
     rig.accumulator.topics().want(TOPIC);
@@ -28,9 +28,9 @@ fn with_acks_0_answers_to_other_requests_are_told_apart_and_an_end_may_be_told_t
 }
 
 /// franz-go e8a00cd6: a connection that was idle for longer than the broker allows was used again, and the first request on it was
-/// lost. Brokers wait for ten minutes by default, so milena waits for nine.
+/// lost. Brokers close a connection after ten minutes by default, so milena closes it after nine.
 #[test]
-fn a_connection_is_left_before_the_broker_would_leave_it() {
+fn an_idle_connection_is_closed_before_the_broker_closes_it() {
     let mut rig = Rig::ready(&[]);
     rig.push(1, "a");
     let before = rig.ack(0).connection;
@@ -43,10 +43,10 @@ fn a_connection_is_left_before_the_broker_would_leave_it() {
     assert_eq!((sent.connection == before, offset(&delivery)), (false, Some(1)));
 }
 
-/// franz-go 8762d567: a request of which no byte was written failed like one that may have been seen. It is certain that the
-/// broker did nothing, so it goes again whatever `retries` says.
+/// franz-go 8762d567: a request of which no byte was written failed as one that the broker may have received. The broker has
+/// certainly not received it, so it is sent again whatever `retries` is.
 #[test]
-fn a_request_of_which_nothing_was_written_goes_again_even_without_retries() {
+fn a_request_of_which_nothing_was_written_is_sent_again_even_without_retries() {
     let mut rig = Rig::ready(&[("enable.idempotence", "false"), ("retries", "0")]);
     let delivery = rig.send(0, "a");
     let sent = rig.sent[0].clone();
@@ -56,7 +56,7 @@ fn a_request_of_which_nothing_was_written_goes_again_even_without_retries() {
     assert_eq!(offset(&delivery), Some(3));
 }
 
-/// franz-go c0f89d33: each connection that was reset while versions were negotiated was left behind, open and counted.
+/// franz-go c0f89d33: each connection that was reset while versions were negotiated leaked: it stayed open and counted.
 #[test]
 fn connections_that_are_reset_while_versions_are_negotiated_leave_nothing_behind() {
     let mut rig = Rig::new(&[]);
@@ -76,7 +76,7 @@ fn connections_that_are_reset_while_versions_are_negotiated_leave_nothing_behind
 
 /// KAFKA-20237: InitProducerId was lost together with its connection, and the producer waited for the response for ever.
 #[test]
-fn a_producer_id_whose_request_was_lost_is_asked_for_again() {
+fn a_producer_id_whose_request_was_lost_is_requested_again() {
     let ways: [fn(&mut Rig); 3] =
         [|rig| rig.cut(rig.open[0].0, Some(i32::MAX)), |rig| rig.cut(rig.open[0].0, None), |rig| rig.pass_ms(1_000)];
     for lost in ways {
@@ -86,7 +86,7 @@ fn a_producer_id_whose_request_was_lost_is_asked_for_again() {
         rig.run();
         let delivery = rig.send(0, "a");
         lost(&mut rig);
-        assert!(rig.sent.is_empty() && is_pending(&delivery), "nothing goes without a producer id");
+        assert!(rig.sent.is_empty() && is_pending(&delivery), "nothing is sent without a producer id");
         rig.mute.clear();
         rig.pass_ms(2_500);
         rig.ack(0);
@@ -94,9 +94,9 @@ fn a_producer_id_whose_request_was_lost_is_asked_for_again() {
     }
 }
 
-/// librdkafka before 1.9.0: `PRODUCER_FENCED` was taken for an error that passes, and the producer seemed to hang.
+/// librdkafka before 1.9.0: `PRODUCER_FENCED` was handled as retriable, and the producer seemed to hang.
 #[test]
-fn a_fenced_batch_is_told_at_once_and_nothing_is_sent_any_more() {
+fn a_fenced_batch_fails_at_once_and_nothing_more_is_sent() {
     let mut rig = Rig::ready(&[]);
     let fenced = [rig.send(0, "a"), rig.send(1, "b"), rig.send(0, "c")];
     rig.refuse(90);
@@ -109,7 +109,7 @@ fn a_fenced_batch_is_told_at_once_and_nothing_is_sent_any_more() {
 }
 
 /// kafka-go #1439: a broker that advertises `localhost` sent a client on another machine to whatever listened there, whose first
-/// four bytes were taken for a length. What helps is a word about the setting.
+/// four bytes were taken for a length. The error must name the setting.
 #[test]
 fn a_remote_broker_that_advertises_localhost_is_named_as_the_cause() {
     let timeouts = ("delivery.timeout.ms", "2000");
@@ -126,10 +126,10 @@ fn a_remote_broker_that_advertises_localhost_is_named_as_the_cause() {
     }
 }
 
-/// franz-go c0f89d33, and Azure Event Hubs: a broker that does not know our version of ApiVersions may end the connection instead of
-/// answering. It is asked in the oldest version next.
+/// franz-go c0f89d33, and Azure Event Hubs: a broker that does not support our version of ApiVersions may end the connection
+/// instead of responding. The next request is in the oldest version.
 #[test]
-fn a_broker_that_hangs_up_on_our_first_question_is_asked_in_its_oldest_version() {
+fn a_broker_that_ends_the_connection_on_api_versions_receives_it_in_its_oldest_version() {
     let mut rig = Rig::new(&[]);
     rig.mute = vec![18];
     rig.run();

@@ -1,4 +1,4 @@
-//! Flushing, closing and cancelling while other work begins.
+//! Flushing, closing and cancelling during other calls.
 
 use std::{
     future::Future,
@@ -20,7 +20,7 @@ use crate::{
     wire::record_batch::writer::Payload,
 };
 
-/// Remembers that it was woken.
+/// A waker that records whether it was woken.
 #[derive(Default)]
 struct Bell(AtomicBool);
 
@@ -56,7 +56,7 @@ fn flush_ends_though_a_send_that_was_blocked_meanwhile_is_cancelled() {
 
 /// franz-go 2ec5b697: a record that was accepted while the client was being closed never resolved.
 #[test]
-fn a_record_that_comes_too_late_for_close_is_refused_and_not_kept_for_ever() {
+fn a_record_that_is_sent_after_close_began_is_refused() {
     let mut rig = Rig::ready(&[]);
     let accepted = rig.send(0, "a");
     let Some(TopicState::Ready(topic)) = rig.accumulator.topics().state(TOPIC) else { panic!("topic is not known") };
@@ -69,9 +69,9 @@ fn a_record_that_comes_too_late_for_close_is_refused_and_not_kept_for_ever() {
 }
 
 /// franz-go c733b9db: records were purged while the request with them was being written, which corrupted it; KAFKA-19012 is the
-/// same in Java, where the buffer of a batch that expired in flight was used again under the socket's hands.
+/// same in Java, where the buffer of a batch that expired in flight was reused while the socket still wrote it.
 #[test]
-fn what_a_socket_holds_stays_as_it_is_and_is_charged_until_the_request_is_over() {
+fn bytes_in_a_socket_stay_unchanged_and_charged_until_the_request_is_over() {
     let timeouts = [("delivery.timeout.ms", "2000"), ("request.timeout.ms", "1900"), ("batch.size", "1024")];
     let mut rig = Rig::ready(&timeouts);
     rig.push(0, "first");
@@ -83,7 +83,7 @@ fn what_a_socket_holds_stays_as_it_is_and_is_charged_until_the_request_is_over()
     rig.pass_ms(1_000);
     assert_eq!((failure(&delivery).kind(), failure(&delivery).persisted()), (FailureKind::Expired, Persisted::Unknown));
     let limit = rig.accumulator.memory().limit();
-    assert!(rig.accumulator.memory().free() < limit, "the socket still has it");
+    assert!(rig.accumulator.memory().free() < limit, "the socket still holds the batch");
     (0..20).for_each(|_| rig.fill(1, &"y".repeat(900)));
     assert_eq!(held, copy);
     rig.cut(first.connection, Some(i32::MAX));
@@ -91,8 +91,8 @@ fn what_a_socket_holds_stays_as_it_is_and_is_charged_until_the_request_is_over()
     assert_eq!(rig.accumulator.memory().free(), limit);
 }
 
-/// franz-go 7bb45911: a topic was purged while a record for it was being appended, and whoever waited for that record waited for
-/// ever. Here topics are forgotten when nobody uses them.
+/// franz-go 7bb45911: a topic was purged while a record for it was being appended, and the record was never completed. milena
+/// forgets topics that are not used.
 #[test]
 fn a_record_appended_while_its_topic_is_forgotten_is_delivered() {
     let mut rig = Rig::ready(&[("metadata.max.idle.ms", "20000"), ("metadata.max.age.ms", "10000")]);
@@ -109,8 +109,8 @@ fn a_record_appended_while_its_topic_is_forgotten_is_delivered() {
     assert_eq!(offset(&delivery), Some(0));
 }
 
-/// microsoft/fhir-server PR 2507: the application's retries and the client's multiplied. Whatever went wrong in between, a batch
-/// has one budget: `retries`, and above it `delivery.timeout.ms`.
+/// microsoft/fhir-server PR 2507: the application's retries and the client's multiplied. A batch has one budget for failures of all
+/// kinds: `retries`, bounded by `delivery.timeout.ms`.
 #[test]
 fn failures_of_every_kind_use_up_the_same_retries() {
     let mut rig = Rig::ready(&[("retries", "3"), ("request.timeout.ms", "1000")]);
@@ -121,7 +121,7 @@ fn failures_of_every_kind_use_up_the_same_retries() {
     rig.pass_ms(500);
     assert_eq!(rig.sent.len(), 1);
     rig.pass_ms(1_500);
-    assert_eq!((rig.sent.len(), is_pending(&delivery)), (1, true), "the third was not answered in time");
+    assert_eq!((rig.sent.len(), is_pending(&delivery)), (1, true), "the third request timed out");
     rig.refuse(5);
     let error = failure(&delivery);
     assert_eq!((error.kind(), error.attempts()), (FailureKind::Rejected, 4));

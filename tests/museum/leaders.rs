@@ -27,10 +27,10 @@ fn a_hint_leaves_the_other_brokers_and_their_connections_alone() {
     assert_eq!(rig.take().connection, second);
 }
 
-/// franz-go 8d9c836b: cached metadata pointed into the response's buffer, which was used again for the next response. Here
-/// nothing can be overwritten, but a buffer that is pointed into would stay in memory: whatever is kept is a copy.
+/// franz-go 8d9c836b: cached metadata pointed into the response's buffer, which was used again for the next response. In Rust
+/// nothing can be overwritten, but a buffer with references to it would stay in memory, so cached metadata must be a copy.
 #[test]
-fn nothing_that_is_remembered_keeps_the_answer_that_told_it() {
+fn cached_metadata_does_not_hold_the_buffer_of_its_response() {
     let mut rig = Rig::new(&[]);
     rig.mute = vec![3, 22];
     rig.accumulator.topics().want(TOPIC);
@@ -49,24 +49,24 @@ fn nothing_that_is_remembered_keeps_the_answer_that_told_it() {
     assert!(response.is_unique());
 }
 
-/// franz-go 7ca4b971: a partition without a leader has epoch -1; taken over, that made the leader of before look new again.
+/// franz-go 7ca4b971: a partition without a leader has epoch -1. The client stored it, so the previous leader seemed new again.
 #[test]
-fn a_partition_without_a_leader_does_not_make_way_for_an_older_one() {
+fn a_partition_without_a_leader_does_not_accept_an_older_leader() {
     let mut rig = Rig::ready(&[("metadata.max.age.ms", "60000")]);
     rig.leaders[0] = (0, -1, -1);
     rig.pass_ms(61_000);
     let delivery = rig.send(0, "a");
     rig.leaders[0] = (0, 2, 4);
     rig.pass_ms(5_000);
-    assert!(rig.sent.is_empty() && is_pending(&delivery), "epoch 4 was over before epoch 5 began");
+    assert!(rig.sent.is_empty() && is_pending(&delivery), "epoch 4 is older than epoch 5");
     rig.leaders[0] = (0, 2, 6);
     rig.pass_ms(5_000);
     assert_eq!(rig.take().node, 2);
 }
 
-/// franz-go b7463fd8: Produce 13 names topics by id, but the brokers' Metadata was too old to tell ids, so zeros went out.
+/// franz-go b7463fd8: Produce 13 names topics by id, but the brokers' Metadata version was too old for ids, so zeros were sent.
 #[test]
-fn a_topic_whose_id_nobody_told_is_named_though_the_broker_speaks_of_ids() {
+fn a_topic_without_a_known_id_is_sent_by_name_although_the_broker_supports_ids() {
     for (metadata, expected) in [(9, 12), (12, 13)] {
         let mut rig = Rig::new(&[]);
         rig.ranges = vec![(0, 0, 13), (3, 0, metadata), (18, 0, 4), (22, 0, 5)];
@@ -83,10 +83,10 @@ fn a_topic_whose_id_nobody_told_is_named_though_the_broker_speaks_of_ids() {
     }
 }
 
-/// franz-go 2343cba9: `UNKNOWN_TOPIC_ID` set back the only counter that made it give up, so after a topic was created anew the
-/// batch was sent for ever and nobody heard of it.
+/// franz-go 2343cba9: `UNKNOWN_TOPIC_ID` reset the only counter of attempts, so after a topic was recreated the batch was retried
+/// for ever without an error.
 #[test]
-fn an_unknown_topic_id_is_given_up_like_any_other_error() {
+fn a_batch_with_an_unknown_topic_id_fails_as_with_any_other_error() {
     let bounds: [&[(&str, &str)]; 2] =
         [&[("delivery.timeout.ms", "8000"), ("request.timeout.ms", "1000")], &[("retries", "5")]];
     for (properties, kind) in bounds.into_iter().zip([FailureKind::Expired, FailureKind::Rejected]) {
@@ -107,9 +107,9 @@ fn an_unknown_topic_id_is_given_up_like_any_other_error() {
     }
 }
 
-/// franz-go 2343cba9, the way out: as soon as metadata tell the new id, the batch goes there.
+/// franz-go 2343cba9, the remedy: as soon as metadata has the new id, the batch is sent with it.
 #[test]
-fn a_batch_for_a_topic_that_was_created_anew_goes_again_under_the_new_id() {
+fn a_batch_for_a_recreated_topic_is_retried_with_the_new_id() {
     let mut rig = Rig::new(&[]);
     rig.ranges[0] = (0, 0, 13);
     rig.accumulator.topics().want(TOPIC);
@@ -143,8 +143,8 @@ fn records_are_kept_while_no_partition_at_all_has_a_leader() {
     assert_eq!(deliveries.map(|delivery| offset(&delivery)), [Some(0), Some(0)]);
 }
 
-/// franz-go c469f3da: what is in flight was counted in a byte; at 256 it looked like nothing, and batches went to the next leader
-/// while older ones were on their way to the last.
+/// franz-go c469f3da: requests in flight were counted in a byte. At 256 the count was 0, and batches were sent to the new leader
+/// while older ones were in flight to the old one.
 #[test]
 fn more_than_256_requests_in_flight_are_counted_and_none_is_overtaken_at_another_leader() {
     let mut rig = Rig::new(&[("enable.idempotence", "false"), ("max.in.flight.requests.per.connection", "300")]);
@@ -160,11 +160,11 @@ fn more_than_256_requests_in_flight_are_counted_and_none_is_overtaken_at_another
     rig.pass_ms(1_000);
     (0..310).for_each(|partition| rig.push(partition, "b"));
     let early = rig.sent.iter().filter(|sent| sent.node == 2).flat_map(|sent| &sent.batches);
-    assert!(early.map(|batch| batch.partition).eq(300..310), "only those of which nothing is in flight");
+    assert!(early.map(|batch| batch.partition).eq(300..310), "only partitions without a batch in flight");
 }
 
-/// franz-go 1623daba: the leave to send several batches at once, earned at one leader, was taken along to the next, which got two
-/// before it had accepted any.
+/// franz-go 1623daba: the permission for several batches in flight, which one leader had confirmed, was kept for the next leader,
+/// which received two before it had accepted any.
 #[test]
 fn every_new_leader_has_to_accept_a_batch_before_it_gets_several() {
     let mut rig = Rig::ready(&[("metadata.max.age.ms", "10000")]);
@@ -177,12 +177,12 @@ fn every_new_leader_has_to_accept_a_batch_before_it_gets_several() {
         assert_eq!(rig.sent.iter().map(|sent| sent.node).collect::<Vec<_>>(), [leader.1]);
         rig.ack(1);
         (0..4).for_each(|_| rig.push(0, "b"));
-        assert_eq!(rig.sent.len(), 5, "now it may have as many as any");
+        assert_eq!(rig.sent.len(), 5, "now up to five may be in flight");
         (0..5).for_each(|_| drop(rig.ack(2)));
     }
 }
 
-/// franz-go 1623daba, from the other end: the old leader's response that comes after the move says nothing of the new one.
+/// franz-go 1623daba, the other case: a response of the old leader after the move does not confirm the new leader.
 #[test]
 fn a_success_at_the_old_leader_does_not_open_the_window_at_the_new_one() {
     let mut rig = Rig::ready(&[("metadata.max.age.ms", "10000")]);

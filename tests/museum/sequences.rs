@@ -13,10 +13,10 @@ fn with_two_records_in_flight() -> Rig {
     rig
 }
 
-/// librdkafka #4736, #4750 ("batch not reconstructed identically when retried"): a batch that had to go again was put together
-/// anew from the queue and got other records than the first time, so the broker saw another range of sequence numbers.
+/// librdkafka #4736, #4750 ("batch not reconstructed identically when retried"): a retried batch was built again from the queue
+/// with other records than the first time, so the broker received another range of sequence numbers.
 #[test]
-fn a_batch_that_goes_again_has_the_records_it_had_whatever_was_appended_meanwhile() {
+fn a_retried_batch_has_the_same_records_whatever_was_appended_meanwhile() {
     let ways: [fn(&mut Rig); 3] = [
         |rig| drop(rig.refuse(19)),
         |rig| rig.cut(rig.sent[0].connection, Some(i32::MAX)),
@@ -39,10 +39,10 @@ fn a_batch_that_goes_again_has_the_records_it_had_whatever_was_appended_meanwhil
     }
 }
 
-/// librdkafka #3584, #4438: an error that left the batch's fate open moved the next expected sequence number all the same; the
-/// response to the following batch then looked like a "sequence desynchronization" and ended the producer.
+/// librdkafka #3584, #4438: an error after which the batch's outcome was unknown moved the next expected sequence number. The
+/// response to the following batch then looked like a "sequence desynchronization", and the producer stopped.
 #[test]
-fn an_error_that_leaves_the_fate_open_moves_no_sequence_number() {
+fn an_error_with_an_unknown_outcome_moves_no_sequence_number() {
     for code in [6, 7, 20, 56] {
         let mut rig = Rig::ready(&[]);
         rig.push(0, "first");
@@ -61,10 +61,10 @@ fn an_error_that_leaves_the_fate_open_moves_no_sequence_number() {
     }
 }
 
-/// franz-go e4bee2bd: failed records were handed out with the place they had in their batch as their offset and with producer id
-/// 0, and looked like written ones in people's logs.
+/// franz-go e4bee2bd: failed records had their index in the batch as their offset, and producer id 0, so users took them for
+/// written ones.
 #[test]
-fn a_failed_record_has_no_offset_even_if_its_answer_tells_one() {
+fn a_failed_record_has_no_offset_even_if_its_response_has_one() {
     let mut rig = with_two_records_in_flight();
     rig.ack(1);
     let refused = [rig.append(0, "a"), rig.append(0, "b")];
@@ -77,9 +77,9 @@ fn a_failed_record_has_no_offset_even_if_its_answer_tells_one() {
     }
 }
 
-/// franz-go e4bee2bd, the other side of it: where a broker tells no offset, -1 is not counted on from.
+/// franz-go e4bee2bd, the other case: if a response has the base offset -1, no offsets are computed from it.
 #[test]
-fn records_whose_answer_tells_no_offset_have_none() {
+fn records_whose_response_has_no_offset_have_none() {
     let mut rig = with_two_records_in_flight();
     rig.ack(1);
     let written = [rig.append(0, "a"), rig.append(0, "b"), rig.append(0, "c")];
@@ -89,9 +89,9 @@ fn records_whose_answer_tells_no_offset_have_none() {
     assert_eq!(written.map(|delivery| offset(&delivery)), [None, None, None]);
 }
 
-/// franz-go 07f71bc0: a second entry for the same partition in one response replaced what the first one had said.
+/// franz-go 07f71bc0: a second entry for the same partition in one response replaced the first one.
 #[test]
-fn two_entries_for_one_partition_settle_nothing_and_the_batch_goes_again() {
+fn two_entries_for_one_partition_are_rejected_and_the_batch_is_retried() {
     let (good, bad) =
         (Says { base_offset: 1, ..Says::default() }, Says { error: 87, base_offset: -1, ..Says::default() });
     for says in [[good.clone(), bad.clone()], [bad, good]] {
@@ -108,10 +108,10 @@ fn two_entries_for_one_partition_settle_nothing_and_the_batch_goes_again() {
     }
 }
 
-/// The anchor's own entry, seen in every client that fills the offset in: `DUPLICATE_SEQUENCE_NUMBER` says that the batch is in the
-/// log and not where, and an offset beside it is that of the last append.
+/// Seen in every client that returns the offset: `DUPLICATE_SEQUENCE_NUMBER` means that the batch is in the log, but not at which
+/// offset. An offset in the same response is that of the last append.
 #[test]
-fn a_batch_that_the_broker_has_already_is_a_success_at_no_known_offset() {
+fn a_batch_that_the_broker_already_has_succeeds_without_an_offset() {
     for base_offset in [-1, 17] {
         let mut rig = with_two_records_in_flight();
         rig.ack(1);
@@ -121,7 +121,7 @@ fn a_batch_that_the_broker_has_already_is_a_success_at_no_known_offset() {
         rig.pass_ms(2_000);
         let again = rig.take();
         rig.respond(&again, &[Says { error: 46, base_offset, ..Says::default() }]);
-        assert_eq!(written.map(|delivery| offset(&delivery)), [None, None, None], "told {base_offset}");
+        assert_eq!(written.map(|delivery| offset(&delivery)), [None, None, None], "base offset {base_offset}");
         rig.push(0, "next");
         assert_eq!(rig.take().stamps(), [(0, 0, 6)]);
     }

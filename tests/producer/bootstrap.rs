@@ -7,7 +7,7 @@ use milena_test_support::peer;
 
 use crate::run;
 
-/// RFC 2606 reserves the name, so no resolver ever answers it.
+/// RFC 2606 reserves the name, so no resolver has an address for it.
 const UNRESOLVABLE: &str = "kafka.invalid:9092";
 
 #[test]
@@ -32,36 +32,36 @@ fn hosts_of_which_none_resolves_are_refused_when_the_producer_is_built() {
 
 #[test]
 fn a_refused_connection_is_named() {
-    assert_cause(peer::nobody().to_string(), &["refused"]);
+    assert_cause(peer::closed_port().to_string(), &["refused"]);
 }
 
 #[test]
 fn a_web_server_is_recognised() {
-    assert_cause(peer::answering(peer::HTTP_ANSWER).to_string(), &["HTTP"]);
+    assert_cause(peer::responding(peer::HTTP_RESPONSE).to_string(), &["HTTP"]);
 }
 
 #[test]
 fn a_tls_server_is_recognised() {
-    assert_cause(peer::answering(peer::TLS_ALERT).to_string(), &["TLS"]);
+    assert_cause(peer::responding(peer::TLS_ALERT).to_string(), &["TLS"]);
 }
 
 #[test]
 fn a_server_that_closes_the_connection_is_named() {
-    assert_cause(peer::answering(b"").to_string(), &["closed"]);
+    assert_cause(peer::responding(b"").to_string(), &["closed"]);
 }
 
 #[test]
 fn a_silent_server_is_named() {
-    assert_cause(peer::silent().to_string(), &["no answer", "ApiVersions"]);
+    assert_cause(peer::silent().to_string(), &["no response", "ApiVersions"]);
 }
 
 #[test]
-fn of_several_servers_one_that_works_is_enough() {
+fn one_working_server_of_several_is_enough() {
     run(async {
         let broker = crate::broker().await;
-        let (nobody, web, silent) = (peer::nobody(), peer::answering(peer::HTTP_ANSWER), peer::silent());
-        let servers = format!("{UNRESOLVABLE},{nobody},{web},{silent},{}", broker.bootstrap_servers());
-        // The silent one is given up after request.timeout.ms.
+        let (closed, web, silent) = (peer::closed_port(), peer::responding(peer::HTTP_RESPONSE), peer::silent());
+        let servers = format!("{UNRESOLVABLE},{closed},{web},{silent},{}", broker.bootstrap_servers());
+        // The request to the silent server fails after request.timeout.ms.
         let builder = Producer::builder(&servers).request_timeout(Duration::from_millis(500));
         let producer = builder.build().await.unwrap();
         producer.send(crate::order("v")).await.unwrap().await.unwrap();

@@ -7,41 +7,41 @@ use milena::FlushError;
 use crate::{HANG, broker, order, producer_of, run};
 
 #[test]
-fn flush_and_close_from_within_a_callback_are_refused_instead_of_waiting_for_themselves() {
+fn flush_and_close_within_a_callback_are_refused_because_they_would_deadlock() {
     run(async {
         let broker = broker().await;
         let producer = producer_of(&broker).await;
-        let (tell, told) = mpsc::channel();
+        let (tx, rx) = mpsc::channel();
         let (inner, runtime) = (producer.clone(), tokio::runtime::Handle::current());
         let callback = move |_| {
-            tell.send(runtime.block_on(inner.flush())).unwrap();
-            tell.send(runtime.block_on(inner.close())).unwrap();
+            tx.send(runtime.block_on(inner.flush())).unwrap();
+            tx.send(runtime.block_on(inner.close())).unwrap();
         };
         producer.send_with(order("v"), callback).await.unwrap();
-        let answers = [told.recv_timeout(HANG).unwrap(), told.recv_timeout(HANG).unwrap()];
-        assert_eq!(answers, [Err(FlushError::InCallback), Err(FlushError::InCallback)]);
+        let outcomes = [rx.recv_timeout(HANG).unwrap(), rx.recv_timeout(HANG).unwrap()];
+        assert_eq!(outcomes, [Err(FlushError::InCallback), Err(FlushError::InCallback)]);
         producer.send(order("the producer goes on")).await.unwrap().await.unwrap();
         producer.close().await.unwrap();
     });
 }
 
 #[test]
-fn a_callback_that_panics_takes_no_other_with_it() {
+fn a_callback_that_panics_does_not_affect_other_callbacks() {
     run(async {
         let broker = broker().await;
         let producer = producer_of(&broker).await;
-        let (tell, told) = mpsc::channel();
+        let (tx, rx) = mpsc::channel();
         for i in 0..10 {
-            let tell = tell.clone();
+            let tx = tx.clone();
             let callback = move |outcome: Result<_, _>| {
                 assert_ne!(i, 4, "this panic is part of the test");
-                tell.send((i, outcome.is_ok())).unwrap();
+                tx.send((i, outcome.is_ok())).unwrap();
             };
             producer.send_with(order("v").partition(0), callback).await.unwrap();
         }
         producer.flush().await.unwrap();
-        drop(tell);
-        let seen: Vec<_> = told.iter().collect();
+        drop(tx);
+        let seen: Vec<_> = rx.iter().collect();
         let expected: Vec<_> = (0..10).filter(|&i| i != 4).map(|i| (i, true)).collect();
         assert_eq!(seen, expected);
         producer.send(order("the producer goes on")).await.unwrap().await.unwrap();

@@ -7,7 +7,7 @@ use milena::{Acks, Producer};
 use crate::run;
 
 #[test]
-fn idempotence_refuses_what_would_break_it() {
+fn idempotence_refuses_settings_that_would_break_it() {
     run(async {
         for acks in [Acks::None, Acks::Leader] {
             let error = Producer::builder("localhost:9092").idempotence(true).acks(acks).build().await.unwrap_err();
@@ -39,7 +39,7 @@ fn every_violation_is_reported_at_once() {
 }
 
 #[test]
-fn properties_by_their_java_names_are_checked_alike() {
+fn properties_by_their_java_names_are_checked_as_well() {
     run(async {
         let properties = [("bootstrap.servers", "localhost:9092"), ("acks", "some"), ("retries", "-1")];
         let error = Producer::from_properties(properties).await.unwrap_err();

@@ -7,7 +7,7 @@ use std::{
 
 use milena::{Ack, Delivery, DeliveryError, FailureKind, Persisted, Producer, SendError, broker::EmbeddedBroker};
 
-use crate::{HANG, broker, never_answer_records, order, producer_of, run, runtime};
+use crate::{HANG, broker, never_respond_to_produce, order, producer_of, run, runtime};
 
 const RECORDS: usize = 20;
 
@@ -28,7 +28,7 @@ fn after_close_nothing_is_accepted() {
 }
 
 #[test]
-fn close_delivers_what_was_accepted_before_it() {
+fn close_delivers_records_that_were_accepted_before_it() {
     run(async {
         let broker = broker().await;
         let linger = Duration::from_secs(3_600);
@@ -41,11 +41,11 @@ fn close_delivers_what_was_accepted_before_it() {
 }
 
 #[test]
-fn close_with_a_timeout_fails_what_is_still_in_flight_and_says_that_it_may_be_written() {
+fn close_with_a_timeout_fails_records_in_flight_as_possibly_written() {
     run(async {
         let broker = broker().await;
         let producer = producer_of(&broker).await;
-        never_answer_records(&broker);
+        never_respond_to_produce(&broker);
         let delivery = producer.send(order("v")).await.unwrap();
         in_flight(&broker).await;
         producer.close_timeout(Duration::from_millis(100)).await.unwrap_err();
@@ -59,7 +59,7 @@ fn a_producer_that_is_dropped_without_close_resolves_every_record_and_runs_every
     run(async {
         let broker = broker().await;
         let producer = producer_of(&broker).await;
-        never_answer_records(&broker);
+        never_respond_to_produce(&broker);
         let (deliveries, outcomes) = send_both_ways(&producer).await;
         in_flight(&broker).await;
         drop(producer);
@@ -78,7 +78,7 @@ fn a_runtime_that_shuts_down_with_records_in_flight_resolves_every_record_and_ru
         });
         let producer = producer.await.unwrap();
         producer.partitions_for("orders").await.unwrap();
-        never_answer_records(&broker);
+        never_respond_to_produce(&broker);
         let (deliveries, outcomes) = send_both_ways(&producer).await;
         in_flight(&broker).await;
         lost.shutdown_background();
@@ -92,14 +92,14 @@ type Outcomes = Receiver<Result<Ack, DeliveryError>>;
 
 /// Half of the records get a delivery, the other half a callback.
 async fn send_both_ways(producer: &Producer) -> (Vec<Delivery>, Outcomes) {
-    let (tell, told) = mpsc::channel();
+    let (tx, rx) = mpsc::channel();
     let mut deliveries = Vec::new();
     for _ in 0..RECORDS {
         deliveries.push(producer.send(order("v")).await.unwrap());
-        let tell = tell.clone();
-        producer.send_with(order("v"), move |outcome| tell.send(outcome).unwrap()).await.unwrap();
+        let tx = tx.clone();
+        producer.send_with(order("v"), move |outcome| tx.send(outcome).unwrap()).await.unwrap();
     }
-    (deliveries, told)
+    (deliveries, rx)
 }
 
 async fn assert_all_failed(deliveries: Vec<Delivery>, outcomes: Outcomes) {
@@ -115,7 +115,7 @@ async fn assert_all_failed(deliveries: Vec<Delivery>, outcomes: Outcomes) {
     assert_eq!(callbacks, RECORDS);
 }
 
-/// Waits until the broker has records: it answers none of them, so they are in flight.
+/// Waits until the broker has records. It sends no response for them, so they are in flight.
 async fn in_flight(broker: &EmbeddedBroker) {
     while (0..3).all(|partition| broker.log("orders", partition).is_empty()) {
         tokio::task::yield_now().await;

@@ -29,10 +29,10 @@ use milena::{
     broker::{Api, EmbeddedBroker, Fault},
 };
 
-/// No scenario takes a tenth of this; one that takes longer hangs.
+/// A scenario that takes longer than this hangs; none takes a tenth of it.
 const HANG: Duration = Duration::from_secs(60);
 
-/// Any task on any thread may hold a producer and what it gave.
+/// Any task on any thread may hold a producer and its deliveries.
 #[test]
 fn a_producer_and_its_deliveries_can_be_sent_and_shared() {
     fn shared<T: Send + Sync + Clone + 'static>() {}
@@ -50,7 +50,7 @@ fn a_producer_and_its_deliveries_can_be_sent_and_shared() {
     });
 }
 
-/// Runs a scenario on a runtime with threads of its own.
+/// Runs a scenario on a separate multi-threaded runtime.
 fn run(scenario: impl Future<Output = ()>) {
     runtime().block_on(async { tokio::time::timeout(HANG, scenario).await.expect("the scenario hangs") });
 }
@@ -69,12 +69,12 @@ async fn broker() -> EmbeddedBroker {
 /// A producer with milena's defaults that knows `orders` already.
 async fn producer_of(broker: &EmbeddedBroker) -> Producer {
     let producer = Producer::builder(&broker.bootstrap_servers()).build().await.expect("the defaults are valid");
-    producer.partitions_for("orders").await.expect("the broker answers");
+    producer.partitions_for("orders").await.expect("the broker responds");
     producer
 }
 
-/// From now on the broker takes records and answers nothing: what is sent stays in flight.
-fn never_answer_records(broker: &EmbeddedBroker) {
+/// From now on the broker appends records and sends no response, so they stay in flight.
+fn never_respond_to_produce(broker: &EmbeddedBroker) {
     broker.inject(Fault::delay_response(Duration::from_secs(86_400)).on(Api::Produce).forever());
 }
 

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use milena::{Metrics, Producer};
 
-use crate::{broker, never_answer_records, order, producer_of, run};
+use crate::{broker, never_respond_to_produce, order, producer_of, run};
 
 fn total(metrics: &Metrics, name: &str) -> f64 {
     metrics.get("producer-metrics", name).unwrap_or_else(|| panic!("no {name}"))
 }
 
 #[test]
-fn every_record_that_was_handed_over_is_counted_in_one_outcome() {
+fn every_accepted_record_is_counted_in_one_outcome() {
     run(async {
         let broker = broker().await;
         let producer = producer_of(&broker).await;
@@ -19,7 +19,7 @@ fn every_record_that_was_handed_over_is_counted_in_one_outcome() {
             drop(producer.send(order("v")).await.unwrap());
         }
         producer.flush().await.unwrap();
-        never_answer_records(&broker);
+        never_respond_to_produce(&broker);
         for _ in 0..7 {
             drop(producer.send(order("v")).await.unwrap());
         }
@@ -36,7 +36,7 @@ fn every_record_that_was_handed_over_is_counted_in_one_outcome() {
 }
 
 #[test]
-fn memory_is_told_as_it_is_and_who_waits_for_it_in_vain_is_counted() {
+fn metrics_have_the_free_memory_and_count_sends_that_wait_for_it_in_vain() {
     run(async {
         let broker = broker().await;
         let builder =
@@ -44,7 +44,7 @@ fn memory_is_told_as_it_is_and_who_waits_for_it_in_vain_is_counted() {
         let producer = builder.build().await.unwrap();
         producer.partitions_for("orders").await.unwrap();
         assert_eq!(total(&producer.metrics(), "buffer-available-bytes"), 4_000.0);
-        never_answer_records(&broker);
+        never_respond_to_produce(&broker);
         let value = "v".repeat(900);
         while producer.send(order(&value)).await.is_ok() {}
         let metrics = producer.metrics();

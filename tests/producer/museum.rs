@@ -17,11 +17,11 @@ use milena::{
 
 use crate::{broker, order, producer_of, run};
 
-/// User code that calls the producer and tells from where it did.
+/// User code that calls the producer and sends its own place to the test.
 #[derive(Clone)]
 struct Hook {
     producer: Arc<OnceLock<Producer>>,
-    tell: mpsc::Sender<&'static str>,
+    tx: mpsc::Sender<&'static str>,
 }
 
 impl Hook {
@@ -29,7 +29,7 @@ impl Hook {
         if let Some(producer) = self.producer.get().filter(|_| topic == "orders") {
             drop(producer.try_send(Record::to("others").value(from)).unwrap());
             assert!(!format!("{producer:?}").is_empty());
-            self.tell.send(from).unwrap();
+            self.tx.send(from).unwrap();
         }
     }
 }
@@ -45,13 +45,13 @@ impl Interceptor for Hook {
     }
 }
 
-/// franz-go d3166d34, 6db91b17: hooks were called under an internal lock, and one that called the client waited for itself.
+/// franz-go d3166d34, 6db91b17: hooks were called under an internal lock, and one that called the client deadlocked.
 #[test]
 fn user_code_of_every_kind_may_call_the_producer() {
     run(async {
         let broker = EmbeddedBroker::builder().topic("orders", 1).topic("others", 1).start().await.unwrap();
-        let (tell, told) = mpsc::channel();
-        let hook = Hook { producer: Arc::default(), tell };
+        let (tx, rx) = mpsc::channel();
+        let hook = Hook { producer: Arc::default(), tx };
         let (partitioner, callback) = (hook.clone(), hook.clone());
         let choose = move |record: &Record<'_>, _: &Partitions<'_>| {
             partitioner.call(record.topic(), "partitioner");
@@ -67,13 +67,13 @@ fn user_code_of_every_kind_may_call_the_producer() {
         producer.send_with(order("v"), call).await.unwrap();
         producer.flush().await.unwrap();
         producer.close().await.unwrap();
-        let places: Vec<_> = told.try_iter().collect();
+        let places: Vec<_> = rx.try_iter().collect();
         assert_eq!(places, ["on_send", "partitioner", "on_acknowledgement", "callback"]);
         assert_eq!(broker.log("others", 0).len(), places.len());
     });
 }
 
-/// Sends a record whose callback does so again, as long as records fail and nobody says stop.
+/// Sends a record whose callback sends the next one, until `stop` is set.
 fn send_again(producer: Producer, failures: Arc<AtomicUsize>, stop: Arc<AtomicBool>) {
     let again = producer.clone();
     let callback = move |outcome: Result<_, _>| {
@@ -85,8 +85,8 @@ fn send_again(producer: Producer, failures: Arc<AtomicUsize>, stop: Arc<AtomicBo
     producer.try_send_with(order("v"), callback).unwrap();
 }
 
-/// franz-go 371d652f: flush waited until nothing at all was left to be told, so callbacks that answer a failure with the next
-/// record kept it waiting for ever.
+/// franz-go 371d652f: flush waited until no record at all was pending, so callbacks that sent another record after each failure
+/// kept it waiting for ever.
 #[test]
 fn flush_ends_though_every_failure_sends_another_record() {
     run(async {
@@ -143,11 +143,11 @@ async fn send_until_refused(producer: Producer) -> (Vec<Delivery>, SendError) {
 }
 
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(150);
-/// Records for each partition in one life of the producer.
+/// Records that each producer sends to each partition.
 const RECORDS: usize = 40;
 
-/// librdkafka #4134 (open): two of three brokers froze and thawed again and again, while a client that was killed and started
-/// again went on behind the last record it knew to be acknowledged; records in between were missing.
+/// librdkafka #4134 (open): two of three brokers froze and thawed repeatedly, while a client that was killed and restarted
+/// continued after its last acknowledged record. Records in between were missing.
 #[test]
 fn brokers_that_freeze_and_thaw_leave_no_gap_for_a_producer_that_starts_again() {
     run(async {
@@ -157,7 +157,7 @@ fn brokers_that_freeze_and_thaw_leave_no_gap_for_a_producer_that_starts_again() 
         for (frozen, is_killed) in [([1, 2], true), ([2, 3], false), ([3, 1], true)] {
             let producer = impatient(&broker).await;
             let sent = send_while(&broker, &producer, next, &frozen).await;
-            // The brokers stay frozen for longer than the producer waits for an answer, so it tries again.
+            // The brokers stay frozen for longer than request.timeout.ms, so the producer retries.
             tokio::time::sleep(3 * REQUEST_TIMEOUT).await;
             let survivor = (!is_killed).then_some(producer);
             frozen.iter().for_each(|node| broker.resume(*node).unwrap());
@@ -176,7 +176,7 @@ fn brokers_that_freeze_and_thaw_leave_no_gap_for_a_producer_that_starts_again() 
                 }
             }
         }
-        assert!(in_doubt > 0, "frozen brokers hold requests");
+        assert!(in_doubt > 0, "requests to frozen brokers have an unknown outcome");
         let producer = impatient(&broker).await;
         let last = send_while(&broker, &producer, next, &[]).await;
         producer.close().await.unwrap();
@@ -196,7 +196,7 @@ async fn impatient(broker: &EmbeddedBroker) -> Producer {
 }
 
 /// Sends records to every partition, numbered from `first` on. When half of them are acknowledged the brokers in `freeze`
-/// freeze, so that requests of the other half reach them whole and have no answer.
+/// freeze, so that requests of the other half reach them whole and have no response.
 async fn send_while(
     broker: &EmbeddedBroker,
     producer: &Producer,
@@ -219,15 +219,15 @@ async fn send_while(
     sent
 }
 
-/// What a partition's log holds: who wrote it, and the record's number.
+/// The content of a partition's log: the producer id and the number of each record.
 fn written(broker: &EmbeddedBroker, partition: usize) -> Vec<(i64, usize)> {
     let log = broker.log("orders", i32::try_from(partition).unwrap());
     let number = |value: &[u8]| std::str::from_utf8(value).unwrap().parse().unwrap();
     log.iter().map(|record| (record.producer_id, number(record.value.as_deref().unwrap()))).collect()
 }
 
-/// Every number below `count` is there, and none before its predecessors; none is there twice from one life of the producer.
-/// One that no acknowledgement came for may be there again from its next life.
+/// Asserts that every number below `count` is in the log, that none is before its predecessors, and that none is there twice from
+/// one producer. A record that was not acknowledged may be there again from the next producer.
 fn assert_no_gap(broker: &EmbeddedBroker, partition: usize, count: usize) {
     let (mut expected, mut seen) = (0, BTreeSet::new());
     for (producer_id, number) in written(broker, partition) {

@@ -1,4 +1,4 @@
-//! Impossible topics, partitions and timestamps.
+//! Invalid topics, partitions and timestamps.
 
 use std::time::Duration;
 
@@ -78,13 +78,13 @@ fn a_partition_out_of_range_is_refused_with_the_range() {
     run(async {
         let broker = broker().await;
         let producer = producer_of(&broker).await;
-        for asked in [3, -1, i32::MAX, i32::MIN] {
+        for invalid in [3, -1, i32::MAX, i32::MIN] {
             for error in [
-                producer.send(order("v").partition(asked)).await.unwrap_err(),
-                producer.try_send(order("v").partition(asked)).unwrap_err(),
+                producer.send(order("v").partition(invalid)).await.unwrap_err(),
+                producer.try_send(order("v").partition(invalid)).unwrap_err(),
             ] {
                 let SendError::InvalidPartition { partition, count: 3, .. } = &error else { panic!("{error:?}") };
-                assert_eq!((*partition, error.retriable()), (asked, false));
+                assert_eq!((*partition, error.retriable()), (invalid, false));
                 assert!(error.to_string().starts_with("orders has partitions 0 to 2, got "), "{error}");
             }
         }
@@ -93,7 +93,7 @@ fn a_partition_out_of_range_is_refused_with_the_range() {
 }
 
 #[test]
-fn a_record_s_own_partition_comes_before_the_partitioner_whose_answer_must_be_in_range() {
+fn an_explicit_partition_overrides_the_partitioner_whose_result_must_be_in_range() {
     run(async {
         let broker = broker().await;
         let builder = Producer::builder(&broker.bootstrap_servers());

@@ -12,9 +12,9 @@ use std::{
 use milena::{FailureKind, FlushError, Producer, ProducerBuilder, SendError, WaitedFor, broker::EmbeddedBroker};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{HANG, broker, never_answer_records, order, runtime};
+use crate::{HANG, broker, never_respond_to_produce, order, runtime};
 
-/// What an executor has to be at the least.
+/// A minimal executor.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -34,9 +34,9 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Runs a scenario on a thread without a runtime.
 fn outside<T: Send + 'static>(scenario: impl AsyncFnOnce() -> T + Send + 'static) -> T {
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || tell.send(block_on(scenario())));
-    told.recv_timeout(HANG).expect("the scenario panics or hangs")
+    let (tx, rx) = mpsc::channel();
+    thread::spawn(move || tx.send(block_on(scenario())));
+    rx.recv_timeout(HANG).expect("the scenario panics or hangs")
 }
 
 /// A runtime with a broker on it. The producers that are built on it are used outside of it.
@@ -57,22 +57,22 @@ impl Home {
         self.runtime.block_on(builder.build()).expect("the configuration is valid")
     }
 
-    /// One whose broker takes records and answers none of them.
-    fn unanswered(&self, configure: impl FnOnce(ProducerBuilder) -> ProducerBuilder) -> Producer {
+    /// A producer whose broker appends records and sends no response.
+    fn without_responses(&self, configure: impl FnOnce(ProducerBuilder) -> ProducerBuilder) -> Producer {
         let producer = self.producer(configure);
-        self.runtime.block_on(producer.partitions_for("orders")).expect("the broker answers");
-        never_answer_records(&self.broker);
+        self.runtime.block_on(producer.partitions_for("orders")).expect("the broker responds");
+        never_respond_to_produce(&self.broker);
         producer
     }
 }
 
-/// A producer of two batches' memory that waits so long for more.
+/// A producer with the memory of two batches, which waits for more for `max_block`.
 fn small(builder: ProducerBuilder, max_block: Duration) -> ProducerBuilder {
     builder.buffer_memory(32_768).batch_size(16_384).max_block(max_block)
 }
 
 #[test]
-fn a_send_outside_a_runtime_waits_for_metadata_and_its_delivery_for_the_answer() {
+fn a_send_outside_a_runtime_waits_for_metadata_and_its_delivery_for_the_acknowledgement() {
     let home = Home::new();
     let producer = home.producer(|builder| builder);
     let ack = outside(async move || producer.send(order("v")).await.unwrap().await.unwrap());
@@ -80,12 +80,12 @@ fn a_send_outside_a_runtime_waits_for_metadata_and_its_delivery_for_the_answer()
 }
 
 #[test]
-fn a_send_with_a_callback_and_a_question_for_partitions_wait_for_metadata_outside_a_runtime() {
+fn send_with_and_partitions_for_wait_for_metadata_outside_a_runtime() {
     let home = Home::new();
     let (one, other) = (home.producer(|builder| builder), home.producer(|builder| builder));
-    let (tell, told) = mpsc::channel();
-    outside(async move || one.send_with(order("v"), move |outcome| tell.send(outcome).unwrap()).await.unwrap());
-    assert!(told.recv_timeout(HANG).is_ok());
+    let (tx, rx) = mpsc::channel();
+    outside(async move || one.send_with(order("v"), move |outcome| tx.send(outcome).unwrap()).await.unwrap());
+    assert!(rx.recv_timeout(HANG).is_ok());
     assert_eq!(outside(async move || other.partitions_for("orders").await.unwrap()), 3);
 }
 
@@ -115,7 +115,7 @@ fn sends_outside_a_runtime_wait_for_memory_and_all_are_written() {
 #[test]
 fn a_send_outside_a_runtime_waits_no_longer_than_max_block_for_memory() {
     let home = Home::new();
-    let producer = home.unanswered(|builder| small(builder, Duration::from_millis(50)));
+    let producer = home.without_responses(|builder| small(builder, Duration::from_millis(50)));
     let error = outside(async move || {
         let value = "x".repeat(10_000);
         loop {
@@ -129,10 +129,10 @@ fn a_send_outside_a_runtime_waits_no_longer_than_max_block_for_memory() {
 }
 
 #[test]
-fn a_send_outside_a_runtime_gives_way_to_a_sender_that_is_behind() {
+fn a_send_outside_a_runtime_yields_to_a_sender_that_is_behind() {
     let home = Home::new();
-    let producer = home.unanswered(|builder| builder.batch_size(1_000));
-    // More than 1 MiB without an outcome: every fourth batch of a partition lets the sender run first.
+    let producer = home.without_responses(|builder| builder.batch_size(1_000));
+    // With more than 1 MiB of incomplete records, every fourth batch of a partition yields to the sender.
     let sent = outside(async move || {
         let value = "x".repeat(900);
         let mut sent = 0;
@@ -160,9 +160,9 @@ fn flush_and_close_work_outside_a_runtime() {
 }
 
 #[test]
-fn flush_and_close_with_a_limit_keep_to_it_outside_a_runtime() {
+fn flush_timeout_and_close_timeout_end_at_their_limit_outside_a_runtime() {
     let home = Home::new();
-    let producer = home.unanswered(|builder| builder);
+    let producer = home.without_responses(|builder| builder);
     let kind = outside(async move || {
         let limit = Duration::from_millis(50);
         let delivery = producer.send(order("v")).await.unwrap();
@@ -176,7 +176,7 @@ fn flush_and_close_with_a_limit_keep_to_it_outside_a_runtime() {
 #[test]
 fn a_producer_dropped_outside_a_runtime_resolves_every_record() {
     let home = Home::new();
-    let producer = home.unanswered(|builder| builder);
+    let producer = home.without_responses(|builder| builder);
     let kind = outside(async move || {
         let delivery = producer.send(order("v")).await.unwrap();
         drop(producer);
@@ -209,7 +209,7 @@ fn a_producer_is_used_on_another_runtime_that_has_no_timers() {
 }
 
 #[test]
-fn limits_hold_also_where_nobody_drives_the_producer_s_runtime() {
+fn time_limits_hold_although_the_producer_s_runtime_is_not_driven() {
     let idle = Builder::new_current_thread().enable_all().build().unwrap();
     let nowhere = Producer::builder("127.0.0.1:1").max_block(Duration::from_millis(50));
     let producer = idle.block_on(nowhere.build()).unwrap();

@@ -10,27 +10,27 @@ use std::{
 
 use milena::{Partitions, Producer, Record, SendError, broker::EmbeddedBroker};
 
-use crate::{HANG, broker, never_answer_records, order, run};
+use crate::{HANG, broker, never_respond_to_produce, order, run};
 
-/// Answers 2, and counts how often it was asked.
-fn counting(asked: &Arc<AtomicUsize>) -> impl Fn(&Record<'_>, &Partitions<'_>) -> i32 + Send + Sync + 'static {
-    let asked = Arc::clone(asked);
+/// A partitioner that returns 2 and counts its calls.
+fn counting(calls: &Arc<AtomicUsize>) -> impl Fn(&Record<'_>, &Partitions<'_>) -> i32 + Send + Sync + 'static {
+    let calls = Arc::clone(calls);
     move |_, _| {
-        asked.fetch_add(1, SeqCst);
+        calls.fetch_add(1, SeqCst);
         2
     }
 }
 
 #[test]
-fn a_partitioner_is_asked_once_for_a_record_that_waits_for_metadata_and_for_memory() {
+fn a_partitioner_is_called_once_for_a_record_that_waits_for_metadata_and_for_memory() {
     run(async {
-        let (broker, asked) = (broker().await, Arc::default());
-        let builder = Producer::builder(&broker.bootstrap_servers()).partitioner(counting(&asked));
+        let (broker, calls) = (broker().await, Arc::default());
+        let builder = Producer::builder(&broker.bootstrap_servers()).partitioner(counting(&calls));
         let producer = builder.buffer_memory(32_768).build().await.unwrap();
         let value = "x".repeat(4_000);
         for sent in 1..=200 {
             drop(producer.send(order(&value)).await.unwrap());
-            assert_eq!(asked.load(SeqCst), sent);
+            assert_eq!(calls.load(SeqCst), sent);
         }
         producer.close().await.unwrap();
         assert_eq!(broker.log("orders", 2).len(), 200);
@@ -38,13 +38,13 @@ fn a_partitioner_is_asked_once_for_a_record_that_waits_for_metadata_and_for_memo
 }
 
 #[test]
-fn a_chosen_partition_that_is_gone_when_the_wait_is_over_is_refused_and_not_chosen_again() {
+fn a_chosen_partition_that_no_longer_exists_after_the_wait_is_refused_and_not_chosen_again() {
     run(async {
-        let (broker, asked) = (broker().await, Arc::default());
-        let producer = forgetful(&broker, &asked).await;
+        let (broker, calls) = (broker().await, Arc::default());
+        let producer = forgetful(&broker, &calls).await;
         let value = "x".repeat(10_000);
         while producer.try_send(order(&value)).is_ok() {}
-        let (before, waits) = (asked.load(SeqCst), producer.send(order(&value)));
+        let (before, waits) = (calls.load(SeqCst), producer.send(order(&value)));
         broker.delete_topic("orders");
         broker.create_topic("orders", 1).unwrap();
         while producer.partitions_for("orders").await.unwrap() != 1 {
@@ -52,18 +52,18 @@ fn a_chosen_partition_that_is_gone_when_the_wait_is_over_is_refused_and_not_chos
         }
         let error = waits.await.unwrap_err();
         assert!(matches!(error, SendError::InvalidPartition { partition: 2, count: 1, .. }), "{error}");
-        assert_eq!(asked.load(SeqCst), before + 1);
+        assert_eq!(calls.load(SeqCst), before + 1);
     });
 }
 
-/// A producer with little memory that soon gives up its batches, and often asks for metadata.
-async fn forgetful(broker: &EmbeddedBroker, asked: &Arc<AtomicUsize>) -> Producer {
+/// A producer with little memory, short timeouts and frequent metadata requests.
+async fn forgetful(broker: &EmbeddedBroker, calls: &Arc<AtomicUsize>) -> Producer {
     let ms = Duration::from_millis;
-    let builder = Producer::builder(&broker.bootstrap_servers()).partitioner(counting(asked)).buffer_memory(32_768);
+    let builder = Producer::builder(&broker.bootstrap_servers()).partitioner(counting(calls)).buffer_memory(32_768);
     let builder = builder.delivery_timeout(ms(1_000)).request_timeout(ms(500)).linger(ms(0));
     let producer = builder.metadata_max_age(ms(10)).max_block(HANG).build().await.unwrap();
     producer.partitions_for("orders").await.unwrap();
-    never_answer_records(broker);
+    never_respond_to_produce(broker);
     producer
 }
 
@@ -76,7 +76,7 @@ fn a_partitioner_that_panics_fails_its_record_only() {
             _ => 1,
         };
         let producer = Producer::builder(&broker.bootstrap_servers()).partitioner(by_value).build().await.unwrap();
-        // The first waits for metadata, so the partitioner is asked in the future; then it is asked in the call.
+        // The first send waits for metadata, so the partitioner is called in the future; later it is called within `send`.
         let errors = [
             producer.send(order("bad")).await.unwrap_err(),
             producer.send(order("bad")).await.unwrap_err(),

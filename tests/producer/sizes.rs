@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use milena::{ErrorCode, Producer, SendError, WaitedFor, broker::EmbeddedBroker};
 
-use crate::{broker, never_answer_records, order, producer_of, run};
+use crate::{broker, never_respond_to_produce, order, producer_of, run};
 
 #[test]
 fn a_record_over_max_request_size_is_refused_at_once_and_names_the_setting() {
@@ -57,7 +57,7 @@ fn a_record_as_large_as_max_request_size_allows_is_written() {
 }
 
 #[test]
-fn try_send_says_how_much_memory_is_free_once_it_is_full() {
+fn try_send_fails_with_the_free_memory_once_memory_is_full() {
     run(async {
         let broker = broker().await;
         let producer = small_memory(&broker, Duration::from_secs(60)).await;
@@ -69,7 +69,7 @@ fn try_send_says_how_much_memory_is_free_once_it_is_full() {
 }
 
 #[test]
-fn send_waits_for_memory_no_longer_than_max_block_and_says_what_it_waited_for() {
+fn send_waits_for_memory_no_longer_than_max_block_and_the_error_says_so() {
     run(async {
         let broker = broker().await;
         let producer = small_memory(&broker, Duration::from_millis(200)).await;
@@ -82,7 +82,7 @@ fn send_waits_for_memory_no_longer_than_max_block_and_says_what_it_waited_for() 
 }
 
 #[test]
-fn send_goes_on_as_soon_as_an_answer_frees_memory() {
+fn send_continues_as_soon_as_a_response_frees_memory() {
     run(async {
         let broker = broker().await;
         let producer = Producer::builder(&broker.bootstrap_servers()).buffer_memory(65_536).build().await.unwrap();
@@ -97,9 +97,9 @@ fn send_goes_on_as_soon_as_an_answer_frees_memory() {
     });
 }
 
-/// A producer with 64 KiB of memory, on a broker that answers no record.
+/// A producer with 64 KiB of memory, whose broker sends no response to Produce requests.
 async fn small_memory(broker: &EmbeddedBroker, max_block: Duration) -> Producer {
-    never_answer_records(broker);
+    never_respond_to_produce(broker);
     let builder = Producer::builder(&broker.bootstrap_servers()).buffer_memory(65_536).max_block(max_block);
     let producer = builder.build().await.unwrap();
     producer.partitions_for("orders").await.unwrap();
@@ -118,9 +118,9 @@ fn fill(producer: &Producer) -> SendError {
     panic!("seven records of 10,000 bytes do not fit into 65,536")
 }
 
-/// On a runtime with one thread, who sends in a loop without a pause would leave nothing to the sender.
+/// On a runtime with one thread, a task that sends in a loop without yielding would never let the sender run.
 #[test]
-fn who_sends_in_a_loop_lets_the_sender_run_before_memory_is_full() {
+fn sending_in_a_loop_lets_the_sender_run_before_memory_is_full() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let broker = broker().await;
@@ -142,6 +142,6 @@ fn who_sends_in_a_loop_lets_the_sender_run_before_memory_is_full() {
             known
         };
         assert!(sent(true).await > 0);
-        assert_eq!(sent(false).await, 0, "who never waits, gives nobody a turn");
+        assert_eq!(sent(false).await, 0, "try_send never yields, so the sender does not run");
     });
 }

@@ -1,20 +1,18 @@
-//! Judges a history for availability: which records failed, or came late, although they could have been delivered.
+//! Judges a history for availability: which records failed, or were late, although they could have been delivered.
 //!
 //! In: the fate of each record with its time, and the times of outages and disturbances. Out: neglects. A pure
 //! function. The other judge, `checker`, asks whether the reported outcomes are true. This one asks whether more
 //! records could have been delivered.
 //!
 //! # What excuses a producer
-//! Two things excuse a producer. The world notes both while it runs.
+//! Two things excuse a producer. The simulation records both while it runs.
 //! - An **outage** of a partition lasts for a time in which no producer could have written to it: its topic does not
 //!   exist, it has no leader, its leader is down, stopped or throttles, too few replicas are in sync, a connection that
 //!   is needed is slow, or the producer's own process is stopped.
-//! - A **gust** is a moment in which something failed for all partitions: a connection broke, a response was an error,
-//!   garbage or a lie, a leader moved, a node stopped or started, a late request reached a broker after its connection
-//!   had ended, a record was rejected, everything healed. A producer may need a while to recover from it. A gust never
-//!   excuses a failure by itself.
-//!   a lie, a leader moved, a node went or came, a late request reached a broker after its connection had ended, a record was
-//!   rejected, everything healed. A producer may need a while to get over it. A gust never excuses a failure by itself.
+//! - A **disturbance** is a moment in which something failed for all partitions: a connection broke, a response was an
+//!   error, garbage or false, a leader moved, a node stopped or started, a late request reached a broker after its
+//!   connection had ended, a record was rejected, all faults ended. A producer may need a while to recover from it. A
+//!   disturbance never excuses a failure by itself.
 //!
 //! Between them it is **calm**. In a calm stretch from `s` to `t` a record that was accepted at `a` can be delivered by
 //!
@@ -23,21 +21,20 @@
 //! ```
 //!
 //! If that is before `t` and before the record's outcome, the outcome was too late, or was a failure without a reason.
-//! So a record that fails had no calm stretch of that length in its lifetime. After everything healed, the first
-//! acknowledgement and every other one has a bound. The start of the world counts as a gust with a shorter `settle`,
+//! So a record that fails had no calm stretch of that length in its lifetime. After all faults ended, the first
+//! acknowledgement and every other one has a bound. The start of a run counts as a disturbance with a shorter `settle`,
 //! `start`.
 //!
 //! # The bounds
-//! See [`Allowance::of`]. An address that no longer exists costs a `settle` of its own: every known broker has to be
-//! tried before `bootstrap.servers` is used again.
+//! See [`Allowance::of`]. An address that no longer exists takes another `settle`: every known broker has to be tried
+//! before `bootstrap.servers` is used again.
 //!
 //! # What else is judged
 //! - `send` refuses a record only after `max.block.ms` without a calm stretch, or if a broker sends an error for its
 //!   topic that only the topic's owner can mend (not authorised, illegal name). One response with any other error is no
 //!   reason.
-//! - A rejected record has a reason of its own: a broker sent an error for its partition, or the record would be too
-//!   large in a batch of its own. It is no reason that other records of its batch were rejected, or that its batch was
-//!   split.
+//! - A rejected record has its own reason: a broker sent an error for its partition, or the record would be too large in
+//!   a batch without others. It is no reason that other records of its batch were rejected, or that its batch was split.
 //! - A connection on which a broker throttles, and has said so, is not closed.
 //! - A record does not expire while its response is unread in the socket.
 
@@ -75,11 +72,11 @@ pub(crate) struct Fate {
     pub(crate) since: Duration,
     pub(crate) until: Duration,
     pub(crate) end: End,
-    /// Its size in a batch of its own, uncompressed, in bytes.
+    /// Its size in a batch without other records, uncompressed, in bytes.
     pub(crate) alone: usize,
     /// How many records were without an outcome when it was accepted, itself included, and how many were added while it
     /// waited.
-    pub(crate) company: usize,
+    pub(crate) incomplete: usize,
 }
 
 /// A failure of availability.
@@ -108,7 +105,7 @@ impl fmt::Display for Neglect {
 pub(crate) struct Allowance {
     /// From its start, if nothing disturbs it.
     pub(crate) start: Duration,
-    /// After a gust.
+    /// After a disturbance.
     pub(crate) settle: Duration,
     /// For each record.
     pub(crate) turn: Duration,
@@ -152,19 +149,19 @@ impl Allowance {
     }
 }
 
-/// A stretch of time with an outage. A gust is a stretch without length.
+/// A stretch of time with an outage. A disturbance is a stretch without length.
 pub(crate) type Stretch = (Duration, Duration);
 
-/// All outages and gusts.
+/// All outages and disturbances.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Weather {
-    /// Gusts, and outages of all partitions at once.
+pub(crate) struct Interruptions {
+    /// Disturbances, and outages of all partitions at once.
     pub(crate) everywhere: Vec<Stretch>,
     pub(crate) outages: BTreeMap<Place, Vec<Stretch>>,
 }
 
-impl Weather {
-    /// The outages and gusts of a partition, or of any, in order, with overlaps joined.
+impl Interruptions {
+    /// The outages and disturbances of a partition, or of all, in order, with overlaps joined.
     fn of(&self, place: Option<Place>) -> Vec<Stretch> {
         let here = self.outages.iter().filter(|(out, _)| place.is_none_or(|place| place == **out));
         let outages = here.flat_map(|(_, outages)| outages);
@@ -181,22 +178,22 @@ impl Weather {
     }
 }
 
-/// The calm stretches between, and whether each is the first.
-fn calm(storms: &[Stretch]) -> impl Iterator<Item = (Stretch, bool)> {
-    let starts = [Duration::ZERO].into_iter().chain(storms.iter().map(|(_, to)| *to));
-    let ends = storms.iter().map(|(from, _)| *from).chain([Duration::MAX]);
+/// The calm stretches between these, and whether each is the first.
+fn calm(stretches: &[Stretch]) -> impl Iterator<Item = (Stretch, bool)> {
+    let starts = [Duration::ZERO].into_iter().chain(stretches.iter().map(|(_, to)| *to));
+    let ends = stretches.iter().map(|(from, _)| *from).chain([Duration::MAX]);
     starts.zip(ends).zip((0..).map(|number| number == 0))
 }
 
-/// By when a record could have had its outcome, if that was before its end.
-fn could_by(fate: &Fate, storms: &[Stretch], allowance: Allowance) -> Option<Duration> {
-    let turns = allowance.turn * fate.company as u32;
+/// The time by which a record could have been completed, if that was before its end.
+fn could_by(fate: &Fate, stretches: &[Stretch], allowance: Allowance) -> Option<Duration> {
+    let turns = allowance.turn * fate.incomplete as u32;
     let by = |((from, to), first): (Stretch, bool)| {
         let settled = from + if first { allowance.start } else { allowance.settle };
         let by = settled.max(fate.since + allowance.start) + turns;
         (by < to && by < fate.until).then_some(by)
     };
-    calm(storms).find_map(by)
+    calm(stretches).find_map(by)
 }
 
 /// The errors that brokers sent for partitions and topics, and their limits.
@@ -214,28 +211,33 @@ fn lasts(code: ErrorCode) -> bool {
 }
 
 /// All neglects of a history.
-pub(crate) fn judge(fates: &[Fate], weather: &Weather, objections: &Objections, allowance: Allowance) -> Vec<Neglect> {
-    let mut storms: BTreeMap<Option<Place>, Vec<Stretch>> = BTreeMap::new();
+pub(crate) fn judge(
+    fates: &[Fate],
+    interruptions: &Interruptions,
+    objections: &Objections,
+    allowance: Allowance,
+) -> Vec<Neglect> {
+    let mut stretches: BTreeMap<Option<Place>, Vec<Stretch>> = BTreeMap::new();
     let verdict = |fate: &Fate| {
         let place = Some(fate.place).filter(|_| fate.end != End::Full);
-        let storms = storms.entry(place).or_insert_with(|| weather.of(place));
+        let stretches = stretches.entry(place).or_insert_with(|| interruptions.of(place));
         let neglected = |by| Neglect::Neglected { id: fate.id, end: fate.end, could_by: by, until: fate.until };
         match fate.end {
-            End::Acked | End::Expired | End::Blocked | End::Full => could_by(fate, storms, allowance).map(neglected),
+            End::Acked | End::Expired | End::Blocked | End::Full => could_by(fate, stretches, allowance).map(neglected),
             End::Refused(code) => (!lasts(code)).then_some(Neglect::RefusedForNothing { id: fate.id, code }),
-            End::Rejected(code) => rejected(fate, code, storms, objections),
+            End::Rejected(code) => rejected(fate, code, stretches, objections),
         }
     };
     fates.iter().filter_map(verdict).collect()
 }
 
-/// A neglect, if a rejected record had no reason of its own.
-fn rejected(fate: &Fate, code: ErrorCode, storms: &[Stretch], objections: &Objections) -> Option<Neglect> {
+/// A neglect, if a rejected record had no reason.
+fn rejected(fate: &Fate, code: ErrorCode, stretches: &[Stretch], objections: &Objections) -> Option<Neglect> {
     let said = objections.produce.get(&fate.place).into_iter().flatten();
     let named = said.into_iter().any(|(at, said)| *said == code && *at <= fate.until);
     let too_large = fate.alone > objections.max_message_bytes;
-    // A broker that disagrees about sequence numbers has lost records, or got a batch twice.
-    let disturbed = storms.iter().any(|(from, _)| *from <= fate.until);
+    // A broker that rejects a sequence number has lost records, or received a batch twice.
+    let disturbed = stretches.iter().any(|(from, _)| *from <= fate.until);
     let excused = match code {
         ErrorCode::MESSAGE_TOO_LARGE => named || too_large,
         _ => named || disturbed,
@@ -257,57 +259,58 @@ mod tests {
     }
 
     fn fate(since: u64, until: u64, end: End) -> Fate {
-        Fate { id: ID, place: HERE, since: s(since), until: s(until), end, alone: 300, company: 10 }
+        Fate { id: ID, place: HERE, since: s(since), until: s(until), end, alone: 300, incomplete: 10 }
     }
 
-    fn weather(gusts: &[u64], outages: &[(u64, u64)]) -> Weather {
+    fn interruptions(disturbances: &[u64], outages: &[(u64, u64)]) -> Interruptions {
         let outages = outages.iter().map(|(from, to)| (s(*from), s(*to))).collect();
-        let everywhere = gusts.iter().map(|at| (s(*at), s(*at))).collect();
-        Weather { everywhere, outages: [(HERE, outages)].into() }
+        let everywhere = disturbances.iter().map(|at| (s(*at), s(*at))).collect();
+        Interruptions { everywhere, outages: [(HERE, outages)].into() }
     }
 
-    fn found(fate: Fate, gusts: &[u64], outages: &[(u64, u64)]) -> Option<Duration> {
+    fn found(fate: Fate, disturbances: &[u64], outages: &[(u64, u64)]) -> Option<Duration> {
         let objections = Objections { max_message_bytes: 1_000, ..Objections::default() };
-        match judge(&[fate], &weather(gusts, outages), &objections, ALLOWANCE).first() {
+        match judge(&[fate], &interruptions(disturbances, outages), &objections, ALLOWANCE).first() {
             Some(Neglect::Neglected { could_by, .. }) => Some(*could_by),
             Some(other) => panic!("{other}"),
             None => None,
         }
     }
 
-    /// Description, record, gusts, outages, and by when the record could have been delivered.
+    /// Description, record, disturbances, outages, and the time by which the record could have been delivered.
     type Case = (&'static str, Fate, &'static [u64], &'static [(u64, u64)], Option<Duration>);
 
     #[test]
-    fn a_record_fails_or_comes_late_only_if_there_was_no_calm_in_which_it_could_be_delivered() {
+    fn a_record_fails_or_is_late_only_if_there_was_no_calm_in_which_it_could_be_delivered() {
         let table: [Case; 10] = [
             ("calm from the start", fate(0, 120, End::Expired), &[], &[], Some(s(2))),
             ("calm, and in time", fate(0, 2, End::Acked), &[], &[], None),
             ("the start of a long life", fate(50, 170, End::Expired), &[], &[], Some(s(52))),
-            ("a gust is no excuse for all time", fate(50, 170, End::Expired), &[60], &[], Some(s(52))),
-            ("the gusts are too dense", fate(50, 80, End::Expired), &[45, 51, 60, 71], &[], None),
-            ("time to get over a gust", fate(50, 170, End::Expired), &[51], &[], Some(s(62))),
+            ("a disturbance excuses only a while", fate(50, 170, End::Expired), &[60], &[], Some(s(52))),
+            ("the disturbances are too dense", fate(50, 80, End::Expired), &[45, 51, 60, 71], &[], None),
+            ("time to recover from a disturbance", fate(50, 170, End::Expired), &[51], &[], Some(s(62))),
             ("an outage all the time", fate(50, 170, End::Expired), &[], &[(49, 170)], None),
             ("an outage half of the time", fate(50, 170, End::Expired), &[], &[(49, 100)], Some(s(111))),
             (
-                "two outages and a gust with nothing between",
+                "two outages and a disturbance without a calm stretch between them",
                 fate(50, 80, End::Blocked),
                 &[55],
                 &[(49, 60), (58, 78)],
                 None,
             ),
-            ("late after all is over", fate(50, 99, End::Acked), &[], &[(0, 60)], Some(s(71))),
+            ("late after the outage", fate(50, 99, End::Acked), &[], &[(0, 60)], Some(s(71))),
         ];
-        for (case, fate, gusts, outages, expected) in table {
-            assert_eq!(found(fate, gusts, outages), expected, "{case}");
+        for (case, fate, disturbances, outages, expected) in table {
+            assert_eq!(found(fate, disturbances, outages), expected, "{case}");
         }
     }
 
     #[test]
     fn another_partition_s_outage_is_no_excuse() {
         let elsewhere = Place { topic: 0, partition: 1 };
-        let weather = Weather { outages: [(elsewhere, vec![(s(0), s(500))])].into(), ..Weather::default() };
-        let neglects = judge(&[fate(0, 120, End::Expired)], &weather, &Objections::default(), ALLOWANCE);
+        let interruptions =
+            Interruptions { outages: [(elsewhere, vec![(s(0), s(500))])].into(), ..Interruptions::default() };
+        let neglects = judge(&[fate(0, 120, End::Expired)], &interruptions, &Objections::default(), ALLOWANCE);
         assert!(matches!(neglects[..], [Neglect::Neglected { id: ID, .. }]), "{neglects:?}");
     }
 
@@ -325,16 +328,16 @@ mod tests {
             (rejected(INVALID, 100), said(LARGE), true),
         ];
         for (fate, objections, expected) in table {
-            let neglects = judge(&[fate], &Weather::default(), &objections, ALLOWANCE);
+            let neglects = judge(&[fate], &Interruptions::default(), &objections, ALLOWANCE);
             assert_eq!(!neglects.is_empty(), expected, "{fate:?}: {neglects:?}");
         }
     }
 
     #[test]
-    fn send_refuses_a_topic_only_for_what_lasts() {
+    fn send_refuses_a_topic_only_for_a_lasting_error() {
         let refuses = |code| {
             let refused = fate(0, 0, End::Refused(code));
-            judge(&[refused], &weather(&[0], &[]), &Objections::default(), ALLOWANCE)
+            judge(&[refused], &interruptions(&[0], &[]), &Objections::default(), ALLOWANCE)
         };
         for code in [-1, 3, 38, 72, 999].map(ErrorCode) {
             assert_eq!(refuses(code), [Neglect::RefusedForNothing { id: ID, code }]);

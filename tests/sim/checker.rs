@@ -1,4 +1,4 @@
-//! Judges a history: what the senders of records were told, compared with the logs.
+//! Judges a history: compares the reported outcomes of records with the logs.
 //!
 //! In: every record that was sent, with its outcome, and the logs. Out: violations. A pure function, modelled on
 //! Jepsen's checker for Kafka: lost, duplicated, reordered, phantom, inconsistent offsets, failed records that were
@@ -9,15 +9,15 @@ use std::{collections::BTreeMap, fmt};
 
 use super::plan::TOPICS;
 
-/// A record's name: the task that sent it, and its number there.
+/// The id of a record: the task that sent it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id {
     pub(crate) task: u32,
     pub(crate) number: u32,
 }
 
-/// The name of records that have none.
-pub(crate) const NOBODY: Id = Id { task: u32::MAX, number: u32::MAX };
+/// The id of a record in a log whose value has no id.
+pub(crate) const UNKNOWN_ID: Id = Id { task: u32::MAX, number: u32::MAX };
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,16 +39,16 @@ impl fmt::Display for Place {
     }
 }
 
-/// What the sender of a record was told.
+/// The outcome of a record that the producer reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Reported {
     /// It is in the log, at this offset if there was one.
     Acked(Option<i64>),
     /// It is certainly not in the log.
     NotWritten,
     /// It may be in the log.
     Unknown,
-    /// Nothing.
+    /// No outcome.
     Nothing,
 }
 
@@ -57,7 +57,7 @@ pub(crate) enum Told {
 pub(crate) struct Sent {
     pub(crate) id: Id,
     pub(crate) place: Place,
-    pub(crate) told: Told,
+    pub(crate) reported: Reported,
 }
 
 /// What the brokers did to a partition.
@@ -81,7 +81,7 @@ pub(crate) struct Promise {
 /// The records of a partition's log by offset.
 pub(crate) type Log = Vec<(i64, Id)>;
 
-/// What is wrong with a history.
+/// A violation in a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
     /// A record has no outcome.
@@ -89,18 +89,18 @@ pub(crate) enum Violation {
     /// A record was acknowledged and is not in the log.
     Lost(Id),
     /// A record was acknowledged at an offset that has another record.
-    WrongOffset { id: Id, told: i64, there: Option<Id> },
+    WrongOffset { id: Id, reported: i64, there: Option<Id> },
     /// Two records were acknowledged at one offset.
     SameOffset { first: Id, second: Id, offset: i64 },
     /// A record is in the log more than once.
     Duplicated { id: Id, times: usize },
     /// Two records of one task are in the log in the wrong order.
     Reordered { before: Id, after: Id },
-    /// A record is in the log although its sender was told that it certainly is not.
+    /// A record is in the log although it was reported as not written.
     Written(Id),
     /// A record is in the log that was not sent to this partition.
     Phantom { place: Place, id: Id },
-    /// A record's callback did not run once, or got another outcome than its delivery.
+    /// A record's callback did not run once, or received another outcome than its delivery.
     CalledBack { id: Id, times: usize },
     /// A flush ended before this record had its outcome.
     FlushedEarly(Id),
@@ -148,18 +148,18 @@ pub(crate) fn check(
     violations
 }
 
-/// Compares what a record's sender was told with all present and deleted logs of the partition.
+/// Compares the outcome of a record with all present and deleted logs of the partition.
 fn check_outcome(sent: &Sent, logs: &[Log], harm: Harm, promise: Promise) -> Option<Violation> {
     let id = sent.id;
     let there = || logs.iter().flatten().filter(move |(_, there)| *there == id).map(|(offset, _)| *offset);
-    match sent.told {
-        Told::Nothing => Some(Violation::Unanswered(id)),
-        Told::NotWritten => there().next().map(|_| Violation::Written(id)),
-        Told::Acked(_) if promise.acks_0 || harm.truncated => None,
-        Told::Acked(_) if there().next().is_none() => Some(Violation::Lost(id)),
-        Told::Acked(Some(told)) if there().all(|offset| offset != told) => {
-            let mut others = logs.iter().flatten().filter(|(offset, _)| *offset == told);
-            Some(Violation::WrongOffset { id, told, there: others.next().map(|(_, id)| *id) })
+    match sent.reported {
+        Reported::Nothing => Some(Violation::Unanswered(id)),
+        Reported::NotWritten => there().next().map(|_| Violation::Written(id)),
+        Reported::Acked(_) if promise.acks_0 || harm.truncated => None,
+        Reported::Acked(_) if there().next().is_none() => Some(Violation::Lost(id)),
+        Reported::Acked(Some(reported)) if there().all(|offset| offset != reported) => {
+            let mut others = logs.iter().flatten().filter(|(offset, _)| *offset == reported);
+            Some(Violation::WrongOffset { id, reported, there: others.next().map(|(_, id)| *id) })
         }
         _ => None,
     }
@@ -181,11 +181,11 @@ fn check_log(place: Place, sent: &[&Sent], log: &Log, harm: Harm, promise: Promi
 
 /// No two records are acknowledged at one offset.
 fn check_offsets(sent: &[&Sent], log: &Log, harm: Harm, promise: Promise) -> Vec<Violation> {
-    let mut told: BTreeMap<i64, Id> = BTreeMap::new();
+    let mut reported: BTreeMap<i64, Id> = BTreeMap::new();
     let mut violations = Vec::new();
     for sent in sent {
-        let Told::Acked(Some(offset)) = sent.told else { continue };
-        let first = told.insert(offset, sent.id).filter(|_| !promise.acks_0 && !harm.truncated && !log.is_empty());
+        let Reported::Acked(Some(offset)) = sent.reported else { continue };
+        let first = reported.insert(offset, sent.id).filter(|_| !promise.acks_0 && !harm.truncated && !log.is_empty());
         violations.extend(first.map(|first| Violation::SameOffset { first, second: sent.id, offset }));
     }
     violations
@@ -220,8 +220,8 @@ mod tests {
     const HERE: Place = Place { topic: 0, partition: 0 };
     const THERE: Place = Place { topic: 0, partition: 1 };
 
-    fn sent(number: u32, told: Told) -> Sent {
-        Sent { id: id(number), place: HERE, told }
+    fn sent(number: u32, reported: Reported) -> Sent {
+        Sent { id: id(number), place: HERE, reported }
     }
 
     fn log(records: &[(i64, u32)]) -> Log {
@@ -233,29 +233,29 @@ mod tests {
     }
 
     #[test]
-    fn a_good_history_has_no_violation() {
+    fn a_correct_history_has_no_violation() {
         let sent = [
-            sent(0, Told::Acked(Some(0))),
-            sent(1, Told::Unknown),
-            sent(2, Told::NotWritten),
-            sent(3, Told::Acked(None)),
-            sent(4, Told::Unknown),
+            sent(0, Reported::Acked(Some(0))),
+            sent(1, Reported::Unknown),
+            sent(2, Reported::NotWritten),
+            sent(3, Reported::Acked(None)),
+            sent(4, Reported::Unknown),
         ];
         assert_eq!(judge(&sent, &[(0, 0), (1, 1), (2, 3)], Harm::default(), IDEMPOTENT), []);
     }
 
     #[test]
-    fn every_kind_of_bad_history_is_found() {
+    fn every_kind_of_violation_is_found() {
         use Violation as V;
-        let acked = |number, offset| sent(number, Told::Acked(Some(offset)));
+        let acked = |number, offset| sent(number, Reported::Acked(Some(offset)));
         let table = vec![
-            (vec![sent(0, Told::Nothing)], vec![(0, 0)], V::Unanswered(id(0))),
+            (vec![sent(0, Reported::Nothing)], vec![(0, 0)], V::Unanswered(id(0))),
             (vec![acked(0, 0)], Vec::<(i64, u32)>::new(), V::Lost(id(0))),
-            (vec![sent(0, Told::Acked(None))], vec![], V::Lost(id(0))),
+            (vec![sent(0, Reported::Acked(None))], vec![], V::Lost(id(0))),
             (
                 vec![acked(0, 1), acked(1, 0)],
                 vec![(0, 0), (1, 1)],
-                V::WrongOffset { id: id(0), told: 1, there: Some(id(1)) },
+                V::WrongOffset { id: id(0), reported: 1, there: Some(id(1)) },
             ),
             (
                 vec![acked(0, 0), acked(1, 0)],
@@ -263,9 +263,9 @@ mod tests {
                 V::SameOffset { first: id(0), second: id(1), offset: 0 },
             ),
             (vec![acked(0, 0)], vec![(0, 0), (1, 0)], V::Duplicated { id: id(0), times: 2 }),
-            (vec![sent(0, Told::Unknown)], vec![(0, 0), (1, 0)], V::Duplicated { id: id(0), times: 2 }),
+            (vec![sent(0, Reported::Unknown)], vec![(0, 0), (1, 0)], V::Duplicated { id: id(0), times: 2 }),
             (vec![acked(0, 1), acked(1, 0)], vec![(0, 1), (1, 0)], V::Reordered { before: id(1), after: id(0) }),
-            (vec![sent(0, Told::NotWritten)], vec![(0, 0)], V::Written(id(0))),
+            (vec![sent(0, Reported::NotWritten)], vec![(0, 0)], V::Written(id(0))),
             (vec![], vec![(0, 9)], V::Phantom { place: HERE, id: id(9) }),
         ];
         for (sent, log, expected) in table {
@@ -276,15 +276,15 @@ mod tests {
 
     #[test]
     fn a_record_in_another_partition_than_it_was_sent_to_is_a_phantom_there_and_lost_here() {
-        let sent = [sent(0, Told::Acked(Some(0)))];
+        let sent = [sent(0, Reported::Acked(Some(0)))];
         let logs = [(HERE, vec![log(&[])]), (THERE, vec![log(&[(0, 0)])])].into();
         let violations = check(&sent, &logs, &BTreeMap::new(), IDEMPOTENT);
         assert_eq!(violations, [Violation::Lost(id(0)), Violation::Phantom { place: THERE, id: id(0) }]);
     }
 
     #[test]
-    fn what_the_brokers_did_is_not_held_against_the_producer() {
-        let twice = [sent(0, Told::Acked(Some(0))), sent(1, Told::Acked(Some(1)))];
+    fn damage_by_the_brokers_is_no_violation_of_the_producer() {
+        let twice = [sent(0, Reported::Acked(Some(0))), sent(1, Reported::Acked(Some(1)))];
         let log = [(0, 0), (1, 1), (2, 0)];
         let forgot = Harm { forgot: true, ..Harm::default() };
         assert_eq!(judge(&twice, &log, forgot, IDEMPOTENT), []);
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn without_idempotence_repetitions_are_allowed_and_losses_are_not() {
-        let twice = [sent(0, Told::Acked(Some(1)))];
+        let twice = [sent(0, Reported::Acked(Some(1)))];
         assert_eq!(judge(&twice, &[(0, 0), (1, 0)], Harm::default(), PLAIN), []);
         assert_eq!(judge(&twice, &[], Harm::default(), PLAIN), [Violation::Lost(id(0))]);
         let acks_0 = Promise { acks_0: true, ..PLAIN };
@@ -303,19 +303,19 @@ mod tests {
     }
 
     #[test]
-    fn each_log_of_a_topic_that_was_created_again_is_held_to_the_rules_and_any_may_have_the_record() {
+    fn each_log_of_a_recreated_topic_is_checked_and_any_may_have_the_record() {
         let judge = |sent: &[Sent], logs: Vec<Log>| check(sent, &[(HERE, logs)].into(), &BTreeMap::new(), IDEMPOTENT);
-        let acked = |number, offset| sent(number, Told::Acked(Some(offset)));
+        let acked = |number, offset| sent(number, Reported::Acked(Some(offset)));
         let both = [acked(0, 0), acked(1, 1), acked(2, 0)];
         assert_eq!(judge(&both, vec![log(&[(0, 0), (1, 1)]), log(&[(0, 2)])]), []);
         assert_eq!(
             judge(&both, vec![log(&[(0, 0), (1, 1)]), log(&[(0, 1), (1, 2)])]),
-            [Violation::WrongOffset { id: id(2), told: 0, there: Some(id(0)) }]
+            [Violation::WrongOffset { id: id(2), reported: 0, there: Some(id(0)) }]
         );
         assert_eq!(judge(&both, vec![log(&[(0, 0), (1, 1)]), log(&[])]), [Violation::Lost(id(2))]);
         let twice = Violation::Duplicated { id: id(2), times: 2 };
         assert_eq!(judge(&both, vec![log(&[(0, 0), (1, 1)]), log(&[(0, 2), (1, 2)])]), [twice]);
-        let denied = [sent(0, Told::NotWritten)];
+        let denied = [sent(0, Reported::NotWritten)];
         assert_eq!(judge(&denied, vec![log(&[(0, 0)]), log(&[])]), [Violation::Written(id(0))]);
     }
 }

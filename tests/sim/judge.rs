@@ -1,15 +1,15 @@
 //! The end of a run and its result.
 //!
-//! In: a world at rest, or one that does not come to rest. Out: a [`Report`].
+//! In: a simulation that has ended, or that does not end. Out: a [`Report`].
 
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     availability::{self, Allowance, Neglect},
-    checker::{Log, NOBODY, Place, Promise, Sent, Violation, check},
+    checker::{Log, Place, Promise, Sent, UNKNOWN_ID, Violation, check},
     plan::{Kind, Plan, TOPICS},
-    tasks::{Waiting, told},
-    world::World,
+    simulation::Simulation,
+    tasks::{Waiting, reported},
 };
 
 /// The most partitions of a topic.
@@ -40,7 +40,7 @@ impl Trace {
 /// The result of a run.
 pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
-    /// Records that failed or came late without need.
+    /// Records that failed or were late without need.
     pub(crate) neglects: Vec<Neglect>,
     /// Faults that struck, by kind.
     pub(crate) struck: BTreeMap<Kind, u64>,
@@ -53,12 +53,12 @@ pub(crate) struct Report {
     pub(crate) trace: Vec<String>,
 }
 
-impl World {
+impl Simulation {
     /// Runs a plan to its end and judges it.
     pub(crate) fn judge(plan: &Plan, traced: bool) -> Report {
-        let mut world = Self::new(plan.clone(), traced);
-        let rests = world.run();
-        world.report(rests)
+        let mut simulation = Self::new(plan.clone(), traced);
+        let rests = simulation.run();
+        simulation.report(rests)
     }
 
     fn report(mut self, rests: bool) -> Report {
@@ -97,7 +97,7 @@ impl World {
     fn neglects(&mut self) -> Vec<Neglect> {
         let now = self.now;
         for (place, since) in std::mem::take(&mut self.out) {
-            self.weather.outages.entry(place).or_default().push((since, now + Duration::from_secs(1)));
+            self.interruptions.outages.entry(place).or_default().push((since, now + Duration::from_secs(1)));
         }
         let way = Duration::from_micros(self.plan.delay_us + 1);
         let splits = self.plan.number("batch.size").is_some_and(|bytes| bytes > self.plan.max_message_bytes as u64);
@@ -106,12 +106,12 @@ impl World {
         let mut neglects = std::mem::take(&mut self.neglects);
         // Without responses a producer cannot know what a broker did.
         if !self.plan.acks_0 {
-            neglects.extend(availability::judge(&self.fates, &self.weather, &self.objections, allowance));
+            neglects.extend(availability::judge(&self.fates, &self.interruptions, &self.objections, allowance));
         }
         neglects
     }
 
-    /// Ends the producer. Nothing of it may be left, and no call may be pending.
+    /// Ends the producer. Afterwards no memory may be charged, and no call may be pending.
     fn dismantle(&mut self) -> Vec<Violation> {
         self.producer = None;
         drop(self.sender.take());
@@ -132,8 +132,11 @@ impl World {
     }
 
     fn sent(&self) -> Vec<Sent> {
-        let sent =
-            |waiting: &Waiting| Sent { id: waiting.id, place: waiting.place, told: told(waiting.delivery.outcome()) };
+        let sent = |waiting: &Waiting| Sent {
+            id: waiting.id,
+            place: waiting.place,
+            reported: reported(waiting.delivery.outcome()),
+        };
         self.history.iter().map(sent).collect()
     }
 
@@ -151,7 +154,7 @@ impl World {
 
     pub(super) fn log(&self, place: Place) -> Log {
         let records = self.cluster.log(TOPICS[place.topic], place.partition as i32).into_iter();
-        let named = |value: Option<bytes::Bytes>| self.name(&value.unwrap_or_default(), place).unwrap_or(NOBODY);
+        let named = |value: Option<bytes::Bytes>| self.name(&value.unwrap_or_default(), place).unwrap_or(UNKNOWN_ID);
         records.map(|record| (record.offset, named(record.value))).collect()
     }
 
@@ -180,7 +183,7 @@ impl World {
         }
         for place in self.logs().into_keys() {
             for record in self.cluster.log(TOPICS[place.topic], place.partition as i32) {
-                let id = self.name(record.value.as_deref().unwrap_or_default(), place).unwrap_or(NOBODY);
+                let id = self.name(record.value.as_deref().unwrap_or_default(), place).unwrap_or(UNKNOWN_ID);
                 let (producer, epoch, sequence) = (record.producer_id, record.producer_epoch, record.sequence);
                 let from = format!("producer {producer} epoch {epoch} sequence {sequence}");
                 let line = format!("{place} offset {}: {id} from {from}", record.offset);

@@ -2,7 +2,7 @@
 //!
 //! The producer is the real one, from `send` to `close`, and the broker is the embedded broker's pure state. A
 //! simulated network and a simulated clock connect them. Only the driver and the sockets are not the real ones.
-//! [`plan`] draws a run from its seed, and [`world`] runs it ([`network`], [`tasks`], [`strikes`]). [`judge`] and
+//! [`plan`] draws a run from its seed, and [`simulation`] runs it ([`network`], [`tasks`], [`strikes`]). [`judge`] and
 //! [`checker`] find false outcomes, and [`availability`] finds needless failures and delays. [`shrink`] makes a failing
 //! plan small.
 //!
@@ -16,9 +16,9 @@ mod notes;
 mod plan;
 mod regressions;
 mod shrink;
+mod simulation;
 mod strikes;
 mod tasks;
-mod world;
 
 use std::{
     collections::BTreeMap,
@@ -36,7 +36,7 @@ use std::{
 use judge::Report;
 use plan::{Kind, Network, Plan};
 use shrink::shrink;
-use world::World;
+use simulation::Simulation;
 
 /// How many seeds every `cargo test` runs.
 const SEEDS: u64 = 10_000;
@@ -110,7 +110,7 @@ impl Total {
     }
 }
 
-/// Runs seeds on all cores. Runs share nothing, so it does not matter which core has which.
+/// Runs seeds on all cores. Runs share nothing, so the result does not depend on the core.
 fn simulate(seeds: Range<u64>, control: bool) -> Total {
     let next = AtomicU64::new(seeds.start);
     let work = || {
@@ -120,7 +120,7 @@ fn simulate(seeds: Range<u64>, control: bool) -> Total {
             if seed >= seeds.end {
                 return total;
             }
-            total.add(seed, &World::judge(&Plan::draw(seed, control), false));
+            total.add(seed, &Simulation::judge(&Plan::draw(seed, control), false));
         }
     };
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -134,26 +134,26 @@ fn simulate(seeds: Range<u64>, control: bool) -> Total {
 /// The plan of a seed, with the requests that met a fault in its run.
 fn settled(seed: u64, control: bool) -> Plan {
     let plan = Plan::draw(seed, control);
-    let met = World::judge(&plan, false).met;
+    let met = Simulation::judge(&plan, false).met;
     Plan { network: Network::Exactly(met), ..plan }
 }
 
 /// Prints the smallest plan that fails as the seed does, and its trace.
 fn explain(seed: u64) {
-    let small = shrink(settled(seed, false), |plan| !World::judge(plan, false).violations.is_empty());
+    let small = shrink(settled(seed, false), |plan| !Simulation::judge(plan, false).violations.is_empty());
     println!("\nseed {seed}, made as small as it can be and still fail; tests/sim/run 1 {seed} does this again:");
-    print(&small, &World::judge(&small, true));
+    print(&small, &Simulation::judge(&small, true));
 }
 
 /// As [`explain`], for neglects.
 fn explain_neglect(seed: u64) {
     use std::mem::discriminant;
     let whole = settled(seed, false);
-    let kinds = |plan: &Plan| World::judge(plan, false).neglects.iter().map(discriminant).collect::<Vec<_>>();
+    let kinds = |plan: &Plan| Simulation::judge(plan, false).neglects.iter().map(discriminant).collect::<Vec<_>>();
     let found = kinds(&whole);
     let small = shrink(whole, |plan| kinds(plan).iter().any(|kind| found.first() == Some(kind)));
     println!("\nseed {seed}, made as small as it can be and still neglect something:");
-    print(&small, &World::judge(&small, true));
+    print(&small, &Simulation::judge(&small, true));
 }
 
 fn print(plan: &Plan, report: &Report) {
@@ -164,7 +164,7 @@ fn print(plan: &Plan, report: &Report) {
 }
 
 /// The result of the seeds to run. Both judges share it.
-fn asked_for() -> &'static Total {
+fn total() -> &'static Total {
     static TOTAL: OnceLock<Total> = OnceLock::new();
     TOTAL.get_or_init(|| {
         let (start, seeds, began) = (first_seed(), seeds(), Instant::now());
@@ -183,11 +183,11 @@ fn seeds() -> u64 {
 }
 
 #[test]
-fn every_record_of_every_seed_ends_in_one_truthful_answer() {
-    let (start, seeds, total) = (first_seed(), seeds(), asked_for());
+fn every_record_of_every_seed_has_one_true_outcome() {
+    let (start, seeds, total) = (first_seed(), seeds(), total());
     match total.failed.first() {
         Some((seed, _)) => explain(*seed),
-        None if seeds == 1 => print(&Plan::draw(start, false), &World::judge(&Plan::draw(start, false), true)),
+        None if seeds == 1 => print(&Plan::draw(start, false), &Simulation::judge(&Plan::draw(start, false), true)),
         None => {}
     }
     let failed = total.failed.len();
@@ -198,7 +198,7 @@ fn every_record_of_every_seed_ends_in_one_truthful_answer() {
 
 #[test]
 fn every_record_of_every_seed_is_delivered_if_it_can_be() {
-    let (seeds, total) = (seeds(), asked_for());
+    let (seeds, total) = (seeds(), total());
     if let Some((seed, _)) = total.neglected.first() {
         explain_neglect(*seed);
     }
@@ -211,24 +211,24 @@ fn without_idempotence_the_same_faults_do_write_records_twice() {
     let seeds = seeds() / 10;
     let (plain, idempotent) = (simulate(0..seeds, true), simulate(0..seeds, false));
     println!("of {seeds} seeds {} have duplicates without idempotence", plain.anomalous_seeds);
-    assert!(plain.failed.is_empty(), "what else is promised still holds: {:?}", plain.failed.first());
+    assert!(plain.failed.is_empty(), "the other guarantees hold: {:?}", plain.failed.first());
     assert!(
         seeds < 100 || plain.anomalous_seeds > idempotent.anomalous_seeds + (seeds as usize / 50),
-        "the faults bite"
+        "the faults have an effect"
     );
 }
 
 #[test]
-fn the_same_seed_does_the_same_thing() {
+fn the_same_seed_gives_the_same_run() {
     for seed in 0..200 {
-        let hash = || World::judge(&Plan::draw(seed, false), false).hash;
+        let hash = || Simulation::judge(&Plan::draw(seed, false), false).hash;
         assert_eq!(hash(), hash(), "seed {seed}");
     }
 }
 
 #[test]
 fn a_failing_seed_shrinks_to_a_few_faults_and_still_fails() {
-    let doubles = |plan: &Plan| World::judge(plan, false).anomalies > 0;
+    let doubles = |plan: &Plan| Simulation::judge(plan, false).anomalies > 0;
     let seed = (0..).find(|seed| doubles(&settled(*seed, true)) && faults(&settled(*seed, true)) > 5);
     let whole = settled(seed.expect("some seed writes twice without idempotence"), true);
     let small = shrink(whole.clone(), doubles);

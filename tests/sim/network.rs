@@ -1,6 +1,6 @@
 //! The network: connections, their messages, and how they fail.
 //!
-//! In: the sender's actions, and the brokers' responses. Out: frames that arrive, late, or never; events for the
+//! In: the sender's actions, and the brokers' responses. Out: frames that arrive in time, late or never; events for the
 //! sender.
 
 use std::{
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::{
     availability::Neglect,
     plan::{Kind, Network},
-    world::{BOOTSTRAP, Happening, World},
+    simulation::{BOOTSTRAP, Scheduled, Simulation},
 };
 use crate::{
     broker::{Pending, Polled},
@@ -34,9 +34,9 @@ pub(super) struct Connection {
     pub(super) open: bool,
     /// Whether the broker reads from it.
     pub(super) served: bool,
-    /// Whether responses are lost from now on.
+    /// Whether all further responses are lost.
     deaf: bool,
-    /// Whether nothing more arrives that is written from now on.
+    /// Whether all further requests are lost.
     cut: bool,
     slow: u32,
     last_to_broker: Duration,
@@ -45,21 +45,21 @@ pub(super) struct Connection {
     slow_since: Option<Duration>,
     /// Until when the broker throttles and reads nothing.
     muted_until: Duration,
-    /// Whether the producer has got the throttle time.
-    mute_told: bool,
+    /// Whether the producer has received the throttle time.
+    mute_reported: bool,
     /// The correlation id of the request that the broker handles, and of the one whose response has the throttle time.
     working_on: Option<i32>,
-    telling: Option<i32>,
+    throttled_response: Option<i32>,
     inbox: VecDeque<Bytes>,
     pending: Option<Pending>,
     /// The key and version of the request that is pending.
-    asked: (i16, i16),
+    request_kind: (i16, i16),
     written: Option<i32>,
     /// The requests without a response, by correlation id. With the content of Produce requests in runs in which the
     /// process is stopped.
-    unanswered: BTreeMap<i32, Option<Bytes>>,
+    pending_requests: BTreeMap<i32, Option<Bytes>>,
     /// Whether a fault changed one of its responses.
-    pub(super) spoilt: bool,
+    pub(super) faulty: bool,
 }
 
 /// What an address leads to.
@@ -79,7 +79,7 @@ impl Connection {
     }
 }
 
-impl World {
+impl Simulation {
     fn delay(&mut self) -> Duration {
         Duration::from_micros(1 + self.delays.below(self.plan.delay_us as usize) as u64)
     }
@@ -102,7 +102,7 @@ impl World {
                     self.connections
                         .entry(id)
                         .and_modify(|connection| (connection.node, connection.served) = (node, true));
-                    return self.later(delay, Happening::Connected(id));
+                    return self.later(delay, Scheduled::Connected(id));
                 }
                 Address::Node(_) | Address::Refuses => {}
                 Address::Swallows => {
@@ -111,7 +111,7 @@ impl World {
                 }
             }
         }
-        self.later(delay.max(silent), Happening::Refused(id));
+        self.later(delay.max(silent), Scheduled::Refused(id));
     }
 
     /// The addresses of a name. The name in `bootstrap.servers` leads to all nodes, wherever they are. Some names have
@@ -127,30 +127,31 @@ impl World {
         addresses
     }
 
-    /// Sends the events of all frames that have arrived, and of the connection's end, and then says that it was read.
+    /// Sends the events of all frames that have arrived, and of the connection's end, and then a `Read` event.
     pub(super) fn read(&mut self, id: ConnectionId) {
         let now = self.now;
         let mut due: Vec<_> = self.agenda.iter().map(|Reverse(entry)| *entry).filter(|(at, _)| *at <= now).collect();
         due.sort_unstable();
         for (_, number) in due {
-            if self.happenings.get(&number).is_some_and(|happening| happening.is_heard_on(id))
-                && let Some(happening) = self.happenings.remove(&number)
+            if self.scheduled.get(&number).is_some_and(|event| event.is_of_connection(id))
+                && let Some(event) = self.scheduled.remove(&number)
             {
-                self.happen(happening);
+                self.perform(event);
             }
         }
-        self.tell(id, Event::Read { connection: id });
+        self.notify_sender(id, Event::Read { connection: id });
     }
 
-    /// The producer closes a connection. The broker may still read what was written to it.
+    /// The producer closes a connection. The broker may still read bytes that were written before.
     pub(super) fn close(&mut self, id: ConnectionId) {
         self.note(|| format!("the producer ends connection {id}"));
         self.end_slowness(id);
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.open = false;
-        let patient = connection.mute_told && connection.muted_until > now && !connection.unanswered.is_empty();
-        if patient && !connection.deaf && !connection.spoilt && !self.plan.has(Kind::Move) {
+        let patient =
+            connection.mute_reported && connection.muted_until > now && !connection.pending_requests.is_empty();
+        if patient && !connection.deaf && !connection.faulty && !self.plan.has(Kind::Move) {
             self.neglects.push(Neglect::GaveUpThrottled { connection: id });
         }
     }
@@ -161,7 +162,7 @@ impl World {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.slow = 1;
         let since = connection.slow_since.take();
-        self.weather.everywhere.extend(since.map(|since| (since, now)));
+        self.interruptions.everywhere.extend(since.map(|since| (since, now)));
     }
 
     pub(super) fn heal_network(&mut self) {
@@ -177,11 +178,11 @@ impl World {
         if self.connections.get(&id).is_none_or(|connection| !connection.open || connection.cut) {
             return;
         }
-        let (fault, whim) = self.fault_of_request();
-        let whim = Duration::from_millis(whim);
+        let (fault, extra) = self.fault_of_request();
+        let extra = Duration::from_millis(extra);
         match fault {
             Some(Kind::CutBefore) => return self.cut(id, Duration::ZERO),
-            Some(Kind::CutWithin) => return self.cut(id, whim / 45),
+            Some(Kind::CutWithin) => return self.cut(id, extra / 45),
             _ => {}
         }
         let mut delay = self.delay();
@@ -189,7 +190,7 @@ impl World {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.written = Some(correlation);
             if answered {
-                connection.unanswered.insert(correlation, (api == PRODUCE && stops).then(|| bytes.clone()));
+                connection.pending_requests.insert(correlation, (api == PRODUCE && stops).then(|| bytes.clone()));
             }
             match fault {
                 Some(Kind::Slow) => (connection.slow, connection.slow_since) = (40, Some(now)),
@@ -199,17 +200,17 @@ impl World {
             delay *= connection.slow;
         }
         if fault == Some(Kind::HalfOpen) {
-            delay += whim;
+            delay += extra;
         }
         if fault != Some(Kind::RequestLost) {
-            self.goes_out(id, delay, bytes.slice(4..));
+            self.transmit(id, delay, bytes.slice(4..));
         }
         if !answered {
-            self.later(Duration::from_micros(10), Happening::Written(id, correlation));
+            self.later(Duration::from_micros(10), Scheduled::Written(id, correlation));
         }
         match fault {
             Some(Kind::CutAfter | Kind::RequestLost) => self.cut(id, Duration::ZERO),
-            Some(Kind::AnswerLost) => self.later(whim / 45, Happening::Broken(id)),
+            Some(Kind::AnswerLost) => self.later(extra / 45, Scheduled::Broken(id)),
             _ => {}
         }
     }
@@ -233,31 +234,31 @@ impl World {
     }
 
     pub(super) fn strike_counts(&mut self, kind: Kind) {
-        self.gust();
+        self.disturb();
         *self.struck.entry(kind).or_default() += 1;
         self.note(|| format!("fault: {kind:?}"));
     }
 
-    /// Breaks the connection. The producer learns of it some time later. What is under way to the broker arrives.
+    /// Breaks the connection. The producer notices it some time later. Requests in transit to the broker arrive.
     fn cut(&mut self, id: ConnectionId, unnoticed: Duration) {
         if let Some(connection) = self.connections.get_mut(&id) {
             (connection.deaf, connection.cut) = (true, true);
         }
         let delay = self.delay() + unnoticed;
-        self.later(delay, Happening::Broken(id));
+        self.later(delay, Scheduled::Broken(id));
     }
 
-    fn goes_out(&mut self, id: ConnectionId, delay: Duration, frame: Bytes) {
+    fn transmit(&mut self, id: ConnectionId, delay: Duration, frame: Bytes) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.last_to_broker = connection.last_to_broker.max(now + delay);
         let at = connection.last_to_broker;
-        self.at(at, Happening::Arrives(id, frame));
+        self.at(at, Scheduled::Arrives(id, frame));
     }
 
     pub(super) fn arrives(&mut self, id: ConnectionId, frame: Bytes) {
         if self.connections.get(&id).is_some_and(|connection| !connection.open) {
-            self.gust();
+            self.disturb();
         }
         if let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.served) {
             connection.inbox.push_back(frame);
@@ -268,18 +269,19 @@ impl World {
     pub(super) fn responses(&mut self, id: ConnectionId, frame: Bytes) {
         let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.deaf) else { return };
         let correlation = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
-        connection.mute_told |= connection.telling.is_some() && correlation == connection.telling;
-        correlation.and_then(|correlation| connection.unanswered.remove(&correlation));
-        self.tell(id, Event::Frame { connection: id, frame });
+        connection.mute_reported |=
+            connection.throttled_response.is_some() && correlation == connection.throttled_response;
+        correlation.and_then(|correlation| connection.pending_requests.remove(&correlation));
+        self.notify_sender(id, Event::Frame { connection: id, frame });
     }
 
     /// The Produce request of a response, if it is certain.
     pub(super) fn request_of(&self, id: ConnectionId, response: &Bytes) -> Option<Bytes> {
-        let connection = self.connections.get(&id).filter(|c| c.open && !c.deaf && !c.spoilt)?;
-        connection.unanswered.get(&i32::from_be_bytes(*response.first_chunk()?))?.clone()
+        let connection = self.connections.get(&id).filter(|c| c.open && !c.deaf && !c.faulty)?;
+        connection.pending_requests.get(&i32::from_be_bytes(*response.first_chunk()?))?.clone()
     }
 
-    pub(super) fn tell(&mut self, id: ConnectionId, event: Event) {
+    pub(super) fn notify_sender(&mut self, id: ConnectionId, event: Event) {
         let now = self.instant();
         let open = self.connections.get(&id).is_some_and(|connection| connection.open);
         if let Some(sender) = self.sender.as_mut().filter(|_| open) {
@@ -291,7 +293,7 @@ impl World {
         let written = self.connections.get(&id).and_then(|connection| connection.written);
         self.note(|| format!("connection {id} is {why}"));
         self.end_slowness(id);
-        self.tell(id, Event::Disconnected { connection: id, why: why.into(), written });
+        self.notify_sender(id, Event::Disconnected { connection: id, why: why.into(), written });
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.open = false;
         }
@@ -311,15 +313,16 @@ impl World {
         if connection.pending.is_none() {
             if connection.muted_until > now {
                 let until = connection.muted_until;
-                self.at(until, Happening::Poll(id));
+                self.at(until, Scheduled::Poll(id));
                 return false;
             }
             let Some(frame) = connection.inbox.pop_front() else { return false };
             connection.working_on = frame.get(4..8).and_then(|id| id.first_chunk().copied()).map(i32::from_be_bytes);
-            connection.asked = (i16::from_be_bytes([frame[0], frame[1]]), i16::from_be_bytes([frame[2], frame[3]]));
+            connection.request_kind =
+                (i16::from_be_bytes([frame[0], frame[1]]), i16::from_be_bytes([frame[2], frame[3]]));
             match self.cluster.arrive(now_ms, connection.node, frame) {
                 Ok(pending) => {
-                    connection.spoilt |= pending.is_struck() && pending.throttle_ms() == 0;
+                    connection.faulty |= pending.is_struck() && pending.throttle_ms() == 0;
                     connection.pending = Some(pending);
                 }
                 Err(_) => {
@@ -333,7 +336,7 @@ impl World {
             Polled::Hold { until_ms } => {
                 if until_ms < i64::MAX {
                     let wait = u64::try_from(until_ms - now_ms).unwrap_or(0).max(1);
-                    self.later(Duration::from_millis(wait), Happening::Poll(id));
+                    self.later(Duration::from_millis(wait), Scheduled::Poll(id));
                 }
                 false
             }
@@ -349,21 +352,21 @@ impl World {
         }
     }
 
-    /// After a request was handled. If a fault struck it, or its connection is over, that is a gust. If it exceeded a
-    /// quota, the broker reads nothing of the connection for a while after the response.
+    /// After a request was handled. If a fault struck it, or its connection has ended, that is a disturbance. If it exceeded
+    /// a quota, the broker reads nothing of the connection for a while after the response.
     fn handled(&mut self, id: ConnectionId) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let Some(pending) = connection.pending.take() else { return };
-        let (node, gust) = (connection.node, pending.is_struck() || !connection.open);
+        let (node, disturb) = (connection.node, pending.is_struck() || !connection.open);
         let mute = Duration::from_millis(pending.throttle_ms());
         if !mute.is_zero() {
-            (connection.muted_until, connection.mute_told) = (now + mute, false);
-            connection.telling = connection.working_on;
+            (connection.muted_until, connection.mute_reported) = (now + mute, false);
+            connection.throttled_response = connection.working_on;
             self.outage_at(node, (now, now + mute));
         }
-        if gust {
-            self.gust();
+        if disturb {
+            self.disturb();
         }
     }
 
@@ -380,35 +383,35 @@ impl World {
         let at = connection.last_to_client;
         let len = bytes.first_chunk().map_or(0, |len| i32::from_be_bytes(*len));
         let whole = usize::try_from(len).is_ok_and(|len| len + 4 == bytes.len());
-        let happening = if whole { Happening::Responses(id, bytes.slice(4..)) } else { Happening::Broken(id) };
-        self.at(at, happening);
+        let event = if whole { Scheduled::Responses(id, bytes.slice(4..)) } else { Scheduled::Broken(id) };
+        self.at(at, event);
     }
 
-    /// Replaces a Metadata response by a lie, once for each lie.
+    /// Replaces a Metadata response by a false one, once for each fault.
     fn maybe_lie(&mut self, id: ConnectionId, bytes: &Bytes) -> Bytes {
-        let (api, version) = self.connections.get(&id).map_or((-1, 0), |connection| connection.asked);
-        if api != METADATA || self.connections.get(&id).is_none_or(|connection| connection.spoilt) {
+        let (api, version) = self.connections.get(&id).map_or((-1, 0), |connection| connection.request_kind);
+        if api != METADATA || self.connections.get(&id).is_none_or(|connection| connection.faulty) {
             return bytes.clone();
         }
-        let Some((topic, told)) = self.lies.pop() else { return bytes.clone() };
-        self.gust();
-        self.note(|| format!("a response to Metadata is wrong: {told:?} for {topic}"));
-        let body = lie(&bytes.slice(4..), version, topic, told);
+        let Some((topic, wrong)) = self.lies.pop() else { return bytes.clone() };
+        self.disturb();
+        self.note(|| format!("a response to Metadata is wrong: {wrong:?} for {topic}"));
+        let body = lie(&bytes.slice(4..), version, topic, wrong);
         let len = (body.len() as i32).to_be_bytes();
         Bytes::from([&len[..], &body].concat())
     }
 
     pub(super) fn broker_closes(&mut self, id: ConnectionId) {
-        self.gust();
+        self.disturb();
         let delay = self.delay();
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.served = false;
         let at = connection.last_to_client.max(self.now + delay);
-        self.at(at, Happening::Broken(id));
+        self.at(at, Scheduled::Broken(id));
     }
 
     pub(super) fn poll_all(&mut self) {
         let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.later(Duration::ZERO, Happening::Poll(id)));
+        ids.into_iter().for_each(|id| self.later(Duration::ZERO, Scheduled::Poll(id)));
     }
 }

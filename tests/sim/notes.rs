@@ -1,6 +1,6 @@
-//! The world's notes for the judge of availability: outages, gusts, and the fates of records.
+//! The simulation's notes for the judge of availability: outages, disturbances, and the fates of records.
 //!
-//! In: the cluster, records with an outcome, a process that resumes. Out: weather and fates.
+//! In: the cluster, records with an outcome, a process that resumes. Out: interruptions and fates.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::{
     checker::Place,
     judge::MAX_PARTITIONS,
     plan::TOPICS,
+    simulation::{Scheduled, Simulation},
     tasks::Waiting,
-    world::{Happening, World},
 };
 use crate::{
     ErrorCode, FailureKind,
@@ -20,7 +20,7 @@ use crate::{
     wire::{apis::produce, testing::read_produce},
 };
 
-impl World {
+impl Simulation {
     /// The process resumes. The runtime then finds expired timers and readable sockets at once. It may poll the
     /// driver's task before the connections' tasks have read anything, so the driver sees the time first.
     pub(super) fn resume(&mut self) {
@@ -41,8 +41,8 @@ impl World {
 
     /// The records whose acknowledgement has arrived but was not read.
     fn unread(&self) -> Vec<usize> {
-        let responses = self.happenings.values().filter_map(|happening| match happening {
-            Happening::Responses(id, frame) => {
+        let responses = self.scheduled.values().filter_map(|event| match event {
+            Scheduled::Responses(id, frame) => {
                 self.request_of(*id, frame).filter(|request| acknowledges(frame, request))
             }
             _ => None,
@@ -55,11 +55,11 @@ impl World {
         self.open.iter().copied().filter(waits).collect()
     }
 
-    /// Notes a gust.
-    pub(super) fn gust(&mut self) {
+    /// Notes a disturbance.
+    pub(super) fn disturb(&mut self) {
         let now = self.now;
-        if self.weather.everywhere.last() != Some(&(now, now)) {
-            self.weather.everywhere.push((now, now));
+        if self.interruptions.everywhere.last() != Some(&(now, now)) {
+            self.interruptions.everywhere.push((now, now));
         }
     }
 
@@ -69,7 +69,7 @@ impl World {
         self.note_mutes();
     }
 
-    /// Notes the partitions that a throttling node leads, among them those that it has come to lead meanwhile.
+    /// Notes the partitions that a throttling node leads, among them those that it leads only since a moment ago.
     fn note_mutes(&mut self) {
         let now = self.now;
         self.mutes.retain(|(_, (_, until))| *until > now);
@@ -82,7 +82,7 @@ impl World {
                 .map(|(_, (from, until))| (now.max(*from), *until));
             let here: Vec<_> = here.collect();
             if !here.is_empty() {
-                self.weather.outages.entry(place).or_default().extend(here);
+                self.interruptions.outages.entry(place).or_default().extend(here);
             }
         }
     }
@@ -97,7 +97,7 @@ impl World {
                 (false, None) => drop(self.out.insert(place, now)),
                 (true, Some(since)) => {
                     self.out.remove(&place);
-                    self.weather.outages.entry(place).or_default().push((since, now));
+                    self.interruptions.outages.entry(place).or_default().push((since, now));
                 }
                 _ => {}
             }
@@ -125,15 +125,15 @@ impl World {
                     FailureKind::Closed | FailureKind::Abandoned | FailureKind::Fatal => None,
                 },
             };
-            // The records that were sent behind a rejected record were sent in vain.
+            // The records that were sent after a rejected record have to be sent again.
             rejects |= matches!(end, Some(End::Rejected(_)));
-            let company = waiting.company + (sent - record);
+            let incomplete = waiting.incomplete + (sent - record);
             let Waiting { id, place, since, alone, .. } = *waiting;
-            fates.extend(end.map(|end| Fate { id, place, since, until: now, end, alone, company }));
+            fates.extend(end.map(|end| Fate { id, place, since, until: now, end, alone, incomplete }));
             false
         });
         if rejects {
-            self.gust();
+            self.disturb();
         }
     }
 }

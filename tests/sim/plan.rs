@@ -2,7 +2,7 @@
 //!
 //! In: a seed. Out: a cluster, a producer's settings, tasks that send, and faults with the times at which they strike.
 //! Pure. The probability of each kind of fault is drawn for each seed, so some runs have one kind only and some have
-//! all. Every fault and every task has a seed of its own, so removing one leaves the rest of a plan unchanged. That is
+//! all. Every fault and every task has its own seed, so removing one leaves the rest of a plan unchanged. That is
 //! how a failing plan is made smaller.
 
 use std::{collections::BTreeMap, fmt};
@@ -12,21 +12,20 @@ use crate::sender::Chance;
 /// All topics. A plan has the first few.
 pub(crate) const TOPICS: [&str; 3] = ["orders", "payments", "audit"];
 
-/// The kinds of faults, as reports count them.
+/// The kinds of faults, which reports count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// The connection breaks before any byte of a request was sent.
     CutBefore,
     /// The connection breaks a while after the first part of a request was sent.
     CutWithin,
-    /// The connection breaks after a request was sent completely. The broker gets it.
+    /// The connection breaks after a request was sent completely. The broker receives it.
     CutAfter,
-    /// The connection breaks after a request was written completely. The broker never gets it.
+    /// The connection breaks after a request was written completely. The broker never receives it.
     RequestLost,
     /// The broker handles a request, and the connection breaks before the response arrives.
     AnswerLost,
-    /// The connection becomes silent. What the client sent arrives late, perhaps after the client has closed the
-    /// connection.
+    /// The connection becomes silent. Requests arrive late, perhaps after the client has closed the connection.
     HalfOpen,
     /// Both directions of a connection become slow.
     Slow,
@@ -38,15 +37,15 @@ pub(crate) enum Kind {
     Restart,
     /// A node holds every request for a while.
     Pause,
-    /// A Produce request gets an error, and nothing is appended.
+    /// The response to a Produce request has an error, and nothing is appended.
     Error,
-    /// A Produce request is appended and gets an error.
+    /// A Produce request is appended, and its response has an error.
     ErrorAfterAppend,
-    /// A Metadata request gets an error for its topics.
+    /// The response to a Metadata request has an error for its topics.
     MetadataError,
-    /// An InitProducerId request gets an error.
+    /// The response to an InitProducerId request has an error.
     IdentityError,
-    /// An ApiVersions request gets an error.
+    /// The response to an ApiVersions request has an error.
     VersionsError,
     /// A broker responds that a newer producer has the same identity. The producer must stop.
     Fenced,
@@ -64,7 +63,7 @@ pub(crate) enum Kind {
     Recreate,
     /// The wall clock jumps.
     ClockJump,
-    /// One Metadata response is wrong. Those before and after it are right.
+    /// One Metadata response is false. Those before and after it are correct.
     Lie,
     /// Brokers return at another address. Only the name in `bootstrap.servers` leads there.
     Move,
@@ -104,7 +103,7 @@ impl Kind {
         Self::Stop,
     ];
 
-    /// Faults of a single request or connection. All others strike the cluster at a time of their own.
+    /// Faults of a single request or connection. All others strike the cluster at a planned time.
     pub(crate) fn is_of_the_network(self) -> bool {
         use Kind::{AnswerLost, CutAfter, CutBefore, CutWithin, HalfOpen, RequestLost, Slow};
         matches!(self, CutBefore | CutWithin | CutAfter | RequestLost | AnswerLost | HalfOpen | Slow)
@@ -131,7 +130,7 @@ pub(crate) struct Fault {
     pub(crate) seed: u64,
 }
 
-/// Which requests meet a network fault.
+/// The requests that are struck by a network fault.
 #[derive(Clone, Debug)]
 pub(crate) enum Network {
     /// How many of a thousand requests, by kind.
@@ -143,9 +142,9 @@ pub(crate) enum Network {
 /// How a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Everything heals, and every record gets its outcome.
+    /// All faults end, and every record is completed.
     Heal,
-    /// The producer is closed, and delivers what it has. Everything heals.
+    /// The producer is closed, and delivers its records. All faults end.
     Leave,
     /// The producer is closed in the middle, with a time limit.
     Close,
@@ -260,7 +259,7 @@ impl Plan {
     }
 }
 
-/// Some kinds of faults, with random probabilities. Some runs have none, to see what the producer does to itself.
+/// Some kinds of faults, with random probabilities. Some runs have none, to find faults of the producer alone.
 fn faults(chance: &mut Chance) -> (Network, Vec<Fault>) {
     if chance.below(8) == 0 {
         return (Network::ByChance(Vec::new()), Vec::new());

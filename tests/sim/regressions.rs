@@ -5,7 +5,7 @@
 
 use super::{
     plan::{Ending, Fault, Kind, Network, Plan},
-    world::World,
+    simulation::Simulation,
 };
 
 /// One producer, one partition, one task, and no fault.
@@ -34,79 +34,79 @@ fn calm(properties: &[(&'static str, &str)]) -> Plan {
 }
 
 /// Runs a plan with one fault, with twenty seeds, and expects no finding of either judge.
-fn stands(plan: &Plan, kind: Kind, at_ms: u64) {
+fn holds(plan: &Plan, kind: Kind, at_ms: u64) {
     for seed in 0..20 {
         let faults = vec![Fault { at_ms, kind, seed }];
-        let report = World::judge(&Plan { faults, ..plan.clone() }, false);
+        let report = Simulation::judge(&Plan { faults, ..plan.clone() }, false);
         assert_eq!((report.violations, report.neglects), (vec![], vec![]), "{kind:?} of seed {seed}");
     }
 }
 
 #[test]
-fn a_calm_run_has_nothing_against_it() {
-    let report = World::judge(&calm(&[]), false);
+fn a_calm_run_has_no_finding() {
+    let report = Simulation::judge(&calm(&[]), false);
     assert_eq!((report.violations, report.neglects, report.records), (vec![], vec![], 60));
 }
 
 #[test]
-fn one_bad_answer_to_metadata_fails_no_record_of_a_topic_in_use() {
+fn one_false_metadata_response_fails_no_record_of_a_topic_in_use() {
     let plan = calm(&[("metadata.max.age.ms", "500")]);
-    stands(&plan, Kind::MetadataError, 300);
-    stands(&plan, Kind::Lie, 300);
+    holds(&plan, Kind::MetadataError, 300);
+    holds(&plan, Kind::Lie, 300);
 }
 
 #[test]
-fn batches_wait_for_a_topic_of_which_metadata_said_once_that_there_is_no_such() {
+fn batches_wait_for_a_topic_that_was_unknown_in_one_metadata_response() {
     let plan = Plan { pause_us: 300, ..calm(&[("linger.ms", "0")]) };
     let recreated = Fault { at_ms: 8, kind: Kind::Recreate, seed: 3 };
     for seed in 0..20 {
         let faults = vec![recreated, Fault { at_ms: 8, kind: Kind::MetadataError, seed }];
-        let report = World::judge(&Plan { faults, ..plan.clone() }, false);
+        let report = Simulation::judge(&Plan { faults, ..plan.clone() }, false);
         assert_eq!((report.violations, report.neglects), (vec![], vec![]), "seed {seed}");
     }
 }
 
 #[test]
-fn a_partition_that_a_new_topic_lacks_is_asked_for_while_records_wait_for_it() {
+fn metadata_is_requested_while_records_wait_for_a_partition_that_a_recreated_topic_lacks() {
     let plan = Plan { topics: vec![3], pause_us: 300, ..calm(&[("linger.ms", "0"), ("request.timeout.ms", "1000")]) };
     for seed in 0..20 {
         let again = |at_ms, seed| Fault { at_ms, kind: Kind::Recreate, seed };
         let faults = vec![again(12, seed), again(5_000, seed + 1)];
-        let report = World::judge(&Plan { faults, ..plan.clone() }, false);
+        let report = Simulation::judge(&Plan { faults, ..plan.clone() }, false);
         assert_eq!((report.violations, report.neglects), (vec![], vec![]), "seed {seed}");
     }
 }
 
 #[test]
-fn the_parts_of_a_batch_that_was_too_large_do_not_wait_for_each_other_s_backoff() {
+fn the_parts_of_a_split_batch_do_not_wait_for_each_other_s_backoff() {
     let properties = [("batch.size", "16384"), ("delivery.timeout.ms", "3000"), ("request.timeout.ms", "1000")];
     let plan = Plan { max_message_bytes: 350, tasks: 4, pause_us: 1, delay_us: 50, ..calm(&properties) };
-    let report = World::judge(&plan, false);
+    let report = Simulation::judge(&plan, false);
     assert_eq!((report.violations, report.neglects), (vec![], vec![]));
 }
 
 #[test]
 fn a_quota_longer_than_the_request_timeout_ends_no_connection() {
-    stands(&calm(&[("request.timeout.ms", "300")]), Kind::Throttle, 300);
+    holds(&calm(&[("request.timeout.ms", "300")]), Kind::Throttle, 300);
 }
 
 #[test]
-fn a_process_that_was_stopped_reads_its_sockets_before_it_gives_up_records() {
+fn a_process_that_was_stopped_reads_its_sockets_before_it_expires_records() {
     let properties = [("delivery.timeout.ms", "3000"), ("request.timeout.ms", "1000")];
-    stands(&Plan { pause_us: 300, delay_us: 40_000, ..calm(&properties) }, Kind::Stop, 200);
+    holds(&Plan { pause_us: 300, delay_us: 40_000, ..calm(&properties) }, Kind::Stop, 200);
 }
 
 #[test]
-fn a_name_whose_first_addresses_are_silent_leads_to_the_one_that_answers() {
+fn a_name_whose_first_addresses_are_silent_is_connected_to_by_the_one_that_responds() {
     let properties = [("delivery.timeout.ms", "3000"), ("request.timeout.ms", "1000"), ("max.block.ms", "2000")];
     for silent_addresses in [1, 2, 5] {
-        let report = World::judge(&Plan { silent_addresses, ..calm(&properties) }, false);
+        let report = Simulation::judge(&Plan { silent_addresses, ..calm(&properties) }, false);
         assert_eq!((report.violations, report.neglects, report.records), (vec![], vec![], 60), "{silent_addresses}");
     }
 }
 
 #[test]
-fn brokers_that_are_all_at_another_address_are_looked_for_at_once() {
+fn brokers_that_are_all_at_another_address_are_found_at_once() {
     let properties = [
         ("delivery.timeout.ms", "30000"),
         ("request.timeout.ms", "1000"),
@@ -114,15 +114,15 @@ fn brokers_that_are_all_at_another_address_are_looked_for_at_once() {
         ("socket.connection.setup.timeout.ms", "300"),
         ("socket.connection.setup.timeout.max.ms", "900"),
     ];
-    stands(&calm(&properties), Kind::Move, 900);
+    holds(&calm(&properties), Kind::Move, 900);
 }
 
 #[test]
-fn a_topic_that_was_waited_for_longer_than_metadata_max_idle_ms_is_asked_for_again() {
+fn a_topic_that_was_waited_for_longer_than_metadata_max_idle_ms_is_requested_again() {
     let properties =
         [("metadata.max.idle.ms", "5000"), ("delivery.timeout.ms", "3000"), ("request.timeout.ms", "2500")];
     // The connection breaks before the first Metadata response. The process is stopped, so the producer does not
     // notice.
     let network = Network::Exactly([(1, Kind::CutWithin)].into());
-    stands(&Plan { network, delay_us: 40_000, ..calm(&properties) }, Kind::Stop, 30);
+    holds(&Plan { network, delay_us: 40_000, ..calm(&properties) }, Kind::Stop, 30);
 }

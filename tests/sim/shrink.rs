@@ -1,4 +1,4 @@
-//! Makes a failing plan smaller, so that a person can see what matters.
+//! Makes a failing plan smaller, so that its cause is easier to find.
 //!
 //! In: a plan that fails, and a function that says whether another plan fails. Out: a plan that still fails and from
 //! which nothing can be removed. Pure: the same plan always shrinks to the same.
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_matter_is_taken_away() {
+    fn everything_that_is_not_needed_is_removed() {
         let matters = |plan: &Plan| {
             let at = |at_ms| plan.faults.iter().any(|fault| fault.at_ms == at_ms);
             at(7) && at(31) && requests(plan).contains(&42) && plan.records_per_task >= 5

@@ -1,6 +1,6 @@
 //! Faults of the cluster, and the end of the producer.
 //!
-//! In: a fault of the plan. Out: the changed cluster, and which promises can no longer be checked.
+//! In: a fault of the plan. Out: the changed cluster, and which guarantees can no longer be checked.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{
     checker::{Harm, Place},
     judge::MAX_PARTITIONS,
     plan::{Ending, Fault, Kind, Network, TOPICS},
-    world::{Happening, Recovery, World},
+    simulation::{Recovery, Scheduled, Simulation},
 };
 use crate::{
     broker::{Api, Fault as Injected},
@@ -21,27 +21,27 @@ use crate::{
 };
 
 /// A code that no table has.
-const UNHEARD_OF: i16 = 999;
+const UNKNOWN_CODE: i16 = 999;
 /// Errors that brokers often send for a Produce request.
 const USUAL: [i16; 12] = [2, 3, 5, 6, 10, 19, 45, 47, 56, 59, 74, 87];
 /// Errors that a broker may send for Metadata, InitProducerId or ApiVersions.
-const METADATA: [i16; 11] = [-1, 3, 5, 8, 9, 17, 29, 38, 72, 100, UNHEARD_OF];
-const IDENTITY: [i16; 13] = [-1, 7, 14, 15, 16, 31, 41, 42, 47, 51, 53, 90, UNHEARD_OF];
+const METADATA: [i16; 11] = [-1, 3, 5, 8, 9, 17, 29, 38, 72, 100, UNKNOWN_CODE];
+const IDENTITY: [i16; 13] = [-1, 7, 14, 15, 16, 31, 41, 42, 47, 51, 53, 90, UNKNOWN_CODE];
 const VERSIONS: [i16; 5] = [-1, 33, 35, 42, 58];
-/// How a Metadata response may be wrong.
+/// The ways in which a Metadata response may be false.
 const LIES: [Lie; 5] = [Lie::NoPartitions, Lie::FewerPartitions, Lie::NoLeaders, Lie::StaleEpochs, Lie::NoBrokers];
 /// The distance between the old and the new port of a broker that moves.
 const PORTS: u16 = 100;
 
-/// Any code that means that nothing was appended. It would be a lie that the records are there already. That a newer
-/// producer has the identity is a fault of its own.
+/// Any code that means that nothing was appended. `DUPLICATE_SEQUENCE_NUMBER` would be false, and `PRODUCER_FENCED` is a
+/// separate fault.
 fn refusal(chance: &mut Chance) -> i16 {
     if chance.below(2) == 0 {
         return USUAL[chance.below(USUAL.len())];
     }
     let row = &TABLE[chance.below(TABLE.len())];
     match row.class {
-        Class::None | Class::Duplicate | Class::Fatal => UNHEARD_OF,
+        Class::None | Class::Duplicate | Class::Fatal => UNKNOWN_CODE,
         _ => row.code.0,
     }
 }
@@ -50,12 +50,12 @@ fn refusal(chance: &mut Chance) -> i16 {
 fn doubt(chance: &mut Chance) -> i16 {
     let may: Vec<i16> = TABLE.iter().filter(|row| row.written != Written::No).map(|row| row.code.0).collect();
     match may[chance.below(may.len())] {
-        0 => UNHEARD_OF,
+        0 => UNKNOWN_CODE,
         code => code,
     }
 }
 
-impl World {
+impl Simulation {
     pub(super) fn strike(&mut self, fault: Fault) {
         let Fault { kind, seed, .. } = fault;
         self.strike_counts(kind);
@@ -75,10 +75,10 @@ impl World {
             Kind::Restart => self.stop(node, soon),
             Kind::Pause => {
                 let _ = self.cluster.set_paused(node, true);
-                self.later(soon, Happening::Recovers(Recovery::Resume(node)));
+                self.later(soon, Scheduled::Recovers(Recovery::Resume(node)));
             }
             Kind::Error => {
-                let code = self.honest(refusal(chance));
+                let code = self.possible_code(refusal(chance));
                 self.object(place, code);
                 self.inject(produce(error(code)));
             }
@@ -139,8 +139,8 @@ impl World {
         if self.stopped.is_none() {
             let until = self.now + Duration::from_millis(ms);
             self.stopped = Some(until);
-            self.weather.everywhere.push((self.now, until));
-            self.at(until, Happening::Resumes);
+            self.interruptions.everywhere.push((self.now, until));
+            self.at(until, Scheduled::Resumes);
         }
     }
 
@@ -148,9 +148,9 @@ impl World {
         self.cluster.inject(fault);
     }
 
-    /// Two codes mean that the broker accepts nothing more from the old identity. They would be lies while a request of
-    /// that identity is under way and may be accepted.
-    fn honest(&self, code: i16) -> i16 {
+    /// Two codes mean that the broker accepts nothing more from the old producer id and epoch. They would be false while a
+    /// request with them is in transit and may be accepted.
+    fn possible_code(&self, code: i16) -> i16 {
         let quiet = match &self.plan.network {
             Network::ByChance(rates) => rates.is_empty(),
             Network::Exactly(met) => met.is_empty(),
@@ -161,7 +161,7 @@ impl World {
     fn stop(&mut self, node: i32, soon: Duration) {
         self.cluster.stop(node);
         self.end_connections(node);
-        self.later(soon, Happening::Recovers(Recovery::Start(node)));
+        self.later(soon, Scheduled::Recovers(Recovery::Start(node)));
     }
 
     fn end_connections(&mut self, node: i32) {
@@ -182,7 +182,7 @@ impl World {
         let (topic, partition) = (TOPICS[place.topic], place.partition as i32);
         let end = self.cluster.log(topic, partition).len() as i64;
         if self.cluster.truncate_log(topic, partition, end - records).is_ok() {
-            // What was lost may be sent again, behind records that were sent later.
+            // Lost records may be sent again, after records that were sent later.
             *self.harm(place) = Harm { truncated: true, forgot: true };
         }
     }
@@ -197,7 +197,7 @@ impl World {
             }
         }
         if self.cluster.remove_topic(TOPICS[topic]) {
-            self.later(soon, Happening::Recovers(Recovery::Create(topic, partitions)));
+            self.later(soon, Scheduled::Recovers(Recovery::Create(topic, partitions)));
         }
     }
 
@@ -215,11 +215,11 @@ impl World {
                 if self.cluster.add_topic(TOPICS[topic], count).is_err() {
                     // All nodes are down.
                     let again = Recovery::Create(topic, partitions);
-                    self.later(Duration::from_millis(100), Happening::Recovers(again));
+                    self.later(Duration::from_millis(100), Scheduled::Recovers(again));
                 }
             }
         }
-        self.gust();
+        self.disturb();
         self.poll_all();
         self.note_outages();
     }

@@ -1,7 +1,7 @@
 //! The users of the producer: tasks that send, wait for metadata and memory, or cancel their calls; and flushes and
 //! closes.
 //!
-//! In: the tasks' turns. Out: calls of the producer, each polled when it is woken, and the outcome of each record.
+//! In: the events of the tasks. Out: calls of the producer, each polled when it is woken, and the outcome of each record.
 
 use std::{
     future::Future,
@@ -13,9 +13,9 @@ use std::{
 
 use super::{
     availability::{End, Fate},
-    checker::{Id, Place, Told, Violation},
+    checker::{Id, Place, Reported, Violation},
     plan::{Plan, TOPICS},
-    world::{Happening, World},
+    simulation::{Scheduled, Simulation},
 };
 use crate::{
     Ack, Delivery, DeliveryError, FlushError, Persisted, Producer, Record, SendError,
@@ -47,7 +47,7 @@ struct Call {
 enum Waits {
     /// For the number of partitions.
     Asks(Pin<Box<dyn Future<Output = Result<usize, SendError>>>>),
-    /// For the record to be accepted. With the record's size in a batch of its own, in bytes.
+    /// For the record to be accepted. With the record's size in a batch without other records, in bytes.
     Sends(Pin<Box<dyn Future<Output = Result<Delivery, SendError>>>>, usize),
 }
 
@@ -116,10 +116,10 @@ pub(super) struct Waiting {
     pub(super) delivery: Delivery,
     /// When it was accepted.
     pub(super) since: Duration,
-    /// The record's size in a batch of its own, in bytes.
+    /// The record's size in a batch without other records, in bytes.
     pub(super) alone: usize,
     /// How many records had no outcome at that time.
-    pub(super) company: usize,
+    pub(super) incomplete: usize,
     /// How often its callback ran; `None` if it has none.
     pub(super) called: Option<usize>,
 }
@@ -136,17 +136,17 @@ pub(super) struct Flush {
     ends: Pin<Box<dyn Future<Output = Result<(), FlushError>>>>,
 }
 
-/// What an outcome says about a record.
-pub(super) fn told(outcome: Option<Result<Ack, DeliveryError>>) -> Told {
+/// Converts an outcome for the checker.
+pub(super) fn reported(outcome: Option<Result<Ack, DeliveryError>>) -> Reported {
     match outcome {
-        None => Told::Nothing,
-        Some(Ok(ack)) => Told::Acked(ack.offset()),
-        Some(Err(error)) if error.persisted() == Persisted::No => Told::NotWritten,
-        Some(Err(_)) => Told::Unknown,
+        None => Reported::Nothing,
+        Some(Ok(ack)) => Reported::Acked(ack.offset()),
+        Some(Err(error)) if error.persisted() == Persisted::No => Reported::NotWritten,
+        Some(Err(_)) => Reported::Unknown,
     }
 }
 
-impl World {
+impl Simulation {
     /// A task starts to send its next record.
     pub(super) fn task_sends(&mut self, number: u32) {
         let task = &mut self.tasks[number as usize];
@@ -156,10 +156,10 @@ impl World {
         let draft = Draft::draw(&mut task.chance, &self.plan);
         task.calls += 1;
         // Some tasks cancel the call, and try again later.
-        let (calls, gives_up) = (task.calls, task.chance.below(8) == 0);
+        let (calls, cancels) = (task.calls, task.chance.below(8) == 0);
         let soon = Duration::from_micros(task.chance.below(50_000) as u64);
-        if gives_up {
-            self.later(soon, Happening::GivesUp(number, calls));
+        if cancels {
+            self.later(soon, Scheduled::Cancels(number, calls));
         }
         match draft.aim {
             Aim::Partition => self.ask(number, draft),
@@ -168,20 +168,20 @@ impl World {
     }
 
     /// A task drops this call if it is still pending, and starts again later.
-    pub(super) fn task_gives_up(&mut self, number: u32, calls: u32) {
+    pub(super) fn cancel_call(&mut self, number: u32, calls: u32) {
         let task = &mut self.tasks[number as usize];
         if task.calls == calls && task.call.take().is_some() {
             self.note(|| format!("task {number} gives up waiting"));
-            self.later(Duration::from_millis(10), Happening::Sends(number));
+            self.later(Duration::from_millis(10), Scheduled::Sends(number));
         }
     }
 
-    /// A task asks for the number of partitions.
+    /// A task calls `partitions_for`.
     fn ask(&mut self, number: u32, draft: Draft) {
         let Some(producer) = self.producer.clone() else { return self.retire(number) };
         let asks = Box::pin(async move { producer.partitions_for(TOPICS[draft.topic]).await });
         self.tasks[number as usize].call = Some(Call { draft, since: self.now, waits: Waits::Asks(asks) });
-        self.task_goes_on(number);
+        self.poll_call(number);
     }
 
     fn send_record(&mut self, number: u32, draft: Draft, partition: Option<usize>) {
@@ -205,11 +205,11 @@ impl World {
             send(&producer, record, callback, draft.hastily).await
         });
         self.tasks[number as usize].call = Some(Call { draft, since: self.now, waits: Waits::Sends(sends, alone) });
-        self.task_goes_on(number);
+        self.poll_call(number);
     }
 
     /// A task polls its call.
-    pub(super) fn task_goes_on(&mut self, number: u32) {
+    pub(super) fn poll_call(&mut self, number: u32) {
         let Some(Call { draft, since, waits }) = self.tasks[number as usize].call.take() else { return };
         let waker = self.tasks[number as usize].waker.clone();
         let context = &mut Context::from_waker(&waker);
@@ -234,16 +234,16 @@ impl World {
     /// A task's record was accepted.
     fn accepted(&mut self, number: u32, topic: usize, delivery: Delivery, alone: usize) {
         let place = Place { topic, partition: delivery.partition() as usize };
-        let (since, company, called) = (self.now, self.open.len(), self.plan.callbacks.then_some(0));
+        let (since, incomplete, called) = (self.now, self.open.len(), self.plan.callbacks.then_some(0));
         let task = &mut self.tasks[number as usize];
         let id = Id { task: number, number: task.next };
         let pause = Duration::from_micros(task.chance.below(self.plan.pause_us as usize) as u64);
         task.next += 1;
         self.open.push(self.history.len());
         self.sent.insert(id, self.history.len());
-        self.history.push(Waiting { id, place, delivery, since, alone, company, called });
+        self.history.push(Waiting { id, place, delivery, since, alone, incomplete, called });
         self.note(|| format!("{id} sent to {place}"));
-        self.later(pause, Happening::Sends(number));
+        self.later(pause, Scheduled::Sends(number));
     }
 
     /// A call failed. The task continues with its next record, or with the same one if only the number of partitions
@@ -255,7 +255,7 @@ impl World {
             SendError::Timeout { .. } | SendError::UnknownTopic { .. } => End::Blocked,
             SendError::TopicRefused { code, .. } => End::Refused(*code),
             SendError::InvalidPartition { .. } => {
-                return self.later(Duration::from_millis(10), Happening::Sends(number));
+                return self.later(Duration::from_millis(10), Scheduled::Sends(number));
             }
             SendError::Closed { .. } | SendError::Fatal { .. } => return self.retire(number),
             error => {
@@ -263,11 +263,11 @@ impl World {
                 return self.retire(number);
             }
         };
-        let (until, company) = (self.now, self.open.len());
+        let (until, incomplete) = (self.now, self.open.len());
         self.tasks[number as usize].next += 1;
         self.note(|| format!("{id} is refused: {end:?}"));
-        self.fates.push(Fate { id, place: Place { topic, partition: 0 }, since, until, end, alone: 0, company });
-        self.later(Duration::from_millis(1), Happening::Sends(number));
+        self.fates.push(Fate { id, place: Place { topic, partition: 0 }, since, until, end, alone: 0, incomplete });
+        self.later(Duration::from_millis(1), Scheduled::Sends(number));
     }
 
     /// A task ends, because the producer has ended.
@@ -282,17 +282,17 @@ impl World {
 
     /// Tasks whose calls are pending although the producer has ended.
     pub(super) fn hanging(&mut self) -> Vec<Violation> {
-        (0..self.plan.tasks).for_each(|number| self.task_goes_on(number));
+        (0..self.plan.tasks).for_each(|number| self.poll_call(number));
         let waits = (0..).zip(&self.tasks).filter(|(_, task)| task.call.is_some());
         waits.map(|(task, Task { next, .. })| Violation::CallHangs(Id { task, number: *next })).collect()
     }
 
-    /// A callback that reports a record's outcome to the world.
+    /// A callback that reports a record's outcome to the simulation.
     fn callback(&self, id: Id) -> Option<impl Callback + Clone + use<>> {
-        let heard = Arc::clone(&self.heard);
+        let callback_calls = Arc::clone(&self.callback_calls);
         self.plan
             .callbacks
-            .then_some(move |outcome| heard.lock().unwrap_or_else(PoisonError::into_inner).push((id, outcome)))
+            .then_some(move |outcome| callback_calls.lock().unwrap_or_else(PoisonError::into_inner).push((id, outcome)))
     }
 
     /// Starts a flush, sometimes with a time limit.
@@ -329,8 +329,8 @@ impl World {
     /// Collects all outcomes, callbacks and flushes that are ready, and checks each at once.
     pub(super) fn look(&mut self) {
         self.note_fates();
-        let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
-        for (id, outcome) in heard {
+        let callback_calls = std::mem::take(&mut *self.callback_calls.lock().unwrap_or_else(PoisonError::into_inner));
+        for (id, outcome) in callback_calls {
             self.check_callback(id, outcome);
         }
         self.look_at_flushes();
@@ -354,7 +354,7 @@ impl World {
         self.note(|| format!("the flush of {} records is over: {end:?}", flush.records));
         let early = match end {
             Ok(()) => self.history.iter().take(flush.records).find(|waiting| waiting.delivery.outcome().is_none()),
-            // A flush does not give up before its time limit.
+            // A flush does not fail before its time limit.
             Err(_) if flush.until.is_some_and(|until| until <= self.now) => None,
             Err(_) => self.history.first(),
         };
@@ -370,7 +370,9 @@ impl World {
         };
         waiting.called = waiting.called.map(|times| times + 1);
         let (place, called) = (waiting.place, waiting.called);
-        if called != Some(1) || waiting.delivery.outcome().map(|o| told(Some(o))) != Some(told(Some(outcome.clone()))) {
+        if called != Some(1)
+            || waiting.delivery.outcome().map(|o| reported(Some(o))) != Some(reported(Some(outcome.clone())))
+        {
             self.violations.push(Violation::CalledBack { id, times: called.unwrap_or(0) });
         }
         self.note(|| match &outcome {
@@ -379,21 +381,21 @@ impl World {
         });
         let exempt = self.plan.acks_0 || self.harm.get(&place).is_some_and(|harm| harm.truncated);
         if let Some(offset) = outcome.ok().and_then(|ack| ack.offset()).filter(|_| !exempt)
-            && !self.stands_at(place, offset, id)
+            && !self.is_at(place, offset, id)
         {
-            self.violations.push(Violation::WrongOffset { id, told: offset, there: None });
+            self.violations.push(Violation::WrongOffset { id, reported: offset, there: None });
         }
     }
 
     /// Whether a record is at an offset of its partition, in the present or a deleted log.
-    fn stands_at(&self, place: Place, offset: i64, id: Id) -> bool {
+    fn is_at(&self, place: Place, offset: i64, id: Id) -> bool {
         let record = self.cluster.record(TOPICS[place.topic], place.partition as i32, offset);
         let there = record.and_then(|record| self.name(record.value.as_deref().unwrap_or_default(), place));
         let mut deleted = self.deleted_logs.get(&place).into_iter().flatten().flatten();
         there == Some(id) || deleted.any(|there| *there == (offset, id))
     }
 
-    /// A record's name from its value. `None` if the record was sent to another partition.
+    /// A record's id from its value. `None` if the record was sent to another partition.
     pub(super) fn name(&self, value: &[u8], place: Place) -> Option<Id> {
         let text = std::str::from_utf8(value).ok()?;
         let mut parts = text.split('.');
@@ -423,7 +425,7 @@ async fn send(
     producer.send_and_call(record, callback).await
 }
 
-/// A record's value. It contains the record's name, and its partition unless the partitioner chose it.
+/// A record's value. It contains the record's id, and its partition unless the partitioner chose it.
 fn value(id: Id, topic: usize, partition: Option<usize>, padding: usize) -> Vec<u8> {
     let partition = partition.map_or_else(|| "any".to_owned(), |partition| partition.to_string());
     let mut value = format!("{}.{}.{topic}.{partition}.", id.task, id.number).into_bytes();

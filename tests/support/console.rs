@@ -1,14 +1,14 @@
 //! Apache's console producer and console consumer, against any broker.
 //!
-//! In: a bootstrap address, a topic, text. Out: what the consumer printed, as values. Text only: the tools print bytes as
-//! they are, so keys and values here have no tab and no line feed.
+//! In: a bootstrap address, a topic, text. Out: the records that the consumer printed. Text only: the tools print bytes
+//! unescaped, so keys and values here have no tab and no line feed.
 
 use crate::java;
 
-/// What stands for null, in what is sent and in what is printed.
+/// The marker for null, in the input of the producer and the output of the consumer.
 const NULL: &str = "<null>";
 
-/// The columns, which the consumer prints in its own order, with tabs between them.
+/// The columns. The consumer chooses their order, and prints tabs between them.
 const PRINTED: [&str; 5] =
     ["print.timestamp=true", "print.partition=true", "print.offset=true", "print.headers=true", "print.key=true"];
 
@@ -46,13 +46,13 @@ pub fn produce(bootstrap_servers: &str, topic: &str, records: &[(&str, Option<&s
     assert!(!printed.contains("Exception"), "the console producer failed: {printed}");
 }
 
-/// Reads `count` records of all partitions of a topic, as a group of its own, and sorts them by partition and offset.
+/// Reads `count` records of all partitions of a topic, in a new consumer group, and sorts them by partition and offset.
 #[must_use]
 pub fn consume(bootstrap_servers: &str, topic: &str, count: usize) -> Vec<Consumed> {
     consume_with(bootstrap_servers, topic, count, &["--from-beginning"])
 }
 
-/// Reads the first `count` records of one partition, without a group: for brokers that have none.
+/// Reads the first `count` records of one partition, without a consumer group, which the embedded broker does not support.
 #[must_use]
 pub fn consume_partition(bootstrap_servers: &str, topic: &str, partition: i32, count: usize) -> Vec<Consumed> {
     let partition = partition.to_string();

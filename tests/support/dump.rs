@@ -1,8 +1,8 @@
 //! The content of a broker's log, read by Apache's `DumpLogSegments`.
 //!
-//! In: segment files of a broker, running or not. Out: their batches and records as values. It is the independent
-//! witness of sequence numbers, producer ids and checksums. Deliberately absent: the bytes of keys and values, which
-//! the tool prints as text; the console consumer returns those.
+//! In: segment files of a broker, running or not. Out: their batches and records. It checks sequence numbers, producer
+//! ids and checksums independently of milena. Deliberately absent: the bytes of keys and values, which the tool prints
+//! as text; the console consumer returns those.
 
 use std::{
     collections::HashMap,
@@ -33,7 +33,7 @@ pub struct Batch {
     pub codec: String,
     /// Its size in bytes.
     pub size: usize,
-    /// Whether its checksum is right.
+    /// Whether its checksum is correct.
     pub valid: bool,
     /// Its records.
     pub records: Vec<Record>,
@@ -85,7 +85,7 @@ fn parse(printed: &str) -> Vec<Batch> {
     batches
 }
 
-/// Segments stand in folders named `topic-partition`.
+/// The partition of a segment, from its folder, which is named `topic-partition`.
 fn partition_of(segment: &Path) -> i32 {
     let folder = segment.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     let number = folder.and_then(|name| name.rsplit_once('-')).and_then(|(_, number)| number.parse().ok());
@@ -127,7 +127,7 @@ fn record(fields: &Fields<'_>) -> Record {
 struct Fields<'a>(HashMap<&'a str, &'a str>);
 
 impl<'a> Fields<'a> {
-    /// The first value of a name counts: what a record holds is printed last and may look like anything.
+    /// Parses a line. Of a repeated name the first value is used, because a record's content is printed last and may have any form.
     fn of(line: &'a str) -> Self {
         let words: Vec<_> = line.split(' ').collect();
         let mut fields = HashMap::new();
@@ -160,7 +160,7 @@ compresscodec: none crc: 2983544339 isvalid: true
 ";
 
     #[test]
-    fn batches_and_records_are_told_apart_and_counted() {
+    fn batches_and_their_records_are_parsed() {
         let batches = parse(PRINTED);
         assert_eq!(batches.len(), 1);
         let batch = &batches[0];

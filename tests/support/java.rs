@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// No tool of a test needs longer; one that does has hung.
+/// The time limit of a tool; one that takes longer hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// The folder that `tests/run` keeps: `$MILENA_CACHE`, or `target/kafka` of this checkout.
@@ -69,7 +69,7 @@ fn run(command: &mut Command, input: &str) -> String {
     stdout
 }
 
-/// Writes from a thread of its own: a program that prints while it reads would else block on a full pipe.
+/// Writes the input on a separate thread. Otherwise a program that prints while it reads would block on a full pipe.
 fn feed(child: &mut Child, input: String) {
     let mut stdin = child.stdin.take().expect("stdin is piped");
     // A program that ends before it has read everything is judged by its exit status.
@@ -89,7 +89,7 @@ fn text(reader: JoinHandle<Vec<u8>>) -> String {
     String::from_utf8(reader.join().expect("the reader does not panic")).expect("the tools print UTF-8")
 }
 
-/// Waits for the end; `None` says that the time was up and the process was killed.
+/// Waits for the process to end. `None` means that it exceeded the time limit and was killed.
 fn wait(child: &mut Child) -> Option<ExitStatus> {
     let deadline = Instant::now() + TIME_LIMIT;
     while Instant::now() < deadline {

@@ -1,9 +1,9 @@
 //! A real Apache Kafka in KRaft mode: one or several nodes on loopback, each of them broker and controller.
 //!
 //! In: the number of nodes, and broker settings that override those below. Out: a cluster that responds. Its nodes can
-//! be stopped, killed, frozen and started again on the same ports, and can be reached through proxies that cut
-//! connections. It ends with the process that started it, in whatever way that ends (`kafka/node.sh` sees to it), so it
-//! may be in a static. Deliberately absent: containers.
+//! be stopped, killed, frozen and restarted on the same ports, and can be reached through proxies that cut connections.
+//! `kafka/node.sh` ends it with the process that started it, however that process ends, so it may be in a static.
+//! Deliberately absent: containers.
 
 use std::{
     fs,
@@ -22,10 +22,10 @@ use std::{
 
 use crate::{java, ports, proxy::Proxy};
 
-/// A start takes about four seconds on an idle core.
+/// The time limit of a start, which takes about four seconds on an idle core.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// What the broker logs when it has left the fenced state and serves requests.
+/// The log line of a broker that has left the fenced state and serves requests.
 const READY: &str = "Kafka Server started";
 
 /// A cluster of real brokers.
@@ -42,20 +42,20 @@ struct Node {
     keeper: Mutex<Keeper>,
 }
 
-/// Where a node listens.
+/// The ports of a node.
 #[derive(Debug)]
 struct Ports {
     client: u16,
     controller: u16,
-    /// Where it listens for those who come through the proxy.
+    /// The port for connections from the proxy, and the proxy.
     behind: Option<(u16, Proxy)>,
 }
 
-/// The process that keeps a broker at our word.
+/// The process that starts, stops and freezes a broker on command.
 #[derive(Debug)]
 struct Keeper {
     process: Child,
-    /// `None` once the broker is to go for good.
+    /// `None` once the broker must end.
     orders: Option<ChildStdin>,
     responses: BufReader<ChildStdout>,
 }
@@ -64,7 +64,7 @@ impl RealKafka {
     /// Starts `nodes` brokers and waits until all of them serve. `settings` are lines of a `server.properties`.
     ///
     /// # Panics
-    /// When a broker does not come up, with the end of its log.
+    /// When a broker does not start, with the end of its log.
     #[must_use]
     pub fn start(nodes: usize, settings: &[(&str, &str)]) -> Self {
         let kafka = Self::prepare(nodes, settings);
@@ -73,7 +73,7 @@ impl RealKafka {
     }
 
     /// As [`start`](Self::start), with a [`Proxy`] before each broker. A client that bootstraps with
-    /// [`proxied_servers`](Self::proxied_servers) is told the proxies' addresses only; brokers talk to each other directly.
+    /// [`proxied_servers`](Self::proxied_servers) receives only the proxies' addresses; brokers connect to each other directly.
     ///
     /// # Panics
     /// As [`start`](Self::start).
@@ -85,7 +85,7 @@ impl RealKafka {
         kafka
     }
 
-    /// Chooses ports and formats the folders of `nodes` brokers, and starts none.
+    /// Chooses ports and formats the folders of `nodes` brokers, without starting any.
     ///
     /// # Panics
     /// When Kafka's `StorageTool` refuses.
@@ -144,7 +144,7 @@ impl RealKafka {
         self.nodes[index].await_ready();
     }
 
-    /// Asks node `index` to shut down, and waits until it is gone; after 30 seconds it is killed.
+    /// Shuts down node `index` and waits until it has ended; after 30 seconds it is killed.
     pub fn stop_node(&self, index: usize) {
         self.nodes[index].order("stop");
     }
@@ -154,12 +154,12 @@ impl RealKafka {
         self.nodes[index].order("kill");
     }
 
-    /// Freezes node `index` (SIGSTOP): its connections stay open and nothing answers.
+    /// Freezes node `index` (SIGSTOP): its connections stay open, and it does not respond.
     pub fn freeze_node(&self, index: usize) {
         self.nodes[index].order("freeze");
     }
 
-    /// Lets a frozen node go on (SIGCONT).
+    /// Continues a frozen node (SIGCONT).
     pub fn thaw_node(&self, index: usize) {
         self.nodes[index].order("thaw");
     }
@@ -243,7 +243,7 @@ impl Keeper {
         let mut command = Command::new("sh");
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/node.sh")).arg(folder);
         command.arg(broker.get_program()).args(broker.get_args()).arg("kafka.Kafka").arg(properties);
-        // A group of its own: an interrupt at the terminal must not end the keeper before it has cleaned up.
+        // A separate process group: an interrupt at the terminal must not end the keeper before it has cleaned up.
         command.process_group(0);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh can be started");
         let orders = process.stdin.take();
@@ -255,7 +255,7 @@ impl Keeper {
         let mut response = String::new();
         let orders = self.orders.as_mut().expect("a keeper takes orders until it is dropped");
         writeln!(orders, "{word}").expect("the keeper listens");
-        self.responses.read_line(&mut response).expect("the keeper answers");
+        self.responses.read_line(&mut response).expect("the keeper responds");
         assert_eq!(response, "ok\n", "the keeper of a broker did not carry out {word}");
     }
 }
@@ -268,7 +268,7 @@ impl Drop for Keeper {
 }
 
 impl Ports {
-    /// Free ports; `behind` is the one for those who come through a proxy.
+    /// Free ports; `behind` is the port for connections from a proxy.
     fn choose(behind: Option<u16>) -> Self {
         let behind = behind.map(|port| (port, Proxy::start(port)));
         Self { client: ports::free(), controller: ports::free(), behind }
@@ -302,7 +302,7 @@ fn server_properties(id: usize, ports: &[Ports], folder: &Path, settings: &[(&st
         format!("log.dirs={}", folder.join("data").display()),
         format!("offsets.topic.replication.factor={replicas}"),
         "offsets.topic.num.partitions=1".to_owned(),
-        // The console consumer joins a group of its own; nobody else is to be waited for.
+        // The console consumer is the only member of its group, so there is no other to wait for.
         "group.initial.rebalance.delay.ms=0".to_owned(),
     ];
     lines.extend(settings.iter().map(|(name, value)| format!("{name}={value}")));

@@ -1,4 +1,4 @@
-//! The shared code of milena's tests. It uses nothing of milena, because it judges the library from outside.
+//! The shared code of milena's tests. It does not use milena, because it judges the library from outside.
 //!
 //! In: a cache folder that `tests/run` has filled with Kafka's jars. Out: a real broker ([`kafka`]), a proxy before it
 //! that cuts connections ([`proxy`]), Apache's own tools ([`console`], [`dump`], [`java`], [`overseer`]) and peers that

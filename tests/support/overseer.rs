@@ -17,10 +17,10 @@ use std::{
 
 use crate::java;
 
-/// A cluster that is whole again takes seconds to have every replica in sync.
+/// The time limit until every replica is in sync, which takes seconds.
 const HEAL_LIMIT: Duration = Duration::from_secs(120);
 
-/// Apache's admin client in a process of its own, which ends with ours.
+/// Apache's admin client in a separate process, which ends with this one.
 #[derive(Debug)]
 pub struct Overseer(Mutex<Process>);
 
@@ -41,7 +41,7 @@ pub struct Partition {
 }
 
 impl Overseer {
-    /// Starts it; it connects when it is first asked.
+    /// Starts the process. It connects with the first command.
     ///
     /// # Panics
     /// When Java cannot be started.
@@ -62,16 +62,16 @@ impl Overseer {
     /// When the cluster refuses.
     pub fn create(&self, topic: &str, replicas: &[Vec<usize>]) {
         let nodes = |of: &Vec<usize>| of.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        self.ask(&format!("create {topic} {}", replicas.iter().map(nodes).collect::<Vec<_>>().join(" ")));
+        self.request(&format!("create {topic} {}", replicas.iter().map(nodes).collect::<Vec<_>>().join(" ")));
     }
 
     /// The partitions of a topic, in order.
     ///
     /// # Panics
-    /// When no node answers.
+    /// When no node responds.
     #[must_use]
     pub fn describe(&self, topic: &str) -> Vec<Partition> {
-        partitions(&self.ask(&format!("describe {topic}")))
+        partitions(&self.request(&format!("describe {topic}")))
     }
 
     /// Moves the leader of every partition: by a reassignment without it, and another that makes it a replica again.
@@ -80,30 +80,30 @@ impl Overseer {
     /// When the cluster refuses.
     #[must_use]
     pub fn move_leaders(&self, topic: &str) -> Vec<Partition> {
-        partitions(&self.ask(&format!("move {topic}")))
+        partitions(&self.request(&format!("move {topic}")))
     }
 
     /// The id of the node that is the active controller.
     ///
     /// # Panics
-    /// When no node answers.
+    /// When no node responds.
     #[must_use]
     pub fn controller(&self) -> usize {
-        self.ask("controller").parse().expect("a node id")
+        self.request("controller").parse().expect("a node id")
     }
 
-    /// Waits until `replicas` replicas of every partition are in sync, as told by a node that knows of this moment: one that
-    /// was frozen, or has just started, tells at first how things were before. Returns the partitions.
+    /// Waits until `replicas` replicas of every partition are in sync, as reported by a node with current metadata: a node that was
+    /// frozen, or has just started, reports older metadata at first. Returns the partitions.
     ///
     /// # Panics
     /// When that takes more than two minutes.
     pub fn await_in_sync(&self, topic: &str, replicas: usize) -> Vec<Partition> {
         static MARKS: AtomicUsize = AtomicUsize::new(0);
         let deadline = Instant::now() + HEAL_LIMIT;
-        let mark = self.ask(&format!("mark {topic}-mark-{}", MARKS.fetch_add(1, Ordering::Relaxed)));
+        let mark = self.request(&format!("mark {topic}-mark-{}", MARKS.fetch_add(1, Ordering::Relaxed)));
         loop {
-            // A node that does not know the mark yet says so.
-            let response = self.respond(&format!("describe-since {topic} {mark}"));
+            // A node that does not know the mark yet responds with a failure.
+            let response = self.exchange(&format!("describe-since {topic} {mark}"));
             let known = (!response.starts_with("failed")).then(|| partitions(&response));
             if let Some(healthy) = known.filter(|p| p.iter().all(|p| p.leader.is_some() && p.in_sync == replicas)) {
                 return healthy;
@@ -113,17 +113,17 @@ impl Overseer {
         }
     }
 
-    fn ask(&self, command: &str) -> String {
-        let response = self.respond(command);
+    fn request(&self, command: &str) -> String {
+        let response = self.exchange(command);
         assert!(!response.starts_with("failed"), "{command}: {response}");
         response
     }
 
-    fn respond(&self, command: &str) -> String {
-        let mut process = self.0.lock().expect("no question panics");
+    fn exchange(&self, command: &str) -> String {
+        let mut process = self.0.lock().expect("no command panics");
         writeln!(process.commands, "{command}").expect("the overseer listens");
         let mut response = String::new();
-        process.responses.read_line(&mut response).expect("the overseer answers");
+        process.responses.read_line(&mut response).expect("the overseer responds");
         assert!(!response.is_empty(), "the overseer ended");
         response.trim().to_owned()
     }
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_becomes_partitions() {
+    fn a_response_is_parsed_to_partitions() {
         let expected = [Partition { leader: Some(1), in_sync: 3 }, Partition { leader: None, in_sync: 1 }];
         assert_eq!(partitions("1:1,2,3 -1:2"), expected);
     }

@@ -1,7 +1,7 @@
-//! Peers on loopback that are not Kafka brokers, or stop being one.
+//! Peers on loopback that are not Kafka brokers.
 //!
-//! In: what they send. Out: their address. Each has threads of its own, and serves any number of connections until the
-//! process ends. Deliberately absent: the Kafka protocol. The embedded broker plays a broker with faults.
+//! In: the bytes that they send. Out: their address. Each runs on its own threads, and serves any number of connections until the
+//! process ends. Deliberately absent: the Kafka protocol, and a broker with faults, which is the embedded broker.
 
 use std::{
     io::{Read, Write},
@@ -11,25 +11,25 @@ use std::{
 
 use crate::ports;
 
-/// What a web server says to a Kafka request.
-pub const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+/// The response of a web server to a Kafka request.
+pub const HTTP_RESPONSE: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// What a TLS server says to bytes that are no handshake: a fatal alert, "unexpected message".
+/// The response of a TLS server to bytes that are no handshake: a fatal alert, "unexpected message".
 pub const TLS_ALERT: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x0a];
 
-/// A peer that answers the first bytes of each connection with `response`, then closes it.
+/// A peer that sends `response` after the first bytes of each connection, then closes it.
 #[must_use]
-pub fn answering(response: &'static [u8]) -> SocketAddr {
+pub fn responding(response: &'static [u8]) -> SocketAddr {
     serve(move |mut connection| {
         let mut request = [0; 1024];
-        // A client that is gone already needs no response.
+        // The client may have closed the connection.
         if connection.read(&mut request).is_ok_and(|read| read > 0) {
             connection.write_all(response).ok();
         }
     })
 }
 
-/// A peer that accepts connections and reads what comes, and never says a word.
+/// A peer that accepts connections and reads requests, but sends nothing.
 #[must_use]
 pub fn silent() -> SocketAddr {
     serve(|mut connection| {
@@ -38,9 +38,9 @@ pub fn silent() -> SocketAddr {
     })
 }
 
-/// An address on loopback where nobody listens.
+/// An address on loopback without a listener.
 #[must_use]
-pub fn nobody() -> SocketAddr {
+pub fn closed_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, ports::free()).into()
 }
 

@@ -1,8 +1,8 @@
 //! Free ports for brokers.
 //!
-//! In: how many. Out: loopback ports without a listener, distinct within this process. The system does not choose them
-//! (port 0), because a broker that restarts needs the same port: between two starts the system could give a port of its
-//! own range to an outgoing connection. These ports are below that range.
+//! In: nothing. Out: loopback ports without a listener, distinct within this process. The system does not choose them
+//! (port 0), because a broker that restarts needs the same port: between two starts the system could give an ephemeral
+//! port to an outgoing connection. These ports are below the ephemeral range.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -13,7 +13,7 @@ use std::{
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
-/// Where this process looks next; processes start far apart, so that two test binaries do not race for one port.
+/// The next port to try. Processes begin far apart, so that two test binaries do not race for one port.
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// One free port.

@@ -1,10 +1,9 @@
 //! A proxy before one broker, which cuts connections at chosen moments.
 //!
-//! In: a broker's port, and what to do to its connections. Out: an address to advertise instead of the broker's, and
-//! counts. It knows Kafka's framing and the headers of requests and responses. So it can tell when a Produce request
-//! has been sent completely, and which response belongs to it. It forwards whole frames. It has a thread and a runtime
-//! of its own, so the test's runtime does not disturb it. Deliberately absent: `acks=0`, whose requests have no
-//! response.
+//! In: a broker's port, and faults of its connections. Out: an address to advertise instead of the broker's, and
+//! counts. It parses Kafka's frames and the headers of requests and responses. So it knows when a Produce request has
+//! been sent completely, and which response belongs to it. It forwards whole frames. It runs on a separate thread and
+//! runtime, so the test's runtime does not delay it. Deliberately absent: `acks=0`, whose requests have no response.
 
 use std::{
     io,
@@ -26,7 +25,7 @@ use tokio::{
 };
 
 const PRODUCE: i16 = 0;
-/// Longer than anything a test sends; a frame that claims more is a mistake of ours.
+/// The largest frame. No test sends a larger one, so a larger length is a bug of the test.
 const MAX_FRAME: usize = 64 * 1024 * 1024;
 
 /// A proxy before one broker.
@@ -36,20 +35,20 @@ pub struct Proxy {
     shared: Arc<Shared>,
 }
 
-/// What a proxy has done.
+/// The counts of a proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cuts {
     /// Connections that were reset.
     pub connections: usize,
-    /// Responses to Produce requests that the broker gave and the client never got.
+    /// Responses to Produce requests that the client never received.
     pub responses: usize,
 }
 
 #[derive(Debug)]
 struct Shared {
-    /// How long connections are to be deaf before they are reset; a change cuts those that are open.
+    /// How long connections pass no responses before they are reset. A change cuts all open connections.
     deaf: watch::Sender<Duration>,
-    /// 0: no response is lost. Else the response to every n-th Produce request is.
+    /// The response to every n-th Produce request is lost; 0 loses none.
     lose_every: AtomicUsize,
     requests: AtomicUsize,
     connections: AtomicUsize,
@@ -81,25 +80,25 @@ impl Proxy {
         Self { address, shared }
     }
 
-    /// Where clients are to connect.
+    /// The address for clients.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on every connection that is open is deaf: what the client sends still reaches the broker, but no response
-    /// comes back. After `deaf` it is reset.
+    /// Makes every open connection deaf: requests still reach the broker, but no response reaches the client. After `deaf` the
+    /// connection is reset.
     pub fn cut(&self, deaf: Duration) {
         self.shared.deaf.send_replace(deaf);
     }
 
-    /// From now on the broker gets every `n`-th Produce request whole, and nothing behind it; once it has answered, the
-    /// response is dropped and the client's side reset. 0 ends that.
-    pub fn lose_answers(&self, n: usize) {
+    /// From now on the broker receives every `n`-th Produce request whole, and nothing after it. Its response is dropped, and the
+    /// client's connection is reset. 0 ends that.
+    pub fn lose_responses(&self, n: usize) {
         self.shared.lose_every.store(n, Ordering::Relaxed);
     }
 
-    /// What was done since the start.
+    /// The counts since the start.
     #[must_use]
     pub fn cuts(&self) -> Cuts {
         let Shared { connections, responses, .. } = &*self.shared;
@@ -112,7 +111,7 @@ async fn accept(listener: std::net::TcpListener, port: u16, shared: Arc<Shared>)
     loop {
         let (client, _) = listener.accept().await.expect("a listener on loopback accepts");
         let shared = Arc::clone(&shared);
-        // A client that finds no broker is closed on, as it would be by one that just went away.
+        // If the broker does not accept, the client's connection is closed, as by a broker that has just ended.
         tokio::spawn(async move {
             if let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
                 Connection::new(client, broker, shared).carry().await.ok();
@@ -121,14 +120,14 @@ async fn accept(listener: std::net::TcpListener, port: u16, shared: Arc<Shared>)
     }
 }
 
-/// One client's connection and ours to the broker.
+/// A client's connection, and the proxy's connection to the broker.
 struct Connection {
     client: TcpStream,
     broker: TcpStream,
     requests: Frames,
     responses: Frames,
-    /// Produce requests that the broker has not answered.
-    asked: Vec<i32>,
+    /// Produce requests without a response.
+    unanswered: Vec<i32>,
     /// The request whose response is to be lost.
     fatal: Option<i32>,
     /// When the connection ends; until then it is deaf.
@@ -143,15 +142,15 @@ impl Connection {
             stream.set_nodelay(true).ok();
         }
         let (requests, responses, cut) = (Frames::default(), Frames::default(), shared.deaf.subscribe());
-        Self { client, broker, requests, responses, asked: Vec::new(), fatal: None, end: None, cut, shared }
+        Self { client, broker, requests, responses, unanswered: Vec::new(), fatal: None, end: None, cut, shared }
     }
 
-    /// Carries frames both ways until one side ends it or it is cut.
+    /// Forwards frames both ways until one side ends the connection or it is cut.
     async fn carry(&mut self) -> io::Result<()> {
         loop {
             let end = self.end.unwrap_or_else(Instant::now);
             tokio::select! {
-                // A cut comes before whatever was sent after it.
+                // A cut takes effect before frames that were sent after it.
                 biased;
                 Ok(()) = self.cut.changed(), if self.end.is_none() => {
                     self.end = Some(Instant::now() + *self.cut.borrow_and_update());
@@ -159,7 +158,7 @@ impl Connection {
                 () = sleep_until(end), if self.end.is_some() => return self.reset(),
                 read = self.broker.read_buf(&mut self.responses.0) => {
                     ended(read)?;
-                    if self.pass_answers().await?.is_break() {
+                    if self.pass_responses().await?.is_break() {
                         return self.reset();
                     }
                 }
@@ -177,7 +176,7 @@ impl Connection {
         {
             let (api, correlation) = (i16::from_be_bytes([frame[4], frame[5]]), number(&frame, 8));
             if api == PRODUCE {
-                self.asked.push(correlation);
+                self.unanswered.push(correlation);
                 self.fatal = self.shared.is_chosen().then_some(correlation);
             }
             self.broker.write_all(&frame).await?;
@@ -185,11 +184,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Breaks when the response that is to be lost has come.
-    async fn pass_answers(&mut self) -> io::Result<ControlFlow<()>> {
+    /// Forwards responses. Breaks at the response that must be lost.
+    async fn pass_responses(&mut self) -> io::Result<ControlFlow<()>> {
         while let Some(frame) = self.responses.next()? {
             let correlation = number(&frame, 4);
-            let produced = self.asked.iter().position(|asked| *asked == correlation).map(|at| self.asked.remove(at));
+            let produced = self
+                .unanswered
+                .iter()
+                .position(|unanswered| *unanswered == correlation)
+                .map(|at| self.unanswered.remove(at));
             if self.fatal.is_some_and(|fatal| fatal == correlation) {
                 self.shared.responses.fetch_add(1, Ordering::Relaxed);
                 return Ok(ControlFlow::Break(()));
@@ -203,7 +206,7 @@ impl Connection {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Ends the connection as a firewall or a crash would: the client gets a reset.
+    /// Ends the connection as a firewall or a crash would: the client receives a reset.
     fn reset(&mut self) -> io::Result<()> {
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
         self.client.set_zero_linger()
@@ -221,12 +224,12 @@ fn ended(read: io::Result<usize>) -> io::Result<()> {
     if read? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
-/// Bytes of which whole frames are taken.
+/// A buffer of bytes that are split into frames.
 #[derive(Debug, Default)]
 struct Frames(Vec<u8>);
 
 impl Frames {
-    /// The next whole frame, with its length before it. All have at least the 12 bytes that are read here.
+    /// The next whole frame, including its length. Every frame has at least the 12 bytes that are read here.
     fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         if self.0.len() < 12 {
             return Ok(None);
@@ -267,7 +270,8 @@ mod tests {
         frame(&[0, 0, 0, correlation, 7, 7, 7, 7])
     }
 
-    /// A broker that answers each request with its correlation id, and a proxy before it. Tells what the broker got.
+    /// A broker that responds to each request with its correlation id, and a proxy before it. Returns also a receiver of the
+    /// correlation ids that the broker received.
     fn broker() -> (Proxy, mpsc::Receiver<u8>) {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let proxy = Proxy::start(listener.local_addr().unwrap().port());
@@ -290,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_frames_are_taken_and_the_rest_stays() {
+    fn whole_frames_are_returned_and_the_rest_stays() {
         let mut frames = Frames([request(3, 1), request(0, 2)[..9].to_vec()].concat());
         assert_eq!(frames.next().unwrap(), Some(request(3, 1)));
         assert_eq!(frames.next().unwrap(), None);
@@ -299,14 +303,14 @@ mod tests {
     }
 
     #[test]
-    fn the_chosen_request_reaches_the_broker_and_its_answer_does_not_reach_the_client() {
+    fn the_chosen_request_reaches_the_broker_and_its_response_does_not_reach_the_client() {
         let (proxy, received) = broker();
-        proxy.lose_answers(2);
+        proxy.lose_responses(2);
         let mut client = Stream::connect(proxy.address()).unwrap();
         client.write_all(&[request(0, 1), request(3, 2), request(0, 3), request(0, 4)].concat()).unwrap();
         assert_eq!([read(&mut client), read(&mut client)], [Ok(response(1)), Ok(response(2))]);
         assert_eq!(read(&mut client), Err(io::ErrorKind::ConnectionReset));
-        assert_eq!(received.try_iter().collect::<Vec<_>>(), [1, 2, 3], "nothing behind the chosen one");
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), [1, 2, 3], "nothing after the chosen request");
         assert_eq!(proxy.cuts(), Cuts { connections: 1, responses: 1 });
     }
 

@@ -1,22 +1,22 @@
 //! `milena broker`: the embedded broker in the foreground.
 //!
-//! In: how many nodes, which topics. Out: where to connect. Does I/O. Deliberately absent: anything that would make it
-//! more than a broker for trying things out: it keeps its log in memory.
+//! In: the number of nodes, and topics. Out: the address to connect to. Does I/O. Deliberately absent: anything beyond a broker
+//! for experiments, which keeps its log in memory.
 
 use std::io::{self, ErrorKind};
 
 use milena::broker::EmbeddedBroker;
 
 use crate::{
-    console::{self, say, tell},
+    console::{self, to_stderr, to_stdout},
     exit::{CliError, Exit},
     interrupt::Interrupt,
 };
 
-/// Run the embedded broker, for trying things out
+/// Run the embedded broker, for experiments
 ///
-/// It speaks Kafka's protocol, so any client can connect. It listens on 127.0.0.1 only and keeps its records in memory:
-/// they are gone when it stops. The first line on stdout is where to connect.
+/// The broker speaks Kafka's protocol, so any client can connect. It listens on 127.0.0.1 only. It keeps its records in memory:
+/// they are gone when it stops. The first line on stdout is the address to connect to.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long = "topic", short, value_name = "NAME:PARTITIONS", value_parser = topic)]
     topics: Vec<(String, usize)>,
 
-    /// Do not create topics that somebody writes to
+    /// Do not create a topic when a client writes to it
     #[arg(long)]
     no_auto_create: bool,
 
@@ -68,18 +68,18 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         builder = builder.topic(name, *partitions);
     }
     let broker = builder.start().await.map_err(|e| CliError::Failed(cannot_start(&e)))?;
-    say(&broker.bootstrap_servers());
+    to_stdout(&broker.bootstrap_servers());
     if !console::all_taken() {
         broker.shutdown().await;
         return Ok(Exit::Failed);
     }
-    tell("embedded broker is listening; its records are in memory only; Ctrl-C stops it");
+    to_stderr("embedded broker is listening; its records are in memory only; Ctrl-C stops it");
     interrupt.next().await;
     broker.shutdown().await;
     Ok(Exit::Good)
 }
 
-/// The error names the address that could not be had.
+/// The error names the address that could not be bound.
 fn cannot_start(error: &io::Error) -> String {
     let hint = match error.kind() {
         ErrorKind::AddrInUse => "; choose another port with --port, or 0 for one that is free",

@@ -1,10 +1,10 @@
-//! Where a command runs: on the embedded broker, unless a cluster is named.
+//! The cluster of a command: the embedded broker, unless a cluster is named.
 //!
-//! In: bootstrap servers, or none. Out: bootstrap servers, and the embedded broker if it is the one. Does I/O.
+//! In: bootstrap servers, or none. Out: bootstrap servers, and the embedded broker if it was started. Does I/O.
 
 use milena::broker::{Builder, EmbeddedBroker};
 
-use crate::{console::say, exit::CliError};
+use crate::{console::to_stdout, exit::CliError};
 
 /// The cluster of a command.
 pub(crate) struct Cluster {
@@ -13,16 +13,16 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster that was named; without one, an embedded broker that is started now.
+    /// Returns the named cluster. Without a name, starts an embedded broker and prints its address.
     pub(crate) async fn open(named: Option<&str>, embedded: Builder) -> Result<Self, CliError> {
         let cluster = Self::open_quietly(named, embedded).await?;
         if cluster.embedded.is_some() {
-            say(&format!("embedded broker on {}", cluster.bootstrap));
+            to_stdout(&format!("embedded broker on {}", cluster.bootstrap));
         }
         Ok(cluster)
     }
 
-    /// The same, without a word about it.
+    /// Does the same as `open`, but prints nothing.
     pub(crate) async fn open_quietly(named: Option<&str>, embedded: Builder) -> Result<Self, CliError> {
         if let Some(bootstrap) = named {
             return Ok(Self { bootstrap: bootstrap.to_owned(), embedded: None });

@@ -1,19 +1,18 @@
-//! Standard output and standard error, also where they do not take what is written.
+//! Standard output and standard error, with their write errors.
 //!
-//! In: lines. Out: the same on stdout or stderr, and in the end whether stdout took everything. Does I/O. That a reader went away
-//! (`| head`) is no failure: nothing more is written. Any other failure, such as a full disk, is told once, and fails the command
-//! in the end, however well all else went. Deliberately absent: `println!` and its kin, which panic.
+//! In: lines. Out: the same lines on stdout or stderr, and whether stdout accepted all of them. Does I/O. A reader that closed the
+//! pipe (`| head`) is no failure: nothing more is written. Any other error, such as a full disk, is reported once, and the command
+//! fails with it at the end. Deliberately absent: `println!` and similar macros, which panic.
 
 use std::{
     io::{self, ErrorKind, Write},
     sync::{Mutex, PoisonError},
 };
 
-/// How the first write that stdout did not take failed.
+/// The error of the first write to stdout that failed.
 static FAILED: Mutex<Option<ErrorKind>> = Mutex::new(None);
 
-/// Standard output of this process. After the first failure it takes nothing more, so that what was written is never a part with a
-/// gap in it.
+/// Standard output of this process. After the first error every write fails, so the output never has a gap.
 #[derive(Debug, Default)]
 pub(crate) struct Stdout;
 
@@ -27,8 +26,8 @@ impl Write for Stdout {
     }
 }
 
-/// Prints a line on stdout. Whoever calls goes on, whether it was taken or not.
-pub(crate) fn say(line: &str) {
+/// Prints a line on stdout. The caller continues even if the write fails.
+pub(crate) fn to_stdout(line: &str) {
     let _ = attempt(|| {
         let mut out = io::stdout().lock();
         writeln!(out, "{line}")?;
@@ -36,18 +35,18 @@ pub(crate) fn say(line: &str) {
     });
 }
 
-/// Prints a line on stderr. Where that fails, there is nobody left to tell.
-pub(crate) fn tell(line: &str) {
+/// Prints a line on stderr. An error here cannot be reported anywhere, so it is ignored.
+pub(crate) fn to_stderr(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Whether stdout took everything, or nobody wanted it.
+/// Whether stdout accepted every write, or its reader closed the pipe.
 pub(crate) fn all_taken() -> bool {
     let _ = Stdout.flush();
     matches!(failed(), None | Some(ErrorKind::BrokenPipe))
 }
 
-/// Writes, unless a write failed before. The first failure is told unless it is a reader's who went away.
+/// Writes, unless an earlier write failed. The first error is printed on stderr, unless the reader closed the pipe.
 pub(crate) fn attempt<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     if let Some(before) = failed() {
         return Err(before.into());
@@ -57,7 +56,7 @@ pub(crate) fn attempt<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T>
         && error.kind() != ErrorKind::Interrupted
         && note(error.kind())
     {
-        tell(&format!("error: cannot write to standard output: {error}"));
+        to_stderr(&format!("error: cannot write to standard output: {error}"));
     }
     written
 }
@@ -66,7 +65,7 @@ fn failed() -> Option<ErrorKind> {
     *FAILED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes a failure, and says whether it is the first and somebody has to know.
+/// Stores the first error. Returns whether this error is the first and must be reported.
 fn note(kind: ErrorKind) -> bool {
     let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
     let first = failed.is_none();

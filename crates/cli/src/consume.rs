@@ -1,7 +1,7 @@
 //! `milena consume`: reads partitions, without a consumer group.
 //!
-//! In: a topic and where to begin. Out: a line for each record. Does I/O. Deliberately absent: groups, committed offsets,
-//! and any state that would outlive the command.
+//! In: a topic and a start position. Out: a line for each record. Does I/O. Deliberately absent: groups, committed offsets,
+//! and any state that outlives the command.
 
 mod follow;
 mod outage;
@@ -26,10 +26,11 @@ use crate::{
 
 /// Read the records of a topic's partitions
 ///
-/// Reads each partition from the given place to the end that it has when the command starts, one partition after the
-/// other. No consumer group is involved: nothing is committed, and nobody else is disturbed. A broker that goes away is waited
-/// for about six seconds; with --follow until it is back, with a word on stderr. Unless partitions are named, --follow looks
-/// every three seconds for partitions that were added, and reads them from their beginning.
+/// Reads each partition from the start position to the end offset that it has when the command starts, one partition after the
+/// other. No consumer group is involved: nothing is committed, and other consumers are not affected. If a broker becomes
+/// unavailable, the command retries for about six seconds. With --follow it retries until the broker is back, and prints a warning
+/// on stderr. Unless partitions are named, --follow looks every three seconds for added partitions, and reads them from their
+/// beginning.
 ///
 /// Text has, tab after tab: topic-partition@offset, timestamp, key, value, headers as name=value; null is (null). On a
 /// terminal, control characters are shown as escapes; elsewhere bytes come out as they are. JSON has one object for each
@@ -37,7 +38,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  Everything there is:
+  All records:
     milena consume --topic orders
   The next ten records of partition 2 that arrive, as JSON:
     milena consume --topic orders --partition 2 --from end --max-messages 10 --output json
@@ -51,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, short)]
     topic: String,
 
-    /// Brokers to ask first, as host:port,host:port
+    /// Brokers to connect to first, as host:port,host:port
     #[arg(long, short, value_name = "HOST:PORT", default_value = "localhost:9092", value_parser = crate::settings::servers)]
     bootstrap_server: String,
 
@@ -64,11 +65,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PLACE", default_value = "beginning")]
     from: From,
 
-    /// Stop after so many records [default: at the end of the log]
+    /// Stop after this number of records [default: at the end of the log]
     #[arg(long, short = 'n', value_name = "NUMBER")]
     max_messages: Option<u64>,
 
-    /// Go on at the end of the log and wait for more, also while brokers are away and in partitions that are added
+    /// Wait for more records at the end of the log, also while brokers are unavailable, and read added partitions
     #[arg(long)]
     follow: bool,
 
@@ -115,9 +116,9 @@ async fn read(args: Args) -> Result<(), CliError> {
     let positions = positions(&mut admin, &args).await?;
     let mut printer = Printer::new(&args.topic, args.output, args.max_messages);
     if args.follow || args.from == From::End {
-        let tell = |word: &str| console::tell(&output::printable_lines(word));
+        let report = |message: &str| console::to_stderr(&output::printable_lines(message));
         let followed = Followed { positions, all: args.partitions.is_empty() };
-        return follow(&mut admin, followed, &mut printer, tell).await;
+        return follow(&mut admin, followed, &mut printer, report).await;
     }
     for Position { partition, next, end } in positions {
         if !printer.full() {

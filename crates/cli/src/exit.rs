@@ -1,19 +1,19 @@
-//! How the process ends.
+//! Exit codes.
 //!
-//! In: what a command came to. Out: its exit code, which scripts may rely on. Pure.
+//! In: the result of a command. Out: its exit code, which scripts may rely on. Pure.
 
 use std::process::ExitCode;
 
 use milena::{ConfigError, admin::AdminError};
 
-/// How a command ended that could do its work.
+/// The result of a command that could run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All good.
+    /// Everything succeeded.
     Good,
-    /// A record or a check failed; it has been told already.
+    /// A record or a check failed; the failure has been printed.
     Failed,
-    /// The user stopped it; what was under way has been finished.
+    /// The user stopped the command; records in flight have been completed.
     Interrupted,
 }
 
@@ -27,19 +27,19 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not do its work.
+/// Why a command could not run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
     /// The arguments or the configuration are wrong.
     #[error("{0}")]
     Usage(String),
-    /// Something outside failed.
+    /// A broker, a file or the system failed.
     #[error("{0}")]
     Failed(String),
 }
 
 impl CliError {
-    /// The exit code, as a process gives it.
+    /// The exit code of the process.
     pub(crate) fn exit(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) => 2,

@@ -1,6 +1,6 @@
-//! Ctrl-C, and being asked to end.
+//! Signals that end the process.
 //!
-//! In: signals. Out: a future that resolves at each. Does I/O.
+//! In: signals. Out: a future that resolves with each. Does I/O.
 
 #[cfg(unix)]
 use std::task::Poll;
@@ -21,7 +21,7 @@ impl Interrupt {
         Self::to([SignalKind::interrupt(), SignalKind::terminate()])
     }
 
-    /// Starts to listen, also for a terminal that goes away and for Ctrl-\\: for those who must put something right first.
+    /// Starts to listen, also for SIGHUP and SIGQUIT. This is for a command that must clean up before it ends.
     pub(crate) fn listen_to_all() -> Result<Self, CliError> {
         Self::to([SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()])
     }

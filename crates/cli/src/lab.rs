@@ -1,8 +1,8 @@
-//! `milena lab`: small programs that show what the producer does, and check what they claim.
+//! `milena lab`: small programs that show what the producer does, and check it.
 //!
-//! In: the name of a lab. Out: what it did, then `OK` or the first check that failed. Every lab runs on the embedded
-//! broker without any set-up, and on a real cluster with `--bootstrap-server`. What labs have in common with other commands
-//! stands beside this folder: nothing outside of it uses what is in it.
+//! In: the name of a lab. Out: its steps, then `OK` or the first check that failed. Every lab runs on the embedded broker without
+//! any set-up, and on a real cluster with `--bootstrap-server`. Code that labs share with other commands is outside this folder:
+//! nothing outside uses what is in it.
 
 mod async_orders;
 mod checks;
@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use self::checks::Verdict;
 use crate::{
-    console::say,
+    console::to_stdout,
     exit::{CliError, Exit},
     warned::Warned,
 };
@@ -40,7 +40,7 @@ enum Lab {
     Latency(latency::Args),
 }
 
-/// Runs the lab; `started` is when the process did, `warned` counts the warnings of retries.
+/// Runs the lab. `started` is the start of the process; `warned` counts the warnings of retries.
 pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<Exit, CliError> {
     match args.lab {
         Lab::AsyncOrders(args) => async_orders::run(args, started).await,
@@ -51,18 +51,18 @@ pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<
     }
 }
 
-/// Prints every claim and whether it holds, then `OK` or the first that does not.
+/// Prints each claim and whether it holds, then `OK` or the first claim that does not hold.
 fn conclude(verdicts: &[Verdict]) -> Exit {
     for Verdict { claim, result } in verdicts {
-        say(&format!("{}  {claim}", if result.is_ok() { "ok    " } else { "FAILED" }));
+        to_stdout(&format!("{}  {claim}", if result.is_ok() { "ok    " } else { "FAILED" }));
     }
     match checks::first_failure(verdicts) {
         None => {
-            say("OK");
+            to_stdout("OK");
             Exit::Good
         }
         Some(Verdict { claim, result }) => {
-            say(&format!("check failed: {claim}: {}", result.as_ref().err().map_or("", String::as_str)));
+            to_stdout(&format!("check failed: {claim}: {}", result.as_ref().err().map_or("", String::as_str)));
             Exit::Failed
         }
     }

@@ -1,7 +1,7 @@
-//! milena on the command line.
+//! The `milena` command.
 //!
-//! In: arguments. Out: an exit code. Parses, calls the library, prints; a file per command. Deliberately absent: anything
-//! that a program using the library would want to do as well.
+//! In: arguments. Out: an exit code. Parses, calls the library, prints; one file for each command. Deliberately absent: anything
+//! that another program with the library needs as well.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -48,10 +48,10 @@ use warned::Warned;
     max_term_width = 100,
     after_long_help = "\
 Exit codes:
-  0    all good
-  1    a record failed, a check failed, or a broker could not do what was asked
+  0    everything succeeded
+  1    a record failed, a check failed, or a broker refused a request
   2    the arguments or the configuration are wrong; nothing was sent
-  130  interrupted by Ctrl-C (SIGINT) or SIGTERM, after finishing what was under way
+  130  interrupted by Ctrl-C (SIGINT) or SIGTERM, after records in flight were completed
 
 See it work without any set-up:
   milena lab async-orders
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(answer) => return explain(&answer),
+        Err(error) => return explain(&error),
     };
     let warned = Warned::default();
     let lines = lines(&cli.command, started).with_filter(cli.log.unwrap_or_else(log_from_environment));
@@ -94,18 +94,18 @@ fn main() -> ExitCode {
         Err(error) => return report(Err(CliError::Failed(format!("cannot start the runtime: {error}")))),
     };
     let result = runtime.block_on(run(cli.command, started, warned));
-    // A read of stdin that nobody waits for any more must not keep the process alive.
+    // A pending read of stdin must not keep the process alive.
     runtime.shutdown_background();
     report(result)
 }
 
-/// How the log looks: in labs short, and with the time since the start, as the lines that it stands between.
+/// The format of the log. In labs it is short and has the time since the start, like the lines of the lab itself.
 fn lines<S>(command: &Command, started: Instant) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
     let layer = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    // An event that stderr does not take would otherwise be told to stderr, with a panic.
+    // Otherwise an event that cannot be written to stderr would panic.
     let layer = layer.log_internal_errors(false);
     match command {
         Command::Lab(_) => layer.with_target(false).with_timer(SinceStart(started)).boxed(),
@@ -121,7 +121,7 @@ impl FormatTime for SinceStart {
     }
 }
 
-/// RUST_LOG is often set for other programs, so what cannot be read there is no error.
+/// Reads RUST_LOG. It is often set for other programs, so a value that cannot be parsed is no error.
 fn log_from_environment() -> Targets {
     let set = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
     set.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN))
@@ -137,20 +137,20 @@ async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit,
     }
 }
 
-/// Prints help and versions on stdout, and what is wrong with the arguments on stderr.
-fn explain(answer: &clap::Error) -> ExitCode {
-    if answer.use_stderr() {
-        // Where that fails, there is nobody left to tell.
-        let _ = answer.print();
-        return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
+/// Prints help and versions on stdout, and errors of the arguments on stderr.
+fn explain(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // An error here cannot be reported anywhere.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
     }
-    let _ = console::attempt(|| answer.print().and_then(|()| io::stdout().flush()));
+    let _ = console::attempt(|| error.print().and_then(|()| io::stdout().flush()));
     report(Ok(Exit::Good))
 }
 
 fn report(result: Result<Exit, CliError>) -> ExitCode {
     if let Err(error) = &result {
-        console::tell(&format!("error: {}", output::printable_lines(&error.to_string())));
+        console::to_stderr(&format!("error: {}", output::printable_lines(&error.to_string())));
     }
     match result {
         Ok(Exit::Good) if !console::all_taken() => Exit::Failed.into(),
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arguments_do_not_contradict_each_other() {
+    fn the_definition_of_the_arguments_is_consistent() {
         Cli::command().debug_assert();
     }
 }

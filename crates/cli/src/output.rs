@@ -1,7 +1,7 @@
-//! What a person, or a program that reads JSON, gets to see.
+//! Formats acknowledgements, errors and records, as text or as JSON.
 //!
-//! In: acknowledgements, errors, records. Out: one line each. Pure. Bytes from a broker can hold anything, so text for a
-//! terminal never carries control characters, and JSON carries what is not UTF-8 as base64 under a name of its own.
+//! In: acknowledgements, errors, records. Out: one line each. Pure. Bytes from a broker are untrusted, so text for a terminal never
+//! has control characters, and JSON has bytes that are not UTF-8 as base64 under another name.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -14,7 +14,7 @@ use milena::{
 };
 use serde::Serialize;
 
-/// How to print.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// A line for a person
@@ -31,16 +31,16 @@ pub(crate) fn date(unix_ms: i64) -> String {
     }
 }
 
-/// Dates, made quickly where many lie in the same second.
+/// A cache of the last date, because many timestamps are in the same second.
 #[derive(Debug, Default)]
 pub(crate) struct Dates {
     second: i64,
-    /// That second's date and time, if it has one.
+    /// The second's date and time; empty if it has none.
     text: String,
 }
 
 impl Dates {
-    /// Writes what [`date`] gives.
+    /// Writes the same text as [`date`].
     fn put(&mut self, out: &mut Vec<u8>, unix_ms: i64) {
         let second = unix_ms.div_euclid(1_000);
         if second != self.second || self.text.is_empty() {
@@ -60,7 +60,7 @@ fn put_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// A time since the start, as lines of labs and of their log have it.
+/// A time since the start, for the lines of labs and of their log.
 pub(crate) fn stamp(since_start: Duration) -> String {
     format!("{:>7.3} s", since_start.as_secs_f64())
 }
@@ -79,8 +79,8 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Bytes as text that cannot steer a terminal: control characters and those that change the direction of text are
-/// written as escapes, and so is what is not UTF-8.
+/// Bytes as text that cannot control a terminal: control characters, characters that change the direction of text, and bytes that
+/// are not UTF-8 are escaped.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -94,7 +94,7 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
     out
 }
 
-/// The same for several lines, whose ends stay.
+/// Does the same for several lines and keeps their ends.
 pub(crate) fn printable_lines(text: &str) -> String {
     Vec::from_iter(text.split('\n').map(|line| printable(line.as_bytes()))).join("\n")
 }
@@ -108,7 +108,7 @@ fn is_bidi(c: char) -> bool {
 pub(crate) struct Failure {
     /// The kind of failure in a word or two: `expired`, `not accepted`.
     pub(crate) kind: String,
-    /// The Kafka error code; `NONE` where Kafka was not involved.
+    /// The Kafka error code; `NONE` if no broker was involved.
     pub(crate) code: ErrorCode,
     pub(crate) persisted: Persisted,
     pub(crate) retriable: bool,
@@ -116,7 +116,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A record that this program itself refused.
+    /// The failure of a record that this program itself refused.
     pub(crate) fn refused(message: String) -> Self {
         let kind = "not accepted".into();
         Self { kind, code: ErrorCode::NONE, persisted: Persisted::No, retriable: false, message }
@@ -136,7 +136,8 @@ impl From<&DeliveryError> for Failure {
     }
 }
 
-/// What is told where the library would say how to close it: here that is done, and ends early only if the user wants it.
+/// The message for an unfinished record after closing. The library's message would say how to close the producer; the command
+/// does that already, and closes early only if the user interrupts it.
 fn after_closing(kind: FailureKind, topic: &str, partition: i32, persisted: Persisted) -> Option<String> {
     match kind {
         FailureKind::Closed | FailureKind::Abandoned => {
@@ -157,15 +158,15 @@ impl From<&SendError> for Failure {
     }
 }
 
-/// What became of one input line.
+/// The outcome of one input line.
 pub(crate) type Outcome<'a> = Result<&'a Ack, &'a Failure>;
 
-/// A failure, as a person is told of it.
+/// A failure as a line of text.
 pub(crate) fn failure(line: u64, failure: &Failure) -> String {
     format!("line {line}: failed: {}", failure.message)
 }
 
-/// Writes one line about one input line. There may be a million of them in a second, so nothing is allocated for those in the log.
+/// Writes the outcome of one input line. There may be a million of them in a second, so a delivered line allocates nothing.
 pub(crate) fn put_outcome(out: &mut Vec<u8>, dates: &mut Dates, format: Format, line: u64, outcome: Outcome<'_>) {
     match (format, outcome) {
         (Format::Text, Ok(ack)) => {
@@ -200,7 +201,7 @@ pub(crate) fn put_outcome(out: &mut Vec<u8>, dates: &mut Dates, format: Format, 
     out.push(b'\n');
 }
 
-/// Where a record stands, for a person.
+/// The topic, partition, offset and timestamp of a record, as text.
 pub(crate) fn place(ack: &Ack) -> String {
     let mut out = Vec::new();
     put_place(&mut out, &mut Dates::default(), ack);
@@ -224,7 +225,7 @@ fn put_place(out: &mut Vec<u8>, dates: &mut Dates, ack: &Ack) {
     out.push(b')');
 }
 
-/// Whether a failed record is in the log, in a word.
+/// Whether a failed record is in the log: `no` or `unknown`.
 pub(crate) fn written(persisted: Persisted) -> &'static str {
     match persisted {
         Persisted::No => "no",
@@ -251,8 +252,8 @@ struct FailureLine<'a> {
     message: &'a str,
 }
 
-/// One line, or as many as its value has, about a record in the log. `safe` is for terminals; else keys, values and
-/// header values come out byte for byte.
+/// Formats a record of the log; it has as many lines as its value. With `safe`, for terminals, control characters are escaped.
+/// Without, keys, values and header values are written byte for byte.
 pub(crate) fn record(format: Format, topic: &str, record: &ConsumedRecord, safe: bool) -> Vec<u8> {
     match format {
         Format::Json => {
@@ -363,7 +364,7 @@ impl<'a> Value<'a> {
 }
 
 fn put_json(out: &mut Vec<u8>, line: &impl Serialize) {
-    // The lines above have neither maps with odd keys nor values that can fail to be written, and a vector takes everything.
+    // These types cannot fail to serialize, and a write to a vector cannot fail.
     let _ = serde_json::to_writer(out, line);
 }
 
@@ -398,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_that_are_made_quickly_are_the_same() {
+    fn cached_dates_are_the_same() {
         let mut dates = Dates::default();
         let times = [
             0,
@@ -423,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_told_in_the_unit_that_fits() {
+    fn durations_are_formatted_in_the_unit_that_fits() {
         for (us, expected) in
             [(0, "0 µs"), (999, "999 µs"), (1_999, "1 ms"), (999_999, "999 ms"), (1_234_000, "1.23 s")]
         {
@@ -432,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn text_for_a_terminal_cannot_steer_it() {
+    fn text_for_a_terminal_cannot_control_it() {
         for (bytes, expected) in [
             (&b"plain \xc3\xa9 \\"[..], "plain é \\"),
             (b"\x1b[2J\x07", "\\u{1b}[2J\\u{7}"),
@@ -460,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_as_json_tells_text_null_and_bytes_apart() {
+    fn a_record_as_json_distinguishes_text_null_and_bytes() {
         let line = record(Format::Json, "orders", &consumed(Some(b"\x00\xff"), Some(b"\"a\"\n")), true);
         let expected = r#"{"topic":"orders","partition":1,"offset":42,"timestamp":1700000000123,"timestamp_type":"CreateTime","key_base64":"AP8=","value":"\"a\"\n","headers":[{"key":"h","value":null},{"key":"h","value_base64":"/w=="}]}"#;
         assert_eq!(String::from_utf8(line).unwrap(), expected);
@@ -490,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_speaks_of_the_command_and_not_of_the_library() {
+    fn messages_are_about_the_command_and_not_the_library() {
         let closed = SendError::Closed { topic: "t".into() };
         assert_eq!(Failure::from(&closed).message, "the sending to t has ended");
         let by = |kind| after_closing(kind, "t", 3, Persisted::Unknown);

@@ -1,6 +1,6 @@
-//! Sending at a fixed rate, and how long it takes.
+//! Sending at a fixed rate, and measuring latencies.
 //!
-//! In: the moment at which something is due. Out: that it is; latencies in microseconds; on a terminal a bar on stderr.
+//! In: the time at which a record is due. Out: whether it is due; latencies in microseconds; on a terminal a bar on stderr.
 
 use std::{
     io::{self, IsTerminal},
@@ -12,11 +12,11 @@ use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::block_in_place;
 
-/// A wait is cut into pieces, so that Ctrl-C is heard.
+/// The longest uninterrupted sleep, so that Ctrl-C is handled soon.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// Sleeps until then, but for a tenth of a second at most, and says whether it is time. A thread sleeps more exactly than a timer of
-/// the runtime ticks.
+/// Sleeps until `due`, but at most for a tenth of a second. Returns whether `due` has been reached. A thread's sleep is more
+/// precise than the runtime's timer.
 pub(crate) fn doze(due: Instant) -> bool {
     let early = due.saturating_duration_since(Instant::now());
     if !early.is_zero() {
@@ -25,17 +25,17 @@ pub(crate) fn doze(due: Instant) -> bool {
     early <= SLICE
 }
 
-/// A histogram of microseconds, right within 0.1 %. Up to three hours, and more is counted as that.
+/// A histogram of microseconds with a precision of 0.1 %. A value above three hours is counted as three hours.
 pub(crate) fn latencies() -> Histogram<u64> {
     Histogram::new_with_max(10_000_000_000, 3).expect("the bounds are valid")
 }
 
-/// A time as such a histogram counts it.
+/// A duration in microseconds, the unit of the histogram.
 pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A bar on a terminal, and else nothing.
+/// A progress bar on stderr; hidden if stderr is no terminal.
 pub(crate) fn bar(records: u64, template: &str) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();

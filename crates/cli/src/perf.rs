@@ -1,7 +1,7 @@
-//! `milena perf`: how fast, in the words of `kafka-producer-perf-test`.
+//! `milena perf`: measures throughput and latency, as `kafka-producer-perf-test` does.
 //!
-//! In: arguments. Out: that tool's lines, so that what reads them goes on working, or JSON; and an exit code. The loop that
-//! sends is here; what is sent is in [`payload`], what is measured in [`meter`], how it is told in [`report`].
+//! In: arguments. Out: that tool's lines, so that scripts which parse them keep working, or JSON; and an exit code. The loop that
+//! sends is here. [`payload`] makes keys and values, [`meter`] measures, [`report`] prints.
 
 mod args;
 mod meter;
@@ -31,9 +31,9 @@ use crate::{
     pace::doze,
 };
 
-/// How long what was sent may take to be delivered after Ctrl-C.
+/// How long records in flight may take after Ctrl-C.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A pace that would take longer than this is no pace.
+/// When a record is due whose time cannot be represented.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Runs the command.
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let cluster = Cluster::open_quietly(named.as_deref(), EmbeddedBroker::builder()).await?;
     let bootstrap = ("bootstrap.servers".to_owned(), cluster.bootstrap().to_owned());
     let producer = Producer::from_properties(properties.into_iter().chain([bootstrap])).await?;
-    // Whoever measures records does not want to measure the first look at the cluster.
+    // The first metadata request must not count in the measurements.
     let ready = producer.partitions_for(&args.topic).await;
     ready.map_err(|error| CliError::Failed(error.to_string()))?;
     let stopped = Arc::new(AtomicBool::new(false));
@@ -55,7 +55,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         interrupt.next().await;
         stopping.store(true, Relaxed);
     });
-    // It lives as long as the process. Its share in every callback, counted by two threads, would weigh on what is measured.
+    // The meter lives as long as the process. An `Arc` in every callback, counted by two threads, would slow what is measured.
     let meter: &Meter = Box::leak(Box::new(Meter::new(args.warmup_records)));
     let report = Report::begin(&args, meter);
     let sent = send(&args, &producer, payload, meter, &stopped).await;
@@ -71,8 +71,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     })
 }
 
-/// Hands over record after record, each when it is due, until all are handed over or somebody says stop. The producer
-/// refusing a record ends it: what comes behind it would be refused as well.
+/// Sends record after record, each when it is due, until all are sent or `stopped` is set. If the producer refuses a record, it
+/// returns that error: the following records would be refused as well.
 async fn send(
     args: &Args,
     producer: &Producer,
@@ -101,7 +101,7 @@ async fn send(
     Ok(())
 }
 
-/// Waits until a record is due or somebody says stop, and tells when it is due.
+/// Waits until a record is due or `stopped` is set. Returns the time at which it is due.
 fn pace(start: Instant, number: u64, throughput: f64, stopped: &AtomicBool) -> Option<Instant> {
     if throughput <= 0.0 {
         return None;

@@ -1,7 +1,7 @@
-//! `milena produce`: a record for each line.
+//! `milena produce`: sends a record for each line.
 //!
-//! In: lines. Out: where each went, or why it did not, and a file with those that failed. Does I/O. Every line that was
-//! read ends in the log, in that file, or in both if nobody can know.
+//! In: lines. Out: the offset or the error of each, and a file with the lines that failed. Does I/O. Every line that was read ends
+//! in the log, in that file, or in both if its record may have been written.
 
 mod failed;
 mod ledger;
@@ -22,7 +22,7 @@ use milena::Producer;
 use tokio::io::AsyncRead;
 
 use crate::{
-    console::tell,
+    console::to_stderr,
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::Format,
@@ -39,9 +39,9 @@ const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 
 /// Send each line of a file or of stdin as a record
 ///
-/// A line is bytes; they need not be UTF-8. It ends with \n or \r\n, which is no part of the record; any other \r is. Empty
-/// lines are records with an empty value. Lines that fail are kept, byte for byte, in a file that is named at the end, so that
-/// they can be sent again with --file.
+/// A line is bytes; they need not be UTF-8. It ends with \n or \r\n, which is no part of the record; any other \r is. An empty line
+/// is a record with an empty value. Lines that fail are kept, byte for byte, in a file that is named at the end, so that they can
+/// be sent again with --file.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -52,17 +52,17 @@ Examples:
   Larger batches, and nothing printed but the counts:
     milena produce --topic orders -X linger.ms=50 -X batch.size=262144 --output none < big.txt
 
-Where a setting is given more than once, --acks, --compression-type and --bootstrap-server count before \
---property, and --property before --config.
+If a setting is given more than once, --acks, --compression-type and --bootstrap-server override --property, and \
+--property overrides --config.
 
 Exit codes: 0 all delivered, 1 a line failed, 2 arguments or configuration are wrong, 130 interrupted. Ctrl-C \
-stops reading, waits for what was sent and reports; a second Ctrl-C stops waiting.")]
+stops reading, waits for records in flight and reports; a second Ctrl-C stops waiting.")]
 pub(crate) struct Args {
     /// Topic to send to
     #[arg(long, short)]
     topic: String,
 
-    /// Brokers to ask first, as host:port,host:port [default: localhost:9092]
+    /// Brokers to connect to first, as host:port,host:port [default: localhost:9092]
     #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
@@ -74,7 +74,7 @@ pub(crate) struct Args {
     #[arg(long)]
     parse_key: bool,
 
-    /// What stands between key and value; \t is a tab
+    /// Separator between key and value; \t is a tab
     #[arg(long, value_name = "TEXT", default_value = "\\t", value_parser = template::separator, requires = "parse_key")]
     key_separator: Separator,
 
@@ -99,7 +99,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TYPE", value_parser = settings::compression)]
     compression_type: Option<String>,
 
-    /// Replicas that must have a record before it counts as delivered: 0, 1 or all [default: all]
+    /// Replicas that must have a record before it is acknowledged: 0, 1 or all [default: all]
     #[arg(long, value_name = "ACKS", value_parser = settings::acks, allow_negative_numbers = true)]
     acks: Option<String>,
 
@@ -107,7 +107,7 @@ pub(crate) struct Args {
     #[arg(long, short, value_enum, default_value = "text")]
     output: Output,
 
-    /// Where to keep lines that failed [default: milena-failed-TOPIC-TIME-PID.txt in the working directory]
+    /// File for lines that failed [default: milena-failed-TOPIC-TIME-PID.txt in the working directory]
     #[arg(long, value_name = "PATH")]
     failed_file: Option<PathBuf>,
 
@@ -119,12 +119,12 @@ pub(crate) struct Args {
 
 type Separator = Vec<u8>;
 
-/// What is printed on stdout about each line.
+/// The output on stdout for each line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// Where it went, for a person
+    /// Partition and offset, as text
     Text,
-    /// Where it went or why it did not, as a JSON object
+    /// Partition and offset, or the error, as a JSON object
     Json,
     /// Nothing
     None,
@@ -140,7 +140,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let progress = shows_progress(typed, args.output, io::stdout().is_terminal());
     let input = open(args.file.as_deref()).await?;
     let ledger = Ledger::new(format(args.output), failed, progress);
-    // What was read and not sent stands in a file anyway, but nowhere else if it came through a pipe.
+    // Unsent lines of stdin would be lost; those of a file are still in the file.
     let keep_rest = args.file.is_none();
     let template = Template {
         topic: args.topic,
@@ -157,19 +157,19 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         session.ledger().keep_unsent(&rest);
     }
     if matches!(stop, Stop::Interrupted) {
-        tell("interrupted; waiting for what was sent, Ctrl-C again stops that");
+        to_stderr("interrupted; waiting for what was sent, Ctrl-C again stops that");
     }
     session.close(&mut interrupt).await;
     let mut ledger = session.ledger();
     ledger.write_unsent();
     ledger.finish();
     let end = End { stop: &stop, lines: number, file: args.file.as_deref(), took: started.elapsed() };
-    tell(report::text(&end, &ledger).trim_end());
+    to_stderr(report::text(&end, &ledger).trim_end());
     Ok(report::exit(&stop, ledger.counts()))
 }
 
-/// A line that moves would get in the way of somebody who types, and would be drawn anew below each line that is printed to the same
-/// screen.
+/// Whether to show a progress line. It would disturb a user who types, and would be redrawn below each line that is printed to the
+/// same terminal.
 fn shows_progress(typed: bool, output: Output, on_screen: bool) -> bool {
     !typed && (output == Output::None || !on_screen)
 }
@@ -182,7 +182,7 @@ fn format(output: Output) -> Option<Format> {
     }
 }
 
-/// Every setting in the order in which the later counts.
+/// All settings; a later one overrides an earlier one.
 fn settings(args: &Args) -> Result<Vec<(String, String)>, CliError> {
     let mut settings = vec![("bootstrap.servers".to_owned(), DEFAULT_BOOTSTRAP.to_owned())];
     if let Some(path) = &args.config {
@@ -201,7 +201,7 @@ fn settings(args: &Args) -> Result<Vec<(String, String)>, CliError> {
 fn failed_path(args: &Args) -> Result<PathBuf, CliError> {
     let Some(path) = args.failed_file.clone() else {
         let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-        // Nothing of a topic's name that could leave the directory: an illegal name is refused only with the first send.
+        // Drops characters that could leave the directory: an invalid topic name is refused only by the first send.
         let topic: String = args.topic.chars().filter(|c| c.is_ascii_alphanumeric() || "_-.".contains(*c)).collect();
         return Ok(format!("milena-failed-{topic:.100}-{time}-{}.txt", std::process::id()).into());
     };
@@ -220,7 +220,7 @@ async fn open(file: Option<&Path>) -> Result<Box<dyn AsyncRead + Unpin>, CliErro
         },
         None => {
             if io::stdin().is_terminal() {
-                tell("one record per line; end with Ctrl-D");
+                to_stderr("one record per line; end with Ctrl-D");
             }
             Ok(Box::new(tokio::io::stdin()))
         }
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_moves_only_where_it_is_in_nobodys_way() {
+    fn progress_is_shown_only_if_it_disturbs_neither_input_nor_output() {
         for (typed, output, on_screen, expected) in [
             (false, Output::None, true, true),
             (false, Output::Text, false, true),

@@ -1,12 +1,12 @@
-//! Files in the form of Java's `.properties`.
+//! Parses files in the format of Java's `.properties`.
 //!
-//! In: text. Out: names and values in order, or the line that cannot be read. Pure but for [`load`]. The rules are those
-//! of `java.util.Properties.load`, with one difference: the text is UTF-8, not Latin-1. A name that stands there twice
-//! comes out twice; the later value counts, as everywhere. Deliberately absent: what the names mean.
+//! In: text. Out: names and values in order, or the line that cannot be parsed. Pure but for [`load`]. The rules are those of
+//! `java.util.Properties.load`, with one difference: the text is UTF-8, not Latin-1. A repeated name is returned each time; the
+//! last value overrides the others. Deliberately absent: the meaning of the names.
 
 use std::{iter::Peekable, path::Path, str::Chars};
 
-/// No configuration is larger; what is larger was named by mistake.
+/// The largest configuration file; a larger one was named by mistake.
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Reads a file.
@@ -24,7 +24,7 @@ pub(crate) fn load(path: &Path) -> Result<Vec<(String, String)>, String> {
     parse(&text).map_err(|e| wrong(&e))
 }
 
-/// Reads `name=value`, `name: value` or `name value` from each line.
+/// Parses `name=value`, `name: value` or `name value` from each line.
 pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut pairs = Vec::new();
     for (number, line) in logical_lines(text) {
@@ -35,7 +35,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
     Ok(pairs)
 }
 
-/// Lines without comments and blanks, with continuations joined, each with the number of its first line.
+/// Lines without comments and blank lines, with continuations joined, each with the number of its first line.
 fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut logical: Vec<(usize, String)> = Vec::new();
     let mut open = false;
@@ -55,7 +55,7 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     logical
 }
 
-/// The name ends at the first `=`, `:` or blank that no backslash protects.
+/// Splits a line into name and value. The name ends at the first `=`, `:` or blank that is not escaped.
 fn split(line: &str) -> (&str, &str) {
     let mut escaped = false;
     let end = line.find(|c: char| {
@@ -94,7 +94,7 @@ fn unescape(text: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// Behind `\u`: one UTF-16 unit, or two of them written one after the other.
+/// Parses the character after `\u`: one UTF-16 unit, or a pair of surrogates, each with its own `\u`.
 fn unicode(chars: &mut Peekable<Chars<'_>>) -> Result<char, String> {
     let first = unit(chars)?;
     let mut units = vec![first];
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_separate_a_name_from_its_value_is_understood() {
+    fn each_separator_of_name_and_value_is_accepted() {
         for text in ["a.b=c d", "a.b:c d", "a.b c d", "a.b = c d", " a.b\t:\tc d", "a.b=c d\r\n", "\n\n\x0ca.b=c d\n"] {
             assert_eq!(one(text), ("a.b".into(), "c d".into()), "{text:?}");
         }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_ends_in_an_odd_number_of_backslashes_goes_on() {
+    fn a_line_that_ends_in_an_odd_number_of_backslashes_continues() {
         for (text, value) in [
             ("a=b,\\\n   c", "b,c"),
             ("a=b,\\\r\n\tc,\\\n\td", "b,c,d"),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_with_its_line() {
+    fn an_error_names_the_line() {
         for (text, expected) in [
             ("a=1\nb=\\u12", "line 2: expected four hexadecimal digits after \\u, got \"12\""),
             ("b=\\u+123", "line 1: expected four hexadecimal digits after \\u, got \"+123\""),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_makes_the_reader_panic() {
+    fn no_text_causes_a_panic() {
         let parts = ["\\", "\\u", "=", "\n", " ", "é", "\u{2028}", "#", "d83d", "\r"];
         for a in parts {
             for b in parts {

@@ -1,21 +1,21 @@
-//! Arguments that are settings of the producer, or hold some.
+//! Parsers of arguments that are settings of the producer.
 //!
-//! In: the text of an argument. Out: it, if the producer would take it, or what was expected, in the words of the library; clap puts
-//! the argument's name before them. Pure.
+//! In: the text of an argument. Out: the text if the producer accepts it, or the library's error, before which clap prints the name
+//! of the argument. Pure.
 
 use milena::ProducerBuilder;
 
-/// Takes servers as `host:port,host:port`.
+/// Accepts servers as `host:port,host:port`.
 pub(crate) fn servers(text: &str) -> Result<String, String> {
     checked("bootstrap.servers", text)
 }
 
-/// Takes `0`, `1`, `all` or `-1`.
+/// Accepts `0`, `1`, `all` or `-1`.
 pub(crate) fn acks(text: &str) -> Result<String, String> {
     checked("acks", text)
 }
 
-/// Takes the name of a codec that is built in.
+/// Accepts the name of a codec that is built in.
 pub(crate) fn compression(text: &str) -> Result<String, String> {
     checked("compression.type", text)
 }
@@ -27,7 +27,7 @@ fn checked(name: &str, text: &str) -> Result<String, String> {
     Err(violation.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(violation).to_owned())
 }
 
-/// Reads `name=value`; the value may hold further `=`.
+/// Parses `name=value`; the value may contain further `=`.
 pub(crate) fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_producer_takes_is_taken_and_else_told_without_the_name_of_the_setting() {
+    fn a_setting_is_accepted_as_by_the_producer_and_an_error_does_not_repeat_its_name() {
         assert_eq!(servers("a:1,b:2"), Ok("a:1,b:2".into()));
         assert_eq!(acks("ALL"), Ok("ALL".into()));
         assert_eq!(acks("2"), Err("expected all or -1 or 1 or 0, got \"2\"".into()));

@@ -1,7 +1,7 @@
-//! How many retries the producer has warned about.
+//! Counts the producer's warnings of retries.
 //!
-//! In: the library's log events. Out: a count. Pure but for the counter, which the log and the lab share. A lab that claims
-//! that retries were shown has to look at what was logged, not at what it hoped for.
+//! In: the library's log events. Out: a count. Pure but for the counter, which the log and the lab share. With it a lab checks that
+//! retries were logged.
 
 use std::{
     fmt,
@@ -22,7 +22,7 @@ use tracing_subscriber::layer::{Context, Layer};
 pub(crate) struct Warned(Arc<AtomicU64>);
 
 impl Warned {
-    /// How many there were so far.
+    /// The number of warnings so far.
     pub(crate) fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -39,7 +39,7 @@ impl<S: Subscriber> Layer<S> for Warned {
     }
 }
 
-/// Whether an event's message begins as that of a retry does.
+/// Whether an event's message begins with `retry: `.
 struct IsRetry(bool);
 
 impl Visit for IsRetry {

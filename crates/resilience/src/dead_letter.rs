@@ -1,6 +1,6 @@
-//! Dead letters: records that cannot be delivered are kept in a topic of their own.
+//! Dead letters: records that cannot be delivered are kept in a separate topic.
 //!
-//! In: a record, and how it failed. Out: the place of its dead letter, or the record with both errors. Awaits one
+//! In: a record, and how it failed. Out: the offset of its dead letter, or the record with both errors. Awaits one
 //! publish; the letter itself is a pure function. Deliberately absent: creating the dead-letter topic (`milena::admin`
 //! does, with feature `admin`), and sending letters again.
 //!
@@ -11,7 +11,7 @@
 //! | `originalTopic` | the topic that it was for | at most 256 bytes |
 //! | `errorType` | the error's type and variant, as [`Failure::type_name`] | |
 //! | `errorCode` | the Kafka error code's name, or `NONE` | |
-//! | `persisted` | `no`, or `unknown`: then it may stand in its topic as well | |
+//! | `persisted` | `no`, or `unknown`: then the record may be in its topic as well | |
 //! | `originalPartition` | the partition that it was for | where one had been chosen |
 //! | `originalTimestamp` | its timestamp, in ms since the Unix epoch | where the caller set one |
 //! | `attempts` | how often it was sent | with those of earlier letters |
@@ -19,17 +19,16 @@
 //! | `eventId` | the event's id, from the header named by [`DeadLetters::event_id_from`] | where there is one |
 //! | `errorMessage` | the error's text | at most 1024 bytes |
 //!
-//! There is no stack trace, and errors of this crate have no secrets. The error of your own serializer is in
-//! `errorMessage`. The letter's own timestamp is the time at which it was sent, because the record's timestamp may be
-//! what is wrong with it. Its key determines its partition. Letters are out of order with the delivered records of
-//! their key.
+//! There is no stack trace, and errors of this crate have no secrets. The error of your serializer is in `errorMessage`.
+//! The letter's timestamp is the time at which it was sent, because the record's timestamp may be the cause of the
+//! failure. Its key determines its partition. Letters are out of order with the delivered records of their key.
 //!
 //! # What cannot become a letter
 //!
 //! In these cases [`DeadLetters::publish`] fails with a [`DeadLetterError`], which has the record, its first error, and
-//! why there is no letter: the record is itself for a dead-letter topic (otherwise letters of letters would never end);
+//! why there is no letter: the record is for a dead-letter topic (otherwise letters of letters would never end);
 //! with these headers it is too large for the producer or the dead-letter topic; the dead-letter topic cannot be
-//! written to; or it cannot exist, because it is the suffix behind an impossible topic name. Write such records
+//! written to; or it cannot exist, because its name is the suffix after an invalid topic name. Write such records
 //! elsewhere, or stop. They are never dropped.
 
 mod headers;
@@ -83,7 +82,7 @@ impl DeadLetters {
         Self::new(Naming::Suffix(suffix.into()))
     }
 
-    /// All topics have one dead-letter topic. It also takes records whose own topic has an impossible name.
+    /// All topics have one dead-letter topic. It also receives records whose topic has an invalid name.
     #[must_use]
     pub fn with_topic(topic: impl Into<String>) -> Self {
         Self::new(Naming::Topic(topic.into()))
@@ -294,7 +293,11 @@ mod tests {
         assert_eq!(one.topic_for("orders").as_deref(), Some("lost"));
         assert_eq!(one.topic_for("no topic!").as_deref(), Some("lost"));
         assert_eq!(one.topic_for("lost"), None);
-        assert_eq!(DeadLetters::with_suffix("").topic_for("orders"), None, "it would be its own dead-letter topic");
+        assert_eq!(
+            DeadLetters::with_suffix("").topic_for("orders"),
+            None,
+            "orders would be the dead-letter topic of orders"
+        );
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! One type for both ways in which a record can fail.
 //!
-//! In: an error of milena. Out: what it means for the record. Pure.
+//! In: an error of milena. Out: whether the record can be sent again, and whether it may be in the log. Pure.
 
 use std::fmt;
 
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_has_a_name_of_its_own() {
+    fn every_failure_has_a_different_name() {
         let mut names: Vec<_> = every_failure().iter().map(Failure::type_name).collect();
         let count = names.len();
         names.sort_unstable();

@@ -8,9 +8,9 @@
 //! | how a send ended | written? | send again | dead letter |
 //! |---|---|---|---|
 //! | cannot be serialized, or placed by the partitioner, too large, invalid topic, invalid record, not authorized | no | no: it would fail again | yes |
-//! | memory or metadata did not come in time, expired without an attempt | no | yes | no |
-//! | refused for now (too few replicas), or in bad company ([`INVALID_RECORD`](milena::ErrorCode::INVALID_RECORD) of others) | no | yes | no |
-//! | timed out, connection lost, expired after an attempt | unknown | only if consumers can tell repetitions | no |
+//! | no memory or metadata within `max.block.ms`, expired without an attempt | no | yes | no |
+//! | refused temporarily (too few replicas), or because of another record of its batch ([`INVALID_RECORD`](milena::ErrorCode::INVALID_RECORD)) | no | yes | no |
+//! | timed out, connection lost, expired after an attempt | unknown | only if consumers can recognise duplicates | no |
 //! | the producer was closed, dropped or fenced | no, or unknown | with another producer | no |
 //!
 //! The second and third columns are [`Failure::persisted`] and [`Failure::retriable`]. The last is

@@ -1,4 +1,4 @@
-//! The trait of all that records can be sent to.
+//! The trait of everything that sends records.
 //!
 //! In: a record. Out: its acknowledgement, or how it failed.
 

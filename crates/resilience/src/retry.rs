@@ -7,12 +7,13 @@
 //! # One budget
 //!
 //! A producer retries by itself for up to `delivery.timeout.ms`, and with idempotence it never writes a record twice.
-//! So it is the right layer for retries. A loop around it multiplies: three attempts with the producer's defaults can
+//! So it is the right layer for retries. A loop around it multiplies the time: three attempts with the producer's defaults can
 //! take six minutes and, without idempotence, write a record many times. So [`RetryPolicy::budget`] covers both. It
 //! starts with the first attempt, and no attempt begins after it. With the defaults, two minutes each, this loop sends
-//! again what failed early (no room in `buffer.memory`, no metadata within `max.block.ms`, other records of a batch
-//! with an invalid record). It does not repeat what the producer retried for its whole time. [`Retry::send`] takes at
-//! most the sum of the budget, `max.block.ms` and `delivery.timeout.ms`. Have one such loop, not one in each layer.
+//! records again that failed early (no memory in `buffer.memory`, no metadata within `max.block.ms`, other records of a
+//! batch with an invalid record). It does not send a record again that the producer retried until `delivery.timeout.ms`.
+//! [`Retry::send`] takes at most the sum of the budget, `max.block.ms` and `delivery.timeout.ms`. Have one such loop, not
+//! one in each layer.
 //!
 //! # Duplicates
 //!
@@ -37,8 +38,8 @@ pub use self::policy::{Decision, GaveUp, InvalidPolicy, Progress, RetryPolicy};
 use crate::{Failure, Publish, dead_letter::FailureReport};
 
 /// The header of a record that is sent again although an earlier attempt may have been written. Its value is the number
-/// of such attempts, in decimal. A consumer that gets this header may have got the event before. An event without it
-/// may come again later.
+/// of such attempts, in decimal. A consumer that receives this header may have received the event before. An event
+/// without it may be received again later.
 pub const POSSIBLE_DUPLICATE: &str = "possibleDuplicate";
 
 /// Sends records again as a [`RetryPolicy`] decides.
@@ -260,7 +261,7 @@ impl fmt::Display for RetryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (attempts, ms) = (self.last.number, self.elapsed().as_millis());
         let times = if attempts == 1 { "attempt" } else { "attempts" };
-        // An impossible topic name may have any length and content.
+        // An invalid topic name may have any length and content.
         let topic = self.topic.escape_debug().take(256).collect::<String>();
         write!(
             f,
@@ -391,16 +392,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_observer_gets_every_failed_attempt_with_its_decision() {
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&heard);
+    async fn an_observer_receives_every_failed_attempt_with_its_decision() {
+        let observed = Arc::new(Mutex::new(Vec::new()));
+        let observer = Arc::clone(&observed);
         let retry = retry(RetryPolicy::new()).observed_by(move |attempt, decision| {
-            told.lock().unwrap().push((attempt.number, *decision));
+            observer.lock().unwrap().push((attempt.number, *decision));
         });
         let broker = Script::failing([(0, refused()), (0, too_large())]);
         retry.send(&broker, record()).await.unwrap_err();
         let again = Decision::Resend { wait: Duration::from_millis(100), marked: false };
-        assert_eq!(*heard.lock().unwrap(), [(1, again), (2, Decision::GiveUp(GaveUp::Fatal))]);
+        assert_eq!(*observed.lock().unwrap(), [(1, again), (2, Decision::GiveUp(GaveUp::Fatal))]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -424,7 +425,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_impossible_topic_name_does_not_flood_or_break_the_message() {
+    async fn an_invalid_topic_name_does_not_flood_or_break_the_message() {
         let name = format!("a\n{}", "b".repeat(10_000));
         let failure = SendError::InvalidTopic { topic: "a".into(), reason: "only letters" };
         let broker = Script::failing([(0, failure.into())]);

@@ -17,22 +17,22 @@ pub(crate) fn delivery(kind: FailureKind, code: ErrorCode, persisted: Persisted,
     Failure::Delivery(error.with_broker(1).with_attempts(1).with_elapsed(Duration::from_millis(5)))
 }
 
-/// Refused temporarily, and not written.
+/// A delivery that was refused temporarily, and not written.
 pub(crate) fn refused() -> Failure {
     delivery(FailureKind::Rejected, ErrorCode::NOT_ENOUGH_REPLICAS, Persisted::No, true)
 }
 
-/// No response came.
+/// A delivery without a response.
 pub(crate) fn unknown() -> Failure {
     delivery(FailureKind::Expired, ErrorCode::REQUEST_TIMED_OUT, Persisted::Unknown, true)
 }
 
-/// Too large for the topic.
+/// A delivery that was too large for the topic.
 pub(crate) fn too_large() -> Failure {
     delivery(FailureKind::Rejected, ErrorCode::MESSAGE_TOO_LARGE, Persisted::No, false)
 }
 
-/// One of each kind, in the order of the enums.
+/// A failure of each kind, in the order of the enums.
 pub(crate) fn every_failure() -> Vec<Failure> {
     let topic: Arc<str> = "orders".into();
     let t = || Arc::clone(&topic);
@@ -68,7 +68,7 @@ pub(crate) fn every_failure() -> Vec<Failure> {
     sends.into_iter().map(Failure::Send).chain(deliveries).collect()
 }
 
-/// What a script published: topic, key, value and headers.
+/// A record that was published to a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Published {
     pub(crate) topic: String,
@@ -80,14 +80,14 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// The last header of this name, as text.
+    /// The last header with this name, as text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().rfind(|(key, _)| key == name);
         found.and_then(|(_, value)| str::from_utf8(value.as_deref()?).ok())
     }
 }
 
-/// Fails with the scripted failures, each after its time, and then always succeeds.
+/// A publisher that fails with the scripted failures, each after its time, and then always succeeds.
 #[derive(Default)]
 pub(crate) struct Script {
     failures: Mutex<VecDeque<(Duration, Failure)>>,
@@ -95,7 +95,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Each attempt fails with its failure, after its time in milliseconds.
+    /// A script of failures, each with its time in milliseconds.
     pub(crate) fn failing(failures: impl IntoIterator<Item = (u64, Failure)>) -> Self {
         let failures = failures.into_iter().map(|(ms, failure)| (Duration::from_millis(ms), failure)).collect();
         Self { failures: Mutex::new(failures), published: Mutex::default() }

@@ -1,4 +1,4 @@
-//! Connections. Nothing moves on them by itself.
+//! Connections, which deliver bytes only when the input chooses so.
 //!
 //! In: the sender's actions, and which connection delivers bytes, breaks, or changes its bytes. Out: events for the
 //! sender.
@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{PATIENCE, World};
+use super::{Harness, PATIENCE};
 use crate::{
     broker::Polled,
     sender::{Action, ConnectionId, Event},
@@ -16,13 +16,13 @@ use crate::{
 /// A connection, seen from both ends.
 pub(super) struct Link {
     node: i32,
-    /// Whether the producer knows that it is made.
+    /// Whether the producer was notified that it is connected.
     made: bool,
-    /// Whether the producer still holds it.
+    /// Whether the producer has not closed it.
     open: bool,
     /// Whether the broker still reads it.
     served: bool,
-    /// Whether nothing that is written from now on goes out.
+    /// Whether all further requests are lost.
     jammed: bool,
     /// The last request that was written whole.
     written: Option<i32>,
@@ -30,10 +30,10 @@ pub(super) struct Link {
     responses: VecDeque<Bytes>,
 }
 
-impl World {
-    /// Carries out what the sender wants.
-    pub(super) fn act(&mut self) {
-        self.tell(Event::Woken);
+impl Harness {
+    /// Performs the sender's actions.
+    pub(super) fn perform_actions(&mut self) {
+        self.notify(Event::Woken);
         for _ in 0..PATIENCE {
             let now = self.instant();
             match self.sender.poll_action(now) {
@@ -42,13 +42,13 @@ impl World {
                 Some(Action::Disconnect { connection }) => {
                     self.links.get_mut(&connection).into_iter().for_each(|link| link.open = false);
                 }
-                Some(Action::Read { connection }) => self.tell(Event::Read { connection }),
+                Some(Action::Read { connection }) => self.notify(Event::Read { connection }),
                 Some(Action::Send { connection, correlation, segments, answered }) => {
                     self.send(connection, correlation, Bytes::from(segments.concat()), answered);
                 }
             }
         }
-        panic!("the sender has no end of wishes");
+        panic!("the sender's actions never end");
     }
 
     fn connect(&mut self, connection: ConnectionId, node: i32) {
@@ -62,12 +62,12 @@ impl World {
             requests: VecDeque::new(),
             responses: VecDeque::new(),
         };
-        assert!(self.links.insert(connection, link).is_none(), "numbers of connections are never used again");
+        assert!(self.links.insert(connection, link).is_none(), "connection ids are never reused");
     }
 
     fn send(&mut self, connection: ConnectionId, correlation: i32, bytes: Bytes, answered: bool) {
-        let link = self.links.get_mut(&connection).expect("requests go over connections that there are");
-        assert!(link.open && link.made, "requests go over connections that are open");
+        let link = self.links.get_mut(&connection).expect("a request is sent over a known connection");
+        assert!(link.open && link.made, "a request is sent over an open connection");
         assert_eq!(bytes[..4], u32::try_from(bytes.len() - 4).unwrap().to_be_bytes());
         if link.jammed {
             return;
@@ -75,7 +75,7 @@ impl World {
         link.written = Some(correlation);
         link.requests.push_back(bytes.slice(4..));
         if !answered {
-            self.tell(Event::Written { connection, correlation });
+            self.notify(Event::Written { connection, correlation });
         }
     }
 
@@ -85,25 +85,25 @@ impl World {
         ids.get(usize::from(choice) % ids.len().max(1)).copied()
     }
 
-    /// A connection that is being made is made, or refused.
+    /// Completes a connection attempt, or refuses it.
     pub(super) fn open(&mut self, choice: u8) {
         let Some(connection) = self.pick(choice, |link| link.open && !link.made) else { return };
         let Some(link) = self.links.get_mut(&connection) else { return };
         if self.cluster.node_is_up(link.node) && choice < 240 {
             link.made = true;
-            self.tell(Event::Connected { connection });
+            self.notify(Event::Connected { connection });
         } else {
             self.break_off(connection, true);
         }
     }
 
-    /// A broker handles the next request of a connection, perhaps long after the producer gave it up.
+    /// A broker handles the next request of a connection, perhaps long after its timeout.
     pub(super) fn serve_one(&mut self, choice: u8) {
         let Some(id) = self.pick(choice, |link| link.served && !link.requests.is_empty()) else { return };
         let now_ms = self.now_ms();
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(frame) = link.requests.pop_front() else { return };
-        let pending = self.cluster.arrive(now_ms, link.node, frame).expect("our own requests can be read");
+        let pending = self.cluster.arrive(now_ms, link.node, frame).expect("milena's requests can be decoded");
         let Polled::Done(reply) = self.cluster.poll(now_ms, &pending) else { panic!("nothing is held here") };
         if !reply.bytes.is_empty() {
             link.responses.push_back(reply.bytes.slice(4..));
@@ -111,17 +111,17 @@ impl World {
         link.served = !reply.close;
     }
 
-    /// The next response of a connection arrives; behind the last one of a broker that hung up, its end.
+    /// Delivers the next response of a connection; after the last response of a broker that closed it, its end.
     pub(super) fn deliver_one(&mut self, choice: u8) {
-        let Some(connection) = self.pick(choice, |link| link.open && link.has_news()) else { return };
+        let Some(connection) = self.pick(choice, |link| link.open && link.has_event()) else { return };
         let response = self.links.get_mut(&connection).and_then(|link| link.responses.pop_front());
         match response {
-            Some(frame) => self.tell(Event::Frame { connection, frame }),
+            Some(frame) => self.notify(Event::Frame { connection, frame }),
             None => self.break_off(connection, true),
         }
     }
 
-    /// A connection breaks. What was written may be lost with it, or reach the broker later.
+    /// Breaks a connection. Requests in transit are lost, or reach the broker later.
     pub(super) fn cut_one(&mut self, choice: u8, lost: bool) {
         if let Some(connection) = self.pick(choice, |link| link.open) {
             self.break_off(connection, lost);
@@ -132,17 +132,17 @@ impl World {
         let Some(link) = self.links.get_mut(&connection) else { return };
         (link.open, link.served) = (false, link.served && !lost);
         let written = link.written;
-        self.tell(Event::Disconnected { connection, why: "cut".into(), written });
+        self.notify(Event::Disconnected { connection, why: "cut".into(), written });
     }
 
-    /// What is written from now on does not go out, which nobody notices yet.
+    /// Loses all further requests of a connection, which the producer does not notice yet.
     pub(super) fn jam_one(&mut self, choice: u8) {
         let jammed = self.pick(choice, |link| link.open);
         jammed.and_then(|id| self.links.get_mut(&id)).into_iter().for_each(|link| link.jammed = true);
     }
 
-    /// A byte of a response changes, or its end is missing.
-    pub(super) fn spoil_one(&mut self, input: &mut super::Input<'_>) {
+    /// Changes a byte of a response, or truncates it.
+    pub(super) fn corrupt_one(&mut self, input: &mut super::Input<'_>) {
         let Some(id) = self.pick(input.byte(), |link| !link.responses.is_empty()) else { return };
         let Some(response) = self.links.get_mut(&id).and_then(|link| link.responses.front_mut()) else { return };
         let mut bytes = BytesMut::from(&response[..]);
@@ -155,11 +155,11 @@ impl World {
         *response = bytes.freeze();
     }
 
-    /// Bytes that nobody asked for arrive, or news of requests that there are not.
-    pub(super) fn whisper(&mut self, input: &mut super::Input<'_>) {
+    /// Delivers a frame that is no response to a request.
+    pub(super) fn inject_frame(&mut self, input: &mut super::Input<'_>) {
         let Some(connection) = self.pick(input.byte(), |link| link.made) else { return };
         let frame = Bytes::copy_from_slice(input.bytes());
-        self.tell(Event::Frame { connection, frame });
+        self.notify(Event::Frame { connection, frame });
     }
 
     pub(super) fn stop(&mut self, node: i32) {
@@ -169,31 +169,31 @@ impl World {
         }
     }
 
-    /// Everything that is on its way arrives, and what that leads to, until nothing moves.
+    /// Delivers everything in transit, and all that follows from it, until nothing is in transit.
     pub(super) fn flow(&mut self) {
         for _ in 0..PATIENCE {
-            self.act();
+            self.perform_actions();
             if self.pick(0, |link| link.open && !link.made).is_some() {
                 self.open(0);
             } else if self.pick(0, |link| link.served && !link.requests.is_empty()).is_some() {
                 self.serve_one(0);
-            } else if self.pick(0, |link| link.open && link.has_news()).is_some() {
+            } else if self.pick(0, |link| link.open && link.has_event()).is_some() {
                 self.deliver_one(0);
             } else {
                 return;
             }
         }
-        panic!("what is on its way never ends");
+        panic!("bytes are in transit for ever");
     }
 
-    /// Connections that lost something are noticed to be broken.
+    /// Breaks all connections that lost requests, so that the producer notices.
     pub(super) fn mend(&mut self) {
         while let Some(connection) = self.pick(0, |link| link.open && link.jammed) {
             self.break_off(connection, false);
         }
     }
 
-    /// What is on its way to brokers when the producer is gone still arrives.
+    /// Delivers the requests that are in transit when the producer has ended.
     pub(super) fn land(&mut self) {
         while self.pick(0, |link| link.served && !link.requests.is_empty()).is_some() {
             self.serve_one(0);
@@ -202,7 +202,7 @@ impl World {
 }
 
 impl Link {
-    fn has_news(&self) -> bool {
+    fn has_event(&self) -> bool {
         !self.responses.is_empty() || (self.made && !self.served)
     }
 }

@@ -1,8 +1,8 @@
-//! A client in a process of its own, which can be killed.
+//! A client in a separate process, which can be killed.
 //!
 //! In: which records to send. Out: its history from its standard output, also if it was killed. The process is this
 //! test binary with an environment variable that makes one test the client, or another producer for comparison. It
-//! prints each record before it sends it, so every record in the log was printed. All clients have the same protocol,
+//! prints each record before it sends it, so every record in the log was printed. All clients print in the same format,
 //! and one clock measures all of them.
 
 use std::{
@@ -24,8 +24,8 @@ use milena_test_support::java;
 
 use super::{
     REQUEST_TIMEOUT,
-    load::{Fate, History, Load, Order, Step},
-    oracle::{Id, Place, Told},
+    load::{History, Load, Order, SentRecord, Step},
+    oracle::{Id, Place, Reported},
 };
 
 const VARIABLE: &str = "MILENA_FAULT_ORDER";
@@ -45,7 +45,7 @@ struct Progress {
 }
 
 impl Client {
-    /// Starts a client; `test` is the full name of the test that calls [`obey`].
+    /// Starts a client; `test` is the full name of the test that calls [`run_as_client`].
     pub(crate) fn start(test: &str, bootstrap_servers: &str, order: &Order) -> Self {
         let mut command = Command::new(env::current_exe().expect("this binary has a path"));
         command.args(["--exact", test, "--nocapture"]).env(VARIABLE, words(bootstrap_servers, order).join(" "));
@@ -60,7 +60,7 @@ impl Client {
         Self::spawn(command)
     }
 
-    /// Starts a program that understands our words.
+    /// Starts a program that takes the same arguments.
     pub(crate) fn start_program(program: &Path, bootstrap_servers: &str, order: &Order) -> Self {
         let mut command = Command::new(program);
         command.args(words(bootstrap_servers, order));
@@ -75,7 +75,7 @@ impl Client {
         Self { process, progress, listener: thread::spawn(move || listen(stdout, &counted)) }
     }
 
-    /// How many records were handed over.
+    /// The number of records that the client has sent.
     pub(crate) fn sent(&self) -> usize {
         self.progress.sent.load(Ordering::Relaxed)
     }
@@ -89,24 +89,24 @@ impl Client {
         }
     }
 
-    /// Kills the client (SIGKILL). Returns what it told, and whether it was killed rather than done.
+    /// Kills the client (SIGKILL). Returns its history, and whether the signal ended it.
     pub(crate) fn kill(mut self) -> (History, bool) {
         self.process.kill().expect("a child can be killed");
         let status = self.process.wait().expect("a child can be waited for");
-        (self.listener.join().expect("the listener understands"), status.signal() == Some(SIGKILL))
+        (self.listener.join().expect("the listener does not panic"), status.signal() == Some(SIGKILL))
     }
 
-    /// Tells the client that it may end once it has sent all it was to send.
+    /// Signals the client to end once it has sent its minimum number of records.
     pub(crate) fn end(&mut self) {
         drop(self.process.stdin.take());
     }
 
-    /// Tells the client so and waits until every record has its outcome.
+    /// Signals the client to end, and waits until every record is completed.
     pub(crate) fn finish(mut self) -> History {
         self.end();
         let status = self.process.wait().expect("a child can be waited for");
         assert!(status.success(), "the client failed: {status}");
-        self.listener.join().expect("the listener understands")
+        self.listener.join().expect("the listener does not panic")
     }
 }
 
@@ -115,7 +115,7 @@ fn words(bootstrap_servers: &str, order: &Order) -> [String; 5] {
     [bootstrap_servers.to_owned(), topic.clone(), client.to_string(), first.to_string(), at_least.to_string()]
 }
 
-/// A record is unknown until it is told otherwise.
+/// Reads the client's output. A record's outcome is unknown until the client prints another.
 fn listen(stdout: ChildStdout, progress: &Progress) -> History {
     let mut history = History::new();
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -123,12 +123,15 @@ fn listen(stdout: ChildStdout, progress: &Progress) -> History {
         match parse(&line) {
             Some(Step::Sent(id)) => {
                 progress.sent.fetch_add(1, Ordering::Relaxed);
-                history.insert(id, Fate { told: Told::Unknown, partition: -1, sent_at: now, told_at: now });
+                history.insert(
+                    id,
+                    SentRecord { reported: Reported::Unknown, partition: -1, sent_at: now, completed_at: now },
+                );
             }
-            Some(Step::Told(id, partition, told)) => {
-                let sent = history.get_mut(&id).expect("what is answered was told as sent");
-                *sent = Fate { told, partition, told_at: now, ..*sent };
-                progress.acked.fetch_add(usize::from(matches!(told, Told::Acked(_))), Ordering::Relaxed);
+            Some(Step::Completed(id, partition, reported)) => {
+                let sent = history.get_mut(&id).expect("a completed record was sent");
+                *sent = SentRecord { reported, partition, completed_at: now, ..*sent };
+                progress.acked.fetch_add(usize::from(matches!(reported, Reported::Acked(_))), Ordering::Relaxed);
             }
             None => {}
         }
@@ -136,8 +139,8 @@ fn listen(stdout: ChildStdout, progress: &Progress) -> History {
     history
 }
 
-/// In a process that is to be a client: is one, and returns true when all is sent and answered.
-pub(crate) fn obey() -> bool {
+/// Runs the client if the environment variable is set. Returns true when all records are completed, and false without the variable.
+pub(crate) fn run_as_client() -> bool {
     let Ok(words) = env::var(VARIABLE) else { return false };
     let words: Vec<_> = words.split(' ').collect();
     let number = |at: usize| words[at].parse().expect("a number");
@@ -145,7 +148,7 @@ pub(crate) fn obey() -> bool {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime can be built").block_on(async {
         let producer = Producer::builder(words[0]).request_timeout(REQUEST_TIMEOUT).build().await.expect("valid");
-        let load = Load::start(producer, order, tell);
+        let load = Load::start(producer, order, print);
         tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink()))
             .await
             .expect("a copy does not panic")
@@ -155,41 +158,41 @@ pub(crate) fn obey() -> bool {
     true
 }
 
-fn tell(step: Step) {
+fn print(step: Step) {
     println!("{}", show(step));
 }
 
 fn show(step: Step) -> String {
     match step {
         Step::Sent(Id { client, number }) => format!("sent {client} {number}"),
-        Step::Told(Id { client, number }, partition, told) => {
-            let told = match told {
-                Told::Acked(Some(place)) => format!("at {}", place.offset),
-                Told::Acked(None) => "written".to_owned(),
-                Told::No => "no".to_owned(),
-                Told::Unknown => "unknown".to_owned(),
+        Step::Completed(Id { client, number }, partition, reported) => {
+            let reported = match reported {
+                Reported::Acked(Some(place)) => format!("at {}", place.offset),
+                Reported::Acked(None) => "written".to_owned(),
+                Reported::No => "no".to_owned(),
+                Reported::Unknown => "unknown".to_owned(),
             };
-            format!("told {client} {number} {partition} {told}")
+            format!("told {client} {number} {partition} {reported}")
         }
     }
 }
 
-/// Anything else that stands on standard output is the test harness's.
+/// Parses a line of a client. Other lines on standard output are of the test harness.
 fn parse(line: &str) -> Option<Step> {
     let words: Vec<_> = line.split(' ').collect();
     let id = |client: &str, number: &str| Some(Id { client: client.parse().ok()?, number: number.parse().ok()? });
     match words[..] {
         ["sent", client, number] => Some(Step::Sent(id(client, number)?)),
-        ["told", client, number, partition, ref told @ ..] => {
+        ["told", client, number, partition, ref reported @ ..] => {
             let partition = partition.parse().ok()?;
-            let told = match *told {
-                ["at", offset] => Told::Acked(Some(Place { partition, offset: offset.parse().ok()? })),
-                ["written"] => Told::Acked(None),
-                ["no"] => Told::No,
-                ["unknown"] => Told::Unknown,
+            let reported = match *reported {
+                ["at", offset] => Reported::Acked(Some(Place { partition, offset: offset.parse().ok()? })),
+                ["written"] => Reported::Acked(None),
+                ["no"] => Reported::No,
+                ["unknown"] => Reported::Unknown,
                 _ => return None,
             };
-            Some(Step::Told(id(client, number)?, partition, told))
+            Some(Step::Completed(id(client, number)?, partition, reported))
         }
         _ => None,
     }
@@ -200,11 +203,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_client_tells_is_understood_and_what_the_harness_says_is_passed_over() {
+    fn output_of_a_client_is_parsed_and_output_of_the_harness_is_ignored() {
         let id = Id { client: 1, number: 2 };
         let place = Place { partition: 3, offset: 4 };
-        let told = [Told::Acked(Some(place)), Told::Acked(None), Told::No, Told::Unknown];
-        let steps: Vec<_> = told.into_iter().map(|told| Step::Told(id, 3, told)).chain([Step::Sent(id)]).collect();
+        let reported = [Reported::Acked(Some(place)), Reported::Acked(None), Reported::No, Reported::Unknown];
+        let steps: Vec<_> =
+            reported.into_iter().map(|reported| Step::Completed(id, 3, reported)).chain([Step::Sent(id)]).collect();
         for step in steps {
             assert_eq!(format!("{:?}", parse(&show(step))), format!("{:?}", Some(step)));
         }

@@ -1,7 +1,7 @@
 //! The load during a fault: unique records at a steady rate, and the outcome of each.
 //!
-//! In: a producer, a topic, and a listener for every step. Out: a history. Records of every key are sent all the time,
-//! so every partition has some in flight when a fault strikes. A record's key and value follow from its name, so its
+//! In: a producer, a topic, and an observer of every step. Out: a history. Records of every key are sent all the time,
+//! so every partition has some in flight when a fault strikes. A record's key and value are computed from its id, so its
 //! bytes can be checked without being kept.
 
 use std::{
@@ -16,31 +16,31 @@ use std::{
 use milena::{Ack, DeliveryError, Persisted, Producer, Record, admin::ConsumedRecord};
 use tokio::{task::JoinHandle, time};
 
-use super::oracle::{Entry, Id, Place, Told};
+use super::oracle::{Entry, Id, Place, Reported};
 
 /// Records a millisecond: 2,000 a second.
 const PACE: u32 = 2;
 const KEYS: u32 = 100;
 
-/// What is known of one record.
+/// A record that was sent, and its outcome.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fate {
-    pub(crate) told: Told,
+pub(crate) struct SentRecord {
+    pub(crate) reported: Reported,
     pub(crate) partition: i32,
     pub(crate) sent_at: Instant,
-    pub(crate) told_at: Instant,
+    pub(crate) completed_at: Instant,
 }
 
-/// Every record that was handed over.
-pub(crate) type History = BTreeMap<Id, Fate>;
+/// Every record that was sent.
+pub(crate) type History = BTreeMap<Id, SentRecord>;
 
-/// A step in a record's life.
+/// A step of a record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    /// It is about to be handed over.
+    /// The record is about to be sent.
     Sent(Id),
-    /// It has its outcome, in this partition.
-    Told(Id, i32, Told),
+    /// The record is completed, in this partition.
+    Completed(Id, i32, Reported),
 }
 
 /// What to send.
@@ -50,7 +50,7 @@ pub(crate) struct Order {
     pub(crate) client: u32,
     /// The number of the first record.
     pub(crate) first: u32,
-    /// How many at least; it goes on until it is told to finish.
+    /// The minimum number of records. Sending continues until it is finished.
     pub(crate) at_least: u32,
 }
 
@@ -61,34 +61,34 @@ pub(crate) struct Load {
 }
 
 struct Shared {
-    tell: fn(Step),
-    /// Whether as many were handed over as were ordered.
-    complete: AtomicBool,
-    /// Whether that is enough.
+    observe: fn(Step),
+    /// Whether the minimum number of records was sent.
+    all_sent: AtomicBool,
+    /// Whether to end after the minimum number.
     end: AtomicBool,
     acked: AtomicUsize,
-    answered: AtomicUsize,
+    completed: AtomicUsize,
     history: Mutex<History>,
 }
 
 impl Load {
-    /// Starts to send; `tell` hears of every step.
-    pub(crate) fn start(producer: Producer, order: Order, tell: fn(Step)) -> Self {
+    /// Starts to send; `observe` is called with every step.
+    pub(crate) fn start(producer: Producer, order: Order, observe: fn(Step)) -> Self {
         let shared = Arc::new(Shared {
-            tell,
-            complete: AtomicBool::new(false),
+            observe,
+            all_sent: AtomicBool::new(false),
             end: AtomicBool::new(false),
             acked: AtomicUsize::new(0),
-            answered: AtomicUsize::new(0),
+            completed: AtomicUsize::new(0),
             history: Mutex::new(History::new()),
         });
         let task = tokio::spawn(send_all(producer, order, Arc::clone(&shared)));
         Self { shared, task }
     }
 
-    /// Whether as many records were handed over as were ordered.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.shared.complete.load(Ordering::Relaxed)
+    /// Whether the minimum number of records was sent.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.shared.all_sent.load(Ordering::Relaxed)
     }
 
     /// Waits until this many records are acknowledged.
@@ -99,7 +99,7 @@ impl Load {
         }
     }
 
-    /// Waits until as many records were handed over as were ordered, and every record has its outcome.
+    /// Waits until the minimum number of records was sent, and every record is completed.
     pub(crate) async fn finish(self) -> History {
         self.shared.end.store(true, Ordering::Relaxed);
         self.task.await.expect("the load does not panic");
@@ -117,43 +117,43 @@ async fn send_all(producer: Producer, order: Order, shared: Arc<Shared>) {
         }
         send(&producer, &topic, Id { client, number: first + records }, &shared).await;
         records += 1;
-        shared.complete.store(records >= at_least, Ordering::Relaxed);
+        shared.all_sent.store(records >= at_least, Ordering::Relaxed);
     }
-    while shared.answered.load(Ordering::Acquire) < records as usize {
+    while shared.completed.load(Ordering::Acquire) < records as usize {
         time::sleep(Duration::from_millis(1)).await;
     }
 }
 
 async fn send(producer: &Producer, topic: &str, id: Id, shared: &Arc<Shared>) {
-    (shared.tell)(Step::Sent(id));
+    (shared.observe)(Step::Sent(id));
     let (key, value) = content(id);
-    let (sent_at, answered) = (Instant::now(), Arc::clone(shared));
-    let callback = move |outcome: Result<Ack, DeliveryError>| answered.note(id, sent_at, told(&outcome));
-    // Not accepted is certainly not written.
+    let (sent_at, completed) = (Instant::now(), Arc::clone(shared));
+    let callback = move |outcome: Result<Ack, DeliveryError>| completed.note(id, sent_at, reported(&outcome));
+    // A record that was not accepted is not written.
     if producer.send_with(Record::to(topic).key(&key).value(&value), callback).await.is_err() {
-        shared.note(id, sent_at, (-1, Told::No));
+        shared.note(id, sent_at, (-1, Reported::No));
     }
 }
 
 impl Shared {
-    fn note(&self, id: Id, sent_at: Instant, (partition, told): (i32, Told)) {
-        (self.tell)(Step::Told(id, partition, told));
-        let fate = Fate { told, partition, sent_at, told_at: Instant::now() };
-        self.history.lock().expect("no callback panics").insert(id, fate);
-        self.acked.fetch_add(usize::from(matches!(told, Told::Acked(_))), Ordering::Relaxed);
-        self.answered.fetch_add(1, Ordering::Release);
+    fn note(&self, id: Id, sent_at: Instant, (partition, reported): (i32, Reported)) {
+        (self.observe)(Step::Completed(id, partition, reported));
+        let record = SentRecord { reported, partition, sent_at, completed_at: Instant::now() };
+        self.history.lock().expect("no callback panics").insert(id, record);
+        self.acked.fetch_add(usize::from(matches!(reported, Reported::Acked(_))), Ordering::Relaxed);
+        self.completed.fetch_add(1, Ordering::Release);
     }
 }
 
-/// What an outcome says, and of which partition.
-fn told(outcome: &Result<Ack, DeliveryError>) -> (i32, Told) {
+/// The partition of an outcome, and the outcome as the oracle sees it.
+fn reported(outcome: &Result<Ack, DeliveryError>) -> (i32, Reported) {
     match outcome {
         Ok(ack) => {
             let partition = ack.partition();
-            (partition, Told::Acked(ack.offset().map(|offset| Place { partition, offset })))
+            (partition, Reported::Acked(ack.offset().map(|offset| Place { partition, offset })))
         }
-        Err(error) if error.persisted() == Persisted::No => (error.partition(), Told::No),
-        Err(error) => (error.partition(), Told::Unknown),
+        Err(error) if error.persisted() == Persisted::No => (error.partition(), Reported::No),
+        Err(error) => (error.partition(), Reported::Unknown),
     }
 }
 
@@ -163,7 +163,7 @@ pub(crate) fn content(id: Id) -> (String, String) {
     (format!("key-{}", id.number % KEYS), format!("{}/{}/{}", id.client, id.number, format!("{mix:016x}").repeat(5)))
 }
 
-/// The log as the oracle reads it.
+/// The log as entries for the oracle.
 pub(crate) fn entries(records: Vec<ConsumedRecord>) -> Vec<Entry> {
     let place = |record: &ConsumedRecord| Place { partition: record.partition, offset: record.offset };
     let mut entries: Vec<_> = records.iter().map(|record| (place(record), identify(record))).collect();
@@ -171,7 +171,7 @@ pub(crate) fn entries(records: Vec<ConsumedRecord>) -> Vec<Entry> {
     entries
 }
 
-/// Which record this is, if it is one of ours to the last byte.
+/// The id of a record; `None` unless all of its bytes are as they were sent.
 fn identify(record: &ConsumedRecord) -> Option<Id> {
     let (key, value) = (record.key.as_deref()?, record.value.as_deref()?);
     let mut parts = std::str::from_utf8(value).ok()?.split('/').map(str::parse);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_known_by_all_of_its_bytes() {
+    fn a_record_is_identified_by_all_of_its_bytes() {
         let id = Id { client: 3, number: 512 };
         let (key, value) = content(id);
         let place = Place { partition: 1, offset: 2 };

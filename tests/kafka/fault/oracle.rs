@@ -8,24 +8,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A record's name: which client sent it, and as the how-manieth.
+/// The id of a record: the client that sent it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id {
     pub(crate) client: u32,
     pub(crate) number: u32,
 }
 
-/// Where a record stands.
+/// A partition and an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
 }
 
-/// What became of a record, as its sender was told.
+/// The outcome of a record that the producer reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// It is in the log: here, if a broker told the offset.
+pub(crate) enum Reported {
+    /// It is in the log, at this place if the response had an offset.
     Acked(Option<Place>),
     /// It is certainly not in the log.
     No,
@@ -33,27 +33,27 @@ pub(crate) enum Told {
     Unknown,
 }
 
-/// One entry of the log; `None` is a record that nobody sent, byte for byte.
+/// One entry of the log; `None` is a record that no client sent with these bytes.
 pub(crate) type Entry = (Place, Option<Id>);
 
-/// What is wrong with a history.
+/// A violation in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
-    /// Acknowledged, and nowhere in the log.
+    /// Acknowledged, but not in the log.
     Lost(Id),
-    /// Acknowledged at a place that holds something else, or nothing.
-    Wrong { id: Id, told: Place },
-    /// Once more in the log than once.
+    /// Acknowledged at a place with another record, or none.
+    Wrong { id: Id, reported: Place },
+    /// In the log a second time.
     Duplicate { id: Id, again: Place },
-    /// Stands behind a record of its client and partition that was sent later.
+    /// After a record of its client and partition that was sent later.
     Reordered { id: Id, behind: Id },
-    /// In the log, though its sender was told that it certainly is not.
+    /// In the log, but reported as not written.
     Written(Id),
-    /// In the log, though nobody sent it.
+    /// In the log, but never sent.
     Phantom(Place),
 }
 
-/// A history, judged.
+/// The result for a history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Judgement {
     pub(crate) records: usize,
@@ -65,45 +65,45 @@ pub(crate) struct Judgement {
 }
 
 impl Judgement {
-    /// How many violations are of a kind.
+    /// The number of violations of a kind.
     pub(crate) fn count(&self, kind: impl Fn(&Violation) -> bool) -> usize {
         self.violations.iter().filter(|violation| kind(violation)).count()
     }
 }
 
-/// Holds what was told against a topic's log, which is in the order of places.
-pub(crate) fn judge(told: &BTreeMap<Id, Told>, log: &[Entry]) -> Judgement {
-    let mut judgement = Judgement { records: told.len(), ..Judgement::default() };
-    let places = check_log(told, log, &mut judgement.violations);
+/// Compares the reported outcomes with a topic's log, which is sorted by place.
+pub(crate) fn judge(reported: &BTreeMap<Id, Reported>, log: &[Entry]) -> Judgement {
+    let mut judgement = Judgement { records: reported.len(), ..Judgement::default() };
+    let places = check_log(reported, log, &mut judgement.violations);
     let at: HashMap<Place, Id> = log.iter().filter_map(|(place, id)| Some((*place, (*id)?))).collect();
-    for (&id, &told) in told {
-        let there = places.contains_key(&id);
-        match told {
-            Told::Acked(place) => {
+    for (&id, &reported) in reported {
+        let in_log = places.contains_key(&id);
+        match reported {
+            Reported::Acked(place) => {
                 judgement.acked += 1;
-                if !there {
+                if !in_log {
                     judgement.violations.push(Violation::Lost(id));
-                } else if let Some(told) = place.filter(|place| at.get(place) != Some(&id)) {
-                    judgement.violations.push(Violation::Wrong { id, told });
+                } else if let Some(reported) = place.filter(|place| at.get(place) != Some(&id)) {
+                    judgement.violations.push(Violation::Wrong { id, reported });
                 }
             }
-            Told::No => {
+            Reported::No => {
                 judgement.no += 1;
-                judgement.violations.extend(there.then_some(Violation::Written(id)));
+                judgement.violations.extend(in_log.then_some(Violation::Written(id)));
             }
-            Told::Unknown if there => judgement.unknown_in_log += 1,
-            Told::Unknown => judgement.unknown_not_in_log += 1,
+            Reported::Unknown if in_log => judgement.unknown_in_log += 1,
+            Reported::Unknown => judgement.unknown_not_in_log += 1,
         }
     }
     judgement
 }
 
-/// What can be seen in the log alone. Returns where each record stands first.
-fn check_log(told: &BTreeMap<Id, Told>, log: &[Entry], violations: &mut Vec<Violation>) -> HashMap<Id, Place> {
+/// Finds violations in the log alone. Returns the first place of each record.
+fn check_log(reported: &BTreeMap<Id, Reported>, log: &[Entry], violations: &mut Vec<Violation>) -> HashMap<Id, Place> {
     let mut places = HashMap::new();
     let mut latest: HashMap<(i32, u32), Id> = HashMap::new();
     for &(place, id) in log {
-        let Some(id) = id.filter(|id| told.contains_key(id)) else {
+        let Some(id) = id.filter(|id| reported.contains_key(id)) else {
             violations.push(Violation::Phantom(place));
             continue;
         };
@@ -139,8 +139,8 @@ mod tests {
         Place { partition: 0, offset }
     }
 
-    fn acked(number: u32, offset: i64) -> (Id, Told) {
-        (id(number), Told::Acked(Some(place(offset))))
+    fn acked(number: u32, offset: i64) -> (Id, Reported) {
+        (id(number), Reported::Acked(Some(place(offset))))
     }
 
     /// The numbers of the records at offsets 0, 1, 2 …
@@ -148,47 +148,54 @@ mod tests {
         (0..).zip(numbers).map(|(offset, number)| (place(offset), Some(id(*number)))).collect()
     }
 
-    fn violations(told: impl IntoIterator<Item = (Id, Told)>, log: &[Entry]) -> Vec<Violation> {
-        judge(&told.into_iter().collect(), log).violations
+    fn violations(reported: impl IntoIterator<Item = (Id, Reported)>, log: &[Entry]) -> Vec<Violation> {
+        judge(&reported.into_iter().collect(), log).violations
     }
 
     #[test]
-    fn a_good_history_is_counted_and_has_no_violation() {
-        let told = [acked(0, 0), (id(1), Told::Unknown), (id(2), Told::No), acked(3, 2), (id(4), Told::Unknown)].into();
+    fn a_correct_history_is_counted_and_has_no_violation() {
+        let reported =
+            [acked(0, 0), (id(1), Reported::Unknown), (id(2), Reported::No), acked(3, 2), (id(4), Reported::Unknown)]
+                .into();
         let expected =
             Judgement { records: 5, acked: 2, no: 1, unknown_in_log: 1, unknown_not_in_log: 1, violations: Vec::new() };
-        assert_eq!(judge(&told, &log(&[0, 1, 3])), expected);
+        assert_eq!(judge(&reported, &log(&[0, 1, 3])), expected);
     }
 
     #[test]
-    fn every_kind_of_bad_history_is_found_once() {
+    fn every_kind_of_violation_is_found_once() {
         use Violation as V;
         let unsent = vec![(place(0), None)];
         let table = [
             ("lost", vec![acked(0, 0)], log(&[]), V::Lost(id(0))),
-            ("lost, without an offset", vec![(id(0), Told::Acked(None))], log(&[]), V::Lost(id(0))),
-            ("at a place past the end", vec![acked(0, 7)], log(&[0]), V::Wrong { id: id(0), told: place(7) }),
+            ("lost, without an offset", vec![(id(0), Reported::Acked(None))], log(&[]), V::Lost(id(0))),
+            ("at a place past the end", vec![acked(0, 7)], log(&[0]), V::Wrong { id: id(0), reported: place(7) }),
             ("twice", vec![acked(0, 0)], log(&[0, 0]), V::Duplicate { id: id(0), again: place(1) }),
-            ("unknown, twice", vec![(id(0), Told::Unknown)], log(&[0, 0]), V::Duplicate { id: id(0), again: place(1) }),
+            (
+                "unknown, twice",
+                vec![(id(0), Reported::Unknown)],
+                log(&[0, 0]),
+                V::Duplicate { id: id(0), again: place(1) },
+            ),
             (
                 "in the wrong order",
                 vec![acked(0, 1), acked(1, 0)],
                 log(&[1, 0]),
                 V::Reordered { id: id(0), behind: id(1) },
             ),
-            ("No, and there", vec![(id(0), Told::No)], log(&[0]), V::Written(id(0))),
+            ("No, and in the log", vec![(id(0), Reported::No)], log(&[0]), V::Written(id(0))),
             ("never sent", vec![], log(&[9]), V::Phantom(place(0))),
             ("with other bytes", vec![], unsent, V::Phantom(place(0))),
         ];
-        for (what, told, log, expected) in table {
-            assert_eq!(violations(told, &log), [expected], "{what}");
+        for (what, reported, log, expected) in table {
+            assert_eq!(violations(reported, &log), [expected], "{what}");
         }
     }
 
     #[test]
-    fn two_records_acknowledged_at_one_place_cannot_both_be_right() {
-        let told = [acked(0, 0), acked(1, 0)];
-        assert_eq!(violations(told, &log(&[0, 1])), [Violation::Wrong { id: id(1), told: place(0) }]);
+    fn two_records_acknowledged_at_one_offset_are_a_violation() {
+        let reported = [acked(0, 0), acked(1, 0)];
+        assert_eq!(violations(reported, &log(&[0, 1])), [Violation::Wrong { id: id(1), reported: place(0) }]);
     }
 
     #[test]
@@ -201,23 +208,24 @@ mod tests {
     fn a_record_in_another_partition_than_it_was_acknowledged_for_is_wrong() {
         let elsewhere = Place { partition: 1, offset: 0 };
         let found = violations([acked(0, 0)], &[(elsewhere, Some(id(0)))]);
-        assert_eq!(found, [Violation::Wrong { id: id(0), told: place(0) }]);
+        assert_eq!(found, [Violation::Wrong { id: id(0), reported: place(0) }]);
     }
 
     #[test]
-    fn a_repetition_counts_as_such_and_not_as_disorder() {
-        let told = [acked(0, 0), acked(1, 1)];
-        assert_eq!(violations(told, &log(&[0, 1, 0])), [Violation::Duplicate { id: id(0), again: place(2) }]);
+    fn a_duplicate_is_not_counted_as_reordered() {
+        let reported = [acked(0, 0), acked(1, 1)];
+        assert_eq!(violations(reported, &log(&[0, 1, 0])), [Violation::Duplicate { id: id(0), again: place(2) }]);
     }
 
     #[test]
     fn the_order_of_different_clients_and_partitions_is_free() {
         let other = Id { client: 1, number: 0 };
         let elsewhere = Place { partition: 1, offset: 0 };
-        let told = [acked(0, 1), (other, Told::Unknown), acked(5, 0), (id(1), Told::Acked(Some(elsewhere)))];
+        let reported =
+            [acked(0, 1), (other, Reported::Unknown), acked(5, 0), (id(1), Reported::Acked(Some(elsewhere)))];
         let log = [(place(0), Some(other)), (place(1), Some(id(0))), (place(2), Some(id(5))), (elsewhere, Some(id(1)))];
-        let wrong = Violation::Wrong { id: id(5), told: place(0) };
-        assert_eq!(violations(told, &log), [wrong], "its place was made wrong on purpose, and nothing else");
+        let wrong = Violation::Wrong { id: id(5), reported: place(0) };
+        assert_eq!(violations(reported, &log), [wrong], "the wrong place of record 5 is the only violation");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The race: milena and other producers under one fault at the same time, to compare how long each is silent.
 //!
-//! In: a healthy cluster, a fault. Out: each client's longest silence after the fault, and the violations of ours.
-//! Every client is a process with the same protocol and a topic of its own. All topics have the same leaders and
+//! In: a healthy cluster, a fault. Out: each client's longest silence after the fault, and milena's violations. Every
+//! client is a process that prints in the same format and has its own topic. All topics have the same leaders and
 //! replicas. If a fault cuts connections, all clients use the same proxies, so one fault strikes all of them at the
 //! same moment. Deliberately absent: judging the records of the other producers.
 
@@ -24,13 +24,13 @@ use crate::cluster::unique;
 /// One run of the race.
 pub(crate) struct Heat {
     pub(crate) lap: Lap,
-    /// Whether the fault struck at all.
-    pub(crate) bit: bool,
-    /// What was wrong with milena's records.
+    /// Whether the fault had an effect.
+    pub(crate) effective: bool,
+    /// The violations of milena's records.
     pub(crate) violations: Vec<Violation>,
 }
 
-/// Who takes part.
+/// A producer in the race.
 #[derive(Clone, Debug)]
 enum Racer {
     Milena,
@@ -39,7 +39,7 @@ enum Racer {
 }
 
 impl Racer {
-    /// All of them. The programs are what the command `tests/kafka/race` has built.
+    /// All producers. The command `tests/kafka/race` builds the programs.
     fn all() -> Vec<Self> {
         let programs = env::var_os("MILENA_RACE_PEERS").unwrap_or_default();
         let programs: Vec<_> = env::split_paths(&programs).filter(|path| path.is_file()).map(Self::Program).collect();
@@ -63,25 +63,25 @@ impl Racer {
     }
 }
 
-/// One run: `number` turns the layout, so that each node is hit in its turn.
+/// One run. `number` rotates the layout, so that each node is hit in turn.
 pub(crate) async fn run(stage: &Stage, fault: Fault, number: usize, records: u32) -> Heat {
     let racers = Racer::all();
     let topics = block_in_place(|| create_topics(stage, &racers, number));
     let mut clients = start(stage, fault, &racers, &topics, records);
     block_in_place(|| clients.iter_mut().for_each(|client| client.await_acked(records as usize / 4)));
     let since = Instant::now();
-    let is_complete = || clients.iter().all(|client| client.sent() >= records as usize);
-    let mut seen = stage.strike(fault, &topics, &is_complete).await;
+    let has_sent_all = || clients.iter().all(|client| client.sent() >= records as usize);
+    let mut seen = stage.strike(fault, &topics, &has_sent_all).await;
     clients.iter_mut().for_each(Client::end);
     let histories: Vec<_> = block_in_place(|| clients.into_iter().map(Client::finish).collect());
-    seen.bit |= seen.frozen.is_some_and(|frozen| strike::waited(&histories[0], frozen));
+    seen.effective |= seen.frozen.is_some_and(|frozen| strike::waited(&histories[0], frozen));
     let role = seen.role.map(|role| format!(" of a {role}")).unwrap_or_default();
     let silences = racers.iter().zip(&histories).map(|(racer, history)| (racer.name(), silence(history, since)));
     let lap = Lap { fault: format!("{fault}{role}"), silences: silences.collect(), seen: seen.what };
-    Heat { lap, bit: seen.bit, violations: judge(stage, &topics[0], &histories[0]).await }
+    Heat { lap, effective: seen.effective, violations: judge(stage, &topics[0], &histories[0]).await }
 }
 
-/// A topic for each; its partitions are led by one node each, and by the same ones in every topic.
+/// Creates a topic for each racer. A partition has the same leader in every topic.
 fn create_topics(stage: &Stage, racers: &[Racer], number: usize) -> Vec<String> {
     let replicas = layout(number);
     let topics: Vec<_> = racers.iter().map(|racer| unique(&format!("race-{}", racer.name()))).collect();
@@ -102,20 +102,20 @@ fn layout(number: usize) -> Vec<Vec<usize>> {
     (0..PARTITIONS as usize).map(nodes).collect()
 }
 
-/// The longest time without an acknowledgement since the strike: of any partition, and of the one that had the longest.
+/// The longest time without an acknowledgement since the strike: of all partitions, and of the partition with the longest.
 fn silence(history: &History, since: Instant) -> Silence {
     let longest = |chosen: &dyn Fn(i32) -> bool| {
-        scenario::silence(history, |fate| fate.told_at >= since && chosen(fate.partition))
+        scenario::silence(history, |sent| sent.completed_at >= since && chosen(sent.partition))
     };
     let of_one = (0..PARTITIONS).map(|one| longest(&|partition| partition == one)).max().unwrap_or_default();
     Silence { of_all: longest(&|_| true), of_one }
 }
 
 async fn judge(stage: &Stage, topic: &str, history: &History) -> Vec<Violation> {
-    let mut admin = Admin::connect(&stage.kafka.bootstrap_servers()).await.expect("the cluster answers");
+    let mut admin = Admin::connect(&stage.kafka.bootstrap_servers()).await.expect("the cluster responds");
     let log = load::entries(admin.read_all(topic).await.expect("the topic can be read"));
-    let told: BTreeMap<_, _> = history.iter().map(|(id, fate)| (*id, fate.told)).collect();
-    oracle::judge(&told, &log).violations
+    let reported: BTreeMap<_, _> = history.iter().map(|(id, sent)| (*id, sent.reported)).collect();
+    oracle::judge(&reported, &log).violations
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ impl Row {
     }
 }
 
-/// The table of all runs that stand in a file, faults in the order in which they first appear.
+/// The table of all runs in a file, faults in the order in which they first appear.
 pub(crate) fn table(file: &str) -> String {
     let mut rows: Vec<Row> = Vec::new();
     for row in file.lines().filter_map(Row::parse) {
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_file_becomes_the_row_that_it_was() {
+    fn a_row_is_parsed_from_its_line() {
         let row = row("kill", 1, 1_234);
         assert_eq!(Row::parse(row.line().trim_end()), Some(row));
         assert_eq!(Row::parse("kill\t1\t2"), None);
     }
 
     #[test]
-    fn runs_of_one_fault_are_added_up_and_their_silences_compared() {
+    fn runs_of_one_fault_are_added_up_with_their_median_and_worst_silence() {
         let file = [row("kill", 1, 400), row("cut", 0, 70), row("kill", 0, 200), row("kill", 2, 9_000)];
         let table = table(&file.map(|row| row.line()).concat());
         let lines: Vec<_> = table.lines().collect();

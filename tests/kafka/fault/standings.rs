@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-/// How long a client was silent in one run.
+/// A client's longest silences in one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Silence {
-    /// No partition acknowledged anything.
+    /// The longest time in which no partition acknowledged a record.
     pub(crate) of_all: Duration,
-    /// The partition that was silent the longest.
+    /// The longest silence of a single partition.
     pub(crate) of_one: Duration,
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Silence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lap {
     pub(crate) fault: String,
-    /// Ours first.
+    /// milena first.
     pub(crate) silences: Vec<(String, Silence)>,
     pub(crate) seen: String,
 }
@@ -43,7 +43,7 @@ impl Lap {
         self.silences.iter().find(|(known, _)| known == name).map(|(_, silence)| kind(silence))
     }
 
-    /// By how much the first was silent for longer than the best of the others, in seconds; less than 0 if it was the best.
+    /// How much longer the first client was silent than the best of the others, in seconds; negative if it was the best.
     fn behind(&self, kind: fn(&Silence) -> Duration) -> Option<f64> {
         let (first, others) = self.silences.split_first()?;
         let best = others.iter().map(|(_, silence)| kind(silence)).min()?;
@@ -57,7 +57,7 @@ fn client(words: &str) -> Option<(String, Silence)> {
     Some((name.to_owned(), Silence { of_all: millis.next()??, of_one: millis.next()?? }))
 }
 
-/// The tables of all laps that stand in a file.
+/// The tables of all laps in a file.
 pub(crate) fn tables(file: &str) -> String {
     let laps: Vec<_> = file.lines().filter_map(Lap::parse).collect();
     let of_all = table(&laps, |silence| silence.of_all);
@@ -83,7 +83,7 @@ fn names(laps: &[Lap]) -> impl Iterator<Item = &String> {
     laps.iter().flat_map(|lap| lap.silences.iter().map(|(name, _)| name))
 }
 
-/// In the order in which they first appear.
+/// The distinct names, in the order in which they first appear.
 fn distinct<'a>(all: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
     all.fold(Vec::new(), |mut known, next| {
         if !known.contains(&next) {
@@ -93,7 +93,7 @@ fn distinct<'a>(all: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
     })
 }
 
-/// One cell for each client; the least median is marked, and whatever reads the same.
+/// One cell for each client. The least median is marked, and every other that is the same when rounded.
 fn cells(laps: &[&Lap], names: &[&String], kind: fn(&Silence) -> Duration) -> Vec<String> {
     let of = |name: &&String| two(laps.iter().filter_map(|lap| lap.of(name, kind)).map(|time| time.as_secs_f64()));
     let silences: Vec<_> = names.iter().map(of).collect();
@@ -118,7 +118,7 @@ fn show((median, worst): (f64, f64)) -> String {
     format!("{}, {}", hundredths(median), hundredths(worst))
 }
 
-/// What rounds to nothing has no sign.
+/// Rounds to hundredths, without a sign for 0.
 fn hundredths(seconds: f64) -> String {
     format!("{:.2}", (seconds * 100.0).round() / 100.0 + 0.0)
 }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_file_becomes_the_lap_that_it_was() {
+    fn a_lap_is_parsed_from_its_line() {
         let lap = lap("kill of a broker", &[("milena", 210), ("Java", 300)]);
         assert_eq!(Lap::parse(lap.line().trim_end()), Some(lap));
         assert_eq!(Lap::parse("kill\tmilena\tseen"), None);

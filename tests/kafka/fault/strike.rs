@@ -1,7 +1,7 @@
 //! The faults, and the proof that each had an effect.
 //!
-//! In: a cluster under load. Out: what was done and observed. All nodes run again after each fault. Deliberately
-//! absent: the effect on the records, which the oracle judges.
+//! In: a cluster under load. Out: what was done and observed. All nodes are running again after each fault.
+//! Deliberately absent: the effect on the records, which the oracle judges.
 
 use std::{
     fmt,
@@ -18,30 +18,30 @@ use tokio::{task::block_in_place, time::sleep};
 
 use super::load::History;
 
-/// How long a connection is deaf before it is reset, and how often that happens.
+/// How long a connection passes no responses before it is reset, and the time between two cuts.
 const DEAF: Duration = Duration::from_millis(150);
 const BETWEEN_CUTS: Duration = Duration::from_secs(1);
-/// Of how many Produce requests through one proxy one loses its response.
+/// One of this many Produce requests through a proxy loses its response.
 const LOSE_EVERY: usize = 50;
 
-/// What is done while records flow.
+/// A fault that strikes while records are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// SIGSTOP of the leader of partition 0 for so many seconds.
     Freeze(u64),
-    /// SIGKILL of the leader of partition 0, which is started again at once.
+    /// SIGKILL of the leader of partition 0, which is restarted at once.
     Kill,
-    /// Every node is shut down and started again, one after the other, each once all replicas are in sync.
+    /// Every node is shut down and restarted, one after the other, each once all replicas are in sync.
     RollingRestart,
-    /// Every connection deaf for 150 ms, then reset, every second.
+    /// Every second, all connections pass no responses for 150 ms and are then reset.
     Cut,
-    /// The same to a producer without idempotence: the control arm.
+    /// The same for a producer without idempotence: the control.
     CutPlain,
-    /// A connection is cut right after a Produce request was written, whose response is lost: every 50th at each broker.
+    /// A connection is cut after a Produce request was written, so its response is lost: every 50th request at each broker.
     LoseResponses,
     /// All leaders are moved by reassignment, and back into the replicas.
     MoveLeaders,
-    /// SIGKILL of the client, of which another continues.
+    /// SIGKILL of the client, after which another continues.
     KillClient,
 }
 
@@ -61,24 +61,24 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// Whether the client is to come through the proxies.
+    /// Whether the client connects through the proxies.
     pub(crate) fn is_proxied(self) -> bool {
         matches!(self, Self::Cut | Self::CutPlain | Self::LoseResponses)
     }
 }
 
-/// A cluster, and who watches it.
+/// A cluster, and an admin client that observes it.
 pub(crate) struct Stage {
     pub(crate) kafka: RealKafka,
     pub(crate) overseer: Overseer,
 }
 
-/// What a node is beside a broker.
+/// The controller role of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// The active controller: another must be elected before anybody learns that the node is gone.
+    /// The active controller. Another must be elected before the cluster notices that the node is down.
     Controller,
-    /// A controller that stands by.
+    /// A standby controller.
     Broker,
 }
 
@@ -88,41 +88,41 @@ impl fmt::Display for Role {
     }
 }
 
-/// What was seen of a fault that struck.
+/// The observations of a fault.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// In words, for the report.
+    /// A description for the report.
     pub(crate) what: String,
-    /// What the node was that it struck: how long a cluster needs depends on it.
+    /// The role of the node: the time until the cluster recovers depends on it.
     pub(crate) role: Option<Role>,
-    /// Whether it struck at all.
-    pub(crate) bit: bool,
-    /// The time in which a frozen leader answered nobody.
+    /// Whether the fault had an effect.
+    pub(crate) effective: bool,
+    /// The time in which a frozen leader sent no response.
     pub(crate) frozen: Option<(Instant, Instant)>,
 }
 
 impl Seen {
-    fn new(bit: bool, what: String) -> Self {
-        Self { what, role: None, bit, frozen: None }
+    fn new(effective: bool, what: String) -> Self {
+        Self { what, role: None, effective, frozen: None }
     }
 }
 
 impl Stage {
-    /// Strikes, and returns when the fault is over: for cuts, when the load is complete.
-    /// It strikes the first topic's leaders; the others have the same.
-    pub(crate) async fn strike(&self, fault: Fault, topics: &[String], is_complete: &dyn Fn() -> bool) -> Seen {
+    /// Causes the fault, and returns when it is over: for cuts, when all records are sent. It strikes the first topic's leaders,
+    /// which are also those of the other topics.
+    pub(crate) async fn strike(&self, fault: Fault, topics: &[String], has_sent_all: &dyn Fn() -> bool) -> Seen {
         match fault {
             Fault::Freeze(seconds) => self.freeze(topics, Duration::from_secs(seconds)).await,
             Fault::Kill => block_in_place(|| self.kill(topics)),
             Fault::RollingRestart => block_in_place(|| self.restart_all(topics)),
-            Fault::Cut | Fault::CutPlain => self.cut(is_complete).await,
-            Fault::LoseResponses => self.lose_answers(is_complete).await,
+            Fault::Cut | Fault::CutPlain => self.cut(has_sent_all).await,
+            Fault::LoseResponses => self.lose_responses(has_sent_all).await,
             Fault::MoveLeaders => block_in_place(|| self.move_leaders(&topics[0])),
             Fault::KillClient => unreachable!("the client is no part of the cluster"),
         }
     }
 
-    /// Waits until every replica of these topics is in sync. Returns the partitions of the first.
+    /// Waits until every replica of these topics is in sync. Returns the partitions of the first topic.
     pub(crate) fn heal(&self, topics: &[String]) -> Vec<Partition> {
         let healed: Vec<_> =
             topics.iter().map(|topic| self.overseer.await_in_sync(topic, self.kafka.nodes())).collect();
@@ -147,10 +147,10 @@ impl Stage {
         let gone = TcpStream::connect(&address).is_err();
         self.kafka.start_node(leader - 1);
         let seen = self.seen_moving(topics, leader, &format!("node {leader} killed"));
-        Seen { role: Some(role), bit: seen.bit && gone, ..seen }
+        Seen { role: Some(role), effective: seen.effective && gone, ..seen }
     }
 
-    /// Waits until the cluster is whole again, and sees whether partition 0 has another leader now.
+    /// Waits until all replicas are in sync, and checks whether partition 0 has another leader now.
     fn seen_moving(&self, topics: &[String], from: usize, what: &str) -> Seen {
         let now = self.heal(topics)[0].leader;
         Seen::new(now != Some(from), format!("{what}, {} leads", now.unwrap_or_default()))
@@ -169,22 +169,22 @@ impl Stage {
         Seen::new(moved > 0, format!("{} nodes restarted, {moved} leaders moved", self.kafka.nodes()))
     }
 
-    async fn cut(&self, is_complete: &dyn Fn() -> bool) -> Seen {
+    async fn cut(&self, has_sent_all: &dyn Fn() -> bool) -> Seen {
         let before = self.cuts();
-        while !is_complete() {
+        while !has_sent_all() {
             sleep(BETWEEN_CUTS).await;
             self.kafka.proxies().for_each(|proxy| proxy.cut(DEAF));
         }
         self.seen_cuts(before)
     }
 
-    async fn lose_answers(&self, is_complete: &dyn Fn() -> bool) -> Seen {
+    async fn lose_responses(&self, has_sent_all: &dyn Fn() -> bool) -> Seen {
         let before = self.cuts();
-        self.kafka.proxies().for_each(|proxy| proxy.lose_answers(LOSE_EVERY));
-        while !is_complete() {
+        self.kafka.proxies().for_each(|proxy| proxy.lose_responses(LOSE_EVERY));
+        while !has_sent_all() {
             sleep(Duration::from_millis(10)).await;
         }
-        self.kafka.proxies().for_each(|proxy| proxy.lose_answers(0));
+        self.kafka.proxies().for_each(|proxy| proxy.lose_responses(0));
         self.seen_cuts(before)
     }
 
@@ -211,7 +211,7 @@ impl Stage {
         Seen::new(moved == before.len(), format!("{moved} leaders moved"))
     }
 
-    /// The leader of partition 0, and what else it is.
+    /// The leader of partition 0, and its role.
     fn leader(&self, topic: &str) -> (usize, Role) {
         let leader = self.overseer.describe(topic)[0].leader.expect("the topic is healthy");
         (leader, if self.overseer.controller() == leader { Role::Controller } else { Role::Broker })
@@ -222,8 +222,8 @@ fn led_by(partitions: &[Partition], node: usize) -> usize {
     partitions.iter().filter(|partition| partition.leader == Some(node)).count()
 }
 
-/// Whether the first record of partition 0 that was handed over while its leader was frozen got its response only after that.
+/// Whether the first record of partition 0 that was sent while its leader was frozen was completed only after that.
 pub(crate) fn waited(history: &History, (since, until): (Instant, Instant)) -> bool {
-    let of_leader = history.values().filter(|fate| fate.partition == 0 && fate.sent_at > since);
-    of_leader.min_by_key(|fate| fate.sent_at).is_some_and(|first| first.told_at > until)
+    let of_leader = history.values().filter(|sent| sent.partition == 0 && sent.sent_at > since);
+    of_leader.min_by_key(|sent| sent.sent_at).is_some_and(|first| first.completed_at > until)
 }

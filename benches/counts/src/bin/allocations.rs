@@ -1,6 +1,6 @@
 //! Counts heap allocations of the caller's thread while it appends, and fails if a record takes one.
 //!
-//! A batch takes some, for its buffer and its cell. So the same records go into batches of 16 KiB and of 128 KiB.
+//! A batch allocates its buffer and its cell. So the same records are appended to batches of 16 KiB and of 128 KiB.
 //! Allocations for each record would stay the same, and allocations for each batch become fewer.
 
 #[path = "../../../support/still.rs"]
@@ -42,7 +42,7 @@ fn count(work: &str, batch_size: usize) -> f64 {
 
 fn append(still: &Still, work: &str, slots: &mut [Option<Delivery>]) {
     match work {
-        "with callbacks" => still.append_told(slots.len(), &VALUE, |_| ()),
+        "with callbacks" => still.append_with_callback(slots.len(), &VALUE, |_| ()),
         _ => still.append(work == "keyed", &VALUE, slots),
     }
 }

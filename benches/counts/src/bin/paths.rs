@@ -16,15 +16,15 @@ use still::Still;
 
 const VALUE: [u8; 100] = [b'v'; 100];
 
-/// Acknowledgements that callbacks were called with.
-static HEARD: AtomicUsize = AtomicUsize::new(0);
+/// The number of acknowledgements that callbacks received.
+static ACKNOWLEDGED: AtomicUsize = AtomicUsize::new(0);
 
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
     let records: usize = args[1].parse().expect("how many records");
     match &*args[0] {
         "append-keyed" => append(6, true, records),
-        "append-callback" => append_told(records),
+        "append-callback" => append_with_callback(records),
         "append-sticky" => append(6, false, records),
         "append-keyed-1000" => append(1000, true, records),
         "sender-drain" => step(6, records, counted_drain, Step::judge),
@@ -35,7 +35,7 @@ fn main() {
     }
 }
 
-/// Two rounds: the second finds everything in the state that lasts.
+/// Runs two rounds. Only the second is counted, because the first reaches the steady state.
 fn append(partitions: u16, keyed: bool, records: usize) {
     let still = Still::new(1, partitions, 16_384);
     let mut slots = Still::slots(records);
@@ -50,32 +50,32 @@ fn counted_append(still: &Still, keyed: bool, slots: &mut [Option<Delivery>]) {
     still.append(keyed, &VALUE, slots);
 }
 
-/// With a callback for every record in place of a handle.
-fn append_told(records: usize) {
+/// Appends with a callback for every record instead of a delivery.
+fn append_with_callback(records: usize) {
     let still = Still::new(1, 6, 16_384);
-    still.append_told(records, &VALUE, hear);
+    still.append_with_callback(records, &VALUE, count);
     still.deliver(&mut []);
-    counted_append_told(&still, records);
+    counted_append_callback(&still, records);
     still.deliver(&mut []);
-    assert_eq!(HEARD.load(Relaxed), 2 * records);
+    assert_eq!(ACKNOWLEDGED.load(Relaxed), 2 * records);
 }
 
 #[inline(never)]
-fn counted_append_told(still: &Still, records: usize) {
-    still.append_told(records, &VALUE, hear);
+fn counted_append_callback(still: &Still, records: usize) {
+    still.append_with_callback(records, &VALUE, count);
 }
 
-fn hear(acknowledged: bool) {
-    HEARD.fetch_add(usize::from(acknowledged), Relaxed);
+fn count(acknowledged: bool) {
+    ACKNOWLEDGED.fetch_add(usize::from(acknowledged), Relaxed);
 }
 
-/// Full batches on each partition, until so many records went through.
+/// Sends full batches to each partition, until `records` records are sent.
 fn step(partitions: usize, records: usize, drain: fn(&mut Step) -> usize, judge: fn(&mut Step) -> usize) {
     const BATCH: usize = 140;
     let mut step = Step::new(i32::try_from(partitions).expect("few"));
     for _ in 0..records / partitions / BATCH {
         step.fill(BATCH, &VALUE);
-        // A request has an end, and so has a connection's window: what does not fit goes when there are answers.
+        // The request size and the requests in flight are limited: further batches are sent after responses.
         while {
             drain(&mut step);
             step.prepare_answers();

@@ -1,5 +1,5 @@
-//! Confluent's own Rust client, with a callback for every record, as in Java's client, which it translates. Keys and
-//! values are borrowed: of its two ways to send, this is the one without a serializer.
+//! Confluent's Rust client, a translation of Java's client, with a callback for every record. Keys and values are
+//! borrowed: of its two ways to send, this is the one without a serializer.
 
 use std::{
     error::Error,
@@ -74,7 +74,7 @@ fn spawned(
     tokio::spawn(async move { share(&work, &producer, &counted, task, start).await })
 }
 
-/// Sends the records of one task. The future of each is dropped: its callback is told.
+/// Sends the records of one task. The future of each is dropped, because its callback receives the outcome.
 async fn share(
     work: &Work,
     producer: &Bytes,

@@ -1,7 +1,7 @@
 //! The least work that puts the same bytes on the wire: encode each record once, checksum, write, read
 //! acknowledgements. It has no API, no callbacks, no second thread and no timeouts. No producer can be faster.
 //!
-//! Called as every client here, `bench-floor HOST:PORT TOPIC RECORDS SIZE BATCH LINGER none key|null`. `PARTITIONS`
+//! Called like every client here: `bench-floor HOST:PORT TOPIC RECORDS SIZE BATCH LINGER none key|null`. `PARTITIONS`
 //! (default 6) is the number of partitions. It requests no metadata.
 
 use std::{
@@ -22,12 +22,12 @@ struct Work {
     records: usize,
     batch: usize,
     keyed: bool,
-    /// Batches in one request, as many as a client finds ready.
+    /// The most batches in one request.
     per_request: usize,
     partitions: usize,
 }
 
-/// Values, keys, and how far they were sent.
+/// Values, keys, and the number of the next record.
 struct Source {
     values: Vec<Vec<u8>>,
     keys: Vec<Vec<u8>>,
@@ -70,12 +70,12 @@ fn send_all(work: &Work, source: &mut Source, to: &mut TcpStream) -> io::Result<
     Ok(acknowledged)
 }
 
-/// Reads one answer, which says how many records were taken only by not saying an error.
+/// Reads one response, without checking its errors, and returns the number of records in its request.
 fn acknowledge(from: &mut TcpStream, in_flight: &mut VecDeque<usize>) -> io::Result<usize> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
-    let mut answer = vec![0; u32::from_be_bytes(length) as usize];
-    from.read_exact(&mut answer)?;
+    let mut response = vec![0; u32::from_be_bytes(length) as usize];
+    from.read_exact(&mut response)?;
     Ok(in_flight.pop_front().unwrap_or(0))
 }
 

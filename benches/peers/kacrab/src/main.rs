@@ -13,7 +13,7 @@ use bench_work::{Work, report_latencies};
 use bytes::Bytes;
 use kacrab::producer::{Producer, ProducerRecord};
 
-/// Records between two moments at which other tasks of the thread may run.
+/// The number of records between two yields to other tasks of the thread.
 const YIELD_AFTER: usize = 64;
 
 #[tokio::main]
@@ -26,12 +26,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .set("linger.ms", work.linger.as_str())
         .set("batch.size", work.batch.as_str())
         .set("compression.type", work.codec.as_str())
-        // Its own default, -1, is taken for 0: then it compresses nothing. Everybody else's is 6.
+        // kacrab uses its default, -1, as 0, and then does not compress. The default of the other clients is 6.
         .set("compression.gzip.level", "6")
         .build()
         .await?;
     let topic: Arc<str> = work.topics[0].as_str().into();
-    // Its records own their bytes, which are shared, not copied.
+    // kacrab's records own their bytes, which are shared, not copied.
     let records: Vec<(Option<Bytes>, Bytes)> = (0..1024.min(work.records)).map(|i| owned(&work, i)).collect();
     let (ok, latencies) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
     let (start, paced) = (Instant::now(), work.rate > 0.0);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use krafka::{Compression, Kafka, Record, producer::DeliveryHandle};
 use tokio::sync::mpsc;
 
-/// Handles that wait to be awaited.
+/// The most handles that wait to be awaited.
 const WAITING: usize = 65_536;
 
 #[tokio::main]
@@ -24,10 +24,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .compression(codec(&work.codec)?)
         .build()
         .await?;
-    // Its records own their bytes, which are shared, not copied.
+    // krafka's records own their bytes, which are shared, not copied.
     let records: Vec<(Option<Bytes>, Bytes)> = (0..1024.min(work.records)).map(|i| owned(&work, i)).collect();
     let (sender, receiver) = mpsc::channel(WAITING);
-    let answered = tokio::spawn(answered(receiver));
+    let completed = tokio::spawn(completed(receiver));
     let (start, paced) = (Instant::now(), work.rate > 0.0);
     for i in 0..work.records {
         if paced {
@@ -40,14 +40,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         sender.send((producer.enqueue(record).await?, sent)).await?;
     }
     drop(sender);
-    let (ok, latencies) = answered.await?;
+    let (ok, latencies) = completed.await?;
     work.report("krafka", ok, start.elapsed(), 0);
     report_latencies("krafka", latencies);
     Ok(())
 }
 
-/// How many records were acknowledged, and after how long, if that is measured.
-async fn answered(mut handles: mpsc::Receiver<(DeliveryHandle, Option<Instant>)>) -> (u64, Vec<Duration>) {
+/// Returns the number of acknowledged records, and their latencies if they are measured.
+async fn completed(mut handles: mpsc::Receiver<(DeliveryHandle, Option<Instant>)>) -> (u64, Vec<Duration>) {
     let (mut ok, mut latencies) = (0, Vec::new());
     while let Some((handle, sent)) = handles.recv().await {
         ok += u64::from(handle.await.is_ok());

@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .set("linger.ms", &work.linger)
         .set("compression.type", &work.codec)
         .set("partitioner", "murmur2_random")
-        // As much as buffer.memory elsewhere; what is counted in records is not to be the limit.
+        // As much as buffer.memory of the others. The limits in records are so high that they have no effect.
         .set("queue.buffering.max.kbytes", "32768")
         .set("queue.buffering.max.messages", "1000000")
         .set("batch.num.messages", "100000")
@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sends a record; while the queue is full, tries again.
+/// Sends a record, and retries while the queue is full.
 fn send(work: &Work, producer: &ThreadedProducer<Context>, counted: &Counted, i: usize) {
     let (topic, key, value) = work.record(i);
     let sent = if counted.paced { counted.start.elapsed().as_nanos() as usize } else { 0 };

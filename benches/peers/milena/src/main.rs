@@ -36,7 +36,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// As many as will go. Several tasks are spawned; one alone is the main one.
+/// Sends without a fixed rate. Several tasks are spawned; a single one is the main task.
 async fn flat_out(work: &Arc<Work>, producer: &Producer) -> Result<(), Failure> {
     let mut slots: Vec<_> = (0..work.tasks).map(|task| slots(work, task)).collect();
     let start = Instant::now();
@@ -68,8 +68,8 @@ fn record(work: &Work, i: usize) -> Record<'_> {
     }
 }
 
-/// A place for each handle of one task. Filled with nothing beforehand, so that the pages are there: whether a program
-/// keeps its handles, and where, is not the producer's to pay for.
+/// A slot for each delivery of one task. The slots are filled with `None` beforehand, so that their pages are mapped: storing
+/// deliveries is not part of the producer's work.
 fn slots(work: &Work, task: usize) -> Vec<Option<Delivery>> {
     if work.callbacks { Vec::new() } else { work.share(task).map(|_| None).collect() }
 }
@@ -78,7 +78,7 @@ async fn share(work: &Work, producer: &Producer, task: usize, slots: &mut [Optio
     if work.callbacks { callbacks(work, producer, task).await } else { handles(work, producer, task, slots).await }
 }
 
-/// Keeps a handle for every record and resolves all of them.
+/// Keeps a delivery for every record and awaits all of them.
 async fn handles(
     work: &Work,
     producer: &Producer,
@@ -96,7 +96,7 @@ async fn handles(
     Ok(ok)
 }
 
-/// Has a callback for every record: one that counts, as the peers do.
+/// Sends with a callback for every record, which counts, as those of the peers do.
 async fn callbacks(work: &Work, producer: &Producer, task: usize) -> Result<u64, Failure> {
     let ok: &AtomicU64 = Box::leak(Box::default());
     for i in work.share(task) {

@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Values and keys repeat after so many records.
+/// The number of records after which values and keys repeat.
 const DISTINCT: usize = 1024;
 
-/// What is asked for.
+/// The workload of a client.
 pub struct Work {
     pub bootstrap: String,
     pub topics: Vec<String>,
@@ -21,7 +21,7 @@ pub struct Work {
     pub codec: String,
     pub callbacks: bool,
     pub tasks: usize,
-    /// Records a second; 0 is as many as will go.
+    /// Records a second; 0 is no limit.
     pub rate: f64,
     values: Vec<Vec<u8>>,
     keys: Option<Vec<Vec<u8>>>,
@@ -58,7 +58,7 @@ impl Work {
     #[inline]
     #[must_use]
     pub fn record(&self, i: usize) -> (&str, Option<&[u8]>, &[u8]) {
-        // A division for every record would be seen.
+        // A division for every record would be measurable.
         let (topic, turn) = match &*self.topics {
             [only] => (only, i),
             topics => (&topics[i % topics.len()], i / topics.len()),
@@ -67,7 +67,7 @@ impl Work {
         (topic, key, &self.values[i % DISTINCT])
     }
 
-    /// Sleeps until the record is due, for those that began at `start`.
+    /// Sleeps until record `i` is due, for a run that began at `start`.
     pub fn pace(&self, start: Instant, i: usize) {
         let due = start + Duration::from_secs_f64(i as f64 / self.rate);
         if let Some(wait) = due.checked_duration_since(Instant::now()) {

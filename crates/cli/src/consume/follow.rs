@@ -1,7 +1,7 @@
-//! `--follow`: what arrives behind the end of the log, for as long as it takes.
+//! `--follow`: reads the records that are appended after the command started, until it is ended.
 //!
-//! In: how far each partition has been read. Out: records as they arrive, and a word when brokers are away. Does I/O. A
-//! partition's position moves only past records that were printed, so an outage neither loses nor doubles any.
+//! In: the position in each partition. Out: records as they arrive, and a message when brokers are unavailable. Does I/O. A
+//! partition's position moves only past records that were printed, so an outage neither loses nor repeats a record.
 
 use std::{
     io::Write,
@@ -14,18 +14,18 @@ use tokio::time::sleep;
 use super::{outage::Outage, position::Position, printer::Printer};
 use crate::exit::CliError;
 
-/// How long one round over all partitions waits for records that are not there yet.
+/// How long the fetches of one round over all partitions may wait for records, in total.
 const ROUND: Duration = Duration::from_millis(500);
-/// How long to wait after a round that brought nothing but errors.
+/// The backoff after a round in which no fetch succeeded with records.
 const PAUSE: Duration = Duration::from_millis(250);
 const PACE: Pace = Pace { refresh: Duration::from_secs(3), grace: Duration::from_secs(1) };
 
-/// How often to look around.
+/// The intervals of a follower.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
-    /// How often to ask for partitions that were added.
+    /// How often metadata is requested for added partitions.
     refresh: Duration,
-    /// How long an outage may last without a word.
+    /// How long an outage may last before it is reported.
     grace: Duration,
 }
 
@@ -33,18 +33,18 @@ struct Pace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Followed {
     pub(super) positions: Vec<Position>,
-    /// Whether partitions that are added belong to them.
+    /// Whether added partitions are followed as well.
     pub(super) all: bool,
 }
 
-/// Reads on until the printer is full. `tell` gets what the user has to know meanwhile.
+/// Reads until the printer is full. `report` receives the messages for the user.
 pub(super) async fn follow<W: Write>(
     admin: &mut Admin,
     followed: Followed,
     printer: &mut Printer<'_, W>,
-    tell: impl FnMut(&str),
+    report: impl FnMut(&str),
 ) -> Result<(), CliError> {
-    follow_at(PACE, admin, followed, printer, tell).await
+    follow_at(PACE, admin, followed, printer, report).await
 }
 
 async fn follow_at<W: Write>(
@@ -52,7 +52,7 @@ async fn follow_at<W: Write>(
     admin: &mut Admin,
     mut followed: Followed,
     printer: &mut Printer<'_, W>,
-    mut tell: impl FnMut(&str),
+    mut report: impl FnMut(&str),
 ) -> Result<(), CliError> {
     let (mut outage, mut refreshed) = (Outage::new(pace.grace), Instant::now());
     while !printer.full() {
@@ -62,38 +62,38 @@ async fn follow_at<W: Write>(
             round.note(read_on(admin, position, share, printer).await)?;
         }
         printer.flush();
-        if followed.all && round.answered && refreshed.elapsed() >= pace.refresh {
+        if followed.all && round.responded && refreshed.elapsed() >= pace.refresh {
             round.note(add_new(admin, printer.topic, &mut followed.positions).await)?;
             refreshed = Instant::now();
         }
-        if let Some(word) = outage.after_round(round.trouble.as_deref(), Instant::now()) {
-            tell(&word);
+        if let Some(message) = outage.after_round(round.error.as_deref(), Instant::now()) {
+            report(&message);
         }
-        if round.trouble.is_some() && !round.moved {
+        if round.error.is_some() && !round.moved {
             sleep(PAUSE).await;
         }
     }
     Ok(())
 }
 
-/// How a round over all partitions went.
+/// The result of a round over all partitions.
 #[derive(Debug, Default)]
 struct Round {
-    /// Whether anybody answered; where nobody does, nobody needs to be asked for new partitions.
-    answered: bool,
-    /// Whether a position is further than before, or there is a new one.
+    /// Whether a broker responded. If none did, requesting metadata for added partitions is of no use.
+    responded: bool,
+    /// Whether a position advanced, or a partition was added.
     moved: bool,
-    /// The first thing that went wrong.
-    trouble: Option<String>,
+    /// The first retriable error.
+    error: Option<String>,
 }
 
 impl Round {
-    /// Fails with an error that will not pass.
+    /// Returns an error that is not retriable.
     fn note(&mut self, done: Result<bool, AdminError>) -> Result<(), AdminError> {
         match done {
-            Ok(moved) => (self.answered, self.moved) = (true, self.moved | moved),
-            Err(error) if passes(&error) => {
-                self.trouble.get_or_insert_with(|| error.to_string());
+            Ok(moved) => (self.responded, self.moved) = (true, self.moved | moved),
+            Err(error) if is_transient(&error) => {
+                self.error.get_or_insert_with(|| error.to_string());
             }
             Err(error) => return Err(error),
         }
@@ -101,13 +101,13 @@ impl Round {
     }
 }
 
-/// Whether waiting may help. A broker that has just started may not have heard of a topic yet.
-fn passes(error: &AdminError) -> bool {
-    let unheard = matches!(error, AdminError::UnknownTopic { .. } | AdminError::UnknownPartition { .. });
-    error.retriable() || unheard
+/// Whether a retry may succeed. A broker that has just started may not know a topic yet.
+fn is_transient(error: &AdminError) -> bool {
+    let unknown = matches!(error, AdminError::UnknownTopic { .. } | AdminError::UnknownPartition { .. });
+    error.retriable() || unknown
 }
 
-/// Adds partitions that are new, from their beginning.
+/// Adds partitions that were created meanwhile, from their beginning.
 async fn add_new(admin: &mut Admin, topic: &str, positions: &mut Vec<Position>) -> Result<bool, AdminError> {
     let known = positions.iter().map(|position| position.partition + 1).max().unwrap_or(0);
     let count = admin.partitions(topic).await?;
@@ -118,7 +118,7 @@ async fn add_new(admin: &mut Admin, topic: &str, positions: &mut Vec<Position>) 
     Ok(known < count)
 }
 
-/// Prints what stands behind a position, and moves it there.
+/// Prints the records from a position on, and advances the position past them.
 async fn read_on<W: Write>(
     admin: &mut Admin,
     position: &mut Position,
@@ -142,10 +142,10 @@ mod tests {
     use super::*;
     use crate::output::Format;
 
-    /// No test waits for as long.
+    /// A test that waits longer than this has failed.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// Hands on what is printed.
+    /// Sends each printed line to the test.
     struct Out(Sender<String>);
 
     impl Write for Out {
@@ -164,7 +164,7 @@ mod tests {
     /// A follower of the topic `orders`, which has one partition at first.
     struct Follower {
         lines: Receiver<String>,
-        words: Receiver<String>,
+        reports: Receiver<String>,
         ended: tokio::task::JoinHandle<Result<(), CliError>>,
     }
 
@@ -172,31 +172,31 @@ mod tests {
         async fn start(broker: &EmbeddedBroker, max_messages: u64) -> Self {
             let mut admin = Admin::connect(&broker.bootstrap_servers()).await.unwrap();
             let (out, lines) = channel(100);
-            let (told, words) = channel(100);
+            let (reported, reports) = channel(100);
             let ended = tokio::spawn(async move {
                 let (format, left, out) = (Format::Text, Some(max_messages), BufWriter::new(Out(out)));
                 let mut printer = Printer { topic: "orders", format, safe: false, left, out };
                 let pace = Pace { refresh: Duration::from_millis(20), grace: Duration::ZERO };
                 let positions = vec![Position { partition: 0, next: 0, end: 0 }];
                 let followed = Followed { positions, all: true };
-                let tell = |word: &str| told.try_send(word.to_owned()).unwrap();
-                follow_at(pace, &mut admin, followed, &mut printer, tell).await
+                let report = |message: &str| reported.try_send(message.to_owned()).unwrap();
+                follow_at(pace, &mut admin, followed, &mut printer, report).await
             });
-            Self { lines, words, ended }
+            Self { lines, reports, ended }
         }
 
-        /// Where the next record stands, and its value.
+        /// The topic-partition and offset of the next record, and its value.
         async fn line(&mut self) -> (String, String) {
             let line = tokio::time::timeout(PATIENCE, self.lines.recv()).await.unwrap().unwrap();
             let mut columns = line.split('\t');
             (columns.next().unwrap().to_owned(), columns.nth(2).unwrap().to_owned())
         }
 
-        async fn word(&mut self) -> String {
-            tokio::time::timeout(PATIENCE, self.words.recv()).await.unwrap().unwrap()
+        async fn report(&mut self) -> String {
+            tokio::time::timeout(PATIENCE, self.reports.recv()).await.unwrap().unwrap()
         }
 
-        /// Waits until as many records as were asked for have been printed, and sees that there are no more.
+        /// Waits until `max_messages` records have been printed, and checks that no more follow.
         async fn end(mut self) {
             tokio::time::timeout(PATIENCE, self.ended).await.unwrap().unwrap().unwrap();
             assert_eq!(self.lines.recv().await, None);
@@ -234,18 +234,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broker_that_restarts_is_told_and_outlived_and_each_record_comes_once() {
+    async fn an_outage_of_a_broker_is_reported_and_each_record_is_read_once() {
         let broker = cluster(1).await;
         let mut follower = Follower::start(&broker, 4).await;
         for (place, value) in [("orders-0@0", "a"), ("orders-0@1", "b"), ("orders-0@2", "c")] {
             write(&broker, 0, &[value]).await;
             assert_eq!(follower.line().await, at(place, value));
             broker.stop_node(1).await;
-            let word = follower.word().await;
-            assert!(word.contains("trying on: "), "{word}");
+            let report = follower.report().await;
+            assert!(report.contains("trying on: "), "{report}");
             broker.restart_node(1).await.unwrap();
-            let word = follower.word().await;
-            assert!(word.starts_with("everything can be read again"), "{word}");
+            let report = follower.report().await;
+            assert!(report.starts_with("everything can be read again"), "{report}");
         }
         write(&broker, 0, &["d"]).await;
         assert_eq!(follower.line().await, at("orders-0@3", "d"));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_leader_that_moves_is_followed_and_each_record_comes_once() {
+    async fn a_leader_that_moves_is_followed_and_each_record_is_read_once() {
         let broker = cluster(3).await;
         let mut follower = Follower::start(&broker, 4).await;
         for (node, place, value) in
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_that_will_not_pass_ends_it() {
+    async fn an_error_that_is_not_retriable_ends_the_follower() {
         let broker = cluster(1).await;
         write(&broker, 0, &["a", "b"]).await;
         let mut follower = Follower::start(&broker, 4).await;

@@ -1,12 +1,13 @@
 //! The position in a partition.
 //!
-//! In: offsets. Out: the same as one value. Pure.
+//! In: offsets. Out: one value of them. Pure.
 
-/// How far a partition has been read.
+/// The position in a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) partition: i32,
+    /// The offset of the next record to read.
     pub(super) next: i64,
-    /// Where it ended when the command started.
+    /// The partition's end offset when the command started.
     pub(super) end: i64,
 }

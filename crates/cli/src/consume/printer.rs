@@ -1,4 +1,4 @@
-//! Prints records until there were enough, or nobody reads any more.
+//! Prints records until the limit is reached, or stdout accepts no more.
 //!
 //! In: records. Out: a line for each. Does I/O.
 
@@ -14,11 +14,13 @@ use crate::{
     output::{self, Format},
 };
 
-/// Where records go.
+/// Prints the records of a topic.
 pub(super) struct Printer<'a, W: Write = Stdout> {
     pub(super) topic: &'a str,
     pub(super) format: Format,
+    /// Whether control characters are escaped.
     pub(super) safe: bool,
+    /// How many records may still be printed; `None` is no limit.
     pub(super) left: Option<u64>,
     pub(super) out: BufWriter<W>,
 }
@@ -36,7 +38,7 @@ impl<W: Write> Printer<'_, W> {
         self.left == Some(0)
     }
 
-    /// Breaks with the last record that is wanted.
+    /// Prints a record. Breaks after the last one within the limit, and after a write error.
     pub(super) fn print(&mut self, record: &ConsumedRecord) -> ControlFlow<()> {
         if self.full() {
             return ControlFlow::Break(());

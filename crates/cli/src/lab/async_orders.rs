@@ -1,7 +1,7 @@
 //! Twenty orders, sent asynchronously with a callback each.
 //!
-//! In: nothing, or a cluster. Out: where each order went, then whether the topic holds what the producer was told. The
-//! twin of a Java program with a `CountDownLatch(20)`: send with callbacks, flush, await the latch, close.
+//! In: nothing, or a cluster. Out: the offset of each order, then whether the topic holds what was acknowledged. It does the same
+//! as a Java program with a `CountDownLatch(20)`: send with callbacks, flush, await the latch, close.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -15,7 +15,7 @@ use super::{
     conclude,
     latch::Latch,
     orders::{ORDERS, Run, orders, prepare, read_back},
-    say,
+    to_stdout,
 };
 use crate::{
     cluster::Cluster,
@@ -26,11 +26,11 @@ use crate::{
 
 const LATCH_BOUND: Duration = Duration::from_secs(30);
 
-/// Send twenty orders asynchronously, with a callback each, and check what became of them
+/// Send twenty orders asynchronously, with a callback each, and check the acknowledgements
 ///
 /// Starts the embedded broker, creates the topic with three partitions, and sends 20 orders whose keys cycle from user-1
 /// to user-5, with acks=all, idempotence and five requests in flight. A latch counts the callbacks: flush, await the
-/// latch, close. Then the topic is read back, and what the acknowledgements claim is checked.
+/// latch, close. Then the topic is read back, and the acknowledgements are checked against it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     topic: String,
 }
 
-/// Runs the lab; `started` is when the process did.
+/// Runs the lab. `started` is the start of the process.
 pub(crate) async fn run(args: Args, started: Instant) -> Result<Exit, CliError> {
     let cluster = Cluster::open(args.bootstrap_server.as_deref(), EmbeddedBroker::builder()).await?;
     let exit = run_on(cluster.bootstrap(), &args.topic, started).await;
@@ -63,22 +63,28 @@ async fn run_on(bootstrap: &str, topic: &str, started: Instant) -> Result<Exit, 
     let ends = prepare(&mut admin, topic, -1, &[]).await?;
     let run = Run::new(ORDERS);
     let sent = orders();
-    let told = send(bootstrap, topic, &run, &sent, started).await?;
+    let callbacks = send(bootstrap, topic, &run, &sent, started).await?;
     let records = read_back(&mut admin, topic, &ends).await?;
     let found = records.into_iter().map(|record| run.found(record)).collect();
     let partitions = i32::try_from(ends.len()).unwrap_or(i32::MAX);
-    Ok(report(&History { sent, acked: told.acked, found }, partitions, told.first_ack))
+    Ok(report(&History { sent, acked: callbacks.acked, found }, partitions, callbacks.first_ack))
 }
 
-/// What the callbacks were told.
+/// What the callbacks received.
 #[derive(Debug, Default)]
-struct Told {
+struct Callbacks {
     acked: Vec<Acked>,
     /// Time from the start of the process to the first acknowledgement.
     first_ack: Option<Duration>,
 }
 
-async fn send(bootstrap: &str, topic: &str, run: &Run, orders: &[Sent], started: Instant) -> Result<Told, CliError> {
+async fn send(
+    bootstrap: &str,
+    topic: &str,
+    run: &Run,
+    orders: &[Sent],
+    started: Instant,
+) -> Result<Callbacks, CliError> {
     let producer = Producer::from_properties([
         ("bootstrap.servers", bootstrap),
         ("acks", "all"),
@@ -87,44 +93,46 @@ async fn send(bootstrap: &str, topic: &str, run: &Run, orders: &[Sent], started:
     ])
     .await?;
     let latch = Latch::new(orders.len());
-    let told = Arc::new(Mutex::new(Told::default()));
+    let callbacks = Arc::new(Mutex::new(Callbacks::default()));
     for (number, order) in orders.iter().enumerate() {
         let name = format!("order {:>2} {}", number + 1, order.key);
         let record = run.tag(Record::to(topic).key(&order.key).value(&order.value), number);
-        if let Err(error) = producer.send_with(record, callback(number, name.clone(), started, &told, &latch)).await {
+        if let Err(error) =
+            producer.send_with(record, callback(number, name.clone(), started, &callbacks, &latch)).await
+        {
             say_failure(&name, &Failure::from(&error));
             latch.count_down();
         }
     }
     if let Err(error) = producer.flush().await {
-        say(&format!("flush: {error}"));
+        to_stdout(&format!("flush: {error}"));
     }
     let waited = latch.wait(LATCH_BOUND).await;
     if let Err(error) = producer.close().await {
-        say(&format!("close: {error}"));
+        to_stdout(&format!("close: {error}"));
     }
     match waited {
-        Ok(()) => say(&format!("latch: {ORDERS} of {ORDERS} callbacks before close")),
-        Err(missing) => say(&format!("latch: {missing} callbacks missing after {} s", LATCH_BOUND.as_secs())),
+        Ok(()) => to_stdout(&format!("latch: {ORDERS} of {ORDERS} callbacks before close")),
+        Err(missing) => to_stdout(&format!("latch: {missing} callbacks missing after {} s", LATCH_BOUND.as_secs())),
     }
-    Ok(std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner)))
+    Ok(std::mem::take(&mut *callbacks.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 fn callback(
     number: usize,
     name: String,
     started: Instant,
-    told: &Arc<Mutex<Told>>,
+    callbacks: &Arc<Mutex<Callbacks>>,
     latch: &Latch,
 ) -> impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static {
-    let (told, latch) = (Arc::clone(told), latch.clone());
+    let (callbacks, latch) = (Arc::clone(callbacks), latch.clone());
     move |outcome| {
         match outcome {
             Ok(ack) => {
-                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-                told.first_ack.get_or_insert_with(|| started.elapsed());
-                told.acked.push(Acked { number, partition: ack.partition(), offset: ack.offset() });
-                say(&format!("{name}  {}", output::place(&ack)));
+                let mut callbacks = callbacks.lock().unwrap_or_else(PoisonError::into_inner);
+                callbacks.first_ack.get_or_insert_with(|| started.elapsed());
+                callbacks.acked.push(Acked { number, partition: ack.partition(), offset: ack.offset() });
+                to_stdout(&format!("{name}  {}", output::place(&ack)));
             }
             Err(error) => say_failure(&name, &Failure::from(&error)),
         }
@@ -136,16 +144,16 @@ fn say_failure(name: &str, failure: &Failure) {
     let Failure { kind, code, persisted, message, .. } = failure;
     let written = output::written(*persisted);
     let message = output::printable(message.as_bytes());
-    say(&format!("{name}  failed: type={kind} code={code} written={written} message={message}"));
+    to_stdout(&format!("{name}  failed: type={kind} code={code} written={written} message={message}"));
 }
 
 fn report(history: &History, partitions: i32, first_ack: Option<Duration>) -> Exit {
     let verdicts = checks::check(history);
-    say(&format!("\n{}", checks::summary(history, partitions)));
+    to_stdout(&format!("\n{}", checks::summary(history, partitions)));
     let acked = history.acked.len();
-    say(&format!("{acked} acknowledged, {} failed", history.sent.len().saturating_sub(acked)));
+    to_stdout(&format!("{acked} acknowledged, {} failed", history.sent.len().saturating_sub(acked)));
     if let Some(first_ack) = first_ack {
-        say(&format!("first acknowledgement {} after the program started", output::elapsed(first_ack)));
+        to_stdout(&format!("first acknowledgement {} after the program started", output::elapsed(first_ack)));
     }
     conclude(&verdicts)
 }

@@ -1,12 +1,12 @@
-//! Whether a topic holds what its producer was told.
+//! Checks a topic against the acknowledgements of its producer.
 //!
-//! In: what was sent, what was acknowledged, what was read back. Out: a verdict for each claim, in the order in which the
-//! claims build on one another. Pure. The topic may have been in use before, and others may write to it meanwhile: what
-//! is read back may hold records that are not of this run.
+//! In: the records that were sent, acknowledged and read back. Out: a verdict for each claim, in the order in which the claims
+//! build on one another. Pure. The topic may hold older records, and other producers may write to it at the same time, so the
+//! records read back need not be of this run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A record as it was handed to the producer. Its number is its place in the list.
+/// A record as it was passed to the producer. Its number is its index in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) key: String,
@@ -19,22 +19,22 @@ pub(crate) struct Acked {
     /// The record's number.
     pub(crate) number: usize,
     pub(crate) partition: i32,
-    /// `None` where the broker did not tell it.
+    /// `None` if the response had no offset.
     pub(crate) offset: Option<i64>,
 }
 
-/// A record of the topic, by rising offset within its partition.
+/// A record read back from the topic. Offsets ascend within a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
-    /// The record's number if it is of this run.
+    /// The record's number; `None` if it is not of this run.
     pub(crate) number: Option<usize>,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
 }
 
-/// One run of a producer, seen from both ends.
+/// One run of a producer: what it sent and received, and what the topic holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     pub(crate) sent: Vec<Sent>,
@@ -42,7 +42,7 @@ pub(crate) struct History {
     pub(crate) found: Vec<Found>,
 }
 
-/// A claim, and what contradicts it if anything does.
+/// A claim, and the reason if it does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) claim: String,
@@ -64,7 +64,7 @@ pub(crate) fn check(history: &History) -> Vec<Verdict> {
     ]
 }
 
-/// Checks what holds without idempotence: nothing is lost, and a retry writes again.
+/// Checks the claims without idempotence: no record is lost, and a retry appends the records again.
 pub(crate) fn check_plain(history: &History) -> Vec<Verdict> {
     let count = history.sent.len();
     let verdict = |claim: String, check: fn(&History) -> Result<(), String>| Verdict { claim, result: check(history) };
@@ -82,7 +82,7 @@ pub(crate) fn first_failure(verdicts: &[Verdict]) -> Option<&Verdict> {
     verdicts.iter().find(|verdict| verdict.result.is_err())
 }
 
-/// Which of the topic's partitions holds what of this run, as a table.
+/// A table of the records of this run by partition.
 pub(crate) fn summary(history: &History, partitions: i32) -> String {
     let mut table = format!("{:>9}  {:>7}  {:<11}  keys\n", "partition", "records", "offsets");
     let mut total = 0;
@@ -146,19 +146,19 @@ fn something_twice(history: &History) -> Result<(), String> {
 
 fn at_its_offset(history: &History) -> Result<(), String> {
     for Acked { number, partition, offset } in &history.acked {
-        let told = offset.map_or_else(|| format!("{partition}@unknown"), |offset| format!("{partition}@{offset}"));
+        let place = offset.map_or_else(|| format!("{partition}@unknown"), |offset| format!("{partition}@{offset}"));
         let found = history.found.iter().find(|found| match offset {
             Some(offset) => (found.partition, found.offset) == (*partition, *offset),
             None => found.partition == *partition && found.number == Some(*number),
         });
         let Some(found) = found else {
-            return Err(format!("record {number} was acknowledged at {told}, where nothing stands"));
+            return Err(format!("record {number} was acknowledged at {place}, where nothing stands"));
         };
         if found.number != Some(*number) {
-            return Err(format!("record {number} was acknowledged at {told}, where another record stands"));
+            return Err(format!("record {number} was acknowledged at {place}, where another record stands"));
         }
         if !history.sent.get(*number).is_some_and(|sent| unchanged(sent, found)) {
-            return Err(format!("record {number} at {told} has another key or value than was sent"));
+            return Err(format!("record {number} at {place} has another key or value than was sent"));
         }
     }
     Ok(())
@@ -201,9 +201,9 @@ fn no_gaps(history: &History) -> Result<(), String> {
         let (first, last) = ranges.entry(found.partition).or_insert((found.offset, found.offset));
         (*first, *last) = ((*first).min(found.offset), (*last).max(found.offset));
     }
-    let there: BTreeSet<_> = history.found.iter().map(|found| (found.partition, found.offset)).collect();
+    let present: BTreeSet<_> = history.found.iter().map(|found| (found.partition, found.offset)).collect();
     for (partition, (first, last)) in ranges {
-        let gap = (first..=last).find(|&offset| !there.contains(&(partition, offset)));
+        let gap = (first..=last).find(|&offset| !present.contains(&(partition, offset)));
         none_or(gap, |offset| {
             format!("partition {partition} has records at {first} and {last}, but none at {offset}")
         })?;
@@ -211,7 +211,7 @@ fn no_gaps(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// The records of this run as they were sent and as they stand in the topic, in the order of the topic.
+/// The records of this run as they were sent and as they were read back, in the order of the topic.
 fn of_this_run(history: &History) -> impl Iterator<Item = (&Sent, usize, &Found)> {
     history.found.iter().filter_map(|found| {
         let number = found.number?;
@@ -219,8 +219,8 @@ fn of_this_run(history: &History) -> impl Iterator<Item = (&Sent, usize, &Found)
     })
 }
 
-fn none_or<T>(contradiction: Option<T>, tell: impl Fn(T) -> String) -> Result<(), String> {
-    contradiction.map_or(Ok(()), |contradiction| Err(tell(contradiction)))
+fn none_or<T>(contradiction: Option<T>, describe: impl Fn(T) -> String) -> Result<(), String> {
+    contradiction.map_or(Ok(()), |contradiction| Err(describe(contradiction)))
 }
 
 #[cfg(test)]
@@ -244,7 +244,7 @@ mod tests {
         Found { partition, offset, number: None, key: None, value: None }
     }
 
-    /// Four records with two keys: 0 and 2 in partition 0, 1 and 3 in partition 1, in a topic that was in use before.
+    /// Four records with two keys: 0 and 2 in partition 0, 1 and 3 in partition 1. Partition 0 holds older records.
     fn good() -> History {
         let places = [(0, 0, 10), (2, 0, 11), (1, 1, 0), (3, 1, 1)];
         History {
@@ -254,7 +254,7 @@ mod tests {
         }
     }
 
-    /// The first claim that `spoil` makes false, and why.
+    /// The first claim that does not hold after `spoil`, and the reason.
     fn first_after(spoil: impl Fn(&mut History)) -> (usize, String) {
         let mut history = good();
         spoil(&mut history);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_in_which_all_is_well_passes_every_check() {
+    fn a_correct_history_passes_every_check() {
         assert_eq!(first_failure(&check(&good())), None);
         assert_eq!(first_failure(&check(&History::default())), None);
     }
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn without_idempotence_a_duplicate_is_what_is_looked_for() {
+    fn without_idempotence_a_duplicate_is_expected() {
         let failed = |history: &History| first_failure(&check_plain(history)).map(|verdict| verdict.claim.clone());
         assert!(failed(&good()).unwrap().starts_with("a record stands there twice"));
         let mut history = good();
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn records_of_others_around_and_between_do_no_harm() {
+    fn records_of_other_producers_are_ignored() {
         let mut history = good();
         history.found.insert(0, foreign(0, 9));
         history.found[2] = foreign(0, 11);
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_without_an_offset_only_needs_the_record_to_be_there() {
+    fn an_acknowledgement_without_an_offset_only_needs_the_record_in_its_partition() {
         let mut history = good();
         history.acked[0].offset = None;
         assert_eq!(first_failure(&check(&history)), None);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_nobody_sent_is_found() {
+    fn a_record_that_was_never_sent_is_found() {
         let strange = |h: &mut History| {
             h.found.push(Found { number: Some(9), ..foreign(1, 2) });
         };

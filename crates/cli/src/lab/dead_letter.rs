@@ -1,7 +1,7 @@
-//! Dead letters: what cannot be delivered goes to a topic of its own, with what is known of the failure.
+//! Dead letters: a record that cannot be delivered goes to the dead-letter topic, with headers that describe the failure.
 //!
-//! In: nothing, or a cluster. Out: for each record where it ended, the letters as they stand in the topic, and whether
-//! every one of them is there, complete, and nowhere else.
+//! In: nothing, or a cluster. Out: the topic in which each record ended, the letters in the dead-letter topic, and whether each
+//! letter is complete and in no other topic.
 
 mod cases;
 mod judge;
@@ -24,8 +24,8 @@ use super::{
     checks::Verdict,
     conclude,
     orders::{Run, prepare, read_back},
-    say,
     strings::Strings,
+    to_stdout,
 };
 use crate::{
     cluster::Cluster,
@@ -33,15 +33,15 @@ use crate::{
     output, settings,
 };
 
-/// So many characters of a value are shown.
+/// The number of characters of a value that are printed.
 const SHOWN: usize = 60;
 
-/// Send records that cannot be delivered, and check what became of each
+/// Send records that cannot be delivered, and check the dead-letter topic
 ///
-/// Records fail for good: a payload that is not text, an impossible topic name, a size that the topic does not allow, a
-/// missing permission. Each goes to the dead-letter topic, with key, value and headers as they were and with headers that
-/// tell of the failure. Some cannot go there either: they come back to the caller with both errors. Then the dead-letter
-/// topic is read back, printed and checked.
+/// The records fail with fatal errors: a payload that is not text, an invalid topic name, a size that the topic does not allow, a
+/// missing permission. Each goes to the dead-letter topic, with its key, value and headers unchanged and with headers that
+/// describe the failure. A record that cannot be written there either comes back to the caller with both errors. Then the
+/// dead-letter topic is read back, printed and checked.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let cluster = Cluster::open(args.bootstrap_server.as_deref(), EmbeddedBroker::builder()).await?;
     let verdicts = run_on(&cluster, &args).await;
     cluster.close().await;
-    say("");
+    to_stdout("");
     Ok(conclude(&verdicts?))
 }
 
@@ -86,9 +86,9 @@ async fn run_on(cluster: &Cluster, args: &Args) -> Result<Vec<Verdict>, CliError
     if cluster.embedded().is_none() {
         let names: Vec<_> = left_out(&topics).iter().map(|name| format!("\n  - {name}")).collect();
         let why = "left out, because only the embedded broker fails on command (run without --bootstrap-server)";
-        say(&format!("{why}:{}", names.concat()));
+        to_stdout(&format!("{why}:{}", names.concat()));
     }
-    say("");
+    to_stdout("");
     let run = Run::new(cases.len());
     let letters = DeadLetters::with_topic(&topics.dead).spring_headers(args.spring_headers);
     let ended = send_all(cluster, &run, &cases, &letters).await?;
@@ -144,27 +144,27 @@ fn original(record: &Record<'_>) -> Original {
     }
 }
 
-/// Sends a record; what fails for good becomes a letter; what cannot be one comes back.
+/// Sends a record. After a fatal error it is published as a dead letter; if that fails too, it comes back to the caller.
 async fn deliver(sender: &Strings, retry: &Retry, letters: &DeadLetters, record: Record<'_>, name: &str) -> Ended {
     let error = match retry.send(sender, record.clone()).await {
         Ok(delivered) => {
-            say(&format!("{name}\n  delivered: {}", output::place(&delivered.ack)));
+            to_stdout(&format!("{name}\n  delivered: {}", output::place(&delivered.ack)));
             return Ended::Delivered;
         }
         Err(error) => error,
     };
     let failed = error.failure().to_string();
-    say(&format!("{name}\n  failed: {}", output::printable(failed.as_bytes())));
+    to_stdout(&format!("{name}\n  failed: {}", output::printable(failed.as_bytes())));
     if !error.is_fatal() {
         return Ended::Otherwise(error.to_string());
     }
     match letters.publish(sender.bytes(), record.clone(), &error.report()).await {
         Ok(ack) => {
-            say(&format!("  letter: {}", output::place(&ack)));
+            to_stdout(&format!("  letter: {}", output::place(&ack)));
             Ended::Letter(failed)
         }
         Err(lost) => {
-            say(&format!("  came back: {}", output::printable(lost.to_string().as_bytes())));
+            to_stdout(&format!("  came back: {}", output::printable(lost.to_string().as_bytes())));
             let second = match lost.reason() {
                 NoLetter::NotWritten { failure, .. } => Some(failure.type_name()),
                 _ => None,
@@ -186,10 +186,10 @@ fn print_letters(run: &Run, topic: &str, letters: &[ConsumedRecord]) {
             }
         };
         let (key, value) = (shown(letter.key.as_deref()), shown(letter.value.as_deref()));
-        say(&format!("\n{topic}-{}@{}\n  key    {key}\n  value  {value}", letter.partition, letter.offset));
+        to_stdout(&format!("\n{topic}-{}@{}\n  key    {key}\n  value  {value}", letter.partition, letter.offset));
         for (name, value) in &letter.headers {
             let value = value.as_ref().map_or_else(|| "(null)".to_owned(), |value| output::printable(value));
-            say(&format!("  {:<34} {value}", output::printable(name.as_bytes())));
+            to_stdout(&format!("  {:<34} {value}", output::printable(name.as_bytes())));
         }
     }
 }

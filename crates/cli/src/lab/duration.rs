@@ -1,10 +1,10 @@
 //! Durations on the command line: `500ms`, `2s`.
 //!
-//! In: text. Out: a duration, or what was expected. Pure.
+//! In: text. Out: a duration, or an error that names the expected form. Pure.
 
 use std::time::Duration;
 
-/// A day: nothing here takes longer.
+/// The longest duration that is accepted: a day.
 const MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Reads `500ms`, `2s`, `1.5s`, `1m`.

@@ -1,6 +1,6 @@
-//! A latch that opens when it has been counted down.
+//! A latch that opens when its count is zero, as Java's `CountDownLatch` does.
 //!
-//! In: events, from any thread. Out: a future that resolves after the last. Java's `CountDownLatch`. Awaits only.
+//! In: events, from any thread. Out: a future that resolves after the last one. Awaits only.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,12 +16,12 @@ impl Latch {
         Self(Arc::new(watch::Sender::new(count)))
     }
 
-    /// One event.
+    /// Counts one event.
     pub(crate) fn count_down(&self) {
         self.0.send_modify(|left| *left = left.saturating_sub(1));
     }
 
-    /// Waits until there were enough events, at most `bound`; else how many were missing.
+    /// Waits until the count is zero, at most for `bound`. The error is the number of missing events.
     pub(crate) async fn wait(&self, bound: Duration) -> Result<(), usize> {
         let mut changes = self.0.subscribe();
         match timeout(bound, changes.wait_for(|left| *left == 0)).await {
@@ -38,7 +38,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
 
     #[tokio::test]
-    async fn it_opens_with_the_last_event_whichever_thread_it_comes_from() {
+    async fn it_opens_with_the_last_event_from_any_thread() {
         let latch = Latch::new(20);
         for _ in 0..20 {
             let latch = latch.clone();
@@ -48,14 +48,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_tells_how_many_events_were_missing_when_the_time_is_up() {
+    async fn after_the_timeout_it_returns_the_number_of_missing_events() {
         let latch = Latch::new(3);
         latch.count_down();
         assert_eq!(latch.wait(LONG).await, Err(2));
     }
 
     #[tokio::test]
-    async fn it_is_open_at_once_where_nothing_is_to_come_and_stays_open() {
+    async fn it_is_open_at_a_count_of_zero_and_stays_open() {
         let latch = Latch::new(1);
         latch.count_down();
         latch.count_down();

@@ -1,8 +1,8 @@
-//! How long a record takes from send to callback: without lingering and compression, and with both.
+//! Measures the time of a record from send to callback: without linger and compression, and with both.
 //!
-//! In: nothing, or a cluster and settings to compare. Out: a table, what follows from it, and `latency.html`. Every variant gets the
-//! same records at the same rate, and is measured from the moment at which each record was due, so that a record which had to
-//! wait for a slow one before it counts with that wait.
+//! In: nothing, or a cluster and settings to compare. Out: a table, conclusions from it, and `latency.html`. Every variant gets the
+//! same records at the same rate. Latency is measured from the time at which each record was due, so that the wait behind a slow
+//! record counts as well.
 
 mod analysis;
 mod machine;
@@ -23,7 +23,7 @@ use super::{
     checks::Verdict,
     conclude,
     orders::{ends, prepare},
-    say,
+    to_stdout,
 };
 use crate::{
     cluster::Cluster,
@@ -38,9 +38,9 @@ const BAR: &str = "{msg} {wide_bar} {percent}% {eta} left";
 /// Compare the time from send to callback with and without linger and compression
 ///
 /// Sends orders at a fixed rate, first with linger.ms=0 and no compression, then with linger.ms=20 and lz4, and measures how long each
-/// takes from the moment at which it was due until its callback runs. Records of the warm-up are not measured. Prints the
+/// takes from the time at which it was due until its callback runs. Records of the warm-up are not measured. Prints the
 /// percentiles and what follows from them, and writes them with their distributions drawn to a page. Then it checks that every
-/// record was acknowledged and stands in the topic.
+/// record was acknowledged and is in the topic.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -85,7 +85,7 @@ pub(crate) struct Args {
     page: PathBuf,
 }
 
-/// Settings to measure.
+/// A named set of producer settings to measure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Variant {
     name: String,
@@ -135,18 +135,18 @@ async fn run_on(bootstrap: &str, args: &Args, bar: &ProgressBar) -> Result<Exit,
         failures.extend(failed);
     }
     bar.finish_and_clear();
-    say(&format!("\n{}", analysis::table(&measured)));
+    to_stdout(&format!("\n{}", analysis::table(&measured)));
     let sentences = analysis::sentences(&measured, f64::from(args.rate));
-    sentences.iter().for_each(|sentence| say(&format!("- {sentence}")));
+    sentences.iter().for_each(|sentence| to_stdout(&format!("- {sentence}")));
     let page = page::page(&measured, &sentences, &facts(args));
     std::fs::write(&args.page, page)
         .map_err(|error| CliError::Failed(format!("cannot write {}: {error}", args.page.display())))?;
-    say(&format!("\ndrawn in {}", args.page.display()));
+    to_stdout(&format!("\ndrawn in {}", args.page.display()));
     let after: i64 = ends(&mut admin, &args.topic).await?.iter().sum();
     Ok(conclude(&verdicts(args, &measured, &failures, after - before)))
 }
 
-/// What was measured; where and when it was. A latency says nothing without.
+/// What was measured, where and when. A latency means nothing without them.
 fn facts(args: &Args) -> [String; 2] {
     let what = format!(
         "{} records of {} bytes for each variant, {} a second, after {} to warm up. \
@@ -180,7 +180,7 @@ fn verdicts(args: &Args, measured: &[Measured], failures: &[String], added: i64)
     ]
 }
 
-/// What the callbacks saw.
+/// What the callbacks received.
 struct Seen {
     latency: Histogram<u64>,
     failures: Vec<String>,
@@ -229,7 +229,7 @@ async fn measure(
     Ok((measured(variant, latency, rate, &warm, &producer.metrics()), failures))
 }
 
-/// What the lab reports of a variant: its latencies, and what the producer did since it was warm.
+/// The measurements of a variant: its latencies, and the producer's counters since the end of the warm-up.
 fn measured(variant: &Variant, latency: Histogram<u64>, rate: f64, warm: &Metrics, done: &Metrics) -> Measured {
     let since = |name: &str| {
         let of = |metrics: &Metrics| metrics.get("producer-metrics", name).unwrap_or(0.0);
@@ -253,7 +253,7 @@ fn measured(variant: &Variant, latency: Histogram<u64>, rate: f64, warm: &Metric
 async fn wait(due: Instant, number: u32, bar: &ProgressBar) {
     if number.is_multiple_of(64) {
         bar.inc(64);
-        // Whoever wants to interrupt gets a word in.
+        // Gives the task that listens for signals a chance to run.
         tokio::task::yield_now().await;
     }
     while !doze(due) {
@@ -261,7 +261,7 @@ async fn wait(due: Instant, number: u32, bar: &ProgressBar) {
     }
 }
 
-/// An order, made as long as is asked by a note whose words repeat as words do.
+/// An order of `len` bytes, padded with a note whose words repeat as in real text, so that it can be compressed.
 fn order(number: usize, len: usize) -> String {
     let mut text = format!(r#"{{"order":{},"item":"espresso","cents":{},"note":""#, number * 7919, number * 31 % 997);
     let words = ["please", "without", "sugar", "and", "hot", "to", "the", "garden", "table", "today"];
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_as_long_as_it_is_asked_to_be() {
+    fn an_order_has_the_requested_length() {
         for len in [100, 200, 5_000] {
             let text = order(7, len);
             assert_eq!(text.len(), len);

@@ -1,7 +1,7 @@
-//! The orders that the labs send, and the topic that they send them to.
+//! The orders that the labs send, and their topic.
 //!
-//! In: a cluster and a topic's name. Out: the topic made ready, orders to send, and what the topic got. Does I/O through
-//! the admin client. Deliberately absent: sending, which is each lab's own.
+//! In: a cluster and a topic's name. Out: an existing topic, orders to send, and the records read back. Does I/O through the admin
+//! client. Deliberately absent: sending, which each lab does itself.
 
 use std::{
     ops::ControlFlow,
@@ -15,49 +15,49 @@ use milena::{
 
 use super::{
     checks::{Found, Sent},
-    say,
+    to_stdout,
 };
 use crate::exit::CliError;
 
 pub(super) const ORDERS: usize = 20;
 pub(super) const PARTITIONS: i32 = 3;
 const USERS: usize = 5;
-/// Headers by which the records of a run are known in a topic that others use as well.
+/// Headers that identify the records of a run in a topic with other records.
 const RUN: &str = "milena-lab-run";
 const NUMBER: &str = "milena-lab-number";
 const EVENT_ID: &str = "eventId";
 const ITEMS: [(&str, u32); 4] = [("espresso", 250), ("flat white", 410), ("croissant", 320), ("lemonade", 380)];
 
-/// A run of a lab: its records are known by its id, which no two runs have in common.
+/// A run of a lab. Its unique id identifies its records.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     id: String,
-    /// The number of each record, as a header holds it.
+    /// The number of each record, as the value of its header.
     numbers: Vec<String>,
 }
 
 impl Run {
-    /// A run that sends at most so many records.
+    /// A run of at most `records` records.
     pub(super) fn new(records: usize) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = format!("{:x}-{:x}", now.as_nanos(), std::process::id());
         Self { id, numbers: (0..records).map(|number| number.to_string()).collect() }
     }
 
-    /// Makes a record known as this run's, by its number, and gives it the id of an event.
+    /// Adds the headers of this run: its id, the record's number and an event id.
     pub(super) fn tag<'a>(&'a self, record: Record<'a>, number: usize) -> Record<'a> {
         let event = Header::owned(EVENT_ID, format!("{}-{number}", self.id));
         let number = self.numbers.get(number).map_or("", String::as_str);
         record.header(RUN, &self.id).header(NUMBER, number).with_header(event)
     }
 
-    /// The number of a record, if it is this run's.
+    /// The number of a record; `None` if it is not of this run.
     pub(super) fn number(&self, record: &ConsumedRecord) -> Option<usize> {
         let number = header(record, NUMBER).and_then(|text| text.parse().ok());
         number.filter(|_| header(record, RUN) == Some(&self.id))
     }
 
-    /// A record as the checks see it.
+    /// Converts a record to what the checks compare.
     pub(super) fn found(&self, record: ConsumedRecord) -> Found {
         Found {
             partition: record.partition,
@@ -69,7 +69,7 @@ impl Run {
     }
 }
 
-/// The last header of this name, as text.
+/// The last header with this name, if it is UTF-8.
 pub(super) fn header<'a>(record: &'a ConsumedRecord, name: &str) -> Option<&'a str> {
     let found = record.headers.iter().rfind(|(key, _)| key == name);
     found.and_then(|(_, value)| str::from_utf8(value.as_ref()?).ok())
@@ -88,8 +88,8 @@ pub(super) fn orders() -> Vec<Sent> {
     (0..ORDERS).map(order).collect()
 }
 
-/// Makes sure that the topic exists, with three partitions if it is new; gives the end of each of its partitions, where a
-/// run's records will begin. A replication factor of -1 is the cluster's own.
+/// Creates the topic with three partitions, unless it exists. Returns the end offset of each partition, where a run's records
+/// begin. A replication factor of -1 is the cluster's default.
 pub(super) async fn prepare(
     admin: &mut Admin,
     topic: &str,
@@ -97,14 +97,14 @@ pub(super) async fn prepare(
     configs: &[(&str, &str)],
 ) -> Result<Vec<i64>, CliError> {
     match admin.create_topic(topic, PARTITIONS, replication, configs).await {
-        Ok(()) => say(&format!("topic {topic} created with {PARTITIONS} partitions")),
-        Err(AdminError::TopicExists { .. }) => say(&format!("topic {topic} exists already; its records stay")),
+        Ok(()) => to_stdout(&format!("topic {topic} created with {PARTITIONS} partitions")),
+        Err(AdminError::TopicExists { .. }) => to_stdout(&format!("topic {topic} exists already; its records stay")),
         Err(error) => return Err(error.into()),
     }
     ends(admin, topic).await
 }
 
-/// Where each partition ends.
+/// The end offset of each partition.
 pub(super) async fn ends(admin: &mut Admin, topic: &str) -> Result<Vec<i64>, CliError> {
     let mut ends = Vec::new();
     for partition in 0..admin.partitions(topic).await? {
@@ -113,7 +113,7 @@ pub(super) async fn ends(admin: &mut Admin, topic: &str) -> Result<Vec<i64>, Cli
     Ok(ends)
 }
 
-/// Everything that the topic got since `ends`, also from others.
+/// All records appended to the topic since `ends`, also by other producers.
 pub(super) async fn read_back(admin: &mut Admin, topic: &str, ends: &[i64]) -> Result<Vec<ConsumedRecord>, CliError> {
     let mut records = Vec::new();
     for (partition, &start) in (0..).zip(ends) {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_known_by_what_it_was_tagged_with() {
+    fn a_record_is_identified_by_its_tag() {
         let run = Run::new(20);
         let tagged = run.tag(Record::to("orders"), 7);
         let headers: Vec<_> = tagged
@@ -181,11 +181,11 @@ mod tests {
             .map(|header| (&*header.key, header.value.as_deref().map(|value| str::from_utf8(value).unwrap())))
             .collect();
         assert_eq!(run.number(&record(&headers)), Some(7));
-        assert_eq!(Run::new(20).number(&record(&headers)), None, "another run's records are not its own");
+        assert_eq!(Run::new(20).number(&record(&headers)), None, "a record of another run");
     }
 
     #[test]
-    fn what_was_found_keeps_place_key_and_value() {
+    fn a_found_record_keeps_partition_offset_key_and_value() {
         let expected = Found { partition: 2, offset: 7, number: None, key: Some(b"k".to_vec()), value: None };
         assert_eq!(Run::new(1).found(record(&[])), expected);
     }

@@ -1,9 +1,9 @@
 //! `docker pause` in the middle of twenty sends: retries, and no duplicate.
 //!
-//! In: nothing, or a cluster and perhaps its broker's process. Out: the orders as they are acknowledged, between them the
-//! producer's warnings, then whether the topic holds every order exactly once. Without idempotence: whether it does not.
+//! In: nothing, or a cluster and perhaps its broker's process. Out: the orders as they are acknowledged, among them the producer's
+//! warnings, then whether the topic holds every order exactly once. Without idempotence: whether it holds one twice.
 
-mod holder;
+mod pauser;
 #[cfg(unix)]
 mod process;
 
@@ -19,14 +19,14 @@ use milena::{
 };
 use tokio::{sync::oneshot, time::sleep};
 
-use self::holder::{Held, Holder};
+use self::pauser::{Paused, Pauser};
 use super::{
     checks::{self, Acked, History, Sent, Verdict},
     conclude,
     duration::duration,
     latch::Latch,
     orders::{ORDERS, Run, orders, prepare, read_back},
-    say,
+    to_stdout,
 };
 use crate::{
     cluster::Cluster,
@@ -38,18 +38,18 @@ use crate::{
 
 /// The broker is paused before this order.
 const MIDDLE: usize = ORDERS / 2;
-/// Time between two orders: for a person who pauses the broker, and else.
+/// Time between two orders: if the user pauses the broker, and otherwise.
 const SLOWLY: Duration = Duration::from_secs(1);
 const QUICKLY: Duration = Duration::from_millis(50);
-/// How long a record may take beside the pause.
+/// How much longer than the pause a record may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Pause the broker in the middle of twenty sends, and check that nothing is lost or doubled
 ///
-/// The broker stands still for two seconds, as docker pause and SIGSTOP have it: it takes requests and answers none. The
-/// producer's requests time out after 500 ms, so it sends the same batches again; it warns of that on stderr as it
-/// happens. When the broker goes on, it has the same records several times, and writes each once, because it knows the
-/// producer's sequence numbers (enable.idempotence). Then the topic is read back and checked.
+/// The broker is paused for two seconds, as by docker pause or SIGSTOP: it accepts requests and sends no response. The producer's
+/// requests time out after 500 ms, so it sends the same batches again, with a warning on stderr for each. When the broker
+/// continues, it has received the same batches several times. It appends each once, because it knows the producer's sequence
+/// numbers (enable.idempotence). Then the topic is read back and checked.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -57,7 +57,7 @@ Examples:
     milena lab pause
   Without idempotence, where the same pause, and a connection that is cut after the append, write records twice:
     milena lab pause --plain
-  A real Kafka on this machine, which the lab stops and lets go on:
+  A real Kafka on this machine, which the lab stops and continues:
     milena lab pause --bootstrap-server localhost:9092 --pid 4711
   A real Kafka that you pause yourself; the lab sends an order a second and says when:
     milena lab pause --bootstrap-server localhost:9092
@@ -72,11 +72,11 @@ pub(crate) struct Args {
     #[arg(long, short, default_value = "orders")]
     topic: String,
 
-    /// How long the broker stands still
+    /// How long the broker is paused
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     pause: Duration,
 
-    /// request.timeout.ms: after how long the producer sends again
+    /// request.timeout.ms: how long the producer waits before it sends again
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
     request_timeout: Duration,
 
@@ -84,16 +84,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     interval: Option<Duration>,
 
-    /// Process of the broker, on this machine: stopped with SIGSTOP, and always let go on with SIGCONT
+    /// Process of the broker, on this machine: stopped with SIGSTOP, and always continued with SIGCONT
     #[arg(long, value_name = "PID", requires = "bootstrap_server")]
     pid: Option<i32>,
 
-    /// Without idempotence: the check is then that records do stand there twice
+    /// Without idempotence: the check is then that records are in the topic twice
     #[arg(long)]
     plain: bool,
 }
 
-/// Runs the lab; `started` is when the process did, `warned` counts the warnings of retries.
+/// Runs the lab. `started` is the start of the process; `warned` counts the warnings of retries.
 pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<Exit, CliError> {
     if args.pause <= args.request_timeout {
         let (pause, timeout) = (args.pause.as_millis(), args.request_timeout.as_millis());
@@ -111,22 +111,22 @@ pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<
 }
 
 async fn run_on(cluster: &Cluster, args: &Args, started: Instant, warned: &Warned) -> Result<Exit, CliError> {
-    let holder = Holder::of(cluster, args.pid)?;
+    let pauser = Pauser::of(cluster, args.pid)?;
     let mut admin = Admin::connect(cluster.bootstrap()).await?;
     let ends = prepare(&mut admin, &args.topic, -1, &[]).await?;
     if let (true, Some(broker)) = (args.plain, cluster.embedded()) {
         broker.inject(Fault::drop_response().on(Api::Produce).at_topic(&args.topic).after(2));
     }
-    if holder.is_by_hand() {
-        say(&instructions(args.pause));
+    if pauser.is_by_hand() {
+        to_stdout(&instructions(args.pause));
     }
     let (run, sent) = (Run::new(ORDERS), orders());
-    let acked = send(cluster, args, &holder, (&run, &sent), started).await?;
+    let acked = send(cluster, args, &pauser, (&run, &sent), started).await?;
     let records = read_back(&mut admin, &args.topic, &ends).await?;
     let found = records.into_iter().map(|record| run.found(record)).collect();
     let history = History { sent, acked, found };
     let partitions = i32::try_from(ends.len()).unwrap_or(i32::MAX);
-    say(&format!("\n{}", checks::summary(&history, partitions)));
+    to_stdout(&format!("\n{}", checks::summary(&history, partitions)));
     let mut verdicts = vec![retried(warned.count())];
     verdicts.extend(if args.plain { checks::check_plain(&history) } else { checks::check(&history) });
     Ok(conclude(&verdicts))
@@ -148,30 +148,30 @@ fn retried(count: u64) -> Verdict {
     Verdict { claim: format!("the pause forced retries ({count} warnings)"), result }
 }
 
-/// Sends the orders, with the pause in the middle, and waits for what becomes of them.
+/// Sends the orders, with the pause in the middle, and waits for their callbacks.
 async fn send(
     cluster: &Cluster,
     args: &Args,
-    holder: &Holder<'_>,
+    pauser: &Pauser<'_>,
     (run, orders): (&Run, &[Sent]),
     started: Instant,
 ) -> Result<Vec<Acked>, CliError> {
     let producer = Producer::from_properties(properties(cluster.bootstrap(), args)).await?;
-    let usual = if holder.is_by_hand() { SLOWLY } else { QUICKLY };
+    let usual = if pauser.is_by_hand() { SLOWLY } else { QUICKLY };
     let interval = args.interval.unwrap_or(usual);
     let (latch, acked) = (Latch::new(orders.len()), Arc::new(Mutex::new(Vec::new())));
-    let (stood_still, stands_still) = oneshot::channel();
+    let (pause_tx, pause_rx) = oneshot::channel();
     let sending = async {
-        let mut stood_still = Some(stood_still);
+        let mut pause_tx = Some(pause_tx);
         for (number, order) in orders.iter().enumerate() {
-            if let Some(stood_still) = stood_still.take_if(|_| number == MIDDLE) {
-                // Gone only if the other half is, and then so is this one.
-                let _ = stood_still.send(hold(holder, args.pause, started)?);
+            if let Some(pause_tx) = pause_tx.take_if(|_| number == MIDDLE) {
+                // The receiver is dropped only together with this future.
+                let _ = pause_tx.send(pause(pauser, args.pause, started)?);
             }
             let record = run.tag(Record::to(&args.topic).key(&order.key).value(&order.value), number);
-            let told = callback(number, &order.key, started, &acked, &latch);
-            if let Err(error) = producer.send_with(record, told).await {
-                say(&format!("{} order {:>2} {}  failed: {error}", stamp(started), number + 1, order.key));
+            let callback = callback(number, &order.key, started, &acked, &latch);
+            if let Err(error) = producer.send_with(record, callback).await {
+                to_stdout(&format!("{} order {:>2} {}  failed: {error}", stamp(started), number + 1, order.key));
                 latch.count_down();
             }
             sleep(interval).await;
@@ -179,29 +179,29 @@ async fn send(
         let _ = producer.flush().await;
         Ok::<_, CliError>(())
     };
-    let letting_go = async {
-        let Ok(held) = stands_still.await else { return };
+    let resuming = async {
+        let Ok(paused) = pause_rx.await else { return };
         sleep(args.pause).await;
-        drop(held);
-        if !holder.is_by_hand() {
-            say(&format!("{} {} goes on", stamp(started), holder.name()));
+        drop(paused);
+        if !pauser.is_by_hand() {
+            to_stdout(&format!("{} {} goes on", stamp(started), pauser.name()));
         }
     };
-    let (sent, ()) = tokio::join!(sending, letting_go);
+    let (sent, ()) = tokio::join!(sending, resuming);
     sent?;
     if let Err(missing) = latch.wait(args.pause + PATIENCE).await {
-        say(&format!("latch: {missing} callbacks missing"));
+        to_stdout(&format!("latch: {missing} callbacks missing"));
     }
     let _ = producer.close().await;
     Ok(std::mem::take(&mut *acked.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
-fn hold<'a>(holder: &Holder<'a>, pause: Duration, started: Instant) -> Result<Held<'a>, CliError> {
-    let held = holder.hold()?;
-    if !holder.is_by_hand() {
-        say(&format!("{} {} stands still for {}", stamp(started), holder.name(), output::elapsed(pause)));
+fn pause<'a>(pauser: &Pauser<'a>, pause: Duration, started: Instant) -> Result<Paused<'a>, CliError> {
+    let paused = pauser.pause()?;
+    if !pauser.is_by_hand() {
+        to_stdout(&format!("{} {} stands still for {}", stamp(started), pauser.name(), output::elapsed(pause)));
     }
-    Ok(held)
+    Ok(paused)
 }
 
 fn properties(bootstrap: &str, args: &Args) -> [(&'static str, String); 6] {
@@ -231,16 +231,16 @@ fn callback(
                 let (partition, offset) = (ack.partition(), ack.offset());
                 let place = offset.map_or_else(|| "unknown".to_owned(), |offset| offset.to_string());
                 let took = output::elapsed(sent_at.elapsed());
-                say(&format!("{} {name}  partition={partition} offset={place} after {took}", stamp(started)));
+                to_stdout(&format!("{} {name}  partition={partition} offset={place} after {took}", stamp(started)));
                 acked.lock().unwrap_or_else(PoisonError::into_inner).push(Acked { number, partition, offset });
             }
-            Err(error) => say(&format!("{} {name}  failed: {error}", stamp(started))),
+            Err(error) => to_stdout(&format!("{} {name}  failed: {error}", stamp(started))),
         }
         latch.count_down();
     }
 }
 
-/// The time since the start, as the log has it.
+/// The time since the start of the process, formatted as in the log.
 fn stamp(started: Instant) -> String {
     output::stamp(started.elapsed())
 }

@@ -1,7 +1,7 @@
 //! Sending with retries in the application: `sendWithAppRetry(record, maxAttempts = 3)`.
 //!
-//! In: nothing, or a cluster. Out: for each case a table of its attempts; twenty orders past a broker that fails now and
-//! then; and whether all of it is as the policy has it, and as the topic shows.
+//! In: nothing, or a cluster. Out: for each case a table of its attempts; twenty orders to a broker that fails at times; and
+//! whether the attempts follow the policy and the topic holds the expected records.
 
 mod cases;
 mod judge;
@@ -17,7 +17,7 @@ use milena::{
 use milena_resilience::retry::{Attempt, Delivered, Retry, RetryError, RetryPolicy};
 
 use self::{
-    cases::{Case, Trouble, cases},
+    cases::{Case, Cause, cases},
     judge::judge,
     senders::Senders,
 };
@@ -26,7 +26,7 @@ use super::{
     conclude,
     duration::duration,
     orders::{ORDERS, Run, orders, prepare, read_back},
-    say,
+    to_stdout,
 };
 use crate::{
     cluster::Cluster,
@@ -34,17 +34,17 @@ use crate::{
     output, settings,
 };
 
-/// The policy's budget is not this lab's subject.
+/// A budget that no case uses up: this lab does not show it.
 const BUDGET: Duration = Duration::from_secs(24 * 60 * 60);
 /// A little more than `max.request.size` allows.
 const TOO_LARGE: usize = 1024 * 1024 + 1;
 
-/// Send with retries in the application, and check what was tried
+/// Send with retries in the application, and check the attempts
 ///
-/// Takes the application's side of a failure: a retriable error is followed by a wait (100 ms, 200 ms, 400 ms, ...) and
-/// another attempt; after the last one the record is given up with all that was tried. A fatal error ends it at once. A
-/// record that may have been written is sent again only where the policy allows it, and then has the header
-/// possibleDuplicate. The producer's own retries are off here, so that each attempt is one request.
+/// A retriable error is followed by a backoff (100 ms, 200 ms, 400 ms, ...) and another attempt. After the last attempt the record
+/// fails with the list of all attempts. A record with a fatal error fails at once. A record that may have been written is sent
+/// again only if the policy allows it, and then has the header possibleDuplicate. The producer's own retries are off here, so that
+/// each attempt is one request.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -55,7 +55,7 @@ Examples:
   What can be shown on a cluster that works: timeouts and the fatal errors of the producer's side
     milena lab retry --bootstrap-server localhost:9092
 
-Exit codes: 0 every case came to what it must and every check holds, 1 a check failed, 2 arguments are wrong.")]
+Exit codes: 0 every case ended as expected and every check holds, 1 a check failed, 2 arguments are wrong.")]
 pub(crate) struct Args {
     /// Cluster to use instead of the embedded broker, as host:port,host:port
     #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
@@ -65,23 +65,23 @@ pub(crate) struct Args {
     #[arg(long, short, default_value = "orders")]
     topic: String,
 
-    /// How often a record is sent in all
+    /// Most attempts for a record, the first one included
     #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..100))]
     max_attempts: u32,
 
-    /// Wait before the second attempt
+    /// Backoff before the second attempt
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration)]
     backoff: Duration,
 
-    /// By how much each wait is longer than the one before
+    /// Factor by which each backoff is longer than the one before
     #[arg(long, default_value_t = 2.0)]
     factor: f64,
 
-    /// The longest wait
+    /// The longest backoff
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     max_backoff: Duration,
 
-    /// How far chance moves a wait to either side, from 0 to 1
+    /// Part of a backoff by which it is randomly longer or shorter, from 0 to 1
     #[arg(long, value_name = "PART", default_value_t = 0.0)]
     jitter: f64,
 }
@@ -105,7 +105,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let cluster = Cluster::open(args.bootstrap_server.as_deref(), broker).await?;
     let verdicts = run_on(&cluster, &args).await;
     cluster.close().await;
-    say("");
+    to_stdout("");
     Ok(conclude(&verdicts?))
 }
 
@@ -138,31 +138,31 @@ async fn run_on(cluster: &Cluster, args: &Args) -> Result<Vec<Verdict>, CliError
     Ok(verdicts)
 }
 
-/// Cases that can be played on this cluster; says which are left out.
+/// The cases that can run on this cluster. Prints the names of those that are left out.
 fn possible(cases: Vec<Case>, cluster: &Cluster) -> Vec<Case> {
     if cluster.embedded().is_some() {
         return cases;
     }
-    let (left_out, possible): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.trouble.needs_embedded());
+    let (left_out, possible): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.cause.needs_embedded());
     let names =
         left_out.iter().map(|case| &*case.name).chain(["a broker that fails now and then while twenty orders go out"]);
     let names: Vec<_> = names.map(|name| format!("\n  - {name}")).collect();
-    say(&format!(
+    to_stdout(&format!(
         "left out, because only the embedded broker fails on command (run without --bootstrap-server):{}",
         names.concat()
     ));
     possible
 }
 
-/// Sends as the policy has it, and prints each attempt that failed.
+/// A retrying sender with this policy that prints each failed attempt.
 fn following(policy: RetryPolicy, print: fn(&Attempt) -> String) -> Result<Retry, CliError> {
     let retry = Retry::new(policy).map_err(|error| CliError::Usage(error.to_string()))?;
-    Ok(retry.observed_by(move |attempt, _| say(&print(attempt))))
+    Ok(retry.observed_by(move |attempt, _| to_stdout(&print(attempt))))
 }
 
 type Ended = Result<Delivered, RetryError>;
 
-/// Sends one record into its trouble.
+/// Sends the record of one case, with its cause of failure in place.
 async fn play(
     case: &Case,
     number: usize,
@@ -171,37 +171,37 @@ async fn play(
     senders: &Senders,
     topic: &str,
 ) -> Result<Ended, CliError> {
-    say(&format!("\n{}\n{HEAD}", case.name));
-    if let (Trouble::Broker(fault), Some(broker)) = (&case.trouble, cluster.embedded()) {
+    to_stdout(&format!("\n{}\n{HEAD}", case.name));
+    if let (Cause::Broker(fault), Some(broker)) = (&case.cause, cluster.embedded()) {
         broker.inject(fault.clone());
     }
     let nowhere = format!("{topic}-nowhere");
-    let (topic, value) = match case.trouble {
-        Trouble::NoTopic => (&*nowhere, b"nine".to_vec()),
-        Trouble::Name => ("no topic!", b"nine".to_vec()),
-        Trouble::Value => (topic, vec![0xff, 0xfe]),
-        Trouble::Size => (topic, vec![b'9'; TOO_LARGE]),
-        Trouble::None | Trouble::Broker(_) | Trouble::NoBroker => (topic, b"nine".to_vec()),
+    let (topic, value) = match case.cause {
+        Cause::NoTopic => (&*nowhere, b"nine".to_vec()),
+        Cause::Name => ("no topic!", b"nine".to_vec()),
+        Cause::Value => (topic, vec![0xff, 0xfe]),
+        Cause::Size => (topic, vec![b'9'; TOO_LARGE]),
+        Cause::None | Cause::Broker(_) | Cause::NoBroker => (topic, b"nine".to_vec()),
     };
     let record = run.tag(Record::to(topic).key("user-1").value(&value), number);
     let retry = following(case.policy.clone(), row)?;
-    let ended = senders.send(&retry, &case.trouble, record).await?;
+    let ended = senders.send(&retry, &case.cause, record).await?;
     cluster.embedded().into_iter().for_each(EmbeddedBroker::heal);
     match &ended {
-        Ok(delivered) => say(&last_row(delivered)),
-        Err(error) => say(&format!("given up: {} ({})", error.gave_up(), error.persisted())),
+        Ok(delivered) => to_stdout(&last_row(delivered)),
+        Err(error) => to_stdout(&format!("given up: {} ({})", error.gave_up(), error.persisted())),
     }
     Ok(ended)
 }
 
-/// Sends the twenty orders, past a broker that fails now and then. Tells how many attempts failed.
+/// Sends the twenty orders to a broker that fails at times. Returns also the number of failed attempts.
 async fn twenty(
     run: &Run,
     cluster: &Cluster,
     senders: &Senders,
     args: &Args,
 ) -> Result<(Vec<Sent>, Vec<Acked>, usize), CliError> {
-    say(match cluster.embedded() {
+    to_stdout(match cluster.embedded() {
         Some(_) => "\ntwenty orders, and a broker that fails now and then",
         None => "\ntwenty orders",
     });
@@ -220,13 +220,13 @@ async fn twenty(
     for (number, order) in sent.iter().enumerate() {
         let name = format!("order {:>2} {}", number + 1, order.key);
         let record = run.tag(Record::to(&args.topic).key(&order.key).value(&order.value), number);
-        match senders.send(&retry, &Trouble::None, record).await? {
+        match senders.send(&retry, &Cause::None, record).await? {
             Ok(Delivered { ack, tried, .. }) => {
                 retries += tried.len();
-                say(&format!("{name}  {} attempts={}", output::place(&ack), tried.len() + 1));
+                to_stdout(&format!("{name}  {} attempts={}", output::place(&ack), tried.len() + 1));
                 acked.push(Acked { number, partition: ack.partition(), offset: ack.offset() });
             }
-            Err(error) => say(&format!("{name}  {}", output::printable(error.to_string().as_bytes()))),
+            Err(error) => to_stdout(&format!("{name}  {}", output::printable(error.to_string().as_bytes()))),
         }
     }
     Ok((sent, acked, retries))

@@ -1,19 +1,19 @@
-//! A producer of text, for labs that want to see it fail.
+//! A producer of text without retries, for labs that show failures.
 //!
-//! In: records. Out: what became of each, sent once. Does I/O through the producer, which has its own retries switched
-//! off: each attempt is one request, and the retries are the application's.
+//! In: records. Out: the result of each, after one attempt. Does I/O through the producer, which has `retries=0`: each attempt is
+//! one request, and the application retries.
 
 use milena::{Ack, Producer, Record, SerializeError, Standard};
 use milena_resilience::{Failure, Publish};
 
 use crate::exit::CliError;
 
-/// A producer of text: what is not UTF-8 cannot be serialized, as with Java's `StringSerializer`.
+/// A producer of text. A value that is not UTF-8 cannot be serialized, as with Java's `StringSerializer`.
 #[derive(Clone)]
 pub(super) struct Strings(Producer);
 
 impl Strings {
-    /// Starts one that waits so long for metadata.
+    /// Starts a producer with this `max.block.ms`.
     pub(super) async fn start(bootstrap: &str, max_block_ms: &str) -> Result<Self, CliError> {
         let properties = [
             ("bootstrap.servers", bootstrap),
@@ -26,12 +26,12 @@ impl Strings {
         Ok(Self(Producer::from_properties(properties).await?))
     }
 
-    /// The producer itself, which sends any bytes.
+    /// The inner producer, which sends any bytes.
     pub(super) fn bytes(&self) -> &Producer {
         &self.0
     }
 
-    /// Closes the producer; for when nothing is on its way any more.
+    /// Closes the producer, which must have no record in flight.
     pub(super) async fn close(self) {
         let _ = self.0.close().await;
     }

@@ -1,19 +1,19 @@
-//! The arguments, which are those of `kafka-producer-perf-test`.
+//! The arguments of `milena perf`, which are those of `kafka-producer-perf-test`.
 
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 use super::payload::{KeyDistribution, Payload};
-use crate::{console::tell, exit::CliError, properties, settings};
+use crate::{console::to_stderr, exit::CliError, properties, settings};
 
 /// Measure how fast records are produced, as kafka-producer-perf-test does
 ///
-/// Takes that tool's options and prints its lines, so that scripts which read them go on working. Latency is the time from the
-/// call of send to the callback of a record that was acknowledged, and with --throughput also from the moment at which the record
-/// was due, so that records which wait because those before them were slow are not left out (coordinated omission). Records that
-/// failed are counted by their cause. What that tool does not tell stands on stderr, so that the total is the last line of stdout.
-/// Without a broker it runs on the embedded one.
+/// Accepts that tool's options and prints its lines, so that scripts which parse them keep working. Latency is the time from the
+/// call of send to the callback of an acknowledged record. With --throughput it is also measured from the time at which the record
+/// was due, so that the wait behind slow records counts as well (coordinated omission). Failed records are counted by their cause.
+/// Lines that the tool does not print go to stderr, so that the total is the last line of stdout. Without a broker it runs on the
+/// embedded one.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -43,11 +43,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BYTES", group = "payload", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     record_size: Option<u32>,
 
-    /// File of values, of which each record gets one by chance
+    /// File of values, of which each record gets a random one
     #[arg(long, value_name = "PATH", group = "payload")]
     payload_file: Option<PathBuf>,
 
-    /// What stands between the values of --payload-file; \n is the end of a line, \t a tab
+    /// Delimiter between the values of --payload-file; \n is the end of a line, \t a tab
     #[arg(long, value_name = "TEXT", default_value = "\\n", requires = "payload_file")]
     payload_delimiter: String,
 
@@ -55,11 +55,11 @@ pub(crate) struct Args {
     #[arg(long, group = "payload")]
     payload_monotonic: bool,
 
-    /// Records a second, or -1 for as many as will go
+    /// Records a second, or -1 for no limit
     #[arg(long, value_name = "NUMBER", default_value_t = -1.0, allow_negative_numbers = true)]
     pub(super) throughput: f64,
 
-    /// Brokers to ask first, as host:port,host:port [default: the embedded broker]
+    /// Brokers to connect to first, as host:port,host:port [default: the embedded broker]
     #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
@@ -87,11 +87,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(super) warmup_records: u64,
 
-    /// Milliseconds between two lines about how it goes
+    /// Milliseconds between two progress lines
     #[arg(long, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) reporting_interval: u64,
 
-    /// How many keys there are
+    /// Number of different keys
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) record_key_range: Option<u64>,
 
@@ -99,7 +99,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "none")]
     pub(super) key_distribution: KeyDistribution,
 
-    /// What chance follows from: the same number gives the same values and keys
+    /// Seed of random values and keys: the same seed gives the same ones
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(super) random_seed: u64,
 
@@ -112,7 +112,7 @@ pub(crate) struct Args {
     pub(super) output: Output,
 }
 
-/// How to print.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
     /// kafka-producer-perf-test's lines
@@ -122,7 +122,7 @@ pub(super) enum Output {
 }
 
 impl Args {
-    /// What clap cannot say.
+    /// Checks that clap cannot express.
     pub(super) fn check(&self) -> Result<(), CliError> {
         let usage = |message: &str| Err(CliError::Usage(message.to_owned()));
         if self.transactional_id.is_some() {
@@ -145,14 +145,14 @@ impl Args {
         }
     }
 
-    /// Every setting in the order in which the later counts.
+    /// All settings; a later one overrides an earlier one.
     pub(super) fn properties(&self) -> Result<Vec<(String, String)>, CliError> {
         for (old, new, given) in [
             ("--producer-props", "--command-property", !self.producer_props.is_empty()),
             ("--producer.config", "--command-config", self.producer_config.is_some()),
         ] {
             if given {
-                tell(&format!("warning: {old} is deprecated, use {new}"));
+                to_stderr(&format!("warning: {old} is deprecated, use {new}"));
             }
         }
         let mut settings = vec![("client.id".to_owned(), "perf-producer-client".to_owned())];

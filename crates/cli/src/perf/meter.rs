@@ -1,7 +1,7 @@
-//! What is measured: from the callbacks, one record at a time.
+//! Measures latencies and counts outcomes, called from the callbacks.
 //!
-//! In: the outcome of each record, with when it was due and when it was sent. Out: counts and latencies, of all records, of all
-//! but the warm-up, and since the last look. Latencies are kept in microseconds, right within 0.1 %.
+//! In: the outcome of each record, and the times at which it was due and sent. Out: counts and latencies of all records, of all but
+//! the warm-up, and of the current window. Latencies are in microseconds, with a precision of 0.1 %.
 
 use std::{
     collections::BTreeMap,
@@ -14,11 +14,11 @@ use milena::{DeliveryError, SendError};
 
 use crate::pace::{latencies, micros};
 
-/// A record that was handed over.
+/// A record that was passed to the producer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
     pub(super) number: u64,
-    /// When it was due, if there is a pace.
+    /// When it was due; `None` without a fixed rate.
     pub(super) due: Option<Instant>,
     pub(super) sent: Instant,
     pub(super) bytes: usize,
@@ -31,10 +31,10 @@ pub(crate) struct Sums {
     pub(super) bytes: u64,
     /// From the call of send.
     pub(super) latency: Histogram<u64>,
-    /// From when each was due.
+    /// From the time at which each was due.
     pub(super) from_due: Histogram<u64>,
     pub(super) errors: BTreeMap<String, u64>,
-    /// From the first record's being sent to the last one's outcome.
+    /// When the first record was sent, and when the last one was completed.
     pub(super) since: Option<Instant>,
     pub(super) until: Option<Instant>,
 }
@@ -67,17 +67,17 @@ impl Sums {
         }
     }
 
-    /// Seconds that they took.
+    /// Seconds from the first send to the last completion.
     pub(super) fn seconds(&self) -> f64 {
         let (Some(since), Some(until)) = (self.since, self.until) else { return 0.0 };
         until.saturating_duration_since(since).as_secs_f64()
     }
 
-    /// Adds what came later.
+    /// Adds the sums of a later window.
     fn join(&mut self, later: &Self) {
         self.records += later.records;
         self.bytes += later.bytes;
-        // Both have the same bounds, so each fits in the other.
+        // Both histograms have the same bounds, so `add` cannot fail.
         let _ = self.latency.add(&later.latency);
         let _ = self.from_due.add(&later.from_due);
         for (cause, times) in &later.errors {
@@ -95,7 +95,7 @@ impl Sums {
     }
 }
 
-/// Measures.
+/// Collects the measurements of a run.
 #[derive(Debug)]
 pub(super) struct Meter {
     warmup: u64,
@@ -104,7 +104,7 @@ pub(super) struct Meter {
 
 #[derive(Debug)]
 struct State {
-    /// All that came before the window: so each record is counted once, and not in two histograms.
+    /// The sums before the window. They are separate, so that a record is counted in one histogram only.
     before: Sums,
     window: Sums,
     steady: Option<Sums>,
@@ -120,13 +120,13 @@ impl Meter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sending begins.
+    /// Sets the start of sending.
     pub(super) fn start(&self, now: Instant) {
         let mut state = self.state();
         (state.before.since, state.window.since) = (Some(now), Some(now));
     }
 
-    /// A record has its outcome.
+    /// Counts a completed record.
     pub(super) fn take(&self, taken: &Taken, failure: Option<&DeliveryError>) {
         let now = Instant::now();
         let failure = failure.map(|error| format!("{} {}", error.code(), written(error)));
@@ -139,7 +139,7 @@ impl Meter {
         }
     }
 
-    /// A record was not even accepted.
+    /// Counts a record that the producer refused.
     pub(super) fn refused(&self, error: &SendError) {
         let mut state = self.state();
         *state.window.errors.entry(format!("{error} (not written)")).or_default() += 1;
@@ -150,7 +150,7 @@ impl Meter {
         self.state().steady.as_ref().is_some_and(|steady| steady.records > 0)
     }
 
-    /// What came since the last look.
+    /// Ends the current window, and returns its sums.
     pub(super) fn window(&self) -> Sums {
         let (now, mut state) = (Instant::now(), self.state());
         let mut window = state.window.clone();
@@ -160,13 +160,13 @@ impl Meter {
         window
     }
 
-    /// How many were acknowledged.
+    /// The number of acknowledged records.
     pub(super) fn records(&self) -> u64 {
         let state = self.state();
         state.before.records + state.window.records
     }
 
-    /// All records.
+    /// The sums of all records.
     pub(super) fn all(&self) -> Sums {
         let state = self.state();
         let mut all = state.before.clone();
@@ -174,12 +174,12 @@ impl Meter {
         all
     }
 
-    /// All but the warm-up, if there is one.
+    /// The sums without the warm-up; `None` if there is no warm-up.
     pub(super) fn steady(&self) -> Option<Sums> {
         self.state().steady.clone()
     }
 
-    /// How many records failed, by cause.
+    /// The number of failed records by cause.
     pub(super) fn errors(&self) -> BTreeMap<String, u64> {
         self.all().errors
     }
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latency_is_told_from_the_call_and_from_when_the_record_was_due() {
+    fn latency_is_measured_from_the_call_and_from_when_the_record_was_due() {
         let start = Instant::now();
         let at = |ms: u64| start + Duration::from_millis(ms);
         let mut sums = Sums::new();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_warm_up_counts_in_all_and_not_in_what_is_steady() {
+    fn the_warm_up_counts_in_all_and_not_in_steady() {
         let (meter, now) = (Meter::new(2), Instant::now());
         for number in 0..5 {
             meter.take(&Taken { number, due: None, sent: now, bytes: 1 }, None);
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(
             (meter.records(), meter.all().records, meter.all().latency.len()),
             (6, 6, 6),
-            "before and since the last look"
+            "before the window and in it"
         );
         assert!(Meter::new(0).steady().is_none());
     }

@@ -1,7 +1,7 @@
-//! What is sent.
+//! Keys and values of the records.
 //!
-//! In: a size, a file or nothing, and a seed. Out: a key and a value for each record, made without an allocation but for keys.
-//! Pure but for reading the file.
+//! In: a size, a file or nothing, and a seed. Out: a key and a value for each record. Only keys allocate. Pure but for reading the
+//! file.
 
 use std::{array, path::Path};
 
@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::exit::CliError;
 
-/// No file of payloads is larger; what is larger was named by mistake.
+/// The largest file of payloads; a larger one was named by mistake.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Which key each record gets.
@@ -23,25 +23,24 @@ pub(super) enum KeyDistribution {
     Random,
 }
 
-/// Values.
+/// Generates values.
 #[derive(Debug)]
 pub(super) enum Payload {
     /// Random capital letters, others for each record, in the same buffer.
     Letters(Vec<u8>, Letters),
-    /// One of these by chance.
+    /// A random one of these.
     Some(Vec<Vec<u8>>, Chance),
     /// The record's number.
     Counted(String),
 }
 
 impl Payload {
-    /// Random capital letters, new ones for each record: a value that comes again and again would be compressed to nothing
-    /// (KAFKA-12611).
+    /// Random capital letters, new ones for each record: the same value in all records would compress too well (KAFKA-12611).
     pub(super) fn random(size: usize, seed: u64) -> Self {
         Self::Letters(vec![0; size], Letters::new(seed))
     }
 
-    /// The parts of a file between delimiters, those that are empty left out.
+    /// The parts of a file between delimiters, without empty parts.
     pub(super) fn from_file(path: &Path, delimiter: &str, seed: u64) -> Result<Self, CliError> {
         let wrong = |why: &dyn std::fmt::Display| CliError::Usage(format!("--payload-file {}: {why}", path.display()));
         let size = std::fs::metadata(path).map_err(|error| wrong(&error))?.len();
@@ -95,7 +94,7 @@ fn parts(bytes: &[u8], delimiter: &[u8]) -> Vec<Vec<u8>> {
     parts
 }
 
-/// Keys.
+/// Generates keys.
 #[derive(Debug)]
 pub(super) struct Keys {
     distribution: KeyDistribution,
@@ -118,7 +117,7 @@ impl Keys {
     }
 }
 
-/// Random numbers that follow from a seed (splitmix64).
+/// Random numbers from a seed (splitmix64).
 #[derive(Debug)]
 pub(super) struct Chance(u64);
 
@@ -136,15 +135,15 @@ impl Chance {
     }
 }
 
-/// Random capital letters that follow from a seed, 64 at a time from 16 generators (xorshift32) that the compiler makes vectors of.
-/// One by one they would cost more than all else that a record does.
+/// Random capital letters from a seed, 64 at a time from 16 generators (xorshift32) that the compiler vectorizes. One at a time
+/// they would cost more than everything else for a record.
 #[derive(Debug)]
 pub(super) struct Letters([u32; 16]);
 
 impl Letters {
     fn new(seed: u64) -> Self {
         let mut chance = Chance(seed);
-        // None may be 0, which would stay 0.
+        // No generator may be 0: xorshift of 0 is 0.
         Self(array::from_fn(|_| chance.next() as u32 | 1))
     }
 
@@ -166,8 +165,7 @@ impl Letters {
     }
 }
 
-/// A letter for each byte: the 26th part of 256 that it lies in. Some letters come in 10 of 256 cases and some in 9, which no
-/// compressor notices.
+/// Maps each byte to a letter: `byte * 26 / 256`. A letter has 9 or 10 of the 256 values, which no compressor can use.
 fn letters(random: &[u32; 16]) -> [u8; 64] {
     let pairs: [u16; 32] = array::from_fn(|nth| (random[nth / 2] >> (nth % 2 * 16)) as u16);
     let mut letters = [0; 64];
@@ -194,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn each_record_gets_letters_of_its_own_and_each_letter_comes_about_as_often_as_the_others() {
+    fn each_record_gets_different_letters_and_all_letters_are_about_equally_frequent() {
         for size in [1, 7, 8, 9, 1_000] {
             let mut payload = Payload::random(size, 7);
             let values: Vec<_> = (0..260).map(|number| payload.next(number).to_vec()).collect();
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_is_a_byte_in_26_parts() {
+    fn a_byte_is_mapped_to_one_of_26_letters() {
         let random = |bytes| letters(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, u32::from_le_bytes(bytes)]);
         for (bytes, expected) in
             [([0, 9, 10, 19], b"AABB"), ([20, 245, 246, 255], b"CYYZ"), ([255, 246, 245, 20], b"ZYYC")]
@@ -219,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_a_range_begin_again_at_its_end() {
+    fn keys_of_a_range_wrap_around() {
         let mut keys = Keys::new(KeyDistribution::Range, Some(3), 0);
         assert_eq!((0..5).filter_map(|number| keys.next(number)).collect::<Vec<_>>(), ["0", "1", "2", "0", "1"]);
         assert_eq!(Keys::new(KeyDistribution::None, None, 0).next(0), None);
     }
 
     #[test]
-    fn a_file_is_parted_at_the_delimiter_and_empty_parts_are_left_out() {
+    fn a_file_is_split_at_the_delimiter_and_empty_parts_are_left_out() {
         assert_eq!(parts(b"a\n\nbc\n", b"\n"), [&b"a"[..], b"bc"]);
         assert_eq!(parts(b"a--bc--", b"--"), [&b"a"[..], b"bc"]);
         assert!(parts(b"\n\n", b"\n").is_empty());

@@ -1,7 +1,7 @@
-//! How it is told: in kafka-producer-perf-test's lines, or as JSON.
+//! Prints the measurements, as kafka-producer-perf-test does or as JSON.
 //!
-//! In: what was measured. Out: that tool's lines on stdout, of which the total is the last; what is ours, and on a terminal a bar, on
-//! stderr. Pure but for printing.
+//! In: measurements. Out: that tool's lines on stdout, of which the total is the last; additional lines, and on a terminal a bar,
+//! on stderr. Pure but for printing.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -16,37 +16,37 @@ use super::{
     meter::{Meter, Sums},
 };
 use crate::{
-    console::{say, tell},
+    console::{to_stderr, to_stdout},
     pace::bar,
 };
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 const BAR: &str = "{wide_bar} {percent}% {human_pos} of {human_len} records, {eta} left";
 
-/// Tells how it goes, until it is ended.
+/// Prints progress until it is ended, then the result.
 pub(super) struct Report {
     output: Output,
     print_metrics: bool,
     expected: u64,
     meter: &'static Meter,
     stop: oneshot::Sender<()>,
-    telling: JoinHandle<()>,
+    watching: JoinHandle<()>,
 }
 
 impl Report {
     pub(super) fn begin(args: &Args, meter: &'static Meter) -> Self {
         let (stop, stopped) = oneshot::channel();
         let every = Duration::from_millis(args.reporting_interval);
-        let telling = tokio::spawn(watch(meter, args.output, every, bar(args.num_records, BAR), stopped));
+        let watching = tokio::spawn(watch(meter, args.output, every, bar(args.num_records, BAR), stopped));
         if args.output == Output::Text && args.warmup_records > 0 {
             let first = format!("Warmup first {} records.", args.warmup_records);
-            say(&format!("{first} Steady state results will print after the complete test summary."));
+            to_stdout(&format!("{first} Steady state results will print after the complete test summary."));
         }
         let (output, print_metrics, expected) = (args.output, args.print_metrics, args.num_records);
-        Self { output, print_metrics, expected, meter, stop, telling }
+        Self { output, print_metrics, expected, meter, stop, watching }
     }
 
-    /// Tells how it went.
+    /// Stops the progress lines and prints the result.
     pub(super) async fn end(
         self,
         metrics: &Metrics,
@@ -55,18 +55,18 @@ impl Report {
         interrupted: bool,
     ) {
         let _ = self.stop.send(());
-        let _ = self.telling.await;
+        let _ = self.watching.await;
         let (all, steady) = (self.meter.all(), self.meter.steady());
         let retries = metrics.get("producer-metrics", "record-retry-total").unwrap_or(0.0);
         let reasons: Vec<_> =
             refused.map(ToString::to_string).into_iter().chain(closed.map(ToString::to_string)).collect();
         match self.output {
             Output::Text => {
-                say(&total(&all, ""));
-                steady.iter().for_each(|steady| say(&total(steady, " steady state")));
+                to_stdout(&total(&all, ""));
+                steady.iter().for_each(|steady| to_stdout(&total(steady, " steady state")));
                 more(steady.as_ref().unwrap_or(&all), retries, self.expected - all.records.min(self.expected))
                     .iter()
-                    .for_each(|line| tell(line));
+                    .for_each(|line| to_stderr(line));
             }
             Output::Json => {
                 let mut last = object("total", &all);
@@ -74,17 +74,17 @@ impl Report {
                 last.insert("interrupted".into(), json!(interrupted));
                 last.insert("failed".into(), json!(all.errors.values().sum::<u64>()));
                 last.insert("not_acknowledged".into(), json!(self.expected - all.records.min(self.expected)));
-                say(&Value::Object(last).to_string());
-                steady.iter().for_each(|steady| say(&Value::Object(object("steady", steady)).to_string()));
+                to_stdout(&Value::Object(last).to_string());
+                steady.iter().for_each(|steady| to_stdout(&Value::Object(object("steady", steady)).to_string()));
             }
         }
-        reasons.iter().for_each(|reason| tell(&format!("error: {reason}")));
+        reasons.iter().for_each(|reason| to_stderr(&format!("error: {reason}")));
         match (self.print_metrics, self.output) {
             (false, _) => {}
-            (true, Output::Text) => say(&listed(metrics.iter())),
+            (true, Output::Text) => to_stdout(&listed(metrics.iter())),
             (true, Output::Json) => {
                 let values: Map<_, _> = metrics.iter().map(|metric| (full_name(metric), json!(metric.value))).collect();
-                say(&json!({"type": "metrics", "metrics": values}).to_string());
+                to_stdout(&json!({"type": "metrics", "metrics": values}).to_string());
             }
         }
     }
@@ -108,7 +108,7 @@ async fn watch(
                 }
                 if warming && output == Output::Text && meter.is_steady() {
                     warming = false;
-                    bar.suspend(|| say("In steady state."));
+                    bar.suspend(|| to_stdout("In steady state."));
                 }
                 if now.duration_since(last) < every {
                     continue;
@@ -117,11 +117,11 @@ async fn watch(
                 let sums = meter.window();
                 done += sums.records;
                 bar.suspend(|| match output {
-                    Output::Text => say(&window(&sums)),
+                    Output::Text => to_stdout(&window(&sums)),
                     Output::Json => {
                         let mut object = object("window", &sums);
                         object.insert("acknowledged".into(), json!(done));
-                        say(&Value::Object(object).to_string());
+                        to_stdout(&Value::Object(object).to_string());
                     }
                 });
             }
@@ -130,7 +130,7 @@ async fn watch(
     bar.finish_and_clear();
 }
 
-/// The line of an interval, as the tool prints it.
+/// The line of a window, as the tool prints it.
 pub(super) fn window(sums: &Sums) -> String {
     let (rate, megabytes) = rates(sums);
     let (average, max) = (ms(sums.latency.mean()), ms(sums.latency.max() as f64));
@@ -156,7 +156,7 @@ pub(super) fn total(sums: &Sums, which: &str) -> String {
     )
 }
 
-/// What the tool does not tell: for people, on stderr, because scripts take the last line of stdout for the total.
+/// The lines that the tool does not print. They go to stderr, because scripts take the last line of stdout for the total.
 fn more(sums: &Sums, retries: f64, missing: u64) -> Vec<String> {
     let mut lines = vec![format!("latency in microseconds: {}", quantiles(&sums.latency))];
     if !sums.from_due.is_empty() {

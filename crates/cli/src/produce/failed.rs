@@ -1,7 +1,7 @@
-//! The file that keeps the lines that failed.
+//! The file of failed lines.
 //!
-//! In: lines, byte for byte. Out: a file that can be fed back with `--file`. Does I/O, on the thread that calls.
-//! Created with the first line, so that a run in which all goes well leaves nothing behind.
+//! In: lines, byte for byte. Out: a file that can be sent again with `--file`. Does I/O, on the calling thread. The file is created
+//! with the first line, so a run without failures creates none.
 
 use std::{
     fs::{File, OpenOptions},
@@ -9,24 +9,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where failed lines go.
+/// Keeps failed lines in a file.
 #[derive(Debug)]
 pub(crate) struct FailedLines {
     path: PathBuf,
     file: Option<File>,
-    /// The end of an input that ends with `\r`. A `\n` behind it would make it an end of line, so nothing may follow it.
+    /// The last line of an input that ends with `\r`. A `\n` after it would make `\r\n` the end of the line, so it is written last.
     last: Vec<u8>,
     lines: u64,
     lost: Option<io::Error>,
 }
 
 impl FailedLines {
-    /// Will keep lines in `path`, behind what stands there already.
+    /// Appends to `path`, which is created with the first line.
     pub(crate) fn at(path: PathBuf) -> Self {
         Self { path, file: None, last: Vec::new(), lines: 0, lost: None }
     }
 
-    /// Keeps whole lines; the last of them gets the `\n` that it may lack. One that ends with `\r` waits for the end instead.
+    /// Keeps whole lines. Adds a `\n` if the last one lacks it. A last line that ends with `\r` is kept for `finish` instead.
     pub(crate) fn keep(&mut self, lines: &[u8]) {
         if lines.ends_with(b"\r") {
             let whole = lines.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
@@ -41,7 +41,7 @@ impl FailedLines {
         }
     }
 
-    /// Nothing more comes: what must be last is written.
+    /// Writes the line that must be last. No line may follow.
     pub(crate) fn finish(&mut self) {
         let last = std::mem::take(&mut self.last);
         self.append(&last);
@@ -58,17 +58,17 @@ impl FailedLines {
         }
     }
 
-    /// How many lines were kept.
+    /// The number of lines that were kept.
     pub(crate) fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// Where they are.
+    /// The path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Why not all of them could be kept, if so.
+    /// The first write error: lines after it were not kept.
     pub(crate) fn lost(&self) -> Option<&io::Error> {
         self.lost.as_ref()
     }
@@ -82,7 +82,7 @@ impl FailedLines {
     }
 }
 
-/// Opens a file to go on at its end, in a new line.
+/// Opens a file to append to it, and ends its last line if necessary.
 fn open(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     let mut last = *b"\n";
@@ -99,7 +99,7 @@ fn open(path: &Path) -> io::Result<File> {
 mod tests {
     use super::*;
 
-    /// A path of its own for each test, removed when the test is over.
+    /// A different path for each test, removed when the test is over.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_file_already_stays() {
+    fn lines_are_appended_to_an_existing_file() {
         let path = Scratch::new("stays");
         std::fs::write(&path.0, "before\n").unwrap();
         FailedLines::at(path.0.clone()).keep(b"after");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_is_told() {
+    fn an_error_of_the_file_is_kept() {
         let mut failed = FailedLines::at("/nowhere/at/all".into());
         failed.keep(b"line\n");
         assert_eq!(failed.lost().unwrap().kind(), io::ErrorKind::NotFound);

@@ -1,7 +1,7 @@
-//! What became of every line.
+//! Counts and prints the outcome of every line.
 //!
-//! In: outcomes, in the order in which they are known, from callbacks and from the reading side. Out: a line printed for
-//! each, failed lines kept, counts for the report. Does I/O: it prints. One value behind one lock.
+//! In: outcomes, in the order of their completion, from callbacks and from the reading side. Out: a line printed for each, failed
+//! lines kept, counts for the report. Does I/O: it prints. One value behind one lock.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -10,22 +10,22 @@ use milena::{Ack, ErrorCode, Persisted};
 
 use super::{failed::FailedLines, outcomes::Outcomes};
 use crate::{
-    console::tell,
+    console::to_stderr,
     output::{self, Failure, Format},
 };
 
-/// How many failures are told one by one on stderr; after that they are counted.
-const TOLD: u64 = 10;
+/// How many failures are printed one by one on stderr; further ones are only counted.
+const MAX_REPORTED: u64 = 10;
 const TICK: Duration = Duration::from_millis(250);
 /// Redraws a second.
 const REDRAWS: u8 = 10;
 
-/// The account of one run.
+/// The outcomes of one run.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    /// Prints outcomes on stdout; `None` is not at all.
+    /// Prints outcomes on stdout; `None` prints none.
     outcomes: Option<Outcomes>,
-    /// A line that moves, if somebody sees it.
+    /// The progress line; `None` if it is not shown.
     progress: Option<ProgressBar>,
     failed: FailedLines,
     /// Lines that were read and not sent.
@@ -38,22 +38,22 @@ pub(crate) struct Ledger {
 pub(crate) struct Counts {
     /// Lines that are in the log.
     pub(crate) delivered: u64,
-    /// Lines that are not, or may not be.
+    /// Lines that are not in the log, or may not be.
     pub(crate) failed: u64,
-    /// Those of the failed lines that may be in the log all the same.
+    /// Failed lines that may be in the log.
     pub(crate) unknown: u64,
-    /// Failed lines that were not told one by one, by what failed.
-    pub(crate) untold: BTreeMap<String, u64>,
+    /// Failed lines that were not printed one by one, by reason.
+    pub(crate) unreported: BTreeMap<String, u64>,
 }
 
 impl Ledger {
-    /// An empty account. With `progress`, a line on stderr shows how it grows if that is a terminal.
+    /// An empty ledger. With `progress`, it shows a progress line on stderr if that is a terminal.
     pub(crate) fn new(format: Option<Format>, failed: FailedLines, progress: bool) -> Self {
         let progress = progress.then(progress_line).flatten();
         Self { outcomes: format.map(Outcomes::new), progress, failed, unsent: Vec::new(), counts: Counts::default() }
     }
 
-    /// A line is in the log.
+    /// Counts and prints a delivered line.
     pub(crate) fn delivered(&mut self, line: u64, ack: &Ack) {
         self.counts.delivered += 1;
         if let Some(progress) = &self.progress {
@@ -64,49 +64,49 @@ impl Ledger {
         }
     }
 
-    /// A line failed: keeps it and tells why.
+    /// Keeps a failed line, counts it and prints why it failed.
     pub(crate) fn failed(&mut self, line: u64, bytes: &[u8], failure: &Failure) {
         self.failed.keep(bytes);
-        self.told(line, failure);
+        self.count_failure(line, failure);
     }
 
-    /// A line failed whose bytes have been kept already.
-    pub(crate) fn told(&mut self, line: u64, failure: &Failure) {
+    /// Counts and prints a failed line whose bytes have been kept already.
+    pub(crate) fn count_failure(&mut self, line: u64, failure: &Failure) {
         self.counts.failed += 1;
         self.counts.unknown += u64::from(failure.persisted == Persisted::Unknown);
         if let Some(progress) = &self.progress {
             progress.set_message(format!(", {} failed", self.counts.failed));
         }
-        if self.counts.failed <= TOLD {
+        if self.counts.failed <= MAX_REPORTED {
             let text = output::printable(output::failure(line, failure).as_bytes());
-            self.above_progress(|| tell(&text));
+            self.above_progress(|| to_stderr(&text));
         } else {
-            *self.counts.untold.entry(reason(failure)).or_default() += 1;
+            *self.counts.unreported.entry(reason(failure)).or_default() += 1;
         }
-        // A person has been told on stderr, or will be.
+        // As text, failures go to stderr only.
         if let Some(outcomes) = self.outcomes.as_mut().filter(|outcomes| outcomes.format() == Format::Json) {
             outcomes.add(line, Err(failure));
         }
     }
 
-    /// Keeps a part of the input that no record was made of.
+    /// Keeps a part of a line that is too long for a record.
     pub(crate) fn keep_part(&mut self, part: &[u8]) {
         self.failed.append(part);
     }
 
-    /// Keeps lines that were read and not sent, to be written behind those that were sent before them.
+    /// Stores lines that were read and not sent. They are written after the failed lines that were sent before them.
     pub(crate) fn keep_unsent(&mut self, lines: &[u8]) {
         self.unsent.extend_from_slice(lines);
     }
 
-    /// Writes the lines that were not sent. To be called when every line that was has its outcome, so that the file has
-    /// all lines in the order of the input.
+    /// Writes the lines that were not sent. Must be called after every sent line has its outcome, so that the file has these lines
+    /// at its end.
     pub(crate) fn write_unsent(&mut self) {
         self.failed.keep(&std::mem::take(&mut self.unsent));
         self.failed.finish();
     }
 
-    /// The numbers so far.
+    /// The counts so far.
     pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -116,7 +116,7 @@ impl Ledger {
         &self.failed
     }
 
-    /// Nothing more comes: writes the outcomes that are not written yet, and takes the progress line away.
+    /// Writes the remaining outcomes and removes the progress line. No outcome may follow.
     pub(crate) fn finish(&mut self) {
         self.outcomes = None;
         if let Some(progress) = &self.progress {
@@ -139,7 +139,7 @@ fn reason(failure: &Failure) -> String {
     }
 }
 
-/// A line that is drawn anew four times a second, and at most ten times where lines fail; `None` if stderr is no terminal.
+/// A progress line, redrawn four times a second, and at most ten times a second while lines fail. `None` if stderr is no terminal.
 fn progress_line() -> Option<ProgressBar> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(REDRAWS));
     let style = ProgressStyle::with_template("{spinner} {human_pos} delivered{msg}, {rate}, {elapsed}").ok()?;
@@ -163,19 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_counted_and_those_beyond_the_first_ten_by_what_failed() {
+    fn failures_are_counted_and_those_beyond_the_first_ten_by_reason() {
         let mut ledger = Ledger::new(None, FailedLines::at("/nowhere/at/all".into()), false);
         for line in 0..12 {
-            ledger.told(line, &failure(ErrorCode::REQUEST_TIMED_OUT, Persisted::Unknown));
+            ledger.count_failure(line, &failure(ErrorCode::REQUEST_TIMED_OUT, Persisted::Unknown));
         }
-        ledger.told(12, &failure(ErrorCode::NONE, Persisted::No));
-        let untold = [("not accepted, REQUEST_TIMED_OUT (7)".to_owned(), 2), ("not accepted".to_owned(), 1)];
-        let expected = Counts { delivered: 0, failed: 13, unknown: 12, untold: untold.into() };
+        ledger.count_failure(12, &failure(ErrorCode::NONE, Persisted::No));
+        let unreported = [("not accepted, REQUEST_TIMED_OUT (7)".to_owned(), 2), ("not accepted".to_owned(), 1)];
+        let expected = Counts { delivered: 0, failed: 13, unknown: 12, unreported: unreported.into() };
         assert_eq!(ledger.counts(), &expected);
     }
 
     #[test]
-    fn a_failed_line_that_cannot_be_kept_is_not_forgotten() {
+    fn a_failed_line_that_cannot_be_kept_is_counted() {
         let mut ledger = Ledger::new(None, FailedLines::at("/nowhere/at/all".into()), false);
         ledger.failed(1, b"line\n", &failure(ErrorCode::NONE, Persisted::No));
         assert_eq!(ledger.counts().failed, 1);

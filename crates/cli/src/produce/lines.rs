@@ -1,7 +1,7 @@
-//! Lines as bytes.
+//! Splits an input into lines of bytes.
 //!
-//! In: anything that can be read. Out: lines with the bytes that ended them. Awaits only. No more is held than the
-//! longest line may take: a longer one comes out in pieces. Deliberately absent: any demand for UTF-8.
+//! In: a reader. Out: lines with the bytes that ended them. Awaits only. The buffer is bounded by the limit for a line: a longer
+//! line is returned in pieces. Deliberately absent: any check for UTF-8.
 
 use std::{io, time::Duration};
 
@@ -11,9 +11,9 @@ use tokio::{
     time::timeout,
 };
 
-/// What is asked of the reader at a time.
+/// The size of one read.
 const CHUNK: usize = 64 * 1024;
-/// How long a thread that has read something may take to hand it over.
+/// How long the thread that reads stdin may take to pass on what it has read.
 const HANDING_OVER: Duration = Duration::from_millis(20);
 
 /// A part of the input.
@@ -21,13 +21,13 @@ const HANDING_OVER: Duration = Duration::from_millis(20);
 pub(crate) enum Input {
     /// A line, with its `\n` unless the input ended without one.
     Line(Bytes),
-    /// A line over the limit begins; its pieces follow.
+    /// The beginning of a line over the limit; its pieces follow.
     LongLine,
-    /// A part of it; `ends` with the last one.
+    /// A piece of a long line; `ends` marks the last one.
     Piece { bytes: Bytes, ends: bool },
 }
 
-/// Takes an input apart.
+/// Reads lines from an input.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
     reader: R,
@@ -64,8 +64,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         self.max_len
     }
 
-    /// What has been read and not been handed out, when the caller stops before the end. Stdin is read on a thread of
-    /// its own, so what that thread just got is waited for, but not what nobody has written yet.
+    /// Returns the bytes that were read and not returned yet, for a caller that stops before the end. Stdin is read on a separate
+    /// thread, so a read that has just completed there is waited for, but no further input.
     pub(crate) async fn into_rest(mut self) -> Bytes {
         if !self.ended {
             self.buffer.reserve(CHUNK);
@@ -89,7 +89,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         Some(self.split(len, true))
     }
 
-    /// Announces a long line before anything of it is handed out, then hands it out.
+    /// Returns `LongLine` once before the pieces of a long line, then the pieces.
     fn long_line(&mut self) -> Input {
         if self.in_long_line {
             return self.split(self.max_len, false);
@@ -110,8 +110,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 }
 
-/// A line without its end: `\n`, or `\r\n` as Java's console producer has it. A `\r` without a `\n` behind it is a part of the line, as
-/// in kcat; Java's would end the line there.
+/// A line without its end: `\n` or `\r\n`, as for Java's console producer. A `\r` without a `\n` after it is a part of the line, as
+/// in kcat; Java's console producer would end the line there.
 pub(crate) fn content(line: &[u8]) -> &[u8] {
     match line.strip_suffix(b"\n") {
         Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// Everything that comes out of `text` when the reader gets `step` bytes at a time, in lines of at most 8 bytes.
+    /// The parts of `text` if the reader receives `step` bytes at a time, in lines of at most 8 bytes.
     async fn lines(text: &'static [u8], step: usize) -> Vec<Input> {
         let (mut writer, reader) = tokio::io::duplex(step);
         tokio::spawn(async move { writer.write_all(text).await.unwrap() });
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_over_the_limit_comes_out_in_pieces_that_lose_nothing() {
+    async fn a_line_over_the_limit_is_returned_in_pieces_that_lose_nothing() {
         let expected = vec![
             line(b"a\n"),
             Input::LongLine,
@@ -190,14 +190,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_and_not_handed_out_is_given_back() {
+    async fn bytes_that_were_read_but_not_returned_are_in_the_rest() {
         let mut lines = Lines::new(&b"a\nb\nc"[..], 8);
         assert_eq!(lines.next().await.unwrap(), Some(line(b"a\n")));
         assert_eq!(lines.into_rest().await, &b"b\nc"[..]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_never_written_is_not_waited_for() {
+    async fn the_rest_does_not_wait_for_input_that_never_arrives() {
         let (_writer, reader) = tokio::io::duplex(8);
         assert_eq!(Lines::new(reader, 8).into_rest().await, Bytes::new());
     }

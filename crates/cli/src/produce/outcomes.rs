@@ -1,7 +1,7 @@
-//! What became of each line, on stdout.
+//! Writes the outcome of each line to stdout.
 //!
-//! In: outcomes, in order. Out: a line for each, at once if stdout is idle, and else together with those that came meanwhile. Does
-//! I/O, on a thread of its own: whoever adds a line waits only where much more comes than stdout takes.
+//! In: outcomes, in order. Out: a line for each, written at once if stdout is idle, and otherwise together with those added
+//! meanwhile. Does I/O, on a separate thread: a caller waits only if the buffer is full because stdout is slow.
 
 use std::{
     io::Write,
@@ -16,11 +16,11 @@ use crate::{
     output::{Dates, Format, Outcome, put_outcome},
 };
 
-/// As many bytes are written without waiting for more.
+/// A buffer of this size is written at once, without waiting for more lines.
 const MUCH: usize = 64 * 1024;
-/// Nobody may add to more than this.
+/// A caller waits while the buffer is larger than this.
 const MOST: usize = 1024 * 1024;
-/// How long lines that follow others may wait for more of them: they are written two hundred times a second at most.
+/// The pause between two writes, so there are at most two hundred writes a second.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Prints outcomes.
@@ -42,9 +42,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     lines: Vec<u8>,
-    /// No line will be added.
+    /// No more lines will be added.
     ended: bool,
-    /// No line will be written: stdout takes none.
+    /// No more lines will be written, because a write failed.
     refused: bool,
 }
 
@@ -61,12 +61,12 @@ impl Outcomes {
         Self { format, dates: Dates::default(), shared, writing: Some(writing) }
     }
 
-    /// How they are printed.
+    /// The format of the lines.
     pub(super) fn format(&self) -> Format {
         self.format
     }
 
-    /// Adds a line. That stdout takes none is no reason to stop sending.
+    /// Adds a line. After a failed write it does nothing, so that sending continues.
     pub(super) fn add(&mut self, line: u64, outcome: Outcome<'_>) {
         let mut waiting = self.shared.wait_while(|waiting| waiting.lines.len() > MOST && !waiting.refused);
         if waiting.refused {
@@ -81,7 +81,7 @@ impl Outcomes {
     }
 }
 
-/// What was added is written first.
+/// Writes the remaining lines before it returns.
 impl Drop for Outcomes {
     fn drop(&mut self) {
         self.shared.waiting().ended = true;
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::output::Failure;
 
-    /// A stdout that hands over what is written, and takes something only when it is told to.
+    /// A stdout that passes each write to the test, and completes it with the result that the test sends.
     struct Slow(mpsc::Sender<Vec<u8>>, mpsc::Receiver<io::Result<()>>);
 
     impl Write for Slow {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_written_at_once_and_those_that_come_meanwhile_together() {
+    fn a_line_is_written_at_once_and_those_added_meanwhile_together() {
         let (mut outcomes, written, take) = slow();
         add(&mut outcomes, 0..1);
         assert_eq!(written.recv().unwrap(), b"line 0: failed: no\n");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_stdout_that_takes_nothing_more() {
+    fn after_a_failed_write_adding_a_line_does_not_wait() {
         let (mut outcomes, written, take) = slow();
         take.send(Err(io::ErrorKind::BrokenPipe.into())).unwrap();
         add(&mut outcomes, 0..200_000);

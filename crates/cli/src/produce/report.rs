@@ -1,6 +1,6 @@
-//! What is told at the end.
+//! The report at the end of a run.
 //!
-//! In: the account of a run. Out: a few lines for stderr, and how the process ends. Pure.
+//! In: the ledger of a run. Out: a few lines for stderr, and the exit code. Pure.
 
 use std::{fmt::Write as _, path::Path, time::Duration};
 
@@ -23,10 +23,10 @@ pub(crate) struct End<'a> {
     pub(crate) took: Duration,
 }
 
-/// The end of a run, for a person.
+/// The report as text.
 pub(crate) fn text(end: &End<'_>, ledger: &Ledger) -> String {
     let (kept, counts) = (ledger.failed_lines(), ledger.counts());
-    let mut out = untold(counts) + &stopped(end) + &total(end.took, counts);
+    let mut out = unreported(counts) + &stopped(end) + &total(end.took, counts);
     if kept.lines() > 0 && kept.lost().is_none() {
         let _ = write!(out, "{} kept in {}", count(kept.lines(), "line"), kept.path().display());
         out.push_str(&never_sent(kept.lines(), counts));
@@ -34,7 +34,7 @@ pub(crate) fn text(end: &End<'_>, ledger: &Ledger) -> String {
     out + warning(counts)
 }
 
-/// How the process ends.
+/// The result of the command.
 pub(crate) fn exit(stop: &Stop, counts: &Counts) -> Exit {
     match stop {
         Stop::Interrupted => Exit::Interrupted,
@@ -43,9 +43,9 @@ pub(crate) fn exit(stop: &Stop, counts: &Counts) -> Exit {
     }
 }
 
-fn untold(counts: &Counts) -> String {
+fn unreported(counts: &Counts) -> String {
     let line = |(reason, number): (&String, &u64)| format!("{} more failed: {reason}\n", count(*number, "line"));
-    counts.untold.iter().map(line).collect()
+    counts.unreported.iter().map(line).collect()
 }
 
 fn stopped(end: &End<'_>) -> String {
@@ -72,7 +72,7 @@ fn total(took: Duration, counts: &Counts) -> String {
     out
 }
 
-/// Lines are kept that failed, and lines that had been read when the run stopped.
+/// The file keeps failed lines, and lines that had been read but not sent when the run stopped.
 fn never_sent(kept: u64, counts: &Counts) -> String {
     match kept.saturating_sub(counts.failed) {
         0 => "\n".into(),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_total_tells_of_lines_that_may_be_in_the_log_only_if_there_are_any() {
+    fn the_total_has_lines_that_may_be_in_the_log_only_if_there_are_any() {
         let took = Duration::from_millis(500);
         assert_eq!(total(took, &counts(1, 0, 0)), "1 line: 1 delivered, 0 failed in 500 ms (2 lines/s)\n");
         let mixed = "5 lines: 3 delivered, 2 failed (1 of them may be in the log) in 500 ms (6 lines/s)\n";
@@ -116,26 +116,26 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_read_but_never_sent_are_told_apart_from_those_that_failed() {
+    fn lines_that_were_read_but_never_sent_are_counted_apart_from_those_that_failed() {
         assert_eq!(never_sent(2, &counts(0, 2, 0)), "\n");
         assert_eq!(never_sent(5, &counts(0, 2, 0)), ", 3 of them read but never sent\n");
     }
 
     #[test]
-    fn failures_beyond_those_told_one_by_one_are_summed_up() {
-        let untold_reasons = [("expired".to_owned(), 1), ("rejected".to_owned(), 3)].into();
-        let counts = Counts { untold: untold_reasons, ..Counts::default() };
-        assert_eq!(untold(&counts), "1 line more failed: expired\n3 lines more failed: rejected\n");
+    fn failures_that_were_not_printed_one_by_one_are_summed_up() {
+        let unreported_reasons = [("expired".to_owned(), 1), ("rejected".to_owned(), 3)].into();
+        let counts = Counts { unreported: unreported_reasons, ..Counts::default() };
+        assert_eq!(unreported(&counts), "1 line more failed: expired\n3 lines more failed: rejected\n");
     }
 
     #[test]
-    fn sending_again_is_warned_of_only_where_it_can_do_harm() {
+    fn the_warning_about_sending_again_needs_a_line_that_may_be_in_the_log() {
         assert_eq!(warning(&counts(1, 1, 0)), "");
         assert!(warning(&counts(1, 1, 1)).contains("twice"));
     }
 
     #[test]
-    fn the_exit_tells_how_it_went() {
+    fn the_exit_code_follows_from_the_stop_and_the_failures() {
         let given_up = || Stop::GivenUp("no".into());
         for (stop, failed, expected) in [
             (Stop::End, 0, Exit::Good),

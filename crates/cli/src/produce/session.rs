@@ -1,7 +1,7 @@
 //! One run: from lines to records to outcomes.
 //!
-//! In: a producer and lines. Out: every line in the log, in the file of failed lines, or in both if nobody can know. Does
-//! I/O. A line's bytes stay with its record until the outcome is known; dropping a future half way keeps the line it held.
+//! In: a producer and lines. Out: every line in the log, in the file of failed lines, or in both if its record may have been
+//! written. Does I/O. A line's bytes are kept until its record is completed; a future that is dropped early keeps its line.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{interrupt::Interrupt, output::Failure};
 
-/// How many lines may wait for their outcome. `buffer.memory` bounds their records; this bounds what is kept beside them.
+/// How many lines may be in flight. `buffer.memory` bounds their records; this bounds the lines that are kept for them.
 const MAX_IN_FLIGHT: u32 = 65_536;
 /// How long callbacks may take to run once the producer is closed.
 const LAST_CALLBACKS: Duration = Duration::from_secs(30);
@@ -31,29 +31,31 @@ const LAST_CALLBACKS: Duration = Duration::from_secs(30);
 /// Why reading stopped.
 #[derive(Debug)]
 pub(crate) enum Stop {
+    /// The input ended.
     End,
+    /// A signal interrupted the command.
     Interrupted,
-    /// Going on makes no sense, and why.
+    /// Every further line would fail, for this reason.
     GivenUp(String),
 }
 
-/// What a run needs.
+/// A run of the command.
 pub(crate) struct Session {
     producer: Producer,
     template: Template,
     ledger: Arc<Mutex<Ledger>>,
-    /// A permit for each line whose outcome is not known yet.
+    /// A permit is taken for each line in flight.
     in_flight: Arc<Semaphore>,
 }
 
 impl Session {
-    /// A run in which nothing has happened yet.
+    /// A run without lines yet.
     pub(crate) fn new(producer: Producer, template: Template, ledger: Ledger) -> Self {
         let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize));
         Self { producer, template, ledger: Arc::new(Mutex::new(ledger)), in_flight }
     }
 
-    /// Sends line after line until there is a reason to stop; `number` counts the lines taken.
+    /// Sends line after line until the input ends, a signal arrives or sending fails. `number` counts the lines.
     pub(crate) async fn pump(
         &self,
         lines: &mut Lines<impl AsyncRead + Unpin>,
@@ -72,7 +74,7 @@ impl Session {
         }
     }
 
-    /// Deals with the next part of the input. Dropping the future keeps the line that it was sending.
+    /// Handles the next part of the input. Dropping the future keeps the line that it was sending.
     async fn step(&self, lines: &mut Lines<impl AsyncRead + Unpin>, number: &mut u64) -> Option<Stop> {
         match lines.next().await {
             Err(error) => return Some(Stop::GivenUp(format!("cannot read the input: {error}"))),
@@ -81,7 +83,7 @@ impl Session {
                 *number += 1;
                 return self.send(*number, line).await;
             }
-            // No other line may end up in the middle of it, so wait until none is under way.
+            // A line that fails meanwhile would be written into the middle of this one, so none may be in flight.
             Ok(Some(Input::LongLine)) => {
                 *number += 1;
                 self.idle().await;
@@ -96,17 +98,17 @@ impl Session {
         ledger.keep_part(bytes);
         if ends {
             let message = format!("line is over --max-line-bytes, which is {max_len}; raise it, and max.request.size");
-            ledger.told(number, &Failure::refused(message));
+            ledger.count_failure(number, &Failure::refused(message));
         }
     }
 
     async fn send(&self, number: u64, line: Bytes) -> Option<Stop> {
-        let in_hand = InHand { ledger: &self.ledger, line: &line };
+        let unsent = Unsent { ledger: &self.ledger, line: &line };
         loop {
             let record = match self.template.record(lines::content(&line)) {
                 Ok(record) => record,
                 Err(reason) => {
-                    in_hand.put_down();
+                    unsent.release();
                     self.ledger().failed(number, &line, &Failure::refused(reason));
                     return self.cannot_keep();
                 }
@@ -114,13 +116,13 @@ impl Session {
             let permit = Arc::clone(&self.in_flight).acquire_owned().await;
             match self.producer.send_with(record, self.callback(number, line.clone(), permit.ok())).await {
                 Ok(()) => {
-                    in_hand.put_down();
+                    unsent.release();
                     return self.cannot_keep();
                 }
-                // What fills the memory is delivered or expires within delivery.timeout.ms: there will be room.
+                // Records in `buffer.memory` are delivered or expire within delivery.timeout.ms, so memory becomes free: retry.
                 Err(SendError::Timeout { waited_for: WaitedFor::Memory, .. }) => {}
                 Err(error) => {
-                    in_hand.put_down();
+                    unsent.release();
                     self.ledger().failed(number, &line, &Failure::from(&error));
                     return given_up(&error).or_else(|| self.cannot_keep());
                 }
@@ -144,7 +146,7 @@ impl Session {
         }
     }
 
-    /// Waits until every line has its outcome.
+    /// Waits until no line is in flight.
     async fn idle(&self) {
         drop(self.in_flight.acquire_many(MAX_IN_FLIGHT).await);
     }
@@ -156,12 +158,12 @@ impl Session {
         Some(Stop::GivenUp(format!("cannot keep failed lines in {path}: {error}; name another with --failed-file")))
     }
 
-    /// The account so far.
+    /// The ledger of the run.
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         locked(&self.ledger)
     }
 
-    /// Waits for what is under way; a signal ends the waiting.
+    /// Closes the producer and waits for lines in flight. A signal ends the wait.
     pub(crate) async fn close(&self, interrupt: &mut Interrupt) {
         let closed = tokio::select! {
             biased;
@@ -177,19 +179,19 @@ impl Session {
     }
 }
 
-/// A line that is being sent: kept if the sending is given up half way.
-struct InHand<'a> {
+/// A guard of a line that is being sent. Dropping it before `release` keeps the line as unsent.
+struct Unsent<'a> {
     ledger: &'a Mutex<Ledger>,
     line: &'a [u8],
 }
 
-impl InHand<'_> {
-    fn put_down(mut self) {
+impl Unsent<'_> {
+    fn release(mut self) {
         self.line = &[];
     }
 }
 
-impl Drop for InHand<'_> {
+impl Drop for Unsent<'_> {
     fn drop(&mut self) {
         if !self.line.is_empty() {
             locked(self.ledger).keep_unsent(self.line);
@@ -197,12 +199,12 @@ impl Drop for InHand<'_> {
     }
 }
 
-/// No panic happens while the lock is held that would leave an account half made.
+/// Locks the ledger. A poisoned lock is used as well: no panic leaves the ledger inconsistent.
 fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the lines to come would meet the same refusal, because it is not about this one.
+/// The reason to stop if the error concerns every line, not only this one.
 fn given_up(error: &SendError) -> Option<Stop> {
     match error {
         SendError::TooLarge { .. } | SendError::Serialization { .. } | SendError::InvalidRecord { .. } => None,

@@ -1,21 +1,21 @@
-//! From a line to a record.
+//! Converts a line to a record.
 //!
-//! In: the content of a line. Out: the record it stands for, borrowed from the line. Pure.
+//! In: the content of a line. Out: its record, which borrows from the line. Pure.
 
 use milena::Record;
 
-/// What is the same for all lines, and how a line is taken apart.
+/// The topic, partition and headers of all records, and the separator of key and value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
     pub(crate) topic: String,
     pub(crate) partition: Option<i32>,
     pub(crate) headers: Vec<(String, String)>,
-    /// What stands between key and value; `None` where lines have no key.
+    /// The separator of key and value; `None` if lines have no key.
     pub(crate) separator: Option<Vec<u8>>,
 }
 
 impl Template {
-    /// The record of a line, or why the line is none.
+    /// The record of a line. Fails if the line has no separator.
     pub(crate) fn record<'a>(&'a self, line: &'a [u8]) -> Result<Record<'a>, String> {
         let record = Record::to(&self.topic);
         let record = match &self.separator {
@@ -39,7 +39,7 @@ fn split_at_first<'a>(line: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a
     Some((&line[..position], &line[position + separator.len()..]))
 }
 
-/// Reads a separator, in which `\t` and `\\` stand for a tab and a backslash because shells make tabs hard to type.
+/// Parses a separator. `\t` is a tab, which is hard to type in a shell, and `\\` is a backslash.
 pub(crate) fn separator(text: &str) -> Result<Vec<u8>, String> {
     let mut out = String::new();
     let mut chars = text.chars();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn separators_may_be_typed_as_escapes() {
+    fn separators_may_have_escapes() {
         for (text, expected) in [(":", ":"), ("\t", "\t"), ("\\t", "\t"), ("\\\\", "\\"), ("a\\tb", "a\tb")] {
             assert_eq!(separator(text), Ok(expected.as_bytes().to_vec()));
         }

@@ -25,7 +25,7 @@ const PERSISTED: &str = "persisted";
 /// The header with the event's id.
 pub(super) const EVENT_ID: &str = "eventId";
 
-/// The names that this module adds, except for the event's id, which belongs to the application.
+/// The names that this module adds, except `eventId`, which belongs to the application.
 const OWN: [&str; 16] = [
     ERROR_TYPE,
     ERROR_MESSAGE,
@@ -48,7 +48,7 @@ const OWN: [&str; 16] = [
 /// The longest error message, topic name and event id, in bytes.
 const MAX_MESSAGE: usize = 1_024;
 const MAX_NAME: usize = 256;
-/// The largest number of attempts that is believed. A larger number in a header is a mistake.
+/// The largest number of attempts. A larger number in a header is invalid.
 const MAX_ATTEMPTS: u32 = 1_000_000;
 
 /// Which headers to add.
@@ -62,12 +62,12 @@ pub(super) struct Choice<'a> {
     pub(super) max_bytes: usize,
 }
 
-/// Whether the record was a dead letter before, and was sent again.
+/// Whether the record is a dead letter that was sent again.
 pub(super) fn is_replay(record: &Record<'_>) -> bool {
     record.last_header(ERROR_TYPE).is_some() && record.last_header(ORIGINAL_TOPIC).is_some()
 }
 
-/// The record's own headers, without those of the letter that it was before.
+/// The record's headers. Those of an earlier dead letter are left out.
 pub(super) fn originals<'r>(record: &'r Record<'_>) -> impl Iterator<Item = Header<'r>> {
     let replay = is_replay(record);
     let kept = record.headers().iter().filter(move |header| !(replay && OWN.contains(&&*header.key)));
@@ -140,7 +140,7 @@ fn partition(record: &Record<'_>, report: &FailureReport<'_>) -> Option<i32> {
     report.failure.partition().or_else(|| record.explicit_partition())
 }
 
-/// Attempts and first failure, including those of the letter that the record was before.
+/// Attempts and first failure, including those of an earlier dead letter.
 struct Earlier {
     attempts: u32,
     first_failed_at: i64,
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn the_events_id_stays_in_its_header_or_comes_from_the_chosen_header() {
         let own = Record::to("orders").header(EVENT_ID, "6b1f");
-        assert_eq!(value(&own, &too_large(), EVENT_ID), None, "it stands among the record's own headers");
+        assert_eq!(value(&own, &too_large(), EVENT_ID), None, "it is among the record's headers");
         let cloud = Record::to("orders").header("ce_id", "7c2a");
         let choice = Choice { event_id: "ce_id", ..PLAIN };
         let found = headers(&cloud, &too_large(), choice).into_iter().find(|(key, _)| key == EVENT_ID);
@@ -264,8 +264,8 @@ mod tests {
         assert_eq!(value("kafka_dlt-original-timestamp-type"), Some(&b"CreateTime"[..]));
         assert_eq!(value("kafka_dlt-exception-fqcn"), Some(&b"milena::DeliveryError::Rejected"[..]));
         assert_eq!(value("kafka_dlt-exception-message"), Some(failure.to_string().as_bytes()));
-        assert_eq!(value("kafka_dlt-original-offset"), None, "nobody knows it");
-        assert_eq!(value(ERROR_TYPE), Some(&b"DeliveryError::Rejected"[..]), "ours are there as well");
+        assert_eq!(value("kafka_dlt-original-offset"), None, "a producer has no offset of a failed record");
+        assert_eq!(value(ERROR_TYPE), Some(&b"DeliveryError::Rejected"[..]), "milena's headers are present as well");
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_keep_to_their_limit_and_the_most_important_ones_stay_longest() {
+    fn headers_fit_into_their_limit_and_the_least_important_ones_are_left_out_first() {
         let record = Record::to("orders");
         for max_bytes in 0..1_500 {
             let headers = headers(&record, &too_large(), Choice { spring: true, max_bytes, ..PLAIN });
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_counters_and_times_in_headers_are_not_believed() {
+    fn impossible_counters_and_times_in_headers_are_ignored() {
         for (attempts, first, expected) in [
             ("4294967295", "1", ("1000000", "1")),
             ("99999999999999999999", "-1", ("3", "1700000000000")),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_no_letter_keeps_headers_of_these_names_and_they_are_ignored() {
+    fn a_record_that_is_no_dead_letter_keeps_headers_of_these_names() {
         let record = Record::to("orders").header(ATTEMPTS, "4").header(ERROR_TYPE, "mine");
         let kept: Vec<_> = originals(&record).map(|header| header.key.into_owned()).collect();
         assert_eq!(kept, [ATTEMPTS, ERROR_TYPE]);

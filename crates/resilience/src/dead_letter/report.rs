@@ -1,6 +1,6 @@
 //! The report of a failed record, from which its dead letter is made.
 //!
-//! In: facts about the attempts. Out: the same as one value. Pure.
+//! In: facts about the attempts. Out: one value of them. Pure.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use crate::Failure;
 pub struct FailureReport<'a> {
     /// The last failure.
     pub failure: &'a Failure,
-    /// How many attempts there were to send it.
+    /// The number of attempts to send the record.
     pub attempts: u32,
     /// The time of the first failure.
     pub first_failed_at: SystemTime,

@@ -8,7 +8,7 @@ use milena::Persisted;
 
 use crate::Failure;
 
-/// The most attempts of a policy, because each is remembered.
+/// The most attempts of a policy. It is bounded because each attempt is kept in memory.
 const MAX_ATTEMPTS: u32 = 100;
 
 /// When to send a record again.
@@ -47,7 +47,7 @@ impl RetryPolicy {
         Self::default()
     }
 
-    /// Sets how often a record is sent in all: 1 to 100. Defaults to 3.
+    /// Sets the most attempts for a record, including the first: 1 to 100. Defaults to 3.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_end_at_their_number() {
+    fn there_is_no_attempt_after_max_attempts() {
         let decide = |attempts| exact().max_attempts(3).decide(&refused(), Progress { attempts, ..FIRST }, 0.5);
         assert_eq!(decide(2), Decision::Resend { wait: 200 * MS, marked: false });
         assert_eq!(decide(3), Decision::GiveUp(GaveUp::AttemptsUsedUp));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_budget_allows_no_attempt_after_a_producer_that_used_up_its_own() {
+    fn the_default_budget_allows_no_attempt_after_delivery_timeout() {
         let after = Progress { elapsed: Duration::from_secs(120), ..FIRST };
         assert_eq!(RetryPolicy::new().decide(&refused(), after, 0.0), Decision::GiveUp(GaveUp::BudgetUsedUp));
     }

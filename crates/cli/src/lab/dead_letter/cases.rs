@@ -1,6 +1,6 @@
-//! Records that cannot be delivered, and where each must end.
+//! Records that cannot be delivered, and the topic in which each must end.
 //!
-//! In: the names of topics. Out: cases. Pure; carrying them out is the lab's.
+//! In: the names of topics. Out: cases. Pure; the lab runs them.
 
 use milena::{
     ErrorCode,
@@ -9,7 +9,7 @@ use milena::{
 
 /// A little more than `max.request.size` allows.
 const TOO_LARGE: usize = 1024 * 1024 + 1;
-/// What `max.message.bytes` of the small topic is, and what is larger.
+/// `max.message.bytes` of the small topic, and a larger size.
 pub(super) const SMALL: &str = "1000";
 const LARGER: usize = 2_000;
 const NOT_TEXT: &[u8] = b"\xff\xfe order";
@@ -19,9 +19,9 @@ const TEXT: &[u8] = b"nine";
 #[derive(Clone, Debug)]
 pub(super) struct Topics {
     pub(super) main: String,
-    /// The one that takes small records only.
+    /// The topic with a small `max.message.bytes`.
     pub(super) small: String,
-    /// Where the letters go.
+    /// The dead-letter topic.
     pub(super) dead: String,
 }
 
@@ -36,25 +36,25 @@ pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) topic: String,
     pub(super) value: Vec<u8>,
-    /// What the embedded broker does to it.
+    /// The faults that are injected into the embedded broker.
     pub(super) faults: Vec<Fault>,
     pub(super) end: End,
 }
 
-/// Where a record must end.
+/// The place in which a record must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// In its topic.
     Delivered,
     /// In the dead-letter topic.
-    Letter(Tells),
-    /// With the caller: as it is for the dead-letter topic itself, or because the letter met this error.
+    Letter(LetterHeaders),
+    /// With the caller. `None`: the record is for the dead-letter topic itself. `Some`: the type of the letter's error.
     Returned(Option<&'static str>),
 }
 
-/// What a letter must tell.
+/// The headers that a letter must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tells {
+pub(super) struct LetterHeaders {
     pub(super) error_type: &'static str,
     pub(super) code: ErrorCode,
     pub(super) persisted: &'static str,
@@ -63,7 +63,7 @@ pub(super) struct Tells {
     pub(super) partition: bool,
 }
 
-/// All cases; `embedded` with those that need a broker that fails on command.
+/// All cases. Those that need injected faults are included only if `embedded`.
 pub(super) fn cases(topics: &Topics, embedded: bool) -> Vec<Case> {
     let mut cases = from_the_producer(topics);
     cases.extend(from_the_broker(topics).into_iter().filter(|case| embedded || case.faults.is_empty()));
@@ -71,7 +71,7 @@ pub(super) fn cases(topics: &Topics, embedded: bool) -> Vec<Case> {
     cases
 }
 
-/// Names of the cases that need a broker that fails on command.
+/// The names of the cases that need injected faults.
 pub(super) fn left_out(topics: &Topics) -> Vec<&'static str> {
     let all = cases(topics, true).into_iter();
     all.filter(|case| !case.faults.is_empty()).map(|case| case.name).collect()
@@ -81,10 +81,11 @@ fn case(name: &'static str, topic: &str, value: &[u8], faults: Vec<Fault>, end: 
     Case { name, topic: topic.to_owned(), value: value.to_vec(), faults, end }
 }
 
-/// The producer itself refuses them.
+/// Records that the producer itself refuses.
 fn from_the_producer(topics: &Topics) -> Vec<Case> {
-    let refused =
-        |error_type, code| End::Letter(Tells { error_type, code, persisted: "no", attempts: "1", partition: false });
+    let refused = |error_type, code| {
+        End::Letter(LetterHeaders { error_type, code, persisted: "no", attempts: "1", partition: false })
+    };
     let (payload, name) = ("SendError::Serialization", "SendError::InvalidTopic");
     vec![
         case("all is well", &topics.main, TEXT, vec![], End::Delivered),
@@ -93,12 +94,12 @@ fn from_the_producer(topics: &Topics) -> Vec<Case> {
     ]
 }
 
-/// A broker refuses them.
+/// Records that a broker refuses.
 fn from_the_broker(topics: &Topics) -> Vec<Case> {
     let produce = |fault: Fault| fault.on(Api::Produce).at_topic(&topics.main);
     let error = |code| produce(Fault::error(code));
-    let tells = |code, persisted, attempts| {
-        End::Letter(Tells { error_type: "DeliveryError::Rejected", code, persisted, attempts, partition: true })
+    let letter = |code, persisted, attempts| {
+        End::Letter(LetterHeaders { error_type: "DeliveryError::Rejected", code, persisted, attempts, partition: true })
     };
     let (large, denied) = (ErrorCode::MESSAGE_TOO_LARGE, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     let (invalid, nameless) = (ErrorCode::INVALID_RECORD, ErrorCode::UNKNOWN_SERVER_ERROR);
@@ -106,14 +107,14 @@ fn from_the_broker(topics: &Topics) -> Vec<Case> {
     let doubtful = vec![produce(Fault::error_after_append(nameless))];
     let bytes = vec![b'9'; LARGER];
     vec![
-        case("larger than its topic allows", &topics.small, &bytes, vec![], tells(large, "no", "1")),
-        case("not authorized", &topics.main, TEXT, vec![error(denied)], tells(denied, "no", "1")),
-        case("refused for now, then for good", &topics.main, TEXT, late, tells(invalid, "no", "2")),
-        case("written, then an error without a name", &topics.main, TEXT, doubtful, tells(nameless, "unknown", "1")),
+        case("larger than its topic allows", &topics.small, &bytes, vec![], letter(large, "no", "1")),
+        case("not authorized", &topics.main, TEXT, vec![error(denied)], letter(denied, "no", "1")),
+        case("refused for now, then for good", &topics.main, TEXT, late, letter(invalid, "no", "2")),
+        case("written, then an error without a name", &topics.main, TEXT, doubtful, letter(nameless, "unknown", "1")),
     ]
 }
 
-/// They have no letter: they come back.
+/// Records that cannot become a letter and come back to the caller.
 fn without_a_letter(topics: &Topics) -> Vec<Case> {
     let dead = &topics.dead;
     let refuses = Fault::error(ErrorCode::TOPIC_AUTHORIZATION_FAILED).on(Api::Produce).at_topic(dead);

@@ -1,23 +1,23 @@
-//! Whether a record ended where it must, and its letter tells what it must.
+//! Judges whether a record ended in the expected topic, and whether its letter has the expected headers.
 //!
-//! In: a case, how it ended, what the topics hold of it. Out: a verdict. Pure.
+//! In: a case, its result, and its records in the topics. Out: a verdict. Pure.
 
 use milena::admin::ConsumedRecord;
 
 use super::{
     super::{checks::Verdict, orders::header},
-    cases::{Case, End, Tells},
+    cases::{Case, End, LetterHeaders},
 };
 
-/// How a case ended, as far as the caller was told.
+/// The result of a case, as the caller received it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Delivered,
-    /// A letter was acknowledged; the error's text.
+    /// A letter was acknowledged. Holds the text of the error that the record failed with.
     Letter(String),
-    /// It came back, with the letter's error if there was one; `false` if it was not the record that was sent.
+    /// The record came back, with the type of the letter's error if it had one, and whether it equals the record that was sent.
     Returned(Option<&'static str>, bool),
-    /// Something else.
+    /// Any other error.
     Otherwise(String),
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Original {
     pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
-/// Judges a case by what its topic and the dead-letter topic hold of it.
+/// Judges a case by its records in its topic and in the dead-letter topic.
 pub(super) fn judge(
     case: &Case,
     ended: &Ended,
@@ -38,11 +38,11 @@ pub(super) fn judge(
     delivered: &[&ConsumedRecord],
     letters: &[&ConsumedRecord],
 ) -> Verdict {
-    let result = told(case.end, ended).and_then(|()| match (case.end, ended) {
-        (End::Letter(tells), Ended::Letter(message)) => {
-            counts(delivered, usize::from(tells.persisted == "unknown"), "its topic")?;
+    let result = as_expected(case.end, ended).and_then(|()| match (case.end, ended) {
+        (End::Letter(headers), Ended::Letter(message)) => {
+            counts(delivered, usize::from(headers.persisted == "unknown"), "its topic")?;
             counts(letters, 1, "the dead-letter topic")?;
-            letters.iter().try_for_each(|letter| letter_tells(tells, message, original, letter))
+            letters.iter().try_for_each(|letter| check_letter(headers, message, original, letter))
         }
         (end, _) => {
             counts(delivered, usize::from(end == End::Delivered), "its topic")?;
@@ -55,14 +55,16 @@ pub(super) fn judge(
 fn what(end: End) -> &'static str {
     match end {
         End::Delivered => "delivered, and no letter",
-        End::Letter(Tells { persisted: "unknown", .. }) => "a letter, which says that it may be in its topic too",
+        End::Letter(LetterHeaders { persisted: "unknown", .. }) => {
+            "a letter, which says that it may be in its topic too"
+        }
         End::Letter(_) => "a letter with its key, value, headers and error, and not in its topic",
         End::Returned(Some(_)) => "back to the caller with both errors, and nowhere else",
         End::Returned(None) => "back to the caller, and nowhere else: no letters of letters",
     }
 }
 
-fn told(end: End, ended: &Ended) -> Result<(), String> {
+fn as_expected(end: End, ended: &Ended) -> Result<(), String> {
     match (end, ended) {
         (End::Delivered, Ended::Delivered) | (End::Letter(_), Ended::Letter(_)) => Ok(()),
         (End::Returned(expected), Ended::Returned(got, true)) if expected == *got => Ok(()),
@@ -75,7 +77,12 @@ fn counts(records: &[&ConsumedRecord], expected: usize, place: &str) -> Result<(
     if got == expected { Ok(()) } else { Err(format!("expected {expected} of it in {place}, got {got}")) }
 }
 
-fn letter_tells(tells: Tells, message: &str, original: &Original, letter: &ConsumedRecord) -> Result<(), String> {
+fn check_letter(
+    headers: LetterHeaders,
+    message: &str,
+    original: &Original,
+    letter: &ConsumedRecord,
+) -> Result<(), String> {
     let same = |what: &str, same: bool| if same { Ok(()) } else { Err(format!("the letter has another {what}")) };
     same("key", letter.key.as_deref() == Some(&*original.key))?;
     same("value", letter.value.as_deref() == Some(&*original.value))?;
@@ -84,10 +91,10 @@ fn letter_tells(tells: Tells, message: &str, original: &Original, letter: &Consu
     same("beginning of its headers", first.collect::<Vec<_>>() == original.headers)?;
     for (name, expected) in [
         ("originalTopic", &*original.topic),
-        ("errorType", tells.error_type),
-        ("errorCode", tells.code.name()),
-        ("persisted", tells.persisted),
-        ("attempts", tells.attempts),
+        ("errorType", headers.error_type),
+        ("errorCode", headers.code.name()),
+        ("persisted", headers.persisted),
+        ("attempts", headers.attempts),
         ("errorMessage", message),
     ] {
         let got = header(letter, name);
@@ -96,7 +103,7 @@ fn letter_tells(tells: Tells, message: &str, original: &Original, letter: &Consu
         }
     }
     let partition = header(letter, "originalPartition");
-    same("idea of originalPartition", partition.is_some_and(|text| text.parse::<i32>().is_ok()) == tells.partition)?;
+    same("idea of originalPartition", partition.is_some_and(|text| text.parse::<i32>().is_ok()) == headers.partition)?;
     same("idea of eventId", header(letter, "eventId").is_some())?;
     let at = |name| header(letter, name).and_then(|text| text.parse::<i64>().ok());
     match (at("firstFailedAt"), at("lastFailedAt")) {
@@ -114,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    const TELLS: Tells = Tells {
+    const HEADERS: LetterHeaders = LetterHeaders {
         error_type: "DeliveryError::Rejected",
         code: ErrorCode::MESSAGE_TOO_LARGE,
         persisted: "no",
@@ -162,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_ends_where_it_must_is_all_right() {
-        let told = Ended::Letter("too large".into());
-        assert_eq!(result(End::Letter(TELLS), &told, 0, &[letter()]), Ok(()));
+    fn a_record_that_ends_in_the_expected_topic_passes() {
+        let letter_sent = Ended::Letter("too large".into());
+        assert_eq!(result(End::Letter(HEADERS), &letter_sent, 0, &[letter()]), Ok(()));
         assert_eq!(result(End::Delivered, &Ended::Delivered, 1, &[]), Ok(()));
         let back = End::Returned(Some("SendError::TooLarge"));
         assert_eq!(result(back, &Ended::Returned(Some("SendError::TooLarge"), true), 0, &[]), Ok(()));
@@ -172,14 +179,14 @@ mod tests {
 
     #[test]
     fn a_record_that_ends_elsewhere_or_twice_is_found() {
-        let told = Ended::Letter("too large".into());
+        let letter_sent = Ended::Letter("too large".into());
         let returned = |same| Ended::Returned(None, same);
         for (end, ended, delivered, letters) in [
-            (End::Letter(TELLS), &told, 1, &[letter()][..]),
-            (End::Letter(TELLS), &told, 0, &[]),
-            (End::Letter(TELLS), &told, 0, &[letter(), letter()]),
-            (End::Letter(TELLS), &Ended::Delivered, 0, &[letter()]),
-            (End::Letter(Tells { persisted: "unknown", ..TELLS }), &told, 0, &[letter()]),
+            (End::Letter(HEADERS), &letter_sent, 1, &[letter()][..]),
+            (End::Letter(HEADERS), &letter_sent, 0, &[]),
+            (End::Letter(HEADERS), &letter_sent, 0, &[letter(), letter()]),
+            (End::Letter(HEADERS), &Ended::Delivered, 0, &[letter()]),
+            (End::Letter(LetterHeaders { persisted: "unknown", ..HEADERS }), &letter_sent, 0, &[letter()]),
             (End::Delivered, &Ended::Delivered, 0, &[]),
             (End::Delivered, &Ended::Delivered, 1, &[letter()]),
             (End::Returned(None), &returned(false), 0, &[]),
@@ -192,12 +199,12 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_that_tells_something_else_is_found() {
-        let told = Ended::Letter("too large".into());
+    fn a_letter_with_other_content_than_expected_is_found() {
+        let letter_sent = Ended::Letter("too large".into());
         let spoilt = |spoil: &dyn Fn(&mut ConsumedRecord)| {
             let mut letter = letter();
             spoil(&mut letter);
-            result(End::Letter(TELLS), &told, 0, &[letter]).unwrap_err()
+            result(End::Letter(HEADERS), &letter_sent, 0, &[letter]).unwrap_err()
         };
         assert_eq!(spoilt(&|letter| letter.key = None), "the letter has another key");
         assert_eq!(spoilt(&|letter| letter.value = None), "the letter has another value");

@@ -1,15 +1,15 @@
-//! What follows from the numbers.
+//! Draws conclusions from the measurements.
 //!
-//! In: what was measured of each variant. Out: a table, and sentences that say nothing which the numbers do not. Pure.
+//! In: the measurements of each variant. Out: a table, and sentences that follow from the numbers alone. Pure.
 
 use std::fmt::Write;
 
 use hdrhistogram::Histogram;
 
-/// Values that differ by less than this part are called the same.
+/// Values that differ by a smaller ratio than this count as equal.
 const SAME: f64 = 0.1;
 
-/// What was measured of a variant.
+/// The measurements of a variant.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
     pub(super) name: String,
@@ -18,16 +18,16 @@ pub(super) struct Measured {
     pub(super) codec: String,
     /// In microseconds.
     pub(super) latency: Histogram<u64>,
-    /// Records a second that were handed over.
+    /// Records a second that were passed to the producer.
     pub(super) rate: f64,
     pub(super) requests: f64,
     pub(super) records: f64,
-    /// Bytes sent by bytes before compression.
+    /// Bytes sent, divided by bytes before compression.
     pub(super) compression: f64,
 }
 
 impl Measured {
-    /// A quantile in milliseconds.
+    /// A quantile of the latency in milliseconds; `part` is from 0 to 1.
     pub(super) fn ms(&self, part: f64) -> f64 {
         self.latency.value_at_quantile(part) as f64 / 1_000.0
     }
@@ -37,7 +37,7 @@ impl Measured {
     }
 }
 
-/// The columns of the table: name and what is in it.
+/// A column of the table: its name and its value for a variant.
 type Column = (&'static str, fn(&Measured) -> String);
 
 pub(super) const COLUMNS: [Column; 8] = [
@@ -69,7 +69,7 @@ pub(super) fn table(measured: &[Measured]) -> String {
     out + "\n"
 }
 
-/// The first variant against each other one; `rate` is what was asked for, in records a second.
+/// Compares the first variant with each other one. `rate` is the requested rate, in records a second.
 pub(super) fn sentences(measured: &[Measured], rate: f64) -> Vec<String> {
     let mut sentences = Vec::new();
     let Some((first, others)) = measured.split_first() else { return sentences };
@@ -108,7 +108,7 @@ fn medians(a: &Measured, b: &Measured) -> String {
     )
 }
 
-/// A record that comes while a batch is open waits for what is left of its linger: half of it on average.
+/// A record that is appended to an open batch waits for the rest of its linger: half of it on average.
 fn linger(a: &Measured, b: &Measured) -> Option<String> {
     let (less, more) = if a.linger_ms <= b.linger_ms { (a, b) } else { (b, a) };
     let wait = more.linger_ms - less.linger_ms;
@@ -171,7 +171,7 @@ fn tail(of: &Measured) -> String {
 mod tests {
     use super::*;
 
-    /// All records take so long, but for one in fifty.
+    /// All records take `ms`, but one in fifty takes `late_ms`.
     fn measured(name: &str, linger_ms: f64, ms: f64, late_ms: f64) -> Measured {
         let mut latency = Histogram::new_with_max(10_000_000_000, 3).unwrap();
         latency.record_n((ms * 1_000.0) as u64, 980).unwrap();
@@ -212,12 +212,12 @@ mod tests {
     }
 
     #[test]
-    fn equal_lingers_are_not_spoken_of() {
+    fn equal_lingers_are_not_compared() {
         assert!(!said(&[measured("a", 5.0, 1.0, 1.0), measured("b", 5.0, 9.0, 9.0)]).contains("wait"));
     }
 
     #[test]
-    fn fewer_requests_are_credited_to_whoever_needed_fewer() {
+    fn the_variant_with_fewer_requests_is_named() {
         let few = Measured { requests: 50.0, ..measured("b", 20.0, 10.0, 10.0) };
         let many = measured("a", 0.0, 1.0, 1.0);
         let expected = "\"b\" needed 10.0 times fewer requests for the same records: 20.0 records in each against 2.0.";
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_tail_and_a_pace_that_was_not_kept_are_told() {
+    fn a_late_tail_and_a_rate_that_was_not_reached_are_reported() {
         assert!(said(&[measured("a", 0.0, 1.0, 1.5)]).contains("close to the median"));
         assert!(said(&[measured("a", 0.0, 1.0, 30.0)]).contains("30.02 ms, 30.0 times the median: far from"));
         let slow = Measured { rate: 900.0, ..measured("a", 0.0, 1.0, 1.0) };

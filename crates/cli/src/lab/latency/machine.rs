@@ -1,10 +1,10 @@
-//! The machine that something was measured on.
+//! Describes the machine of a measurement.
 //!
-//! In: what the operating system says of it. Out: a few words. Pure but for reading `/proc`.
+//! In: `/proc/cpuinfo`. Out: a short text. Pure but for reading the file.
 
 use std::{env::consts, thread};
 
-/// How many cores, and which.
+/// The number of cores, their model, the operating system and the architecture.
 pub(super) fn machine() -> String {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -12,7 +12,7 @@ pub(super) fn machine() -> String {
     format!("{} of {model}, {} on {}", crate::output::count(cores, "core"), consts::OS, consts::ARCH)
 }
 
-/// The name of the processor in `/proc/cpuinfo`, which only some architectures give.
+/// The model of the processor in `/proc/cpuinfo`, which only some architectures have.
 fn model(info: &str) -> Option<&str> {
     let values = info.lines().filter_map(|line| line.split_once(':'));
     let mut models = values.filter(|(name, _)| name.trim() == "model name").map(|(_, model)| model.trim());
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn a_machine_has_cores_and_a_system() {
-        let told = machine();
-        assert!(told.contains("core") && told.contains(consts::OS), "{told}");
+        let text = machine();
+        assert!(text.contains("core") && text.contains(consts::OS), "{text}");
     }
 }

@@ -1,7 +1,7 @@
-//! `latency.html`: one page with everything in it.
+//! `latency.html`: the measurements as one self-contained page.
 //!
-//! In: what was measured and what was said of it. Out: HTML with two drawings, which needs nothing from anywhere else, and follows
-//! the reader's choice of light or dark. Pure.
+//! In: the measurements and the conclusions. Out: HTML with two charts, which loads no other file and follows the reader's choice
+//! of light or dark. Pure.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use plotters::{coord::Shift, prelude::*};
 
 use super::analysis::{COLUMNS, Measured};
 
-/// Colours of the variants, which can be told apart on light and on dark ground, also by most of the colour-blind.
+/// The colours of the variants. Most readers with colour blindness can distinguish them, on light and on dark ground.
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0x1f, 0x83, 0xd9),
     RGBColor(0xe0, 0x7b, 0x1a),
@@ -18,10 +18,10 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(0x9a, 0x86, 0x1c),
     RGBColor(0x6f, 0x73, 0xe0),
 ];
-/// Axes and letters, which the page's style makes darker or lighter.
+/// The colour of axes and text, which the page's style replaces by a darker or a lighter one.
 const INK: RGBColor = RGBColor(0x80, 0x80, 0x80);
 const SIZE: (u32, u32) = (860, 420);
-/// Bars of the histogram over the whole range.
+/// The number of bins of the histogram.
 const BINS: usize = 80;
 
 const STYLE: &str = "\
@@ -74,7 +74,7 @@ fn table(measured: &[Measured]) -> String {
         let RGBColor(r, g, b) = *colour;
         let swatch = format!("<span class=\"swatch\" style=\"background:#{r:02x}{g:02x}{b:02x}\"></span>");
         let _ = write!(out, "<tr><th scope=\"row\">{swatch}{}</th>", escaped(&of.name));
-        // Narrow screens show a line for each cell, with its name before it.
+        // On narrow screens each cell is a line that begins with the column's name.
         for (name, value) in COLUMNS {
             let _ = write!(out, "<td data-of=\"{name}\">{}</td>", value(of));
         }
@@ -86,7 +86,7 @@ fn table(measured: &[Measured]) -> String {
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
-/// A drawing that says to those who cannot see it what it is.
+/// A chart as SVG, with a title and a description for screen readers.
 fn drawing(id: &str, what: &str, measured: &[Measured], draw: fn(&Area<'_>, &[Measured]) -> Drawn) -> String {
     let mut svg = String::new();
     let drawn = {
@@ -109,7 +109,7 @@ fn drawing(id: &str, what: &str, measured: &[Measured], draw: fn(&Area<'_>, &[Me
     }
 }
 
-/// Milliseconds against nines: 90, 99, 99.9 % stand at equal distances.
+/// Latency against the percentile, on a scale where 90, 99 and 99.9 % are equally far apart.
 fn percentiles(area: &Area<'_>, measured: &[Measured]) -> Drawn {
     let most = measured.iter().map(|of| of.latency.len()).max().unwrap_or(1).max(10) as f64;
     let (least, largest) = range(measured);
@@ -138,7 +138,7 @@ fn percentiles(area: &Area<'_>, measured: &[Measured]) -> Drawn {
     legend(&mut chart, SeriesLabelPosition::LowerRight)
 }
 
-/// Percent of the records against milliseconds.
+/// The share of the records against their latency.
 fn distribution(area: &Area<'_>, measured: &[Measured]) -> Drawn {
     let (least, largest) = range(measured);
     let width = (largest / least).powf(1.0 / BINS as f64);
@@ -206,7 +206,7 @@ fn range(measured: &[Measured]) -> (f64, f64) {
     (least * 0.9, (largest * 1.1).max(least * 2.0))
 }
 
-/// 10 stands for 90 %, 100 for 99 %.
+/// Formats a percentile: 10 is 90 %, 100 is 99 %.
 fn percent(nines: f64) -> String {
     let percent = 100.0 * (1.0 - 1.0 / nines);
     let digits = (nines.log10() - 2.0).max(0.0).ceil() as usize;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_everything_in_it_and_needs_nothing_from_elsewhere() {
+    fn the_page_is_complete_and_loads_no_other_file() {
         let sentences = ["a & b took < 5 ms".to_owned()];
         let page = page(&[measured("fast", 1), measured("<slow>", 20)], &sentences, &["some facts".to_owned()]);
         for expected in [
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn nines_are_named_in_percent() {
+    fn nines_are_formatted_as_percent() {
         assert_eq!([1.0, 10.0, 100.0, 1_000.0, 10_000.0].map(percent), ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
     }
 }

@@ -1,8 +1,7 @@
-//! A process of this machine, stopped for a while.
+//! Stops and continues a process of this machine.
 //!
-//! In: a process id. Out: a process that stands still, until the value that stands for that is dropped. Does I/O: signals.
-//! Whatever ends the lab (an error, a panic, Ctrl-C, a terminal that goes away), the drop sends SIGCONT; only a lab that is
-//! killed with SIGKILL cannot.
+//! In: a process id. Out: a guard; the process is stopped until it is dropped. Does I/O: signals. The drop sends SIGCONT whenever
+//! the lab ends, be it by an error, a panic, Ctrl-C or SIGHUP. Only a lab that is killed with SIGKILL cannot send it.
 
 use rustix::{
     io::Errno,
@@ -11,12 +10,12 @@ use rustix::{
 
 use crate::exit::CliError;
 
-/// A process that may be signalled.
+/// A process that this one may send signals to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Process(Pid);
 
 impl Process {
-    /// Makes sure that there is such a process, that it may be signalled, and that it is not this one or the system's first.
+    /// Checks that the process exists and that a signal may be sent to it. Refuses this process and process 1.
     pub(super) fn find(pid: i32) -> Result<Self, CliError> {
         let wrong = |reason: String| CliError::Usage(format!("--pid {pid}: {reason}"));
         let process = (pid > 1).then(|| Pid::from_raw(pid)).flatten();
@@ -32,13 +31,13 @@ impl Process {
         }
     }
 
-    /// The program's name, where the system tells it.
+    /// The program's name, on systems with `/proc`.
     pub(super) fn name(self) -> Option<String> {
         let name = std::fs::read_to_string(format!("/proc/{}/comm", self.0.as_raw_nonzero())).ok()?;
         Some(name.trim().to_owned())
     }
 
-    /// Stops it (SIGSTOP).
+    /// Stops the process (SIGSTOP).
     pub(super) fn stop(self) -> Result<Stopped, CliError> {
         let cannot = |error| CliError::Failed(format!("cannot stop process {}: {error}", self.0.as_raw_nonzero()));
         kill_process(self.0, Signal::STOP).map_err(cannot)?;
@@ -46,13 +45,13 @@ impl Process {
     }
 }
 
-/// A process that stands still. Dropping it lets the process go on (SIGCONT).
+/// A guard of a stopped process. Dropping it continues the process (SIGCONT).
 #[derive(Debug)]
 pub(super) struct Stopped(Process);
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        // An error means that the process is gone, and then it does not stand still either.
+        // An error means that the process has ended, so it need not be continued.
         let _ = kill_process((self.0).0, Signal::CONT);
     }
 }
@@ -63,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// A child that does nothing for long, killed when the test is over.
+    /// A child process that sleeps, killed when the test is over.
     struct Sleeper(Child);
 
     impl Sleeper {
@@ -75,14 +74,14 @@ mod tests {
             Process::find(i32::try_from(self.0.id()).unwrap()).unwrap()
         }
 
-        /// Whether it stands still, as the system tells it.
+        /// Whether it is stopped, by `/proc`.
         #[cfg(target_os = "linux")]
         fn is_stopped(&self) -> bool {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
             stat.rsplit(") ").next().unwrap().starts_with('T')
         }
 
-        /// Waits until it stands still, or goes on.
+        /// Waits until it is stopped, or no longer stopped.
         #[cfg(target_os = "linux")]
         fn wait_until_stopped(&self, stopped: bool) {
             let since = std::time::Instant::now();
@@ -102,7 +101,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_stopped_process_goes_on_when_the_value_is_dropped_even_by_a_panic() {
+    fn a_stopped_process_continues_when_the_guard_is_dropped_even_by_a_panic() {
         let child = Sleeper::start();
         let stopped = child.process().stop().unwrap();
         child.wait_until_stopped(true);
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_broker_is_refused_with_the_reason() {
+    fn a_process_that_cannot_be_a_broker_is_refused_with_the_reason() {
         let own = i32::try_from(std::process::id()).unwrap();
         let gone = {
             let child = Sleeper::start();

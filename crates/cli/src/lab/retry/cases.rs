@@ -1,6 +1,6 @@
-//! What can go wrong with a send, and what is to be done about it.
+//! The ways in which a send can fail, and the expected result of each.
 //!
-//! In: a policy. Out: cases, each with its trouble and what it must come to. Pure; carrying them out is the lab's.
+//! In: a policy. Out: cases, each with its cause of failure and its expected result. Pure; the lab runs them.
 
 use milena::{
     ErrorCode,
@@ -11,48 +11,48 @@ use milena_resilience::retry::{GaveUp, RetryPolicy};
 /// One send.
 pub(super) struct Case {
     pub(super) name: String,
-    pub(super) trouble: Trouble,
+    pub(super) cause: Cause,
     pub(super) policy: RetryPolicy,
     pub(super) expected: Expected,
-    /// How often its record stands in the topic in the end.
+    /// How many copies of the record the topic holds at the end.
     pub(super) in_log: usize,
 }
 
-/// What goes wrong.
-pub(super) enum Trouble {
-    /// Nothing.
+/// Why a send fails.
+pub(super) enum Cause {
+    /// It does not fail.
     None,
-    /// The broker does this.
+    /// The broker has this fault.
     Broker(Fault),
-    /// The topic is not there.
+    /// The topic does not exist.
     NoTopic,
-    /// No broker is there.
+    /// No broker listens at the address.
     NoBroker,
     /// The value cannot be serialized.
     Value,
-    /// The topic's name is impossible.
+    /// The topic's name is invalid.
     Name,
     /// The value is larger than `max.request.size`.
     Size,
 }
 
-impl Trouble {
-    /// Whether only the embedded broker can be told to make it.
+impl Cause {
+    /// Whether it needs the embedded broker.
     pub(super) fn needs_embedded(&self) -> bool {
         matches!(self, Self::Broker(_) | Self::NoTopic)
     }
 }
 
-/// What a case must come to.
+/// The expected result of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// Delivered at this attempt.
+    /// Delivered by the attempt with this number.
     Delivered(u32),
-    /// Given up after so many attempts, for this reason, the last with this code.
+    /// Failed after this number of attempts, for this reason, the last attempt with this code.
     GivenUp(u32, GaveUp, ErrorCode),
 }
 
-/// All cases, under a policy that makes `attempts` attempts.
+/// All cases, for a policy of at most `attempts` attempts.
 pub(super) fn cases(topic: &str, policy: &RetryPolicy, attempts: u32) -> Vec<Case> {
     let mut cases = refusals(topic, policy, attempts);
     cases.extend(timeouts(topic, policy, attempts));
@@ -60,16 +60,16 @@ pub(super) fn cases(topic: &str, policy: &RetryPolicy, attempts: u32) -> Vec<Cas
     cases
 }
 
-fn case(policy: &RetryPolicy, name: impl Into<String>, trouble: Trouble, expected: Expected, in_log: usize) -> Case {
-    Case { name: name.into(), trouble, policy: policy.clone(), expected, in_log }
+fn case(policy: &RetryPolicy, name: impl Into<String>, cause: Cause, expected: Expected, in_log: usize) -> Case {
+    Case { name: name.into(), cause, policy: policy.clone(), expected, in_log }
 }
 
-/// A fault of the next Produce request.
+/// An error for the next Produce request.
 fn fails(topic: &str, code: ErrorCode) -> Fault {
     Fault::error(code).on(Api::Produce).at_topic(topic)
 }
 
-/// The broker says that it cannot now.
+/// The broker responds with a retriable error.
 fn refusals(topic: &str, policy: &RetryPolicy, attempts: u32) -> Vec<Case> {
     let refuses = |number: u32| fails(topic, ErrorCode::NOT_ENOUGH_REPLICAS).times(number.into());
     let times = |number: u32| if number == 1 { "once".to_owned() } else { format!("{number} times") };
@@ -79,14 +79,14 @@ fn refusals(topic: &str, policy: &RetryPolicy, attempts: u32) -> Vec<Case> {
     let used_up = Expected::GivenUp(attempts, GaveUp::AttemptsUsedUp, ErrorCode::NOT_ENOUGH_REPLICAS);
     let for_good = fails(topic, ErrorCode::NOT_ENOUGH_REPLICAS).forever();
     vec![
-        case(policy, "all is well", Trouble::None, Expected::Delivered(1), 1),
-        case(policy, name, Trouble::Broker(refuses(attempts - 1)), Expected::Delivered(attempts), 1),
-        case(&patient, more, Trouble::Broker(refuses(attempts)), Expected::Delivered(attempts + 1), 1),
-        case(policy, "the broker fails for good", Trouble::Broker(for_good), used_up, 0),
+        case(policy, "all is well", Cause::None, Expected::Delivered(1), 1),
+        case(policy, name, Cause::Broker(refuses(attempts - 1)), Expected::Delivered(attempts), 1),
+        case(&patient, more, Cause::Broker(refuses(attempts)), Expected::Delivered(attempts + 1), 1),
+        case(policy, "the broker fails for good", Cause::Broker(for_good), used_up, 0),
     ]
 }
 
-/// Something does not come in time.
+/// A response or metadata does not arrive before the timeout.
 fn timeouts(topic: &str, policy: &RetryPolicy, attempts: u32) -> Vec<Case> {
     let used_up = |code| Expected::GivenUp(attempts, GaveUp::AttemptsUsedUp, code);
     let (no_topic, no_broker) = (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::NETWORK_EXCEPTION);
@@ -96,25 +96,25 @@ fn timeouts(topic: &str, policy: &RetryPolicy, attempts: u32) -> Vec<Case> {
     let not_again = "it is written, but the answer says REQUEST_TIMED_OUT: unknown, so not sent again";
     let again = "the same where the policy allows it: sent again, and marked";
     vec![
-        case(policy, "the topic does not exist", Trouble::NoTopic, used_up(no_topic), 0),
-        case(policy, "no broker answers", Trouble::NoBroker, used_up(no_broker), 0),
-        case(policy, not_again, Trouble::Broker(times_out()), unknown, 1),
-        case(&bold, again, Trouble::Broker(times_out()), Expected::Delivered(2), 2),
+        case(policy, "the topic does not exist", Cause::NoTopic, used_up(no_topic), 0),
+        case(policy, "no broker answers", Cause::NoBroker, used_up(no_broker), 0),
+        case(policy, not_again, Cause::Broker(times_out()), unknown, 1),
+        case(&bold, again, Cause::Broker(times_out()), Expected::Delivered(2), 2),
     ]
 }
 
-/// Sent again, it would fail again.
+/// The error is fatal: another attempt would fail as well.
 fn fatal(topic: &str, policy: &RetryPolicy) -> Vec<Case> {
-    let case = |name: &str, trouble, code| {
+    let case = |name: &str, cause, code| {
         let expected = Expected::GivenUp(1, GaveUp::Fatal, code);
-        case(policy, format!("fatal: {name}"), trouble, expected, 0)
+        case(policy, format!("fatal: {name}"), cause, expected, 0)
     };
     let (large, denied) = (ErrorCode::MESSAGE_TOO_LARGE, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     vec![
-        case("cannot be serialized", Trouble::Value, ErrorCode::INVALID_RECORD),
-        case("impossible topic name", Trouble::Name, ErrorCode::INVALID_TOPIC_EXCEPTION),
-        case("larger than max.request.size", Trouble::Size, large),
-        case("larger than the topic allows", Trouble::Broker(fails(topic, large)), large),
-        case("not authorized", Trouble::Broker(fails(topic, denied)), denied),
+        case("cannot be serialized", Cause::Value, ErrorCode::INVALID_RECORD),
+        case("impossible topic name", Cause::Name, ErrorCode::INVALID_TOPIC_EXCEPTION),
+        case("larger than max.request.size", Cause::Size, large),
+        case("larger than the topic allows", Cause::Broker(fails(topic, large)), large),
+        case("not authorized", Cause::Broker(fails(topic, denied)), denied),
     ]
 }

@@ -1,6 +1,6 @@
-//! Whether a case came to what it must.
+//! Judges whether a case ended as expected.
 //!
-//! In: a case, what became of it, what the topic holds of it. Out: a verdict. Pure.
+//! In: a case, its result, and its records in the topic. Out: a verdict. Pure.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use super::{
     cases::{Case, Expected},
 };
 
-/// Whether a case came to what it must, waited as long as it must, and left in the topic what it must.
+/// Judges the result of a case, its backoffs, and its records in the topic.
 pub(super) fn judge(case: &Case, ended: &Ended, copies: &[&ConsumedRecord]) -> Verdict {
     let marks: Vec<_> = copies.iter().map(|copy| header(copy, POSSIBLE_DUPLICATE)).collect();
-    let told = ended.as_ref().err().map(RetryError::persisted);
-    let result = came_to(case.expected, got(ended))
+    let persisted = ended.as_ref().err().map(RetryError::persisted);
+    let result = as_expected(case.expected, got(ended))
         .and_then(|()| waited(&case.policy, &waits(ended)))
-        .and_then(|()| in_log(case.in_log, told, &marks));
+        .and_then(|()| in_log(case.in_log, persisted, &marks));
     Verdict { claim: format!("{}: {}, {}", case.name, what(case.expected), count(case.in_log)), result }
 }
 
@@ -48,7 +48,7 @@ fn got(ended: &Ended) -> Expected {
     }
 }
 
-/// What was waited before each attempt.
+/// The backoff before each attempt.
 fn waits(ended: &Ended) -> Vec<Duration> {
     let tried = match ended {
         Ok(delivered) => &delivered.tried,
@@ -58,11 +58,11 @@ fn waits(ended: &Ended) -> Vec<Duration> {
     tried.iter().map(|attempt| attempt.waited).chain(last).collect()
 }
 
-fn came_to(expected: Expected, got: Expected) -> Result<(), String> {
+fn as_expected(expected: Expected, got: Expected) -> Result<(), String> {
     if got == expected { Ok(()) } else { Err(format!("expected {expected:?}, got {got:?}")) }
 }
 
-/// No wait was shorter than the policy has it. How much longer it was is the machine's affair.
+/// Checks that no backoff was shorter than the policy's. It may be longer, depending on the machine.
 fn waited(policy: &RetryPolicy, waits: &[Duration]) -> Result<(), String> {
     for (attempts, wait) in (1..).zip(waits.iter().skip(1)) {
         let least = policy.wait_after(attempts, 0.0);
@@ -73,10 +73,11 @@ fn waited(policy: &RetryPolicy, waits: &[Duration]) -> Result<(), String> {
     Ok(())
 }
 
-/// The topic holds as many copies as expected, in agreement with what was told, and only a second one is marked.
-fn in_log(expected: usize, told: Option<Persisted>, marks: &[Option<&str>]) -> Result<(), String> {
-    if told == Some(Persisted::No) && !marks.is_empty() {
-        return Err("told as not written, but it stands in the topic".into());
+/// Checks that the topic holds the expected number of copies, that this agrees with `persisted`, and that only the second copy
+/// is marked.
+fn in_log(expected: usize, persisted: Option<Persisted>, marks: &[Option<&str>]) -> Result<(), String> {
+    if persisted == Some(Persisted::No) && !marks.is_empty() {
+        return Err("reported as not written, but it is in the topic".into());
     }
     if marks.len() != expected {
         return Err(format!("expected {expected} copies in the topic, got {}", marks.len()));
@@ -93,12 +94,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_end_than_expected_is_found() {
+    fn another_result_than_expected_is_found() {
         let given_up = |attempts, why| Expected::GivenUp(attempts, why, ErrorCode::REQUEST_TIMED_OUT);
         let expected = given_up(3, GaveUp::AttemptsUsedUp);
-        assert_eq!(came_to(expected, expected), Ok(()));
+        assert_eq!(as_expected(expected, expected), Ok(()));
         for got in [Expected::Delivered(3), given_up(2, GaveUp::AttemptsUsedUp), given_up(3, GaveUp::Fatal)] {
-            assert!(came_to(expected, got).unwrap_err().starts_with("expected GivenUp(3, "), "{got:?}");
+            assert!(as_expected(expected, got).unwrap_err().starts_with("expected GivenUp(3, "), "{got:?}");
         }
     }
 
@@ -116,14 +117,14 @@ mod tests {
         assert_eq!(in_log(0, Some(Persisted::No), &[]), Ok(()));
         assert_eq!(in_log(1, Some(Persisted::Unknown), &[None]), Ok(()));
         assert_eq!(in_log(2, None, &[None, Some("1")]), Ok(()));
-        for (expected, told, marks, reason) in [
+        for (expected, persisted, marks, reason) in [
             (1, None, &[][..], "expected 1 copies"),
             (1, None, &[None, None], "got 2"),
-            (0, Some(Persisted::No), &[None], "told as not written"),
+            (0, Some(Persisted::No), &[None], "reported as not written"),
             (2, None, &[None, None], "got None"),
             (1, None, &[Some("1")], "got Some"),
         ] {
-            assert!(in_log(expected, told, marks).unwrap_err().contains(reason), "{reason}");
+            assert!(in_log(expected, persisted, marks).unwrap_err().contains(reason), "{reason}");
         }
     }
 }

@@ -1,20 +1,20 @@
 //! The producers that the retry lab sends with.
 //!
-//! In: a cluster. Out: records sent once, by the producer that suits the trouble. Does I/O through them.
+//! In: a cluster. Out: records, each sent by the producer that its case needs. Does I/O through the producers.
 
 use std::net::TcpListener;
 
 use milena::Record;
 use milena_resilience::retry::Retry;
 
-use super::{super::strings::Strings, Ended, cases::Trouble};
+use super::{super::strings::Strings, Ended, cases::Cause};
 use crate::exit::CliError;
 
 /// How long a producer waits for metadata, in milliseconds.
 const PATIENT: &str = "30000";
 const IMPATIENT: &str = "200";
 
-/// A producer that does not retry by itself, so that each attempt is one request.
+/// Producers with `retries=0`, so that each attempt is one request.
 pub(super) struct Senders {
     bootstrap: String,
     usual: Strings,
@@ -25,13 +25,11 @@ impl Senders {
         Ok(Self { bootstrap: bootstrap.to_owned(), usual: Strings::start(bootstrap, PATIENT).await? })
     }
 
-    /// Sends a record with retries. A producer that cannot succeed lives for its own case only: what it warns of belongs there.
-    pub(super) async fn send(&self, retry: &Retry, trouble: &Trouble, record: Record<'_>) -> Result<Ended, CliError> {
-        let servers = match trouble {
-            Trouble::NoTopic => self.bootstrap.clone(),
-            Trouble::NoBroker => {
-                unused_address().map_err(|e| CliError::Failed(format!("no port on 127.0.0.1: {e}")))?
-            }
+    /// Sends a record with retries. A producer that cannot succeed is closed with its case, so that its warnings end there.
+    pub(super) async fn send(&self, retry: &Retry, cause: &Cause, record: Record<'_>) -> Result<Ended, CliError> {
+        let servers = match cause {
+            Cause::NoTopic => self.bootstrap.clone(),
+            Cause::NoBroker => unused_address().map_err(|e| CliError::Failed(format!("no port on 127.0.0.1: {e}")))?,
             _ => return Ok(retry.send(&self.usual, record).await),
         };
         let sender = Strings::start(&servers, IMPATIENT).await?;
@@ -40,13 +38,13 @@ impl Senders {
         Ok(ended)
     }
 
-    /// Closes the producer; nothing of it is on its way any more.
+    /// Closes the producer, which has no record in flight.
     pub(super) async fn close(self) {
         self.usual.close().await;
     }
 }
 
-/// An address that nobody listens at: a port that was free a moment ago.
+/// An address without a listener: a port that was free a moment ago.
 fn unused_address() -> std::io::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }

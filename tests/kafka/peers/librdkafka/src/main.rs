@@ -20,15 +20,15 @@ use rdkafka::{
 
 const PACE: u32 = 2;
 const KEYS: u32 = 100;
-/// Longer than a record may take.
+/// Longer than `delivery.timeout.ms`.
 const FLUSH: Duration = Duration::from_secs(150);
 
-/// Hears of every record's outcome.
-struct Teller;
+/// Prints every record's outcome.
+struct Printer;
 
-impl ClientContext for Teller {}
+impl ClientContext for Printer {}
 
-impl ProducerContext for Teller {
+impl ProducerContext for Printer {
     type DeliveryOpaque = Box<(u32, u32)>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, id: Self::DeliveryOpaque) {
@@ -63,7 +63,7 @@ fn main() {
 }
 
 /// Java's partitioner and delivery timeout; both of librdkafka's request timeouts are 5 s.
-fn producer(servers: &str) -> ThreadedProducer<Teller> {
+fn producer(servers: &str) -> ThreadedProducer<Printer> {
     let settings = [
         ("bootstrap.servers", servers),
         ("acks", "all"),
@@ -77,10 +77,10 @@ fn producer(servers: &str) -> ThreadedProducer<Teller> {
     settings.iter().for_each(|(name, value)| {
         config.set(*name, *value);
     });
-    config.create_with_context(Teller).expect("the settings are valid")
+    config.create_with_context(Printer).expect("the settings are valid")
 }
 
-fn send(producer: &ThreadedProducer<Teller>, topic: &str, client: u32, number: u32) {
+fn send(producer: &ThreadedProducer<Printer>, topic: &str, client: u32, number: u32) {
     println!("sent {client} {number}");
     let mix = (u64::from(client) << 32 | u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let key = format!("key-{}", number % KEYS);

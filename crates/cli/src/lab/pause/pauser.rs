@@ -1,7 +1,7 @@
-//! Whoever can make the broker stand still.
+//! Pauses the broker of the lab.
 //!
-//! In: the lab's cluster and arguments. Out: a broker that stands still until the value that stands for that is dropped.
-//! Does I/O through the embedded broker or the process.
+//! In: the lab's cluster and arguments. Out: a guard; the broker is paused until it is dropped. Does I/O through the embedded
+//! broker or the process.
 
 use milena::broker::EmbeddedBroker;
 
@@ -10,18 +10,18 @@ use super::process::{Process, Stopped};
 use crate::{cluster::Cluster, exit::CliError};
 
 /// How the broker is paused.
-pub(super) enum Holder<'a> {
-    /// It is the embedded one.
+pub(super) enum Pauser<'a> {
+    /// The embedded broker is paused.
     Embedded(&'a EmbeddedBroker),
-    /// It is a process of this machine.
+    /// A process of this machine is stopped.
     #[cfg(unix)]
     Process(Process),
-    /// The user does it.
+    /// The user pauses the broker.
     ByHand,
 }
 
-impl<'a> Holder<'a> {
-    /// The holder for a cluster; `pid` is the broker's process.
+impl<'a> Pauser<'a> {
+    /// The pauser of a cluster; `pid` is the broker's process.
     pub(super) fn of(cluster: &'a Cluster, pid: Option<i32>) -> Result<Self, CliError> {
         match (cluster.embedded(), pid) {
             (Some(broker), _) => Ok(Self::Embedded(broker)),
@@ -44,7 +44,7 @@ impl<'a> Holder<'a> {
         matches!(self, Self::ByHand)
     }
 
-    /// Whom it pauses, for a person.
+    /// A name of the broker for messages.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Embedded(_) => "the embedded broker".into(),
@@ -56,16 +56,16 @@ impl<'a> Holder<'a> {
         }
     }
 
-    /// Makes the broker stand still: it takes connections and requests, and answers none.
-    pub(super) fn hold(&self) -> Result<Held<'a>, CliError> {
+    /// Pauses the broker: it accepts connections and requests, and sends no response.
+    pub(super) fn pause(&self) -> Result<Paused<'a>, CliError> {
         match self {
             Self::Embedded(broker) => {
                 pause_all(broker, EmbeddedBroker::pause)?;
-                Ok(Held::Embedded(broker))
+                Ok(Paused::Embedded(broker))
             }
             #[cfg(unix)]
-            Self::Process(process) => process.stop().map(Held::Process),
-            Self::ByHand => Ok(Held::Nothing),
+            Self::Process(process) => process.stop().map(Paused::Process),
+            Self::ByHand => Ok(Paused::Nothing),
         }
     }
 }
@@ -78,15 +78,15 @@ fn pause_all(
     broker.nodes().into_iter().try_for_each(|node| change(broker, node).map_err(failed))
 }
 
-/// A broker that stands still. Dropping it lets the broker go on.
-pub(super) enum Held<'a> {
+/// A guard of a paused broker. Dropping it resumes the broker.
+pub(super) enum Paused<'a> {
     Embedded(&'a EmbeddedBroker),
     #[cfg(unix)]
     Process(#[expect(dead_code, reason = "its drop is what matters")] Stopped),
     Nothing,
 }
 
-impl Drop for Held<'_> {
+impl Drop for Paused<'_> {
     fn drop(&mut self) {
         if let Self::Embedded(broker) = self {
             let _ = pause_all(broker, EmbeddedBroker::resume);

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    availability::{Fate, Neglect, Objections, Weather},
+    availability::{Fate, Interruptions, Neglect, Objections},
     checker::{Harm, Id, Log, Place, Violation},
     judge::Trace,
     network::Connection,
@@ -36,15 +36,15 @@ use crate::{
 
 /// The number of events after which a run counts as endless.
 const PATIENCE: usize = 400_000;
-/// When everything heals at the latest, whatever is left to send.
-const LONGEST_ILLNESS: Duration = Duration::from_secs(30);
+/// The time at which all faults end at the latest, whatever is left to send.
+const HEAL_AT: Duration = Duration::from_secs(30);
 
 /// The name in `bootstrap.servers`.
 pub(super) const BOOTSTRAP: &str = "bootstrap";
 
 /// A scheduled event.
 #[derive(Debug)]
-pub(super) enum Happening {
+pub(super) enum Scheduled {
     Connected(ConnectionId),
     Refused(ConnectionId),
     Arrives(ConnectionId, Bytes),
@@ -54,11 +54,11 @@ pub(super) enum Happening {
     Written(ConnectionId, i32),
     Sends(u32),
     /// A waiting task is polled.
-    GoesOn(u32),
+    Polls(u32),
     /// A task cancels the call of this number, if it is still pending.
-    GivesUp(u32, u32),
+    Cancels(u32, u32),
     /// A time limit is over.
-    Rings(Waker),
+    TimesOut(Waker),
     Flushes,
     Compresses,
     Compressed(Work),
@@ -69,14 +69,14 @@ pub(super) enum Happening {
     Resumes,
 }
 
-impl Happening {
+impl Scheduled {
     /// Whether the event takes place in the producer's process.
     fn is_inside(&self) -> bool {
         !matches!(self, Self::Arrives(..) | Self::Poll(_) | Self::Strikes(_) | Self::Recovers(_) | Self::Resumes)
     }
 
     /// Whether the event is one of this connection.
-    pub(super) fn is_heard_on(&self, connection: ConnectionId) -> bool {
+    pub(super) fn is_of_connection(&self, connection: ConnectionId) -> bool {
         match self {
             Self::Connected(id)
             | Self::Refused(id)
@@ -99,7 +99,7 @@ pub(super) enum Recovery {
     Create(usize, usize),
 }
 
-pub(crate) struct World {
+pub(crate) struct Simulation {
     pub(super) plan: Plan,
     /// Delays of the network.
     pub(super) delays: Chance,
@@ -123,7 +123,7 @@ pub(crate) struct World {
     pub(super) cluster: State,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     pub(super) agenda: BinaryHeap<Reverse<(Duration, u64)>>,
-    pub(super) happenings: BTreeMap<u64, Happening>,
+    pub(super) scheduled: BTreeMap<u64, Scheduled>,
     next: u64,
     pub(super) tasks: Vec<Task>,
     /// Tasks that were woken.
@@ -131,8 +131,8 @@ pub(crate) struct World {
     pub(super) history: Vec<Waiting>,
     /// The position of each record in the history.
     pub(super) sent: BTreeMap<Id, usize>,
-    /// The calls of callbacks since the last look.
-    pub(super) heard: Arc<Mutex<Vec<CallbackCall>>>,
+    /// The calls of callbacks that have not been checked yet.
+    pub(super) callback_calls: Arc<Mutex<Vec<CallbackCall>>>,
     pub(super) flushes: Vec<Flush>,
     pub(super) harm: BTreeMap<Place, Harm>,
     /// The logs of partitions whose topic was deleted.
@@ -148,13 +148,13 @@ pub(crate) struct World {
     pub(super) ports: BTreeMap<u16, i32>,
     /// Whether unused addresses swallow connections or refuse them.
     pub(super) swallows: bool,
-    /// The lies to tell, the next one last.
+    /// The false Metadata responses to send, the next one last.
     pub(super) lies: Vec<(&'static str, Lie)>,
     /// Until when the producer's process is stopped.
     pub(super) stopped: Option<Duration>,
     /// Positions in the history of the records without an outcome.
     pub(super) open: Vec<usize>,
-    pub(super) weather: Weather,
+    pub(super) interruptions: Interruptions,
     /// Since when each partition has an outage.
     pub(super) out: BTreeMap<Place, Duration>,
     /// Nodes that throttle the producer, and for how long.
@@ -165,7 +165,7 @@ pub(crate) struct World {
     pub(super) trace: Trace,
 }
 
-impl World {
+impl Simulation {
     pub(crate) fn new(plan: Plan, traced: bool) -> Self {
         let mut chance = Chance::new(plan.seed);
         let start = Instant::now();
@@ -178,7 +178,7 @@ impl World {
         let (clock, woken) = (Arc::new(WorldClock::new(start)), Arc::default());
         let (producer, driver) = Producer::simulated(Arc::clone(&config), Arc::clone(&accumulator), &clock);
         let (delays, luck) = (Chance::new(chance.next()), Chance::new(chance.next()));
-        let mut world = Self {
+        let mut simulation = Self {
             tasks: (0..plan.tasks).map(|number| Task::new(number, chance.next(), &woken)).collect(),
             cluster: cluster(&plan),
             trace: Trace::new(traced),
@@ -187,7 +187,7 @@ impl World {
             lies: Vec::new(),
             stopped: None,
             open: Vec::new(),
-            weather: Weather::default(),
+            interruptions: Interruptions::default(),
             out: BTreeMap::new(),
             mutes: Vec::new(),
             objections: Objections { max_message_bytes: plan.max_message_bytes, ..Objections::default() },
@@ -209,12 +209,12 @@ impl World {
             compressing: 0,
             connections: BTreeMap::new(),
             agenda: BinaryHeap::new(),
-            happenings: BTreeMap::new(),
+            scheduled: BTreeMap::new(),
             next: 0,
             woken,
             history: Vec::new(),
             sent: BTreeMap::new(),
-            heard: Arc::default(),
+            callback_calls: Arc::default(),
             flushes: Vec::new(),
             harm: BTreeMap::new(),
             deleted_logs: BTreeMap::new(),
@@ -225,42 +225,42 @@ impl World {
             widest_window: 0,
             violations: Vec::new(),
         };
-        world.pass(Duration::ZERO);
-        world.schedule();
-        world.note_outages();
-        world
+        simulation.pass(Duration::ZERO);
+        simulation.schedule();
+        simulation.note_outages();
+        simulation
     }
 
     /// Schedules the plan's events.
     fn schedule(&mut self) {
         for task in 0..self.plan.tasks {
-            self.later(Duration::ZERO, Happening::Sends(task));
+            self.later(Duration::ZERO, Scheduled::Sends(task));
         }
         for fault in self.plan.faults.clone() {
-            self.later(Duration::from_millis(fault.at_ms), Happening::Strikes(fault));
+            self.later(Duration::from_millis(fault.at_ms), Scheduled::Strikes(fault));
         }
         for at in self.plan.flushes.clone() {
-            self.later(Duration::from_millis(at), Happening::Flushes);
+            self.later(Duration::from_millis(at), Scheduled::Flushes);
         }
         if self.plan.ending != Ending::Heal {
-            self.later(Duration::from_millis(self.plan.ends_ms), Happening::Ends);
+            self.later(Duration::from_millis(self.plan.ends_ms), Scheduled::Ends);
         }
     }
 
-    pub(super) fn later(&mut self, delay: Duration, happening: Happening) {
-        self.at(self.now + delay, happening);
+    pub(super) fn later(&mut self, delay: Duration, event: Scheduled) {
+        self.at(self.now + delay, event);
     }
 
     /// Schedules an event within 3 ms.
-    fn later_by_chance(&mut self, happening: Happening) {
+    fn later_by_chance(&mut self, event: Scheduled) {
         let delay = Duration::from_micros(self.delays.below(3_000) as u64);
-        self.later(delay, happening);
+        self.later(delay, event);
     }
 
-    pub(super) fn at(&mut self, at: Duration, happening: Happening) {
+    pub(super) fn at(&mut self, at: Duration, event: Scheduled) {
         self.next += 1;
         self.agenda.push(Reverse((at, self.next)));
-        self.happenings.insert(self.next, happening);
+        self.scheduled.insert(self.next, event);
     }
 
     pub(super) fn instant(&self) -> Instant {
@@ -284,7 +284,7 @@ impl World {
             }
             self.drive();
             self.look();
-            self.rouse();
+            self.wake_tasks();
         }
         false
     }
@@ -301,9 +301,9 @@ impl World {
             (Some(at), wake) if wake.is_none_or(|wake| at <= wake) => {
                 let Some(Reverse((at, number))) = self.agenda.pop() else { return false };
                 self.pass(at);
-                match (self.happenings.remove(&number), self.stopped) {
-                    (Some(happening), Some(until)) if happening.is_inside() => self.at(until, happening),
-                    (Some(happening), _) => self.happen(happening),
+                match (self.scheduled.remove(&number), self.stopped) {
+                    (Some(event), Some(until)) if event.is_inside() => self.at(until, event),
+                    (Some(event), _) => self.perform(event),
                     (None, _) => {}
                 }
                 true
@@ -339,12 +339,12 @@ impl World {
         true
     }
 
-    /// Polls the tasks that were woken, and wakes those whose time is up.
-    fn rouse(&mut self) {
+    /// Schedules a poll of each task that was woken, and the expired time limits.
+    fn wake_tasks(&mut self) {
         let woken = std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
-        woken.into_iter().for_each(|number| self.later(Duration::ZERO, Happening::GoesOn(number)));
+        woken.into_iter().for_each(|number| self.later(Duration::ZERO, Scheduled::Polls(number)));
         for (at, waker) in self.clock.take_alarms() {
-            self.at(at, Happening::Rings(waker));
+            self.at(at, Scheduled::TimesOut(waker));
         }
     }
 
@@ -352,16 +352,16 @@ impl World {
     /// outcome.
     fn is_over(&mut self) -> bool {
         let all_sent = self.tasks.iter().all(|task| task.next == self.plan.records_per_task);
-        let ill = |h: &Happening| matches!(h, Happening::Strikes(_) | Happening::Recovers(_) | Happening::Resumes);
-        let struck = !self.happenings.values().any(ill);
+        let is_fault = |h: &Scheduled| matches!(h, Scheduled::Strikes(_) | Scheduled::Recovers(_) | Scheduled::Resumes);
+        let struck = !self.scheduled.values().any(is_fault);
         let ended = self.sender.is_none();
-        if !self.healed && struck && (all_sent || ended || self.now >= LONGEST_ILLNESS) {
+        if !self.healed && struck && (all_sent || ended || self.now >= HEAL_AT) {
             self.heal();
         }
         self.healed
             && (all_sent || ended)
             && self.history.iter().all(|waiting| waiting.delivery.outcome().is_some())
-            && self.zombies_landed()
+            && self.no_request_in_transit()
     }
 
     fn heal(&mut self) {
@@ -373,18 +373,18 @@ impl World {
         (1..=self.plan.nodes as i32).for_each(|node| self.cluster.restart(node));
         self.lies.clear();
         self.heal_network();
-        // Without faults there is nothing to heal.
+        // A run without faults has no disturbance here.
         if !self.struck.is_empty() {
-            self.gust();
+            self.disturb();
         }
         self.poll_all();
         self.note_outages();
         self.note(|| "everything heals".to_owned());
     }
 
-    /// Whether no request is still under way to a broker, which could append it later.
-    fn zombies_landed(&self) -> bool {
-        let arriving = self.happenings.values().any(|h| matches!(h, Happening::Arrives(..)));
+    /// Whether no request is still in transit to a broker, which could append it later.
+    fn no_request_in_transit(&self) -> bool {
+        let arriving = self.scheduled.values().any(|h| matches!(h, Scheduled::Arrives(..)));
         !arriving && self.connections.values().all(Connection::is_quiet)
     }
 
@@ -408,38 +408,40 @@ impl World {
         }
         while self.compressing < self.accumulator.uncompressed() {
             self.compressing += 1;
-            self.later_by_chance(Happening::Compresses);
+            self.later_by_chance(Scheduled::Compresses);
         }
         let window = self.sender.as_ref().map_or(0, Sender::widest_window);
         self.widest_window = self.widest_window.max(window);
     }
 
-    pub(super) fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::Connected(id) => self.tell(id, Event::Connected { connection: id }),
-            Happening::Refused(id) => self.broken(id, "refused"),
-            Happening::Broken(id) => self.broken(id, "broken"),
-            Happening::Written(id, correlation) => self.tell(id, Event::Written { connection: id, correlation }),
-            Happening::Arrives(id, frame) => self.arrives(id, frame),
-            Happening::Poll(id) => self.serve(id),
-            Happening::Responses(id, frame) => self.responses(id, frame),
-            Happening::Sends(task) => self.task_sends(task),
-            Happening::GoesOn(task) => self.task_goes_on(task),
-            Happening::GivesUp(task, calls) => self.task_gives_up(task, calls),
-            Happening::Rings(waker) => waker.wake(),
-            Happening::Flushes => self.begin_flush(),
-            Happening::Compresses => {
+    pub(super) fn perform(&mut self, event: Scheduled) {
+        match event {
+            Scheduled::Connected(id) => self.notify_sender(id, Event::Connected { connection: id }),
+            Scheduled::Refused(id) => self.broken(id, "refused"),
+            Scheduled::Broken(id) => self.broken(id, "broken"),
+            Scheduled::Written(id, correlation) => {
+                self.notify_sender(id, Event::Written { connection: id, correlation })
+            }
+            Scheduled::Arrives(id, frame) => self.arrives(id, frame),
+            Scheduled::Poll(id) => self.serve(id),
+            Scheduled::Responses(id, frame) => self.responses(id, frame),
+            Scheduled::Sends(task) => self.task_sends(task),
+            Scheduled::Polls(task) => self.poll_call(task),
+            Scheduled::Cancels(task, calls) => self.cancel_call(task, calls),
+            Scheduled::TimesOut(waker) => waker.wake(),
+            Scheduled::Flushes => self.begin_flush(),
+            Scheduled::Compresses => {
                 self.compressing -= 1;
                 // Of several batches that are compressed at once, any may be done first.
                 if let Some(work) = self.accumulator.begin_compressing() {
-                    self.later_by_chance(Happening::Compressed(work));
+                    self.later_by_chance(Scheduled::Compressed(work));
                 }
             }
-            Happening::Compressed(work) => self.accumulator.end_compressing(work, &mut self.compressor),
-            Happening::Strikes(fault) => self.strike(fault),
-            Happening::Recovers(recovery) => self.recover(&recovery),
-            Happening::Ends => self.end(),
-            Happening::Resumes => self.resume(),
+            Scheduled::Compressed(work) => self.accumulator.end_compressing(work, &mut self.compressor),
+            Scheduled::Strikes(fault) => self.strike(fault),
+            Scheduled::Recovers(recovery) => self.recover(&recovery),
+            Scheduled::Ends => self.end(),
+            Scheduled::Resumes => self.resume(),
         }
     }
 }
