@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{ProduceResponse, produce_response::BatchIndexAndErrorMessage};
+use kafka_protocol::{
+    messages::{ProduceRequest, ProduceResponse, produce_response::BatchIndexAndErrorMessage},
+    protocol::HeaderVersion,
+};
 
 use super::{
     api::Api,
@@ -78,7 +81,7 @@ pub(crate) enum TopicRef {
 
 /// Encodes the request with its length in front. The `parts` of one topic must be adjacent.
 pub(crate) fn encode(head: &Head<'_>, parts: &[PartitionBatch]) -> Vec<Bytes> {
-    let mut out = Segments::new(head.version >= Api::Produce.flexible_from());
+    let mut out = Segments::new(ProduceRequest::header_version(head.version) > 1);
     out.small.put_i32(0);
     out.small.put_i16(Api::Produce.key());
     out.small.put_i16(head.version);
