@@ -66,6 +66,8 @@ macro_rules! shapes {
 }
 
 const FEATURE: &[Field] = &[text("name"), int16("version"), int16("version")];
+const CONFIG: &[Field] =
+    &[text("name"), text("value").nullable(), bool("read_only"), int8("config_source"), bool("is_sensitive")];
 const LEADER_ID_AND_EPOCH: &[Field] = &[int32("leader_id"), int32("leader_epoch")];
 
 shapes! {
@@ -146,15 +148,7 @@ shapes! {
             int16("topic_config_error_code").tagged(0).since(5),
             int32("num_partitions").since(5),
             int16("replication_factor").since(5),
-            rows("configs", &[
-                text("name"),
-                text("value").nullable(),
-                bool("read_only"),
-                int8("config_source"),
-                bool("is_sensitive"),
-            ])
-            .since(5)
-            .nullable(),
+            rows("configs", CONFIG).since(5).nullable(),
         ]),
     ]
 
