@@ -44,7 +44,7 @@ pub(crate) use self::{
     topics::{ReadyTopic, TopicState, Topics},
 };
 use crate::{
-    cluster,
+    cluster::PartitionMetadata,
     config::Config,
     delivery::{Accepted, Callbacks, Completer, Listener, listener, nothing},
     error::ErrorCode,
@@ -330,16 +330,13 @@ impl Accumulator {
         let completer = Completer::new(partition.origin.clone(), timestamp, self.callbacks.clone());
         let mut batch = OpenBatch::new(charge, buffer, self.outstanding.enter(), completer, now, queue.serial);
         partition.opened();
-        if self.limits.linger.is_zero() {
-            batch.due = true;
-            queue.open = Some(batch);
-            self.list(partition, queue);
-            return;
-        }
+        batch.due = self.limits.linger.is_zero();
         queue.open = Some(batch);
-        let lingering = Lingering { opened: now, slot: partition.slot, serial: queue.serial };
+        if self.limits.linger.is_zero() {
+            return self.list(partition, queue);
+        }
         let mut ready = self.ready();
-        ready.lingering.push_back(lingering);
+        ready.lingering.push_back(Lingering { opened: now, slot: partition.slot, serial: queue.serial });
         let first = ready.lingering.len() == 1;
         drop(ready);
         if first || self.must_not_linger() {
@@ -453,12 +450,7 @@ impl Accumulator {
     }
 
     /// Makes a topic's partitions known, see [`Topics::publish`].
-    pub(crate) fn publish(
-        &self,
-        name: &Arc<str>,
-        leaders: &[cluster::PartitionMetadata],
-        seed: u64,
-    ) -> Arc<ReadyTopic> {
+    pub(crate) fn publish(&self, name: &Arc<str>, leaders: &[PartitionMetadata], seed: u64) -> Arc<ReadyTopic> {
         let topic = self.topics.publish(name, leaders, seed);
         if self.is_closed() {
             topic.partitions.iter().for_each(|partition| partition.close());

@@ -20,7 +20,8 @@ use crate::{
 pub(crate) struct CompressionQueue {
     pub(super) method: Method,
     jobs: Mutex<VecDeque<CompressionJob>>,
-    added: Notify,
+    /// Told of each batch that is added.
+    pub(super) added: Notify,
 }
 
 /// One batch, by its partition's slot and its serial number there.
@@ -70,13 +71,6 @@ impl CompressionQueue {
     pub(super) fn add(&self, slot: u32, serial: u64) {
         self.jobs().push_back(CompressionJob { slot, serial });
         self.added.notify_one();
-    }
-
-    /// Waits until a batch is added.
-    ///
-    /// Cancel safe.
-    pub(super) async fn added(&self) {
-        self.added.notified().await;
     }
 
     pub(super) fn jobs(&self) -> MutexGuard<'_, VecDeque<CompressionJob>> {

@@ -101,8 +101,8 @@ impl fmt::Debug for Ack {
 
 impl PartialEq for Ack {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |ack: &Self| (ack.partition(), ack.offset, ack.timestamp);
-        parts(self) == parts(other) && self.topic() == other.topic()
+        let parts = |ack: &Self| (ack.offset, ack.timestamp);
+        parts(self) == parts(other) && self.origin() == other.origin()
     }
 }
 
