@@ -109,8 +109,7 @@ macro_rules! errors {
 errors! {
      -1 UNKNOWN_SERVER_ERROR             Permanent Unknown false
         "the broker failed in a way that it, or milena, has no name for: see the broker's log";
-      0 NONE                             None      Yes     false
-        "no error";
+      0 NONE                             None      Yes     false  "no error";
       1 OFFSET_OUT_OF_RANGE "the log does not reach to this offset: read from its beginning or its end";
       2 CORRUPT_MESSAGE                  Transient No      false
         "the batch arrived damaged, or holds a record without key for a compacted topic: give every record a key";
@@ -125,16 +124,14 @@ errors! {
         "the broker or its replicas took longer than request.timeout.ms: check the load of the brokers";
       8 BROKER_NOT_AVAILABLE             Transient No      true
         "the broker is not up: start it, or wait for the leader to move";
-      9 REPLICA_NOT_AVAILABLE            Transient No      true
-        "a replica is not up: check that its broker is";
+      9 REPLICA_NOT_AVAILABLE            Transient No      true   "a replica is not up: check that its broker is";
      10 MESSAGE_TOO_LARGE                TooLarge  No      false
         "the batch is larger than the topic's max.message.bytes: make the record smaller, or raise that";
      11 STALE_CONTROLLER_EPOCH "the cluster's controller has moved: report it, it is meant for brokers";
      12 OFFSET_METADATA_TOO_LARGE "the text beside a committed offset is too long: shorten it";
      13 NETWORK_EXCEPTION                Transient Unknown true
         "the connection broke before a response came: check the broker and the network between";
-     14 COORDINATOR_LOAD_IN_PROGRESS     Transient No      false
-        "the coordinator is starting up: wait";
+     14 COORDINATOR_LOAD_IN_PROGRESS     Transient No      false  "the coordinator is starting up: wait";
      15 COORDINATOR_NOT_AVAILABLE        Transient No      false
         "no broker is the coordinator at the moment: check that brokers are up";
      16 NOT_COORDINATOR                  Transient No      false
@@ -180,8 +177,7 @@ errors! {
      44 POLICY_VIOLATION "a policy of the cluster's operator forbids this: see the message that came with it";
      45 OUT_OF_ORDER_SEQUENCE_NUMBER     Sequence  No      false
         "the broker expected another batch first: compare the log with what was sent before this record";
-     46 DUPLICATE_SEQUENCE_NUMBER        Duplicate Yes     false
-        "the records are in the log already: nothing to do";
+     46 DUPLICATE_SEQUENCE_NUMBER        Duplicate Yes     false  "the records are in the log already: nothing to do";
      47 INVALID_PRODUCER_EPOCH           Sequence  No      false
         "the broker knows a later epoch of this producer: nothing to do unless it persists";
      48 INVALID_TXN_STATE "the transaction does not allow this step now: abort it";
@@ -229,12 +225,10 @@ errors! {
      78 OFFSET_NOT_AVAILABLE             Transient No      false
         "the partition's new leader does not know its last offset yet: wait";
      79 MEMBER_ID_REQUIRED "the consumer has to join its group with the member id that it was given: join again";
-     80 PREFERRED_LEADER_NOT_AVAILABLE   Transient No      true
-        "the preferred leader is not up: start its broker";
+     80 PREFERRED_LEADER_NOT_AVAILABLE   Transient No      true   "the preferred leader is not up: start its broker";
      81 GROUP_MAX_SIZE_REACHED "the consumer group is full: raise group.max.size, or run fewer members";
      82 FENCED_INSTANCE_ID "another consumer has taken this group.instance.id: give each its own";
-     83 ELIGIBLE_LEADERS_NOT_AVAILABLE   Transient No      true
-        "no replica that could lead is up: start its brokers";
+     83 ELIGIBLE_LEADERS_NOT_AVAILABLE   Transient No      true   "no replica that could lead is up: start its brokers";
      84 ELECTION_NOT_NEEDED              Transient No      true
         "the partition has the leader that was asked for: nothing to do";
      85 NO_REASSIGNMENT_IN_PROGRESS "the partition is not being moved: nothing to cancel";

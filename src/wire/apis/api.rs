@@ -28,38 +28,31 @@ pub(crate) enum Api {
     InitProducerId = 22,
 }
 
-/// A row of the table of APIs.
-#[derive(Clone, Copy, Debug)]
-struct ApiFacts {
-    name: &'static str,
-    /// The lowest and the highest version that milena supports.
-    versions: (i16, i16),
-}
-
 impl Api {
-    const fn facts(self) -> ApiFacts {
+    /// The name, and the lowest and the highest version that milena supports.
+    const fn facts(self) -> (&'static str, (i16, i16)) {
         match self {
             // Brokers advertise versions 0 to 2 for old clients and refuse them (KAFKA-18659). Record batches v2 begin
             // with version 3.
-            Self::Produce => ApiFacts { name: "Produce", versions: (3, 13) },
+            Self::Produce => ("Produce", (3, 13)),
             // Version 13 and later name topics by id.
             #[cfg(feature = "admin")]
-            Self::Fetch => ApiFacts { name: "Fetch", versions: (4, 12) },
+            Self::Fetch => ("Fetch", (4, 12)),
             #[cfg(feature = "admin")]
-            Self::ListOffsets => ApiFacts { name: "ListOffsets", versions: (1, 7) },
+            Self::ListOffsets => ("ListOffsets", (1, 7)),
             // Below version 4 a broker creates every missing topic that is named, and the request cannot forbid it. Every
             // broker that supports Produce 3 supports version 4.
-            Self::Metadata => ApiFacts { name: "Metadata", versions: (4, 13) },
-            Self::ApiVersions => ApiFacts { name: "ApiVersions", versions: (0, 4) },
+            Self::Metadata => ("Metadata", (4, 13)),
+            Self::ApiVersions => ("ApiVersions", (0, 4)),
             #[cfg(feature = "admin")]
-            Self::CreateTopics => ApiFacts { name: "CreateTopics", versions: (2, 7) },
-            Self::InitProducerId => ApiFacts { name: "InitProducerId", versions: (0, 5) },
+            Self::CreateTopics => ("CreateTopics", (2, 7)),
+            Self::InitProducerId => ("InitProducerId", (0, 5)),
         }
     }
 
     /// The name in Kafka's protocol documentation.
     pub(crate) const fn name(self) -> &'static str {
-        self.facts().name
+        self.facts().0
     }
 
     /// Its key on the wire.
@@ -69,7 +62,7 @@ impl Api {
 
     /// The lowest and the highest version that milena supports.
     pub(crate) const fn versions(self) -> (i16, i16) {
-        self.facts().versions
+        self.facts().1
     }
 
     /// The highest version that milena supports.

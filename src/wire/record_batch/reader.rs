@@ -305,10 +305,8 @@ pub(crate) struct Records {
 
 impl Records {
     fn new(header: &BatchHeader, bytes: Bytes) -> Result<Self, BatchError> {
-        let most = bytes.len() / MIN_RECORD_LEN;
-        match usize::try_from(header.count) {
-            Ok(count) if count <= most => {}
-            _ => return Err(BatchError::Count { got: header.count, bytes: bytes.len() }),
+        if !usize::try_from(header.count).is_ok_and(|count| count <= bytes.len() / MIN_RECORD_LEN) {
+            return Err(BatchError::Count { got: header.count, bytes: bytes.len() });
         }
         let last_delta = header.last_offset_delta;
         Ok(Self { bytes, count: header.count, index: 0, next_delta: 0, last_delta })
