@@ -266,8 +266,11 @@ impl Accumulator {
             return Err(Refused::Behind);
         }
         let size = (queue.usual_len, queue.limit(self.limits.batch_size));
-        let charge = self.charge(size, HEADER_LEN + len, callback_bytes, mode)?;
-        self.open(partition, queue, charge, timestamp, clock.now());
+        let (charge, buffer) = self.charge(size, HEADER_LEN + len, callback_bytes, mode)?;
+        queue.serial += 1;
+        let completer = Completer::new(partition.origin.clone(), timestamp, self.callbacks.clone());
+        let (token, now) = (self.outstanding.enter(), clock.now());
+        self.open(partition, queue, OpenBatch::new(charge, buffer, token, completer, now, queue.serial));
         Ok(())
     }
 
@@ -318,25 +321,17 @@ impl Accumulator {
         charged(buffer).or_else(less).ok_or(Refused::NeedsMemory(all))
     }
 
-    fn open(
-        &self,
-        partition: &PartitionQueue,
-        queue: &mut partition::QueueState,
-        (charge, buffer): (Charge, usize),
-        timestamp: i64,
-        now: Instant,
-    ) {
-        queue.serial += 1;
-        let completer = Completer::new(partition.origin.clone(), timestamp, self.callbacks.clone());
-        let mut batch = OpenBatch::new(charge, buffer, self.outstanding.enter(), completer, now, queue.serial);
+    /// Opens a batch, and has the sender take it after `linger.ms`.
+    fn open(&self, partition: &PartitionQueue, queue: &mut partition::QueueState, batch: OpenBatch) {
+        let lingering = Lingering { opened: batch.created, slot: partition.slot, serial: batch.serial };
+        let open = queue.open.insert(batch);
         partition.opened();
-        batch.due = self.limits.linger.is_zero();
-        queue.open = Some(batch);
         if self.limits.linger.is_zero() {
+            open.due = true;
             return self.list(partition, queue);
         }
         let mut ready = self.ready();
-        ready.lingering.push_back(Lingering { opened: now, slot: partition.slot, serial: queue.serial });
+        ready.lingering.push_back(lingering);
         let first = ready.lingering.len() == 1;
         drop(ready);
         if first || self.must_not_linger() {

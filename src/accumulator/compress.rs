@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Accumulator, compressing::CompressionJob, partition::PartitionQueue};
+use super::{Accumulator, partition::PartitionQueue};
 use crate::wire::compression::{Compressor, Method};
 
 /// The bytes of a batch, out of their queue to be compressed.
@@ -44,7 +44,7 @@ impl Accumulator {
     /// Takes the bytes of the batch that has waited longest.
     pub(crate) fn begin_compressing(&self) -> Option<Work> {
         loop {
-            let CompressionJob { slot, serial } = self.compressing.jobs().pop_front()?;
+            let (slot, serial) = self.compressing.jobs().pop_front()?;
             let partition = self.topics.partition(slot)?;
             let lent = partition.lock().take_bytes(serial);
             if let Some(bytes) = lent {
