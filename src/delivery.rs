@@ -67,11 +67,6 @@ impl From<Accepted> for Delivery {
 }
 
 impl Delivery {
-    #[cfg(test)]
-    pub(crate) fn new(cell: Arc<cell::Cell>, index: u32, timestamp: i64) -> Self {
-        Accepted::new(cell, index, timestamp).into()
-    }
-
     /// A delivery that has its outcome already, for a [`Produce`](crate::Produce) of your own.
     pub fn resolved(outcome: Result<Ack, DeliveryError>) -> Self {
         let (origin, timestamp, outcome) = match outcome {

@@ -202,10 +202,9 @@ fn pack(partition: i32, bytes: u32) -> u64 {
     u64::from(partition.wrapping_add(1).cast_unsigned()) << 32 | u64::from(bytes)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
 fn unpack(state: u64) -> (i32, u32) {
     let partition = (state >> 32) as u32;
-    (partition.cast_signed().wrapping_sub(1), state as u32)
+    (partition.cast_signed().wrapping_sub(1), (state & 0xffff_ffff) as u32)
 }
 
 /// Random numbers from one seed, for any number of tasks (splitmix64, whose state is a counter).
