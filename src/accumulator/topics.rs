@@ -77,13 +77,8 @@ struct Registry {
 
 impl Topics {
     pub(super) fn new(compressing: Arc<CompressionQueue>) -> Self {
-        Self {
-            compressing,
-            routes: Routes::default(),
-            known: RwLock::default(),
-            registry: Mutex::default(),
-            changed: Notify::new(),
-        }
+        let (routes, known, registry) = Default::default();
+        Self { compressing, routes, known, registry, changed: Notify::new() }
     }
 
     /// The topics that the producer knows. The sender cannot change them while the caller holds the guard.

@@ -87,28 +87,24 @@ impl Field {
         Self { name, kind, since: 0, until: i16::MAX, nullable_since: i16::MAX, tag: None }
     }
 
-    const fn since(mut self, version: i16) -> Self {
-        self.since = version;
-        self
+    const fn since(self, since: i16) -> Self {
+        Self { since, ..self }
     }
 
-    const fn until(mut self, version: i16) -> Self {
-        self.until = version;
-        self
+    const fn until(self, until: i16) -> Self {
+        Self { until, ..self }
     }
 
     const fn nullable(self) -> Self {
         self.nullable_since(0)
     }
 
-    const fn nullable_since(mut self, version: i16) -> Self {
-        self.nullable_since = version;
-        self
+    const fn nullable_since(self, nullable_since: i16) -> Self {
+        Self { nullable_since, ..self }
     }
 
-    const fn tagged(mut self, tag: u32) -> Self {
-        self.tag = Some(tag);
-        self
+    const fn tagged(self, tag: u32) -> Self {
+        Self { tag: Some(tag), ..self }
     }
 
     fn in_version(&self, version: i16) -> bool {

@@ -7,22 +7,20 @@ use std::fmt;
 /// The requests that milena sends. The number of each is its key on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(i16)]
+#[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "some of them only admin sends"))]
 #[expect(clippy::enum_variant_names, reason = "the request's own name is ApiVersions")]
 pub(crate) enum Api {
     /// Writes batches.
     Produce = 0,
     /// Reads batches.
-    #[cfg(feature = "admin")]
     Fetch = 1,
     /// The first and the last offset of a log.
-    #[cfg(feature = "admin")]
     ListOffsets = 2,
     /// Brokers, topics and leaders.
     Metadata = 3,
     /// The versions that a broker supports.
     ApiVersions = 18,
     /// Creates a topic.
-    #[cfg(feature = "admin")]
     CreateTopics = 19,
     /// A producer id for idempotence.
     InitProducerId = 22,
@@ -36,15 +34,12 @@ impl Api {
             // with version 3.
             Self::Produce => ("Produce", (3, 13)),
             // Version 13 and later name topics by id.
-            #[cfg(feature = "admin")]
             Self::Fetch => ("Fetch", (4, 12)),
-            #[cfg(feature = "admin")]
             Self::ListOffsets => ("ListOffsets", (1, 7)),
             // Below version 4 a broker creates every missing topic that is named, and the request cannot forbid it. Every
             // broker that supports Produce 3 supports version 4.
             Self::Metadata => ("Metadata", (4, 13)),
             Self::ApiVersions => ("ApiVersions", (0, 4)),
-            #[cfg(feature = "admin")]
             Self::CreateTopics => ("CreateTopics", (2, 7)),
             Self::InitProducerId => ("InitProducerId", (0, 5)),
         }
