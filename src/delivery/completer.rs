@@ -22,11 +22,8 @@ pub(crate) struct Completer {
 impl Completer {
     /// A completer for a batch whose first record has this timestamp.
     pub(crate) fn new(origin: Origin, base_timestamp: i64, callbacks: Callbacks) -> Self {
-        Self::of(Cell::new(origin, base_timestamp), callbacks)
-    }
-
-    fn of(cell: Cell, callbacks: Callbacks) -> Self {
-        Self { cell: Arc::new(cell), notices: Notices::default(), callbacks, sent: false }
+        let cell = Arc::new(Cell::new(origin, base_timestamp));
+        Self { cell, notices: Notices::default(), callbacks, sent: false }
     }
 
     /// The cell that the batch's records share.
@@ -61,10 +58,8 @@ impl Completer {
         let mut notices = std::mem::take(&mut self.notices);
         let mut parts: Vec<Self> = Vec::with_capacity(firsts.len());
         for &first in firsts.iter().rev() {
-            let mut part = Self::of(self.cell.of_part(), self.callbacks.clone());
-            part.sent = self.sent;
-            part.notices = notices.split_off(first);
-            parts.push(part);
+            let (cell, notices) = (Arc::new(self.cell.of_part()), notices.split_off(first));
+            parts.push(Self { cell, notices, callbacks: self.callbacks.clone(), sent: self.sent });
         }
         parts.reverse();
         let cells = firsts.iter().zip(&parts).map(|(first, part)| (*first, Arc::clone(&part.cell))).collect();

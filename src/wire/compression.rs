@@ -88,9 +88,8 @@ impl Compressor {
             Codec::Lz4 => Some(Box::<lz4::Encoder>::default()),
             #[cfg(feature = "zstd")]
             Codec::Zstd => zstd::Encoder::new(method.level).map(|encoder| Box::new(encoder) as _),
-            #[cfg(not(feature = "zstd"))]
-            Codec::Zstd => None,
-            Codec::None => None,
+            // No codec, or one that this build does not have.
+            _ => None,
         };
         Self { codec: method.codec, encoder, scratch: Vec::new() }
     }

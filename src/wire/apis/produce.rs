@@ -81,14 +81,20 @@ pub(crate) enum TopicRef {
 
 /// Encodes the request with its length in front. The `parts` of one topic must be adjacent.
 pub(crate) fn encode(head: &Head<'_>, parts: &[PartitionBatch]) -> Vec<Bytes> {
-    let mut out = Segments::new(ProduceRequest::header_version(head.version) > 1);
+    let flexible = ProduceRequest::header_version(head.version) > 1;
+    let mut out = Segments { flexible, small: BytesMut::with_capacity(256), batches: Vec::new() };
     out.small.put_i32(0);
     out.small.put_i16(Api::Produce.key());
     out.small.put_i16(head.version);
     out.small.put_i32(head.correlation);
     put_string(&mut out.small, head.client_id);
     out.tags();
-    out.null_string();
+    // No transactional id.
+    if flexible {
+        out.small.put_u8(0)
+    } else {
+        out.small.put_i16(-1)
+    }
     out.small.put_i16(head.acks);
     out.small.put_i32(head.timeout_ms);
     out.count(parts.chunk_by(same_topic).count());
@@ -111,10 +117,6 @@ struct Segments {
 }
 
 impl Segments {
-    fn new(flexible: bool) -> Self {
-        Self { flexible, small: BytesMut::with_capacity(256), batches: Vec::new() }
-    }
-
     fn topic(&mut self, version: i16, parts: &[PartitionBatch]) {
         let Some(first) = parts.first() else { return };
         if version >= TOPIC_IDS_FROM {
@@ -142,10 +144,6 @@ impl Segments {
         } else {
             self.small.put_i32(i32_len(count));
         }
-    }
-
-    fn null_string(&mut self) {
-        if self.flexible { self.small.put_u8(0) } else { self.small.put_i16(-1) }
     }
 
     /// No tagged fields.
