@@ -71,9 +71,8 @@ impl Delivery {
     pub fn resolved(outcome: Result<Ack, DeliveryError>) -> Self {
         let (origin, timestamp, outcome) = match outcome {
             Ok(ack) => {
-                let confirmed = ack.is_confirmed();
-                let outcome = Outcome::Acked { base_offset: ack.offset(), append_time: None, confirmed };
-                (ack.origin().clone(), ack.timestamp(), outcome)
+                let (base_offset, confirmed) = (ack.offset(), ack.is_confirmed());
+                (ack.origin().clone(), ack.timestamp(), Outcome::Acked { base_offset, append_time: None, confirmed })
             }
             Err(error) => {
                 let origin = Origin { topic: Arc::from(error.topic()), partition: error.partition() };

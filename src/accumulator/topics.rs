@@ -40,12 +40,10 @@ pub(crate) enum TopicState {
     Refused(ErrorCode),
 }
 
-type States = HashMap<Arc<str>, TopicState, foldhash::fast::RandomState>;
-
 /// The topics that the producer knows. The sender holds the lock only while it changes one topic.
 #[derive(Debug, Default)]
 pub(crate) struct KnownTopics {
-    states: States,
+    states: HashMap<Arc<str>, TopicState, foldhash::fast::RandomState>,
     /// Why metadata cannot be had from any broker, if that is so.
     pub(crate) metadata_failure: Option<Arc<str>>,
 }

@@ -181,21 +181,17 @@ impl Sticky {
         mut choose: impl FnMut(u64) -> i32,
     ) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let share = if batch_boundary { batch_size } else { batch_size.saturating_mul(2) };
         let change = |state| match unpack(state) {
             (current, _) if current != partition => None,
             (_, before) => {
                 let produced = before.saturating_add(bytes);
-                let is_used_up = is_used_up(produced, batch_boundary, batch_size);
+                let is_used_up = produced as usize >= share;
                 Some(if is_used_up { pack(choose(self.random.next()), 0) } else { pack(partition, produced) })
             }
         };
         let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
-}
-
-fn is_used_up(produced: u32, batch_boundary: bool, batch_size: usize) -> bool {
-    let produced = produced as usize;
-    (batch_boundary && produced >= batch_size) || produced >= batch_size.saturating_mul(2)
 }
 
 fn pack(partition: i32, bytes: u32) -> u64 {

@@ -89,12 +89,7 @@ pub(crate) fn encode(head: &Head<'_>, parts: &[PartitionBatch]) -> Vec<Bytes> {
     out.small.put_i32(head.correlation);
     put_string(&mut out.small, head.client_id);
     out.tags();
-    // No transactional id.
-    if flexible {
-        out.small.put_u8(0)
-    } else {
-        out.small.put_i16(-1)
-    }
+    out.null_string();
     out.small.put_i16(head.acks);
     out.small.put_i32(head.timeout_ms);
     out.count(parts.chunk_by(same_topic).count());
@@ -144,6 +139,10 @@ impl Segments {
         } else {
             self.small.put_i32(i32_len(count));
         }
+    }
+
+    fn null_string(&mut self) {
+        if self.flexible { self.small.put_u8(0) } else { self.small.put_i16(-1) }
     }
 
     /// No tagged fields.
