@@ -45,7 +45,7 @@ pub(crate) use self::{
     topics::{ReadyTopic, TopicState, Topics},
 };
 use crate::{
-    cluster,
+    cluster::PartitionMetadata,
     config::Config,
     delivery::{Accepted, Callbacks, Completer, Listener, listener, nothing},
     error::ErrorCode,
@@ -267,8 +267,11 @@ impl Accumulator {
             return Err(Refused::Behind);
         }
         let size = (queue.usual_len, queue.limit(self.limits.batch_size));
-        let charge = self.charge(size, HEADER_LEN + len, callback_bytes, mode)?;
-        self.open(partition, queue, charge, timestamp, clock.now());
+        let (charge, buffer) = self.charge(size, HEADER_LEN + len, callback_bytes, mode)?;
+        queue.serial += 1;
+        let completer = Completer::new(partition.origin.clone(), timestamp, self.callbacks.clone());
+        let (token, now) = (self.outstanding.enter(), clock.now());
+        self.open(partition, queue, OpenBatch::new(charge, buffer, token, completer, now, queue.serial));
         Ok(())
     }
 
@@ -319,26 +322,15 @@ impl Accumulator {
         charged(buffer).or_else(less).ok_or(Refused::NeedsMemory(all))
     }
 
-    fn open(
-        &self,
-        partition: &PartitionQueue,
-        queue: &mut partition::QueueState,
-        (charge, buffer): (Charge, usize),
-        timestamp: i64,
-        now: Instant,
-    ) {
-        queue.serial += 1;
-        let completer = Completer::new(partition.origin.clone(), timestamp, self.callbacks.clone());
-        let mut batch = OpenBatch::new(charge, buffer, self.outstanding.enter(), completer, now, queue.serial);
+    /// Opens a batch, and has the sender take it after `linger.ms`.
+    fn open(&self, partition: &PartitionQueue, queue: &mut partition::QueueState, batch: OpenBatch) {
+        let lingering = Lingering { opened: batch.created, slot: partition.slot, serial: batch.serial };
+        let open = queue.open.insert(batch);
         partition.opened();
         if self.limits.linger.is_zero() {
-            batch.due = true;
-            queue.open = Some(batch);
-            self.list(partition, queue);
-            return;
+            open.due = true;
+            return self.list(partition, queue);
         }
-        queue.open = Some(batch);
-        let lingering = Lingering { opened: now, slot: partition.slot, serial: queue.serial };
         let mut ready = self.ready();
         ready.lingering.push_back(lingering);
         let first = ready.lingering.len() == 1;
@@ -454,12 +446,7 @@ impl Accumulator {
     }
 
     /// Makes a topic's partitions known, see [`Topics::publish`].
-    pub(crate) fn publish(
-        &self,
-        name: &Arc<str>,
-        leaders: &[cluster::PartitionMetadata],
-        seed: u64,
-    ) -> Arc<ReadyTopic> {
+    pub(crate) fn publish(&self, name: &Arc<str>, leaders: &[PartitionMetadata], seed: u64) -> Arc<ReadyTopic> {
         let topic = self.topics.publish(name, leaders, seed);
         if self.is_closed() {
             topic.partitions.iter().for_each(|partition| partition.close());

@@ -67,18 +67,12 @@ impl From<Accepted> for Delivery {
 }
 
 impl Delivery {
-    #[cfg(test)]
-    pub(crate) fn new(cell: Arc<cell::Cell>, index: u32, timestamp: i64) -> Self {
-        Accepted::new(cell, index, timestamp).into()
-    }
-
     /// A delivery that has its outcome already, for a [`Produce`](crate::Produce) of your own.
     pub fn resolved(outcome: Result<Ack, DeliveryError>) -> Self {
         let (origin, timestamp, outcome) = match outcome {
             Ok(ack) => {
-                let confirmed = ack.is_confirmed();
-                let outcome = Outcome::Acked { base_offset: ack.offset(), append_time: None, confirmed };
-                (ack.origin().clone(), ack.timestamp(), outcome)
+                let (base_offset, confirmed) = (ack.offset(), ack.is_confirmed());
+                (ack.origin().clone(), ack.timestamp(), Outcome::Acked { base_offset, append_time: None, confirmed })
             }
             Err(error) => {
                 let origin = Origin { topic: Arc::from(error.topic()), partition: error.partition() };

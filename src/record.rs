@@ -63,9 +63,8 @@ impl<'a> Record<'a> {
 
     /// Replaces key and value, which may be borrowed, owned, or `None` for null. Meant for interceptors.
     #[must_use]
-    pub fn with_payload(mut self, key: Option<Cow<'a, [u8]>>, value: Option<Cow<'a, [u8]>>) -> Self {
-        (self.key, self.value) = (key, value);
-        self
+    pub fn with_payload(self, key: Option<Cow<'a, [u8]>>, value: Option<Cow<'a, [u8]>>) -> Self {
+        Self { key, value, ..self }
     }
 
     /// Adds a header. Names may repeat, and the order is kept.
@@ -90,17 +89,15 @@ impl<'a> Record<'a> {
 
     /// Sets the partition. The partitioner is not called.
     #[must_use]
-    pub fn partition(mut self, partition: i32) -> Self {
-        self.partition = Some(partition);
-        self
+    pub fn partition(self, partition: i32) -> Self {
+        Self { partition: Some(partition), ..self }
     }
 
     /// Sets the timestamp, in milliseconds since the Unix epoch. The broker replaces it if the topic is configured with
     /// `message.timestamp.type=LogAppendTime`. `send` refuses a negative one, as Java's `ProducerRecord` does.
     #[must_use]
-    pub fn timestamp(mut self, unix_ms: i64) -> Self {
-        self.timestamp = Some(unix_ms);
-        self
+    pub fn timestamp(self, unix_ms: i64) -> Self {
+        Self { timestamp: Some(unix_ms), ..self }
     }
 
     /// As [`partition`](Self::partition), in place.

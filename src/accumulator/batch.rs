@@ -22,7 +22,8 @@ pub(crate) struct OpenBatch {
     callback_bytes: usize,
     token: Token,
     completer: Completer,
-    created: Instant,
+    /// When it was opened.
+    pub(super) created: Instant,
     /// Numbers the batches of a partition.
     pub(super) serial: u64,
     /// Whether the sender may take it before it is full.
@@ -68,11 +69,6 @@ impl OpenBatch {
     /// The batch's length in bytes.
     pub(super) fn len(&self) -> usize {
         self.writer.len()
-    }
-
-    /// When the batch was opened.
-    pub(super) fn created(&self) -> Instant {
-        self.created
     }
 
     /// The callbacks of its records.

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Accumulator, compressing::CompressionJob, memory::Charge, partition::PartitionQueue};
+use super::{Accumulator, partition::PartitionQueue};
 use crate::wire::compression::{Compressor, Method};
 
 /// The bytes of a batch, out of their queue to be compressed.
@@ -31,7 +31,7 @@ impl Accumulator {
     ///
     /// Cancel safe.
     pub(crate) async fn to_compress(&self) {
-        self.compressing.added().await;
+        self.compressing.added.notified().await;
     }
 
     /// Compresses the batch that has waited longest. Returns whether there was one.
@@ -44,7 +44,7 @@ impl Accumulator {
     /// Takes the bytes of the batch that has waited longest.
     pub(crate) fn begin_compressing(&self) -> Option<Work> {
         loop {
-            let CompressionJob { slot, serial } = self.compressing.jobs().pop_front()?;
+            let (slot, serial) = self.compressing.jobs().pop_front()?;
             let partition = self.topics.partition(slot)?;
             let lent = partition.lock().take_bytes(serial);
             if let Some(bytes) = lent {
@@ -66,14 +66,12 @@ impl Accumulator {
             Some(compressed) => (compressed, bytes),
             None => (bytes, Vec::new()),
         };
-        let unneeded: Option<Charge>;
-        {
-            let mut queue = partition.lock();
-            unneeded = queue.put_back(serial, bytes, spare.capacity());
-            if queue.has_next() {
-                self.list(&partition, &mut queue);
-            }
+        let mut queue = partition.lock();
+        let unneeded = queue.put_back(serial, bytes, spare.capacity());
+        if queue.has_next() {
+            self.list(&partition, &mut queue);
         }
+        drop(queue);
         self.memory.recycle(spare);
         drop(unneeded);
         if self.memory.waiting() > 0 {

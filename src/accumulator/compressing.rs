@@ -19,15 +19,10 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct CompressionQueue {
     pub(super) method: Method,
-    jobs: Mutex<VecDeque<CompressionJob>>,
-    added: Notify,
-}
-
-/// One batch, by its partition's slot and its serial number there.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CompressionJob {
-    pub(super) slot: u32,
-    pub(super) serial: u64,
+    /// Each by its partition's slot and its serial number there.
+    jobs: Mutex<VecDeque<(u32, u64)>>,
+    /// Told of each batch that is added.
+    pub(super) added: Notify,
 }
 
 /// The state of a sealed batch.
@@ -68,18 +63,11 @@ impl CompressionQueue {
     }
 
     pub(super) fn add(&self, slot: u32, serial: u64) {
-        self.jobs().push_back(CompressionJob { slot, serial });
+        self.jobs().push_back((slot, serial));
         self.added.notify_one();
     }
 
-    /// Waits until a batch is added.
-    ///
-    /// Cancel safe.
-    pub(super) async fn added(&self) {
-        self.added.notified().await;
-    }
-
-    pub(super) fn jobs(&self) -> MutexGuard<'_, VecDeque<CompressionJob>> {
+    pub(super) fn jobs(&self) -> MutexGuard<'_, VecDeque<(u32, u64)>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

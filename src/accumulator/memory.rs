@@ -85,17 +85,15 @@ impl Memory {
 
     /// A buffer of `capacity` bytes, which the caller was charged for. Its content is undefined.
     pub(crate) fn buffer(&self, capacity: usize) -> Vec<u8> {
+        let mut spare = self.spare();
         if capacity == self.buffer_len
-            && let Some(mut buffer) = self.spare().pop()
+            && let Some(mut buffer) = spare.pop()
         {
+            drop(spare);
             buffer.resize(capacity, 0);
             return buffer;
         }
-        let over = |spare: usize| spare * self.buffer_len > self.free();
-        let mut spare = self.spare();
-        while !spare.is_empty() && over(spare.len()) {
-            spare.pop();
-        }
+        spare.truncate(self.free() / self.buffer_len.max(1));
         drop(spare);
         vec![0; capacity]
     }

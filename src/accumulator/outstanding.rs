@@ -18,28 +18,11 @@ pub(crate) struct Outstanding {
     settled: Notify,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Generations {
-    /// The number of the oldest generation that still counts.
-    first: u64,
-    /// How many batches of each generation have not completed. The last is the current generation.
-    counts: VecDeque<usize>,
-}
-
-impl Default for Generations {
-    fn default() -> Self {
-        Self { first: 0, counts: VecDeque::from([0]) }
-    }
-}
-
-impl Generations {
-    fn count(&mut self, generation: u64) -> Option<&mut usize> {
-        self.counts.get_mut(usize::try_from(generation.checked_sub(self.first)?).ok()?)
-    }
-
-    fn current(&self) -> u64 {
-        self.first + self.counts.len() as u64 - 1
-    }
+    current: u64,
+    /// The generations that have batches, oldest first, and how many of each have not completed. Only the first is never 0.
+    counts: VecDeque<(u64, usize)>,
 }
 
 /// Counts one batch, or the parts that it was split into.
@@ -52,21 +35,19 @@ pub(crate) struct Token {
 impl Outstanding {
     /// Counts a new batch.
     pub(crate) fn enter(self: &Arc<Self>) -> Token {
-        let mut generations = self.lock();
-        let generation = generations.current();
-        if let Some(count) = generations.count(generation) {
-            *count += 1;
+        let Generations { current: generation, counts } = &mut *self.lock();
+        match counts.back_mut() {
+            Some((last, count)) if last == generation => *count += 1,
+            _ => counts.push_back((*generation, 1)),
         }
-        Token { outstanding: Arc::clone(self), generation }
+        Token { outstanding: Arc::clone(self), generation: *generation }
     }
 
     /// Ends the current generation and returns its number.
     pub(crate) fn start_generation(&self) -> u64 {
         let mut generations = self.lock();
-        let ended = generations.current();
-        generations.counts.push_back(0);
-        self.retire(&mut generations);
-        ended
+        generations.current += 1;
+        generations.current - 1
     }
 
     /// Waits until all batches up to and including `generation` have completed.
@@ -75,7 +56,7 @@ impl Outstanding {
     pub(crate) async fn settled(&self, generation: u64) {
         loop {
             let changed = self.settled.notified();
-            if self.lock().first > generation {
+            if self.lock().counts.front().is_none_or(|(first, _)| *first > generation) {
                 return;
             }
             changed.await;
@@ -84,33 +65,23 @@ impl Outstanding {
 
     /// How many batches have not completed.
     pub(crate) fn count(&self) -> usize {
-        self.lock().counts.iter().sum()
+        self.lock().counts.iter().map(|(_, count)| count).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
         self.generations.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Drops the oldest generations that are over and have no batch left.
-    fn retire(&self, generations: &mut Generations) {
-        let before = generations.first;
-        while generations.counts.len() > 1 && generations.counts.front() == Some(&0) {
-            generations.counts.pop_front();
-            generations.first += 1;
-        }
-        if generations.first > before {
-            self.settled.notify_waiters();
-        }
-    }
 }
 
 impl Drop for Token {
     fn drop(&mut self) {
-        let mut generations = self.outstanding.lock();
-        if let Some(count) = generations.count(self.generation) {
-            *count -= 1;
+        let Generations { counts, .. } = &mut *self.outstanding.lock();
+        if let Ok(place) = counts.binary_search_by_key(&self.generation, |(generation, _)| *generation) {
+            counts[place].1 -= 1;
         }
-        self.outstanding.retire(&mut generations);
+        while counts.pop_front_if(|(_, count)| *count == 0).is_some() {
+            self.outstanding.settled.notify_waiters();
+        }
     }
 }
 

@@ -202,6 +202,6 @@ impl QueueState {
     }
 
     fn oldest(&self) -> Option<Instant> {
-        self.sealed.front().map(|sealed| sealed.batch.created).or_else(|| self.open.as_ref().map(OpenBatch::created))
+        self.sealed.front().map(|sealed| sealed.batch.created).or_else(|| Some(self.open.as_ref()?.created))
     }
 }

@@ -71,8 +71,12 @@ impl Routes {
     /// Opens exactly these partitions of a topic. The partitions that the topic had before come first, in the same
     /// order. `seed` seeds the choice of partitions of a new topic.
     pub(super) fn open(&self, topic: &Arc<str>, partitions: &[Arc<PartitionQueue>], seed: u64) {
-        let route = |hash| Box::new(TreeNode::new(hash, topic, partitions, seed));
-        if let Some(route) = self.find(topic, |branch, hash| Some(branch.get_or_init(|| route(hash)))) {
+        let node = |hash| {
+            let (name, sticky, partitions) = (Arc::clone(topic), Sticky::new(seed), PartitionList::new(partitions));
+            let route = Route { name, sticky, open: AtomicUsize::new(0), partitions };
+            Box::new(TreeNode { hash, route, forks: Default::default() })
+        };
+        if let Some(route) = self.find(topic, |branch, hash| Some(branch.get_or_init(|| node(hash)))) {
             route.partitions.extend(partitions);
             route.open.store(partitions.len(), Ordering::Release);
         }
@@ -93,13 +97,13 @@ impl Routes {
         look: impl Fn(&'a Branch, u64) -> Option<&'a Box<TreeNode>>,
     ) -> Option<&'a Route> {
         let hash = self.hasher.hash_one(topic);
-        let (mut branch, mut rest) = (&self.roots[below(hash, ROOTS)], hash / ROOTS);
+        let (mut branch, mut rest) = (&self.roots[(hash % ROOTS) as usize], hash / ROOTS);
         loop {
             let node = look(branch, hash)?;
             if node.hash == hash && same(&node.route.name, topic) {
                 return Some(&node.route);
             }
-            (branch, rest) = (&node.forks[below(rest, FORKS)], rest / FORKS);
+            (branch, rest) = (&node.forks[(rest % FORKS) as usize], rest / FORKS);
         }
     }
 }
@@ -114,20 +118,6 @@ fn same(a: &str, b: &str) -> bool {
         4..=8 => a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk(),
         9..=16 => a.first_chunk::<8>() == b.first_chunk() && a.last_chunk::<8>() == b.last_chunk(),
         _ => a == b,
-    }
-}
-
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is small")]
-const fn below(hash: u64, count: u64) -> usize {
-    (hash % count) as usize
-}
-
-impl TreeNode {
-    fn new(hash: u64, topic: &Arc<str>, partitions: &[Arc<PartitionQueue>], seed: u64) -> Self {
-        let (name, sticky, partitions) = (Arc::clone(topic), Sticky::new(seed), PartitionList::new(partitions));
-        let route = Route { name, sticky, open: AtomicUsize::new(0), partitions };
-        Self { hash, route, forks: std::array::from_fn(|_| Branch::new()) }
     }
 }
 

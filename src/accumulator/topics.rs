@@ -18,7 +18,7 @@ use super::{
     partition::PartitionQueue,
     routes::{Route, Routes},
 };
-use crate::{cluster, delivery::Origin, error::ErrorCode};
+use crate::{cluster::PartitionMetadata, delivery::Origin, error::ErrorCode};
 
 /// A topic that can be appended to. A change replaces it.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct ReadyTopic {
     /// The queues, by partition number.
     pub(crate) partitions: Box<[Arc<PartitionQueue>]>,
     /// The leaders, by partition number.
-    pub(crate) leaders: Box<[cluster::PartitionMetadata]>,
+    pub(crate) leaders: Box<[PartitionMetadata]>,
 }
 
 /// What the producer knows of a topic.
@@ -40,12 +40,10 @@ pub(crate) enum TopicState {
     Refused(ErrorCode),
 }
 
-type States = HashMap<Arc<str>, TopicState, foldhash::fast::RandomState>;
-
 /// The topics that the producer knows. The sender holds the lock only while it changes one topic.
 #[derive(Debug, Default)]
 pub(crate) struct KnownTopics {
-    states: States,
+    states: HashMap<Arc<str>, TopicState, foldhash::fast::RandomState>,
     /// Why metadata cannot be had from any broker, if that is so.
     pub(crate) metadata_failure: Option<Arc<str>>,
 }
@@ -77,13 +75,8 @@ struct Registry {
 
 impl Topics {
     pub(super) fn new(compressing: Arc<CompressionQueue>) -> Self {
-        Self {
-            compressing,
-            routes: Routes::default(),
-            known: RwLock::default(),
-            registry: Mutex::default(),
-            changed: Notify::new(),
-        }
+        let (routes, known, registry) = Default::default();
+        Self { compressing, routes, known, registry, changed: Notify::new() }
     }
 
     /// The topics that the producer knows. The sender cannot change them while the caller holds the guard.
@@ -139,12 +132,7 @@ impl Topics {
 
     /// Makes a topic ready with as many partitions as there are leaders. Adds those that are new.
     /// [`announce`](Self::announce) wakes the callers that wait.
-    pub(super) fn publish(
-        &self,
-        name: &Arc<str>,
-        leaders: &[cluster::PartitionMetadata],
-        seed: u64,
-    ) -> Arc<ReadyTopic> {
+    pub(super) fn publish(&self, name: &Arc<str>, leaders: &[PartitionMetadata], seed: u64) -> Arc<ReadyTopic> {
         let route = self.routes.get(name);
         let of = |number| match route.and_then(|route| route.partition(number)) {
             Some(known) => Arc::clone(known),

@@ -32,9 +32,8 @@ impl Ack {
 
     /// The same acknowledgement with this offset.
     #[must_use]
-    pub fn with_offset(mut self, offset: i64) -> Self {
-        self.offset = Some(offset);
-        self
+    pub fn with_offset(self, offset: i64) -> Self {
+        Self { offset: Some(offset), ..self }
     }
 
     /// The same acknowledgement as `acks=0` gives it: no broker confirmed the record. See [`is_confirmed`](Self::is_confirmed).
@@ -46,9 +45,8 @@ impl Ack {
 
     /// The same acknowledgement with this timestamp, in milliseconds since the Unix epoch.
     #[must_use]
-    pub fn with_timestamp(mut self, unix_ms: i64) -> Self {
-        self.timestamp = unix_ms;
-        self
+    pub fn with_timestamp(self, unix_ms: i64) -> Self {
+        Self { timestamp: unix_ms, ..self }
     }
 
     /// The record's topic-partition.
@@ -101,8 +99,8 @@ impl fmt::Debug for Ack {
 
 impl PartialEq for Ack {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |ack: &Self| (ack.partition(), ack.offset, ack.timestamp);
-        parts(self) == parts(other) && self.topic() == other.topic()
+        let parts = |ack: &Self| (ack.offset, ack.timestamp);
+        parts(self) == parts(other) && self.origin() == other.origin()
     }
 }
 

@@ -58,9 +58,8 @@ impl Place {
 
     /// How many milliseconds the record's timestamp is after the first record's.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "it is the lower half")]
     pub(crate) fn later(self) -> i32 {
-        (self.0.get() as u32).cast_signed()
+        ((self.0.get() & u64::from(u32::MAX)) as u32).cast_signed()
     }
 
     /// The record's place in a part of the batch that begins with the record `first`.

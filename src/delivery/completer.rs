@@ -22,11 +22,8 @@ pub(crate) struct Completer {
 impl Completer {
     /// A completer for a batch whose first record has this timestamp.
     pub(crate) fn new(origin: Origin, base_timestamp: i64, callbacks: Callbacks) -> Self {
-        Self::of(Cell::new(origin, base_timestamp), callbacks)
-    }
-
-    fn of(cell: Cell, callbacks: Callbacks) -> Self {
-        Self { cell: Arc::new(cell), notices: Notices::default(), callbacks, sent: false }
+        let cell = Arc::new(Cell::new(origin, base_timestamp));
+        Self { cell, notices: Notices::default(), callbacks, sent: false }
     }
 
     /// The cell that the batch's records share.
@@ -61,10 +58,8 @@ impl Completer {
         let mut notices = std::mem::take(&mut self.notices);
         let mut parts: Vec<Self> = Vec::with_capacity(firsts.len());
         for &first in firsts.iter().rev() {
-            let mut part = Self::of(self.cell.of_part(), self.callbacks.clone());
-            part.sent = self.sent;
-            part.notices = notices.split_off(first);
-            parts.push(part);
+            let (cell, notices) = (Arc::new(self.cell.of_part()), notices.split_off(first));
+            parts.push(Self { cell, notices, callbacks: self.callbacks.clone(), sent: self.sent });
         }
         parts.reverse();
         let cells = firsts.iter().zip(&parts).map(|(first, part)| (*first, Arc::clone(&part.cell))).collect();
@@ -96,12 +91,16 @@ mod tests {
 
     use super::*;
     use crate::{
-        delivery::{Completion, Delivery},
+        delivery::{Accepted, Completion, Delivery},
         error::{FailureKind, Persisted},
     };
 
     fn origin() -> Origin {
         Origin { topic: "orders".into(), partition: 2 }
+    }
+
+    fn delivery(completer: &Completer, index: u32) -> Delivery {
+        Accepted::new(Arc::clone(completer.cell()), index, 7).into()
     }
 
     fn acked(base: i64) -> Outcome {
@@ -111,7 +110,7 @@ mod tests {
     #[test]
     fn every_record_of_an_acked_batch_learns_its_own_offset() {
         let completer = Completer::new(origin(), 7, Callbacks::inline(Vec::new()));
-        let deliveries: Vec<_> = (0..3).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
+        let deliveries: Vec<_> = (0..3).map(|i| delivery(&completer, i)).collect();
         assert!(deliveries[0].outcome().is_none());
         completer.complete(acked(40), Box::new(()));
         let offsets: Vec<_> = deliveries.iter().map(|d| d.outcome().unwrap().unwrap().offset()).collect();
@@ -121,7 +120,7 @@ mod tests {
     #[test]
     fn an_offset_beyond_the_last_one_there_is_is_not_told_and_nothing_overflows() {
         let completer = Completer::new(origin(), 7, Callbacks::inline(Vec::new()));
-        let deliveries: Vec<_> = (0..2).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
+        let deliveries: Vec<_> = (0..2).map(|i| delivery(&completer, i)).collect();
         completer.complete(acked(i64::MAX), Box::new(()));
         let offsets: Vec<_> = deliveries.iter().map(|d| d.outcome().unwrap().unwrap().offset()).collect();
         assert_eq!(offsets, [Some(i64::MAX), None]);
@@ -131,7 +130,7 @@ mod tests {
     fn a_dropped_completer_answers_abandoned_and_says_whether_it_was_sent() {
         for (sent, persisted) in [(false, Persisted::No), (true, Persisted::Unknown)] {
             let mut completer = Completer::new(origin(), 7, Callbacks::inline(Vec::new()));
-            let delivery = Delivery::new(Arc::clone(completer.cell()), 0, 7);
+            let delivery = delivery(&completer, 0);
             if sent {
                 completer.mark_sent();
             }
@@ -145,7 +144,7 @@ mod tests {
     fn the_parts_of_a_split_batch_answer_for_its_records_and_callbacks_move_with_them() {
         let (told, heard) = mpsc::channel();
         let mut completer = Completer::new(origin(), 7, Callbacks::inline(Vec::new()));
-        let deliveries: Vec<_> = (0..4).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
+        let deliveries: Vec<_> = (0..4).map(|i| delivery(&completer, i)).collect();
         for index in 0..4 {
             let told = told.clone();
             let callback = move |outcome: Completion| told.send(outcome.unwrap().offset()).unwrap();
@@ -164,7 +163,7 @@ mod tests {
     #[test]
     fn a_refused_record_gets_its_own_error_and_its_batch_mates_another() {
         let completer = Completer::new(origin(), 7, Callbacks::inline(Vec::new()));
-        let deliveries: Vec<_> = (0..2).map(|i| Delivery::new(Arc::clone(completer.cell()), i, 7)).collect();
+        let deliveries: Vec<_> = (0..2).map(|i| delivery(&completer, i)).collect();
         let error = |cause: &str| origin().abandoned(false).with_cause(cause);
         completer
             .complete(Outcome::Refused { records: [(1, error("guilty"))].into(), others: error("mate") }, Box::new(()));

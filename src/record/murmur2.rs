@@ -9,7 +9,7 @@ const MULTIPLIER: u32 = 0x5bd1_e995;
 /// The hash of `bytes`.
 pub(crate) fn murmur2(bytes: &[u8]) -> u32 {
     let (words, rest) = bytes.as_chunks::<4>();
-    let mut hash = SEED ^ low_bits(bytes.len());
+    let mut hash = SEED ^ (bytes.len() & 0xffff_ffff) as u32;
     for word in words {
         hash = hash.wrapping_mul(MULTIPLIER) ^ scrambled(u32::from_le_bytes(*word));
     }
@@ -24,11 +24,6 @@ pub(crate) fn murmur2(bytes: &[u8]) -> u32 {
 fn scrambled(word: u32) -> u32 {
     let word = word.wrapping_mul(MULTIPLIER);
     (word ^ word >> 24).wrapping_mul(MULTIPLIER)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a key's length fits, and murmur2 takes the length modulo 2^32")]
-fn low_bits(len: usize) -> u32 {
-    len as u32
 }
 
 #[cfg(test)]

@@ -156,18 +156,17 @@ impl Sticky {
     /// The partition for the next record. `choose` turns a random number into a partition. It is called if there is no partition yet,
     /// or if the topic, which has `count` partitions, no longer has it.
     pub(crate) fn current(&self, count: usize, mut choose: impl FnMut(u64) -> i32) -> i32 {
-        let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            let (partition, _) = unpack(state);
-            if usize::try_from(partition).is_ok_and(|partition| partition < count) {
-                return partition;
+        let mut current = 0;
+        let change = |state| {
+            (current, _) = unpack(state);
+            if usize::try_from(current).is_ok_and(|current| current < count) {
+                return None;
             }
-            let chosen = choose(self.random.next());
-            match self.state.compare_exchange_weak(state, pack(chosen, 0), Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return chosen,
-                Err(newer) => state = newer,
-            }
-        }
+            current = choose(self.random.next());
+            Some(pack(current, 0))
+        };
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+        current
     }
 
     /// Counts `bytes` that were appended to `partition`. After `batch_size` bytes another partition is chosen, if the append has left no
@@ -182,39 +181,26 @@ impl Sticky {
         mut choose: impl FnMut(u64) -> i32,
     ) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            let (current, before) = unpack(state);
-            if current != partition {
-                return;
+        let share = if batch_boundary { batch_size } else { batch_size.saturating_mul(2) };
+        let change = |state| match unpack(state) {
+            (current, _) if current != partition => None,
+            (_, before) => {
+                let produced = before.saturating_add(bytes);
+                let is_used_up = produced as usize >= share;
+                Some(if is_used_up { pack(choose(self.random.next()), 0) } else { pack(partition, produced) })
             }
-            let produced = before.saturating_add(bytes);
-            let next = if is_used_up(produced, batch_boundary, batch_size) {
-                pack(choose(self.random.next()), 0)
-            } else {
-                pack(partition, produced)
-            };
-            match self.state.compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(newer) => state = newer,
-            }
-        }
+        };
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
-}
-
-fn is_used_up(produced: u32, batch_boundary: bool, batch_size: usize) -> bool {
-    let produced = produced as usize;
-    (batch_boundary && produced >= batch_size) || produced >= batch_size.saturating_mul(2)
 }
 
 fn pack(partition: i32, bytes: u32) -> u64 {
     u64::from(partition.wrapping_add(1).cast_unsigned()) << 32 | u64::from(bytes)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
 fn unpack(state: u64) -> (i32, u32) {
     let partition = (state >> 32) as u32;
-    (partition.cast_signed().wrapping_sub(1), state as u32)
+    (partition.cast_signed().wrapping_sub(1), (state & 0xffff_ffff) as u32)
 }
 
 /// Random numbers from one seed, for any number of tasks (splitmix64, whose state is a counter).

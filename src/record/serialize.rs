@@ -66,28 +66,20 @@ impl SerializeError {
 pub struct Standard;
 
 macro_rules! standard {
-    ($($type:ty: $bytes:expr;)*) => {
-        $(impl Serializer<$type> for Standard {
+    ($($($type:ty),+: $bytes:expr;)*) => {
+        $($(impl Serializer<$type> for Standard {
             fn serialize(&self, _topic: &str, value: &$type, out: &mut Vec<u8>) -> Result<(), SerializeError> {
                 let bytes: fn(&$type, &mut Vec<u8>) = $bytes;
                 bytes(value, out);
                 Ok(())
             }
-        })*
+        })+)*
     };
 }
 
 standard! {
-    str: |value, out| out.extend_from_slice(value.as_bytes());
-    String: |value, out| out.extend_from_slice(value.as_bytes());
-    [u8]: |value, out| out.extend_from_slice(value);
-    Vec<u8>: |value, out| out.extend_from_slice(value);
-    bytes::Bytes: |value, out| out.extend_from_slice(value);
-    i16: |value, out| out.extend_from_slice(&value.to_be_bytes());
-    i32: |value, out| out.extend_from_slice(&value.to_be_bytes());
-    i64: |value, out| out.extend_from_slice(&value.to_be_bytes());
-    f32: |value, out| out.extend_from_slice(&value.to_be_bytes());
-    f64: |value, out| out.extend_from_slice(&value.to_be_bytes());
+    str, String, [u8], Vec<u8>, bytes::Bytes: |value, out| out.extend_from_slice(value.as_ref());
+    i16, i32, i64, f32, f64: |value, out| out.extend_from_slice(&value.to_be_bytes());
     bool: |value, out| out.push(u8::from(*value));
     uuid::Uuid: |value, out| out.extend_from_slice(value.hyphenated().encode_lower(&mut [0; 36]).as_bytes());
 }

@@ -13,17 +13,18 @@ mod snappy;
 mod zstd;
 
 pub(crate) use self::bounded::LONGEST;
-use self::bounded::Problem;
+use self::bounded::{Encode, Problem};
 use super::record_batch::{ATTRIBUTES_AT, HEADER_LEN, LENGTH_END};
 
-/// The codec of a batch's records.
+/// The codec of a batch's records. The number of each is that in a batch's attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i16)]
 pub(crate) enum Codec {
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
+    None = 0,
+    Gzip = 1,
+    Snappy = 2,
+    Lz4 = 3,
+    Zstd = 4,
 }
 
 impl Codec {
@@ -35,17 +36,6 @@ impl Codec {
             Self::Snappy => "snappy",
             Self::Lz4 => "lz4",
             Self::Zstd => "zstd",
-        }
-    }
-
-    /// The number in a batch's attributes.
-    const fn number(self) -> i16 {
-        match self {
-            Self::None => 0,
-            Self::Gzip => 1,
-            Self::Snappy => 2,
-            Self::Lz4 => 3,
-            Self::Zstd => 4,
         }
     }
 
@@ -85,64 +75,44 @@ impl Method {
 pub(crate) struct Compressor {
     codec: Codec,
     /// `None` without a codec.
-    engine: Option<Engine>,
+    encoder: Option<Box<dyn Encode>>,
     /// The buffer that a batch is compressed into.
     scratch: Vec<u8>,
 }
 
-enum Engine {
-    Gzip(gzip::Encoder),
-    Snappy(Box<snappy::Encoder>),
-    Lz4(Box<lz4::Encoder>),
-    #[cfg(feature = "zstd")]
-    Zstd(zstd::Encoder),
-}
-
 impl Compressor {
     pub(crate) fn new(method: Method) -> Self {
-        let engine = match method.codec {
-            Codec::Gzip => Some(Engine::Gzip(gzip::Encoder::new(method.level))),
-            Codec::Snappy => Some(Engine::Snappy(Box::default())),
-            Codec::Lz4 => Some(Engine::Lz4(Box::default())),
+        let encoder: Option<Box<dyn Encode>> = match method.codec {
+            Codec::Gzip => Some(Box::new(gzip::Encoder::new(method.level))),
+            Codec::Snappy => Some(Box::<snappy::Encoder>::default()),
+            Codec::Lz4 => Some(Box::<lz4::Encoder>::default()),
             #[cfg(feature = "zstd")]
-            Codec::Zstd => zstd::Encoder::new(method.level).map(Engine::Zstd),
-            #[cfg(not(feature = "zstd"))]
-            Codec::Zstd => None,
-            Codec::None => None,
+            Codec::Zstd => zstd::Encoder::new(method.level).map(|encoder| Box::new(encoder) as _),
+            // No codec, or one that this build does not have.
+            _ => None,
         };
-        Self { codec: method.codec, engine, scratch: Vec::new() }
+        Self { codec: method.codec, encoder, scratch: Vec::new() }
     }
 
     /// Compresses the records of a sealed batch that was not stamped yet. The result has no spare capacity. `None` if
     /// it would not be shorter. Such a batch is sent uncompressed, which every consumer can read, so compression never
     /// makes a batch larger.
     pub(crate) fn compress(&mut self, batch: &[u8]) -> Option<Vec<u8>> {
-        let engine = self.engine.as_mut()?;
+        let encoder = self.encoder.as_mut()?;
         let (header, records) = batch.split_at_checked(HEADER_LEN)?;
-        let room = room(batch.len());
+        // Enough for records that do not compress. lz4 needs most.
+        let room = batch.len() + batch.len() / 4 + 512;
         if self.scratch.len() < room {
             self.scratch.resize(room, 0);
         }
-        let body = &mut self.scratch[..];
-        let len = match engine {
-            Engine::Gzip(encoder) => encoder.encode(records, body),
-            Engine::Snappy(encoder) => encoder.encode(records, body),
-            Engine::Lz4(encoder) => encoder.encode(records, body),
-            #[cfg(feature = "zstd")]
-            Engine::Zstd(encoder) => encoder.encode(records, body),
-        }?;
+        let len = encoder.encode(records, &mut self.scratch)?;
         let compressed = self.scratch.get(..len).filter(|compressed| compressed.len() < records.len())?;
         let mut whole = [header, compressed].concat();
         let batch_length = i32::try_from(whole.len() - LENGTH_END).ok()?;
         whole[LENGTH_END - 4..LENGTH_END].copy_from_slice(&batch_length.to_be_bytes());
-        whole[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&self.codec.number().to_be_bytes());
+        whole[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&(self.codec as i16).to_be_bytes());
         Some(whole)
     }
-}
-
-/// A buffer length that is enough for `len` bytes that do not compress. lz4 needs most.
-fn room(len: usize) -> usize {
-    len + len / 4 + 512
 }
 
 /// Why compressed records cannot be read.

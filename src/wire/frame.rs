@@ -68,15 +68,12 @@ impl Decoder {
 }
 
 fn checked_len(prefix: [u8; 4], max: usize) -> Result<usize, FrameError> {
-    match prefix {
-        [b'H', b'T', b'T', b'P'] => return Err(FrameError::Http),
-        [0x15 | 0x16, 0x03, ..] => return Err(FrameError::Tls),
-        _ => {}
-    }
     let len = i32::from_be_bytes(prefix);
-    match usize::try_from(len) {
-        Ok(len) if len > max => Err(FrameError::TooLarge { len, max }),
-        Ok(len) if len >= 4 => Ok(len),
+    match (prefix, usize::try_from(len)) {
+        ([b'H', b'T', b'T', b'P'], _) => Err(FrameError::Http),
+        ([0x15 | 0x16, 0x03, ..], _) => Err(FrameError::Tls),
+        (_, Ok(len)) if len > max => Err(FrameError::TooLarge { len, max }),
+        (_, Ok(len)) if len >= 4 => Ok(len),
         _ => Err(FrameError::Impossible(len)),
     }
 }

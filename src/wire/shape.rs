@@ -14,7 +14,7 @@
 
 mod messages;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use kafka_protocol::protocol::Decodable;
 
 use crate::wire::varint;
@@ -87,28 +87,24 @@ impl Field {
         Self { name, kind, since: 0, until: i16::MAX, nullable_since: i16::MAX, tag: None }
     }
 
-    const fn since(mut self, version: i16) -> Self {
-        self.since = version;
-        self
+    const fn since(self, since: i16) -> Self {
+        Self { since, ..self }
     }
 
-    const fn until(mut self, version: i16) -> Self {
-        self.until = version;
-        self
+    const fn until(self, until: i16) -> Self {
+        Self { until, ..self }
     }
 
     const fn nullable(self) -> Self {
         self.nullable_since(0)
     }
 
-    const fn nullable_since(mut self, version: i16) -> Self {
-        self.nullable_since = version;
-        self
+    const fn nullable_since(self, nullable_since: i16) -> Self {
+        Self { nullable_since, ..self }
     }
 
-    const fn tagged(mut self, tag: u32) -> Self {
-        self.tag = Some(tag);
-        self
+    const fn tagged(self, tag: u32) -> Self {
+        Self { tag: Some(tag), ..self }
     }
 
     fn in_version(&self, version: i16) -> bool {
@@ -136,14 +132,13 @@ pub(crate) trait Shaped: Decodable {
 /// Checks and decodes one message that takes all of `bytes`.
 pub(crate) fn decode<T: Shaped>(version: i16, mut bytes: Bytes) -> Result<T, ShapeError> {
     let total = bytes.len();
-    let message = take(version, &mut bytes)?;
-    match bytes.len() {
-        0 => Ok(message),
-        got => {
-            let (message, at) = (T::SHAPE.name, total.saturating_sub(got));
-            Err(ShapeError::Field { message, version, field: "end", at, reason: Reason::LeftOver { got } })
-        }
+    let decoded = take(version, &mut bytes)?;
+    let got = bytes.len();
+    if got == 0 {
+        return Ok(decoded);
     }
+    let (message, at) = (T::SHAPE.name, total.saturating_sub(got));
+    Err(ShapeError::Field { message, version, field: "end", at, reason: Reason::LeftOver { got } })
 }
 
 /// Checks and decodes a header, or a message that is followed by other bytes, from the front of `bytes`.
@@ -167,7 +162,13 @@ struct Walked {
 }
 
 fn walk(shape: &Shape, version: i16, bytes: &[u8]) -> Result<Walked, ShapeError> {
-    let mut walk = Walk::new(shape, version, bytes)?;
+    let &Shape { name: message, min, max, flexible, .. } = shape;
+    if version < min || version > max {
+        return Err(ShapeError::Version { message, version, min, max });
+    }
+    let flexible = version >= flexible;
+    let mut walk =
+        Walk { message, version, flexible, whole: bytes, left: bytes, field: message, kept: Vec::new(), seen: 0 };
     walk.fields(shape.fields)?;
     let len = walk.at();
     let kept = (walk.seen > 0).then(|| {
@@ -191,26 +192,14 @@ struct Walk<'a> {
     seen: usize,
 }
 
-impl<'a> Walk<'a> {
-    fn new(shape: &Shape, version: i16, bytes: &'a [u8]) -> Result<Self, ShapeError> {
-        let &Shape { name: message, min, max, flexible, .. } = shape;
-        if version < min || version > max {
-            return Err(ShapeError::Version { message, version, min, max });
-        }
-        let flexible = version >= flexible;
-        Ok(Self { message, version, flexible, whole: bytes, left: bytes, field: message, kept: Vec::new(), seen: 0 })
-    }
-
+impl Walk<'_> {
     fn at(&self) -> usize {
         self.whole.len().saturating_sub(self.left.len())
     }
 
-    fn error(&self, field: &'static str, reason: Reason) -> ShapeError {
-        ShapeError::Field { message: self.message, version: self.version, field, at: self.at(), reason }
-    }
-
-    fn fail<T>(&self, reason: Reason) -> Result<T, ShapeError> {
-        Err(self.error(self.field, reason))
+    fn error(&self, reason: Reason) -> ShapeError {
+        let &Self { message, version, field, .. } = self;
+        ShapeError::Field { message, version, field, at: self.at(), reason }
     }
 
     fn fields(&mut self, fields: &[Field]) -> Result<(), ShapeError> {
@@ -233,37 +222,26 @@ impl<'a> Walk<'a> {
             FieldKind::Text if self.flexible => self.blob(nullable),
             FieldKind::Text | FieldKind::OldText => self.old_text(nullable),
             FieldKind::Blob => self.blob(nullable),
-            FieldKind::List(element) => self.list(nullable, |walk| walk.kind(element, false)),
-            FieldKind::Rows(fields) => self.list(nullable, |walk| walk.fields(fields)),
+            FieldKind::List(element) => (0..self.count(nullable)?).try_for_each(|_| self.kind(element, false)),
+            FieldKind::Rows(fields) => (0..self.count(nullable)?).try_for_each(|_| self.fields(fields)),
         }
     }
 
     fn old_text(&mut self, nullable: bool) -> Result<(), ShapeError> {
-        let length = i32::from(i16::from_be_bytes(self.take_array()?));
-        match self.length(length, 2, nullable)? {
-            Some(length) => self.skip(length),
-            None => Ok(()),
-        }
+        let length = i16::from_be_bytes(self.take_array()?);
+        let length = self.length(length.into(), 2, nullable)?;
+        self.skip(length)
     }
 
     fn blob(&mut self, nullable: bool) -> Result<(), ShapeError> {
-        match self.long_length(nullable)? {
-            Some(length) => self.skip(length),
-            None => Ok(()),
-        }
+        let length = self.long_length(nullable)?;
+        self.skip(length)
     }
 
-    fn list(
-        &mut self,
-        nullable: bool,
-        element: impl Fn(&mut Self) -> Result<(), ShapeError>,
-    ) -> Result<(), ShapeError> {
-        let Some(count) = self.long_length(nullable)? else { return Ok(()) };
-        let left = self.left.len();
-        if count > left {
-            return self.fail(Reason::Count { count, left });
-        }
-        (0..count).try_for_each(|_| element(self))
+    /// The count of a list. Each element has at least one byte.
+    fn count(&mut self, nullable: bool) -> Result<usize, ShapeError> {
+        let (count, left) = (self.long_length(nullable)?, self.left.len());
+        if count > left { Err(self.error(Reason::Count { count, left })) } else { Ok(count) }
     }
 
     /// Most structs have no tagged fields.
@@ -334,14 +312,13 @@ impl<'a> Walk<'a> {
     fn known_tag(&mut self, field: &Field, tag: u32, size: usize) -> Result<(), ShapeError> {
         let before = self.left.len();
         self.field(field)?;
-        match before.saturating_sub(self.left.len()) {
-            got if got == size => Ok(()),
-            got => Err(self.error(field.name, Reason::TagSize { tag, expected: size, got })),
-        }
+        self.field = field.name;
+        let got = before.saturating_sub(self.left.len());
+        if got == size { Ok(()) } else { Err(self.error(Reason::TagSize { tag, expected: size, got })) }
     }
 
     /// The length of bytes or of a list: compact (length plus one, 0 for null) or 32 bits (-1 for null).
-    fn long_length(&mut self, nullable: bool) -> Result<Option<usize>, ShapeError> {
+    fn long_length(&mut self, nullable: bool) -> Result<usize, ShapeError> {
         let length = if self.flexible {
             // u32::MAX and 0 both mean a length that i32 holds as -1 or that no frame can hold
             i32::try_from(i64::from(self.uvarint()?).saturating_sub(1)).unwrap_or(i32::MAX)
@@ -351,18 +328,17 @@ impl<'a> Walk<'a> {
         self.length(length, 4, nullable)
     }
 
-    /// A length that was just read in `width` bytes. As in Apache Kafka, any negative length is null.
-    fn length(&mut self, length: i32, width: usize, nullable: bool) -> Result<Option<usize>, ShapeError> {
+    /// A length that was just read in `width` bytes. As in Apache Kafka, any negative length is null, of which no bytes
+    /// follow.
+    fn length(&mut self, length: i32, width: usize, nullable: bool) -> Result<usize, ShapeError> {
         match usize::try_from(length) {
-            Ok(length) => Ok(Some(length)),
-            Err(_) if length == -1 && nullable => Ok(None),
-            Err(_) if nullable => {
-                self.put_null(width);
-                Ok(None)
-            }
-            Err(_) if length == -1 => self.fail(Reason::Null),
-            Err(_) => self.fail(Reason::Negative { got: length }),
+            Ok(length) => return Ok(length),
+            Err(_) if nullable && length == -1 => {}
+            Err(_) if nullable => self.put_null(width),
+            Err(_) if length == -1 => return Err(self.error(Reason::Null)),
+            Err(_) => return Err(self.error(Reason::Negative { got: length })),
         }
+        Ok(0)
     }
 
     /// Gives the decoder -1 in place of the length that was just read.
@@ -375,32 +351,24 @@ impl<'a> Walk<'a> {
 
     fn uvarint(&mut self) -> Result<u32, ShapeError> {
         let mut rest = self.left;
-        match varint::take_u32(&mut rest) {
-            Some(value) => {
-                self.left = rest;
-                Ok(value)
-            }
-            None => self.fail(Reason::Varint),
-        }
+        let value = varint::take_u32(&mut rest).ok_or_else(|| self.error(Reason::Varint))?;
+        self.left = rest;
+        Ok(value)
     }
 
     fn take_array<const N: usize>(&mut self) -> Result<[u8; N], ShapeError> {
-        match self.left.split_first_chunk::<N>() {
-            Some((array, rest)) => {
-                self.left = rest;
-                Ok(*array)
-            }
-            None => self.fail(Reason::Short { expected: N, got: self.left.len() }),
-        }
+        let (array, rest) = self.left.split_first_chunk().ok_or_else(|| self.short(N))?;
+        self.left = rest;
+        Ok(*array)
     }
 
     fn skip(&mut self, size: usize) -> Result<(), ShapeError> {
-        let got = self.left.len();
-        if size > got {
-            return self.fail(Reason::Short { expected: size, got });
-        }
-        self.left.advance(size);
+        self.left = self.left.get(size..).ok_or_else(|| self.short(size))?;
         Ok(())
+    }
+
+    fn short(&self, expected: usize) -> ShapeError {
+        self.error(Reason::Short { expected, got: self.left.len() })
     }
 }
 

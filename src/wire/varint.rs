@@ -3,6 +3,8 @@
 //! In: integers, or bytes from a peer. Out: bytes, or an integer and the remaining bytes. Pure. The bytes are
 //! untrusted, so there is no slicing and no unchecked arithmetic.
 
+use bytes::{Buf, BufMut};
+
 /// The length of `value` in bytes, unsigned.
 #[inline]
 pub(crate) const fn unsigned_len(value: u64) -> usize {
@@ -15,42 +17,39 @@ pub(crate) const fn signed_len(value: i64) -> usize {
     unsigned_len(zigzag(value))
 }
 
-/// Appends `value` unsigned.
-pub(crate) fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
+/// Writes `value` unsigned, seven bits at a time.
+pub(crate) fn put_unsigned(out: &mut impl BufMut, mut value: u64) {
     while value >= 0x80 {
-        out.push(low_bits(value) | 0x80);
+        out.put_u8((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    out.push(low_bits(value));
+    out.put_u8((value & 0x7f) as u8);
 }
 
-/// Appends `value` zigzagged (`varint` and `varlong` of the record format are the same on the wire).
-#[cfg(test)]
-pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
+/// Writes `value` zigzagged (`varint` and `varlong` of the record format are the same on the wire).
+pub(crate) fn put_signed(out: &mut impl BufMut, value: i64) {
     put_unsigned(out, zigzag(value));
 }
 
 /// Reads an unsigned integer of at most 32 bits from the front of `bytes`; `None` when it is cut short or too long.
-pub(crate) fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
-    u32::try_from(take(bytes, 5)?).ok()
+pub(crate) fn take_u32(bytes: &mut impl Buf) -> Option<u32> {
+    u32::try_from(take(bytes, 5 * 7)?).ok()
 }
 
 /// Reads a zigzagged integer of at most 32 bits.
-pub(crate) fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
-    i32::try_from(unzigzag(take(bytes, 5)?)).ok()
+pub(crate) fn take_i32(bytes: &mut impl Buf) -> Option<i32> {
+    i32::try_from(unzigzag(take(bytes, 5 * 7)?)).ok()
 }
 
 /// Reads a zigzagged integer of at most 64 bits.
-pub(crate) fn take_i64(bytes: &mut &[u8]) -> Option<i64> {
-    take(bytes, 10).map(unzigzag)
+pub(crate) fn take_i64(bytes: &mut impl Buf) -> Option<i64> {
+    take(bytes, 10 * 7).map(unzigzag)
 }
 
-fn take(bytes: &mut &[u8], max_len: usize) -> Option<u64> {
+fn take(bytes: &mut impl Buf, max_bits: u32) -> Option<u64> {
     let mut value = 0_u64;
-    for position in 0..max_len {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        let shift = u32::try_from(position.checked_mul(7)?).ok()?;
+    for shift in (0..max_bits).step_by(7) {
+        let byte = bytes.try_get_u8().ok()?;
         let bits = u64::from(byte & 0x7f);
         let placed = bits.checked_shl(shift)?;
         if placed >> shift != bits {
@@ -62,12 +61,6 @@ fn take(bytes: &mut &[u8], max_len: usize) -> Option<u64> {
         }
     }
     None
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "only the low bits are wanted")]
-#[inline]
-pub(crate) const fn low_bits(value: u64) -> u8 {
-    value as u8
 }
 
 #[expect(clippy::cast_sign_loss, reason = "zigzag maps the sign to the lowest bit")]

@@ -14,7 +14,7 @@ use kafka_protocol::{
 
 use super::{
     api::Api,
-    envelope::{BadResponse, Caller, body, decode as decode_body, frame},
+    envelope::{BadResponse, Caller, frame, read},
 };
 use crate::wire::errors::ErrorCode;
 
@@ -62,11 +62,10 @@ pub(crate) fn encode(caller: Caller<'_>, version: i16) -> Bytes {
 
 /// Decodes the response. A broker that does not support the version of the request responds in version 0.
 pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<VersionsResult, BadResponse> {
-    let body = body(frame, Api::ApiVersions, version)?;
-    let unsupported =
-        body.first_chunk::<2>().is_some_and(|code| i16::from_be_bytes(*code) == ErrorCode::UNSUPPORTED_VERSION.0);
+    // The header of this response never has tagged fields, so that every client can read it (KIP-511).
+    let unsupported = frame.get(4..6) == Some(&ErrorCode::UNSUPPORTED_VERSION.0.to_be_bytes()[..]);
     let version = if unsupported { 0 } else { version };
-    let response: ApiVersionsResponse = decode_body(Api::ApiVersions, version, &body)?;
+    let response: ApiVersionsResponse = read(Api::ApiVersions, version, frame)?;
     let ranges = response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version));
     Ok(VersionsResult { error: ErrorCode(response.error_code), versions: Versions::new(ranges) })
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::RequestHeader,
-    protocol::{Encodable, StrBytes},
+    protocol::{Encodable, HeaderVersion, StrBytes},
 };
 
 use super::api::Api;
@@ -44,7 +44,7 @@ pub(crate) fn correlation(frame: &[u8]) -> Option<i32> {
 
 /// Encodes header and body, with the length in front. Encoding into memory fails only for a field that its version does
 /// not have, which the tests exclude. The frame would then be cut short, and the broker would refuse it.
-pub(super) fn frame(caller: Caller<'_>, api: Api, version: i16, body: &impl Encodable) -> Bytes {
+pub(super) fn frame<T: Encodable + HeaderVersion>(caller: Caller<'_>, api: Api, version: i16, body: &T) -> Bytes {
     let header = RequestHeader::default()
         .with_request_api_key(api.key())
         .with_request_api_version(version)
@@ -52,8 +52,9 @@ pub(super) fn frame(caller: Caller<'_>, api: Api, version: i16, body: &impl Enco
         .with_client_id(Some(StrBytes::from(caller.client_id.to_owned())));
     let mut out = BytesMut::with_capacity(128);
     out.put_i32(0);
-    let header_version = if version >= api.flexible_from() { 2 } else { 1 };
-    if let Err(error) = header.encode(&mut out, header_version).and_then(|()| body.encode(&mut out, version)) {
+    if let Err(error) =
+        header.encode(&mut out, T::header_version(version)).and_then(|()| body.encode(&mut out, version))
+    {
         tracing::error!(%api, version, %error, "request cannot be encoded");
     }
     let len = i32::try_from(out.len() - 4).unwrap_or(i32::MAX);
@@ -63,35 +64,22 @@ pub(super) fn frame(caller: Caller<'_>, api: Api, version: i16, body: &impl Enco
 
 /// Checks the shape of the response in `frame`, then decodes it. No count or length in it can make decoding allocate
 /// more than the frame's length.
-pub(super) fn read<T: Shaped>(api: Api, version: i16, frame: &Bytes) -> Result<T, BadResponse> {
-    decode(api, version, &body(frame, api, version)?)
+pub(super) fn read<T: Shaped + HeaderVersion>(api: Api, version: i16, frame: &Bytes) -> Result<T, BadResponse> {
+    let body = body(frame, T::header_version(version));
+    let body = body.ok_or_else(|| BadResponse { api, version, reason: "header cut short".into() })?;
+    shape::decode(version, body).map_err(|reason| BadResponse { api, version, reason: reason.to_string() })
 }
 
-/// The frame without its header.
-pub(super) fn body(frame: &Bytes, api: Api, version: i16) -> Result<Bytes, BadResponse> {
-    let rest = frame.get(4..).and_then(|rest| {
-        let mut rest = rest;
-        // The header of an ApiVersions response never has tagged fields, so that every client can read it (KIP-511).
-        if api != Api::ApiVersions && version >= api.flexible_from() {
-            skip_tags(&mut rest)?;
-        }
-        Some(rest)
-    });
-    let rest = rest.ok_or_else(|| BadResponse { api, version, reason: "header cut short".into() })?;
-    Ok(frame.slice_ref(rest))
-}
-
-fn skip_tags(bytes: &mut &[u8]) -> Option<()> {
-    for _ in 0..varint::take_u32(bytes)? {
-        varint::take_u32(bytes)?;
-        let len = usize::try_from(varint::take_u32(bytes)?).ok()?;
-        *bytes = bytes.get(len..)?;
+/// The frame without its header, which has tagged fields from version 1 on.
+fn body(frame: &Bytes, header_version: i16) -> Option<Bytes> {
+    let mut rest = frame.get(4..)?;
+    let tags = if header_version > 0 { varint::take_u32(&mut rest)? } else { 0 };
+    for _ in 0..tags {
+        varint::take_u32(&mut rest)?;
+        let len = usize::try_from(varint::take_u32(&mut rest)?).ok()?;
+        rest = rest.get(len..)?;
     }
-    Some(())
-}
-
-pub(super) fn decode<T: Shaped>(api: Api, version: i16, body: &Bytes) -> Result<T, BadResponse> {
-    shape::decode(version, body.clone()).map_err(|reason| BadResponse { api, version, reason: reason.to_string() })
+    Some(frame.slice_ref(rest))
 }
 
 /// A broker that a response names, or why it cannot be dialled.

@@ -39,7 +39,22 @@ impl Request for Fetch<'_> {
     type Response = FetchedBytes;
 
     fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes {
-        frame(caller, Self::API, version, &self.request())
+        let partition = FetchPartition::default()
+            .with_partition(self.partition)
+            .with_current_leader_epoch(-1)
+            .with_last_fetched_epoch(-1)
+            .with_log_start_offset(-1)
+            .with_fetch_offset(self.offset)
+            .with_partition_max_bytes(self.max_bytes);
+        let topic = FetchTopic::default().with_topic(topic_name(self.topic)).with_partitions(vec![partition]);
+        let request = FetchRequest::default()
+            .with_replica_id(NO_REPLICA)
+            .with_session_epoch(-1)
+            .with_min_bytes(1)
+            .with_max_wait_ms(self.max_wait_ms)
+            .with_max_bytes(self.max_bytes)
+            .with_topics(vec![topic]);
+        frame(caller, Self::API, version, &request)
     }
 
     fn decode(&self, frame: &Bytes, version: i16) -> Result<FetchedBytes, Unusable> {
@@ -50,26 +65,6 @@ impl Request for Fetch<'_> {
         let partition = partition.ok_or_else(|| missing("partition", self.topic))?;
         check(partition.error_code, None)?;
         Ok(FetchedBytes { records: partition.records.unwrap_or_default(), high_watermark: partition.high_watermark })
-    }
-}
-
-impl Fetch<'_> {
-    fn request(&self) -> FetchRequest {
-        let partition = FetchPartition::default()
-            .with_partition(self.partition)
-            .with_current_leader_epoch(-1)
-            .with_last_fetched_epoch(-1)
-            .with_log_start_offset(-1)
-            .with_fetch_offset(self.offset)
-            .with_partition_max_bytes(self.max_bytes);
-        let topic = FetchTopic::default().with_topic(topic_name(self.topic)).with_partitions(vec![partition]);
-        FetchRequest::default()
-            .with_replica_id(NO_REPLICA)
-            .with_session_epoch(-1)
-            .with_min_bytes(1)
-            .with_max_wait_ms(self.max_wait_ms)
-            .with_max_bytes(self.max_bytes)
-            .with_topics(vec![topic])
     }
 }
 

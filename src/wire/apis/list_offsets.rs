@@ -27,7 +27,13 @@ impl Request for AskOffset<'_> {
     type Response = i64;
 
     fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes {
-        frame(caller, Self::API, version, &self.request())
+        let partition = ListOffsetsPartition::default()
+            .with_partition_index(self.partition)
+            .with_current_leader_epoch(-1)
+            .with_timestamp(self.timestamp);
+        let topic = ListOffsetsTopic::default().with_name(topic_name(self.topic)).with_partitions(vec![partition]);
+        let request = ListOffsetsRequest::default().with_replica_id(NO_REPLICA).with_topics(vec![topic]);
+        frame(caller, Self::API, version, &request)
     }
 
     fn decode(&self, frame: &Bytes, version: i16) -> Result<i64, Unusable> {
@@ -37,17 +43,6 @@ impl Request for AskOffset<'_> {
         let partition = partition.ok_or_else(|| missing("partition", self.topic))?;
         check(partition.error_code, None)?;
         Ok(partition.offset)
-    }
-}
-
-impl AskOffset<'_> {
-    fn request(&self) -> ListOffsetsRequest {
-        let partition = ListOffsetsPartition::default()
-            .with_partition_index(self.partition)
-            .with_current_leader_epoch(-1)
-            .with_timestamp(self.timestamp);
-        let topic = ListOffsetsTopic::default().with_name(topic_name(self.topic)).with_partitions(vec![partition]);
-        ListOffsetsRequest::default().with_replica_id(NO_REPLICA).with_topics(vec![topic])
     }
 }
 

@@ -73,8 +73,7 @@ pub(crate) fn encode<'t>(
 pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ClusterView, BadResponse> {
     let response: MetadataResponse = read(Api::Metadata, version, frame)?;
     contradiction(&response).map_or(Ok(()), |reason| Err(BadResponse { api: Api::Metadata, version, reason }))?;
-    let brokers = response.brokers.iter().map(|b| broker(b.node_id.0, b.host.as_str(), b.port));
-    let brokers: Vec<_> = brokers.collect();
+    let brokers: Vec<_> = response.brokers.iter().map(|b| broker(b.node_id.0, b.host.as_str(), b.port)).collect();
     let has_epochs = version >= RELIABLE_EPOCHS_FROM;
     Ok(ClusterView {
         error: response.error_code,

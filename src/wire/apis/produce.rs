@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{ProduceResponse, produce_response::BatchIndexAndErrorMessage};
+use kafka_protocol::{
+    messages::{ProduceRequest, ProduceResponse, produce_response::BatchIndexAndErrorMessage},
+    protocol::HeaderVersion,
+};
 
 use super::{
     api::Api,
@@ -15,7 +18,7 @@ use super::{
 };
 use crate::{
     cluster::{Broker, TopicId},
-    wire::{errors::ErrorCode, text::printable},
+    wire::{errors::ErrorCode, text::printable, varint::put_unsigned},
 };
 
 /// The first version whose batches may be compressed with zstd (KIP-110).
@@ -78,7 +81,8 @@ pub(crate) enum TopicRef {
 
 /// Encodes the request with its length in front. The `parts` of one topic must be adjacent.
 pub(crate) fn encode(head: &Head<'_>, parts: &[PartitionBatch]) -> Vec<Bytes> {
-    let mut out = Segments::new(head.version >= Api::Produce.flexible_from());
+    let flexible = ProduceRequest::header_version(head.version) > 1;
+    let mut out = Segments { flexible, small: BytesMut::with_capacity(256), batches: Vec::new() };
     out.small.put_i32(0);
     out.small.put_i16(Api::Produce.key());
     out.small.put_i16(head.version);
@@ -108,16 +112,12 @@ struct Segments {
 }
 
 impl Segments {
-    fn new(flexible: bool) -> Self {
-        Self { flexible, small: BytesMut::with_capacity(256), batches: Vec::new() }
-    }
-
     fn topic(&mut self, version: i16, parts: &[PartitionBatch]) {
         let Some(first) = parts.first() else { return };
         if version >= TOPIC_IDS_FROM {
             self.small.put_slice(first.topic_id.as_bytes());
         } else if self.flexible {
-            put_unsigned(&mut self.small, first.topic.len() + 1);
+            self.count(first.topic.len());
             self.small.put_slice(first.topic.as_bytes());
         } else {
             put_string(&mut self.small, &first.topic);
@@ -125,24 +125,17 @@ impl Segments {
         self.count(parts.len());
         for part in parts {
             self.small.put_i32(part.partition);
-            self.batch(part.batch.clone());
+            self.count(part.batch.len());
+            self.batches.push((self.small.len(), part.batch.clone()));
             self.tags();
         }
         self.tags();
     }
 
-    fn batch(&mut self, batch: Bytes) {
-        if self.flexible {
-            put_unsigned(&mut self.small, batch.len() + 1);
-        } else {
-            self.small.put_i32(i32_len(batch.len()));
-        }
-        self.batches.push((self.small.len(), batch));
-    }
-
+    /// A count, or the length of a batch.
     fn count(&mut self, count: usize) {
         if self.flexible {
-            put_unsigned(&mut self.small, count + 1);
+            put_unsigned(&mut self.small, count as u64 + 1);
         } else {
             self.small.put_i32(i32_len(count));
         }
@@ -166,8 +159,7 @@ impl Segments {
         let mut segments = Vec::with_capacity(2 * self.batches.len() + 1);
         let mut from = 0;
         for (at, batch) in self.batches {
-            segments.push(small.slice(from..at));
-            segments.push(batch);
+            segments.extend([small.slice(from..at), batch]);
             from = at;
         }
         segments.push(small.slice(from..));
@@ -179,12 +171,6 @@ impl Segments {
 fn put_string(out: &mut BytesMut, text: &str) {
     out.put_i16(i16::try_from(text.len()).unwrap_or(i16::MAX));
     out.put_slice(&text.as_bytes()[..text.len().min(i16::MAX as usize)]);
-}
-
-fn put_unsigned(out: &mut BytesMut, value: usize) {
-    let mut bytes = Vec::with_capacity(5);
-    crate::wire::varint::put_unsigned(&mut bytes, value as u64);
-    out.put_slice(&bytes);
 }
 
 /// A length or count on the wire. `max.request.size` keeps requests far below `i32::MAX`.

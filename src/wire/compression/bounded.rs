@@ -6,6 +6,12 @@
 /// MiB of one repeated letter compress to about that.
 pub(crate) const LONGEST: usize = 64 << 20;
 
+/// Compresses the records of batches, one batch after the other.
+pub(super) trait Encode: Send {
+    /// Compresses `records` into `out`. Returns the compressed length, if `out` was large enough.
+    fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize>;
+}
+
 /// What is wrong with compressed bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Problem {

@@ -2,7 +2,7 @@
 
 use flate2::{Compress, Compression, FlushCompress, Status, bufread::MultiGzDecoder};
 
-use super::bounded::{Problem, read_all};
+use super::bounded::{Encode, Problem, read_all};
 
 /// The level for -1, as in zlib.
 const USUAL_LEVEL: u32 = 6;
@@ -16,9 +16,10 @@ impl Encoder {
         let level = u32::try_from(level).ok().filter(|level| (1..=9).contains(level)).unwrap_or(USUAL_LEVEL);
         Self(Compress::new_gzip(Compression::new(level), WINDOW_BITS))
     }
+}
 
-    /// Compresses `records` into `out`. Returns the compressed length, if `out` was large enough.
-    pub(super) fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
+impl Encode for Encoder {
+    fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
         self.0.reset();
         let status = self.0.compress(records, out, FlushCompress::Finish).ok()?;
         (status == Status::StreamEnd).then(|| usize::try_from(self.0.total_out()).ok()).flatten()

@@ -6,7 +6,7 @@
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into};
 
-use super::bounded::{LONGEST, Problem, put};
+use super::bounded::{Encode, LONGEST, Problem, put};
 
 /// Magic, flags (version 1, independent blocks), the block size (64 KiB), and the checksum of those two.
 const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];
@@ -30,9 +30,8 @@ impl Default for Encoder {
     }
 }
 
-impl Encoder {
-    /// Compresses `records` into `out`. Returns the compressed length, if `out` was large enough.
-    pub(super) fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
+impl Encode for Encoder {
+    fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
         let mut len = put(out, 0, &HEADER)?;
         for block in records.chunks(BLOCK) {
             let table = if block.len() < usize::from(u16::MAX) { &mut self.small } else { &mut self.large };

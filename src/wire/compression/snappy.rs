@@ -5,7 +5,7 @@
 
 use snap::raw::{Decoder, Encoder as Raw, decompress_len, max_compress_len};
 
-use super::bounded::{LONGEST, Problem, put};
+use super::bounded::{Encode, LONGEST, Problem, put};
 
 /// Magic, then version and lowest compatible version, both 1.
 const HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
@@ -25,9 +25,8 @@ impl Default for Encoder {
     }
 }
 
-impl Encoder {
-    /// Compresses `records` into `out`. Returns the compressed length, if `out` was large enough.
-    pub(super) fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
+impl Encode for Encoder {
+    fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
         self.block.resize(max_compress_len(BLOCK), 0);
         let mut len = put(out, 0, &HEADER)?;
         for part in records.chunks(BLOCK) {

@@ -2,7 +2,7 @@
 
 use zstd::{bulk::Compressor, stream::read::Decoder};
 
-use super::bounded::{Problem, read_all};
+use super::bounded::{Encode, Problem, read_all};
 
 pub(super) struct Encoder(Compressor<'static>);
 
@@ -11,9 +11,10 @@ impl Encoder {
     pub(super) fn new(level: i32) -> Option<Self> {
         Compressor::new(level).ok().map(Self)
     }
+}
 
-    /// Compresses `records` into `out`. Returns the compressed length, if `out` was large enough.
-    pub(super) fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
+impl Encode for Encoder {
+    fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
         self.0.compress_to_buffer(records, out).ok()
     }
 }

@@ -12,7 +12,7 @@ use super::CRC_AT;
 use super::{CRC_FROM, HEADER_LEN, LENGTH_END};
 use crate::wire::{
     compression::{Codec, DecompressError, decompress},
-    varint,
+    varint::{take_i32, take_i64},
 };
 
 /// The only record batch format that is supported.
@@ -301,18 +301,15 @@ pub(crate) struct Records {
     index: i32,
     next_delta: i32,
     last_delta: i32,
-    done: bool,
 }
 
 impl Records {
     fn new(header: &BatchHeader, bytes: Bytes) -> Result<Self, BatchError> {
-        let most = bytes.len() / MIN_RECORD_LEN;
-        match usize::try_from(header.count) {
-            Ok(count) if count <= most => {}
-            _ => return Err(BatchError::Count { got: header.count, bytes: bytes.len() }),
+        if !usize::try_from(header.count).is_ok_and(|count| count <= bytes.len() / MIN_RECORD_LEN) {
+            return Err(BatchError::Count { got: header.count, bytes: bytes.len() });
         }
         let last_delta = header.last_offset_delta;
-        Ok(Self { bytes, count: header.count, index: 0, next_delta: 0, last_delta, done: false })
+        Ok(Self { bytes, count: header.count, index: 0, next_delta: 0, last_delta })
     }
 
     /// Bytes of the records that are still to come.
@@ -336,17 +333,16 @@ impl Iterator for Records {
     type Item = Result<BatchRecord, BatchError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
+        let next = match self.bytes.len() {
+            _ if self.index < self.count => self.advance(),
+            0 => return None,
+            got => Err(BatchError::TrailingBytes { got }),
+        };
+        if next.is_err() {
+            self.index = self.count;
+            self.bytes.clear();
         }
-        if self.index >= self.count {
-            self.done = true;
-            let got = self.bytes.len();
-            return (got > 0).then_some(Err(BatchError::TrailingBytes { got }));
-        }
-        let record = self.advance();
-        self.done = record.is_err();
-        Some(record)
+        Some(next)
     }
 }
 
@@ -388,22 +384,6 @@ fn take_nullable(bytes: &mut Bytes) -> Option<Option<Bytes>> {
 
 fn take(bytes: &mut Bytes, len: usize) -> Option<Bytes> {
     (len <= bytes.len()).then(|| bytes.split_to(len))
-}
-
-fn take_i32(bytes: &mut Bytes) -> Option<i32> {
-    take_varint(bytes, varint::take_i32)
-}
-
-fn take_i64(bytes: &mut Bytes) -> Option<i64> {
-    take_varint(bytes, varint::take_i64)
-}
-
-fn take_varint<T>(bytes: &mut Bytes, read: impl Fn(&mut &[u8]) -> Option<T>) -> Option<T> {
-    let mut rest = bytes.as_ref();
-    let value = read(&mut rest)?;
-    let used = bytes.len().saturating_sub(rest.len());
-    bytes.advance(used);
-    Some(value)
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 //! In: borrowed records. Out: the bytes of a batch, complete except for its stamp. Pure. Each record is encoded once
 //! and not changed after that. The checksum is computed once, in [`stamp`].
 
+use bytes::BufMut;
+
 use super::{CRC_AT, CRC_FROM, HEADER_LEN};
 use crate::{
     record::Header,
-    wire::varint::{low_bits, signed_len, zigzag},
+    wire::varint::{put_signed, put_unsigned, signed_len, zigzag},
 };
 
 /// The producer's identity in a batch. The default is that of a producer without idempotence.
@@ -141,17 +143,17 @@ impl Writer {
             self.grow(end);
         }
         self.end = end;
-        let mut out = Out { bytes: &mut self.bytes[start..end], at: 0 };
-        out.put_signed(len_i64(len));
-        out.put(&[0]);
-        out.put_signed(later);
-        out.put_signed(index);
-        out.put_nullable(payload.key);
-        out.put_nullable(payload.value);
-        out.put_signed(len_i64(payload.headers.len()));
+        let out = &mut &mut self.bytes[start..end];
+        put_signed(out, len_i64(len));
+        out.put_u8(0);
+        put_signed(out, later);
+        put_signed(out, index);
+        put_nullable(out, payload.key);
+        put_nullable(out, payload.value);
+        put_signed(out, len_i64(payload.headers.len()));
         for header in payload.headers {
-            out.put_nullable(Some(header.key.as_bytes()));
-            out.put_nullable(header.value.as_deref());
+            put_nullable(out, Some(header.key.as_bytes()));
+            put_nullable(out, header.value.as_deref());
         }
     }
 
@@ -223,34 +225,10 @@ const fn len_i64(len: usize) -> i64 {
     len as i64
 }
 
-/// The bytes of one record in a batch, written from front to back.
-struct Out<'a> {
-    bytes: &'a mut [u8],
-    at: usize,
-}
-
-impl Out<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        let end = self.at + bytes.len();
-        self.bytes[self.at..end].copy_from_slice(bytes);
-        self.at = end;
-    }
-
-    /// Writes `value` zigzagged, seven bits at a time.
-    fn put_signed(&mut self, value: i64) {
-        let mut rest = zigzag(value);
-        while rest >= 0x80 {
-            self.put(&[low_bits(rest) | 0x80]);
-            rest >>= 7;
-        }
-        self.put(&[low_bits(rest)]);
-    }
-
-    /// Writes a field with its length in front. Null has the length -1.
-    fn put_nullable(&mut self, field: Option<&[u8]>) {
-        self.put_signed(field.map_or(-1, |field| len_i64(field.len())));
-        self.put(field.unwrap_or_default());
-    }
+/// Writes a field with its length in front. Null has the length -1.
+fn put_nullable(out: &mut impl BufMut, field: Option<&[u8]>) {
+    put_unsigned(out, nullable_len(field));
+    out.put_slice(field.unwrap_or_default());
 }
 
 #[cfg(test)]

@@ -11,40 +11,23 @@ use kafka_protocol::messages::{
 
 use super::{Field, FieldKind, Shape, Shaped};
 
-const fn bool(name: &'static str) -> Field {
-    Field::new(name, FieldKind::Fixed(1))
+/// For each type, the function that makes a field of it.
+macro_rules! types {
+    ($($name:ident $kind:expr;)*) => {
+        $(const fn $name(name: &'static str) -> Field { Field::new(name, $kind) })*
+    };
 }
 
-const fn int8(name: &'static str) -> Field {
-    Field::new(name, FieldKind::Fixed(1))
-}
-
-const fn int16(name: &'static str) -> Field {
-    Field::new(name, FieldKind::Fixed(2))
-}
-
-const fn int32(name: &'static str) -> Field {
-    Field::new(name, FieldKind::Fixed(4))
-}
-
-const fn int64(name: &'static str) -> Field {
-    Field::new(name, FieldKind::Fixed(8))
-}
-
-const fn uuid(name: &'static str) -> Field {
-    Field::new(name, FieldKind::Fixed(16))
-}
-
-const fn text(name: &'static str) -> Field {
-    Field::new(name, FieldKind::Text)
-}
-
-const fn records(name: &'static str) -> Field {
-    Field::new(name, FieldKind::Blob)
-}
-
-const fn int32s(name: &'static str) -> Field {
-    Field::new(name, FieldKind::List(&FieldKind::Fixed(4)))
+types! {
+    bool FieldKind::Fixed(1);
+    int8 FieldKind::Fixed(1);
+    int16 FieldKind::Fixed(2);
+    int32 FieldKind::Fixed(4);
+    int64 FieldKind::Fixed(8);
+    uuid FieldKind::Fixed(16);
+    text FieldKind::Text;
+    records FieldKind::Blob;
+    int32s FieldKind::List(&FieldKind::Fixed(4));
 }
 
 const fn row(name: &'static str, fields: &'static [Field]) -> Field {
@@ -66,6 +49,8 @@ macro_rules! shapes {
 }
 
 const FEATURE: &[Field] = &[text("name"), int16("version"), int16("version")];
+const CONFIG: &[Field] =
+    &[text("name"), text("value").nullable(), bool("read_only"), int8("config_source"), bool("is_sensitive")];
 const LEADER_ID_AND_EPOCH: &[Field] = &[int32("leader_id"), int32("leader_epoch")];
 
 shapes! {
@@ -146,15 +131,7 @@ shapes! {
             int16("topic_config_error_code").tagged(0).since(5),
             int32("num_partitions").since(5),
             int16("replication_factor").since(5),
-            rows("configs", &[
-                text("name"),
-                text("value").nullable(),
-                bool("read_only"),
-                int8("config_source"),
-                bool("is_sensitive"),
-            ])
-            .since(5)
-            .nullable(),
+            rows("configs", CONFIG).since(5).nullable(),
         ]),
     ]
 
