@@ -68,10 +68,8 @@ impl Sender {
         let policy = Policy { max_age: config.metadata_max_age, max_idle: config.metadata_max_idle, backoff: retry };
         let warnings = Warnings::default();
         let common = Common { config, accumulator, chance: Chance::new(seed), warnings, retry, now };
-        let mut links = Links::new(&common.config);
-        links.bootstrap(&common);
         Self {
-            links,
+            links: Links::new(&common),
             lanes: Lanes::new(&common),
             metadata: Metadata::new(policy, now),
             reading: Reading::new(now),
@@ -165,7 +163,8 @@ impl Sender {
             if let Some(known) = cluster.topics.get(&topic) {
                 // A caller who wants a topic that is known lacks one of its partitions.
                 self.metadata.refresh(now);
-                self.lanes.publish(&TopicChange::none(topic), &known.partitions, &mut self.common);
+                let change = TopicChange { topic, ..TopicChange::default() };
+                self.lanes.publish(&change, &known.partitions, &mut self.common);
                 published = true;
             } else {
                 self.common.accumulator.topics().expect(&topic);

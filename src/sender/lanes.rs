@@ -209,15 +209,10 @@ impl Lanes {
             self.lead(queue.slot, leader, *recreated, common);
         }
         if *recreated {
-            self.leave_without_leaders(topic, partitions.len(), common);
+            // It may have fewer partitions. What waits for the others has no leader; when they come back, their epochs begin anew as well.
+            let gone = common.accumulator.topics().partitions_from(topic, partitions.len());
+            gone.into_iter().for_each(|slot| self.lead(slot, None, true, common));
         }
-    }
-
-    /// A topic that was created anew may have fewer partitions. What waits for the others has no leader; when they come back,
-    /// their epochs begin anew as well.
-    fn leave_without_leaders(&mut self, topic: &Arc<str>, count: usize, common: &mut Common) {
-        let gone = common.accumulator.topics().partitions_from(topic, count);
-        gone.into_iter().for_each(|slot| self.lead(slot, None, true, common));
     }
 
     /// A lane has this leader.
@@ -246,7 +241,11 @@ impl Lanes {
         match self.producer_id.apply(response, broker, common.now, &mut common.chance) {
             Ok(()) => {
                 common.warnings.has_producer_id();
-                self.list_unidentified(common);
+                for slot in std::mem::take(&mut self.unidentified) {
+                    let Some(lane) = self.lane(slot, common) else { return };
+                    lane.unidentified = false;
+                    self.list(slot, common);
+                }
             }
             Err(cause) => {
                 common.warnings.no_producer_id(&cause.why, common.now);
@@ -254,15 +253,6 @@ impl Lanes {
                     self.refuse_unidentified(&cause, common);
                 }
             }
-        }
-    }
-
-    /// Lists lanes that had no producer id.
-    fn list_unidentified(&mut self, common: &mut Common) {
-        for slot in std::mem::take(&mut self.unidentified) {
-            let Some(lane) = self.lane(slot, common) else { return };
-            lane.unidentified = false;
-            self.list(slot, common);
         }
     }
 
@@ -280,7 +270,7 @@ impl Lanes {
     /// The most batches that any topic-partition has in flight.
     #[cfg(any(test, fuzzing))]
     pub(super) fn widest_window(&self) -> usize {
-        self.lanes.iter().map(Lane::in_flight).max().unwrap_or(0)
+        self.lanes.iter().map(|lane| lane.in_flight).max().unwrap_or(0)
     }
 
     /// As if so many epochs had begun and so many records been written.

@@ -17,10 +17,7 @@ use std::{
 
 use self::node::{InFlight, Link, Node, Overdue, Timeouts};
 use super::{Action, Backoff, Common, ConnectionId, Seen};
-use crate::{
-    cluster::{Broker, Cluster},
-    config::Config,
-};
+use crate::cluster::{Broker, Cluster};
 
 const NODE: &str = "the broker of a connection";
 
@@ -52,23 +49,23 @@ pub(super) struct Lost {
 }
 
 impl Links {
-    /// None yet.
-    pub(super) fn new(config: &Config) -> Self {
-        Self {
+    /// Those of `bootstrap.servers`.
+    pub(super) fn new(common: &Common) -> Self {
+        let config = &common.config;
+        let setup = Backoff {
+            initial: config.connection_setup_timeout,
+            max: config.connection_setup_timeout_max.max(config.connection_setup_timeout),
+        };
+        let mut links = Self {
             nodes: BTreeMap::new(),
             connections: HashMap::new(),
             actions: VecDeque::new(),
             next_connection: 0,
-            timeouts: Timeouts {
-                request: config.request_timeout,
-                setup: Backoff {
-                    initial: config.connection_setup_timeout,
-                    max: config.connection_setup_timeout_max.max(config.connection_setup_timeout),
-                },
-                idle: config.connections_max_idle,
-            },
+            timeouts: Timeouts { request: config.request_timeout, setup, idle: config.connections_max_idle },
             reconnect: Backoff { initial: config.reconnect_backoff, max: config.reconnect_backoff_max },
-        }
+        };
+        links.bootstrap(common);
+        links
     }
 
     /// Whether brokers of the cluster are known, and none is connected.

@@ -84,13 +84,6 @@ pub(crate) struct TopicChange {
     pub(crate) stale: BTreeSet<usize>,
 }
 
-impl TopicChange {
-    /// Nothing changed.
-    pub(crate) fn none(topic: Arc<str>) -> Self {
-        Self { topic, ..Self::default() }
-    }
-}
-
 impl Metadata {
     pub(crate) fn new(policy: Policy, now: Instant) -> Self {
         Self {

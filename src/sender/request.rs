@@ -30,7 +30,10 @@ impl Purpose {
 
     /// How many records a Produce request has.
     pub(crate) fn records(&self) -> Option<u64> {
-        if let Self::Produce(sent) = self { Some(sent.records) } else { None }
+        match self {
+            Self::Produce(sent) => Some(sent.records),
+            Self::ApiVersions | Self::Metadata(_) | Self::InitProducerId => None,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     wire::{
         apis::produce::{PartitionResult, TopicRef},
         compression::Compressor,
-        errors::Written,
+        errors::{Class, Written},
         record_batch::split::split,
     },
 };
@@ -228,8 +228,7 @@ fn carry_out(lane: &mut Lane, position: usize, verdict: Verdict, result: &Attemp
         }
         Verdict::Again => lane.retry(position, common.now),
         Verdict::Split => split_smaller(lane, position, result, common),
-        Verdict::Fail { persisted } => fail(lane, position, FailureKind::Rejected, persisted, result, common),
-        Verdict::Fatal { persisted } => fail(lane, position, FailureKind::Fatal, persisted, result, common),
+        Verdict::Fail { persisted } | Verdict::Fatal { persisted } => fail(lane, position, persisted, result, common),
     }
 }
 
@@ -268,7 +267,7 @@ fn split_smaller(lane: &mut Lane, position: usize, result: &AttemptResult, commo
     let size = lane.too_large(position, common.now, common.config.metadata_max_age);
     if !size.is_some_and(|size| split_entry(lane, position, size, common)) {
         // The sender can read its own bytes, and the batch has no outcome yet, so this does not happen.
-        fail(lane, position, FailureKind::Rejected, Persisted::Unknown, result, common);
+        fail(lane, position, Persisted::Unknown, result, common);
     }
 }
 
@@ -284,14 +283,9 @@ pub(super) fn split_entry(lane: &mut Lane, position: usize, size: usize, common:
 }
 
 /// The batch has failed for good.
-fn fail(
-    lane: &mut Lane,
-    position: usize,
-    kind: FailureKind,
-    persisted: Persisted,
-    result: &AttemptResult,
-    common: &mut Common,
-) {
+fn fail(lane: &mut Lane, position: usize, persisted: Persisted, result: &AttemptResult, common: &mut Common) {
+    let is_fatal = result.error.row().class == Class::Fatal;
+    let kind = if is_fatal { FailureKind::Fatal } else { FailureKind::Rejected };
     let Some(mut entry) = lane.failed(position, persisted) else { return common.missing(ENTRY) };
     let origin = &lane.queue.origin;
     let failure = DeliveryFailure {

@@ -66,7 +66,8 @@ pub(crate) struct Lane {
     /// The newest leader epoch of any response; -1 for none.
     newest_epoch: i32,
     entries: VecDeque<Entry>,
-    in_flight: usize,
+    /// How many batches have been sent and have no response.
+    pub(crate) in_flight: usize,
     /// The leader that has what is in flight.
     sent_to: Leader,
     /// The stamp of the next new batch. Each lane has an epoch of its own: brokers keep a producer's epoch by partition, so starting
@@ -130,12 +131,6 @@ impl Lane {
     /// The current producer epoch, if there is one.
     pub(crate) fn epoch(&self) -> Option<i16> {
         self.next.map(|next| next.epoch)
-    }
-
-    /// How many batches have been sent and have no response.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight
     }
 
     /// As if so many epochs had begun and so many records been written.
@@ -237,7 +232,11 @@ impl Lane {
     /// The next batch to send, from the lane or else from the accumulator, without sending it. `memory` is for how long it is
     /// remembered that a batch was too large.
     pub(crate) fn peek_len(&mut self, now: Instant, memory: Duration) -> Option<usize> {
-        self.outgrow(now, memory);
+        // The last refusal is long ago: batches may be as large as `batch.size` again.
+        if self.room.is_known() && self.room.limit(now, memory).is_none() {
+            self.room = Room::default();
+            self.queue.limit_batches(None);
+        }
         self.take_next();
         self.waiting().map(Entry::len)
     }
@@ -271,14 +270,6 @@ impl Lane {
         let size = entry.before_compression(self.room.limit(now, memory)?);
         self.queue.limit_batches(Some(size));
         Some(size)
-    }
-
-    /// Lets batches be as large as `batch.size` again, when the last refusal is long ago.
-    fn outgrow(&mut self, now: Instant, memory: Duration) {
-        if self.room.is_known() && self.room.limit(now, memory).is_none() {
-            self.room = Room::default();
-            self.queue.limit_batches(None);
-        }
     }
 
     /// Adds a batch that was taken from the accumulator.

@@ -247,35 +247,32 @@ impl Node {
         }
     }
 
-    /// When something is to happen here, if nothing else does: a connection that takes too long, a response that does not
-    /// come; and if a lane `waits` for the broker, a backoff, a throttle or our patience that ends.
+    /// When something is to happen here, if nothing else does: the connection is overdue; or, if a lane `waits` for the broker, a
+    /// backoff, a throttle or our patience ends.
     pub(crate) fn deadline(&self, now: Instant, timeouts: Timeouts, waits: bool) -> Option<Instant> {
-        let link = match self.link {
-            Link::Down { until } => waits.then_some(until),
-            Link::Connecting { until, .. } => Some(until),
-            Link::Opening { .. } => None,
-            Link::Up { .. } => self.in_flight.is_empty().then_some(self.last_used + timeouts.idle),
-        };
-        let later = [self.muted_until, self.patient_until()].into_iter().flatten();
-        let later = later.filter(|until| waits && *until > now);
-        [link, self.response_due(timeouts)].into_iter().flatten().chain(later).min()
-    }
-
-    /// When the oldest request must have its response. While a broker throttles us it reads nothing, so that time does not count.
-    fn response_due(&self, timeouts: Timeouts) -> Option<Instant> {
-        let request = self.in_flight.front()?;
-        Some(self.throttled_until.map_or(request.sent_at, |until| until.max(request.sent_at)) + timeouts.request)
+        let backoff = if let Link::Down { until } = self.link { Some(until) } else { None };
+        let later = [self.muted_until, self.patient_until()].into_iter().flatten().filter(|until| *until > now);
+        let waited_for = backoff.into_iter().chain(later).filter(|_| waits);
+        self.due(timeouts).map(|(_, due)| due).into_iter().chain(waited_for).min()
     }
 
     /// Why the connection must be ended now, if it must, and since when.
     pub(crate) fn overdue(&self, now: Instant, timeouts: Timeouts) -> Option<(Overdue, Instant)> {
-        let (overdue, due) = match (&self.link, self.in_flight.front()) {
-            (Link::Connecting { until, .. }, _) => (Overdue::Setup, *until),
-            (_, Some(request)) => (Overdue::Response(request.purpose.api()), self.response_due(timeouts)?),
-            (Link::Up { .. }, None) => (Overdue::Idle, self.last_used + timeouts.idle),
-            (Link::Down { .. } | Link::Opening { .. }, None) => return None,
-        };
-        (due <= now).then_some((overdue, due))
+        self.due(timeouts).filter(|(_, due)| *due <= now)
+    }
+
+    /// When the connection is overdue, and for what. While a broker throttles us it reads nothing, so that time does not count for
+    /// its response to the oldest request.
+    fn due(&self, timeouts: Timeouts) -> Option<(Overdue, Instant)> {
+        match (&self.link, self.in_flight.front()) {
+            (Link::Connecting { until, .. }, _) => Some((Overdue::Setup, *until)),
+            (_, Some(request)) => {
+                let read_at = self.throttled_until.map_or(request.sent_at, |until| until.max(request.sent_at));
+                Some((Overdue::Response(request.purpose.api()), read_at + timeouts.request))
+            }
+            (Link::Up { .. }, None) => Some((Overdue::Idle, self.last_used + timeouts.idle)),
+            (Link::Down { .. } | Link::Opening { .. }, None) => None,
+        }
     }
 }
 
