@@ -184,6 +184,7 @@ impl Lanes {
     }
 
     /// A topic-partition's lane, made when it is first needed.
+    #[inline]
     fn lane(&mut self, slot: u32, common: &mut Common) -> Option<&mut Lane> {
         while self.lanes.len() <= index(slot) {
             let queue =

@@ -242,6 +242,7 @@ impl Lane {
     }
 
     /// Takes the next batch from the accumulator if none waits in the lane. Returns whether one waits.
+    #[inline]
     pub(crate) fn take_next(&mut self) -> bool {
         if self.entries.len() == self.in_flight {
             match self.queue.take() {

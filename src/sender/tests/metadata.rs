@@ -115,12 +115,12 @@ fn when_all_is_due_all_topics_are_asked_for() {
 }
 
 #[test]
-fn while_a_request_is_on_its_way_no_other_is_due() {
+fn while_a_request_is_on_its_way_only_its_repetition_is_due() {
     let mut rig = Rig::knowing();
     rig.now += MAX_AGE;
     rig.ask();
     rig.metadata.refresh(rig.now);
-    assert_eq!(rig.due_in(), None);
+    assert_eq!(rig.due_in(), Some(PATIENCE));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_failure_without_a_request_is_none() {
 }
 
 #[test]
-fn a_question_is_put_to_another_broker_when_it_has_no_answer_in_time() {
+fn a_request_is_repeated_to_another_broker_when_it_has_no_response_in_time() {
     let mut rig = Rig::knowing();
     rig.now += MAX_AGE;
     rig.ask();
@@ -165,19 +165,19 @@ fn a_question_is_put_to_another_broker_when_it_has_no_answer_in_time() {
 }
 
 #[test]
-fn a_question_that_several_brokers_were_asked_has_failed_when_the_last_of_them_failed() {
+fn a_request_to_several_brokers_has_failed_when_the_last_of_them_failed() {
     let mut rig = Rig::knowing();
     rig.now += MAX_AGE;
     rig.ask();
     rig.ask();
     rig.fail();
-    assert_eq!(rig.due_in(), None, "one may still answer");
+    assert_eq!(rig.due_in(), Some(PATIENCE), "one may still respond");
     rig.fail();
-    assert!(rig.due_in() <= Some(BACKOFF.max), "{:?}", rig.due_in());
+    assert!(rig.due_in() < Some(PATIENCE), "{:?}", rig.due_in());
 }
 
 #[test]
-fn an_answer_to_an_earlier_question_neither_counts_nor_ends_the_next_one() {
+fn a_response_to_an_earlier_request_neither_counts_nor_ends_the_next_one() {
     let mut rig = Rig::knowing();
     rig.now += MAX_AGE;
     rig.ask();
@@ -189,7 +189,7 @@ fn an_answer_to_an_earlier_question_neither_counts_nor_ends_the_next_one() {
     let late = response(vec![topic("orders", 6, &[(0, 2, 4), (1, 2, 4)])]);
     assert!(rig.metadata.apply(earlier, late, rig.now, &mut rig.chance).is_none());
     rig.metadata.failed(earlier, rig.now, &mut rig.chance);
-    assert_eq!((rig.due_in(), rig.leaders()[0]), (None, (Some(1), 6)));
+    assert_eq!((rig.due_in(), rig.leaders()[0]), (Some(PATIENCE), (Some(1), 6)));
     assert!(rig.respond(&[(0, 2, 7), (1, 2, 5)]).is_some());
     assert_eq!(rig.leaders()[0], (Some(2), 7));
 }
@@ -250,7 +250,7 @@ fn who_asks_again_for_a_topic_that_is_missing_shortens_the_wait_and_does_not_end
 }
 
 #[test]
-fn an_answer_without_brokers_or_without_a_question_changes_nothing() {
+fn a_response_without_brokers_or_without_a_request_changes_nothing() {
     let mut rig = Rig::knowing();
     let before = Cluster::clone(&rig.metadata.cluster);
     assert!(rig.respond(&[(0, 2, 9), (1, 2, 9)]).is_none(), "it was not requested");
@@ -524,7 +524,7 @@ fn a_topic_that_is_wanted_while_metadata_is_requested_is_requested_as_soon_as_th
     rig.want("orders");
     rig.ask();
     rig.want("payments");
-    assert_eq!(rig.due_in(), None, "one request is in flight");
+    assert_eq!(rig.due_in(), Some(PATIENCE), "one request is in flight");
     rig.respond(&[(0, 1, 5), (1, 2, 5)]);
     assert_eq!(rig.due_in(), Some(Duration::ZERO));
     assert_eq!(rig.ask(), ["payments"]);
