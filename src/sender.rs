@@ -9,11 +9,11 @@
 //!
 //! Two parts own its state and know nothing of each other: [`links`] (brokers, connections, requests in flight) and [`lanes`] (batches,
 //! timers, the producer id). The sender is the only one that knows both, and beside them [`metadata`]. What it does itself:
-//! [`sending`] (from lanes to links), [`responses`] (from links to lanes), [`learning`] (metadata taken over), [`asking`] (for metadata and a
-//! producer id), [`expiry`] (what takes too long), [`late`] (what is read before that). Both parts use [`common`]: [`backoff`], and
-//! [`warnings`] (what an operator is told). [`events`] is what comes in and goes out, [`request`] what goes from lanes to links and back.
+//! [`requests`] (what is requested, from metadata to Produce), [`responses`] (from links to lanes), [`learning`] (metadata taken over),
+//! [`expiry`] (what takes too long), [`late`] (what is read before that). Both parts use [`common`]: [`backoff`], and
+//! [`warnings`] (what is logged for an operator). [`events`] is what comes in and goes out, [`request`] what goes from lanes to links
+//! and back.
 
-mod asking;
 mod backoff;
 mod common;
 mod events;
@@ -24,8 +24,8 @@ mod learning;
 mod links;
 mod metadata;
 mod request;
+mod requests;
 mod responses;
-mod sending;
 #[cfg(test)]
 mod tests;
 mod warnings;
@@ -34,18 +34,18 @@ use std::{sync::Arc, time::Instant};
 
 #[cfg(feature = "bench-internals")]
 pub(crate) use self::lanes::verdict::{Facts, Verdict, verdict};
+pub(crate) use self::{
+    backoff::{Backoff, Chance},
+    common::{Cause, Common},
+    events::{Action, ConnectionId, Event},
+    request::{Purpose, Seen, SentBatches, SentPart},
+};
 use self::{
-    backoff::Backoff,
-    common::{Common, Fatal},
-    lanes::{Lanes, Wishes},
+    lanes::Lanes,
     late::Reading,
     links::Links,
-    metadata::{Metadata, Policy},
+    metadata::{Metadata, Policy, TopicChange},
     warnings::Warnings,
-};
-pub(crate) use self::{
-    backoff::Chance,
-    events::{Action, ConnectionId, Event},
 };
 use crate::{accumulator::Accumulator, config::Config, error::FailureKind};
 
@@ -57,27 +57,23 @@ pub(crate) struct Sender {
     lanes: Lanes,
     metadata: Metadata,
     reading: Reading,
-    /// Why nothing will succeed any more.
-    fatal: Option<Fatal>,
-    /// Whether something came in since all was done that can be.
-    news: bool,
+    /// Whether an input came since [`advance`](Self::advance) last ran.
+    is_behind: bool,
 }
 
 impl Sender {
     /// A sender that takes batches from `accumulator`. All that is left to chance follows from `seed`.
     pub(crate) fn new(config: Arc<Config>, accumulator: Arc<Accumulator>, now: Instant, seed: u64) -> Self {
-        let backoff = Backoff { initial: config.retry_backoff, max: config.retry_backoff_max };
-        let policy = Policy { max_age: config.metadata_max_age, max_idle: config.metadata_max_idle, backoff };
-        let common = Common { config, accumulator, chance: Chance::new(seed), warnings: Warnings::default(), now };
-        let mut links = Links::new(&common.config);
-        links.bootstrap(&common);
+        let retry = Backoff { initial: config.retry_backoff, max: config.retry_backoff_max };
+        let policy = Policy { max_age: config.metadata_max_age, max_idle: config.metadata_max_idle, backoff: retry };
+        let warnings = Warnings::default();
+        let common = Common { config, accumulator, chance: Chance::new(seed), warnings, retry, now };
         Self {
-            links,
+            links: Links::new(&common),
             lanes: Lanes::new(&common),
             metadata: Metadata::new(policy, now),
             reading: Reading::new(now),
-            fatal: None,
-            news: true,
+            is_behind: true,
             common,
         }
     }
@@ -94,33 +90,33 @@ impl Sender {
             Event::Woken => {}
         }
         self.lanes.strike_moved();
-        self.grant_wishes();
+        self.refresh_wanted();
     }
 
     /// Takes note of the time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        (self.common.now, self.news) = (now, true);
+        (self.common.now, self.is_behind) = (now, true);
     }
 
     /// What to do next; `None` when there is nothing until the next input.
     pub(crate) fn poll_action(&mut self, now: Instant) -> Option<Action> {
-        if std::mem::take(&mut self.news) {
+        if std::mem::take(&mut self.is_behind) {
             self.common.now = now;
             self.advance();
         }
-        self.links.poll_action()
+        self.links.actions.pop_front()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, if nothing happens before.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let due = self.common.accumulator.next_due();
-        [due, self.lanes.next_timer(), self.next_to_ask(), self.next_judgement()].into_iter().flatten().min()
+        let (linger, timer) = (self.common.accumulator.next_due(), self.lanes.next_timer());
+        [linger, timer, self.next_request(), self.next_judgement()].into_iter().flatten().min()
     }
 
     /// Fails all that is undelivered.
     pub(crate) fn close(&mut self, now: Instant) {
         self.common.now = now;
-        self.fail_all(FailureKind::Closed);
+        self.lanes.fail_all(FailureKind::Closed, &mut self.common);
         self.links.count_ends(&self.common);
     }
 
@@ -130,50 +126,45 @@ impl Sender {
         self.lanes.widest_window()
     }
 
-    /// Does all that can be done now. What one step asks for is there before the next.
+    /// Does all that can be done now. Each step finds the metadata refreshed that the one before it wanted refreshed.
     fn advance(&mut self) {
-        let steps: [fn(&mut Self); 9] = [
+        let steps: [fn(&mut Self); 10] = [
             |sender| sender.reading.end(sender.common.now, &sender.links),
             Self::take_wanted,
             Self::list_supplied,
             |sender| sender.lanes.list_timed(&mut sender.common),
             Self::expire,
             Self::end_overdue,
-            Self::ask_around,
+            Self::start_over,
+            Self::request_due,
             Self::drain,
             |sender| sender.links.connect_wanted(|broker| sender.lanes.waits_for(broker), &mut sender.common),
         ];
         for step in steps {
             step(self);
-            self.grant_wishes();
+            self.refresh_wanted();
         }
     }
 
-    /// Carries out what lanes asked for.
-    fn grant_wishes(&mut self) {
-        let Wishes { refresh, fatal } = self.lanes.take_wishes();
-        if refresh {
+    /// Makes metadata due if lanes found them wrong or incomplete.
+    fn refresh_wanted(&mut self) {
+        if std::mem::take(&mut self.lanes.wants_refresh) {
             self.metadata.refresh(self.common.now);
         }
-        if let Some(fatal) = fatal.filter(|_| self.fatal.is_none()) {
-            tracing::error!(error = %fatal.code, reason = %fatal.reason, "the producer cannot go on");
-            self.common.accumulator.fail(fatal.code, &fatal.reason);
-            self.fatal = Some(fatal);
-            self.fail_all(FailureKind::Fatal);
-        }
     }
 
-    /// Takes note of topics that somebody asked for.
+    /// Takes note of topics that callers want.
     fn take_wanted(&mut self) {
         let now = self.common.now;
         let mut published = false;
         for topic in self.common.accumulator.topics().take_wanted() {
             self.metadata.want(&topic, now);
-            let cluster = Arc::clone(self.metadata.cluster());
+            let cluster = Arc::clone(&self.metadata.cluster);
             if let Some(known) = cluster.topics.get(&topic) {
-                // Whoever asks for a topic that is known missed something about it.
+                // A caller who wants a topic that is known lacks one of its partitions.
                 self.metadata.refresh(now);
-                self.lanes.publish(&topic, &known.partitions, false, None, &mut self.common);
+                let change = TopicChange { topic, ..TopicChange::default() };
+                self.lanes.publish(&change, &known.partitions, &mut self.common);
                 published = true;
             } else {
                 self.common.accumulator.topics().expect(&topic);
@@ -195,16 +186,11 @@ impl Sender {
             }
         }
     }
-
-    /// Fails all that is undelivered.
-    fn fail_all(&mut self, kind: FailureKind) {
-        self.lanes.fail_all(kind, self.fatal.as_ref(), &mut self.common);
-    }
 }
 
 impl Drop for Sender {
-    /// Whatever ended the task that owned it, nobody is left waiting.
+    /// Whatever ended the task that owned it, every record has its outcome.
     fn drop(&mut self) {
-        self.fail_all(FailureKind::Abandoned);
+        self.lanes.fail_all(FailureKind::Abandoned, &mut self.common);
     }
 }

@@ -5,6 +5,10 @@
 
 use std::time::Duration;
 
+/// How long one connection is waited for before another is tried beside it, and one broker's metadata before another broker's are
+/// requested as well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Exponential backoff with jitter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {

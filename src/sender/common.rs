@@ -1,4 +1,4 @@
-//! What both parts of the sender use: the configuration, the time, chance, and where things are counted and told.
+//! What both parts of the sender use: the configuration, the time, chance, and where things are counted and logged.
 //!
 //! In: the time. Out: nothing of its own. Pure. Deliberately absent: any state of links or lanes.
 
@@ -12,37 +12,34 @@ use crate::{accumulator::Accumulator, config::Config, error::ErrorCode, metrics:
 
 /// What both parts use.
 #[derive(Debug)]
-pub(super) struct Common {
-    pub(super) config: Arc<Config>,
-    pub(super) accumulator: Arc<Accumulator>,
-    pub(super) chance: Chance,
-    pub(super) warnings: Warnings,
+pub(crate) struct Common {
+    pub(crate) config: Arc<Config>,
+    pub(crate) accumulator: Arc<Accumulator>,
+    pub(crate) chance: Chance,
+    pub(crate) warnings: Warnings,
+    /// `retry.backoff.ms` and its maximum.
+    pub(crate) retry: Backoff,
     /// The latest time that was passed in.
-    pub(super) now: Instant,
+    pub(crate) now: Instant,
 }
 
-/// Why nothing of this producer will succeed any more.
-#[derive(Clone, Debug)]
-pub(crate) struct Fatal {
+/// Why something cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cause {
     pub(crate) code: ErrorCode,
-    pub(crate) reason: Arc<str>,
+    pub(crate) why: Arc<str>,
 }
 
 impl Common {
     /// Where things are counted.
-    pub(super) fn recorder(&self) -> &Recorder {
+    pub(crate) fn recorder(&self) -> &Recorder {
         self.accumulator.recorder()
     }
 
-    /// `retry.backoff.ms` and its maximum.
-    pub(super) fn retry(&self) -> Backoff {
-        Backoff { initial: self.config.retry_backoff, max: self.config.retry_backoff_max }
-    }
-
-    /// Something is not there that must be there: a fault of milena's. Tests stop; a producer counts it, tells it and goes on
+    /// Something is not there that must be there: a fault of milena's. Tests stop; a producer counts it, logs it and goes on
     /// without. Returns what stands for it.
     #[cold]
-    pub(super) fn missing<T: Default>(&mut self, what: &'static str) -> T {
+    pub(crate) fn missing<T: Default>(&mut self, what: &'static str) -> T {
         debug_assert!(false, "the sender lacks {what}");
         self.warnings.missing(what, self.now);
         T::default()

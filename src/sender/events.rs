@@ -1,4 +1,4 @@
-//! What the sender is told, and what it wants done.
+//! What happens outside the sender, and what it wants done there.
 //!
 //! In and out: plain values. Pure.
 
@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-/// A connection. Numbers are never used again, so what a dead connection still says is recognised.
+/// A connection. Numbers are never used again, so events of a connection that has ended are recognised.
 pub(crate) type ConnectionId = u64;
 
 /// What happened outside.
@@ -19,23 +19,23 @@ pub(crate) enum Event {
     Disconnected { connection: ConnectionId, why: Arc<str>, written: Option<i32> },
     /// A frame came.
     Frame { connection: ConnectionId, frame: Bytes },
-    /// A request that will not be answered was handed to the kernel whole.
+    /// A request without a response was handed to the kernel whole.
     Written { connection: ConnectionId, correlation: i32 },
-    /// A connection has been read, as [`Action::Read`] asked: all that had come has been told.
+    /// A connection has been read after [`Action::Read`]: all that had come is in the events before this one.
     Read { connection: ConnectionId },
-    /// The accumulator has changed: a batch can be sent, or a topic was asked for.
+    /// The accumulator has changed: a batch can be sent, or a caller wants a topic.
     Woken,
 }
 
 /// What is to be done outside.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Make a connection. So many attempts in a row have failed before; this one is given up after `within`.
+    /// Make a connection. So many attempts in a row have failed before; this one ends after `within`.
     Connect { connection: ConnectionId, host: Arc<str>, port: u16, failures: u32, within: Duration },
     /// Send a request: its segments, in order. Requests go out in the order of their actions.
     Send { connection: ConnectionId, correlation: i32, segments: Vec<Bytes>, answered: bool },
-    /// Tell all that has come on a connection, and then that it has been read. One that is being made tells whether it is made.
+    /// Read all that has come on a connection, and then say that it has been read. For one that is being made, say whether it is made.
     Read { connection: ConnectionId },
-    /// End a connection. Nothing that it still says counts.
+    /// End a connection. Its later events do not count.
     Disconnect { connection: ConnectionId },
 }

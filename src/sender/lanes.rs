@@ -1,12 +1,12 @@
 //! Lanes: the batches of all topic-partitions, from the first drain to their outcome, and the producer id that they go under.
 //!
 //! In: what the accumulator has, leaders, time, and what became of attempts. Out: batches for a request to a broker, and the outcome of
-//! every batch. Pure. Deliberately absent: connections, requests on the wire, and what metadata say. What lanes need of those is told
-//! by [`Lanes::waits_for`] and [`Lanes::take_wishes`].
+//! every batch. Pure. Deliberately absent: connections, requests on the wire, and what metadata say. What lanes need of those,
+//! [`Lanes::waits_for`] and `wants_refresh` say.
 //!
 //! Parts: [`mod@lane`] (one topic-partition's batches and sequence numbers), [`entry`] (one batch), [`room`] (how large a batch may be),
 //! [`identity`] (the producer id); and of the lanes themselves [`drain`] (batches for a request), [`mod@verdict`] (what a response means) and
-//! [`attempts`] (verdicts carried out), [`expiry`] (batches that are given up).
+//! [`attempts`] (verdicts carried out), [`expiry`] (batches that fail without a verdict).
 
 pub(super) mod attempts;
 mod drain;
@@ -24,13 +24,13 @@ use std::{
     time::Instant,
 };
 
-pub(super) use self::{drain::Drained, identity::Trouble};
+pub(super) use self::drain::Drained;
 use self::{
     identity::ProducerId,
     lane::{Lane, Leader, Readiness, Window},
 };
-use super::common::{Common, Fatal};
-use crate::{cluster, wire::apis::init_producer_id::ProducerIdResult};
+use super::{Common, metadata::TopicChange};
+use crate::{cluster::PartitionMetadata, wire::apis::init_producer_id::ProducerIdResult};
 
 const LANE: &str = "the lane of a slot";
 
@@ -40,7 +40,7 @@ pub(super) struct Lanes {
     window: Window,
     /// By slot.
     lanes: Vec<Lane>,
-    /// The producer id of all lanes. Who is asked for it is the sender's business.
+    /// The producer id of all lanes. The sender chooses the broker that it is requested from.
     pub(super) producer_id: ProducerId,
     /// Lanes that can send, by the broker that leads them, the one to be drained next first. Each broker that is known has a row.
     ready: BTreeMap<i32, VecDeque<u32>>,
@@ -48,24 +48,16 @@ pub(super) struct Lanes {
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     /// Lanes that wait for a producer id.
     unidentified: Vec<u32>,
-    /// Lanes that wait for a leader: it is asked for until somebody knows.
+    /// Lanes that wait for a leader: metadata are requested until one is known.
     leaderless: BTreeSet<u32>,
     /// Brokers in whose rows lanes stand that are led elsewhere by now.
     left: BTreeSet<i32>,
     /// No batch expires before this moment.
-    expires: Instant,
+    pub(super) expires: Instant,
     /// The number of the next Produce request.
     next_request: u64,
-    wishes: Wishes,
-}
-
-/// What lanes ask of the sender.
-#[derive(Debug, Default)]
-pub(super) struct Wishes {
-    /// What metadata say is wrong, or not enough.
-    pub(super) refresh: bool,
-    /// Nothing of this producer will succeed any more.
-    pub(super) fatal: Option<Fatal>,
+    /// Whether the metadata are wrong or incomplete: the sender is to request them again.
+    pub(super) wants_refresh: bool,
 }
 
 impl Lanes {
@@ -75,7 +67,7 @@ impl Lanes {
         Self {
             window: Window { max: config.max_in_flight.min(5), idempotent: config.idempotence },
             lanes: Vec::new(),
-            producer_id: ProducerId::new(config.idempotence, now),
+            producer_id: ProducerId::new(config.idempotence, common.retry, now),
             ready: BTreeMap::new(),
             timers: BinaryHeap::new(),
             unidentified: Vec::new(),
@@ -83,13 +75,8 @@ impl Lanes {
             left: BTreeSet::new(),
             expires: now + config.delivery_timeout,
             next_request: 0,
-            wishes: Wishes::default(),
+            wants_refresh: false,
         }
-    }
-
-    /// What lanes asked for since the last call.
-    pub(super) fn take_wishes(&mut self) -> Wishes {
-        std::mem::take(&mut self.wishes)
     }
 
     /// Whether lanes have something to send to a broker.
@@ -153,7 +140,7 @@ impl Lanes {
 
     /// Puts a lane where it will be drained, or where it is remembered until it can be.
     fn list(&mut self, slot: u32, common: &mut Common) {
-        let (window, current) = (self.window, self.producer_id.current());
+        let (window, current) = (self.window, self.producer_id.current);
         let Some(lane) = self.lane(slot, common) else { return };
         if lane.listed {
             return;
@@ -172,7 +159,7 @@ impl Lanes {
             // The batch that the accumulator announced may have expired: then no leader is needed.
             Readiness::Blocked if lane.lacks_leader() && lane.take_next() => {
                 self.leaderless.insert(slot);
-                self.wishes.refresh = true;
+                self.wants_refresh = true;
             }
             Readiness::Blocked | Readiness::Idle => {}
         }
@@ -180,18 +167,24 @@ impl Lanes {
 
     fn list_at_leader(&mut self, slot: u32, common: &mut Common) {
         let Some(lane) = self.lanes.get_mut(index(slot)) else { return common.missing(LANE) };
-        let Some(leader) = lane.leader() else { return common.missing("the leader of a lane that can send") };
+        let Some(leader) = lane.leader else { return common.missing("the leader of a lane that can send") };
         match self.ready.get_mut(&leader.node) {
             Some(slots) => {
                 lane.listed = true;
                 slots.push_back(slot);
             }
             // Metadata named a leader and not its address.
-            None => self.wishes.refresh = true,
+            None => self.wants_refresh = true,
         }
     }
 
+    /// A topic-partition's lane, if it was needed before.
+    pub(super) fn get(&self, slot: u32) -> Option<&Lane> {
+        self.lanes.get(index(slot))
+    }
+
     /// A topic-partition's lane, made when it is first needed.
+    #[inline]
     fn lane(&mut self, slot: u32, common: &mut Common) -> Option<&mut Lane> {
         while self.lanes.len() <= index(slot) {
             let queue =
@@ -202,42 +195,31 @@ impl Lanes {
         self.lanes.get_mut(index(slot))
     }
 
-    /// Gives the lanes of a topic their leaders, and those who append its partitions. Of `stale` partitions nothing was learned:
-    /// who doubts their leader goes on to do so.
-    pub(super) fn publish(
-        &mut self,
-        topic: &Arc<str>,
-        partitions: &[cluster::PartitionMetadata],
-        recreated: bool,
-        stale: Option<&BTreeSet<usize>>,
-        common: &mut Common,
-    ) {
+    /// Gives the lanes of a topic their leaders, and the callers its partitions. For `stale` partitions nothing was learned:
+    /// a lane that doubts its leader goes on to do so.
+    pub(super) fn publish(&mut self, change: &TopicChange, partitions: &[PartitionMetadata], common: &mut Common) {
+        let TopicChange { topic, recreated, stale } = change;
         let seed = common.chance.next();
         let published = common.accumulator.publish(topic, partitions, seed);
         for (number, (queue, partition)) in published.partitions.iter().zip(partitions).enumerate() {
-            if stale.is_some_and(|stale| stale.contains(&number)) {
+            if stale.contains(&number) {
                 self.list(queue.slot, common);
                 continue;
             }
             let leader = partition.leader.map(|node| Leader { node, epoch: partition.leader_epoch });
-            self.lead(queue.slot, leader, recreated, common);
+            self.lead(queue.slot, leader, *recreated, common);
         }
-        if recreated {
-            self.leave_without_leaders(topic, partitions.len(), common);
+        if *recreated {
+            // It may have fewer partitions. What waits for the others has no leader; when they come back, their epochs begin anew as well.
+            let gone = common.accumulator.topics().partitions_from(topic, partitions.len());
+            gone.into_iter().for_each(|slot| self.lead(slot, None, true, common));
         }
-    }
-
-    /// A topic that was created anew may have fewer partitions. What waits for the others has no leader; when they come back,
-    /// their epochs begin anew as well.
-    fn leave_without_leaders(&mut self, topic: &Arc<str>, count: usize, common: &mut Common) {
-        let gone = common.accumulator.topics().partitions_from(topic, count);
-        gone.into_iter().for_each(|slot| self.lead(slot, None, true, common));
     }
 
     /// A lane has this leader.
     pub(super) fn lead(&mut self, slot: u32, leader: Option<Leader>, recreated: bool, common: &mut Common) {
         let Some(lane) = self.lane(slot, common) else { return };
-        let node = |lane: &Lane| lane.leader().map(|leader| leader.node);
+        let node = |lane: &Lane| lane.leader.map(|leader| leader.node);
         let before = node(lane);
         if lane.lead(leader, recreated) && node(lane) != before && std::mem::take(&mut lane.listed) {
             self.left.extend(before);
@@ -249,7 +231,7 @@ impl Lanes {
     /// be every lane of a broker.
     pub(super) fn strike_moved(&mut self) {
         for id in std::mem::take(&mut self.left) {
-            let leader = |slot: u32| self.lanes.get(index(slot)).and_then(Lane::leader);
+            let leader = |slot: u32| self.lanes.get(index(slot)).and_then(|lane| lane.leader);
             let is_here = |slot: &u32| leader(*slot).is_some_and(|leader| leader.node == id);
             self.ready.entry(id).and_modify(|slots| slots.retain(is_here));
         }
@@ -257,24 +239,21 @@ impl Lanes {
 
     /// A broker gave a producer id, or did not.
     pub(super) fn identified(&mut self, broker: i32, response: ProducerIdResult, common: &mut Common) {
-        let retry = common.retry();
-        if self.producer_id.answered(response, broker, common.now, retry, &mut common.chance) {
-            common.warnings.has_producer_id();
-            return self.list_unidentified(common);
-        }
-        let Some(trouble) = self.producer_id.trouble().cloned() else { return common.missing("why there is none") };
-        common.warnings.no_producer_id(&trouble.why, common.now);
-        if !identity::heals(trouble.code) {
-            self.refuse_unidentified(&trouble, common);
-        }
-    }
-
-    /// Lists lanes that had no producer id.
-    fn list_unidentified(&mut self, common: &mut Common) {
-        for slot in std::mem::take(&mut self.unidentified) {
-            let Some(lane) = self.lane(slot, common) else { return };
-            lane.unidentified = false;
-            self.list(slot, common);
+        match self.producer_id.apply(response, broker, common.now, &mut common.chance) {
+            Ok(()) => {
+                common.warnings.has_producer_id();
+                for slot in std::mem::take(&mut self.unidentified) {
+                    let Some(lane) = self.lane(slot, common) else { return };
+                    lane.unidentified = false;
+                    self.list(slot, common);
+                }
+            }
+            Err(cause) => {
+                common.warnings.no_producer_id(&cause.why, common.now);
+                if !identity::heals(cause.code) {
+                    self.refuse_unidentified(&cause, common);
+                }
+            }
         }
     }
 
@@ -284,7 +263,7 @@ impl Lanes {
         self.lanes.iter().filter(has_batches).map(|lane| &*lane.queue.origin.topic).collect()
     }
 
-    /// The connection to a broker is gone: with `acks=0` its lanes ask for a response next.
+    /// The connection to a broker is gone: with `acks=0` its lanes request a response next.
     pub(super) fn lost(&mut self, broker: i32) {
         self.lanes.iter_mut().for_each(|lane| lane.lost(broker));
     }
@@ -292,7 +271,7 @@ impl Lanes {
     /// The most batches that any topic-partition has in flight.
     #[cfg(any(test, fuzzing))]
     pub(super) fn widest_window(&self) -> usize {
-        self.lanes.iter().map(Lane::in_flight).max().unwrap_or(0)
+        self.lanes.iter().map(|lane| lane.in_flight).max().unwrap_or(0)
     }
 
     /// As if so many epochs had begun and so many records been written.

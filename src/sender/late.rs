@@ -2,14 +2,14 @@
 //!
 //! In: when something became due. Out: whether it may be judged, or which connections are to be read first. Pure. A process that
 //! was stopped, or had no processor for long, finds its clock ahead of what it has read: the responses wait in its sockets, and what
-//! looks overdue was answered long ago. Deliberately absent: reading.
+//! looks overdue has its response. Deliberately absent: reading.
 
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
 };
 
-use super::{events::ConnectionId, links::Links};
+use super::{ConnectionId, links::Links};
 
 /// How long reading is waited for. It takes milliseconds, unless the process is stopped again.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ impl Reading {
     /// Takes note of connections that need not be read any more, and of the end.
     pub(super) fn end(&mut self, now: Instant, links: &Links) {
         let Some((since, left)) = &mut self.under_way else { return };
-        left.retain(|connection| links.has(*connection));
+        left.retain(|connection| links.connections.contains_key(connection));
         if left.is_empty() || *since + PATIENCE <= now {
             *self = Self::new(now);
         }

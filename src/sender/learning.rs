@@ -1,6 +1,6 @@
 //! What a response to a metadata request changes.
 //!
-//! In: responses. Out: brokers that come, move and go, and leaders for lanes and for those who append. Pure. Deliberately absent:
+//! In: responses. Out: brokers that come, move and go, and leaders for lanes and for callers. Pure. Deliberately absent:
 //! what is believed of a response ([`super::metadata`]).
 
 use std::{cell::LazyCell, sync::Arc};
@@ -13,36 +13,32 @@ use crate::{accumulator::TopicState, error::ErrorCode, wire::apis::metadata::Clu
 
 impl Sender {
     /// Takes over what a broker says of the cluster.
-    pub(super) fn learn(&mut self, question: u64, response: ClusterView) {
+    pub(super) fn learn(&mut self, request: u64, response: ClusterView) {
         let (now, common) = (self.common.now, &mut self.common);
         if response.error == ErrorCode::REBOOTSTRAP_REQUIRED.0 && common.config.rebootstrap_after.is_some() {
-            self.metadata.failed(question, now, &mut common.chance);
-            self.rebootstrap("the broker asked for it");
-            return;
+            self.metadata.failed(request, now, &mut common.chance);
+            return self.rebootstrap("the broker asked for it");
         }
-        let names_nobody = response.brokers.is_empty();
-        let changes = self.metadata.apply(question, response, now, &mut common.chance);
+        let names_no_broker = response.brokers.is_empty();
+        let changes = self.metadata.apply(request, response, now, &mut common.chance);
         let topics = common.accumulator.topics();
-        if changes.useless {
-            if names_nobody {
-                topics.set_metadata_failure(Some("metadata named no broker that can be connected to".into()));
-            }
-            return;
+        if let Some(changes) = changes {
+            common.recorder().learned(now);
+            topics.set_metadata_failure(None);
+            self.sync_brokers();
+            self.publish_changes(&changes);
+        } else if names_no_broker {
+            topics.set_metadata_failure(Some("metadata named no broker that can be connected to".into()));
         }
-        common.recorder().learned(now);
-        topics.set_metadata_failure(None);
-        self.sync_brokers();
-        self.publish_changes(&changes);
     }
 
     fn publish_changes(&mut self, changes: &Changes) {
-        let cluster = Arc::clone(self.metadata.cluster());
-        for topic in &changes.topics {
-            let Some(known) = cluster.topics.get(topic) else {
+        let cluster = Arc::clone(&self.metadata.cluster);
+        for change in &changes.topics {
+            let Some(known) = cluster.topics.get(&change.topic) else {
                 return self.common.missing("a topic that metadata have just named");
             };
-            let (recreated, stale) = (changes.recreated.contains(topic), changes.stale.get(topic));
-            self.lanes.publish(topic, &known.partitions, recreated, stale, &mut self.common);
+            self.lanes.publish(change, &known.partitions, &mut self.common);
         }
         self.lanes.list_leaderless(&mut self.common);
         let topics = self.common.accumulator.topics();
@@ -58,7 +54,7 @@ impl Sender {
 
     /// Brokers come, move and go. One that is gone is kept while something is on its way to it.
     pub(super) fn sync_brokers(&mut self) {
-        let cluster = Arc::clone(self.metadata.cluster());
+        let cluster = Arc::clone(&self.metadata.cluster);
         for broker in cluster.brokers.values() {
             self.lanes.broker_came(broker.id);
             if let Some(lost) = self.links.add(broker, &mut self.common) {
@@ -79,7 +75,8 @@ impl Sender {
     pub(super) fn rebootstrap(&mut self, why: &str) {
         self.common.warnings.rebootstrap(why, self.common.now);
         let why = format!("starting again from bootstrap.servers: {why}").into();
-        for id in self.links.ids() {
+        let known: Vec<i32> = self.links.nodes.keys().copied().collect();
+        for id in known {
             if let Some(lost) = self.links.disconnect(id, &why, &mut self.common) {
                 self.lost(lost, ErrorCode::NETWORK_EXCEPTION);
             }
@@ -89,7 +86,7 @@ impl Sender {
         self.links.bootstrap(&self.common);
     }
 
-    /// Topics that nobody used for long are not asked for any more.
+    /// Topics that were not used for long are not requested any more.
     pub(super) fn forget_idle(&mut self) {
         // All lanes are looked at once, and only if a topic is idle.
         let busy = LazyCell::new(|| self.lanes.topics_with_batches());
@@ -99,7 +96,7 @@ impl Sender {
             topics.set(topic, None);
             self.common.recorder().forget(topic);
         }
-        // Whoever waits for one of them asks again.
+        // A caller that waits for one of them wants it again.
         if !idle.is_empty() {
             topics.announce();
         }

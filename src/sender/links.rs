@@ -1,8 +1,8 @@
 //! Links: the brokers that are known, the connections to them, and the requests that are in flight.
 //!
 //! In: brokers, what became of connections, requests to send. Out: [`Action`]s; and what was in flight comes back as a value, with its
-//! response or without. Pure. Deliberately absent: lanes, what metadata say of topics, producer ids. Who waits for a broker is an
-//! argument. Parts: [`node`] (one broker), [`requests`] (what goes out, and what comes back), [`asking`] (who can be asked).
+//! response or without. Pure. Deliberately absent: lanes, what metadata say of topics, producer ids. The brokers that lanes wait for are
+//! an argument. Parts: [`node`] (one broker), [`requests`] (what goes out, and what comes back), [`asking`] (which broker is next).
 
 mod asking;
 pub(super) mod node;
@@ -16,26 +16,20 @@ use std::{
 };
 
 use self::node::{InFlight, Link, Node, Overdue, Timeouts};
-use super::{
-    backoff::Backoff,
-    common::Common,
-    events::{Action, ConnectionId},
-    request::Seen,
-};
-use crate::{
-    cluster::{Broker, Cluster},
-    config::Config,
-};
+use super::{Action, Backoff, Common, ConnectionId, Seen};
+use crate::cluster::{Broker, Cluster};
 
 const NODE: &str = "the broker of a connection";
 
 /// Brokers and connections.
 #[derive(Debug)]
 pub(super) struct Links {
-    nodes: BTreeMap<i32, Node>,
-    connections: HashMap<ConnectionId, i32>,
+    /// The brokers that are known, by id.
+    pub(super) nodes: BTreeMap<i32, Node>,
+    /// The brokers of the connections that have not ended.
+    pub(super) connections: HashMap<ConnectionId, i32>,
     /// What is to be done outside, the first thing first.
-    actions: VecDeque<Action>,
+    pub(super) actions: VecDeque<Action>,
     next_connection: ConnectionId,
     timeouts: Timeouts,
     reconnect: Backoff,
@@ -55,50 +49,23 @@ pub(super) struct Lost {
 }
 
 impl Links {
-    /// None yet.
-    pub(super) fn new(config: &Config) -> Self {
-        Self {
+    /// Those of `bootstrap.servers`.
+    pub(super) fn new(common: &Common) -> Self {
+        let config = &common.config;
+        let setup = Backoff {
+            initial: config.connection_setup_timeout,
+            max: config.connection_setup_timeout_max.max(config.connection_setup_timeout),
+        };
+        let mut links = Self {
             nodes: BTreeMap::new(),
             connections: HashMap::new(),
             actions: VecDeque::new(),
             next_connection: 0,
-            timeouts: Timeouts {
-                request: config.request_timeout,
-                setup: Backoff {
-                    initial: config.connection_setup_timeout,
-                    max: config.connection_setup_timeout_max.max(config.connection_setup_timeout),
-                },
-                idle: config.connections_max_idle,
-            },
+            timeouts: Timeouts { request: config.request_timeout, setup, idle: config.connections_max_idle },
             reconnect: Backoff { initial: config.reconnect_backoff, max: config.reconnect_backoff_max },
-        }
-    }
-
-    /// What is to be done outside next.
-    pub(super) fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
-    }
-
-    /// A broker that is known.
-    pub(super) fn node(&self, id: i32) -> Option<&Node> {
-        self.nodes.get(&id)
-    }
-
-    /// All brokers that are known.
-    #[cfg(test)]
-    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.values()
-    }
-
-    /// How many connections have not ended.
-    #[cfg(test)]
-    pub(super) fn connections(&self) -> usize {
-        self.connections.len()
-    }
-
-    /// The ids of all brokers that are known.
-    pub(super) fn ids(&self) -> Vec<i32> {
-        self.nodes.keys().copied().collect()
+        };
+        links.bootstrap(common);
+        links
     }
 
     /// Whether brokers of the cluster are known, and none is connected.
@@ -116,9 +83,8 @@ impl Links {
     /// Takes note of a broker. Where it was known at another address, the connection to that one ends.
     pub(super) fn add(&mut self, broker: &Broker, common: &mut Common) -> Option<Lost> {
         let Broker { id, host, port } = broker;
-        let known = self.nodes.get(id);
-        if !known.is_some_and(|node| node.host != *host || node.port != *port) {
-            self.nodes.entry(*id).or_insert_with(|| Node::new(*id, Arc::clone(host), *port, common.now));
+        let node = self.nodes.entry(*id).or_insert_with(|| Node::new(*id, Arc::clone(host), *port, common.now));
+        if node.host == *host && node.port == *port {
             return None;
         }
         let lost = self.disconnect(*id, &"the broker has a new address".into(), common);
@@ -149,14 +115,14 @@ impl Links {
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing("the broker to connect to") };
         self.next_connection += 1;
         let connection = self.next_connection;
-        let within = self.timeouts.setup(node.failures, &mut common.chance);
+        let within = self.timeouts.setup.delay(node.failures.saturating_add(1), &mut common.chance);
         node.link = Link::Connecting { id: connection, since: common.now, until: common.now + within };
         self.connections.insert(connection, id);
         let (host, port, failures) = (Arc::clone(&node.host), node.port, node.failures);
         self.actions.push_back(Action::Connect { connection, host, port, failures, within });
     }
 
-    /// A connection was made: the broker is asked what it speaks.
+    /// A connection was made: the versions that the broker supports are requested.
     pub(super) fn connected(&mut self, connection: ConnectionId, common: &mut Common) {
         // A connection that was ended before it was made.
         let Some(&id) = self.connections.get(&connection) else { return };
@@ -164,7 +130,7 @@ impl Links {
         node.link = Link::Opening { id: connection, since: common.now };
         common.recorder().connected(common.now);
         let version = node.first_version;
-        self.ask_version(id, version, common);
+        self.request_versions(id, version, common);
     }
 
     /// A connection ended. `written` is the last request that went out whole.
@@ -175,7 +141,7 @@ impl Links {
         written: Option<i32>,
         common: &mut Common,
     ) -> Option<Lost> {
-        // A connection that was ended from this side tells it as well.
+        // One that was ended from this side ends here as well.
         let id = self.connections.remove(&connection)?;
         let whole = self.nodes.get(&id).map_or(0, |node| node.written(written));
         self.lost(id, why, |place| if place < whole { Seen::Whole } else { Seen::InPart }, common)
@@ -189,8 +155,8 @@ impl Links {
         self.lost(id, why, |_| Seen::Perhaps, common)
     }
 
-    /// Ends a connection that nobody needs. Nothing is wrong with it.
-    pub(super) fn rest(&mut self, id: i32, common: &mut Common) -> Option<Lost> {
+    /// Ends a connection that is not needed. Nothing is wrong with it.
+    pub(super) fn end_idle(&mut self, id: i32, common: &mut Common) -> Option<Lost> {
         // A broker that refused what went out would have ended it long ago.
         self.nodes.get_mut(&id).map(Node::take_unconfirmed);
         let lost = self.disconnect(id, &"not used for connections.max.idle.ms".into(), common);
@@ -203,7 +169,7 @@ impl Links {
         self.actions.push_back(Action::Disconnect { connection });
     }
 
-    /// A connection is gone: what was in flight has no response. `seen` is asked for each request by its place in the row.
+    /// A connection is gone: what was in flight has no response. `seen` is called for each request with its place in the row.
     fn lost(&mut self, id: i32, why: &Arc<str>, seen: impl Fn(usize) -> Seen, common: &mut Common) -> Option<Lost> {
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
         let why = explained(node, &common.config.bootstrap_servers, why);
@@ -224,14 +190,9 @@ impl Links {
         self.nodes.values().filter_map(overdue).collect()
     }
 
-    /// When something is overdue or may be tried again; `waits` says whether somebody waits for a broker.
+    /// When something is overdue or may be tried again; `waits` says whether a lane waits for a broker.
     pub(super) fn deadline(&self, now: Instant, waits: impl Fn(i32) -> bool) -> Option<Instant> {
         self.nodes.values().filter_map(|node| node.deadline(now, self.timeouts, waits(node.id))).min()
-    }
-
-    /// Whether a connection has not ended.
-    pub(super) fn has(&self, connection: ConnectionId) -> bool {
-        self.connections.contains_key(&connection)
     }
 
     /// Has every connection read that may have something to say.
@@ -279,7 +240,7 @@ mod tests {
             (0, "::1", "kafka.example", true),
             (0, "localhost", "localhost", false),
             (0, "10.0.0.7", "kafka.example", false),
-            // Nobody advertised a bootstrap server's address.
+            // No broker advertised a bootstrap server's address.
             (-1, "localhost", "kafka.example", false),
         ];
         for (id, host, bootstrap, expected) in cases {

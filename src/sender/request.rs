@@ -7,9 +7,9 @@ use crate::{cluster::TopicId, wire::apis::Api};
 /// What a request is for.
 #[derive(Debug)]
 pub(crate) enum Purpose {
-    /// To learn what the broker speaks.
+    /// To learn which versions the broker supports.
     ApiVersions,
-    /// To learn of the cluster, with the number of the question.
+    /// To learn of the cluster, with the number of the request.
     Metadata(u64),
     /// To get a producer id.
     InitProducerId,
@@ -30,7 +30,10 @@ impl Purpose {
 
     /// How many records a Produce request has.
     pub(crate) fn records(&self) -> Option<u64> {
-        if let Self::Produce(sent) = self { Some(sent.records) } else { None }
+        match self {
+            Self::Produce(sent) => Some(sent.records),
+            Self::ApiVersions | Self::Metadata(_) | Self::InitProducerId => None,
+        }
     }
 }
 
@@ -52,7 +55,7 @@ pub(crate) struct SentPart {
     pub(crate) topic_id: TopicId,
 }
 
-/// What a broker can have seen of a request that it did not answer.
+/// What a broker can have seen of a request without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// It was handed to the kernel whole.

@@ -1,22 +1,17 @@
-//! What comes over links: responses, and the news that there will be none.
+//! What comes over links: responses, and the ends of connections, after which there will be none.
 //!
-//! In: frames, written requests and lost connections. Out: each given to what asked for it: batches to the lanes, what is said of the
-//! cluster to metadata, producer ids to their owner. Pure. Deliberately absent: what a response to Produce means
-//! ([`super::lanes::attempts`]), and what one to Metadata does ([`super::learning`]).
+//! In: frames, written requests and lost connections. Out: each response passed to the owner of the request: Produce to the lanes,
+//! Metadata to metadata, a producer id to its owner. Pure. Deliberately absent: what a response to Produce means
+//! ([`super::lanes::attempts`]), and what one to Metadata changes ([`super::learning`]).
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{
-    Sender,
-    events::ConnectionId,
-    lanes::{
-        attempts::{Attempt, Reply},
-        lane::Leader,
-    },
+    Cause, ConnectionId, Purpose, Seen, Sender, SentBatches,
+    lanes::{attempts::AttemptResult, lane::Leader},
     links::{Lost, node::InFlight},
-    request::{Purpose, Seen, SentBatches},
 };
 use crate::{
     cluster::Broker,
@@ -39,9 +34,8 @@ impl Sender {
 
     /// Ends a connection that is of no use, and looks for another broker.
     pub(super) fn end(&mut self, id: i32, why: &str, error: ErrorCode) {
-        if let Some(lost) = self.links.disconnect(id, &why.into(), &mut self.common) {
-            self.lost(lost, error);
-        }
+        let lost = self.links.disconnect(id, &why.into(), &mut self.common);
+        lost.into_iter().for_each(|lost| self.lost(lost, error));
         self.metadata.refresh(self.common.now);
     }
 
@@ -51,50 +45,49 @@ impl Sender {
         for (request, seen) in unanswered {
             self.give_back(broker, &request.purpose, error, &why, seen);
         }
-        if self.common.config.acks == Acks::None {
-            self.lost_unconfirmed(broker, &address, &why, unconfirmed);
+        let common = &mut self.common;
+        if common.config.acks == Acks::None {
+            // No response says what became of the records that went out over it. Its lanes request one next.
+            self.lanes.lost(broker);
+            if unconfirmed > 0 {
+                common.recorder().lost_unconfirmed(unconfirmed);
+                common.warnings.lost_unconfirmed(broker, &address, &why, unconfirmed, common.now);
+            }
         }
-        self.common.accumulator.topics().set_metadata_failure(Some(format!("broker at {address}: {why}").into()));
-    }
-
-    /// With `acks=0` nobody says what became of the records that went out over a connection that is gone: they are counted as
-    /// what they are, and the topic-partitions led there ask for a response next.
-    fn lost_unconfirmed(&mut self, broker: i32, address: &str, why: &str, records: u64) {
-        self.lanes.lost(broker);
-        if records > 0 {
-            self.common.recorder().lost_unconfirmed(records);
-            self.common.warnings.lost_unconfirmed(broker, address, why, records, self.common.now);
-        }
+        common.accumulator.topics().set_metadata_failure(Some(format!("broker at {address}: {why}").into()));
     }
 
     /// A request has no response, or none that can be used.
-    fn give_back(&mut self, broker: i32, purpose: &Purpose, error: ErrorCode, why: &Arc<str>, seen: Seen) {
+    fn give_back(&mut self, broker: i32, purpose: &Purpose, code: ErrorCode, why: &Arc<str>, seen: Seen) {
         let (now, common) = (self.common.now, &mut self.common);
+        let why = Arc::clone(why);
         match purpose {
-            Purpose::Produce(sent) => self.lanes.unanswered(broker, sent, error, why, seen, common),
-            Purpose::Metadata(question) => self.metadata.failed(*question, now, &mut common.chance),
-            Purpose::InitProducerId => {
-                self.lanes.producer_id.failed(error, why, now, common.retry(), &mut common.chance)
+            Purpose::Produce(sent) => {
+                let result = AttemptResult::unconfirmed(broker, code, Some(why));
+                self.lanes.unanswered(sent, &result, seen, common);
             }
-            // Nobody waits for what a connection begins with.
+            Purpose::Metadata(request) => self.metadata.failed(*request, now, &mut common.chance),
+            Purpose::InitProducerId => self.lanes.producer_id.failed(Cause { code, why }, now, &mut common.chance),
+            // What a connection begins with is requested again with the next one.
             Purpose::ApiVersions => {}
         }
-        self.grant_wishes();
     }
 
     /// A request without a response (`acks=0`) went out whole.
     pub(super) fn written(&mut self, connection: ConnectionId, correlation: i32) {
-        if let Some((broker, request)) = self.links.take_written(connection, correlation, &mut self.common) {
+        // With a connection that was ended its requests came back.
+        let Some(&broker) = self.links.connections.get(&connection) else { return };
+        if let Some(request) = self.links.take_written(broker, correlation, &mut self.common) {
             self.give_back(broker, &request.purpose, ErrorCode::NONE, &"".into(), Seen::Whole);
         }
     }
 
     /// A frame came: it must be the response to the oldest request.
     pub(super) fn frame(&mut self, connection: ConnectionId, frame: &Bytes) {
-        let taken = self.links.take_response(connection, frame.len(), &mut self.common);
-        let Some((broker, request)) = taken else { return };
-        let read = match request {
-            Some(request) => self.receive_response(broker, request, frame),
+        // What came over a connection before it was ended counts no more.
+        let Some(&broker) = self.links.connections.get(&connection) else { return };
+        let read = match self.links.take_request(broker, frame.len(), &mut self.common) {
+            Some(request) => self.receive_response(broker, &request, frame),
             None => Err("response without a request".to_owned()),
         };
         if let Err(why) = read {
@@ -102,55 +95,52 @@ impl Sender {
         }
     }
 
-    /// Gives a response to what asked for it. Returns why the connection is of no use any more, if it is not.
-    fn receive_response(&mut self, broker: i32, request: InFlight, frame: &Bytes) -> Result<(), String> {
-        let InFlight { correlation, version, purpose, .. } = request;
+    /// Passes a response to the owner of its request; one that cannot be used counts as none. Returns why the connection is of no use
+    /// any more, if it is not.
+    fn receive_response(&mut self, broker: i32, request: &InFlight, frame: &Bytes) -> Result<(), String> {
         let got = apis::correlation(frame);
-        if got != Some(correlation) {
-            let why = format!("response {} where {correlation} was expected", got.unwrap_or(-1));
-            return Err(self.unusable(broker, &purpose, why));
-        }
+        let read = if got == Some(request.correlation) {
+            self.read_response(broker, request, frame)
+        } else {
+            Err(format!("response {} where {} was expected", got.unwrap_or(-1), request.correlation))
+        };
+        read.inspect_err(|why| {
+            let why = why.as_str().into();
+            self.give_back(broker, &request.purpose, ErrorCode::NETWORK_EXCEPTION, &why, Seen::Whole);
+        })
+    }
+
+    fn read_response(&mut self, broker: i32, request: &InFlight, frame: &Bytes) -> Result<(), String> {
         let unreadable = |error: BadResponse| error.to_string();
-        let read = match &purpose {
-            Purpose::ApiVersions => return self.links.negotiated(broker, version, frame, &mut self.common),
-            Purpose::Produce(sent) => produce::decode(frame, version)
-                .map_err(unreadable)
-                .and_then(|response| self.produced(broker, sent, version, response)),
-            Purpose::Metadata(question) => metadata::decode(frame, version).map_err(unreadable).map(|response| {
+        let version = request.version;
+        match &request.purpose {
+            Purpose::ApiVersions => self.links.negotiated(broker, version, frame, &mut self.common)?,
+            Purpose::Produce(sent) => {
+                let response = produce::decode(frame, version).map_err(unreadable)?;
+                self.produced(broker, sent, response)?;
+            }
+            Purpose::Metadata(number) => {
+                let response = metadata::decode(frame, version).map_err(unreadable)?;
                 self.links.throttle(broker, response.throttle_ms, &mut self.common);
-                self.learn(*question, response);
-            }),
-            Purpose::InitProducerId => init_producer_id::decode(frame, version).map_err(unreadable).map(|response| {
+                self.learn(*number, response);
+            }
+            Purpose::InitProducerId => {
+                let response = init_producer_id::decode(frame, version).map_err(unreadable)?;
                 self.links.throttle(broker, response.throttle_ms, &mut self.common);
                 self.lanes.identified(broker, response, &mut self.common);
-            }),
-        };
-        read.map_err(|why| self.unusable(broker, &purpose, why))
+            }
+        }
+        Ok(())
     }
 
-    /// A response cannot be used: its request goes back. Returns why.
-    fn unusable(&mut self, broker: i32, purpose: &Purpose, why: String) -> String {
-        self.give_back(broker, purpose, ErrorCode::NETWORK_EXCEPTION, &why.as_str().into(), Seen::Whole);
-        why
-    }
-
-    /// A broker judged the batches of a request. Returns why it cannot be the response, if it names what was not asked.
-    fn produced(
-        &mut self,
-        broker: i32,
-        sent: &SentBatches,
-        version: i16,
-        response: ProduceResults,
-    ) -> Result<(), String> {
+    /// The response to Produce. Returns why it cannot be one, if it names what was not requested.
+    fn produced(&mut self, broker: i32, sent: &SentBatches, response: ProduceResults) -> Result<(), String> {
         self.links.throttle(broker, response.throttle_ms, &mut self.common);
-        let mut entries = self.lanes.by_part(&sent.parts, version, response.partitions)?;
-        for (part, entry) in sent.parts.iter().zip(&mut entries) {
-            let leader = entry.as_ref().and_then(|entry| entry.leader);
-            let reply = entry.take().map_or_else(|| Reply::left_out(broker), Reply::from);
-            let leader = leader.filter(|_| hints(reply.error));
-            let attempt = Attempt { slot: part.slot, request: sent.request, broker, lost: false };
-            self.lanes.conclude(attempt, reply, &mut self.common);
-            self.grant_wishes();
+        let results = self.lanes.by_part(&sent.parts, response.partitions)?;
+        for (part, result) in sent.parts.iter().zip(results) {
+            let leader = result.as_ref().and_then(|result| result.leader.filter(|_| hints(result.error)));
+            let result = AttemptResult::confirmed(broker, result);
+            self.lanes.conclude(part.slot, sent.request, result, &mut self.common);
             if let Some(leader) = leader {
                 self.hint(part.slot, leader, &response.brokers);
             }

@@ -1,11 +1,11 @@
-//! What an operator is told while something goes wrong, and no more of it than can be read.
+//! What is logged for an operator while something goes wrong, and no more of it than can be read.
 //!
 //! In: attempts that failed and connections that ended, with the time. Out: `tracing` events at `WARN`, in all at most ten
 //! each second. About one partition there is at most one each second. What lasts (a broker that is away, a topic that is
-//! missing, a producer id that nobody gives) is told again after 1 s, 2 s, 4 s and so on up to a minute. Each line has the
-//! number of those that were held back since the one before. State changes for the better are told at `INFO`. Pure: whether a
-//! line is written follows from the times that are passed in. Deliberately absent: batches that failed for good, which those
-//! who wait for them are told.
+//! missing, a producer id that no broker gives) is logged again after 1 s, 2 s, 4 s and so on up to a minute. Each line has the
+//! number of those that were held back since the one before. State changes for the better are logged at `INFO`. Pure: whether a
+//! line is written follows from the times that are passed in. Deliberately absent: batches that failed for good, whose outcome
+//! says so.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::lanes::verdict::Verdict;
-use crate::{delivery::Origin, error::ErrorCode};
+use super::lanes::{entry::FailedAttempt, verdict::Verdict};
+use crate::{accumulator::PartitionQueue, error::ErrorCode};
 
 /// How long a line about something keeps another one about the same back, at first.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -51,24 +51,11 @@ impl Subject {
     }
 }
 
-/// An attempt to send a batch that did not end in an acknowledgement.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FailedAttempt<'a> {
-    pub(super) slot: u32,
-    pub(super) origin: &'a Origin,
-    pub(super) broker: i32,
-    /// How often the batch was sent.
-    pub(super) number: u32,
-    pub(super) error: ErrorCode,
-    /// The broker's words, or how the connection ended.
-    pub(super) cause: &'a str,
-}
-
 /// When lines were written, and about what.
 #[derive(Debug, Default)]
-pub(super) struct Warnings {
+pub(crate) struct Warnings {
     lines: VecDeque<Instant>,
-    told: BTreeMap<Subject, Told>,
+    last: BTreeMap<Subject, LastLine>,
     held_back: u64,
     /// How often something was not there that must be.
     faults: u64,
@@ -76,7 +63,7 @@ pub(super) struct Warnings {
 
 /// The last line about something.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct LastLine {
     at: Instant,
     /// How long it keeps the next one back.
     keeps_back: Duration,
@@ -86,13 +73,13 @@ impl Warnings {
     /// Whether a line about `subject` may be written now; if so, how many were held back since the last line, if any.
     fn admit(&mut self, subject: Subject, now: Instant) -> Option<Option<u64>> {
         self.forget(now);
-        let before = self.told.get(&subject).copied();
-        if self.lines.len() >= MOST || before.is_some_and(|told| told.at + told.keeps_back > now) {
+        let before = self.last.get(&subject).copied();
+        if self.lines.len() >= MOST || before.is_some_and(|last| last.at + last.keeps_back > now) {
             self.held_back = self.held_back.saturating_add(1);
             return None;
         }
-        let longer = before.filter(|_| subject.lasts()).map(|told| (told.keeps_back * 2).min(LONGEST));
-        self.told.insert(subject, Told { at: now, keeps_back: longer.unwrap_or(SHORTEST) });
+        let longer = before.filter(|_| subject.lasts()).map(|last| (last.keeps_back * 2).min(LONGEST));
+        self.last.insert(subject, LastLine { at: now, keeps_back: longer.unwrap_or(SHORTEST) });
         self.lines.push_back(now);
         let held_back = std::mem::take(&mut self.held_back);
         Some((held_back > 0).then_some(held_back))
@@ -103,31 +90,37 @@ impl Warnings {
         while self.lines.front().is_some_and(|at| *at + SHORTEST <= now) {
             self.lines.pop_front();
         }
-        self.told.retain(|subject, told| {
-            let lasts = if subject.lasts() { 3 * told.keeps_back } else { told.keeps_back };
-            told.at + lasts > now
+        self.last.retain(|subject, last| {
+            let lasts = if subject.lasts() { 3 * last.keeps_back } else { last.keeps_back };
+            last.at + lasts > now
         });
     }
 
-    /// What was told about `subject` is over.
+    /// What was logged about `subject` is over.
     fn is_over(&mut self, subject: &Subject) {
-        self.told.remove(subject);
+        self.last.remove(subject);
     }
 
-    /// A batch goes again, or in parts, or under a new stamp. Other verdicts are final, and for those who wait.
-    pub(super) fn attempt_failed(&mut self, attempt: FailedAttempt<'_>, verdict: Verdict, now: Instant) {
-        let FailedAttempt { slot, origin, broker, number, error, cause } = attempt;
-        let (topic, partition) = (&*origin.topic, origin.partition);
+    /// A batch is sent again, or in parts, or under a new stamp. Other verdicts are final, and are the batch's outcome.
+    pub(super) fn attempt_failed(
+        &mut self,
+        queue: &PartitionQueue,
+        attempt: &FailedAttempt,
+        verdict: Verdict,
+        now: Instant,
+    ) {
+        let FailedAttempt { number, broker, code: error, .. } = attempt;
+        let (topic, partition, cause) = (&*queue.origin.topic, queue.origin.partition, attempt.cause());
         let Some(next) = what_next(verdict) else {
             tracing::debug!(topic, partition, broker, attempt = number, %error, cause, ?verdict, "attempt failed");
             return;
         };
-        if let Some(held_back) = self.admit(Subject::Partition(slot), now) {
+        if let Some(held_back) = self.admit(Subject::Partition(queue.slot), now) {
             tracing::warn!(topic, partition, broker, attempt = number, %error, cause, held_back, "retry: {next}");
         }
     }
 
-    /// A connection ended with so many requests unanswered, or (`None`) could not be made.
+    /// A connection ended with so many requests without a response, or (`None`) could not be made.
     pub(super) fn connection_ended(
         &mut self,
         broker: i32,
@@ -167,7 +160,7 @@ impl Warnings {
         tracing::info!(broker, host, port, "connected");
     }
 
-    /// A topic is not there: the cluster has answered, and this is what it said.
+    /// A topic is not there, as the cluster's response says.
     pub(super) fn no_topic(&mut self, topic: &Arc<str>, code: ErrorCode, now: Instant) {
         if let Some(held_back) = self.admit(Subject::Topic(Arc::clone(topic)), now) {
             let advice = code.advice();
@@ -218,7 +211,7 @@ fn what_next(verdict: Verdict) -> Option<&'static str> {
         Verdict::Split => Some("its records are sent in smaller batches"),
         Verdict::BumpEpoch => Some("the batch is sent in the producer's next epoch"),
         Verdict::NewProducerId => Some("the batch is sent under a new producer id"),
-        // What is before it is told.
+        // The failure of the batch before it is logged.
         Verdict::Again => None,
         Verdict::Acked | Verdict::Duplicate | Verdict::Fail { .. } | Verdict::Fatal { .. } => None,
     }
@@ -266,7 +259,7 @@ mod tests {
     fn ten_lines_a_second_are_enough_however_many_partitions_are_in_trouble() {
         let (mut warnings, start) = (Warnings::default(), Instant::now());
         let told = (0..1_000).filter(|slot| warnings.admit(Subject::Partition(*slot), start).is_some()).count();
-        assert_eq!((told, warnings.told.len()), (10, 10), "and no more is remembered either");
+        assert_eq!((told, warnings.last.len()), (10, 10), "and no more is remembered either");
         assert_eq!(warnings.admit(Subject::Partition(999), start + SHORTEST), Some(Some(990)));
     }
 

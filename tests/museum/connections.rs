@@ -63,10 +63,10 @@ fn connections_that_are_reset_while_versions_are_negotiated_leave_nothing_behind
     rig.mute = vec![18];
     for dials in 1..=50 {
         rig.pass_ms(2_000);
-        assert_eq!((rig.open.len(), rig.sender.links.connections()), (1, 1), "at connection {dials}");
+        assert_eq!((rig.open.len(), rig.sender.links.connections.len()), (1, 1), "at connection {dials}");
         rig.cut(rig.open[0].0, None);
-        assert!(rig.open.is_empty() && rig.sender.links.connections() == 0);
-        assert!(rig.sender.links.nodes().all(|node| node.in_flight.is_empty()));
+        assert!(rig.open.is_empty() && rig.sender.links.connections.is_empty());
+        assert!(rig.sender.links.nodes.values().all(|node| node.in_flight.is_empty()));
     }
     rig.mute.clear();
     rig.accumulator.topics().want(TOPIC);

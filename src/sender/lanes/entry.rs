@@ -1,6 +1,6 @@
 //! One batch in its lane.
 //!
-//! In: a sealed batch. Out: its bytes, each time it is sent, and what those who wait for it are told. Pure. Between a send
+//! In: a sealed batch. Out: its bytes, each time it is sent, and its outcome. Pure. Between a send
 //! and the broker's definite no its bytes and its stamp do not change; they are reference counted, so what a socket still
 //! holds stays as it is, whatever becomes of the batch.
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::{
     accumulator::{Held, SealedBatch},
     delivery::{Completer, Outcome},
-    error::ErrorCode,
+    error::{ErrorCode, Persisted},
     metrics::{Ended, Recorder, SentBatch},
     wire::record_batch::{
         split::SplitBatch,
@@ -37,12 +37,22 @@ pub(crate) enum Gap {
     Unknown,
 }
 
-/// What the last attempt came to.
+/// An attempt to send a batch that was not acknowledged.
 #[derive(Clone, Debug)]
-pub(crate) struct LastError {
-    pub(crate) code: ErrorCode,
+pub(crate) struct FailedAttempt {
+    /// How often the batch had been sent, with this attempt.
+    pub(crate) number: u32,
     pub(crate) broker: i32,
+    pub(crate) code: ErrorCode,
+    /// The broker's words, or how the connection ended.
     pub(crate) message: Option<Arc<str>>,
+}
+
+impl FailedAttempt {
+    /// The message, or else what the error code means.
+    pub(crate) fn cause(&self) -> &str {
+        self.message.as_deref().unwrap_or_else(|| self.code.advice())
+    }
 }
 
 /// One batch in its lane.
@@ -61,7 +71,7 @@ pub(crate) struct Entry {
     pub(crate) losses: u32,
     /// Whether an attempt went out whole and had no definite response.
     pub(crate) maybe_written: bool,
-    pub(crate) last_error: Option<LastError>,
+    pub(crate) last_failure: Option<FailedAttempt>,
     /// What is missing between the batch before it and this one, as they were stamped.
     pub(crate) gap_before: Option<Gap>,
     bytes: Encoded,
@@ -90,7 +100,7 @@ impl Entry {
             retries: 0,
             losses: 0,
             maybe_written: false,
-            last_error: None,
+            last_failure: None,
             gap_before: None,
             bytes: Encoded::Fresh(bytes),
             stamp: None,
@@ -103,9 +113,20 @@ impl Entry {
         matches!(self.state, State::InFlight(_))
     }
 
-    /// Whether those who waited have been answered, and it is kept only for what is in flight.
-    pub(crate) fn is_given_up(&self) -> bool {
+    /// Whether it has its outcome, and is kept only for what is in flight.
+    pub(crate) fn has_outcome(&self) -> bool {
         self.completer.is_none()
+    }
+
+    /// Its last attempt failed, and its connection may have been lost.
+    pub(crate) fn failed(&mut self, attempt: &FailedAttempt, lost: bool) {
+        self.losses = if lost { self.losses + 1 } else { 0 };
+        self.last_failure = Some(attempt.clone());
+    }
+
+    /// Whether it is in the log, if it is given up now.
+    pub(crate) fn persisted(&self) -> Persisted {
+        if self.maybe_written { Persisted::Unknown } else { Persisted::No }
     }
 
     /// A limit for bytes on the wire, as one for bytes before compression.
@@ -156,11 +177,11 @@ impl Entry {
         bytes
     }
 
-    /// Whether the time that a broker tells with an acknowledgement is when it appended the batch. A broker that has the batch
-    /// already tells the batch's latest timestamp in its place, whatever the topic's timestamps mean.
-    pub(crate) fn is_append_time(&self, told: i64) -> bool {
+    /// Whether the time in an acknowledgement is when the broker appended the batch. A broker that has the batch already
+    /// returns the batch's latest timestamp in its place, whatever the topic's timestamps mean.
+    pub(crate) fn is_append_time(&self, time: i64) -> bool {
         let latest = self.bytes().get(35..43).and_then(|field| field.first_chunk().copied()).map(i64::from_be_bytes);
-        self.attempts == 1 || latest != Some(told)
+        self.attempts == 1 || latest != Some(time)
     }
 
     /// Whether its records can stand one after the other from this offset on: an offset that they would go beyond the end of
@@ -183,9 +204,9 @@ impl Entry {
         SentBatch { records: self.records, bytes: self.len(), uncompressed: self.uncompressed, queued }
     }
 
-    /// Completes the batch with this outcome, if nobody has given it up, and counts it.
+    /// Completes the batch with this outcome, if it has none yet, and counts it.
     pub(crate) fn settle(&mut self, outcome: Outcome, topic: &Arc<str>, recorder: &Recorder, now: Instant) {
-        if !self.is_given_up() {
+        if !self.has_outcome() {
             let ended = match &outcome {
                 Outcome::Failed(error) | Outcome::Refused { others: error, .. } => Ended::Failed(error.persisted()),
                 Outcome::Acked { .. } | Outcome::Split(_) => Ended::Acked,
@@ -217,12 +238,12 @@ impl Entry {
         }
     }
 
-    /// Becomes its parts, which take its place, its age and those who wait for it.
+    /// Becomes its parts, which take its place, its age and its records' deliveries.
     pub(crate) fn split(&mut self, parts: Vec<SplitBatch>) -> Option<Vec<Self>> {
         let (completer, held) = (self.completer.take()?, self.held.take()?);
         let firsts: Vec<_> = parts.iter().map(|part| part.first).collect();
         let Held { mut charge, token } = held;
-        // The parts' bytes, and those who are told of their records, are charged to the whole batch's share; its own buffer goes.
+        // The parts' bytes, and their callbacks, are charged to the whole batch's share; its own buffer goes.
         self.bytes = Encoded::Fresh(Vec::new());
         let parts = parts.into_iter().zip(completer.split(&firsts)).map(|(part, completer)| {
             let share = charge.split_off(part.bytes.len() + completer.notices().bytes());
@@ -235,7 +256,7 @@ impl Entry {
                 completer,
                 held,
             };
-            Self { maybe_written: self.maybe_written, last_error: self.last_error.clone(), ..Self::new(sealed) }
+            Self { maybe_written: self.maybe_written, last_failure: self.last_failure.clone(), ..Self::new(sealed) }
         });
         Some(parts.collect())
     }

@@ -4,13 +4,13 @@
 //! connections, requests and the clock.
 //!
 //! ```text
-//!  answered ◄── [in flight][in flight] [waiting][waiting] ◄── accumulator
+//! completed ◄── [in flight][in flight] [waiting][waiting] ◄── accumulator
 //!                └── window, at most 5 ─┘
 //! ```
 //! A failure does not disturb the batches behind it: when the responses of all that are in flight have come, the lane goes on
-//! with the first batch that has none, in order. Until a batch succeeds on the leader of now, one is in flight at most
+//! with the first batch that has none, in order. Until a batch succeeds on the current leader, one is in flight at most
 //! (KAFKA-15591): a broker that does not know this producer yet accepts any first sequence number, so a second batch
-//! could be written though the first was refused. A topic that was created anew has leaders that know nobody, whatever
+//! could be written though the first was refused. A topic that was created anew has leaders that know no producer, whatever
 //! their nodes and epochs are.
 
 use std::{
@@ -22,7 +22,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    entry::{Entry, Gap, LastError, State},
+    entry::{Entry, FailedAttempt, Gap, State},
     room::Room,
 };
 use crate::{
@@ -30,14 +30,6 @@ use crate::{
     error::Persisted,
     wire::record_batch::writer::Stamp,
 };
-
-/// Who a lane's batches are from. Each lane has an epoch of its own: brokers keep a producer's epoch by partition, so
-/// starting anew in one partition disturbs no other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) producer_id: i64,
-    pub(crate) epoch: i16,
-}
 
 /// A partition's leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +41,7 @@ pub(crate) struct Leader {
 /// No leader that there is.
 const NOWHERE: Leader = Leader { node: i32::MIN, epoch: i32::MIN };
 
-/// Whoever names a batch by its position has just found it there.
+/// A caller that names a batch by its position has just found it there.
 const IN_LANE: &str = "a batch that is named by its position is in its lane";
 
 /// One partition's lane.
@@ -65,23 +57,26 @@ pub(crate) struct Lane {
     pub(crate) timer: Option<Instant>,
     /// Whether it stands in the list of those that wait for a producer id.
     pub(crate) unidentified: bool,
-    leader: Option<Leader>,
-    /// Whether a response said that the leader is elsewhere, and nobody has said where.
+    /// The partition's leader, if it is known.
+    pub(crate) leader: Option<Leader>,
+    /// Whether a batch succeeded on the current leader.
+    pub(crate) proven: bool,
+    /// Whether a response said that the leader is elsewhere, and none has said where.
     doubted: bool,
-    /// The newest leader epoch that was heard of; -1 for none.
+    /// The newest leader epoch of any response; -1 for none.
     newest_epoch: i32,
     entries: VecDeque<Entry>,
-    in_flight: usize,
+    /// How many batches have been sent and have no response.
+    pub(crate) in_flight: usize,
     /// The leader that has what is in flight.
     sent_to: Leader,
-    identity: Option<Identity>,
+    /// The stamp of the next new batch. Each lane has an epoch of its own: brokers keep a producer's epoch by partition, so starting
+    /// anew in one partition disturbs no other.
+    next: Option<Stamp>,
     /// A producer id that must not be used again here.
     spent: Option<i64>,
-    next_sequence: i32,
     /// What is missing behind the last batch that was stamped.
     gap: Option<Gap>,
-    /// Whether a batch succeeded on the leader of now.
-    proven: bool,
     retry_at: Option<Instant>,
     room: Room,
 }
@@ -119,42 +114,29 @@ impl Lane {
             timer: None,
             unidentified: false,
             leader: None,
+            proven: false,
             doubted: false,
             newest_epoch: -1,
             entries: VecDeque::new(),
             in_flight: 0,
             sent_to: NOWHERE,
-            identity: None,
+            next: None,
             spent: None,
-            next_sequence: 0,
             gap: None,
-            proven: false,
             retry_at: None,
             room: Room::default(),
         }
     }
 
-    /// The partition's leader, if it is known.
-    pub(crate) fn leader(&self) -> Option<Leader> {
-        self.leader
-    }
-
-    /// The epoch of now, if there is one.
+    /// The current producer epoch, if there is one.
     pub(crate) fn epoch(&self) -> Option<i16> {
-        self.identity.map(|identity| identity.epoch)
-    }
-
-    /// How many batches have been sent and not answered.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight
+        self.next.map(|next| next.epoch)
     }
 
     /// As if so many epochs had begun and so many records been written.
     #[cfg(test)]
     pub(crate) fn come_to(&mut self, epoch: i16, next_sequence: i32) {
-        self.identity = self.identity.map(|identity| Identity { epoch, ..identity });
-        self.next_sequence = next_sequence;
+        self.next = self.next.map(|next| Stamp { epoch, base_sequence: next_sequence, ..next });
     }
 
     /// Whether there is anything to send, now or later.
@@ -189,17 +171,17 @@ impl Lane {
         moved
     }
 
-    /// Whether nobody has said who leads, or the last one who said so was wrong.
+    /// Whether no response has said who leads, or the last one that did was wrong.
     pub(crate) fn lacks_leader(&self) -> bool {
         self.leader.is_none() || self.doubted
     }
 
-    /// A response said that the leader is elsewhere: nothing is sent until somebody says where, or that it is there again.
+    /// A response said that the leader is elsewhere: nothing is sent until a response says where, or that it is there again.
     pub(crate) fn doubt_leader(&mut self) {
         self.doubted |= self.has_same_leader();
     }
 
-    /// Whether what was sent last went to the leader of now.
+    /// Whether what was sent last went to the current leader.
     fn has_same_leader(&self) -> bool {
         self.leader.is_none_or(|leader| leader.node == self.sent_to.node && leader.epoch <= self.sent_to.epoch)
     }
@@ -228,34 +210,39 @@ impl Lane {
         Readiness::Ready
     }
 
-    /// Whether a batch waits before one that is in flight, or one in flight has been given up.
+    /// Whether a batch waits before one that is in flight, or one in flight has its outcome already.
     fn is_rewinding(&self) -> bool {
-        self.entries.iter().take(self.in_flight).any(|entry| entry.state == State::Waiting || entry.is_given_up())
+        self.entries.iter().take(self.in_flight).any(|entry| entry.state == State::Waiting || entry.has_outcome())
     }
 
     fn needs_producer_id(&self, current: Option<i64>) -> bool {
         let fresh = current.is_some() && current != self.unusable();
-        !fresh && (self.identity.is_none() || (self.must_restart() && self.has_no_epoch_left()))
+        !fresh && (self.next.is_none() || (self.must_restart() && self.has_no_epoch_left()))
     }
 
     /// The producer id that a restart must not use: its epochs have run out, or the broker knows a newer one.
     fn unusable(&self) -> Option<i64> {
-        self.identity.filter(|identity| identity.epoch == i16::MAX).map(|identity| identity.producer_id).or(self.spent)
+        self.next.filter(|next| next.epoch == i16::MAX).map(|next| next.producer_id).or(self.spent)
     }
 
     fn has_no_epoch_left(&self) -> bool {
-        self.identity.is_none_or(|identity| Some(identity.producer_id) == self.unusable())
+        self.next.is_none_or(|next| Some(next.producer_id) == self.unusable())
     }
 
     /// The next batch to send, from the lane or else from the accumulator, without sending it. `memory` is for how long it is
     /// remembered that a batch was too large.
     pub(crate) fn peek_len(&mut self, now: Instant, memory: Duration) -> Option<usize> {
-        self.outgrow(now, memory);
+        // The last refusal is long ago: batches may be as large as `batch.size` again.
+        if self.room.is_known() && self.room.limit(now, memory).is_none() {
+            self.room = Room::default();
+            self.queue.limit_batches(None);
+        }
         self.take_next();
         self.waiting().map(Entry::len)
     }
 
     /// Takes the next batch from the accumulator if none waits in the lane. Returns whether one waits.
+    #[inline]
     pub(crate) fn take_next(&mut self) -> bool {
         if self.entries.len() == self.in_flight {
             match self.queue.take() {
@@ -286,14 +273,6 @@ impl Lane {
         Some(size)
     }
 
-    /// Lets batches be as large as `batch.size` again, when the last refusal is long ago.
-    fn outgrow(&mut self, now: Instant, memory: Duration) {
-        if self.room.is_known() && self.room.limit(now, memory).is_none() {
-            self.room = Room::default();
-            self.queue.limit_batches(None);
-        }
-    }
-
     /// Adds a batch that was taken from the accumulator.
     pub(crate) fn push(&mut self, batch: SealedBatch) {
         // Most lanes have one batch at a time, and where there are many lanes, room for four is more than all else of a lane.
@@ -304,24 +283,18 @@ impl Lane {
     }
 
     /// Sends the batch that [`peek_len`](Self::peek_len) showed, in `request` to `node`: its bytes, which will not change.
-    /// The lane must be [`Ready`](Readiness::Ready). `current` is the producer id of now, if there is one.
+    /// The lane must be [`Ready`](Readiness::Ready). `current` is the current producer id, if there is one.
     pub(crate) fn send(&mut self, request: u64, node: i32, current: Option<i64>) -> Option<Bytes> {
         if current.is_some() && self.must_restart() {
             self.restart(current);
         }
-        if self.identity.is_none() {
-            self.identity = current.map(|producer_id| Identity { producer_id, epoch: 0 });
+        if self.next.is_none() {
+            self.next = current.map(first_stamp);
         }
-        let (identity, next) = (self.identity, self.next_sequence);
         let entry = self.entries.iter_mut().find(|entry| entry.state == State::Waiting)?;
         if entry.stamp().is_none() {
-            let origin = identity.map_or(Stamp::NONE, |identity| Stamp {
-                producer_id: identity.producer_id,
-                epoch: identity.epoch,
-                base_sequence: next,
-            });
-            entry.put_stamp(origin);
-            self.next_sequence = sequence_after(next, entry.records);
+            entry.put_stamp(self.next.unwrap_or(Stamp::NONE));
+            self.next = self.next.map(|next| after(next, entry.records));
         }
         self.in_flight += 1;
         self.sent_to = Leader { node, epoch: self.newest_epoch };
@@ -353,12 +326,11 @@ impl Lane {
 
     /// Goes on with the next epoch from sequence 0, or with another producer id when epochs have run out.
     fn restart(&mut self, current: Option<i64>) {
-        self.identity = match self.identity {
-            Some(identity) if !self.has_no_epoch_left() => Some(Identity { epoch: identity.epoch + 1, ..identity }),
-            _ => current.map(|producer_id| Identity { producer_id, epoch: 0 }),
+        self.next = match self.next {
+            Some(next) if !self.has_no_epoch_left() => Some(Stamp { epoch: next.epoch + 1, base_sequence: 0, ..next }),
+            _ => current.map(first_stamp),
         };
         self.spent = None;
-        self.next_sequence = 0;
         self.gap = None;
         self.proven = false;
         self.entries.iter_mut().for_each(Entry::clear_stamp);
@@ -385,11 +357,6 @@ impl Lane {
         Some(entry)
     }
 
-    /// Whether a batch succeeded on the leader of now.
-    pub(crate) fn is_proven(&self) -> bool {
-        self.proven
-    }
-
     /// The connection to `node` ended: if it leads, it must be proven again.
     pub(crate) fn lost(&mut self, node: i32) {
         self.proven &= self.leader.is_some_and(|leader| leader.node != node);
@@ -410,7 +377,7 @@ impl Lane {
         let Some(first) = self.entries.front_mut() else { return debug_assert!(false, "{IN_LANE}") };
         first.gap_before = Some(Gap::Certain);
         if spent {
-            self.spent = self.identity.map(|identity| identity.producer_id);
+            self.spent = self.next.map(|next| next.producer_id);
         }
     }
 
@@ -419,8 +386,11 @@ impl Lane {
     pub(crate) fn failed(&mut self, position: usize, persisted: Persisted) -> Option<Entry> {
         let entry = self.leave(position)?;
         self.proven = false;
-        let Some(stamp) = entry.stamp().filter(|_| self.is_current(&entry)) else { return Some(entry) };
-        let last = sequence_after(stamp.base_sequence, entry.records) == self.next_sequence;
+        let is_current =
+            |stamp: &Stamp, next: Stamp| (stamp.producer_id, stamp.epoch) == (next.producer_id, next.epoch);
+        let stamp = entry.stamp().filter(|stamp| self.next.is_some_and(|next| is_current(stamp, next)));
+        let Some(stamp) = stamp else { return Some(entry) };
+        let last = self.next == Some(after(stamp, entry.records));
         let certain = persisted == Persisted::No || entry.gap_before == Some(Gap::Certain);
         let gap = if certain { Gap::Certain } else { Gap::Unknown };
         match self.entries.get_mut(position).filter(|next| next.stamp().is_some()) {
@@ -428,16 +398,11 @@ impl Lane {
             Some(_) => {}
             // Nothing after it was stamped and it is nowhere: its numbers are free again.
             None if last && persisted == Persisted::No && entry.gap_before.is_none() => {
-                self.next_sequence = stamp.base_sequence;
+                self.next = Some(stamp);
             }
             None => self.gap = Some(gap),
         }
         Some(entry)
-    }
-
-    fn is_current(&self, entry: &Entry) -> bool {
-        let of = entry.stamp().map(|stamp| Identity { producer_id: stamp.producer_id, epoch: stamp.epoch });
-        of.is_some() && of == self.identity
     }
 
     fn leave(&mut self, position: usize) -> Option<Entry> {
@@ -454,26 +419,24 @@ impl Lane {
         let mut gap_before = whole.gap_before;
         for (offset, mut part) in parts.into_iter().enumerate() {
             part.gap_before = gap_before.take();
-            if let Some(origin) = &mut stamp {
-                part.put_stamp(*origin);
-                if origin.base_sequence >= 0 {
-                    origin.base_sequence = sequence_after(origin.base_sequence, part.records);
-                }
+            if let Some(first) = stamp {
+                part.put_stamp(first);
+                stamp = Some(after(first, part.records));
             }
             self.entries.insert(position + offset, part);
         }
         self.proven = false;
     }
 
-    /// The first batch that was opened at least `age` ago and that somebody waits for.
+    /// The first batch that was opened at least `age` ago and without an outcome.
     pub(crate) fn expired(&self, now: Instant, age: Duration) -> Option<usize> {
-        let is_old = |entry: &Entry| !entry.is_given_up() && now.saturating_duration_since(entry.created) >= age;
+        let is_old = |entry: &Entry| !entry.has_outcome() && now.saturating_duration_since(entry.created) >= age;
         self.entries.iter().position(is_old)
     }
 
-    /// When the oldest batch that somebody waits for was opened.
+    /// When the oldest batch without an outcome was opened.
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        let waited_for = self.entries.iter().filter(|entry| !entry.is_given_up());
+        let waited_for = self.entries.iter().filter(|entry| !entry.has_outcome());
         waited_for.map(|entry| entry.created).chain(self.queue.oldest()).min()
     }
 
@@ -483,16 +446,24 @@ impl Lane {
         self.entries.drain(..).collect()
     }
 
-    /// What went wrong with the first batch that something went wrong with: those behind it wait for it.
-    pub(crate) fn last_error(&self) -> Option<&LastError> {
-        self.entries.iter().find_map(|entry| entry.last_error.as_ref())
+    /// The last failure of the first batch that has one: those behind it wait for it.
+    pub(crate) fn last_failure(&self) -> Option<&FailedAttempt> {
+        self.entries.iter().find_map(|entry| entry.last_failure.as_ref())
     }
 }
 
-/// The sequence number after `records` records from `base`. They wrap from 2^31 - 1 to 0.
-pub(crate) fn sequence_after(base: i32, records: u32) -> i32 {
-    let next = (i64::from(base) + i64::from(records)) % (i64::from(i32::MAX) + 1);
-    i32::try_from(next).unwrap_or(0)
+/// The stamp of the first batch under a producer id.
+fn first_stamp(producer_id: i64) -> Stamp {
+    Stamp { producer_id, epoch: 0, base_sequence: 0 }
+}
+
+/// The stamp behind a batch of so many `records`. Sequence numbers wrap from 2^31 - 1 to 0. Without a producer id there are none.
+fn after(stamp: Stamp, records: u32) -> Stamp {
+    if stamp.base_sequence < 0 {
+        return stamp;
+    }
+    let next = (i64::from(stamp.base_sequence) + i64::from(records)) % (i64::from(i32::MAX) + 1);
+    Stamp { base_sequence: i32::try_from(next).unwrap_or(0), ..stamp }
 }
 
 #[cfg(test)]
@@ -508,11 +479,11 @@ mod tests {
         let (known, older, unnumbered) = (Leader { node: 1, epoch: 5 }, Leader { node: 2, epoch: 3 }, -1);
         assert!(lane.lead(Some(known), false));
         assert!(!lane.lead(Some(older), false));
-        assert_eq!(lane.leader(), Some(known));
+        assert_eq!(lane.leader, Some(known));
         // A broker too old to number epochs is believed.
         assert!(lane.lead(Some(Leader { epoch: unnumbered, ..older }), false));
         assert!(lane.lead(Some(known), false), "the epoch that is known is no older one");
         assert!(lane.lead(Some(older), true));
-        assert_eq!(lane.leader(), Some(older));
+        assert_eq!(lane.leader, Some(older));
     }
 }

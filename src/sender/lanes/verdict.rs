@@ -15,7 +15,7 @@ pub(crate) struct Facts {
     pub(crate) idempotent: bool,
     /// How many records the batch has.
     pub(crate) records: u32,
-    /// Whether the batch still has someone who waits for it.
+    /// Whether the batch has no outcome yet.
     pub(crate) waited_for: bool,
     /// Whether `retries` allows another attempt.
     pub(crate) may_retry: bool,
@@ -28,9 +28,9 @@ pub(crate) struct Facts {
 /// What is to be done with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is in the log, at the offset told.
+    /// It is in the log, at the offset in the response.
     Acked,
-    /// It is in the log, where is not told.
+    /// It is in the log, at an offset that the response does not have.
     Duplicate,
     /// Send the same bytes again; `refresh` the metadata before.
     Retry { refresh: bool },
@@ -38,13 +38,13 @@ pub(crate) enum Verdict {
     Again,
     /// Send its records again in smaller batches.
     Split,
-    /// Tell those who wait that it failed.
+    /// Complete it as failed.
     Fail { persisted: Persisted },
     /// Once nothing of the partition is in flight, go on with the next epoch from sequence 0.
     BumpEpoch,
     /// Once nothing of the partition is in flight, go on with a new producer id.
     NewProducerId,
-    /// Tell those who wait that it failed; and nothing of this producer will succeed any more.
+    /// Complete it as failed; and nothing of this producer will succeed any more.
     Fatal { persisted: Persisted },
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn verdict(error: ErrorCode, facts: Facts) -> Verdict {
     }
 }
 
-/// Judges a disagreement about sequence numbers. The broker refused this attempt; the question is why.
+/// Judges a disagreement about sequence numbers. The broker refused this attempt; this finds out why.
 fn sequence(error: ErrorCode, facts: Facts, fail: Verdict) -> Verdict {
     // An earlier batch has no response yet, so this one came too soon: it goes again behind that one.
     if !facts.first {

@@ -1,8 +1,8 @@
-//! Who can be asked or sent to now, and whom to connect to.
+//! Which broker a request can be sent to now, and which to connect to.
 //!
-//! In: what a broker is needed for, and who waits for it. Out: a broker, or connections that are begun. Pure. Whoever is connected is
-//! asked; else one broker after the other is tried, and a second one when the first takes long. Where the brokers that are known cannot
-//! be reached, those of `bootstrap.servers` are tried as well (KIP-899).
+//! In: what a broker is needed for, and what waits for it. Out: a broker, or connections that are begun. Pure. A connected broker gets
+//! the request; else one broker after the other is tried, and a second one when the first takes long. Where the brokers that are known
+//! cannot be reached, those of `bootstrap.servers` are tried as well (KIP-899).
 
 use std::time::Instant;
 
@@ -10,18 +10,24 @@ use super::{
     Links,
     node::{Link, Node},
 };
-use crate::{sender::common::Common, wire::apis::Api};
+use crate::{sender::Common, wire::apis::Api};
 
 /// After so many brokers that could not be reached in a row, `bootstrap.servers` are tried as well, however many others are
 /// known.
 const FUTILE: usize = 3;
 
 impl Links {
-    /// A connected broker with little to do; if it must be `silent`, one that has not been asked for metadata. If there is none, a
-    /// connection is begun: to one of those that failed least often. `waits` says whether somebody waits for a broker.
-    pub(crate) fn somebody(&mut self, silent: bool, waits: impl Fn(i32) -> bool, common: &mut Common) -> Option<i32> {
+    /// A connected broker with few requests in flight; for `metadata` one that has no request for them yet. If there is none, a
+    /// connection is begun: to one of those that failed least often. `waits` says whether a lane waits for a broker.
+    pub(crate) fn choose_broker(
+        &mut self,
+        metadata: bool,
+        waits: impl Fn(i32) -> bool,
+        common: &mut Common,
+    ) -> Option<i32> {
         let now = common.now;
-        let up = self.nodes.values().filter(|node| node.up(now).is_some() && !(silent && node.is_asked()));
+        let up =
+            self.nodes.values().filter(|node| node.up(now).is_some() && !(metadata && node.has_metadata_request()));
         if let Some(node) = up.min_by_key(|node| node.in_flight.len()) {
             return Some(node.id);
         }
@@ -46,22 +52,22 @@ impl Links {
         let known = || self.nodes.values().filter(|node| node.id >= 0);
         let enough = known().count().min(FUTILE);
         let may = common.config.rebootstrap_after.is_some() && self.nodes.keys().all(|id| *id >= 0);
-        if may && enough > 0 && known().filter(|node| node.is_out_of_reach(common.now)).count() >= enough {
+        if may && enough > 0 && known().filter(|node| node.is_away(node.failures, common.now)).count() >= enough {
             common.warnings.out_of_reach(common.now);
             self.bootstrap(common);
         }
     }
 
-    /// Begins connections to brokers that somebody waits for.
+    /// Begins connections to brokers that lanes wait for.
     pub(crate) fn connect_wanted(&mut self, waits: impl Fn(i32) -> bool, common: &mut Common) {
         let wanted = self.nodes.values().filter(|node| node.may_connect(common.now) && waits(node.id));
         let wanted: Vec<i32> = wanted.map(|node| node.id).collect();
         wanted.into_iter().for_each(|id| self.connect(id, common));
     }
 
-    /// Whether somebody waits for a broker that cannot be reached.
+    /// Whether a lane waits for a broker that cannot be reached.
     pub(crate) fn is_any_missed(&self, now: Instant, waits: impl Fn(i32) -> bool) -> bool {
-        self.nodes.values().any(|node| node.is_away(now) && waits(node.id))
+        self.nodes.values().any(|node| node.is_away(node.ends, now) && waits(node.id))
     }
 
     /// The version of Produce in which a broker can be sent to now, with `max` requests in flight at most.
@@ -71,7 +77,7 @@ impl Links {
         (node.producing() < max).then_some(version)
     }
 
-    /// When somebody can be asked who cannot now, without an event before.
+    /// When a broker can take a request that cannot now, without an event before.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
         let change = |node: &Node| match node.link {
             Link::Down { until } => Some(until),

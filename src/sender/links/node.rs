@@ -11,19 +11,12 @@ use std::{
 
 use crate::{
     metrics::Recorder,
-    sender::{
-        backoff::{Backoff, Chance},
-        events::ConnectionId,
-        request::Purpose,
-    },
+    sender::{Backoff, Chance, ConnectionId, Purpose, backoff::PATIENCE},
     wire::{
         apis::{Api, api_versions::Versions},
         opening,
     },
 };
-
-/// How long one connection is waited for before another is tried beside it, and one broker's metadata before another is asked.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A request whose response has not come.
 #[derive(Debug)]
@@ -31,8 +24,8 @@ pub(crate) struct InFlight {
     pub(crate) correlation: i32,
     pub(crate) version: i16,
     pub(crate) sent_at: Instant,
-    /// Whether the broker will answer.
-    pub(crate) answered: bool,
+    /// Whether the broker responds.
+    pub(crate) responds: bool,
     /// Whether a later request is known to have gone out whole, and so this one.
     pub(crate) went: bool,
     pub(crate) purpose: Purpose,
@@ -45,7 +38,7 @@ pub(crate) enum Link {
     Down { until: Instant },
     /// It is being made, since this moment; after the other one it is given up.
     Connecting { id: ConnectionId, since: Instant, until: Instant },
-    /// It is made; the broker is asked what a connection begins with ([`opening`]).
+    /// It is made; the first requests of a connection are on their way ([`opening`]).
     Opening { id: ConnectionId, since: Instant },
     /// Requests can be sent.
     Up { id: ConnectionId, versions: Versions },
@@ -63,14 +56,14 @@ pub(crate) struct Node {
     pub(crate) failures: u32,
     /// Connections in a row that were lost or not made: each lets the next one begin later.
     pub(crate) ends: u32,
-    /// Not to be sent to before this moment: the broker asked for it.
+    /// Not to be sent to before this moment: the broker throttles.
     pub(crate) muted_until: Option<Instant>,
     /// Until when the broker reads nothing of this client (KIP-219).
     pub(crate) throttled_until: Option<Instant>,
     pub(crate) last_used: Instant,
     /// Why the last connection ended.
-    pub(crate) trouble: Option<Arc<str>>,
-    /// The version in which it is asked what it speaks.
+    pub(crate) why_lost: Option<Arc<str>>,
+    /// The version of the first ApiVersions request.
     pub(crate) first_version: i16,
     next_correlation: i32,
     unconfirmed: Unconfirmed,
@@ -80,7 +73,7 @@ pub(crate) struct Node {
 /// request ends the connection, so the response to a later request on it shows that all before it were taken.
 #[derive(Clone, Copy, Debug, Default)]
 struct Unconfirmed {
-    /// Before the last request that will be answered.
+    /// Before the last request with a response.
     before: u64,
     /// After it.
     after: u64,
@@ -99,7 +92,7 @@ impl Node {
             muted_until: None,
             throttled_until: None,
             last_used: now,
-            trouble: None,
+            why_lost: None,
             first_version: opening::FIRST,
             next_correlation: 0,
             unconfirmed: Unconfirmed::default(),
@@ -109,7 +102,7 @@ impl Node {
     /// A request goes out.
     pub(crate) fn sent(&mut self, request: InFlight, now: Instant) {
         let Unconfirmed { before, after } = self.unconfirmed;
-        if request.answered {
+        if request.responds {
             self.unconfirmed = Unconfirmed { before: before + after, after: 0 };
         } else {
             self.unconfirmed.after += request.purpose.records().unwrap_or(0);
@@ -118,12 +111,12 @@ impl Node {
         self.last_used = now;
     }
 
-    /// A response came: takes the request that it must belong to, the oldest one that the broker answers.
-    pub(crate) fn take_answered(&mut self, now: Instant) -> Option<InFlight> {
-        let place = self.in_flight.iter().position(|request| request.answered)?;
+    /// A response came: takes the request that it must belong to, the oldest one that the broker responds to.
+    pub(crate) fn take_request(&mut self, now: Instant) -> Option<InFlight> {
+        let place = self.in_flight.iter().position(|request| request.responds)?;
         let request = self.in_flight.remove(place)?;
         // Where more responses are missing, which of the records went out before this one's request is not known.
-        if !self.in_flight.iter().any(|request| request.answered) {
+        if !self.in_flight.iter().any(|request| request.responds) {
             self.unconfirmed.before = 0;
         }
         self.last_used = now;
@@ -159,7 +152,7 @@ impl Node {
     pub(crate) fn up(&self, now: Instant) -> Option<&Versions> {
         match &self.link {
             Link::Up { versions, .. } if self.muted_until.is_none_or(|until| until <= now) => Some(versions),
-            _ => None,
+            Link::Down { .. } | Link::Connecting { .. } | Link::Opening { .. } | Link::Up { .. } => None,
         }
     }
 
@@ -181,31 +174,18 @@ impl Node {
         }
     }
 
-    /// Whether it could not be reached when it was tried last, or is silent while it is tried.
-    pub(crate) fn is_out_of_reach(&self, now: Instant) -> bool {
-        match self.link {
-            Link::Down { .. } => self.failures > 0,
-            Link::Connecting { .. } | Link::Opening { .. } => self.failures > 0 || !self.is_connecting(now),
-            Link::Up { .. } => false,
-        }
-    }
-
     /// Whether it has nothing to say: no connection is being made, and no request waits for its response.
     pub(crate) fn is_idle(&self) -> bool {
         !matches!(self.link, Link::Connecting { .. }) && self.in_flight.is_empty()
     }
 
-    /// Whether its connection was lost, or is not made in time: nothing can be sent to it for now.
-    pub(crate) fn is_away(&self, now: Instant) -> bool {
-        match self.link {
-            Link::Down { .. } => self.ends > 0,
-            Link::Connecting { .. } | Link::Opening { .. } => self.ends > 0 || !self.is_connecting(now),
-            Link::Up { .. } => false,
-        }
+    /// Whether it cannot be reached for now: it has no connection after so many `failures`, or one that is not made in time.
+    pub(crate) fn is_away(&self, failures: u32, now: Instant) -> bool {
+        !self.is_up() && (failures > 0 || self.patient_until().is_some_and(|until| until <= now))
     }
 
-    /// Whether it has been asked for metadata and has not answered.
-    pub(crate) fn is_asked(&self) -> bool {
+    /// Whether a metadata request to it has no response.
+    pub(crate) fn has_metadata_request(&self) -> bool {
         self.in_flight.iter().any(|request| matches!(request.purpose, Purpose::Metadata(_)))
     }
 
@@ -222,17 +202,17 @@ impl Node {
     }
 
     /// How many of the requests in flight went out whole, if this was the last that did. Correlation ids start again from 0, so
-    /// it is their order that tells and not their size. The last one may be here no more: one that is not answered leaves when it
-    /// is written.
+    /// their order counts and not their size. The last one may be here no more: one without a response leaves when it is
+    /// written.
     pub(crate) fn written(&self, last: Option<i32>) -> usize {
         let last = last.and_then(|last| self.in_flight.iter().rposition(|request| request.correlation == last));
         let went = self.in_flight.iter().rposition(|request| request.went);
         last.max(went).map_or(0, |place| place + 1)
     }
 
-    /// A request that is not answered went out whole, and with it all before it. It is in flight no more.
+    /// A request without a response went out whole, and with it all before it. It is in flight no more.
     pub(crate) fn take_written(&mut self, correlation: i32) -> Option<InFlight> {
-        let is_it = |request: &InFlight| request.correlation == correlation && !request.answered;
+        let is_it = |request: &InFlight| request.correlation == correlation && !request.responds;
         let place = self.in_flight.iter().position(is_it)?;
         self.in_flight.iter_mut().take(place).for_each(|request| request.went = true);
         self.in_flight.remove(place)
@@ -250,13 +230,13 @@ impl Node {
         // A broker throttles a connection.
         self.throttled_until = None;
         self.link = Link::Down { until: now + backoff.delay(self.ends, chance) };
-        self.trouble = Some(why);
+        self.why_lost = Some(why);
         self.in_flight.drain(..).collect()
     }
 
     /// It can be tried anew as if it never had been.
     pub(crate) fn forgive(&mut self, now: Instant) {
-        (self.failures, self.ends, self.trouble, self.link) = (0, 0, None, Link::Down { until: now });
+        (self.failures, self.ends, self.why_lost, self.link) = (0, 0, None, Link::Down { until: now });
     }
 
     /// Counts that the connection ends, if there is one, and what is on its way unanswered.
@@ -267,35 +247,32 @@ impl Node {
         }
     }
 
-    /// When something is to happen here, if nothing else does: a connection that takes too long, a response that does not
-    /// come; and if somebody `waits` for the broker, a backoff, a throttle or our patience that ends.
+    /// When something is to happen here, if nothing else does: the connection is overdue; or, if a lane `waits` for the broker, a
+    /// backoff, a throttle or our patience ends.
     pub(crate) fn deadline(&self, now: Instant, timeouts: Timeouts, waits: bool) -> Option<Instant> {
-        let link = match self.link {
-            Link::Down { until } => waits.then_some(until),
-            Link::Connecting { until, .. } => Some(until),
-            Link::Opening { .. } => None,
-            Link::Up { .. } => self.in_flight.is_empty().then_some(self.last_used + timeouts.idle),
-        };
-        let later = [self.muted_until, self.patient_until()].into_iter().flatten();
-        let later = later.filter(|until| waits && *until > now);
-        [link, self.answer_due(timeouts)].into_iter().flatten().chain(later).min()
-    }
-
-    /// When the oldest request must have its response. While a broker throttles us it reads nothing, so that time does not count.
-    fn answer_due(&self, timeouts: Timeouts) -> Option<Instant> {
-        let request = self.in_flight.front()?;
-        Some(self.throttled_until.map_or(request.sent_at, |until| until.max(request.sent_at)) + timeouts.request)
+        let backoff = if let Link::Down { until } = self.link { Some(until) } else { None };
+        let later = [self.muted_until, self.patient_until()].into_iter().flatten().filter(|until| *until > now);
+        let waited_for = backoff.into_iter().chain(later).filter(|_| waits);
+        self.due(timeouts).map(|(_, due)| due).into_iter().chain(waited_for).min()
     }
 
     /// Why the connection must be ended now, if it must, and since when.
     pub(crate) fn overdue(&self, now: Instant, timeouts: Timeouts) -> Option<(Overdue, Instant)> {
-        let (overdue, due) = match (&self.link, self.in_flight.front()) {
-            (Link::Connecting { until, .. }, _) => (Overdue::Setup, *until),
-            (_, Some(request)) => (Overdue::Response(request.purpose.api()), self.answer_due(timeouts)?),
-            (Link::Up { .. }, None) => (Overdue::Idle, self.last_used + timeouts.idle),
-            (Link::Down { .. } | Link::Opening { .. }, None) => return None,
-        };
-        (due <= now).then_some((overdue, due))
+        self.due(timeouts).filter(|(_, due)| *due <= now)
+    }
+
+    /// When the connection is overdue, and for what. While a broker throttles us it reads nothing, so that time does not count for
+    /// its response to the oldest request.
+    fn due(&self, timeouts: Timeouts) -> Option<(Overdue, Instant)> {
+        match (&self.link, self.in_flight.front()) {
+            (Link::Connecting { until, .. }, _) => Some((Overdue::Setup, *until)),
+            (_, Some(request)) => {
+                let read_at = self.throttled_until.map_or(request.sent_at, |until| until.max(request.sent_at));
+                Some((Overdue::Response(request.purpose.api()), read_at + timeouts.request))
+            }
+            (Link::Up { .. }, None) => Some((Overdue::Idle, self.last_used + timeouts.idle)),
+            (Link::Down { .. } | Link::Opening { .. }, None) => None,
+        }
     }
 }
 
@@ -304,7 +281,7 @@ impl Node {
 pub(crate) enum Overdue {
     /// To be made.
     Setup,
-    /// To response a request.
+    /// To respond to a request.
     Response(Api),
     /// To be used.
     Idle,
@@ -322,20 +299,13 @@ pub(crate) struct Timeouts {
     pub(crate) idle: Duration,
 }
 
-impl Timeouts {
-    /// How long an attempt to connect may take after so many that failed in a row.
-    pub(crate) fn setup(&self, failures: u32, chance: &mut Chance) -> Duration {
-        self.setup.delay(failures.saturating_add(1), chance)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn in_flight(node: &mut Node, now: Instant) -> i32 {
         let (correlation, purpose) = (node.correlation(), Purpose::InitProducerId);
-        let request = InFlight { correlation, version: 5, sent_at: now, answered: true, went: false, purpose };
+        let request = InFlight { correlation, version: 5, sent_at: now, responds: true, went: false, purpose };
         node.in_flight.push_back(request);
         correlation
     }
@@ -351,14 +321,14 @@ mod tests {
         assert_eq!(written, [0, 1, 2, 3, 0]);
     }
 
-    /// Found by the simulation: a request that asked for a response with acks=0, and one behind it that did not and was written. When
-    /// the connection broke, nobody knew the second one any more, and the first was told as certainly not written.
+    /// Found by the simulation: a request with a response with acks=0, and one behind it without, that was written. When
+    /// the connection broke, the second one was known no more, and the first failed as certainly not written.
     #[test]
-    fn what_went_out_before_a_request_that_is_not_answered_went_out_whole() {
+    fn what_went_out_before_a_request_without_a_response_went_out_whole() {
         let now = Instant::now();
         let mut node = Node::new(1, "localhost".into(), 9092, now);
         let [_, unanswered, _] = [0; 3].map(|_| in_flight(&mut node, now));
-        node.in_flight[1].answered = false;
+        node.in_flight[1].responds = false;
         assert!(node.take_written(unanswered).is_some() && node.take_written(unanswered).is_none());
         assert_eq!((node.in_flight.len(), node.written(Some(unanswered)), node.written(Some(2))), (2, 1, 2));
     }

@@ -3,7 +3,7 @@
 //! In: requests, frames, and what a broker says of itself. Out: [`Action`]s, and requests that have their response. Pure. Deliberately
 //! absent: what a response means to lanes or metadata.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -13,11 +13,7 @@ use super::{
 };
 use crate::{
     config::Compression,
-    sender::{
-        common::Common,
-        events::{Action, ConnectionId},
-        request::Purpose,
-    },
+    sender::{Action, Common, Purpose},
     wire::{
         apis::{
             Api, Caller,
@@ -33,8 +29,8 @@ use crate::{
 const LONGEST_THROTTLE: Duration = Duration::from_secs(3_600);
 
 impl Links {
-    /// Asks a broker that can be asked now, in the highest version that both sides speak.
-    pub(crate) fn ask(
+    /// Sends a request to a broker that can take one now, in the highest version that both sides support.
+    pub(crate) fn request(
         &mut self,
         id: i32,
         purpose: Purpose,
@@ -45,74 +41,54 @@ impl Links {
         let Some(version) = up.and_then(|versions| versions.pick(purpose.api())) else {
             return common.missing("a version of a request to a broker that speaks all that is needed");
         };
-        let config = Arc::clone(&common.config);
-        let caller = |correlation| Caller { correlation, client_id: &config.client_id };
-        self.send(id, version, purpose, true, |correlation| vec![encode(caller(correlation), version)], common);
+        self.send(id, version, purpose, true, |caller| vec![encode(caller, version)], common);
     }
 
-    /// Asks a broker what it speaks.
-    pub(super) fn ask_version(&mut self, id: i32, version: i16, common: &mut Common) {
-        let config = Arc::clone(&common.config);
-        let caller = |correlation| Caller { correlation, client_id: &config.client_id };
-        let encode = |correlation| vec![api_versions::encode(caller(correlation), version)];
+    /// Requests the versions that a broker supports.
+    pub(super) fn request_versions(&mut self, id: i32, version: i16, common: &mut Common) {
+        let encode = |caller: Caller<'_>| vec![api_versions::encode(caller, version)];
         self.send(id, version, Purpose::ApiVersions, true, encode, common);
     }
 
-    /// Sends a request, that a broker `responses` or not; `encode` is given its correlation id.
+    /// Sends a request, to which the broker `responds` or not.
     pub(crate) fn send(
         &mut self,
         id: i32,
         version: i16,
         purpose: Purpose,
-        answered: bool,
-        encode: impl FnOnce(i32) -> Vec<Bytes>,
+        responds: bool,
+        encode: impl FnOnce(Caller<'_>) -> Vec<Bytes>,
         common: &mut Common,
     ) {
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing("the broker that a request is for") };
         let Some(connection) = node.connection() else { return common.missing("the connection for a request") };
         let correlation = node.correlation();
-        let segments = encode(correlation);
+        let segments = encode(Caller { correlation, client_id: &common.config.client_id });
         common.recorder().request_sent(segments.iter().map(Bytes::len).sum(), purpose.records(), common.now);
-        let request = InFlight { correlation, version, sent_at: common.now, answered, went: false, purpose };
+        let request = InFlight { correlation, version, sent_at: common.now, responds, went: false, purpose };
         node.sent(request, common.now);
-        self.actions.push_back(Action::Send { connection, correlation, segments, answered });
+        self.actions.push_back(Action::Send { connection, correlation, segments, answered: responds });
     }
 
-    /// A frame of so many bytes came. Returns its broker and the request to which it must be the response, if there is one.
-    pub(crate) fn take_response(
-        &mut self,
-        connection: ConnectionId,
-        bytes: usize,
-        common: &mut Common,
-    ) -> Option<(i32, Option<InFlight>)> {
-        // What a connection that was ended had said before counts no more.
-        let &id = self.connections.get(&connection)?;
+    /// A frame of so many bytes came. Returns the request to which it must be the response, if there is one.
+    pub(crate) fn take_request(&mut self, id: i32, bytes: usize, common: &mut Common) -> Option<InFlight> {
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
-        let request = node.take_answered(common.now);
-        if let Some(request) = &request {
-            let latency = common.now.saturating_duration_since(request.sent_at);
-            common.recorder().answered(bytes, latency, common.now);
-        }
-        Some((id, request))
+        let request = node.take_request(common.now)?;
+        let latency = common.now.saturating_duration_since(request.sent_at);
+        common.recorder().answered(bytes, latency, common.now);
+        Some(request)
     }
 
-    /// A request that is not answered went out whole (`acks=0`). Returns it with its broker.
-    pub(crate) fn take_written(
-        &mut self,
-        connection: ConnectionId,
-        correlation: i32,
-        common: &mut Common,
-    ) -> Option<(i32, InFlight)> {
-        // With a connection that was ended its requests came back.
-        let &id = self.connections.get(&connection)?;
+    /// A request without a response went out whole (`acks=0`). Returns it.
+    pub(crate) fn take_written(&mut self, id: i32, correlation: i32, common: &mut Common) -> Option<InFlight> {
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
         // The number of no request that is in flight says nothing.
         let request = node.take_written(correlation)?;
         common.recorder().unanswered(1);
-        Some((id, request))
+        Some(request)
     }
 
-    /// A broker said what it speaks, or that it does not know our version of the question. Returns why it is of no use, if it is not.
+    /// The response to ApiVersions. Returns why the broker is of no use, if it is not.
     pub(crate) fn negotiated(
         &mut self,
         id: i32,
@@ -120,17 +96,13 @@ impl Links {
         frame: &Bytes,
         common: &mut Common,
     ) -> Result<(), String> {
-        let versions = match opening::step(frame, version).map_err(|error| error.to_string())? {
-            Step::Ready(versions) => versions,
-            Step::Ask(lower) => {
-                self.ask_version(id, lower, common);
-                return Ok(());
-            }
-        };
-        if let Some(why) = lack(&versions, common.config.idempotence, common.config.compression) {
-            return Err(why);
+        match opening::step(frame, version).map_err(|error| error.to_string())? {
+            Step::Ask(lower) => self.request_versions(id, lower, common),
+            Step::Ready(versions) => match lack(&versions, common.config.idempotence, common.config.compression) {
+                Some(why) => return Err(why),
+                None => self.up(id, versions, common),
+            },
         }
-        self.up(id, versions, common);
         Ok(())
     }
 
@@ -139,17 +111,17 @@ impl Links {
         let Link::Opening { id, .. } = node.link else { return common.missing("a connection that is being opened") };
         node.first_version = versions.pick(Api::ApiVersions).unwrap_or(opening::OLDEST);
         node.link = Link::Up { id, versions };
-        (node.failures, node.ends, node.trouble, node.last_used) = (0, 0, None, common.now);
+        (node.failures, node.ends, node.why_lost, node.last_used) = (0, 0, None, common.now);
         common.warnings.connected(node.id, &node.host, node.port);
     }
 
-    /// Mutes a broker that asked for it, no longer than a record may wait. What is on its way to it may take as much longer.
+    /// Mutes a broker that throttles, no longer than a record may wait. What is on its way to it may take as much longer.
     pub(crate) fn throttle(&mut self, id: i32, throttle_ms: i32, common: &mut Common) {
-        let asked = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or(0));
-        common.recorder().throttled(asked);
+        let throttle = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or(0));
+        common.recorder().throttled(throttle);
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
-        if !asked.is_zero() {
-            let until = common.now + asked.min(LONGEST_THROTTLE);
+        if !throttle.is_zero() {
+            let until = common.now + throttle.min(LONGEST_THROTTLE);
             node.throttled_until = node.throttled_until.max(Some(until));
             node.muted_until = node.muted_until.max(Some(until.min(common.now + common.config.delivery_timeout)));
         }

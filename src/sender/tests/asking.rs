@@ -32,7 +32,7 @@ fn ask(rig: &mut Rig) -> usize {
 }
 
 fn leader_of(rig: &Rig, partition: usize) -> Option<i32> {
-    rig.sender.metadata.cluster().topics[TOPIC].partitions[partition].leader
+    rig.sender.metadata.cluster.topics[TOPIC].partitions[partition].leader
 }
 
 fn success(partition: i32) -> [Says; 1] {
@@ -67,7 +67,7 @@ fn a_later_answer_to_the_same_question_changes_nothing_and_breaks_nothing() {
     rig.topic_id = crate::cluster::TopicId::from_u128(6);
     rig.respond(&sent[0], &success(0));
     assert_eq!((leader_of(&rig, 0), rig.open.len()), (Some(2), connection));
-    assert_eq!(rig.sender.metadata.cluster().brokers.len(), 3);
+    assert_eq!(rig.sender.metadata.cluster.brokers.len(), 3);
     assert!(!rig.disconnected.contains(&sent[0].connection));
 }
 

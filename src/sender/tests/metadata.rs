@@ -9,7 +9,7 @@ use crate::{
     cluster::{Broker, Cluster, TopicId},
     error::ErrorCode,
     sender::{
-        backoff::{Backoff, Chance},
+        backoff::{Backoff, Chance, PATIENCE},
         metadata::{Changes, Metadata, Policy},
     },
     wire::apis::metadata::{ClusterView, TopicView},
@@ -46,30 +46,34 @@ impl Rig {
     }
 
     fn ask(&mut self) -> Vec<String> {
-        self.metadata.ask(self.now).iter().map(ToString::to_string).collect()
+        self.metadata.take_due(self.now).iter().map(ToString::to_string).collect()
     }
 
-    fn apply(&mut self, response: ClusterView) -> Changes {
-        self.metadata.apply(self.metadata.question(), response, self.now, &mut self.chance)
+    fn apply(&mut self, response: ClusterView) -> Option<Changes> {
+        self.metadata.apply(self.metadata.request, response, self.now, &mut self.chance)
     }
 
     /// A response for `orders` with `(partition, leader, epoch)`.
-    fn respond(&mut self, partitions: &[(i32, i32, i32)]) -> Changes {
+    fn respond(&mut self, partitions: &[(i32, i32, i32)]) -> Option<Changes> {
         self.apply(response(vec![topic("orders", 7, partitions)]))
     }
 
     /// The request that was made last brings no response.
     fn fail(&mut self) {
-        self.metadata.failed(self.metadata.question(), self.now, &mut self.chance);
+        self.metadata.failed(self.metadata.request, self.now, &mut self.chance);
     }
 
     /// The leaders of `orders` that are known, with their epochs.
     fn leaders(&self) -> Vec<(Option<i32>, i32)> {
-        let known = &self.metadata.cluster().topics["orders"].partitions;
+        let known = &self.metadata.cluster.topics["orders"].partitions;
         known.iter().map(|partition| (partition.leader, partition.leader_epoch)).collect()
     }
 
-    /// How long until it is to be asked.
+    fn recreated(changes: &Changes) -> usize {
+        changes.topics.iter().filter(|change| change.recreated).count()
+    }
+
+    /// How long until metadata are to be requested.
     fn due_in(&self) -> Option<Duration> {
         self.metadata.due().map(|at| at.saturating_duration_since(self.now))
     }
@@ -111,12 +115,12 @@ fn when_all_is_due_all_topics_are_asked_for() {
 }
 
 #[test]
-fn while_a_request_is_on_its_way_no_other_is_due() {
+fn while_a_request_is_on_its_way_only_its_repetition_is_due() {
     let mut rig = Rig::knowing();
     rig.now += MAX_AGE;
     rig.ask();
     rig.metadata.refresh(rig.now);
-    assert_eq!(rig.due_in(), None);
+    assert_eq!(rig.due_in(), Some(PATIENCE));
 }
 
 #[test]
@@ -149,46 +153,44 @@ fn a_failure_without_a_request_is_none() {
 }
 
 #[test]
-fn a_question_is_put_to_another_broker_when_it_has_no_answer_in_time() {
-    let patience = Duration::from_secs(1);
+fn a_request_is_repeated_to_another_broker_when_it_has_no_response_in_time() {
     let mut rig = Rig::knowing();
-    assert_eq!(rig.metadata.again_due(patience), None, "it was answered");
     rig.now += MAX_AGE;
     rig.ask();
-    assert_eq!(rig.metadata.again_due(patience), Some(rig.now + patience));
-    rig.now += patience;
+    assert_eq!(rig.due_in(), Some(PATIENCE));
+    rig.now += PATIENCE;
     rig.want("refunds");
-    assert_eq!(rig.metadata.ask_again(rig.now), [Arc::from("orders"), Arc::from("refunds")]);
-    assert_eq!((rig.due_in(), rig.metadata.again_due(patience)), (None, Some(rig.now + patience)));
+    assert_eq!(rig.ask(), ["orders", "refunds"]);
+    assert_eq!(rig.due_in(), Some(PATIENCE));
 }
 
 #[test]
-fn a_question_that_several_brokers_were_asked_has_failed_when_the_last_of_them_failed() {
+fn a_request_to_several_brokers_has_failed_when_the_last_of_them_failed() {
     let mut rig = Rig::knowing();
     rig.now += MAX_AGE;
     rig.ask();
-    rig.metadata.ask_again(rig.now);
+    rig.ask();
     rig.fail();
-    assert_eq!(rig.due_in(), None, "one may still answer");
+    assert_eq!(rig.due_in(), Some(PATIENCE), "one may still respond");
     rig.fail();
-    assert!(rig.due_in() <= Some(BACKOFF.max), "{:?}", rig.due_in());
+    assert!(rig.due_in() < Some(PATIENCE), "{:?}", rig.due_in());
 }
 
 #[test]
-fn an_answer_to_an_earlier_question_neither_counts_nor_ends_the_next_one() {
+fn a_response_to_an_earlier_request_neither_counts_nor_ends_the_next_one() {
     let mut rig = Rig::knowing();
     rig.now += MAX_AGE;
     rig.ask();
-    rig.metadata.ask_again(rig.now);
-    let earlier = rig.metadata.question();
+    rig.ask();
+    let earlier = rig.metadata.request;
     rig.respond(&[(0, 1, 6), (1, 2, 5)]);
     rig.now += MAX_AGE;
     rig.ask();
     let late = response(vec![topic("orders", 6, &[(0, 2, 4), (1, 2, 4)])]);
-    assert!(rig.metadata.apply(earlier, late, rig.now, &mut rig.chance).useless);
+    assert!(rig.metadata.apply(earlier, late, rig.now, &mut rig.chance).is_none());
     rig.metadata.failed(earlier, rig.now, &mut rig.chance);
-    assert_eq!((rig.due_in(), rig.leaders()[0]), (None, (Some(1), 6)));
-    assert!(!rig.respond(&[(0, 2, 7), (1, 2, 5)]).useless);
+    assert_eq!((rig.due_in(), rig.leaders()[0]), (Some(PATIENCE), (Some(1), 6)));
+    assert!(rig.respond(&[(0, 2, 7), (1, 2, 5)]).is_some());
     assert_eq!(rig.leaders()[0], (Some(2), 7));
 }
 
@@ -226,7 +228,7 @@ fn a_topic_that_is_not_there_yet_is_asked_for_again_soon_and_a_refused_one_is_no
         rig.want("orders");
         rig.ask();
         let changes = rig.apply(response(vec![TopicView { error: ErrorCode(code), ..topic("orders", 0, &[]) }]));
-        assert_eq!(changes.missing, [(Arc::from("orders"), ErrorCode(code))]);
+        assert_eq!(changes.unwrap().missing, [(Arc::from("orders"), ErrorCode(code))]);
         assert_eq!(rig.due_in() <= Some(BACKOFF.max), again, "{code}: {:?}", rig.due_in());
     }
 }
@@ -248,15 +250,15 @@ fn who_asks_again_for_a_topic_that_is_missing_shortens_the_wait_and_does_not_end
 }
 
 #[test]
-fn an_answer_without_brokers_or_without_a_question_changes_nothing() {
+fn a_response_without_brokers_or_without_a_request_changes_nothing() {
     let mut rig = Rig::knowing();
-    let before = Cluster::clone(rig.metadata.cluster());
-    assert!(rig.respond(&[(0, 2, 9), (1, 2, 9)]).useless, "nobody asked");
+    let before = Cluster::clone(&rig.metadata.cluster);
+    assert!(rig.respond(&[(0, 2, 9), (1, 2, 9)]).is_none(), "it was not requested");
     rig.now += MAX_AGE;
     rig.ask();
     let useless = ClusterView { brokers: Vec::new(), ..response(vec![topic("orders", 7, &[(0, 2, 9), (1, 2, 9)])]) };
-    assert!(rig.apply(useless).useless);
-    assert_eq!(**rig.metadata.cluster(), before);
+    assert!(rig.apply(useless).is_none());
+    assert_eq!(*rig.metadata.cluster, before);
     assert!(rig.due_in() <= Some(BACKOFF.max), "and it is asked again soon");
 }
 
@@ -266,7 +268,7 @@ fn topics_that_nobody_asked_for_are_not_taken_over() {
     rig.want("orders");
     rig.ask();
     rig.apply(response(vec![topic("orders", 7, &[(0, 1, 5)]), topic("others", 8, &[(0, 1, 5)])]));
-    assert_eq!(rig.metadata.cluster().topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["orders"]);
+    assert_eq!(rig.metadata.cluster.topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["orders"]);
 }
 
 #[test]
@@ -301,7 +303,7 @@ fn partitions_that_are_left_out_stay_as_they_were_and_a_new_topic_must_be_told_w
         rig.want("orders");
         rig.ask();
         let changes = rig.respond(partial);
-        assert_eq!(changes.missing, [(Arc::from("orders"), ErrorCode::LEADER_NOT_AVAILABLE)], "{partial:?}");
+        assert_eq!(changes.unwrap().missing, [(Arc::from("orders"), ErrorCode::LEADER_NOT_AVAILABLE)], "{partial:?}");
     }
 }
 
@@ -312,10 +314,10 @@ fn a_topic_is_recreated_when_its_id_is_another_one_and_both_are_told() {
         rig.now += MAX_AGE;
         rig.ask();
         let changes = rig.apply(response(vec![topic("orders", id, &[(0, 2, 1), (1, 2, 1)])]));
-        assert_eq!(changes.recreated.len(), usize::from(recreated), "{id}");
+        assert_eq!(Rig::recreated(changes.as_ref().unwrap()), usize::from(recreated), "{id}");
         let leaders = if recreated { [(Some(2), 1); 2] } else { [(Some(1), 5), (Some(2), 5)] };
         assert_eq!(rig.leaders(), leaders, "{id}");
-        let known = rig.metadata.cluster().topics["orders"].id;
+        let known = rig.metadata.cluster.topics["orders"].id;
         assert_eq!(known, TopicId::from_u128(if recreated { 8 } else { 7 }), "an id that is known stays known");
     }
 }
@@ -435,7 +437,7 @@ fn without_ids_a_topic_was_created_anew_when_three_answers_in_a_row_contradict_w
         let tell = |rig: &mut Rig, partitions: &[(i32, i32, i32)]| {
             rig.now += rig.due_in().unwrap();
             rig.ask();
-            rig.apply(response(vec![topic("orders", 0, partitions)])).recreated.len()
+            Rig::recreated(&rig.apply(response(vec![topic("orders", 0, partitions)])).unwrap())
         };
         let known = [(0, 1, 5), (1, 2, 5)];
         let told = [contradiction, contradiction, &known, contradiction, contradiction, contradiction];
@@ -453,7 +455,7 @@ fn with_ids_older_epochs_are_believed_when_ten_answers_in_a_row_tell_them() {
         rig.now += rig.due_in().unwrap();
         rig.ask();
         let changes = rig.respond(&[(0, 2, 0), (1, 2, 0)]);
-        assert_eq!(!changes.recreated.is_empty(), responses == 10, "{responses}");
+        assert_eq!(Rig::recreated(changes.as_ref().unwrap()) == 1, responses == 10, "{responses}");
     }
     assert_eq!(rig.leaders(), [(Some(2), 0); 2]);
 }
@@ -471,7 +473,7 @@ fn a_hint_counts_if_it_is_newer_and_its_broker_has_an_address() {
         let mut rig = Rig::knowing();
         assert_eq!(rig.metadata.hint("orders", 0, leader, addresses), taken, "{leader:?}");
         assert_eq!(rig.leaders()[0], if taken { (Some(leader.0), leader.1) } else { (Some(1), 5) });
-        assert_eq!(rig.metadata.cluster().brokers.contains_key(&leader.0), taken || leader.0 == 2);
+        assert_eq!(rig.metadata.cluster.brokers.contains_key(&leader.0), taken || leader.0 == 2);
     }
     let mut rig = Rig::knowing();
     assert!(!rig.metadata.hint("others", 0, (2, 9), &[]));
@@ -497,9 +499,9 @@ fn starting_over_forgets_the_brokers_and_keeps_the_topics() {
     let mut rig = Rig::knowing();
     rig.now += Duration::from_secs(60);
     rig.metadata.rebootstrap(rig.now);
-    assert!(rig.metadata.cluster().brokers.is_empty());
+    assert!(rig.metadata.cluster.brokers.is_empty());
     assert_eq!(rig.leaders().len(), 2);
-    assert_eq!((rig.due_in(), rig.metadata.last_success()), (Some(Duration::ZERO), rig.now));
+    assert_eq!((rig.due_in(), rig.metadata.last_success), (Some(Duration::ZERO), rig.now));
     assert_eq!(rig.ask(), ["orders"]);
 }
 
@@ -510,10 +512,10 @@ fn the_last_success_is_that_of_the_last_useful_answer() {
     rig.now += MAX_AGE;
     rig.ask();
     rig.fail();
-    assert_eq!(rig.metadata.last_success(), success);
+    assert_eq!(rig.metadata.last_success, success);
     rig.ask();
     rig.respond(&[(0, 1, 5), (1, 2, 5)]);
-    assert_eq!(rig.metadata.last_success(), rig.now);
+    assert_eq!(rig.metadata.last_success, rig.now);
 }
 
 #[test]
@@ -522,7 +524,7 @@ fn a_topic_that_is_wanted_while_metadata_is_requested_is_requested_as_soon_as_th
     rig.want("orders");
     rig.ask();
     rig.want("payments");
-    assert_eq!(rig.due_in(), None, "one request is in flight");
+    assert_eq!(rig.due_in(), Some(PATIENCE), "one request is in flight");
     rig.respond(&[(0, 1, 5), (1, 2, 5)]);
     assert_eq!(rig.due_in(), Some(Duration::ZERO));
     assert_eq!(rig.ask(), ["payments"]);

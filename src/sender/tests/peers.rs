@@ -225,7 +225,7 @@ fn a_broker_that_asks_for_it_makes_the_producer_start_again_from_the_bootstrap_s
         rig.mute = vec![3];
         rig.accumulator.topics().want(TOPIC);
         rig.pass_ms(200);
-        let asked = rig.sender.links.nodes().find(|node| node.is_asked()).unwrap();
+        let asked = rig.sender.links.nodes.values().find(|node| node.has_metadata_request()).unwrap();
         let (connection, correlation) = (asked.connection().unwrap(), asked.in_flight[0].correlation);
         let mut frame = testing::metadata(13, correlation, &rig.brokers, &[]).to_vec();
         // The error of the whole response stands right before its tagged fields, of which there are none.
@@ -233,7 +233,7 @@ fn a_broker_that_asks_for_it_makes_the_producer_start_again_from_the_bootstrap_s
         frame[end - 3..].copy_from_slice(&[0, 129, 0]);
         rig.mute.clear();
         rig.event(Event::Frame { connection, frame: frame.into() });
-        assert_eq!(rig.sender.links.nodes().all(|node| node.id < 0), starts_again, "{strategy}");
+        assert_eq!(rig.sender.links.nodes.values().all(|node| node.id < 0), starts_again, "{strategy}");
         let delivery = rig.send(0, "a");
         rig.pass_ms(2_000);
         rig.ack(1);

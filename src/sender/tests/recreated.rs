@@ -17,7 +17,7 @@ fn at_work() -> Rig {
 fn recreate(rig: &mut Rig, leaders: &[(i32, i32, i32)]) {
     (rig.topic_id, rig.leaders) = (TopicId::from_u128(8), leaders.to_vec());
     rig.pass_ms(10_001);
-    assert_eq!(rig.sender.metadata.cluster().topics[super::rig::TOPIC].id, rig.topic_id);
+    assert_eq!(rig.sender.metadata.cluster.topics[super::rig::TOPIC].id, rig.topic_id);
 }
 
 fn base_sequences(rig: &Rig) -> Vec<(i16, i32)> {

@@ -365,7 +365,7 @@ impl Rig {
 
     /// A connection breaks after the request `written` went out whole; `i32::MAX` stands for the last one.
     pub(super) fn cut(&mut self, connection: ConnectionId, written: Option<i32>) {
-        let node = self.sender.links.nodes().find(|node| node.connection() == Some(connection));
+        let node = self.sender.links.nodes.values().find(|node| node.connection() == Some(connection));
         let last = node.and_then(|node| node.in_flight.back()).map(|request| request.correlation);
         let written = if written == Some(i32::MAX) { last } else { written };
         self.close(connection);

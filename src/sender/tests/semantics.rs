@@ -227,7 +227,7 @@ fn an_answer_that_names_a_topic_by_the_id_it_was_asked_with_counts_after_the_top
     let delivery = rig.send(0, "a");
     let old = std::mem::replace(&mut rig.topic_id, TopicId::from_u128(8));
     rig.pass_ms(11_000);
-    assert_eq!(rig.sender.metadata.cluster().topics[TOPIC].id, rig.topic_id);
+    assert_eq!(rig.sender.metadata.cluster.topics[TOPIC].id, rig.topic_id);
     let new = std::mem::replace(&mut rig.topic_id, old);
     rig.ack(3);
     assert_eq!(offset(&delivery), Some(3));
