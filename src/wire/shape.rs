@@ -197,6 +197,7 @@ impl Walk<'_> {
         self.whole.len().saturating_sub(self.left.len())
     }
 
+    #[cold]
     fn error(&self, reason: Reason) -> ShapeError {
         let &Self { message, version, field, .. } = self;
         ShapeError::Field { message, version, field, at: self.at(), reason }
@@ -222,8 +223,8 @@ impl Walk<'_> {
             FieldKind::Text if self.flexible => self.blob(nullable),
             FieldKind::Text | FieldKind::OldText => self.old_text(nullable),
             FieldKind::Blob => self.blob(nullable),
-            FieldKind::List(element) => (0..self.count(nullable)?).try_for_each(|_| self.kind(element, false)),
-            FieldKind::Rows(fields) => (0..self.count(nullable)?).try_for_each(|_| self.fields(fields)),
+            FieldKind::List(element) => self.list(nullable, |walk| walk.kind(element, false)),
+            FieldKind::Rows(fields) => self.list(nullable, |walk| walk.fields(fields)),
         }
     }
 
@@ -238,10 +239,13 @@ impl Walk<'_> {
         self.skip(length)
     }
 
-    /// The count of a list. Each element has at least one byte.
-    fn count(&mut self, nullable: bool) -> Result<usize, ShapeError> {
+    /// Each element has at least one byte.
+    fn list(&mut self, nullable: bool, each: impl Fn(&mut Self) -> Result<(), ShapeError>) -> Result<(), ShapeError> {
         let (count, left) = (self.long_length(nullable)?, self.left.len());
-        if count > left { Err(self.error(Reason::Count { count, left })) } else { Ok(count) }
+        if count > left {
+            return Err(self.error(Reason::Count { count, left }));
+        }
+        (0..count).try_for_each(|_| each(self))
     }
 
     /// Most structs have no tagged fields.
@@ -367,6 +371,7 @@ impl Walk<'_> {
         Ok(())
     }
 
+    #[cold]
     fn short(&self, expected: usize) -> ShapeError {
         self.error(Reason::Short { expected, got: self.left.len() })
     }
