@@ -240,6 +240,8 @@ impl Walk<'_> {
     }
 
     /// Each element has at least one byte.
+    // Most fields are no lists: apart from `kind`, it does not make each of them save registers.
+    #[inline(never)]
     fn list(&mut self, nullable: bool, each: impl Fn(&mut Self) -> Result<(), ShapeError>) -> Result<(), ShapeError> {
         let (count, left) = (self.long_length(nullable)?, self.left.len());
         if count > left {
