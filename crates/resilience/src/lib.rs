@@ -38,6 +38,7 @@
 //! ```
 
 pub mod dead_letter;
+pub mod event;
 mod failure;
 mod publish;
 pub mod retry;
