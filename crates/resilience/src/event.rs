@@ -4,6 +4,7 @@
 
 mod contract;
 mod envelope;
+mod format;
 mod id;
 #[cfg(test)]
 mod testing;
@@ -13,6 +14,7 @@ mod topic;
 pub use self::{
     contract::Event,
     envelope::{DecodeError, Envelope, EnvelopeBuilder, InvalidEnvelope, SERVICE, SOURCE, TRACE_ID},
+    format::{CloudEvents, EVENT_ID, Format, InvalidSource},
     id::{EventId, InvalidEventId},
     time::{EventTime, InvalidEventTime},
     topic::{InvalidTopicName, TopicName},
