@@ -284,6 +284,12 @@ mod tests {
     }
 
     #[test]
+    fn an_envelope_without_a_correlation_id_is_written_without_the_field() {
+        let json = serde_json::to_value(registered().build().map(|e| Envelope { correlation_id: None, ..e }).unwrap());
+        assert_eq!(json.unwrap(), without("correlationId"));
+    }
+
+    #[test]
     fn an_envelope_is_the_same_after_it_was_written_and_read() {
         let minimal = Envelope::builder(Registered { country: "FI".into(), age: 18 }).brand_id("b").user_id("u");
         for envelope in [registered().build().unwrap(), minimal.build().unwrap()] {

@@ -253,7 +253,7 @@ mod tests {
             ("null", |_| None),
             ("empty", |_| Some(Vec::new())),
             ("sequential numbers", |n| Some(n.to_string().into_bytes())),
-            ("sequential numbers of 16 bytes", |n| Some(format!("player-{n:09}").into_bytes())),
+            ("sequential numbers of 16 bytes", |n| Some(format!("account-{n:08}").into_bytes())),
             ("binary numbers", |n| Some(n.to_be_bytes().to_vec())),
             ("one id", |_| Some(b"player-7".to_vec())),
             ("random numbers that are no UUIDs", |n| Some(format!("{:032x}x", number(n)).into_bytes())),
@@ -287,9 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn a_few_other_keys_do_not_hide_random_ones() {
-        let key = |n: u64| if n.is_multiple_of(25) { None } else { text(v4(n)) };
-        assert_eq!(warned(&mut KeyWatch::new(), 12_000, key), [10_000]);
+    fn a_few_other_keys_and_records_that_are_sent_twice_do_not_hide_random_ones() {
+        let one_of_25_null = |n: u64| if n.is_multiple_of(25) { None } else { text(v4(n)) };
+        assert_eq!(warned(&mut KeyWatch::new(), 12_000, one_of_25_null), [10_000]);
+        let one_of_200_twice = |n: u64| text(v4(if n.is_multiple_of(200) { n - 1 } else { n }));
+        assert_eq!(warned(&mut KeyWatch::new(), 12_000, one_of_200_twice), [10_000]);
     }
 
     #[test]
