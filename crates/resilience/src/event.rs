@@ -1,7 +1,7 @@
 //! Events: a payload in an envelope that says what it is, when it happened, and to whom.
 //!
-//! In: payloads. Out: an [`Envelope`] around each, and its [record](Envelope::record) for the topic of its type. Only new
-//! ids and times read the clock. Deliberately absent: sending, which a [`Producer`](milena::Producer) or
+//! In: payloads. Out: an [`Envelope`] around each, and its [record](Envelope::record) for the topic of its type. Only
+//! new ids and times read the clock. Deliberately absent: sending, which a [`Producer`](milena::Producer) or
 //! [`Retry`](crate::retry::Retry) does, and schemas.
 //!
 //! # A new type of event
@@ -35,8 +35,8 @@
 //!
 //! # Keys
 //!
-//! The key of a record is the user's id, so the events of a user are in one partition, in order. A program that sets other
-//! keys can have them observed by a [`KeyWatch`], which notices random ones.
+//! The key of a record is the user's id, so the events of a user are in one partition, in order. A program that sets
+//! other keys can have them observed by a [`KeyWatch`], which notices random ones.
 
 mod contract;
 mod envelope;

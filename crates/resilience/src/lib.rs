@@ -1,8 +1,8 @@
 //! Patterns around a producer: events in envelopes ([`event`]), retries in the application ([`retry`]), dead letters
 //! ([`dead_letter`]), and which of them is for which failure ([`strategy`]).
 //!
-//! In: events and records, and how sending them failed. Out: records that were sent again, or kept in a dead-letter topic. Uses
-//! only the public API of [`milena`]. Deliberately absent: a store for records while brokers are down.
+//! In: events and records, and how sending them failed. Out: records that were sent again, or kept in a dead-letter
+//! topic. Uses only the public API of [`milena`]. Deliberately absent: a store for records while brokers are down.
 //!
 //! # What to do after a failure
 //!

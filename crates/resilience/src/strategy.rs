@@ -1,7 +1,7 @@
 //! What to do with a record that failed: the strategy for each kind of failure.
 //!
-//! In: a [`Failure`], and how long there have been such failures. Out: a [`Strategy`]. Pure. Deliberately absent: carrying
-//! it out, and the waits, which are those of a [`RetryPolicy`](crate::retry::RetryPolicy).
+//! In: a [`Failure`], and how long there have been such failures. Out: a [`Strategy`]. Pure. Deliberately absent:
+//! carrying it out, and the waits, which are those of a [`RetryPolicy`](crate::retry::RetryPolicy).
 //!
 //! | failure | examples | strategy |
 //! |---|---|---|
@@ -12,13 +12,14 @@
 //! | the producer is gone: closed, dropped or fenced | | [`StoreAndAlert`](Strategy::StoreAndAlert) |
 //!
 //! The facts are those of [`Failure`]. The first row that is true counts, in this order: the producer is gone
-//! ([`producer_is_gone`](Failure::producer_is_gone)), permanent (not [`retriable`](Failure::retriable)), unknown outcome
-//! ([`persisted`](Failure::persisted)), transient. So a record that a broker refuses for good is a dead letter also if an
-//! earlier attempt may have been written; the letter says so. `UNKNOWN_SERVER_ERROR` is permanent, as in Java: its name
-//! says that the cause is unknown, not the outcome. A topic that does not exist is transient, because it can be created.
+//! ([`producer_is_gone`](Failure::producer_is_gone)), permanent (not [`retriable`](Failure::retriable)), unknown
+//! outcome ([`persisted`](Failure::persisted)), transient. So a record that a broker refuses for good is a dead letter
+//! also if an earlier attempt may have been written; the letter says so. `UNKNOWN_SERVER_ERROR` is permanent, as in
+//! Java: its name says that the cause is unknown, not the outcome. A topic that does not exist is transient, because it
+//! can be created.
 //!
-//! A broker that is offline mostly leaves transient failures behind. Only records that were on their way when it went have
-//! an unknown outcome.
+//! A broker that is offline mostly leaves transient failures behind. Only records that were on their way when it went
+//! have an unknown outcome.
 
 use std::time::Duration;
 
@@ -46,8 +47,8 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// The strategy for a failure. `lasted` is the time since the first of such failures without a success between them,
-    /// and `long` the time after which a transient failure is not waited for any more, such as [`LONG`].
+    /// The strategy for a failure. `lasted` is the time since the first of such failures without a success between
+    /// them, and `long` the time after which a transient failure is not waited for any more, such as [`LONG`].
     ///
     /// ```
     /// use std::time::Duration;

@@ -28,8 +28,8 @@ pub trait Event: Serialize {
     /// The topic of these events. Its name is also their type (`eventType`).
     const TOPIC: TopicName<'static>;
 
-    /// The version of the payload (`eventVersion`), for changes that old consumers can read. For others, such as a field
-    /// that is removed, there is a new topic. Defaults to `1.0`.
+    /// The version of the payload (`eventVersion`), for changes that old consumers can read. For others, such as a
+    /// field that is removed, there is a new topic. Defaults to `1.0`.
     const VERSION: &'static str = "1.0";
 
     /// What the event is about, within its source, such as the id of a game: the header `ce_subject` of CloudEvents. It

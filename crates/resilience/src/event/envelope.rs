@@ -1,7 +1,7 @@
 //! The envelope of an event: what every event says of itself, and its payload.
 //!
-//! In: a payload, ids, the clock; or JSON. Out: an [`Envelope`]. A builder reads the clock only for what it is not given.
-//! Deliberately absent: the record (see [`Format`](super::Format)), and other encodings than JSON.
+//! In: a payload, ids, the clock; or JSON. Out: an [`Envelope`]. A builder reads the clock only for what it is not
+//! given. Deliberately absent: the record (see [`Format`](super::Format)), and other encodings than JSON.
 
 use std::collections::BTreeMap;
 

@@ -20,8 +20,9 @@ pub enum Format {
     /// The value is the JSON of the envelope, and the header [`EVENT_ID`] has the event's id.
     #[default]
     Json,
-    /// [CloudEvents 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md)
-    /// in binary mode.
+    /// [CloudEvents 1.0][binding] in binary mode.
+    ///
+    /// [binding]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
     CloudEvents(CloudEvents),
 }
 

@@ -10,8 +10,8 @@ use uuid::Uuid;
 /// The id of an event, by which consumers recognise that they got it before. It stays the same however often the event
 /// is sent.
 ///
-/// A new one is a UUID of version 7 (RFC 9562), which begins with the time: later ids of one process are greater. Ids of
-/// other programs may be UUIDs of any version.
+/// A new one is a UUID of version 7 (RFC 9562), which begins with the time: later ids of one process are greater. Ids
+/// of other programs may be UUIDs of any version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(Uuid);
 

@@ -14,9 +14,10 @@
 //! | at least 95 in 100 have a random UUID that is new | is suspect; after 10 such windows in a row its keys look random |
 //! | else | is not suspect: the watch starts again |
 //!
-//! A program may have many users with UUIDs as ids, and few of them come twice in one window. That is what the other nine
-//! windows are for: of half a million users, all equally active, more than 1 in 100 have come before by then. Ids that each
-//! come once for all, as in a topic of registrations, cannot be told from random keys: [`KeyWatch::ignore`] such a topic.
+//! A program may have many users with UUIDs as ids, and few of them come twice in one window. That is what the other
+//! nine windows are for: of half a million users, all equally active, more than 1 in 100 have come before by then. Ids
+//! that each come once for all, as in a topic of registrations, cannot be told from random keys: [`KeyWatch::ignore`]
+//! such a topic.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -81,8 +82,8 @@ impl KeyWatch {
         Self::with_window(1_000)
     }
 
-    /// A watch with windows of this many records of a topic: 100 to 10,000, and the nearest of both for others. A larger
-    /// one takes longer and more memory, and recognises ids that repeat less often.
+    /// A watch with windows of this many records of a topic: 100 to 10,000, and the nearest of both for others. A
+    /// larger one takes longer and more memory, and recognises ids that repeat less often.
     #[must_use]
     pub fn with_window(records: u32) -> Self {
         Self { window: u64::from(records.clamp(100, 10_000)), topics: HashMap::new() }
@@ -151,8 +152,8 @@ impl Windows {
     }
 }
 
-/// The random bits of a UUID of version 4 or 7, as text or as 16 bytes. Text of 16 characters has no byte with the bits of
-/// the variant.
+/// The random bits of a UUID of version 4 or 7, as text or as 16 bytes. Text of 16 characters has no byte with the bits
+/// of the variant.
 fn random_bits(key: &[u8]) -> Option<u64> {
     let uuid = Uuid::from_slice(key).or_else(|_| Uuid::try_parse_ascii(key)).ok()?;
     let is_random = uuid.get_variant() == Variant::RFC4122 && matches!(uuid.get_version_num(), 4 | 7);

@@ -3,14 +3,14 @@
 //! In: the clock, milliseconds, or RFC 3339 text. Out: an [`EventTime`], and its text. Deliberately absent: time zones.
 //! An offset is read, and written as UTC.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-/// In ms since the Unix epoch, from the beginning of the year 0, the first that RFC 3339 has, to the last time of jiff, a
-/// day before the end of 9999.
-const RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_207_200_999;
+/// In ms since the Unix epoch, from the beginning of the year 0, the first that RFC 3339 has, to the last time of jiff,
+/// a day before the end of 9999.
+const RANGE: RangeInclusive<i64> = -62_167_219_200_000..=253_402_207_200_999;
 
 /// When an event happened, in milliseconds. Its text is RFC 3339 in UTC with three digits for the milliseconds, such as
 /// `2026-11-27T17:33:08.250Z`, so that texts sort as times do.

@@ -40,7 +40,8 @@ impl<'a> TopicName<'a> {
     /// A name that the program has as a constant. In a `const` an invalid name is an error of the compiler.
     ///
     /// # Panics
-    /// If the name is invalid and it is not in a `const`. For names that are read at runtime use [`parse`](Self::parse).
+    /// If the name is invalid and it is not in a `const`. For names that are read at runtime use
+    /// [`parse`](Self::parse).
     #[must_use]
     pub const fn new(name: &'a str) -> Self {
         match broken_rule(name) {
