@@ -1,7 +1,8 @@
-//! Patterns around a producer: retries in the application ([`retry`]) and dead letters ([`dead_letter`]).
+//! Patterns around a producer: events in envelopes ([`event`]), retries in the application ([`retry`]), dead letters
+//! ([`dead_letter`]), and which of them is for which failure ([`strategy`]).
 //!
-//! In: records, and how sending them failed. Out: records that were sent again, or kept in a dead-letter topic. Uses
-//! only the public API of [`milena`]. Deliberately absent: a store for records while brokers are down.
+//! In: events and records, and how sending them failed. Out: records that were sent again, or kept in a dead-letter
+//! topic. Uses only the public API of [`milena`]. Deliberately absent: a store for records while brokers are down.
 //!
 //! # What to do after a failure
 //!
@@ -14,7 +15,7 @@
 //! | the producer was closed, dropped or fenced | no, or unknown | with another producer | no |
 //!
 //! The second and third columns are [`Failure::persisted`] and [`Failure::retriable`]. The last is
-//! [`Failure::is_fatal`].
+//! [`Failure::is_fatal`]. [`strategy`] has the same as code, with the time that the failures last.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,9 +39,11 @@
 //! ```
 
 pub mod dead_letter;
+pub mod event;
 mod failure;
 mod publish;
 pub mod retry;
+pub mod strategy;
 #[cfg(test)]
 mod testing;
 
