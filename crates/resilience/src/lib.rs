@@ -37,6 +37,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod breaker;
 pub mod dead_letter;
 mod failure;
 mod publish;
