@@ -105,6 +105,18 @@
 //! - Seconds of a window by time are counted from the first call, not from 1970.
 //! - Numbers of calls that were not permitted, and of openings, go on over transitions; only
 //!   [`reset`](Breaker::reset) sets them to zero. An unknown rate is `None`, not -1.
+//!
+//! # Where it differs from `tower-resilience-circuitbreaker`
+//!
+//! Tests run both side by side (`tests/differential.rs`). In these it is as resilience4j, and the other is not:
+//!
+//! - A window of calls slides. The other's counts all calls since the last transition, and only when it is full.
+//! - HALF_OPEN decides by the rate when all its calls have ended, also by that of slow calls. The other opens at the
+//!   first failure, and closes after successes however slow they were.
+//! - A call is slow above the threshold, not from it on.
+//! - A [`reset`](Breaker::reset) while it is CLOSED empties the window.
+//!
+//! And in one it is as neither: a call that ends after the state has changed changes nothing.
 
 mod config;
 mod counts;

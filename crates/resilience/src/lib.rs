@@ -1,7 +1,9 @@
-//! Patterns around a producer: retries in the application ([`retry`]) and dead letters ([`dead_letter`]).
+//! Patterns around a producer: retries in the application ([`retry`]), dead letters ([`dead_letter`]) and a circuit
+//! breaker ([`breaker`]).
 //!
-//! In: records, and how sending them failed. Out: records that were sent again, or kept in a dead-letter topic. Uses
-//! only the public API of [`milena`]. Deliberately absent: a store for records while brokers are down.
+//! In: records, and how sending them failed. Out: records that were sent again, or kept in a dead-letter topic, or not
+//! sent while the cluster is away. Uses only the public API of [`milena`]. Deliberately absent: a store for records while
+//! brokers are down.
 //!
 //! # What to do after a failure
 //!
