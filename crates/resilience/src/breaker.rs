@@ -29,7 +29,7 @@
 //! # One for each cluster
 //!
 //! Have one breaker for a cluster and share it; a clone is the same breaker. Topics share brokers, connections,
-//! `buffer.memory` and the thread of the sender, so what stops one for long stops most. A breaker for each topic or
+//! `buffer.memory` and the sender, so what stops one for long stops most. A breaker for each topic or
 //! partition would need as many failures as there are topics, each after its `delivery.timeout.ms`, to learn the same;
 //! and one topic without traffic would never learn that the cluster is back. What is wrong with one topic alone counts
 //! as nothing, so it does not stop the others.
@@ -213,7 +213,7 @@ impl Breaker {
             ASK => self.0.locked(|machine| machine.try_acquire(now))?,
             period => Pass { period, probe: None, at: now },
         };
-        Ok(Permit { shared: Arc::clone(&self.0), pass, is_under_way: true })
+        Ok(Permit { shared: Arc::clone(&self.0), pass })
     }
 
     /// If the wait in OPEN is over and no call came, the right to probe; see the [module](self). Also does whatever time
@@ -333,7 +333,6 @@ fn log(transition: &Transition) {
 pub struct Permit {
     shared: Arc<Shared>,
     pass: Pass,
-    is_under_way: bool,
 }
 
 impl fmt::Debug for Permit {
@@ -362,15 +361,15 @@ impl Permit {
         self.end(true, now);
     }
 
-    fn end(mut self, failed: bool, now: Instant) {
-        self.is_under_way = false;
+    fn end(self, failed: bool, now: Instant) {
         self.shared.locked(|machine| machine.record(self.pass, failed, now));
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.is_under_way && self.pass.probe.is_some() {
+        // Only calls of HALF_OPEN have a place. One that has ended has none to give back.
+        if self.pass.probe.is_some() {
             self.shared.locked(|machine| machine.release(self.pass));
         }
     }
@@ -474,12 +473,13 @@ mod tests {
         let (inside, told) = (Arc::new(Mutex::new(None::<Breaker>)), Arc::new(Mutex::new(Vec::new())));
         let (seen, list) = (Arc::clone(&inside), Arc::clone(&told));
         let observer = move |news: &Transition| {
-            list.lock().unwrap().push((news.from, news.to));
             let breaker = seen.lock().unwrap().clone().unwrap();
             if news.to == BreakerState::Open {
                 breaker.force_open(now);
                 assert_eq!(breaker.state(), BreakerState::ForcedOpen);
             }
+            // What it caused is not told before it returns.
+            list.lock().unwrap().push((news.from, news.to));
         };
         let breaker = Breaker::observed_by(BreakerConfig::consecutive_failures(1), now, observer).unwrap();
         *inside.lock().unwrap() = Some(breaker.clone());

@@ -703,6 +703,15 @@ mod tests {
     }
 
     #[test]
+    fn a_long_time_without_traffic_in_open_is_not_one_in_closed() {
+        let mut rig = Rig::opened(config());
+        rig.wait(10_000);
+        let probe = rig.machine.due(rig.now).unwrap();
+        rig.machine.probe_failed(probe, rig.now);
+        assert_eq!(rig.refused().retry_after(), Some(120 * S));
+    }
+
+    #[test]
     fn jitter_is_drawn_once_for_an_opening_and_follows_the_seed() {
         let jittered = |seed| {
             let mut rig = Rig::opened(config().wait_jitter(0.5));
@@ -811,6 +820,10 @@ mod tests {
         assert_eq!((rig.at(stats.since), stats.next_attempt_at.map(|at| rig.at(at))), (5, Some(65)));
         let news = rig.machine.next_news().unwrap();
         assert_eq!((news.failure_rate, news.wait), (Some(50.0), Some(60 * S)));
+        rig.wait(60);
+        rig.acquire();
+        let news = rig.machine.next_news().unwrap();
+        assert_eq!((news.failure_rate, news.slow_rate, news.wait), (None, None, None), "they have been told");
     }
 
     #[test]
