@@ -44,7 +44,8 @@
 //! [`fail`](Permit::fail). A permit that is dropped, as with a future that is cancelled, says nothing and gives its
 //! place back. A permit belongs to one period of a state: if the state changed meanwhile, its outcome changes nothing.
 //! In HALF_OPEN it has a time, [`BreakerConfig::permit_timeout`]: after that it has failed, another call may take its
-//! place, and what it tells later changes nothing. So HALF_OPEN always ends while there are calls.
+//! place, and what it tells later changes nothing. So HALF_OPEN ends whatever becomes of its calls, as long as others come
+//! that say something of Kafka.
 //!
 //! ```
 //! # async fn example(producer: milena::Producer) -> Result<(), Box<dyn std::error::Error>> {
