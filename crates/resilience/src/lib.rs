@@ -1,8 +1,9 @@
 //! Patterns around a producer: events in envelopes ([`event`]), retries in the application ([`retry`]), dead letters
-//! ([`dead_letter`]), and which of them is for which failure ([`strategy`]).
+//! ([`dead_letter`]), a circuit breaker ([`breaker`]), and which of them is for which failure ([`strategy`]).
 //!
 //! In: events and records, and how sending them failed. Out: records that were sent again, or kept in a dead-letter
-//! topic. Uses only the public API of [`milena`]. Deliberately absent: a store for records while brokers are down.
+//! topic, or not sent while the cluster is away. Uses only the public API of [`milena`]. Deliberately absent: a store for
+//! records while brokers are down.
 //!
 //! # What to do after a failure
 //!
@@ -38,6 +39,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod breaker;
 pub mod dead_letter;
 pub mod event;
 mod failure;
