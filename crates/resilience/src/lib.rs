@@ -40,6 +40,7 @@
 pub mod dead_letter;
 mod failure;
 mod publish;
+pub mod relay;
 pub mod retry;
 #[cfg(test)]
 mod testing;
