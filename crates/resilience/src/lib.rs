@@ -44,6 +44,7 @@ pub mod dead_letter;
 pub mod event;
 mod failure;
 mod publish;
+pub mod relay;
 pub mod retry;
 pub mod strategy;
 #[cfg(test)]
