@@ -41,6 +41,7 @@ pub mod dead_letter;
 mod failure;
 mod publish;
 pub mod retry;
+pub mod store;
 #[cfg(test)]
 mod testing;
 
