@@ -50,6 +50,8 @@ mod memory;
 mod outcome;
 mod query;
 mod slot;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 #[cfg(test)]
 mod tests;
 

@@ -67,27 +67,30 @@ impl Change {
     }
 }
 
-/// Rows that follow one another without a gap and settle alike.
+/// What a store does for some outcomes, one step after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub(crate) first: Seq,
-    pub(crate) last: Seq,
-    pub(crate) status: Status,
+pub(crate) enum Step<'a> {
+    /// Rows that follow one another without a gap get this status, which settles them.
+    Settle { first: Seq, last: Seq, status: Status },
+    /// One row has failed.
+    Fail(&'a Outcome),
 }
 
-/// Puts outcomes that settle their rows together, so that a store can settle a range at once.
-pub(crate) fn runs(outcomes: &[Outcome]) -> Vec<Run> {
-    let settled = outcomes.iter().map(|outcome| (outcome.change.status(), outcome.seq));
-    let mut settled: Vec<_> = settled.filter(|(status, _)| status.is_settled()).collect();
-    settled.sort_unstable_by_key(|(status, seq)| (*status == Status::DeadLettered, *seq));
-    let mut runs: Vec<Run> = Vec::new();
-    for (status, seq) in settled {
-        match runs.last_mut() {
-            Some(run) if run.status == status && seq.0 - run.last.0 <= 1 => run.last = seq,
-            _ => runs.push(Run { first: seq, last: seq, status }),
+/// Puts outcomes that settle their rows together, so that a store can settle a range at once. Two outcomes of one row keep
+/// their order.
+pub(crate) fn steps(outcomes: &[Outcome]) -> Vec<Step<'_>> {
+    let mut ordered: Vec<_> = outcomes.iter().collect();
+    ordered.sort_by_key(|outcome| outcome.seq);
+    let mut steps = Vec::new();
+    for outcome in ordered {
+        let (seq, status) = (outcome.seq, outcome.change.status());
+        match steps.last_mut() {
+            _ if !status.is_settled() => steps.push(Step::Fail(outcome)),
+            Some(Step::Settle { last, status: before, .. }) if *before == status && seq.0 - last.0 <= 1 => *last = seq,
+            _ => steps.push(Step::Settle { first: seq, last: seq, status }),
         }
     }
-    runs
+    steps
 }
 
 #[cfg(test)]
@@ -95,21 +98,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_that_settle_alike_are_one_run() {
+    fn neighbours_that_settle_alike_are_one_step() {
         let outcome = |seq, change| Outcome { seq: Seq(seq), slot: 0, change };
         let failed = Change::DeadLetterFailed { attempts: 1, maybe_sent: false, error: EventError::new("a", "b") };
         let outcomes = [
-            outcome(5, Change::Resolved),
+            outcome(6, Change::Resolved),
             outcome(4, Change::DeadLettered),
             outcome(3, Change::Resolved),
             outcome(2, Change::Resolved),
+            outcome(7, failed.clone()),
             outcome(2, Change::Resolved),
-            outcome(6, failed),
             outcome(7, Change::Resolved),
-            outcome(8, Change::DeadLettered),
+            outcome(9, Change::Resolved),
         ];
-        let found: Vec<_> = runs(&outcomes).iter().map(|run| (run.first.0, run.last.0, run.status.as_str())).collect();
-        let expected = [(2, 3, "RESOLVED"), (5, 5, "RESOLVED"), (7, 7, "RESOLVED"), (4, 4, "DLQ"), (8, 8, "DLQ")];
-        assert_eq!(found, expected);
+        let settle = |first, last, status| Step::Settle { first: Seq(first), last: Seq(last), status };
+        let expected = [
+            settle(2, 3, Status::Resolved),
+            settle(4, 4, Status::DeadLettered),
+            settle(6, 6, Status::Resolved),
+            Step::Fail(&outcomes[4]),
+            settle(7, 7, Status::Resolved),
+            settle(9, 9, Status::Resolved),
+        ];
+        assert_eq!(steps(&outcomes), expected);
     }
 }

@@ -45,6 +45,8 @@ mod conformance;
 mod memory;
 mod script;
 mod setup;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 mod memory_with_one_bucket {
     conformance!(super::setup::Memory { buckets: 1 });
