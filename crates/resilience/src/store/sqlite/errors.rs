@@ -45,13 +45,14 @@ fn meaning(error: &Error) -> (StoreErrorKind, &'static str, &'static str) {
             (Refused, "the event cannot be stored", "look at its size")
         }
         Some(_) => (Unavailable, "the store is out of reach", check),
-        None if matches!(error, Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..)) => {
-            (Corrupt, "a row cannot be read", "look at it with sqlite3")
-        }
-        None if matches!(error, Error::ToSqlConversionFailure(_)) => {
-            (Refused, "the event cannot be stored", "look at its size")
-        }
-        None => (Unavailable, "the store is out of reach", check),
+        None => match error {
+            Error::FromSqlConversionFailure(..)
+            | Error::InvalidColumnType(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::Utf8Error(..) => (Corrupt, "a row cannot be read", "look at it with sqlite3"),
+            Error::ToSqlConversionFailure(_) => (Refused, "the event cannot be stored", "look at its size"),
+            _ => (Unavailable, "the store is out of reach", check),
+        },
     }
 }
 

@@ -20,18 +20,19 @@ pub(super) fn insert(work: &mut Work<'_>, events: &[NewEvent]) -> Result<Vec<Seq
     let bytes: u64 = events.iter().map(NewEvent::cost).sum();
     let added = Rows { rows: signed(events.len() as u64), bytes: signed(bytes) };
     work.admit(added)?;
-    let mut statement = work.connection.prepare_cached(INSERT)?;
+    let now = work.now;
+    let (statement, last_seq) = work.inserting(INSERT)?;
     let mut buffer = [0; Hyphenated::LENGTH];
     let mut seqs = Vec::with_capacity(events.len());
     for event in events {
-        work.counters.last_seq += 1;
+        *last_seq += 1;
         statement.execute(params![
-            work.counters.last_seq,
+            *last_seq,
             event.slot(),
             signed(event.cost()),
-            event.hold.map(|hold| after(work.now, hold)),
+            event.hold.map(|hold| after(now, hold)),
             event.maybe_sent,
-            work.now,
+            now,
             &*event.event_id.hyphenated().encode_lower(&mut buffer),
             event.topic,
             event.key,
@@ -40,7 +41,7 @@ pub(super) fn insert(work: &mut Work<'_>, events: &[NewEvent]) -> Result<Vec<Seq
             event.error.as_ref().map(EventError::text),
             event.payload
         ])?;
-        seqs.push(Seq(work.counters.last_seq));
+        seqs.push(Seq(*last_seq));
     }
     work.counters.add(added);
     Ok(seqs)

@@ -3,7 +3,7 @@
 //! In: a connection, calls. Out: the counts before and after, a commit that can be recognised later. Deliberately absent:
 //! answering the calls, which the writer does after the commit.
 
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, params};
 use tokio::sync::oneshot;
 
 use super::{errors, group::Weight, options::Options};
@@ -21,6 +21,8 @@ pub(super) struct Work<'c> {
     /// Whether there is room to settle events after more were inserted.
     pub(super) has_reserve: bool,
     commits: i64,
+    /// Kept for the whole transaction, because most calls insert one event.
+    insert: Option<CachedStatement<'c>>,
 }
 
 /// Why a call does not succeed in its transaction.
@@ -105,13 +107,22 @@ impl<'c> Work<'c> {
         let now = options.clock.now_ms();
         match counters(connection) {
             Ok((counters, Mark { commits, .. })) => {
-                Ok(Self { connection, options, counters, now, has_reserve, commits })
+                Ok(Self { connection, options, counters, now, has_reserve, commits, insert: None })
             }
             Err(error) => {
                 roll_back(connection);
                 Err(error)
             }
         }
+    }
+
+    /// The statement that inserts a row, and the number of the last row.
+    pub(super) fn inserting(&mut self, sql: &str) -> rusqlite::Result<(&mut CachedStatement<'c>, &mut i64)> {
+        let statement = match self.insert.take() {
+            Some(statement) => statement,
+            None => self.connection.prepare_cached(sql)?,
+        };
+        Ok((self.insert.insert(statement), &mut self.counters.last_seq))
     }
 
     /// Whether rows may be inserted.
@@ -124,8 +135,9 @@ impl<'c> Work<'c> {
     }
 
     /// Commits and syncs.
-    pub(super) fn commit(self, writer: i64) -> End {
+    pub(super) fn commit(mut self, writer: i64) -> End {
         let mark = Mark { commits: self.commits + 1, writer };
+        drop(self.insert.take());
         if let Err(error) = self.set_counters(mark) {
             roll_back(self.connection);
             return End::Failed(errors::failed(&error));

@@ -1,5 +1,9 @@
 //! What only the store in a file can do wrong.
 
+mod commits;
+mod files;
+mod load;
+
 use tempfile::TempDir;
 
 use super::setup::{Factory, Setup};
@@ -18,9 +22,22 @@ impl Files {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// A file of this name. It keeps little space, to be quick.
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A store in a file of this name. It keeps little space, to be quick.
     fn builder(&self, name: &str) -> SqliteStoreBuilder {
-        SqliteStore::builder(self.0.path().join(name)).reserve(1 << 16)
+        SqliteStore::builder(self.path(name)).reserve(1 << 16)
+    }
+
+    async fn store(&self) -> SqliteStore {
+        self.builder("store.db").open().await.unwrap()
+    }
+
+    /// The file, as anybody would open it.
+    fn look(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path("store.db")).unwrap()
     }
 }
 
