@@ -49,7 +49,11 @@ async fn measure(folder: &Path, rows: usize, publishers: usize) -> Result<[f64; 
     let store = Arc::new(SqliteStore::builder(&path).quota(quota).open().await?);
     let stored = timed(rows, store_all(&store, rows, publishers)).await?;
     let group = rows / usize::try_from(commits(&path)?)?.max(1);
-    let slots = timed(rows, async { Ok(drop(store.slots().await?)) }).await?;
+    let counting = async {
+        store.slots().await?;
+        Ok(())
+    };
+    let slots = timed(rows, counting).await?;
     let drained = timed(rows, drain(&store)).await?;
     store.close().await?;
     let floor = Floor::open(&path)?;

@@ -1,7 +1,8 @@
-//! Patterns around a producer: retries in the application ([`retry`]) and dead letters ([`dead_letter`]).
+//! Patterns around a producer: retries in the application ([`retry`]), dead letters ([`dead_letter`]), and a store for events
+//! while brokers are down ([`store`]).
 //!
-//! In: records, and how sending them failed. Out: records that were sent again, or kept in a dead-letter topic. Uses
-//! only the public API of [`milena`]. Deliberately absent: a store for records while brokers are down.
+//! In: records, and how sending them failed. Out: records that were sent again, kept in a dead-letter topic, or stored. Uses
+//! only the public API of [`milena`]. Deliberately absent: the relay that sends what was stored.
 //!
 //! # What to do after a failure
 //!

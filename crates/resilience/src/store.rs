@@ -52,6 +52,8 @@ mod query;
 mod slot;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "sqlite")]
+mod steps;
 #[cfg(test)]
 mod tests;
 

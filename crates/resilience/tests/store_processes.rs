@@ -17,6 +17,7 @@ use milena_resilience::store::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 const KILLS: u64 = 20;
@@ -69,19 +70,19 @@ fn say(word: &str, what: impl std::fmt::Display) {
 /// Sixteen tasks store events and tell the id of each.
 async fn insert_for_ever(path: &Path) {
     let store = Arc::new(SqliteStore::builder(path).reserve(0).open().await.unwrap());
-    let insert = |_| {
+    let mut tasks = JoinSet::new();
+    for _ in 0..16 {
         let store = Arc::clone(&store);
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             loop {
                 let id = Uuid::now_v7();
                 store.insert(vec![NewEvent::new(id, "orders", "nine").key("user-1")]).await.unwrap();
                 say("stored", id);
             }
-        })
-    };
-    for task in (0..16).map(insert).collect::<Vec<_>>() {
-        task.await.unwrap();
+        });
     }
+    // None ends by itself: the process is killed.
+    tasks.join_all().await;
 }
 
 /// Settles events one by one and tells the id of each.
@@ -196,7 +197,7 @@ async fn insert_in_narrow_files(path: &Path) {
         let ids: Vec<_> = events.iter().map(|event| event.event_id).collect();
         setrlimit(Resource::Fsize, narrow).unwrap();
         let end = store.insert(events).await;
-        setrlimit(Resource::Fsize, wide.clone()).unwrap();
+        setrlimit(Resource::Fsize, wide).unwrap();
         match end {
             Ok(_) => {
                 say("fitted", step);

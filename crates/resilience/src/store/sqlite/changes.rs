@@ -12,7 +12,7 @@ use crate::store::{
     Change, EventError, Lease, Outcome, Seq, Status, StoreError,
     counters::Rows,
     lease::after,
-    outcome::{Step, steps},
+    steps::{Step, steps},
 };
 
 const COUNT: &str = "SELECT COUNT(*), COALESCE(SUM(bytes), 0), COALESCE(SUM(status = 'PENDING'), 0), \

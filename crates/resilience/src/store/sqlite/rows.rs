@@ -69,6 +69,7 @@ pub(super) fn headers_text(headers: &[(String, Option<Vec<u8>>)]) -> Option<Stri
 }
 
 /// Headers that were text.
+#[expect(clippy::type_complexity, reason = "an alias would hide what it is")]
 fn headers_of(text: &str) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
     let all: Vec<(String, Value)> = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let bytes = |value| match value {
