@@ -1,9 +1,9 @@
 //! Patterns around a producer: events in envelopes ([`event`]), retries in the application ([`retry`]), dead letters
-//! ([`dead_letter`]), a circuit breaker ([`breaker`]), and which of them is for which failure ([`strategy`]).
+//! ([`dead_letter`]), a circuit breaker ([`breaker`]), a store for events while brokers are down ([`store`]), and which of
+//! them is for which failure ([`strategy`]).
 //!
-//! In: events and records, and how sending them failed. Out: records that were sent again, or kept in a dead-letter
-//! topic, or not sent while the cluster is away. Uses only the public API of [`milena`]. Deliberately absent: a store for
-//! records while brokers are down.
+//! In: events and records, and how sending them failed. Out: records that were sent again, kept in a dead-letter topic,
+//! stored, or not sent while the cluster is away. Uses only the public API of [`milena`].
 //!
 //! # What to do after a failure
 //!
@@ -46,6 +46,7 @@ mod failure;
 mod publish;
 pub mod relay;
 pub mod retry;
+pub mod store;
 pub mod strategy;
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,234 @@
+//! Keeps events that could not be published until they are.
+//!
+//! In: events, and what became of them. Out: rows in the order of acceptance. The trait [`Store`], and a store in
+//! memory; with feature `sqlite` one in a file. Deliberately absent: sending (the relay does it), and deciding when an
+//! event is tried again.
+//!
+//! # Rows
+//!
+//! Each event is a row of the table `failed_kafka_events`:
+//!
+//! | status | meaning | goes on to |
+//! |---|---|---|
+//! | `PENDING` | stored | `RETRYING`, or settled |
+//! | `RETRYING` | an attempt failed, and the next one has a time | `RETRYING`, or settled |
+//! | `RESOLVED` | published: settled | gone, or kept for the retention |
+//! | `DLQ` | in the dead-letter topic: settled | gone, or kept for the retention |
+//! | `DLQ_FAILED` | neither published nor in the dead-letter topic | waits for an operator, who replays or purges it |
+//!
+//! A settled row is deleted and counted, unless the store has a retention. Then it is kept, and [`Store::sweep`] removes
+//! it later.
+//!
+//! # Order
+//!
+//! [`Seq`] is the order of acceptance, which is the order of commits. Events of one topic and key share a slot. The
+//! relay must send them in the order of `seq`, one after the other. Events without a key have no order.
+//!
+//! # What may have been sent
+//!
+//! Before the relay sends events for the first time, it commits up to which `seq` it will ([`Store::sending`]): one small
+//! write for a batch. If its lease ends without a release, every event up to there that is not settled counts as
+//! [`maybe_sent`](StoredEvent::maybe_sent) from then on.
+//!
+//! # Leases
+//!
+//! Several processes may share a store. A [`Lease`] says who sends. Its [`Token`] is in every call that changes a row;
+//! with an old token the call changes nothing and fails as [`Fenced`](StoreErrorKind::Fenced). A process that was stopped
+//! for longer than its lease can so do no harm when it goes on.
+//!
+//! # Time
+//!
+//! Callers hand over delays, never instants. A store has one clock. If that clock is set back, what had to wait is due
+//! at once; if it is set forward, it is due early. Neither loses anything.
+
+mod clock;
+mod counters;
+mod error;
+mod event;
+mod lease;
+mod memory;
+mod outcome;
+mod query;
+mod slot;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+#[cfg(feature = "sqlite")]
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+pub use self::{
+    error::{StoreError, StoreErrorKind},
+    event::{EventError, InvalidStatus, NewEvent, Seq, Status, StoredEvent},
+    lease::{Lease, Token},
+    memory::{Fault, MemoryStore},
+    outcome::{Change, Outcome},
+    query::{Filter, Page, PageLimits, Quota, SlotCounts, StoreStats},
+    slot::{SLOTS, bucket_of, slot_of},
+};
+
+/// The answer of a store, once it is there.
+///
+/// # Cancel safety
+/// If it is dropped after it was polled, the call may still be carried out.
+pub struct StoreFuture<'a, T>(Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>);
+
+impl<'a, T> StoreFuture<'a, T> {
+    /// For those who implement [`Store`].
+    pub fn new(answer: impl Future<Output = Result<T, StoreError>> + Send + 'a) -> Self {
+        Self(Box::pin(answer))
+    }
+}
+
+impl<T> Future for StoreFuture<'_, T> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl<T> fmt::Debug for StoreFuture<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreFuture").finish_non_exhaustive()
+    }
+}
+
+/// A store of events that could not be published.
+///
+/// A call is carried out wholly or not at all. If it fails, nothing has changed, except as
+/// [`Indeterminate`](StoreErrorKind::Indeterminate) says. A change is on disk when the call returns.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use std::time::Duration;
+/// use milena_resilience::store::{Change, MemoryStore, NewEvent, Outcome, PageLimits, Seq, Store};
+///
+/// let store = MemoryStore::new();
+/// store.insert(vec![NewEvent::new(uuid::Uuid::now_v7(), "orders", "nine").key("user-1")]).await?;
+///
+/// let lease = store.acquire("relay-1", Duration::from_secs(30), 1).await?.expect("nobody else has it");
+/// let page = store.page(&lease, Seq::START, PageLimits::default()).await?;
+/// store.sending(&lease, page.last()).await?;
+/// // … each event is sent …
+/// let outcomes = page.events.iter().map(|event| Outcome::of(event, Change::Resolved)).collect();
+/// store.settle(&lease, outcomes).await?;
+/// assert_eq!(store.stats().await?.resolved, 1);
+/// # Ok::<(), milena_resilience::store::StoreError>(()) }).unwrap();
+/// ```
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Stores events, all or none, in this order. They are on disk when it returns.
+    ///
+    /// # Errors
+    /// [`Full`](StoreErrorKind::Full) if the quota or the disk has no room for all of them;
+    /// [`Indeterminate`](StoreErrorKind::Indeterminate) if they may be there nevertheless.
+    fn insert(&self, events: Vec<NewEvent>) -> StoreFuture<'_, Vec<Seq>>;
+
+    /// Settles events that a publisher stored and then published itself (it wrote ahead). It needs no lease: that an event
+    /// is published is true whoever has one. Returns how many rows were changed; rows that are gone do not matter.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64>;
+
+    /// How many buckets the store has. Each has its own lease. SQLite has one.
+    fn buckets(&self) -> u16;
+
+    /// Acquires a lease for at most `want` buckets that nobody has. Returns `None` if there are none. The lease lasts for
+    /// `lasting`, and longer if it is renewed.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn acquire(&self, owner: &str, lasting: Duration, want: u16) -> StoreFuture<'_, Option<Lease>>;
+
+    /// Has a lease last for `lasting` from now. It may have expired, if nobody acquired it since.
+    ///
+    /// # Errors
+    /// [`Fenced`](StoreErrorKind::Fenced).
+    fn renew(&self, lease: &Lease, lasting: Duration) -> StoreFuture<'_, ()>;
+
+    /// Gives a lease back. Only if each event that was sent has an outcome, and that was settled: no event counts as
+    /// maybe sent. Otherwise let it expire.
+    ///
+    /// # Errors
+    /// [`Fenced`](StoreErrorKind::Fenced).
+    fn release(&self, lease: &Lease) -> StoreFuture<'_, ()>;
+
+    /// Says that events of the lease's buckets up to this one will be sent. It must return before the first of them is
+    /// sent.
+    ///
+    /// # Errors
+    /// [`Fenced`](StoreErrorKind::Fenced).
+    fn sending(&self, lease: &Lease, up_to: Seq) -> StoreFuture<'_, ()>;
+
+    /// Reads the lease's unsettled events behind `after`, in order. Those that are not due are among them.
+    ///
+    /// # Errors
+    /// [`Fenced`](StoreErrorKind::Fenced).
+    fn page(&self, lease: &Lease, after: Seq, limits: PageLimits) -> StoreFuture<'_, Page>;
+
+    /// Records what became of events: all of it or nothing. Rows that are gone or settled do not matter. Returns how many
+    /// rows were changed. It works also when the store is full.
+    ///
+    /// # Errors
+    /// [`Fenced`](StoreErrorKind::Fenced).
+    fn settle(&self, lease: &Lease, outcomes: Vec<Outcome>) -> StoreFuture<'_, u64>;
+
+    /// How many unsettled events each slot has. It reads all of them, in short steps, so call it once, before events are
+    /// inserted.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn slots(&self) -> StoreFuture<'_, SlotCounts>;
+
+    /// The counts. It costs the same however many events there are.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn stats(&self) -> StoreFuture<'_, StoreStats>;
+
+    /// Reads events that a filter lets through, behind `after`, in order; at most `limit`. For people: it may read all
+    /// rows, in short steps.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn list(&self, filter: Filter, after: Seq, limit: usize) -> StoreFuture<'_, Vec<StoredEvent>>;
+
+    /// Has events that a filter lets through tried again from the start: `RETRYING`, `DLQ` and `DLQ_FAILED` become
+    /// `PENDING`, with no attempts. They keep their place in the order, so they go before newer ones of their key that have
+    /// not been sent, and behind those that have. Returns how many. It works in small transactions; after an error some
+    /// may be changed.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn replay(&self, filter: Filter) -> StoreFuture<'_, u64>;
+
+    /// Removes events that a filter lets through, whatever their status. Those that were not settled are counted as
+    /// purged. Returns how many. It works in small transactions; after an error some may be gone.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn purge(&self, filter: Filter) -> StoreFuture<'_, u64>;
+
+    /// Removes settled rows whose retention is over; all of them if the store has none. Returns how many. Call it each
+    /// minute or so. It works in small transactions.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn sweep(&self) -> StoreFuture<'_, u64>;
+
+    /// Carries out what was called before, and ends. Every later call fails as [`Closed`](StoreErrorKind::Closed), but for
+    /// another `close`.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn close(&self) -> StoreFuture<'_, ()>;
+}
