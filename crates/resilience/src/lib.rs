@@ -40,10 +40,13 @@
 //! ```
 
 pub mod breaker;
+mod clock;
 pub mod dead_letter;
 pub mod event;
 mod failure;
+mod gate;
 mod publish;
+pub mod publisher;
 pub mod relay;
 pub mod retry;
 pub mod store;

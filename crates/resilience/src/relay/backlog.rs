@@ -112,7 +112,8 @@ pub(crate) struct Backlog<T> {
 }
 
 impl<T> Backlog<T> {
-    pub(crate) fn new(limits: Limits, poison: Poison) -> Self {
+    /// None yet. The store knows that events up to `marked` may have been sent.
+    pub(crate) fn new(limits: Limits, poison: Poison, marked: i64) -> Self {
         Self {
             limits,
             poison,
@@ -127,12 +128,13 @@ impl<T> Backlog<T> {
             settled_since: HashSet::new(),
             skipped: None,
             next_pass: None,
-            marked: 0,
+            marked,
             marking: None,
         }
     }
 
     /// How many events are in memory.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -386,7 +388,7 @@ mod tests {
     }
 
     fn backlog(poison: Poison) -> Backlog<()> {
-        Backlog::new(LIMITS, poison)
+        Backlog::new(LIMITS, poison, 0)
     }
 
     /// Reads `rows` as the last page, and marks them.
@@ -541,7 +543,7 @@ mod tests {
         assert_eq!(backlog.next_read(now), None, "one at a time");
         backlog.unread();
         assert!(backlog.next_read(now).is_some(), "what could not be read is read again");
-        let mut bytes = Backlog::new(Limits { rows: 8, bytes: 30 }, Poison::Block);
+        let mut bytes = Backlog::new(Limits { rows: 8, bytes: 30 }, Poison::Block, 0);
         read(&mut bytes, vec![row(1, 1), row(2, 2)], now);
         bytes.wake();
         assert_eq!(bytes.next_read(now), None);
