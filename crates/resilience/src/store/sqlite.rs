@@ -85,7 +85,8 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Sets how much space a file beside the store keeps for settling events when the disk is full, in bytes. Default 8 MiB.
+    /// Sets how much space a file beside the store keeps for settling events when the disk is full, in bytes. Default 24 MiB. That
+    /// is what the log can have when the disk becomes full, and what writing it back may take.
     #[must_use]
     pub fn reserve(mut self, bytes: u64) -> Self {
         self.0.reserve = bytes;

@@ -115,15 +115,17 @@ impl Writer {
 
     fn serve(&mut self, first: Box<dyn Job>) {
         let mut jobs = vec![first];
-        match self.attempt(&mut jobs, true) {
-            End::Failed(_) if jobs.len() > 1 => {
-                for job in jobs {
-                    let mut alone = vec![job];
-                    let end = self.attempt(&mut alone, false);
-                    self.conclude(alone, end);
-                }
-            }
-            end => self.conclude(jobs, end),
+        let mut end = self.attempt(&mut jobs, true);
+        if is_full(&end) && self.write_back() {
+            end = self.attempt(&mut jobs, false);
+        }
+        if jobs.len() == 1 || !matches!(end, End::Failed(_)) {
+            return self.conclude(jobs, end);
+        }
+        for job in jobs {
+            let mut alone = vec![job];
+            let end = self.attempt(&mut alone, false);
+            self.conclude(alone, end);
         }
     }
 
@@ -189,13 +191,17 @@ impl Writer {
 
     /// Where the disk is full, a call that makes room is tried again with the space that was kept for it.
     fn try_with_reserve(&mut self, jobs: &mut Vec<Box<dyn Job>>, end: End) -> End {
-        let is_full = matches!(&end, End::Failed(error) if error.kind() == StoreErrorKind::Full);
-        let may = jobs.iter().all(|job| job.may_use_reserve());
-        if is_full && may && self.reserve.release(self.options.clock.now_ms()) {
-            self.attempt(jobs, false)
-        } else {
-            end
+        let may = is_full(&end) && jobs.iter().all(|job| job.may_use_reserve());
+        if may && self.reserve.release(self.options.clock.now_ms()) {
+            self.write_back();
+            return self.attempt(jobs, false);
         }
+        end
+    }
+
+    /// Writes the log back to the file, so that its space is used again. Says whether it succeeded.
+    fn write_back(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| write_back(connection).unwrap_or(false))
     }
 
     /// Finds out whether a commit happened that failed. All connections are closed before, so that the log is read anew from
@@ -217,4 +223,8 @@ impl Writer {
             None => Err(doubtful("another process has written since")),
         }
     }
+}
+
+fn is_full(end: &End) -> bool {
+    matches!(end, End::Failed(error) if error.kind() == StoreErrorKind::Full)
 }
