@@ -123,6 +123,19 @@ async fn an_event_that_cannot_be_stored_does_not_spoil_those_beside_it() {
 }
 
 #[tokio::test]
+async fn every_commit_is_synced() {
+    let (files, hook) = (Files::new(), Hook::default());
+    let store = hook.store(&files).await;
+    hook.set(|connection| {
+        let is = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, String>(0));
+        let number = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
+        assert_eq!((is("journal_mode")?.as_str(), number("synchronous")?, number("fullfsync")?), ("wal", 2, 1));
+        commit(connection)
+    });
+    store.insert(events(1)).await.unwrap();
+}
+
+#[tokio::test]
 async fn nothing_is_stored_before_its_commit() {
     let (files, hook) = (Files::new(), Hook::default());
     let store = Arc::new(hook.store(&files).await);
