@@ -193,7 +193,6 @@ impl Writer {
     fn try_with_reserve(&mut self, jobs: &mut Vec<Box<dyn Job>>, end: End) -> End {
         let may = is_full(&end) && jobs.iter().all(|job| job.may_use_reserve());
         if may && self.reserve.release(self.options.clock.now_ms()) {
-            self.write_back();
             return self.attempt(jobs, false);
         }
         end
