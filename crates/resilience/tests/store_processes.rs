@@ -2,6 +2,8 @@
 //!
 //! Each test starts this binary again, which then runs [`child`] alone: that is the process that something happens to.
 
+#![cfg(unix)]
+
 use std::{
     collections::HashSet,
     env,

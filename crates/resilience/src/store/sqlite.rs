@@ -228,14 +228,14 @@ impl SqliteStore {
     async fn operate(
         &self,
         filter: Filter,
-        step: fn(&mut Work<'_>, &Filter, Seq) -> Result<operator::Progress, Stop>,
+        step: fn(&mut Work<'_>, &Filter, Seq) -> Result<operator::Portion, Stop>,
     ) -> Result<u64, StoreError> {
         let (filter, mut after, mut total) = (Arc::new(filter), Seq::START, 0);
         loop {
             let its_filter = Arc::clone(&filter);
-            let progress = self.change(move |work| step(work, &its_filter, after)).await?;
-            total += progress.changed;
-            match progress.next {
+            let portion = self.change(move |work| step(work, &its_filter, after)).await?;
+            total += portion.changed;
+            match portion.next {
                 Some(next) => after = next,
                 None => return Ok(total),
             }
