@@ -1,7 +1,7 @@
 //! A store in a SQLite file.
 //!
 //! In: calls from any task. Out: rows in a file, synced before a call returns. Two threads of its own touch the disk: one
-//! writes, one reads. Deliberately absent: a file on a network, where SQLite's locks do not hold.
+//! writes, one reads. A third wakes the callers where they are many. Deliberately absent: a file on a network, where SQLite's locks do not hold.
 //!
 //! # Group commit
 //!
@@ -24,6 +24,7 @@
 //! `sqlite3 outbox.db "SELECT * FROM failed_kafka_events_readable"` shows events with times and payloads as text, also while the
 //! store is open.
 
+mod answers;
 mod changes;
 mod errors;
 mod filter;

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    answers::{AnswerThread, Answers},
     errors,
     group::{Group, LIMITS},
     open::{for_writing, write_back},
@@ -42,6 +43,7 @@ pub(super) struct Writer {
     closing: Vec<oneshot::Sender<()>>,
     /// Marks this writer's commits.
     id: i64,
+    answers: AnswerThread,
 }
 
 impl Writer {
@@ -55,7 +57,17 @@ impl Writer {
         let mut reserve = Reserve::new(&options.path, options.reserve);
         reserve.ensure(options.clock.now_ms(), || {});
         let id = i64::from_ne_bytes(uuid::Uuid::now_v7().as_u64_pair().1.to_ne_bytes());
-        Ok(Self { options, connection, reading, reserve, messages, held: None, closing: Vec::new(), id })
+        Ok(Self {
+            options,
+            connection,
+            reading,
+            reserve,
+            messages,
+            held: None,
+            closing: Vec::new(),
+            id,
+            answers: AnswerThread::start(),
+        })
     }
 
     /// Serves until the store is closed or dropped.
@@ -65,6 +77,7 @@ impl Writer {
         }
         drop(self.reading.closed());
         drop(self.connection.take());
+        self.answers.end();
         for closing in self.closing.drain(..) {
             // Whoever dropped the call does not want to know.
             let _ = closing.send(());
@@ -184,9 +197,7 @@ impl Writer {
             End::Failed(error) => Err(error),
             End::Doubtful(error, mark) => self.look(&error, mark),
         };
-        for job in jobs {
-            job.answer(end.clone());
-        }
+        self.answers.give(Answers { jobs, end });
     }
 
     /// Where the disk is full, a call that makes room is tried again with the space that was kept for it.
