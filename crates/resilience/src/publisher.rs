@@ -55,10 +55,7 @@ use std::{
 };
 
 use milena::{Produce, Record};
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::watch, task::JoinHandle};
 
 use self::{attempt::Attempt, stats::Counters};
 pub use self::{
@@ -70,7 +67,7 @@ use crate::{
     breaker::Breaker,
     event::{Envelope, Event, EventId, Format},
     gate::Gate,
-    relay::{Observer, RelayStats},
+    relay::{Observer, RelayStats, Wake},
     store::{NewEvent, Store, StoreError, StoreStats},
 };
 
@@ -89,7 +86,7 @@ pub(crate) struct Shared {
     gate: Gate,
     observer: Arc<Observer>,
     counters: Counters,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
     settings: Settings,
     stop: watch::Sender<bool>,
     relay: Mutex<Option<JoinHandle<()>>>,
@@ -202,7 +199,7 @@ impl ResilientPublisher {
 
     /// Has the relay look for stored events now, such as after a replay.
     pub fn wake(&self) {
-        self.0.wake.notify_one();
+        self.0.wake.rescan();
     }
 
     /// Stops the relay: waits for what it is sending, records it and gives its lease back. The producer and the store stay

@@ -40,7 +40,7 @@ pub use self::{
     schedule::{Blame, Next, Schedule},
 };
 pub(crate) use self::{
-    job::{Job, blame, error_of},
+    job::{Job, Wake, blame, error_of},
     observe::Observer,
 };
 

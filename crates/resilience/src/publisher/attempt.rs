@@ -153,7 +153,7 @@ impl Attempt {
         if let Err(error) = self.shared.store.replay(Filter::new().event_id(self.event_id)).await {
             tracing::warn!(%error, event_id = %self.event_id, "a stored event waits for the end of its hold");
         }
-        self.shared.wake.notify_one();
+        self.shared.wake.rescan();
     }
 
     async fn store(&self, record: &Record<'_>, why: Why) -> Result<Publication, PublishError> {
@@ -165,7 +165,7 @@ impl Attempt {
         match self.insert(record, maybe_sent, None, failure.as_ref()).await {
             Ok(_) => {
                 self.shared.counters.stored();
-                self.shared.wake.notify_one();
+                self.shared.wake.wake();
                 Ok(Publication::Stored { event_id: self.event_id, why, maybe_sent })
             }
             Err(error) => Err(self.given_back(record, failure, Some(error))),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use milena::Produce;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::{ResilientPublisher, Settings, Shared, stats::Counters};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     clock::now,
     event::Format,
     gate::Gate,
-    relay::{Alert, Job, Observer, RelayConfig},
+    relay::{Alert, Job, Observer, RelayConfig, Wake},
     store::{Store, StoreError},
 };
 
@@ -166,7 +166,7 @@ impl ResilientPublisherBuilder {
     /// If it is called outside of a tokio runtime.
     pub async fn start(self) -> Result<ResilientPublisher, StartError> {
         let Self { producer, store, breaker, relay, settings, alert, owner } = self;
-        let wake = Arc::new(Notify::new());
+        let wake = Arc::new(Wake::default());
         let breaker = observed(breaker, &wake)?;
         let gate = Gate::new(&store.slots().await?);
         if !settings.store_failures {
@@ -193,14 +193,14 @@ impl ResilientPublisherBuilder {
 }
 
 /// A breaker that wakes the relay when it closes, or lets calls try.
-fn observed(config: BreakerConfig, wake: &Arc<Notify>) -> Result<Breaker, InvalidBreakerConfig> {
+fn observed(config: BreakerConfig, wake: &Arc<Wake>) -> Result<Breaker, InvalidBreakerConfig> {
     let wake = Arc::clone(wake);
     Breaker::observed_by(config, now(), move |transition| {
         if transition.to == BreakerState::Open {
             tracing::warn!("{transition}");
         } else {
             tracing::info!("{transition}");
-            wake.notify_one();
+            wake.wake();
         }
     })
 }

@@ -82,6 +82,8 @@ struct Blocked {
     head: i64,
     /// When the head is due; `None` if the lane waits for its own events that are in memory.
     until: Option<Instant>,
+    /// Whether the store said so. What it says of the head later counts then.
+    by_store: bool,
 }
 
 /// The stored events that are in memory.
@@ -211,16 +213,17 @@ impl<T> Backlog<T> {
         };
         if let Some(blocked) = self.blocked.get(&lane).copied() {
             let is_over = blocked.until.map_or_else(|| !self.lanes.contains_key(&lane), |until| until <= now);
+            let is_over = is_over || (blocked.by_store && due.is_none());
             if row.seq != blocked.head || !is_over {
                 return self.skip(row.seq, blocked.until);
             }
             self.blocked.remove(&lane);
         }
         match due {
-            Some(due) if self.poison == Poison::Block => self.block(lane, row.seq, Some(due)),
+            Some(due) if self.poison == Poison::Block => self.block(lane, row.seq, Some(due), true),
             Some(due) => self.skip(row.seq, Some(due)),
             None if self.lanes.get(&lane).is_some_and(|lane| lane.len() >= self.widest_lane()) => {
-                self.block(lane, row.seq, None);
+                self.block(lane, row.seq, None, false);
             }
             None => self.insert(row),
         }
@@ -246,8 +249,8 @@ impl<T> Backlog<T> {
         }
     }
 
-    fn block(&mut self, lane: u64, head: i64, until: Option<Instant>) {
-        self.blocked.insert(lane, Blocked { head, until });
+    fn block(&mut self, lane: u64, head: i64, until: Option<Instant>, by_store: bool) {
+        self.blocked.insert(lane, Blocked { head, until, by_store });
         self.skip(head, until);
     }
 
@@ -335,7 +338,7 @@ impl<T> Backlog<T> {
                 for waiting in self.lanes.remove(&lane).unwrap_or_default() {
                     self.forget(waiting);
                 }
-                self.block(lane, seq, Some(until));
+                self.block(lane, seq, Some(until), false);
             }
             _ => {
                 self.leave_lane(seq, now);
@@ -483,6 +486,21 @@ mod tests {
         backlog.page(vec![row(1, 7), row(2, 7)], true, due);
         mark(&mut backlog);
         assert_eq!(sends(&mut backlog), [1]);
+    }
+
+    #[test]
+    fn an_event_that_the_store_holds_no_more_is_sent_before_its_time() {
+        let (mut backlog, now) = (backlog(Poison::Block), Instant::now());
+        let held = Row { due_in: Duration::from_secs(180), ..row(1, 7) };
+        read(&mut backlog, vec![held, row(2, 7)], now);
+        assert_eq!(sends(&mut backlog), [0; 0]);
+        backlog.rescan();
+        read(&mut backlog, vec![row(1, 7), row(2, 7)], now);
+        assert_eq!(sends(&mut backlog), [1]);
+        backlog.retry(1, now + Duration::from_secs(60), now);
+        backlog.rescan();
+        read(&mut backlog, vec![row(1, 7), row(2, 7)], now);
+        assert_eq!(sends(&mut backlog), [0; 0], "the store has not been told yet that it failed");
     }
 
     #[test]

@@ -5,7 +5,10 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -42,7 +45,27 @@ pub(crate) struct Job {
     pub(crate) config: RelayConfig,
     pub(crate) observer: Arc<Observer>,
     /// Wakes it: events were stored, or the breaker has closed.
-    pub(crate) wake: Arc<Notify>,
+    pub(crate) wake: Arc<Wake>,
+}
+
+/// Wakes the relay.
+#[derive(Debug, Default)]
+pub(crate) struct Wake {
+    notify: Notify,
+    from_the_start: AtomicBool,
+}
+
+impl Wake {
+    /// Events were stored behind the others, or may be sent now.
+    pub(crate) fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Events have changed in their places.
+    pub(crate) fn rescan(&self) {
+        self.from_the_start.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
 }
 
 /// What became of an event that was sent, or of its dead letter.
@@ -150,7 +173,7 @@ impl<'a> Session<'a> {
                 settled = finished_with(&mut self.settling) => self.settled(settled),
                 renewed = finished(&mut self.renewing) => self.renewed(renewed),
                 Some(sent) = self.sent.1.recv() => self.sent(sent),
-                () = self.job.wake.notified() => self.woken(),
+                () = self.job.wake.notify.notified() => self.woken(),
                 () = sleep_until(wake_at.into()) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
@@ -335,6 +358,9 @@ impl<'a> Session<'a> {
     fn woken(&mut self) {
         self.paused_until = None;
         self.backlog.wake();
+        if self.job.wake.from_the_start.swap(false, Ordering::AcqRel) {
+            self.backlog.rescan();
+        }
     }
 
     fn wake_at(&self) -> Instant {

@@ -26,7 +26,8 @@ pub(super) struct Portion {
 /// Has rows behind `after` tried again.
 pub(super) fn replay(work: &mut Work<'_>, filter: &Filter, after: Seq) -> Result<Portion, Stop> {
     step(work, filter, after, |work, mut condition| {
-        condition.text += " AND status IN ('RETRYING', 'DLQ', 'DLQ_FAILED')";
+        condition.text +=
+            " AND (status IN ('RETRYING', 'DLQ', 'DLQ_FAILED') OR (status = 'PENDING' AND next_retry_at > 0))";
         let found = count(work, &condition)?;
         let set = "UPDATE failed_kafka_events SET status = 'PENDING', attempts = 0, next_retry_at = NULL, updated_at =";
         let sql = format!("{set} {} WHERE {}", work.now, condition.text);
