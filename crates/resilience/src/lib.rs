@@ -43,6 +43,7 @@ pub mod breaker;
 mod clock;
 pub mod dead_letter;
 pub mod event;
+pub mod events;
 mod failure;
 mod gate;
 mod publish;
