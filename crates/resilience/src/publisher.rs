@@ -38,7 +38,7 @@
 //! match publisher.publish_record(EventId::new(), Record::to("orders").key("user-1").value("nine")).await {
 //!     Ok(Publication::Published { ack }) => println!("at {:?}", ack.offset()),
 //!     Ok(Publication::Stored { event_id, why, .. }) => println!("{event_id} is stored: {why}"),
-//!     Err(error) => eprintln!("{error}; still ours: {:?}", error.into_event()),
+//!     Err(error) => eprintln!("{error}; still ours: {:?}", error.event()),
 //! }
 //! publisher.close().await;
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
