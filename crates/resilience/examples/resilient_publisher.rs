@@ -31,8 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let store = SqliteStore::builder(folder.path().join("events.db")).open().await?;
     let breaker = BreakerConfig::consecutive_failures(3).wait_duration_in_open_state(ms(500));
-    let publisher =
-        ResilientPublisher::builder(Arc::new(producer), Arc::new(store)).breaker(breaker).start().await?;
+    let publisher = ResilientPublisher::builder(Arc::new(producer), Arc::new(store)).breaker(breaker).start().await?;
 
     let (published, stored) = publish(&publisher, 0).await?;
     println!("published: {published}, stored: {stored}");
