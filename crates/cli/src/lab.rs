@@ -12,6 +12,7 @@ mod latch;
 mod latency;
 mod orders;
 mod pause;
+mod resilient;
 mod retry;
 mod strings;
 
@@ -37,6 +38,7 @@ enum Lab {
     Retry(retry::Args),
     DeadLetter(dead_letter::Args),
     Pause(pause::Args),
+    Resilient(resilient::Args),
     Latency(latency::Args),
 }
 
@@ -47,6 +49,7 @@ pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<
         Lab::Retry(args) => retry::run(args).await,
         Lab::DeadLetter(args) => dead_letter::run(args).await,
         Lab::Pause(args) => pause::run(args, started, warned).await,
+        Lab::Resilient(args) => resilient::run(args).await,
         Lab::Latency(args) => latency::run(args).await,
     }
 }

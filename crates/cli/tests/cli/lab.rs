@@ -242,3 +242,17 @@ fn a_variant_that_cannot_be_is_refused() {
         assert!(ran.stderr.contains(words), "{variant}: {}", ran.stderr);
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn events_are_kept_while_the_broker_is_paused_and_the_publishing_process_is_killed() {
+    let ran = milena(&["lab", "resilient"]).expect(0);
+    assert_eq!(ran.lines().last(), Some(&"OK"));
+    assert_eq!(checks(&ran).len(), 6, "{:?}", ran.lines());
+    for part in ["the embedded broker is paused", "OPEN  stored ", "is killed (SIGKILL), and started again", "goes on"]
+    {
+        assert!(ran.lines().iter().any(|line| line.contains(part)), "{part}: {:?}", ran.lines());
+    }
+    let of_a_cluster = milena(&["lab", "resilient", "-b", "localhost:9"]).expect(2);
+    assert!(of_a_cluster.stderr.contains("expected --pid as well"), "{}", of_a_cluster.stderr);
+}

@@ -10,7 +10,7 @@ use super::process::{Process, Stopped};
 use crate::{cluster::Cluster, exit::CliError};
 
 /// How the broker is paused.
-pub(super) enum Pauser<'a> {
+pub(in crate::lab) enum Pauser<'a> {
     /// The embedded broker is paused.
     Embedded(&'a EmbeddedBroker),
     /// A process of this machine is stopped.
@@ -22,7 +22,7 @@ pub(super) enum Pauser<'a> {
 
 impl<'a> Pauser<'a> {
     /// The pauser of a cluster; `pid` is the broker's process.
-    pub(super) fn of(cluster: &'a Cluster, pid: Option<i32>) -> Result<Self, CliError> {
+    pub(in crate::lab) fn of(cluster: &'a Cluster, pid: Option<i32>) -> Result<Self, CliError> {
         match (cluster.embedded(), pid) {
             (Some(broker), _) => Ok(Self::Embedded(broker)),
             (None, Some(pid)) => Self::process(pid),
@@ -40,12 +40,12 @@ impl<'a> Pauser<'a> {
         Err(CliError::Usage("--pid: processes can be stopped on Unix only".into()))
     }
 
-    pub(super) fn is_by_hand(&self) -> bool {
+    pub(in crate::lab) fn is_by_hand(&self) -> bool {
         matches!(self, Self::ByHand)
     }
 
     /// A name of the broker for messages.
-    pub(super) fn name(&self) -> String {
+    pub(in crate::lab) fn name(&self) -> String {
         match self {
             Self::Embedded(_) => "the embedded broker".into(),
             #[cfg(unix)]
@@ -57,7 +57,7 @@ impl<'a> Pauser<'a> {
     }
 
     /// Pauses the broker: it accepts connections and requests, and sends no response.
-    pub(super) fn pause(&self) -> Result<Paused<'a>, CliError> {
+    pub(in crate::lab) fn pause(&self) -> Result<Paused<'a>, CliError> {
         match self {
             Self::Embedded(broker) => {
                 pause_all(broker, EmbeddedBroker::pause)?;
@@ -79,7 +79,7 @@ fn pause_all(
 }
 
 /// A guard of a paused broker. Dropping it resumes the broker.
-pub(super) enum Paused<'a> {
+pub(in crate::lab) enum Paused<'a> {
     Embedded(&'a EmbeddedBroker),
     #[cfg(unix)]
     Process(#[expect(dead_code, reason = "its drop is what matters")] Stopped),

@@ -12,11 +12,11 @@ use crate::exit::CliError;
 
 /// A process that this one may send signals to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Process(Pid);
+pub(in crate::lab) struct Process(Pid);
 
 impl Process {
     /// Checks that the process exists and that a signal may be sent to it. Refuses this process and process 1.
-    pub(super) fn find(pid: i32) -> Result<Self, CliError> {
+    pub(in crate::lab) fn find(pid: i32) -> Result<Self, CliError> {
         let wrong = |reason: String| CliError::Usage(format!("--pid {pid}: {reason}"));
         let process = (pid > 1).then(|| Pid::from_raw(pid)).flatten();
         let process = process.ok_or_else(|| wrong("expected the id of a broker's process, 2 or more".into()))?;
@@ -32,13 +32,13 @@ impl Process {
     }
 
     /// The program's name, on systems with `/proc`.
-    pub(super) fn name(self) -> Option<String> {
+    pub(in crate::lab) fn name(self) -> Option<String> {
         let name = std::fs::read_to_string(format!("/proc/{}/comm", self.0.as_raw_nonzero())).ok()?;
         Some(name.trim().to_owned())
     }
 
     /// Stops the process (SIGSTOP).
-    pub(super) fn stop(self) -> Result<Stopped, CliError> {
+    pub(in crate::lab) fn stop(self) -> Result<Stopped, CliError> {
         let cannot = |error| CliError::Failed(format!("cannot stop process {}: {error}", self.0.as_raw_nonzero()));
         kill_process(self.0, Signal::STOP).map_err(cannot)?;
         Ok(Stopped(self))
@@ -47,7 +47,7 @@ impl Process {
 
 /// A guard of a stopped process. Dropping it continues the process (SIGCONT).
 #[derive(Debug)]
-pub(super) struct Stopped(Process);
+pub(in crate::lab) struct Stopped(Process);
 
 impl Drop for Stopped {
     fn drop(&mut self) {
