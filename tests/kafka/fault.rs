@@ -141,6 +141,9 @@ impl Form {
 }
 
 fn check(short: Fault, long: &[Fault]) {
+    // A fault by another name would not be chosen, and nobody would notice.
+    let is_named = |fault: &Fault| include_str!("faults").contains(&format!(" {fault}"));
+    assert!(long.iter().all(is_named), "tests/kafka/faults does not name all of {long:?}");
     static TURN: Mutex<()> = Mutex::new(());
     // After a failed test the cluster can still be used by the next.
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
