@@ -197,12 +197,20 @@ fn failed(failure: &Failure) -> Fate {
 }
 
 /// All settings of the producer; a later one overrides an earlier one. Records are sent one by one, so none waits for others.
+///
+/// # Errors
+/// A file that cannot be read, or acknowledgements that say nothing: without them nobody knows where it stopped.
 fn settings(args: &ReplayArgs) -> Result<Vec<(String, String)>, CliError> {
     let mut settings = vec![("linger.ms".to_owned(), "0".to_owned())];
     if let Some(path) = &args.config {
         settings.extend(properties::load(path).map_err(CliError::Usage)?);
     }
     settings.extend(args.properties.iter().cloned());
+    let acks = settings.iter().rfind(|(name, _)| name == "acks").map(|(_, value)| value.trim());
+    if acks == Some("0") {
+        let text = "acks: a replay has to know which records are written; expected all or 1, got 0; nothing was sent";
+        return Err(CliError::Usage(text.to_owned()));
+    }
     settings.push(("bootstrap.servers".to_owned(), args.letters.bootstrap_server.clone()));
     Ok(settings)
 }

@@ -302,6 +302,8 @@ fn places_that_do_not_exist_are_told_with_what_there_is() {
             assert!(ran.stderr.contains(part), "{command} {args:?}: {}", ran.stderr);
         }
     }
+    let ran = cluster.dlq(&["replay", "-t", "orders.dlq", "-X", "acks=0"]).expect(2);
+    assert!(ran.stderr.contains("acks: a replay has to know which records are written"), "{}", ran.stderr);
     let ran = cluster.dlq(&["list", "-t", "wide.dlq", "--from-offset", "1:0"]).expect(0);
     assert!(ran.stderr.contains("0 letters; to go on: --from-offset 0:0,1:0"), "{}", ran.stderr);
 }
