@@ -38,7 +38,7 @@
 //! match publisher.publish_record(EventId::new(), Record::to("orders").key("user-1").value("nine")).await {
 //!     Ok(Publication::Published { ack }) => println!("at {:?}", ack.offset()),
 //!     Ok(Publication::Stored { event_id, why, .. }) => println!("{event_id} is stored: {why}"),
-//!     Err(error) => eprintln!("{error}; still ours: {:?}", error.into_event()),
+//!     Err(error) => eprintln!("{error}; still ours: {:?}", error.event()),
 //! }
 //! publisher.close().await;
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
@@ -46,6 +46,7 @@
 
 mod attempt;
 mod builder;
+mod metrics;
 mod outcome;
 mod stats;
 
@@ -60,6 +61,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use self::{attempt::Attempt, stats::Counters};
 pub use self::{
     builder::{Mode, Order, ResilientPublisherBuilder, StartError},
+    metrics::ProducerMetrics,
     outcome::{Publication, PublishError, Why},
     stats::{Health, PublisherStats},
 };
@@ -124,14 +126,13 @@ impl ResilientPublisher {
     /// # Cancel safety
     /// As [`publish_record`](Self::publish_record).
     pub async fn publish<P: Event>(&self, key: &str, event: &Envelope<P>) -> Result<Publication, PublishError> {
-        match event.record(&self.0.settings.format) {
-            Ok(record) => self.publish_record(event.event_id, record.key(key)).await,
-            Err(error) => {
-                let empty = NewEvent { payload: None, ..NewEvent::new(event.event_id, P::TOPIC.as_str(), "").key(key) };
-                self.0.counters.failed(&error);
-                Err(PublishError::new(empty, Some(error.into()), None))
-            }
-        }
+        crate::events::publish(self, key, event).await
+    }
+
+    /// How events become records.
+    #[must_use]
+    pub fn format(&self) -> &Format {
+        &self.0.settings.format
     }
 
     /// Publishes a record that carries an event. Its partition and timestamp are not kept if it is stored.
@@ -185,6 +186,31 @@ impl ResilientPublisher {
         self.0.observer.stats()
     }
 
+    /// The publisher's own counts in one struct, as monitoring code often wants them.
+    #[must_use]
+    pub fn producer_metrics(&self) -> ProducerMetrics {
+        ProducerMetrics::new(&self.publisher_stats(), &self.relay_stats())
+    }
+
+    /// All metrics as Prometheus text.
+    ///
+    /// | metric | as Micrometer names it | what |
+    /// |---|---|---|
+    /// | `kafka_events_published_total{status="success"}` | `kafka.events.published` | events published directly |
+    /// | `kafka_events_published_total{status="error"}` | the same | attempts to publish directly that failed |
+    /// | `kafka_publish_latency_seconds` | `kafka.publish.latency` | a histogram of the successful ones |
+    /// | `kafka_circuit_breaker_open_total` | `kafka.circuit_breaker.open` | how often the breaker opened |
+    /// | `kafka_events_stored_for_retry_total` | `kafka.events.stored_for_retry` | events stored |
+    /// | `kafka_retry_success_total` | `kafka.retry.success` | stored events that were published |
+    /// | `kafka_dlq_sent_total` | `kafka.dlq.sent` | dead letters |
+    /// | `kafka_events_given_up_total` | | events handed back to the caller |
+    /// | `kafka_outbox_events{status}` | | events in the store; left out if the store cannot be asked |
+    /// | `kafka_outbox_oldest_seconds` | | the age of the oldest of them |
+    pub async fn prometheus(&self) -> String {
+        let store = self.retry_stats().await.ok();
+        metrics::text(&self.publisher_stats(), self.0.counters.latency(), &self.relay_stats(), store.as_ref())
+    }
+
     /// Whether events are published: fewer than one in ten failed lately, and the breaker is not open.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -212,6 +238,24 @@ impl ResilientPublisher {
         {
             tracing::error!(%error, "the relay ended by a panic");
         }
+    }
+}
+
+/// A record as an event that a store can keep.
+pub(crate) fn new_event(event_id: uuid::Uuid, record: &Record<'_>) -> NewEvent {
+    let headers = record
+        .headers()
+        .iter()
+        .map(|header| (header.key.clone().into_owned(), header.value.as_ref().map(|value| value.clone().into_owned())));
+    NewEvent {
+        event_id,
+        topic: record.topic().to_owned(),
+        key: record.key_bytes().map(<[u8]>::to_vec),
+        payload: record.value_bytes().map(<[u8]>::to_vec),
+        headers: headers.collect(),
+        maybe_sent: false,
+        hold: None,
+        error: None,
     }
 }
 

@@ -118,7 +118,7 @@ fn told_until_killed(mut child: Child, word: &str, count: u64) -> HashSet<Uuid> 
     }
     child.kill().unwrap();
     // What it told before it died counts as well; the last line may be cut.
-    told.extend(lines.map_while(Result::ok).filter(|line| line.len() == word.len() + 37).filter_map(id));
+    told.extend(lines.map_while(Result::ok).filter(|line| line.len() == word.len() + 36).filter_map(id));
     child.wait().unwrap();
     told
 }

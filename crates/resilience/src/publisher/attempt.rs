@@ -12,14 +12,14 @@ use milena::{Ack, Persisted, Record};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Mode, Order, Publication, PublishError, Shared, Why};
+use super::{Mode, Order, Publication, PublishError, Shared, Why, new_event};
 use crate::{
     Failure, Publish,
     breaker::Permit,
     clock::now,
     gate::Turn,
     relay::error_of,
-    store::{EventError, Filter, NewEvent, Seq},
+    store::{Filter, NewEvent, Seq, StoreError},
 };
 
 /// An event that is being published.
@@ -178,7 +178,7 @@ impl Attempt {
         maybe_sent: bool,
         hold: Option<Duration>,
         failure: Option<&Failure>,
-    ) -> Result<Seq, crate::store::StoreError> {
+    ) -> Result<Seq, StoreError> {
         let rows = self.shared.store.insert(vec![self.event(record, maybe_sent, hold, failure)]).await?;
         if let Some(turn) = &self.turn {
             turn.stored();
@@ -193,28 +193,11 @@ impl Attempt {
         hold: Option<Duration>,
         failure: Option<&Failure>,
     ) -> NewEvent {
-        let headers = record.headers().iter().map(|header| {
-            (header.key.clone().into_owned(), header.value.as_ref().map(|value| value.clone().into_owned()))
-        });
-        let error: Option<EventError> = failure.map(error_of);
-        NewEvent {
-            event_id: self.event_id,
-            topic: record.topic().to_owned(),
-            key: record.key_bytes().map(<[u8]>::to_vec),
-            payload: record.value_bytes().map(<[u8]>::to_vec),
-            headers: headers.collect(),
-            maybe_sent,
-            hold,
-            error,
-        }
+        let error = failure.map(error_of);
+        NewEvent { maybe_sent, hold, error, ..new_event(self.event_id, record) }
     }
 
-    fn given_back(
-        &self,
-        record: &Record<'_>,
-        failure: Option<Failure>,
-        store: Option<crate::store::StoreError>,
-    ) -> PublishError {
+    fn given_back(&self, record: &Record<'_>, failure: Option<Failure>, store: Option<StoreError>) -> PublishError {
         self.shared.counters.given_up();
         let event = self.event(record, false, None, failure.as_ref());
         let error = PublishError::new(event, failure, store);
@@ -227,13 +210,13 @@ impl Attempt {
         let now = now();
         permit.settle(result, now);
         match result {
-            Ok(_) => {
-                self.shared.counters.published(now.saturating_duration_since(start));
+            Ok(ack) => {
+                self.shared.counters.published(now.saturating_duration_since(start), ack.is_confirmed());
                 self.shared.observer.succeeded();
             }
             Err(failure) => {
                 self.shared.counters.failed(failure);
-                self.shared.observer.failed(failure);
+                self.shared.observer.watch(failure);
             }
         }
     }

@@ -68,7 +68,7 @@ struct Parts {
 }
 
 impl PublishError {
-    pub(super) fn new(event: NewEvent, failure: Option<Failure>, store: Option<StoreError>) -> Self {
+    pub(crate) fn new(event: NewEvent, failure: Option<Failure>, store: Option<StoreError>) -> Self {
         Self(Box::new(Parts { event, failure, store }))
     }
 

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Settings;
+use super::{Settings, metrics::Histogram};
 use crate::{
     breaker::{Breaker, BreakerState, BreakerStats},
     clock::now,
@@ -68,7 +68,10 @@ pub(crate) struct Counters {
     failed: AtomicU64,
     stored: AtomicU64,
     given_up: AtomicU64,
+    /// Published events that no broker confirmed (`acks=0`).
+    unconfirmed: AtomicU64,
     publish_micros: AtomicU64,
+    latency: Histogram,
     recent: Mutex<Recent>,
 }
 
@@ -96,8 +99,15 @@ impl Counters {
         InFlight(&self.in_flight)
     }
 
-    pub(super) fn published(&self, took: Duration) {
+    /// An event was published, and the producer says so for sure, unless it has `acks=0`.
+    pub(super) fn published(&self, took: Duration, is_confirmed: bool) {
+        if !is_confirmed && self.unconfirmed.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(
+                "the producer has acks=0: events that no broker confirms can be lost although they count as published"
+            );
+        }
         self.published.fetch_add(1, Ordering::Relaxed);
+        self.latency.add(took);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.publish_micros.fetch_add(micros, Ordering::Relaxed);
         self.recent().add(now(), false);
@@ -116,6 +126,11 @@ impl Counters {
 
     pub(super) fn given_up(&self) {
         self.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How long publishing took, by bucket.
+    pub(super) fn latency(&self) -> &Histogram {
+        &self.latency
     }
 
     pub(super) fn stats(&self, settings: &Settings, breaker: &Breaker) -> PublisherStats {

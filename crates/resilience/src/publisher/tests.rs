@@ -373,3 +373,28 @@ async fn an_event_that_cannot_be_sent_to_a_closed_producer_is_kept() {
     rig.producer.refuse_next(SendError::Closed { topic: "orders".into() });
     assert!(is_stored(&rig.publish("k", "1").await));
 }
+
+#[tokio::test(start_paused = true)]
+async fn metrics_tell_what_became_of_events() {
+    let rig = Rig::new(|builder| builder).await;
+    assert!(is_published(&rig.publish("k", "1").await));
+    rig.producer.fail_next(expired());
+    assert!(is_stored(&rig.publish("k", "2").await));
+    sleep(Duration::from_secs(1)).await;
+    let text = rig.publisher.prometheus().await;
+    for line in [
+        "kafka_events_published_total{status=\"success\"} 1",
+        "kafka_events_published_total{status=\"error\"} 1",
+        "kafka_circuit_breaker_open_total 0",
+        "kafka_events_stored_for_retry_total 1",
+        "kafka_retry_success_total 1",
+        "kafka_dlq_sent_total 0",
+        "kafka_publish_latency_seconds_count 1",
+        "kafka_outbox_events{status=\"pending\"} 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    let metrics = rig.publisher.producer_metrics();
+    assert_eq!((metrics.messages_published, metrics.messages_failed, metrics.messages_retried), (2, 1, 1));
+    assert!(metrics.last_error.unwrap().contains("REQUEST_TIMED_OUT"));
+}

@@ -13,12 +13,16 @@
 //! # Bounds
 //!
 //! Events are read in passes, each from the oldest that is not settled to the newest. Settled events are gone from the store, so a
-//! later pass reads only what an earlier one skipped. In memory are at most [`Limits::rows`] events, a quarter of them of one lane.
+//! later pass reads only what an earlier one skipped. In memory are at most [`Limits::rows`] events, a quarter of them of one lane, and ten
+//! times as many lanes that are blocked; then nothing is read until one of them is due.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
+
+/// How many lanes may be blocked, for each event that may be in memory.
+const BLOCKED: usize = 10;
 
 /// How much is in memory at a time.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +104,8 @@ pub(crate) struct Backlog<T> {
     blocked: HashMap<u64, Blocked>,
     /// The last event that was read.
     cursor: i64,
+    /// The last event that any pass has read.
+    read_to: i64,
     /// Whether the pass has come to the end of the store.
     ended: bool,
     reading: bool,
@@ -125,6 +131,7 @@ impl<T> Backlog<T> {
             ready: BTreeSet::new(),
             blocked: HashMap::new(),
             cursor: 0,
+            read_to: 0,
             ended: false,
             reading: false,
             settled_since: HashSet::new(),
@@ -172,7 +179,9 @@ impl<T> Backlog<T> {
             self.cursor = self.skipped.take().map_or(self.cursor, |skipped| self.cursor.min(skipped - 1));
         }
         let has_room = self.entries.len() * 2 <= self.limits.rows && self.bytes * 2 <= self.limits.bytes;
-        if self.ended || !has_room {
+        // What was read before may be read again; it blocks no further lanes.
+        let is_clogged = self.blocked.len() >= BLOCKED * self.limits.rows && self.cursor >= self.read_to;
+        if self.ended || !has_room || is_clogged {
             return None;
         }
         self.reading = true;
@@ -192,6 +201,7 @@ impl<T> Backlog<T> {
         self.ended = is_last;
         for row in rows {
             self.cursor = self.cursor.max(row.seq);
+            self.read_to = self.read_to.max(row.seq);
             if !settled.contains(&row.seq) && !self.entries.contains_key(&row.seq) {
                 self.take(row, now);
             }
@@ -546,6 +556,23 @@ mod tests {
         backlog.page(vec![row(3, 7), row(4, 7), row(5, 8)], true, now);
         mark(&mut backlog);
         assert_eq!(sends(&mut backlog), [3]);
+    }
+
+    #[test]
+    fn no_page_is_read_while_too_many_keys_are_blocked() {
+        let (mut backlog, now) = (backlog(Poison::Block), Instant::now());
+        let due = now + Duration::from_secs(60);
+        let held = |seq: i64| Row { due_in: Duration::from_secs(60), ..row(seq, seq.unsigned_abs()) };
+        read(&mut backlog, (1..80).map(held).collect(), now);
+        backlog.wake();
+        assert!(backlog.next_read(now).is_some());
+        backlog.page(vec![held(80)], false, now);
+        assert_eq!(backlog.next_read(now), None, "eighty keys for eight events");
+        assert_eq!(backlog.next_pass(), Some(due));
+        assert_eq!(backlog.next_read(due), Some(Read { after: 0, rows: 8 }), "they are due");
+        backlog.page((1..9).map(|seq| row(seq, seq.unsigned_abs())).collect(), false, due);
+        mark(&mut backlog);
+        assert_eq!(sends(&mut backlog), [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 
     #[test]

@@ -119,11 +119,12 @@ struct Session<'a> {
     outcomes: Vec<Outcome>,
     /// How many events or letters are on their way.
     in_flight: usize,
-    sent: (mpsc::UnboundedSender<Sent>, mpsc::UnboundedReceiver<Sent>),
+    sent: (mpsc::Sender<Sent>, mpsc::Receiver<Sent>),
     reading: Option<StoreFuture<'a, Page>>,
     marking: Option<StoreFuture<'a, ()>>,
     settling: Option<(Vec<Outcome>, StoreFuture<'a, u64>)>,
     renewing: Option<StoreFuture<'a, ()>>,
+    sweeping: Option<StoreFuture<'a, u64>>,
     renew_at: Instant,
     scan_at: Instant,
     /// Nothing is sent before this moment: the breaker is open.
@@ -149,11 +150,12 @@ impl<'a> Session<'a> {
             backlog,
             outcomes: Vec::new(),
             in_flight: 0,
-            sent: mpsc::unbounded_channel(),
+            sent: mpsc::channel(job.config.max_in_flight),
             reading: None,
             marking: None,
             settling: None,
             renewing: None,
+            sweeping: None,
             renew_at: now + job.config.lease / 3,
             scan_at: now + job.config.interval,
             paused_until: None,
@@ -172,6 +174,7 @@ impl<'a> Session<'a> {
                 marked = finished(&mut self.marking) => self.marked(marked),
                 settled = finished_with(&mut self.settling) => self.settled(settled),
                 renewed = finished(&mut self.renewing) => self.renewed(renewed),
+                swept = finished(&mut self.sweeping) => self.swept(swept),
                 Some(sent) = self.sent.1.recv() => self.sent(sent),
                 () = self.job.wake.notify.notified() => self.woken(),
                 () = sleep_until(wake_at.into()) => {}
@@ -193,6 +196,7 @@ impl<'a> Session<'a> {
         if now >= self.scan_at {
             self.scan_at = now + self.job.config.interval;
             self.backlog.rescan();
+            self.sweeping.get_or_insert_with(|| store.sweep());
         }
         if self.store_at.is_some_and(|at| now < at) {
             return;
@@ -240,7 +244,7 @@ impl<'a> Session<'a> {
             let result = producer.publish(record_of(&event)).await;
             permit.settle(&result, now());
             // The session may have ended. The row is flagged by then.
-            let _ = sent.send(Sent { event, result, letter: None });
+            let _ = sent.send(Sent { event, result, letter: None }).await;
         });
     }
 
@@ -259,7 +263,7 @@ impl<'a> Session<'a> {
                 persisted: if unknown { Persisted::Unknown } else { Persisted::No },
             };
             let result = letters.send(&*producer, &event, &report).await;
-            let _ = sent.send(Sent { event, result, letter: Some(attempts) });
+            let _ = sent.send(Sent { event, result, letter: Some(attempts) }).await;
         });
     }
 
@@ -340,6 +344,13 @@ impl<'a> Session<'a> {
         let third = self.job.config.lease / 3;
         self.renew_at = now() + if renewed.is_ok() { third } else { third.min(STORE_PAUSE) };
         if let Err(error) = renewed {
+            self.store_failed(&error);
+        }
+    }
+
+    /// Settled rows whose retention is over have been removed, a few at a time.
+    fn swept(&mut self, swept: Result<u64, StoreError>) {
+        if let Err(error) = swept {
             self.store_failed(&error);
         }
     }

@@ -124,9 +124,14 @@ impl Observer {
         *self.outage.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// An attempt failed.
-    pub(crate) fn failed(&self, failure: &Failure) {
+    /// An attempt of the relay failed.
+    pub(super) fn failed(&self, failure: &Failure) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+        self.watch(failure);
+    }
+
+    /// An attempt of anybody failed: if nothing has succeeded for long, that is an alert.
+    pub(crate) fn watch(&self, failure: &Failure) {
         if super::blame(failure) != super::Blame::Outage {
             return;
         }
