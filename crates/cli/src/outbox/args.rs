@@ -125,8 +125,9 @@ pub(super) struct ReplayArgs {
 
 /// Remove events for good
 ///
-/// At least one filter, or --all, says which. Events that were not published are lost: the count says how many. An event that the
-/// relay is sending at this moment may reach Kafka nevertheless.
+/// At least one filter, or --all, says which. Events that were not published are lost: the count says how many. Before PENDING or
+/// RETRYING events are removed, the publisher should be stopped. A running one may still send those that it has read, and it stores
+/// newer events of the same keys before they are published, until it is started again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -173,7 +174,8 @@ pub(super) struct ChangeArgs {
 /// Count the events of a store
 ///
 /// PENDING, RETRYING and DLQ_FAILED count what is in the store; resolved, dlq and purged count since the store was created. bytes is
-/// what counts against the quota. The counts are kept, so this is quick however many events there are.
+/// what counts against the quota; oldest is the age of the first event that is PENDING or RETRYING. The counts are kept, so this is
+/// quick however many events there are.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

@@ -1,13 +1,16 @@
 //! The same for a store in a file.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use milena::Producer;
 use milena_resilience::{
     event::EventId,
+    publisher::ResilientPublisher,
+    relay::RelayConfig,
     store::{Change, EventError, NewEvent, Outcome, PageLimits, Seq, Status, Store, StoreStats, sqlite::SqliteStore},
 };
 
-use crate::support::{Process, Ran, Scratch, run_in};
+use crate::support::{Broker, Process, Ran, Scratch, run_in};
 
 /// A folder with a store `outbox.db`.
 struct Outbox {
@@ -203,6 +206,27 @@ fn a_store_that_a_publisher_has_open_is_read_and_changed_beside_it() {
         let page = store.page(&lease, Seq::START, PageLimits::default()).await.unwrap();
         assert_eq!(page.events.iter().map(|event| event.seq.0).collect::<Vec<_>>(), [1, 3]);
     });
+}
+
+#[test]
+fn a_replayed_event_is_sent_by_the_relay_of_a_running_publisher() {
+    let (outbox, broker) = (Outbox::failed(1), Broker::start(&["--topic", "orders:1"]));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let publisher = runtime.block_on(async {
+        let store = SqliteStore::builder(outbox.folder.path().join("outbox.db")).reserve(0).open().await.unwrap();
+        let producer = Producer::builder(&broker.bootstrap).build().await.unwrap();
+        let relay = RelayConfig::default().interval(Duration::from_millis(20));
+        ResilientPublisher::builder(Arc::new(producer), Arc::new(store)).relay(relay).start().await.unwrap()
+    });
+    let follow = ["consume", "-b", &broker.bootstrap, "-t", "orders", "--follow", "-n", "1", "-o", "json"];
+    let reader = Process::start(&outbox.folder, &follow);
+    outbox.run(&["replay", "--yes"]).expect(0);
+    let records = reader.wait().expect(0).json();
+    assert_eq!(records[0]["value"], "value-1");
+    let headers =
+        serde_json::json!([{"key": "eventType", "value": "placed"}, {"key": "possibleDuplicate", "value": "1"}]);
+    assert_eq!(records[0]["headers"], headers);
+    runtime.block_on(publisher.close());
 }
 
 #[test]
