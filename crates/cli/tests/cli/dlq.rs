@@ -282,6 +282,61 @@ fn an_interrupted_replay_goes_on_where_it_stopped_and_sends_nothing_twice() {
     assert_eq!(cluster.values("orders"), values);
 }
 
+/// Fifty letters, and a replay of them that was interrupted while a record is under way to a broker that stands still.
+#[cfg(unix)]
+fn interrupted_under_way() -> (Cluster, Process) {
+    let cluster = Cluster::with((0..50).map(|_| (order("one"), too_large())).collect());
+    let bootstrap = &cluster.broker.bootstrap;
+    let args = [
+        "dlq",
+        "replay",
+        "-b",
+        bootstrap,
+        "-t",
+        "orders.dlq",
+        "--rate",
+        "10",
+        "-X",
+        "request.timeout.ms=500",
+        "--json",
+    ];
+    let mut process = Process::start(&Scratch::new(), &args);
+    assert!(process.line().contains("\"outcome\":\"replayed\""));
+    cluster.broker.process().signal("STOP");
+    // The producer warns when a record under way gets no response.
+    process.wait_for("WARN");
+    process.signal("INT");
+    process.wait_for("interrupted; waiting for the record under way");
+    (cluster, process)
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupt_waits_for_the_record_under_way() {
+    let (cluster, process) = interrupted_under_way();
+    cluster.broker.process().signal("CONT");
+    let ran = process.wait().expect(130);
+    assert!(ran.json().iter().all(|line| line["outcome"] == "replayed"), "{:?}", ran.lines());
+    let sent = 1 + ran.lines().len();
+    assert!(ran.stderr.ends_with(&format!("--from-offset 0:{sent}\n")), "{}", ran.stderr);
+    assert_eq!(cluster.values("orders").len(), sent);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_interrupt_ends_the_wait_and_the_record_under_way_is_the_next_one() {
+    let (cluster, process) = interrupted_under_way();
+    process.signal("INT");
+    let ran = process.wait().expect(130);
+    cluster.broker.process().signal("CONT");
+    let lines = ran.json();
+    let (last, sent) = lines.split_last().unwrap();
+    assert_eq!((&last["outcome"], &last["maybe_written"]), (&"failed".into(), &true.into()));
+    for part in ["the record under way may be written already", &format!("--from-offset 0:{}\n", 1 + sent.len())] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+}
+
 #[test]
 fn places_that_do_not_exist_are_told_with_what_there_is() {
     let cluster = Cluster::start();
