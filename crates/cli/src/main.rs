@@ -9,14 +9,17 @@ mod broker;
 mod cluster;
 mod console;
 mod consume;
+mod dlq;
 mod exit;
 mod interrupt;
 mod lab;
+mod outbox;
 mod output;
 mod pace;
 mod perf;
 mod produce;
 mod properties;
+mod rate;
 mod settings;
 mod warned;
 
@@ -78,6 +81,8 @@ enum Command {
     Perf(perf::Args),
     Lab(lab::Args),
     Broker(broker::Args),
+    Outbox(outbox::Args),
+    Dlq(dlq::Args),
 }
 
 fn main() -> ExitCode {
@@ -134,6 +139,8 @@ async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit,
         Command::Perf(args) => perf::run(args).await,
         Command::Lab(args) => lab::run(args, started, warned).await,
         Command::Broker(args) => broker::run(args).await,
+        Command::Outbox(args) => outbox::run(args).await,
+        Command::Dlq(args) => dlq::run(args).await,
     }
 }
 

@@ -321,16 +321,18 @@ impl<'a> RecordLine<'a> {
     }
 }
 
+/// A header, as JSON.
 #[derive(Serialize)]
-struct HeaderLine<'a> {
+pub(crate) struct HeaderLine<'a> {
     #[serde(rename = "key")]
-    name: &'a str,
+    pub(crate) name: &'a str,
     #[serde(flatten)]
-    value: Value<'a>,
+    pub(crate) value: Value<'a>,
 }
 
+/// A key, as JSON: text, or base64 under another name.
 #[derive(Serialize)]
-enum Key<'a> {
+pub(crate) enum Key<'a> {
     #[serde(rename = "key")]
     Text(Option<&'a str>),
     #[serde(rename = "key_base64")]
@@ -338,7 +340,7 @@ enum Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    fn new(bytes: Option<&'a [u8]>) -> Self {
+    pub(crate) fn new(bytes: Option<&'a [u8]>) -> Self {
         match bytes.map(str::from_utf8).transpose() {
             Ok(text) => Self::Text(text),
             Err(_) => Self::Binary(STANDARD.encode(bytes.unwrap_or_default())),
@@ -346,8 +348,9 @@ impl<'a> Key<'a> {
     }
 }
 
+/// A value, as JSON: text, or base64 under another name.
 #[derive(Serialize)]
-enum Value<'a> {
+pub(crate) enum Value<'a> {
     #[serde(rename = "value")]
     Text(Option<&'a str>),
     #[serde(rename = "value_base64")]
@@ -355,12 +358,18 @@ enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    fn new(bytes: Option<&'a [u8]>) -> Self {
+    pub(crate) fn new(bytes: Option<&'a [u8]>) -> Self {
         match Key::new(bytes) {
             Key::Text(text) => Self::Text(text),
             Key::Binary(base64) => Self::Binary(base64),
         }
     }
+}
+
+/// A line of JSON.
+pub(crate) fn json(line: &impl Serialize) -> String {
+    // These types cannot fail to serialize.
+    serde_json::to_string(line).unwrap_or_default()
 }
 
 fn put_json(out: &mut Vec<u8>, line: &impl Serialize) {

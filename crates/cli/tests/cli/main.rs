@@ -3,6 +3,8 @@
 //! - [`usage`]: what is refused before anything is sent
 //! - [`broker`]: the embedded broker as a process
 //! - [`consume`]: reading where nothing was written by us
+//! - [`dlq`]: letters are listed, and replayed once
+//! - [`outbox`]: what a store keeps is listed, replayed and removed, and nothing is created
 //! - [`produce`]: every line ends in the log or in the file of failed lines
 //! - [`lab`]: the labs hold what they claim
 //! - [`perf`]: the lines of Kafka's own tool
@@ -10,7 +12,9 @@
 
 mod broker;
 mod consume;
+mod dlq;
 mod lab;
+mod outbox;
 mod perf;
 mod produce;
 mod stdout;

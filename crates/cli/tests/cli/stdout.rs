@@ -38,10 +38,17 @@ fn commands(bootstrap: &str) -> Vec<(Vec<String>, &'static [u8])> {
     let to = ["-b", bootstrap, "-t", "t"];
     let produce = ["text", "json"].map(|format| [&["produce", "-o", format], &to[..]].concat());
     let consume = ["text", "json"].map(|format| [&["consume", "-o", format], &to[..]].concat());
+    let letters = [&["dlq", "list"][..], &["dlq", "list", "--json"]].map(|dlq| [dlq, &to[..]].concat());
     let follow = [&["consume", "--follow"], &to[..]].concat();
     let plain = [help, labs].concat();
-    let silent =
-        plain.into_iter().map(<[_]>::to_vec).chain(perf).chain(consume).chain([follow]).map(|args| (args, &b""[..]));
+    let silent = plain
+        .into_iter()
+        .map(<[_]>::to_vec)
+        .chain(perf)
+        .chain(consume)
+        .chain(letters)
+        .chain([follow])
+        .map(|args| (args, &b""[..]));
     let all = produce.into_iter().map(|args| (args, &b"line\n"[..])).chain(silent);
     all.map(|(args, stdin)| (args.into_iter().map(str::to_owned).collect(), stdin)).collect()
 }

@@ -5,7 +5,7 @@ use crate::support::{Scratch, milena, run_in};
 #[test]
 fn without_a_command_the_commands_are_shown() {
     let ran = milena(&[]).expect(2);
-    for command in ["produce", "consume", "lab", "broker"] {
+    for command in ["produce", "consume", "lab", "broker", "outbox", "dlq"] {
         assert!(ran.stderr.contains(command), "{}", ran.stderr);
     }
 }
@@ -19,6 +19,13 @@ fn the_help_of_every_command_has_examples_and_exit_codes() {
         &["lab", "retry"],
         &["lab", "dead-letter"],
         &["broker"],
+        &["outbox", "list"],
+        &["outbox", "show"],
+        &["outbox", "replay"],
+        &["outbox", "purge"],
+        &["outbox", "stats"],
+        &["dlq", "list"],
+        &["dlq", "replay"],
     ] {
         let ran = milena(&[command, &["--help"]].concat()).expect(0);
         let help = String::from_utf8(ran.stdout).unwrap();
@@ -51,6 +58,11 @@ fn arguments_that_make_no_sense_are_refused_with_what_was_expected() {
         (&["lab", "retry", "--max-attempts", "0"], "--max-attempts"),
         (&["lab", "retry", "--backoff", "soon"], "expected a number and ms, s or m"),
         (&["lab", "retry", "--jitter", "2"], "jitter: expected 0 to 1, got 2"),
+        (&["outbox", "list"], "--store"),
+        (&["outbox", "list", "--store", "x", "--limit", "0"], "--limit"),
+        (&["dlq", "list"], "--topic"),
+        (&["dlq", "replay", "-t", "t", "--rate", "0"], "--rate"),
+        (&["dlq", "replay", "-t", "t", "--from-offset", "0:1,0:2"], "a partition is named twice"),
         (&["--log", "loud=very", "lab", "async-orders"], "--log"),
     ] {
         let ran = milena(args).expect(2);
@@ -69,6 +81,8 @@ fn servers_that_cannot_be_are_refused_by_every_command_with_the_form_that_they_s
         &["lab", "dead-letter"],
         &["lab", "pause"],
         &["lab", "latency"],
+        &["dlq", "list", "-t", "t"],
+        &["dlq", "replay", "-t", "t"],
     ] {
         for (servers, expected) in [
             ("a:1 b:2", "commas between servers, as in a:9092,b:9092"),

@@ -167,6 +167,10 @@ pub struct Filter {
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) event_id: Option<Uuid>,
     pub(crate) older_than: Option<Duration>,
+    /// Only what is behind this one.
+    pub(crate) after: Seq,
+    /// The last one, if there is a limit.
+    pub(crate) up_to: Option<Seq>,
 }
 
 impl Filter {
@@ -209,5 +213,35 @@ impl Filter {
     pub fn older_than(mut self, age: Duration) -> Self {
         self.older_than = Some(age);
         self
+    }
+
+    /// Only events from `first` to `last`, both included. Rows outside are not even read.
+    #[must_use]
+    pub fn between(mut self, first: Seq, last: Seq) -> Self {
+        (self.after, self.up_to) = (Seq(first.0.saturating_sub(1)), Some(last));
+        self
+    }
+
+    /// Where a step ends that begins with the row `first` and covers `span` numbers; `None` if all of it is behind the last one.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn end_of_step(&self, first: i64, span: i64) -> Option<i64> {
+        let last = self.up_to.map_or(i64::MAX, |last| last.0);
+        (first <= last).then(|| first.saturating_add(span).min(last.saturating_add(1)))
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_ends_at_the_last_event_of_the_filter() {
+        let filter = Filter::new().between(Seq(5), Seq(12));
+        for (first, expected) in [(5, Some(10)), (7, Some(12)), (8, Some(13)), (12, Some(13)), (13, None)] {
+            assert_eq!(filter.end_of_step(first, 5), expected, "{first}");
+        }
+        assert_eq!(Filter::new().end_of_step(7, 5), Some(12));
+        assert_eq!(Filter::new().end_of_step(i64::MAX, 5), Some(i64::MAX), "a row of this number cannot be");
+        assert_eq!(Filter::new().between(Seq(i64::MIN), Seq(1)).after, Seq(i64::MIN));
     }
 }

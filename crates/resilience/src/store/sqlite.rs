@@ -94,6 +94,14 @@ impl SqliteStoreBuilder {
         self
     }
 
+    /// Opens only a store that is there. Nothing is created: neither the file nor a reserve. The reserve that another process
+    /// keeps is used.
+    #[must_use]
+    pub fn must_exist(mut self) -> Self {
+        self.0.must_exist = true;
+        self
+    }
+
     /// Sets how long a call waits for another process that writes. Default 5 s.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
@@ -121,7 +129,8 @@ impl SqliteStoreBuilder {
     /// Opens the file, or creates it. Its folder must be there.
     ///
     /// # Errors
-    /// [`Refused`](StoreErrorKind::Refused) if the file is no database, or another program's: it stays as it is.
+    /// [`Refused`](StoreErrorKind::Refused) if the file is no database, or another program's: it stays as it is. Also if it
+    /// [must exist](Self::must_exist) and does not.
     /// [`NewerSchema`](StoreErrorKind::NewerSchema) if a later version of this crate wrote it.
     ///
     /// # Cancel safety

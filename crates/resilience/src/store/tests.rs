@@ -25,6 +25,7 @@ macro_rules! conformance {
             slots_count_the_unsettled_events_of_each_key
             lists_show_what_the_filter_lets_through
             purged_events_are_gone_and_counted_apart
+            only_events_of_the_range_are_replayed_and_purged
             a_publisher_acknowledges_what_it_wrote_ahead_without_a_lease
             the_oldest_event_tells_its_age
             a_closed_store_says_so

@@ -216,7 +216,7 @@ impl Table {
     }
 
     pub(super) fn list(&self, filter: &Filter, after: Seq, limit: usize, now: i64) -> Vec<StoredEvent> {
-        let found = self.behind(after).filter(|(_, row)| row.passes(filter, now)).take(limit);
+        let found = self.behind(after).filter(|(seq, row)| row.passes(**seq, filter, now)).take(limit);
         found.map(|(seq, row)| self.stored(*seq, row, now)).collect()
     }
 
@@ -226,7 +226,7 @@ impl Table {
             status => status != Status::Resolved,
         };
         let mut count = 0;
-        for row in self.rows.values_mut().filter(|row| again(row) && row.passes(filter, now)) {
+        for (_, row) in self.rows.iter_mut().filter(|(seq, row)| again(row) && row.passes(**seq, filter, now)) {
             self.counters.change(row.status, Status::Pending, 1);
             (row.status, row.attempts, row.next_retry_at, row.updated_at) = (Status::Pending, 0, None, now);
             count += 1;
@@ -235,16 +235,16 @@ impl Table {
     }
 
     pub(super) fn purge(&mut self, filter: &Filter, now: i64) -> u64 {
-        self.remove_all(|row| row.passes(filter, now))
+        self.remove_all(|seq, row| row.passes(seq, filter, now))
     }
 
     pub(super) fn sweep(&mut self, now: i64) -> u64 {
         let retention = self.retention.unwrap_or_default();
-        self.remove_all(|row| row.status.is_settled() && after(row.updated_at, retention) <= now)
+        self.remove_all(|_, row| row.status.is_settled() && after(row.updated_at, retention) <= now)
     }
 
-    fn remove_all(&mut self, which: impl Fn(&Row) -> bool) -> u64 {
-        let found: Vec<Seq> = self.rows.iter().filter(|(_, row)| which(row)).map(|(seq, _)| *seq).collect();
+    fn remove_all(&mut self, which: impl Fn(Seq, &Row) -> bool) -> u64 {
+        let found: Vec<Seq> = self.rows.iter().filter(|(seq, row)| which(**seq, row)).map(|(seq, _)| *seq).collect();
         found.iter().for_each(|seq| self.remove(*seq));
         found.len() as u64
     }
@@ -256,9 +256,11 @@ impl Row {
         self.event.maybe_sent |= maybe_sent;
     }
 
-    fn passes(&self, filter: &Filter, now: i64) -> bool {
-        let Filter { statuses, topic, key, event_id, older_than } = filter;
-        (statuses.is_empty() || statuses.contains(&self.status))
+    fn passes(&self, seq: Seq, filter: &Filter, now: i64) -> bool {
+        let Filter { statuses, topic, key, event_id, older_than, after: behind, up_to } = filter;
+        seq > *behind
+            && up_to.is_none_or(|last| seq <= last)
+            && (statuses.is_empty() || statuses.contains(&self.status))
             && topic.as_ref().is_none_or(|topic| *topic == self.event.topic)
             && key.as_ref().is_none_or(|key| Some(key) == self.event.key.as_ref())
             && event_id.is_none_or(|id| id == self.event.event_id)

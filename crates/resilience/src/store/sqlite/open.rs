@@ -26,14 +26,20 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const FOR_WRITING: &str = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA journal_size_limit = 16777216; \
      PRAGMA wal_autocheckpoint = 2000; PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF";
 
-/// Opens the file for writing, creates it if it is not there, and brings it up to date.
+/// Opens the file for writing, creates it if it is not there and may be created, and brings it up to date.
 pub(super) fn for_writing(options: &Options) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         let text = format!("SQLite is too old: expected 3.51.3 or later, got {}", rusqlite::version());
         return Err(StoreError::new(StoreErrorKind::Refused, text, "build with the feature `bundled` of rusqlite"));
     }
-    inspect(&header(&options.path)?)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let header = header(&options.path)?;
+    if options.must_exist && header.is_empty() {
+        let text = format!("there is no store at {}; nothing was created", options.path.display());
+        return Err(StoreError::new(StoreErrorKind::Refused, text, "check the path"));
+    }
+    inspect(&header)?;
+    let create = if options.must_exist { OpenFlags::empty() } else { OpenFlags::SQLITE_OPEN_CREATE };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
     let mut connection = connect(options, flags)?;
     migrate(&mut connection)?;
     prepare(&connection, options).map_err(|error| errors::failed(&error))?;

@@ -54,9 +54,10 @@ fn step(
     after: Seq,
     change: impl FnOnce(&mut Work<'_>, Condition) -> rusqlite::Result<Vec<(Status, Rows)>>,
 ) -> Result<Portion, Stop> {
-    let first = work.connection.prepare_cached(FIRST)?.query_row([after.0], |row| row.get::<_, i64>(0)).optional()?;
-    let Some(first) = first else { return Ok(Portion { changed: 0, next: None }) };
-    let end = first.saturating_add(SPAN);
+    let after = after.max(filter.after).0;
+    let first = work.connection.prepare_cached(FIRST)?.query_row([after], |row| row.get::<_, i64>(0)).optional()?;
+    let range = first.and_then(|first| Some((first, filter.end_of_step(first, SPAN)?)));
+    let Some((first, end)) = range else { return Ok(Portion { changed: 0, next: None }) };
     let found = change(work, condition(filter, first, end, work.now))?;
     let changed = found.iter().map(|(_, rows)| rows.rows.unsigned_abs()).sum();
     Ok(Portion { changed, next: Some(Seq(end - 1)) })

@@ -17,6 +17,8 @@ pub(super) struct Options {
     pub(super) clock: Clock,
     pub(super) busy_timeout: Duration,
     pub(super) reserve: u64,
+    /// Whether nothing may be created.
+    pub(super) must_exist: bool,
     /// Ends a transaction; a test has it fail.
     #[expect(clippy::type_complexity, reason = "an alias would hide what it is")]
     pub(super) commit: Arc<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>,
@@ -31,6 +33,7 @@ impl Options {
             clock: Clock::default(),
             busy_timeout: Duration::from_secs(5),
             reserve: 24 << 20,
+            must_exist: false,
             commit: Arc::new(commit),
         }
     }

@@ -86,8 +86,8 @@ pub(super) fn list(
     found: &mut Vec<StoredEvent>,
     (limit, now): (usize, i64),
 ) -> rusqlite::Result<Option<Seq>> {
-    let Some(first) = first_behind(connection, after)? else { return Ok(None) };
-    let end = first.saturating_add(SPAN);
+    let Some(first) = first_behind(connection, after.max(filter.after))? else { return Ok(None) };
+    let Some(end) = filter.end_of_step(first, SPAN) else { return Ok(None) };
     let maybe_sent_up_to = maybe_sent_up_to(connection)?;
     let condition = condition(filter, first, end, now);
     let sql = format!("SELECT {COLUMNS} FROM failed_kafka_events WHERE {} ORDER BY seq", condition.text);

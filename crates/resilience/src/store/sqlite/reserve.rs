@@ -31,6 +31,13 @@ impl Reserve {
         Self { path: name.into(), bytes, is_whole: bytes == 0, tried_at: None }
     }
 
+    /// The one that another process keeps for the store at `path`, if it does.
+    pub(super) fn of_others(path: &std::path::Path) -> Self {
+        let found = Self::new(path, 0);
+        let bytes = fs::metadata(&found.path).map_or(0, |file| file.len());
+        Self { bytes, is_whole: true, ..found }
+    }
+
     /// Whether the space is kept. If it is not, it is tried to get it, once in a while; before that, `make_room` is called.
     pub(super) fn ensure(&mut self, now: i64, make_room: impl FnOnce()) -> bool {
         let pauses = self.tried_at.is_some_and(|tried| lasts(now, tried, tried.saturating_add(PAUSE_MS)));
@@ -99,6 +106,18 @@ mod tests {
         let mut asked = false;
         assert!(reserve.ensure(6_000, || asked = true) && asked);
         assert!(file.exists());
+    }
+
+    #[test]
+    fn the_reserve_of_another_process_is_used_and_none_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, file) = (folder.path().join("store.db"), folder.path().join("store.db-reserve"));
+        let mut none = Reserve::of_others(&path);
+        assert!(none.ensure(0, || {}) && !none.release(0) && !file.exists());
+        fs::write(&file, [0; 1_000]).unwrap();
+        let mut reserve = Reserve::of_others(&path);
+        assert!(reserve.ensure(0, || {}) && reserve.release(0));
+        assert!(!file.exists());
     }
 
     #[test]

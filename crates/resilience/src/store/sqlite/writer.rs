@@ -54,7 +54,11 @@ impl Writer {
         messages: mpsc::Receiver<Message>,
     ) -> Result<Self, StoreError> {
         let connection = Some(for_writing(&options)?);
-        let mut reserve = Reserve::new(&options.path, options.reserve);
+        let mut reserve = if options.must_exist {
+            Reserve::of_others(&options.path)
+        } else {
+            Reserve::new(&options.path, options.reserve)
+        };
         reserve.ensure(options.clock.now_ms(), || {});
         let id = i64::from_ne_bytes(uuid::Uuid::now_v7().as_u64_pair().1.to_ne_bytes());
         Ok(Self {

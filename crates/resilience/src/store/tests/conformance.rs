@@ -378,7 +378,7 @@ pub(crate) async fn lists_show_what_the_filter_lets_through(factory: &impl Facto
     let found = unsettled(&*store, &lease).await;
     store.settle(&lease, outcomes([&found[3]], &failed(1, MINUTE))).await.unwrap();
     let all = Filter::new;
-    let cases: [(Filter, &[u128]); 9] = [
+    let cases: [(Filter, &[u128]); 13] = [
         (all(), &[1, 2, 3, 4]),
         (all().topic("payments"), &[3]),
         (all().topic("payments' OR 1=1 --"), &[]),
@@ -388,6 +388,10 @@ pub(crate) async fn lists_show_what_the_filter_lets_through(factory: &impl Facto
         (all().status(Status::Retrying).status(Status::DeadLetterFailed), &[4]),
         (all().older_than(Duration::from_secs(1)), &[1, 2]),
         (all().topic("orders").older_than(Duration::ZERO).status(Status::Retrying), &[4]),
+        (all().between(Seq(2), Seq(3)), &[2, 3]),
+        (all().between(Seq(2), Seq(9)).topic("orders"), &[2, 4]),
+        (all().between(Seq(4), Seq(4)), &[4]),
+        (all().between(Seq(3), Seq(2)), &[]),
     ];
     for (filter, expected) in cases {
         assert_eq!(ids(&store.list(filter.clone(), Seq::START, 9).await.unwrap()), expected, "{filter:?}");
@@ -407,6 +411,18 @@ pub(crate) async fn purged_events_are_gone_and_counted_apart(factory: &impl Fact
     assert_eq!(store.purge(settled).await.unwrap(), 2);
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.rows, stats.pending, stats.resolved, stats.dlq_failed, stats.purged), (1, 1, 1, 0, 2));
+}
+
+pub(crate) async fn only_events_of_the_range_are_replayed_and_purged(factory: &impl Factory) {
+    let store = factory.open(&Setup::default()).await;
+    store.insert(events(5)).await.unwrap();
+    let lease = lease(&*store).await;
+    let found = unsettled(&*store, &lease).await;
+    store.settle(&lease, outcomes(&found, &stuck())).await.unwrap();
+    assert_eq!(store.replay(Filter::new().between(Seq(2), Seq(3))).await.unwrap(), 2);
+    assert_eq!(ids(&unsettled(&*store, &lease).await), [2, 3]);
+    assert_eq!(store.purge(Filter::new().between(Seq(3), Seq(4))).await.unwrap(), 2);
+    assert_eq!(ids(&store.list(Filter::new(), Seq::START, 9).await.unwrap()), [1, 2, 5]);
 }
 
 pub(crate) async fn a_publisher_acknowledges_what_it_wrote_ahead_without_a_lease(factory: &impl Factory) {

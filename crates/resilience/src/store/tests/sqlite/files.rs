@@ -45,6 +45,27 @@ async fn an_empty_file_becomes_a_store_and_a_missing_folder_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_store_that_must_exist_is_not_created_and_gets_no_reserve() {
+    let files = Files::new();
+    fs::write(files.path("empty.db"), "").unwrap();
+    for name in ["missing.db", "empty.db"] {
+        let error = files.builder(name).must_exist().open().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
+        assert!(error.to_string().contains("there is no store at "), "{error}");
+    }
+    assert!(fs::read(files.path("empty.db")).unwrap().is_empty());
+    assert_eq!(fs::read_dir(files.0.path()).unwrap().count(), 1, "nothing beside it");
+
+    let store = files.builder("store.db").reserve(0).open().await.unwrap();
+    store.insert(events(2)).await.unwrap();
+    store.close().await.unwrap();
+    let store = files.builder("store.db").must_exist().open().await.unwrap();
+    assert_eq!(store.purge(Filter::new()).await.unwrap(), 2);
+    store.close().await.unwrap();
+    assert!(!files.path("store.db-reserve").exists());
+}
+
+#[tokio::test]
 async fn a_new_store_bears_its_mark_in_the_file_itself_before_anything_is_written_back() {
     let files = Files::new();
     let _open = files.store().await;
