@@ -3,7 +3,7 @@
 //! In: nothing, or a cluster and perhaps its broker's process. Out: the orders as they are acknowledged, among them the producer's
 //! warnings, then whether the topic holds every order exactly once. Without idempotence: whether it holds one twice.
 
-pub(super) mod pauser;
+pub(in crate::lab) mod pauser;
 #[cfg(unix)]
 mod process;
 

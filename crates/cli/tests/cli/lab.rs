@@ -244,7 +244,7 @@ fn a_variant_that_cannot_be_is_refused() {
 }
 
 #[test]
-#[cfg(unix)]
+#[cfg(all(unix, feature = "sqlite"))]
 fn events_are_kept_while_the_broker_is_paused_and_the_publishing_process_is_killed() {
     let ran = milena(&["lab", "resilient"]).expect(0);
     assert_eq!(ran.lines().last(), Some(&"OK"));
