@@ -153,7 +153,7 @@ impl ResilientPublisher {
     /// If it is called outside of a tokio runtime.
     pub fn publish_async(&self, event: NewEvent) -> JoinHandle<Result<Publication, PublishError>> {
         let attempt = self.attempt_of(&event);
-        tokio::spawn(async move { attempt.run(&record_of(&event)).await })
+        crate::task::spawn(async move { attempt.run(&record_of(&event)).await })
     }
 
     fn attempt(&self, id: EventId, record: &Record<'_>) -> Attempt {

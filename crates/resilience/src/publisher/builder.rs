@@ -185,7 +185,7 @@ impl ResilientPublisherBuilder {
             observer: Arc::clone(&observer),
             wake: Arc::clone(&wake),
         };
-        let relay = Mutex::new(Some(tokio::spawn(job.run(owner, stopped))));
+        let relay = Mutex::new(Some(crate::task::spawn(job.run(owner, stopped))));
         let counters = Counters::default();
         let shared = Shared { producer, store, breaker, gate, observer, counters, wake, settings, stop, relay };
         Ok(ResilientPublisher(Arc::new(shared)))

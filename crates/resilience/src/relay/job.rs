@@ -105,6 +105,7 @@ fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
 
 async fn pause(time: Duration, stop: &mut watch::Receiver<bool>) {
     tokio::select! {
+        biased;
         () = tokio::time::sleep(time) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
@@ -168,10 +169,12 @@ impl<'a> Session<'a> {
             self.start();
             let wake_at = self.wake_at();
             tokio::select! {
-                page = finished(&mut self.reading) => self.page(page),
-                marked = finished(&mut self.marking) => self.marked(marked),
-                settled = finished_with(&mut self.settling) => self.settled(settled),
+                // Each arm comes from something that this loop began or a message, so none starves those below it.
+                biased;
                 renewed = finished(&mut self.renewing) => self.renewed(renewed),
+                settled = finished_with(&mut self.settling) => self.settled(settled),
+                marked = finished(&mut self.marking) => self.marked(marked),
+                page = finished(&mut self.reading) => self.page(page),
                 Some(sent) = self.sent.1.recv() => self.sent(sent),
                 () = self.job.wake.notify.notified() => self.woken(),
                 () = sleep_until(wake_at.into()) => {}
@@ -236,7 +239,7 @@ impl<'a> Session<'a> {
         let Some(event) = self.backlog.event(seq).cloned() else { return };
         let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
         self.in_flight += 1;
-        tokio::spawn(async move {
+        crate::task::spawn(async move {
             let result = producer.publish(record_of(&event)).await;
             permit.settle(&result, now());
             // The session may have ended. The row is flagged by then.
@@ -249,7 +252,7 @@ impl<'a> Session<'a> {
         let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
         let letters = self.job.config.dead_letters.clone();
         self.in_flight += 1;
-        tokio::spawn(async move {
+        crate::task::spawn(async move {
             let unknown = event.maybe_sent || failure.persisted() == Persisted::Unknown;
             let report = FailureReport {
                 failure: &failure,
@@ -380,6 +383,7 @@ impl<'a> Session<'a> {
                 self.settling = Some((outcomes.clone(), self.job.store.settle(&self.lease, outcomes)));
             }
             tokio::select! {
+                biased;
                 settled = finished_with(&mut self.settling) => self.settled(settled),
                 Some(sent) = self.sent.1.recv() => self.sent(sent),
                 () = sleep_until(limit.into()) => return,
