@@ -47,6 +47,7 @@
 mod attempt;
 mod builder;
 mod outcome;
+mod recount;
 mod stats;
 
 use std::{

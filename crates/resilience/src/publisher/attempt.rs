@@ -138,6 +138,7 @@ impl Attempt {
 
     /// Removes the row of an event that was published. If that fails, the relay publishes it again, flagged.
     async fn acknowledge(&self, row: Seq) {
+        let _leaving = self.is_ordered.then(|| self.shared.gate.leaving([self.slot]));
         match self.shared.store.acknowledge(vec![row]).await {
             Ok(_) => {
                 if self.is_ordered {
@@ -179,11 +180,13 @@ impl Attempt {
         hold: Option<Duration>,
         failure: Option<&Failure>,
     ) -> Result<Seq, crate::store::StoreError> {
-        let rows = self.shared.store.insert(vec![self.event(record, maybe_sent, hold, failure)]).await?;
-        if let Some(turn) = &self.turn {
-            turn.stored();
+        let turn = self.turn.as_ref();
+        turn.inspect(|turn| turn.storing());
+        let rows = self.shared.store.insert(vec![self.event(record, maybe_sent, hold, failure)]).await;
+        if rows.as_ref().is_err_and(|error| !error.is_indeterminate()) {
+            turn.inspect(|turn| turn.not_stored());
         }
-        Ok(rows.first().copied().unwrap_or(Seq::START))
+        Ok(rows?.first().copied().unwrap_or(Seq::START))
     }
 
     fn event(

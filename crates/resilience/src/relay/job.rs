@@ -28,7 +28,7 @@ use crate::{
     breaker::{Breaker, Counts, Permit},
     clock::now,
     dead_letter::FailureReport,
-    gate::Gate,
+    gate::{Gate, Leaving},
     retry::POSSIBLE_DUPLICATE,
     store::{
         Change, EventError, Lease, Outcome, Page, PageLimits, Seq, Store, StoreError, StoreErrorKind, StoreFuture,
@@ -72,8 +72,23 @@ impl Wake {
 struct Sent {
     event: Arc<StoredEvent>,
     result: Result<Ack, Failure>,
-    /// The attempts that had failed, if it is the event's dead letter that was sent.
-    letter: Option<u32>,
+    /// If it is the event's dead letter that was sent.
+    letter: Option<Letter>,
+}
+
+/// What is known of the event whose dead letter was sent.
+#[derive(Clone, Copy)]
+struct Letter {
+    /// The attempts that had failed.
+    attempts: u32,
+    /// Whether the event or an earlier letter may have been written.
+    maybe_sent: bool,
+}
+
+/// What the store was asked to settle.
+struct Settling {
+    outcomes: Vec<Outcome>,
+    _leaving: Leaving,
 }
 
 /// How long to wait after the store has failed.
@@ -123,7 +138,7 @@ struct Session<'a> {
     sent: (mpsc::UnboundedSender<Sent>, mpsc::UnboundedReceiver<Sent>),
     reading: Option<StoreFuture<'a, Page>>,
     marking: Option<StoreFuture<'a, ()>>,
-    settling: Option<(Vec<Outcome>, StoreFuture<'a, u64>)>,
+    settling: Option<(Settling, StoreFuture<'a, u64>)>,
     renewing: Option<StoreFuture<'a, ()>>,
     renew_at: Instant,
     scan_at: Instant,
@@ -202,8 +217,7 @@ impl<'a> Session<'a> {
         }
         self.store_at = None;
         if self.settling.is_none() && !self.outcomes.is_empty() {
-            let outcomes = std::mem::take(&mut self.outcomes);
-            self.settling = Some((outcomes.clone(), store.settle(&self.lease, outcomes)));
+            self.settle();
         }
         if let Some(read) = self.backlog.next_read(now) {
             let limits = PageLimits { rows: read.rows, bytes: self.job.config.limits.bytes as u64 };
@@ -213,6 +227,14 @@ impl<'a> Session<'a> {
             self.marking = Some(store.sending(&self.lease, Seq(up_to)));
         }
         self.send_ready(now);
+    }
+
+    /// Tells the store what became of events.
+    fn settle(&mut self) {
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let leaving = self.job.gate.leaving(outcomes.iter().map(|outcome| outcome.slot));
+        let asked = Settling { outcomes: outcomes.clone(), _leaving: leaving };
+        self.settling = Some((asked, self.job.store.settle(&self.lease, outcomes)));
     }
 
     /// Sends what may be sent, as far as the breaker permits it.
@@ -251,18 +273,18 @@ impl<'a> Session<'a> {
     fn send_letter(&mut self, event: Arc<StoredEvent>, failure: Failure, attempts: u32) {
         let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
         let letters = self.job.config.dead_letters.clone();
+        let maybe_sent = event.maybe_sent || failure.persisted() == Persisted::Unknown;
         self.in_flight += 1;
         crate::task::spawn(async move {
-            let unknown = event.maybe_sent || failure.persisted() == Persisted::Unknown;
             let report = FailureReport {
                 failure: &failure,
                 attempts,
                 first_failed_at: event.created_at,
                 last_failed_at: SystemTime::now(),
-                persisted: if unknown { Persisted::Unknown } else { Persisted::No },
+                persisted: if maybe_sent { Persisted::Unknown } else { Persisted::No },
             };
             let result = letters.send(&*producer, &event, &report).await;
-            let _ = sent.send(Sent { event, result, letter: Some(attempts) });
+            let _ = sent.send(Sent { event, result, letter: Some(Letter { attempts, maybe_sent }) });
         });
     }
 
@@ -282,25 +304,30 @@ impl<'a> Session<'a> {
                 self.backlog.delivered(seq, now);
                 self.outcomes.push(Outcome::of(&event, Change::DeadLettered));
             }
-            (Err(failure), Some(attempts)) if blame(&failure) != Blame::Outage => {
-                let maybe_sent = event.maybe_sent;
+            (Err(failure), Some(Letter { attempts, maybe_sent })) if blame(&failure) != Blame::Outage => {
+                let maybe_sent = maybe_sent || failure.persisted() == Persisted::Unknown;
                 self.job.observer.dead_letter_failed(&event, &failure);
                 self.backlog.delivered(seq, now);
                 let change = Change::DeadLetterFailed { attempts, maybe_sent, error: error_of(&failure) };
                 self.outcomes.push(Outcome::of(&event, change));
             }
-            (Err(failure), letter) => self.failed(&event, failure, letter.is_some(), now),
+            (Err(failure), letter) => self.failed(&event, failure, letter, now),
         }
     }
 
-    fn failed(&mut self, event: &Arc<StoredEvent>, failure: Failure, is_letter: bool, now: Instant) {
+    fn failed(&mut self, event: &Arc<StoredEvent>, failure: Failure, letter: Option<Letter>, now: Instant) {
         self.job.observer.failed(&failure);
-        // A letter that an outage kept from being written: the event is tried again, and its letter then.
-        let blame = blame(&failure);
-        match self.job.config.schedule.next(event.attempts, blame) {
+        let (schedule, attempts) = (&self.job.config.schedule, event.attempts);
+        let next = match letter {
+            // An outage kept the letter from being written: the event is tried again, and its letter then.
+            Some(_) => schedule.wait_out(attempts),
+            None => schedule.next(attempts, blame(&failure)),
+        };
+        match next {
             Next::DeadLetter { attempts } => self.send_letter(Arc::clone(event), failure, attempts),
             Next::Retry { attempts, wait } => {
-                let maybe_sent = !is_letter && failure.persisted() == Persisted::Unknown;
+                let maybe_sent =
+                    failure.persisted() == Persisted::Unknown || letter.is_some_and(|letter| letter.maybe_sent);
                 let change = Change::Failed { attempts, retry_in: wait, maybe_sent, error: error_of(&failure) };
                 self.outcomes.push(Outcome::of(event, change));
                 self.backlog.retry(event.seq.0, now + wait, now);
@@ -328,7 +355,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn settled(&mut self, (outcomes, settled): (Vec<Outcome>, Result<u64, StoreError>)) {
+    fn settled(&mut self, (Settling { outcomes, _leaving }, settled): (Settling, Result<u64, StoreError>)) {
         if let Err(error) = settled {
             self.outcomes.splice(0..0, outcomes);
             return self.store_failed(&error);
@@ -379,8 +406,7 @@ impl<'a> Session<'a> {
         let limit = now() + self.job.config.shutdown;
         while self.in_flight > 0 || self.settling.is_some() || !self.outcomes.is_empty() {
             if self.settling.is_none() && !self.outcomes.is_empty() {
-                let outcomes = std::mem::take(&mut self.outcomes);
-                self.settling = Some((outcomes.clone(), self.job.store.settle(&self.lease, outcomes)));
+                self.settle();
             }
             tokio::select! {
                 biased;

@@ -88,7 +88,7 @@ impl Home {
         let plan = &self.plan;
         let seconds = [1, 5, 15].map(Duration::from_secs);
         let relay = RelayConfig::default()
-            .schedule(Schedule::default().waits(seconds))
+            .schedule(Schedule::default().waits(seconds).count_outages(plan.count_outages))
             .poison(plan.poison)
             .in_memory(plan.in_memory, 1 << 20)
             .max_in_flight(plan.max_in_flight)

@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Miscounted,
     /// A call that does not return.
     Hangs,
+    /// Something panics, or spins.
+    Panics,
     /// Events stay in the store though all is well.
     Undrained,
     /// Events are stored though nothing is in their way.

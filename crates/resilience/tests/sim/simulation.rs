@@ -156,7 +156,11 @@ fn run_all(seeds: Range<u64>, without: Without) -> Total {
             if seed >= seeds.end {
                 return total;
             }
-            let report = run(seed, without, false);
+            let unwound = std::panic::AssertUnwindSafe(|| run(seed, without, false));
+            let Ok(report) = std::panic::catch_unwind(unwound) else {
+                total.failed.push((seed, vec![(Kind::Panics, String::new())]));
+                continue;
+            };
             total.events += report.events;
             if !report.violations.is_empty() {
                 total.failed.push((seed, report.violations));

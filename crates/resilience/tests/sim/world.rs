@@ -46,6 +46,8 @@ pub(super) struct World {
     start: Instant,
     tick: AtomicU64,
     hash: AtomicU64,
+    /// The last time, and how much has happened at it.
+    spin: Mutex<(Duration, u64)>,
     lines: Option<Mutex<Vec<String>>>,
     calls: Mutex<Vec<Call>>,
 }
@@ -56,6 +58,7 @@ impl World {
             start: Instant::now(),
             tick: AtomicU64::new(0),
             hash: AtomicU64::new(0xcbf2_9ce4_8422_2325),
+            spin: Mutex::default(),
             lines: traced.then(Mutex::default),
             calls: Mutex::default(),
         }
@@ -76,12 +79,20 @@ impl World {
     }
 
     pub(super) fn note(&self, what: impl FnOnce() -> String) {
+        self.count_spin();
         let line = format!("{:>12.3} {}", self.now().as_secs_f64(), what());
         let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         self.hash.store(line.as_bytes().iter().fold(self.hash.load(Relaxed), add), Relaxed);
         if let Some(lines) = &self.lines {
             lines.lock().unwrap().push(line);
         }
+    }
+
+    /// Time stands still as long as any task can go on, so that one that tries again without a pause would hang the run.
+    fn count_spin(&self) {
+        let (now, mut spin) = (self.now(), self.spin.lock().unwrap());
+        *spin = if spin.0 == now { (now, spin.1 + 1) } else { (now, 0) };
+        assert!(spin.1 < 20_000, "a task spins");
     }
 
     pub(super) fn hash(&self) -> u64 {
