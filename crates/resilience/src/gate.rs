@@ -91,6 +91,11 @@ impl Gate {
         self.change(slot, |line| line.stored = line.stored.saturating_sub(1));
     }
 
+    /// Whether a slot has events in the store.
+    pub(crate) fn has_stored_in(&self, slot: u16) -> bool {
+        self.lines(slot).get(&slot).is_some_and(|line| line.stored > 0)
+    }
+
     /// Whether any slot has events in the store.
     pub(crate) fn has_stored(&self) -> bool {
         let lines = |shard: &Shard| shard.lines().values().any(|line| line.stored > 0);
@@ -187,7 +192,7 @@ impl Turn {
 
     /// Whether older events of the slot are in the store. To be asked when the turn has come.
     pub(crate) fn is_behind_stored(&self) -> bool {
-        self.gate.lines(self.slot).get(&self.slot).is_some_and(|line| line.stored > 0)
+        self.gate.has_stored_in(self.slot)
     }
 
     /// The event is about to be stored. To be called before the store is asked: it counts as stored even if nobody waits for the answer.

@@ -93,6 +93,15 @@ pub(crate) struct Shared {
     relay: Mutex<Option<JoinHandle<()>>>,
 }
 
+impl Shared {
+    /// Has the relay look for events of a slot, if there are any: what they waited for is gone from the store.
+    fn wake_behind(&self, slot: u16) {
+        if self.gate.has_stored_in(slot) {
+            self.wake.rescan();
+        }
+    }
+}
+
 /// How events are published.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {

@@ -19,7 +19,7 @@ use crate::{
     clock::now,
     gate::Turn,
     relay::error_of,
-    store::{EventError, Filter, NewEvent, Seq},
+    store::{EventError, Filter, NewEvent, Seq, StoreError},
 };
 
 /// An event that is being published.
@@ -30,6 +30,8 @@ pub(super) struct Attempt {
     /// Its place among the events of its key. `None` if it has no order, or those behind it need not wait for it any more.
     turn: Option<Turn>,
     is_ordered: bool,
+    /// It may be in the store already, because an insert has an unknown result.
+    unsure: Option<StoreError>,
 }
 
 impl Attempt {
@@ -37,7 +39,7 @@ impl Attempt {
     pub(super) fn new(shared: Arc<Shared>, event_id: Uuid, slot: u16, has_key: bool) -> Self {
         let is_ordered = has_key && shared.settings.order == Order::PerKey;
         let turn = is_ordered.then(|| shared.gate.turn(slot));
-        Self { shared, event_id, slot, turn, is_ordered }
+        Self { shared, event_id, slot, turn, is_ordered, unsure: None }
     }
 
     pub(super) async fn run(mut self, record: &Record<'_>) -> Result<Publication, PublishError> {
@@ -81,7 +83,10 @@ impl Attempt {
                 // Those behind it are stored after it. If that fails, they wait.
                 match self.insert(record, true, Some(self.shared.settings.hold), None).await {
                     Ok(row) => return self.finish(row, permit, start, &mut sending).await,
-                    Err(_) => sending.await,
+                    Err(error) => {
+                        self.unsure = Some(error).filter(StoreError::is_indeterminate);
+                        sending.await
+                    }
                 }
             }
         };
@@ -89,7 +94,8 @@ impl Attempt {
         match result {
             Ok(ack) => Ok(Publication::Published { ack }),
             Err(failure) if failure.is_fatal() => {
-                Err(PublishError::new(self.event(record, false, None, Some(&failure)), Some(failure), None))
+                let event = self.event(record, false, None, Some(&failure));
+                Err(PublishError::new(event, Some(failure), self.unsure.take()))
             }
             Err(failure) => self.store(record, Why::Failed(failure)).await,
         }
@@ -143,6 +149,8 @@ impl Attempt {
             Ok(_) => {
                 if self.is_ordered {
                     self.shared.gate.settled(self.slot);
+                    // Those behind it wait for the end of its hold otherwise.
+                    self.shared.wake_behind(self.slot);
                 }
             }
             Err(error) => tracing::warn!(%error, event_id = %self.event_id, "a published event is still in the store"),
@@ -160,16 +168,17 @@ impl Attempt {
     async fn store(&self, record: &Record<'_>, why: Why) -> Result<Publication, PublishError> {
         let failure = if let Why::Failed(failure) = &why { Some(failure.clone()) } else { None };
         if !self.shared.settings.store_failures {
-            return Err(self.given_back(record, failure, None));
+            return Err(self.given_back(record, failure, self.unsure.clone()));
         }
-        let maybe_sent = failure.as_ref().is_some_and(|failure| failure.persisted() == Persisted::Unknown);
+        let maybe_sent = self.unsure.is_some()
+            || failure.as_ref().is_some_and(|failure| failure.persisted() == Persisted::Unknown);
         match self.insert(record, maybe_sent, None, failure.as_ref()).await {
             Ok(_) => {
                 self.shared.counters.stored();
                 self.shared.wake.wake();
                 Ok(Publication::Stored { event_id: self.event_id, why, maybe_sent })
             }
-            Err(error) => Err(self.given_back(record, failure, Some(error))),
+            Err(error) => Err(self.given_back(record, failure, self.unsure.clone().or(Some(error)))),
         }
     }
 
@@ -179,7 +188,7 @@ impl Attempt {
         maybe_sent: bool,
         hold: Option<Duration>,
         failure: Option<&Failure>,
-    ) -> Result<Seq, crate::store::StoreError> {
+    ) -> Result<Seq, StoreError> {
         let turn = self.turn.as_ref();
         turn.inspect(|turn| turn.storing());
         let rows = self.shared.store.insert(vec![self.event(record, maybe_sent, hold, failure)]).await;
@@ -216,7 +225,7 @@ impl Attempt {
         &self,
         record: &Record<'_>,
         failure: Option<Failure>,
-        store: Option<crate::store::StoreError>,
+        store: Option<StoreError>,
     ) -> PublishError {
         self.shared.counters.given_up();
         let event = self.event(record, false, None, failure.as_ref());

@@ -1,4 +1,4 @@
-//! Compares the gate's counts with the store's, now and then.
+//! Compares the gate's counts with the store's, now and then, and has the store remove rows whose retention is over.
 //!
 //! In: a gate, a store. Out: slots that are free again after another process, an operator or a call that was dropped has changed the store.
 //! Awaits the store.
@@ -26,9 +26,9 @@ pub(super) async fn keep_counting(
     let counting = async {
         loop {
             sleep(interval).await;
-            match recount(&gate, &*store).await {
+            match keep(&gate, &*store).await {
                 Err(error) if error.kind() == StoreErrorKind::Closed => return,
-                Err(error) => tracing::warn!(%error, "the stored events cannot be counted"),
+                Err(error) => tracing::warn!(%error, "the store cannot be swept or counted"),
                 Ok(()) => {}
             }
         }
@@ -38,6 +38,12 @@ pub(super) async fn keep_counting(
         () = dropped => {}
         () = counting => {}
     }
+}
+
+/// Removes rows whose retention is over, and recounts.
+async fn keep(gate: &Gate, store: &dyn Store) -> Result<(), StoreError> {
+    store.sweep().await?;
+    recount(gate, store).await
 }
 
 async fn recount(gate: &Gate, store: &dyn Store) -> Result<(), StoreError> {

@@ -360,9 +360,10 @@ impl<'a> Session<'a> {
             self.outcomes.splice(0..0, outcomes);
             return self.store_failed(&error);
         }
-        let gone: Vec<_> = outcomes.iter().filter(|outcome| !outcome.change.status().is_unsettled()).collect();
-        let seqs: Vec<i64> = gone.iter().map(|outcome| outcome.seq.0).collect();
-        self.backlog.settled(&seqs);
+        let (kept, gone): (Vec<_>, Vec<_>) = outcomes.iter().partition(|outcome| outcome.change.status().is_unsettled());
+        let seqs = |outcomes: &[&Outcome]| outcomes.iter().map(|outcome| outcome.seq.0).collect::<Vec<_>>();
+        self.backlog.settled(&seqs(&gone));
+        self.backlog.recorded(&seqs(&kept));
         gone.iter().for_each(|outcome| self.job.gate.settled(outcome.slot));
     }
 
@@ -405,16 +406,18 @@ impl<'a> Session<'a> {
     async fn end(mut self) {
         let limit = now() + self.job.config.shutdown;
         while self.in_flight > 0 || self.settling.is_some() || !self.outcomes.is_empty() {
-            if self.settling.is_none() && !self.outcomes.is_empty() {
+            // After the store has failed it is left alone for a while.
+            let store_at = self.store_at.filter(|at| *at > now());
+            if self.settling.is_none() && !self.outcomes.is_empty() && store_at.is_none() {
                 self.settle();
             }
             tokio::select! {
                 biased;
                 settled = finished_with(&mut self.settling) => self.settled(settled),
                 Some(sent) = self.sent.1.recv() => self.sent(sent),
-                () = sleep_until(limit.into()) => return,
+                () = sleep_until(store_at.map_or(limit, |at| at.min(limit)).into()) => {}
             }
-            if self.is_over {
+            if self.is_over || now() >= limit {
                 return;
             }
         }

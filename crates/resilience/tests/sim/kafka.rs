@@ -44,7 +44,9 @@ pub(super) struct Kafka {
 struct State {
     chance: Chance,
     logs: BTreeMap<String, Vec<Entry>>,
-    is_healed: bool,
+    /// The last event before all was well.
+    healed_after: Option<u64>,
+    is_repaired: bool,
 }
 
 /// What becomes of a record.
@@ -58,8 +60,8 @@ struct Course {
 
 impl Kafka {
     pub(super) fn new(plan: &Plan, world: &Arc<World>) -> Arc<Self> {
-        let (chance, logs, is_healed) = (Chance::new(plan.seed), BTreeMap::new(), false);
-        let state = Mutex::new(State { chance, logs, is_healed });
+        let (chance, logs, healed_after) = (Chance::new(plan.seed), BTreeMap::new(), None);
+        let state = Mutex::new(State { chance, logs, healed_after, is_repaired: false });
         Arc::new(Self { world: Arc::clone(world), weather: plan.weather.clone(), rates: plan.rates, state })
     }
 
@@ -70,9 +72,14 @@ impl Kafka {
         mock
     }
 
-    /// From now on nothing fails by chance.
+    /// From now on nothing fails by chance, and no new event is poison.
     pub(super) fn heal(&self) {
-        self.state.lock().unwrap().is_healed = true;
+        self.state.lock().unwrap().healed_after = Some(self.world.calls().len() as u64);
+    }
+
+    /// From now on no event is poison.
+    pub(super) fn repair(&self) {
+        self.state.lock().unwrap().is_repaired = true;
     }
 
     pub(super) fn logs(&self) -> BTreeMap<String, Vec<Entry>> {
@@ -117,11 +124,11 @@ impl Kafka {
 
     fn course(&self, id: u64, is_letter: bool) -> Course {
         let mut state = self.state.lock().unwrap();
-        let is_healed = state.is_healed;
+        let (is_healed, is_new) = (state.healed_after.is_some(), state.is_repaired || state.healed_after.is_some_and(|last| id > last));
         let chance = &mut state.chance;
         let now = self.world.now_ms();
         let weather = self.weather.iter().find(|(until, _)| now < *until).map_or(Weather::Fair, |(_, weather)| *weather);
-        if let Some(reply) = self.poison(id, is_letter) {
+        if let Some(reply) = self.poison(id, is_letter).filter(|_| !is_new) {
             return Course { written: None, answered: chance.below(5), reply };
         }
         match weather {

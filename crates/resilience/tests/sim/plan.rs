@@ -140,6 +140,8 @@ pub(super) struct Plan {
     pub(super) hold_ms: u64,
     pub(super) retention: bool,
     pub(super) quota_rows: u64,
+    /// An operator replays at the end what could not be made a dead letter.
+    pub(super) replays: bool,
     pub(super) homes: Vec<Vec<Life>>,
     /// Kafka's weather, by its end in milliseconds.
     pub(super) weather: Vec<(u64, Weather)>,
@@ -191,6 +193,7 @@ impl Plan {
             hold_ms,
             retention: chance.one_in(4),
             quota_rows: chance.of(&[10, 1_000, 1_000, 1_000]),
+            replays: chance.one_in(2),
             homes: (0..homes).map(|home| lives(chance, home)).collect(),
             weather,
             rates: rates(chance),

@@ -41,7 +41,7 @@ use self::{
 };
 use crate::{
     publisher::ResilientPublisher,
-    store::{Filter, Seq, Store},
+    store::{Filter, Seq, Status, Store},
 };
 
 /// How many seeds every `cargo test` runs.
@@ -88,7 +88,7 @@ async fn simulate(plan: Plan, without: Without, traced: bool) -> Report {
     sleep(Duration::from_millis(calm).saturating_sub(world.now())).await;
     kafka.heal();
     world.note(|| "all is well".to_owned());
-    let mut violations = settle(&plan, &world, &store, &homes, &publishers).await;
+    let mut violations = settle(&plan, &world, &store, (&homes, &publishers), &kafka).await;
     let memory = store.memory();
     let rows = memory.list(Filter::new(), Seq::START, usize::MAX).await.expect("the store is well");
     let stats = memory.stats().await.expect("the store is well");
@@ -97,36 +97,50 @@ async fn simulate(plan: Plan, without: Without, traced: bool) -> Report {
     Report { violations, events: remains.calls.len(), hash: world.hash(), trace: world.trace() }
 }
 
-/// Waits until all calls have returned, the store is empty, and events are published directly again.
+/// Waits until the store is empty, has an operator replay what is left, and waits until events are published directly again.
 async fn settle(
     plan: &Plan,
     world: &World,
     store: &SlowStore,
-    homes: &[Home],
-    publishers: &[ResilientPublisher],
+    (homes, publishers): (&[Home], &[ResilientPublisher]),
+    kafka: &Kafka,
 ) -> Vec<(Kind, String)> {
-    let is_open = || world.calls().iter().any(|call| call.fate == Fate::Open && !call.is_killed);
     let mut violations = Vec::new();
-    for _ in 0..360 {
-        let unsettled = store.memory().stats().await.expect("the store is well").unsettled();
-        if unsettled == 0 && !is_open() {
-            break;
-        }
-        sleep(Duration::from_secs(10)).await;
+    violations.extend(drain(world, store).await);
+    if plan.replays {
+        kafka.repair();
+        let failed = Filter::new().status(Status::DeadLetterFailed);
+        store.memory().replay(failed).await.expect("the store is well");
+        world.note(|| "an operator replays".to_owned());
+        publishers.iter().for_each(ResilientPublisher::wake);
+        violations.extend(drain(world, store).await);
     }
-    let unsettled = store.memory().stats().await.expect("the store is well").unsettled();
-    if unsettled > 0 {
-        violations.push((Kind::Undrained, format!("{unsettled} events")));
-    }
-    sleep(Duration::from_millis(plan.interval_ms * 2)).await;
-    for (home, publisher) in homes.iter().zip(publishers) {
+    // Those whose retention is over are swept, and others are counted.
+    sleep(Duration::from_millis(100_000 + plan.interval_ms * 2)).await;
+    let is_full = store.memory().stats().await.expect("the store is well").rows >= plan.quota_rows;
+    for (home, publisher) in homes.iter().zip(publishers).filter(|_| !is_full) {
         for key in (0..KEYS).map(|key| home.number as u64 * KEYS + key) {
             if !home.probe(publisher, key).await {
                 violations.push((Kind::Indirect, format!("key {key}")));
             }
         }
     }
+    violations.extend(drain(world, store).await);
     violations
+}
+
+/// Waits until all calls have returned and the store has nothing to publish, for an hour at most.
+async fn drain(world: &World, store: &SlowStore) -> Option<(Kind, String)> {
+    let is_open = || world.calls().iter().any(|call| call.fate == Fate::Open && !call.is_killed);
+    let mut unsettled = 0;
+    for _ in 0..360 {
+        unsettled = store.memory().stats().await.expect("the store is well").unsettled();
+        if unsettled == 0 && !is_open() {
+            return None;
+        }
+        sleep(Duration::from_secs(10)).await;
+    }
+    Some((Kind::Undrained, format!("{unsettled} events")))
 }
 
 fn number(name: &str, default: u64) -> u64 {
