@@ -98,11 +98,12 @@ fn fates(remains: &Remains) -> Vec<(Kind, String)> {
     wrong.collect()
 }
 
-/// The first records of accepted events are in the order of the calls. What was written after its producer had an outcome or had died is
-/// not of it.
+/// The first records of accepted events are in the order of the calls. What was written after its producer had an outcome or had died, or
+/// after a replay, is not of it.
 fn order(remains: &Remains) -> Vec<(Kind, String)> {
     let mut first = BTreeMap::new();
-    for (place, entry) in of(remains, TOPIC).iter().enumerate().filter(|(_, entry)| !entry.is_late) {
+    let is_of_it = |entry: &Entry| !entry.is_late && !entry.is_replayed;
+    for (place, entry) in of(remains, TOPIC).iter().enumerate().filter(|(_, entry)| is_of_it(entry)) {
         first.entry(entry.id).or_insert(place);
     }
     let mut last: BTreeMap<u64, (usize, u64)> = BTreeMap::new();

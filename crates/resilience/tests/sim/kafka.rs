@@ -31,6 +31,8 @@ pub(super) struct Entry {
     pub(super) sent: u64,
     /// It was written after its producer had an outcome, or had died.
     pub(super) is_late: bool,
+    /// It was written after an operator's replay, which keeps no order with what was sent before.
+    pub(super) is_replayed: bool,
 }
 
 /// A Kafka cluster.
@@ -94,7 +96,7 @@ impl Kafka {
         let Course { written, answered, reply } = self.course(id, topic.ends_with(".dlq"));
         let flag = if is_flagged { "?" } else { "" };
         self.world.note(|| format!("{value}{flag} sent to {topic}: written {written:?}, outcome after {answered} ms, {reply:?}"));
-        let entry = Entry { id, is_flagged, sent, is_late: written.is_some_and(|written| written > answered) };
+        let entry = Entry { id, is_flagged, sent, is_late: written.is_some_and(|written| written > answered), is_replayed: false };
         match written {
             Some(0) => self.append(topic, entry),
             Some(after) => self.append_later(topic, entry, after, process),
@@ -103,10 +105,12 @@ impl Kafka {
         if answered == 0 { reply } else { reply.after(Duration::from_millis(answered)) }
     }
 
-    fn append(&self, topic: String, entry: Entry) {
+    fn append(&self, topic: String, mut entry: Entry) {
         let (id, flag) = (entry.id, if entry.is_flagged { "?" } else { "" });
         self.world.note(|| format!("e{id}{flag} written to {topic}, late: {}", entry.is_late));
-        self.state.lock().unwrap().logs.entry(topic).or_default().push(entry);
+        let mut state = self.state.lock().unwrap();
+        entry.is_replayed = state.is_repaired;
+        state.logs.entry(topic).or_default().push(entry);
     }
 
     /// A process that dies has written the record, or takes it along.
