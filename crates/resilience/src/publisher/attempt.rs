@@ -170,8 +170,8 @@ impl Attempt {
         if !self.shared.settings.store_failures {
             return Err(self.given_back(record, failure, self.unsure.clone()));
         }
-        let maybe_sent = self.unsure.is_some()
-            || failure.as_ref().is_some_and(|failure| failure.persisted() == Persisted::Unknown);
+        let maybe_sent =
+            self.unsure.is_some() || failure.as_ref().is_some_and(|failure| failure.persisted() == Persisted::Unknown);
         match self.insert(record, maybe_sent, None, failure.as_ref()).await {
             Ok(_) => {
                 self.shared.counters.stored();
@@ -221,12 +221,7 @@ impl Attempt {
         }
     }
 
-    fn given_back(
-        &self,
-        record: &Record<'_>,
-        failure: Option<Failure>,
-        store: Option<StoreError>,
-    ) -> PublishError {
+    fn given_back(&self, record: &Record<'_>, failure: Option<Failure>, store: Option<StoreError>) -> PublishError {
         self.shared.counters.given_up();
         let event = self.event(record, false, None, failure.as_ref());
         let error = PublishError::new(event, failure, store);

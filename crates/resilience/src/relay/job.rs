@@ -360,7 +360,8 @@ impl<'a> Session<'a> {
             self.outcomes.splice(0..0, outcomes);
             return self.store_failed(&error);
         }
-        let (kept, gone): (Vec<_>, Vec<_>) = outcomes.iter().partition(|outcome| outcome.change.status().is_unsettled());
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            outcomes.iter().partition(|outcome| outcome.change.status().is_unsettled());
         let seqs = |outcomes: &[&Outcome]| outcomes.iter().map(|outcome| outcome.seq.0).collect::<Vec<_>>();
         self.backlog.settled(&seqs(&gone));
         self.backlog.recorded(&seqs(&kept));

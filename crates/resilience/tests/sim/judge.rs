@@ -111,7 +111,10 @@ fn order(remains: &Remains) -> Vec<(Kind, String)> {
     for (id, call) in calls(remains).filter(|(_, call)| matches!(call.fate, Fate::Published | Fate::Stored)) {
         let (Some(key), Some(place)) = (call.key, first.get(&id)) else { continue };
         if let Some((before, newer)) = last.get(&key).filter(|(before, _)| before > place) {
-            found.push((Kind::Disorder, format!("key {key}: e{newer} was called before e{id}, and is at {before} behind {place}")));
+            found.push((
+                Kind::Disorder,
+                format!("key {key}: e{newer} was called before e{id}, and is at {before} behind {place}"),
+            ));
         }
         last.insert(key, (*place, id));
     }
@@ -125,9 +128,10 @@ fn repetitions(log: &[Entry], clock_jumps: bool) -> Vec<(Kind, String)> {
     log.iter().for_each(|entry| by_id.entry(entry.id).or_default().push(*entry));
     let is_wrong = |entries: &Vec<Entry>| {
         let unmarked = entries.iter().filter(|entry| !entry.is_flagged).count();
-        let late = entries.iter().enumerate().any(|(place, entry)| {
-            !entry.is_flagged && entries[..place].iter().any(|before| before.sent < entry.sent)
-        });
+        let late = entries
+            .iter()
+            .enumerate()
+            .any(|(place, entry)| !entry.is_flagged && entries[..place].iter().any(|before| before.sent < entry.sent));
         unmarked > 1 || (late && !clock_jumps)
     };
     by_id.retain(|_, entries| is_wrong(entries));

@@ -95,8 +95,16 @@ impl Kafka {
         let (topic, sent) = (record.topic().to_owned(), self.world.tick());
         let Course { written, answered, reply } = self.course(id, topic.ends_with(".dlq"));
         let flag = if is_flagged { "?" } else { "" };
-        self.world.note(|| format!("{value}{flag} sent to {topic}: written {written:?}, outcome after {answered} ms, {reply:?}"));
-        let entry = Entry { id, is_flagged, sent, is_late: written.is_some_and(|written| written > answered), is_replayed: false };
+        self.world.note(|| {
+            format!("{value}{flag} sent to {topic}: written {written:?}, outcome after {answered} ms, {reply:?}")
+        });
+        let entry = Entry {
+            id,
+            is_flagged,
+            sent,
+            is_late: written.is_some_and(|written| written > answered),
+            is_replayed: false,
+        };
         match written {
             Some(0) => self.append(topic, entry),
             Some(after) => self.append_later(topic, entry, after, process),
@@ -128,10 +136,12 @@ impl Kafka {
 
     fn course(&self, id: u64, is_letter: bool) -> Course {
         let mut state = self.state.lock().unwrap();
-        let (is_healed, is_new) = (state.healed_after.is_some(), state.is_repaired || state.healed_after.is_some_and(|last| id > last));
+        let (is_healed, is_new) =
+            (state.healed_after.is_some(), state.is_repaired || state.healed_after.is_some_and(|last| id > last));
         let chance = &mut state.chance;
         let now = self.world.now_ms();
-        let weather = self.weather.iter().find(|(until, _)| now < *until).map_or(Weather::Fair, |(_, weather)| *weather);
+        let weather =
+            self.weather.iter().find(|(until, _)| now < *until).map_or(Weather::Fair, |(_, weather)| *weather);
         if let Some(reply) = self.poison(id, is_letter).filter(|_| !is_new) {
             return Course { written: None, answered: chance.below(5), reply };
         }

@@ -59,7 +59,11 @@ impl SlowStore {
             let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
             let jump = jumped.load(Relaxed);
             let now = start + clock.now();
-            if jump < 0 { now - Duration::from_secs(jump.unsigned_abs()) } else { now + Duration::from_secs(jump.unsigned_abs()) }
+            if jump < 0 {
+                now - Duration::from_secs(jump.unsigned_abs())
+            } else {
+                now + Duration::from_secs(jump.unsigned_abs())
+            }
         });
         let memory = if without == Without::Syncs { memory.without_syncs() } else { memory };
         let chance = Mutex::new(Chance::new(plan.seed ^ 1));

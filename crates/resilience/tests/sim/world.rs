@@ -25,7 +25,9 @@ pub(super) enum Fate {
     Published,
     Stored,
     /// The event was handed back. Whether it can be in the topic nevertheless.
-    Back { maybe: bool },
+    Back {
+        maybe: bool,
+    },
     /// The error has another event, or none.
     Robbed,
 }
