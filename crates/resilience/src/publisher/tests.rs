@@ -473,3 +473,19 @@ async fn closing_leaves_a_store_that_fails_alone_between_attempts() {
     closing.await.unwrap();
     assert_eq!((rig.stats().await, rig.values("orders")), ((0, 1, 0, 0), vec!["1".into(), "1".into()]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_from_the_store_after_a_lease_that_could_not_be_renewed() {
+    let rig = Rig::new(|builder| builder.relay(RelayConfig::default().max_in_flight(1))).await;
+    rig.producer.reply_next(Reply::ack().after(Duration::from_secs(20)));
+    let events = ["1", "2"].map(|value| NewEvent::new(EventId::new(), "orders", value).key(value));
+    rig.store.insert(events.to_vec()).await.unwrap();
+    rig.publisher.wake();
+    sleep(Duration::from_millis(10)).await;
+    rig.store.fail_always(Some(Fault::Refuse(StoreErrorKind::Unavailable)));
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(rig.values("orders"), ["1"], "another process may have sent the second");
+    rig.store.fail_always(None);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(rig.values("orders"), ["1", "2"]);
+}

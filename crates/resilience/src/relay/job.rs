@@ -98,6 +98,7 @@ impl Job {
     /// Runs until `stop` says so or is dropped. Gives its lease back at the end.
     pub(crate) async fn run(self, owner: String, mut stop: watch::Receiver<bool>) {
         while !is_stopped(&stop) {
+            let asked = now();
             let lease = match self.store.acquire(&owner, self.config.lease, self.store.buckets()).await {
                 Ok(lease) => lease,
                 Err(error) if error.kind() == StoreErrorKind::Closed => return,
@@ -107,7 +108,7 @@ impl Job {
                 }
             };
             match lease {
-                Some(lease) => Session::new(&self, lease).run(&mut stop).await,
+                Some(lease) => Session::new(&self, lease, asked).run(&mut stop).await,
                 None => pause(STORE_PAUSE, &mut stop).await,
             }
         }
@@ -141,6 +142,10 @@ struct Session<'a> {
     settling: Option<(Settling, StoreFuture<'a, u64>)>,
     renewing: Option<StoreFuture<'a, ()>>,
     renew_at: Instant,
+    /// When the lease was asked for, or its last renewal, and was given; and the same of the renewal that is under way. Others may have the
+    /// lease a lease's time after the first.
+    given: Instant,
+    asked: Instant,
     scan_at: Instant,
     /// Nothing is sent before this moment: the breaker is open.
     paused_until: Option<Instant>,
@@ -150,7 +155,8 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(job: &'a Job, lease: Lease) -> Self {
+    /// Under a lease that was asked for at that time.
+    fn new(job: &'a Job, lease: Lease, asked: Instant) -> Self {
         let now = now();
         let backlog = Backlog::new(job.config.limits, job.config.poison, lease.sent_up_to.0);
         tracing::info!(
@@ -171,6 +177,8 @@ impl<'a> Session<'a> {
             settling: None,
             renewing: None,
             renew_at: now + job.config.lease / 3,
+            given: asked,
+            asked,
             scan_at: now + job.config.interval,
             paused_until: None,
             store_at: None,
@@ -206,6 +214,7 @@ impl<'a> Session<'a> {
         let now = now();
         let store = &*self.job.store;
         if self.renewing.is_none() && now >= self.renew_at {
+            self.asked = now;
             self.renewing = Some(store.renew(&self.lease, self.job.config.lease));
         }
         if now >= self.scan_at {
@@ -237,9 +246,15 @@ impl<'a> Session<'a> {
         self.settling = Some((asked, self.job.store.settle(&self.lease, outcomes)));
     }
 
+    /// Whether nobody else can have the lease yet, as far as the process's own clock can tell. What is sent later would repeat what another
+    /// has sent, without a mark.
+    fn has_lease(&self, now: Instant) -> bool {
+        now < self.given + self.job.config.lease
+    }
+
     /// Sends what may be sent, as far as the breaker permits it.
     fn send_ready(&mut self, now: Instant) {
-        if self.paused_until.is_some_and(|until| now < until) {
+        if self.paused_until.is_some_and(|until| now < until) || !self.has_lease(now) {
             return;
         }
         self.paused_until = None;
@@ -321,6 +336,7 @@ impl<'a> Session<'a> {
         let next = match letter {
             // An outage kept the letter from being written: the event is tried again, and its letter then.
             Some(_) => schedule.wait_out(attempts),
+            None if !self.has_lease(now) => schedule.wait_out(attempts),
             None => schedule.next(attempts, blame(&failure)),
         };
         match next {
@@ -370,6 +386,9 @@ impl<'a> Session<'a> {
 
     fn renewed(&mut self, renewed: Result<(), StoreError>) {
         let third = self.job.config.lease / 3;
+        if renewed.is_ok() {
+            self.given = self.asked;
+        }
         self.renew_at = now() + if renewed.is_ok() { third } else { third.min(STORE_PAUSE) };
         if let Err(error) = renewed {
             self.store_failed(&error);
