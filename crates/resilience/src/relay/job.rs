@@ -4,7 +4,6 @@
 //! decision, and what a failure leads to is the [schedule](super::schedule)'s; this only carries out.
 
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use milena::{Ack, Header, Persisted, Produce, Record};
+use milena::{Ack, Persisted, Produce};
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::sleep_until,
@@ -20,19 +19,18 @@ use tokio::{
 
 use super::{
     Blame, Next, RelayConfig,
-    backlog::{Backlog, Row},
+    backlog::Backlog,
     observe::Observer,
+    rows::{blame, error_of, record_of, row_of},
 };
 use crate::{
     Failure, Publish,
-    breaker::{Breaker, Counts, Permit},
+    breaker::{Breaker, Permit},
     clock::now,
     dead_letter::FailureReport,
     gate::{Gate, Leaving},
-    retry::POSSIBLE_DUPLICATE,
     store::{
-        Change, EventError, Lease, Outcome, Page, PageLimits, Seq, Store, StoreError, StoreErrorKind, StoreFuture,
-        StoredEvent,
+        Change, Lease, Outcome, Page, PageLimits, Seq, Store, StoreError, StoreErrorKind, StoreFuture, StoredEvent,
     },
 };
 
@@ -171,6 +169,10 @@ impl<'a> Session<'a> {
             backlog,
             outcomes: Vec::new(),
             in_flight: 0,
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it has no more than the events that are in flight, which are bounded"
+            )]
             sent: mpsc::unbounded_channel(),
             reading: None,
             marking: None,
@@ -463,48 +465,4 @@ async fn finished_with<A, T>(call: &mut Option<(A, StoreFuture<'_, T>)>) -> (A, 
         Some((asked, _)) => (asked, result),
         None => std::future::pending().await,
     }
-}
-
-/// What a failure says of the event.
-pub(crate) fn blame(failure: &Failure) -> Blame {
-    if Counts::of(failure) == Counts::Failure || failure.producer_is_gone() {
-        Blame::Outage
-    } else if failure.is_fatal() {
-        Blame::Permanent
-    } else {
-        Blame::Event
-    }
-}
-
-pub(crate) fn error_of(failure: &Failure) -> EventError {
-    EventError::new(failure.type_name(), failure.to_string())
-}
-
-fn row_of(event: StoredEvent, in_order: bool) -> Row<Arc<StoredEvent>> {
-    Row {
-        seq: event.seq.0,
-        lane: event.key.as_ref().filter(|_| in_order).map(|key| lane_of(&event.topic, key)),
-        bytes: usize::try_from(event.bytes).unwrap_or(usize::MAX),
-        due_in: event.due_in,
-        event: Arc::new(event),
-    }
-}
-
-/// The events of one topic and key. The number is for this process alone.
-fn lane_of(topic: &str, key: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (topic, key).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// A stored event as a record. One that may have been sent before says so.
-pub(crate) fn record_of(event: &StoredEvent) -> Record<'_> {
-    let payload = [&event.key, &event.payload].map(|part| part.as_deref().map(std::borrow::Cow::Borrowed));
-    let [key, value] = payload;
-    let headers = event.headers.iter().map(|(name, value)| match value {
-        Some(value) => Header::new(name, value),
-        None => Header::null(name),
-    });
-    let record = headers.fold(Record::to(&event.topic).with_payload(key, value), Record::with_header);
-    if event.maybe_sent { record.without_header(POSSIBLE_DUPLICATE).header(POSSIBLE_DUPLICATE, "1") } else { record }
 }

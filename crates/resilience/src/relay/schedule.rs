@@ -102,7 +102,7 @@ impl Schedule {
     #[must_use]
     pub fn wait(&self, attempts: u32) -> Duration {
         let place = usize::try_from(attempts).unwrap_or(usize::MAX);
-        self.waits.get(place).or(self.waits.last()).copied().unwrap_or_default()
+        self.waits.get(place).or_else(|| self.waits.last()).copied().unwrap_or_default()
     }
 
     /// Has an event with so many failed attempts wait for the end of an outage.
