@@ -47,7 +47,6 @@ pub(super) struct Call {
 pub(super) struct World {
     start: Instant,
     tick: AtomicU64,
-    hash: AtomicU64,
     /// The last time, and how much has happened at it.
     spin: Mutex<(Duration, u64)>,
     lines: Option<Mutex<Vec<String>>>,
@@ -59,7 +58,6 @@ impl World {
         Self {
             start: Instant::now(),
             tick: AtomicU64::new(0),
-            hash: AtomicU64::new(0xcbf2_9ce4_8422_2325),
             spin: Mutex::default(),
             lines: traced.then(Mutex::default),
             calls: Mutex::default(),
@@ -80,13 +78,11 @@ impl World {
         self.tick.fetch_add(1, Relaxed)
     }
 
+    /// Adds a line to the trace, if somebody reads it.
     pub(super) fn note(&self, what: impl FnOnce() -> String) {
         self.count_spin();
-        let line = format!("{:>12.3} {}", self.now().as_secs_f64(), what());
-        let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        self.hash.store(line.as_bytes().iter().fold(self.hash.load(Relaxed), add), Relaxed);
         if let Some(lines) = &self.lines {
-            lines.lock().unwrap().push(line);
+            lines.lock().unwrap().push(format!("{:>12.3} {}", self.now().as_secs_f64(), what()));
         }
     }
 
@@ -95,10 +91,6 @@ impl World {
         let (now, mut spin) = (self.now(), self.spin.lock().unwrap());
         *spin = if spin.0 == now { (now, spin.1 + 1) } else { (now, 0) };
         assert!(spin.1 < 20_000, "a task spins");
-    }
-
-    pub(super) fn hash(&self) -> u64 {
-        self.hash.load(Relaxed)
     }
 
     pub(super) fn trace(&self) -> Vec<String> {
