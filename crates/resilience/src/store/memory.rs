@@ -63,7 +63,6 @@ struct State {
     always: Option<Fault>,
     is_closed: bool,
     /// It answers before it has synced, which the simulation must find.
-    #[cfg(test)]
     without_syncs: bool,
 }
 
@@ -100,7 +99,6 @@ impl MemoryStore {
             settles: VecDeque::new(),
             always: None,
             is_closed: false,
-            #[cfg(test)]
             without_syncs: false,
         };
         Self { clock: Clock::default(), state: Arc::new(Mutex::new(state)) }
@@ -238,7 +236,6 @@ impl State {
             (Some(_), _) => {
                 let answer = work(&mut self.table, now)?;
                 let (sender, receiver) = oneshot::channel();
-                #[cfg(test)]
                 if self.without_syncs {
                     return Ok((answer, None));
                 }
