@@ -5,10 +5,16 @@
 //!
 //! An event has a [`Turn`] from the call of `publish` until it is published, stored or given back. Turns of one slot are taken in the order
 //! of the calls. Two keys can share a slot by chance; they then wait for each other for no longer than one delivery.
+//!
+//! Counts err on the side of the store: an event whose insert has an unknown result counts as stored. What another process settles is not told
+//! here. So counts are compared with the store's now and then ([`Gate::recount`]).
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use tokio::sync::{Notify, oneshot};
@@ -20,7 +26,11 @@ const SHARDS: usize = 256;
 
 /// The order of events by slot.
 #[derive(Clone, Debug)]
-pub(crate) struct Gate(Arc<[Shard]>);
+pub(crate) struct Gate {
+    shards: Arc<[Shard]>,
+    /// How many recounts have begun.
+    recounts: Arc<AtomicU64>,
+}
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -34,6 +44,10 @@ struct Shard {
 struct Line {
     /// How many are in the store and not settled.
     stored: u64,
+    /// How many rows are being removed from the store.
+    leaving: usize,
+    /// The recount that had begun when the count changed for the last time.
+    changed_in: u64,
     /// Whether one has its turn.
     is_taken: bool,
     /// Whether those behind it want it to be stored.
@@ -44,7 +58,8 @@ struct Line {
 impl Gate {
     /// A gate with these events in the store.
     pub(crate) fn new(stored: &SlotCounts) -> Self {
-        let gate = Self((0..SHARDS).map(|_| Shard::default()).collect());
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
+        let gate = Self { shards, recounts: Arc::default() };
         for (slot, count) in (0_u16..=u16::MAX).zip(stored.as_slice()).filter(|(_, count)| **count > 0) {
             gate.lines(slot).entry(slot).or_default().stored = u64::from(*count);
         }
@@ -64,29 +79,92 @@ impl Gate {
         Turn { gate: self.clone(), slot, comes }
     }
 
-    /// Events that were stored have been settled.
+    /// Rows of these slots are about to be removed from the store. To be called before the store is asked.
+    pub(crate) fn leaving(&self, slots: impl IntoIterator<Item = u16>) -> Leaving {
+        let slots: Vec<u16> = slots.into_iter().collect();
+        slots.iter().for_each(|slot| self.lines(*slot).entry(*slot).or_default().leaving += 1);
+        Leaving { gate: self.clone(), slots }
+    }
+
+    /// An event that was stored has been settled.
     pub(crate) fn settled(&self, slot: u16) {
+        self.change(slot, |line| line.stored = line.stored.saturating_sub(1));
+    }
+
+    /// Whether a slot has events in the store.
+    pub(crate) fn has_stored_in(&self, slot: u16) -> bool {
+        self.lines(slot).get(&slot).is_some_and(|line| line.stored > 0)
+    }
+
+    /// Whether any slot has events in the store.
+    pub(crate) fn has_stored(&self) -> bool {
+        let lines = |shard: &Shard| shard.lines().values().any(|line| line.stored > 0);
+        self.shards.iter().any(lines)
+    }
+
+    /// Begins a recount. To be called before the store is asked for its counts.
+    pub(crate) fn begin_recount(&self) -> u64 {
+        self.recounts.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Takes over the store's counts of all slots where nothing has changed since `recount` began.
+    pub(crate) fn recount(&self, recount: u64, stored: &SlotCounts) {
+        for shard in self.shards.iter() {
+            shard.lines().retain(|slot, line| {
+                if !line.is_taken && line.leaving == 0 && line.changed_in < recount {
+                    line.stored = u64::from(stored.of(*slot));
+                }
+                !line.is_free()
+            });
+        }
+    }
+
+    /// Changes a line, and forgets it if it has nothing to say.
+    fn change(&self, slot: u16, change: impl FnOnce(&mut Line)) {
+        let changed_in = self.recounts.load(Relaxed);
         let mut lines = self.lines(slot);
-        if let Some(line) = lines.get_mut(&slot) {
-            line.stored = line.stored.saturating_sub(1);
-            if line.is_free() {
-                lines.remove(&slot);
-            }
+        let Some(line) = lines.get_mut(&slot) else { return };
+        change(line);
+        line.changed_in = changed_in;
+        if line.is_free() {
+            lines.remove(&slot);
         }
     }
 
     fn shard(&self, slot: u16) -> &Shard {
-        &self.0[usize::from(slot) % SHARDS]
+        &self.shards[usize::from(slot) % SHARDS]
     }
 
     fn lines(&self, slot: u16) -> MutexGuard<'_, HashMap<u16, Line>> {
-        self.shard(slot).lines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shard(slot).lines()
+    }
+}
+
+impl Shard {
+    fn lines(&self) -> MutexGuard<'_, HashMap<u16, Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Line {
     fn is_free(&self) -> bool {
-        self.stored == 0 && !self.is_taken
+        self.stored == 0 && self.leaving == 0 && !self.is_taken
+    }
+}
+
+/// Rows that are being removed from the store, until it is dropped. Their slots are not recounted meanwhile.
+#[derive(Debug)]
+#[must_use = "it ends when it is dropped"]
+pub(crate) struct Leaving {
+    gate: Gate,
+    slots: Vec<u16>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        for slot in &self.slots {
+            self.gate.change(*slot, |line| line.leaving = line.leaving.saturating_sub(1));
+        }
     }
 }
 
@@ -114,12 +192,17 @@ impl Turn {
 
     /// Whether older events of the slot are in the store. To be asked when the turn has come.
     pub(crate) fn is_behind_stored(&self) -> bool {
-        self.gate.lines(self.slot).get(&self.slot).is_some_and(|line| line.stored > 0)
+        self.gate.has_stored_in(self.slot)
     }
 
-    /// The event is in the store.
-    pub(crate) fn stored(&self) {
-        self.gate.lines(self.slot).entry(self.slot).or_default().stored += 1;
+    /// The event is about to be stored. To be called before the store is asked: it counts as stored even if nobody waits for the answer.
+    pub(crate) fn storing(&self) {
+        self.gate.change(self.slot, |line| line.stored += 1);
+    }
+
+    /// The event has certainly not been stored.
+    pub(crate) fn not_stored(&self) {
+        self.gate.settled(self.slot);
     }
 
     /// Asks the event whose turn it is to be stored, so that this one can be stored behind it.
@@ -221,7 +304,7 @@ mod tests {
         let gate = Gate::new(&counts);
         let turn = gate.turn(7);
         assert!(turn.is_behind_stored() && !gate.turn(8).is_behind_stored());
-        turn.stored();
+        turn.storing();
         gate.settled(7);
         assert!(turn.is_behind_stored());
         gate.settled(7);
@@ -232,7 +315,7 @@ mod tests {
     fn a_slot_without_events_takes_no_memory() {
         let gate = gate();
         let turn = gate.turn(7);
-        turn.stored();
+        turn.storing();
         drop(turn);
         assert_eq!(gate.lines(7).len(), 1);
         gate.settled(7);
@@ -253,5 +336,50 @@ mod tests {
         first.urged().await;
         let urged = tokio::time::timeout(std::time::Duration::from_millis(1), other.urged()).await;
         assert!(urged.is_err(), "another slot of the same shard");
+    }
+
+    #[tokio::test]
+    async fn what_another_process_has_settled_is_known_after_a_recount() {
+        let mut counts = SlotCounts::new();
+        counts.add(7);
+        counts.add(8);
+        let gate = Gate::new(&counts);
+        let mut left = SlotCounts::new();
+        left.add(8);
+        assert!(gate.has_stored());
+        gate.recount(gate.begin_recount(), &left);
+        assert!(!gate.turn(7).is_behind_stored() && gate.turn(8).is_behind_stored());
+        gate.recount(gate.begin_recount(), &SlotCounts::new());
+        assert!(!gate.has_stored());
+    }
+
+    #[test]
+    fn a_recount_leaves_alone_what_has_changed_since_it_began() {
+        let gate = gate();
+        let before = gate.turn(6);
+        before.storing();
+        let recount = gate.begin_recount();
+        let during = gate.turn(7);
+        during.storing();
+        drop(during);
+        gate.recount(recount, &SlotCounts::new());
+        assert!(before.is_behind_stored(), "it may be under way to the store");
+        assert!(gate.turn(7).is_behind_stored(), "it was stored after the count");
+    }
+
+    #[test]
+    fn a_row_that_is_being_removed_is_not_taken_off_twice() {
+        let gate = gate();
+        gate.turn(7).storing();
+        gate.turn(7).storing();
+        let leaving = gate.leaving([7]);
+        let mut left = SlotCounts::new();
+        left.add(7);
+        gate.recount(gate.begin_recount(), &left);
+        gate.settled(7);
+        drop(leaving);
+        assert!(gate.turn(7).is_behind_stored(), "one of two was removed");
+        gate.settled(7);
+        assert_eq!(gate.lines(7).len(), 0);
     }
 }

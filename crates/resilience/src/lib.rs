@@ -50,8 +50,12 @@ mod publish;
 pub mod publisher;
 pub mod relay;
 pub mod retry;
+#[cfg(test)]
+#[path = "../tests/sim/simulation.rs"]
+mod sim;
 pub mod store;
 pub mod strategy;
+mod task;
 #[cfg(test)]
 mod testing;
 

@@ -48,6 +48,7 @@ mod attempt;
 mod builder;
 mod metrics;
 mod outcome;
+mod recount;
 mod stats;
 
 use std::{
@@ -92,6 +93,15 @@ pub(crate) struct Shared {
     settings: Settings,
     stop: watch::Sender<bool>,
     relay: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Shared {
+    /// Has the relay look for events of a slot, if there are any: what they waited for is gone from the store.
+    fn wake_behind(&self, slot: u16) {
+        if self.gate.has_stored_in(slot) {
+            self.wake.rescan();
+        }
+    }
 }
 
 /// How events are published.
@@ -154,7 +164,7 @@ impl ResilientPublisher {
     /// If it is called outside of a tokio runtime.
     pub fn publish_async(&self, event: NewEvent) -> JoinHandle<Result<Publication, PublishError>> {
         let attempt = self.attempt_of(&event);
-        tokio::spawn(async move { attempt.run(&record_of(&event)).await })
+        crate::task::spawn(async move { attempt.run(&record_of(&event)).await })
     }
 
     fn attempt(&self, id: EventId, record: &Record<'_>) -> Attempt {

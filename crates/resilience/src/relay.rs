@@ -29,6 +29,7 @@ mod backlog;
 mod job;
 mod letters;
 mod observe;
+mod rows;
 mod schedule;
 
 use std::time::Duration;
@@ -40,8 +41,9 @@ pub use self::{
     schedule::{Blame, Next, Schedule},
 };
 pub(crate) use self::{
-    job::{Job, Wake, blame, error_of},
+    job::{Job, Wake},
     observe::Observer,
+    rows::{blame, error_of},
 };
 
 /// How the relay works.

@@ -30,6 +30,8 @@ pub(super) struct Attempt {
     /// Its place among the events of its key. `None` if it has no order, or those behind it need not wait for it any more.
     turn: Option<Turn>,
     is_ordered: bool,
+    /// It may be in the store already, because an insert has an unknown result.
+    unsure: Option<StoreError>,
 }
 
 impl Attempt {
@@ -37,7 +39,7 @@ impl Attempt {
     pub(super) fn new(shared: Arc<Shared>, event_id: Uuid, slot: u16, has_key: bool) -> Self {
         let is_ordered = has_key && shared.settings.order == Order::PerKey;
         let turn = is_ordered.then(|| shared.gate.turn(slot));
-        Self { shared, event_id, slot, turn, is_ordered }
+        Self { shared, event_id, slot, turn, is_ordered, unsure: None }
     }
 
     pub(super) async fn run(mut self, record: &Record<'_>) -> Result<Publication, PublishError> {
@@ -81,7 +83,10 @@ impl Attempt {
                 // Those behind it are stored after it. If that fails, they wait.
                 match self.insert(record, true, Some(self.shared.settings.hold), None).await {
                     Ok(row) => return self.finish(row, permit, start, &mut sending).await,
-                    Err(_) => sending.await,
+                    Err(error) => {
+                        self.unsure = Some(error).filter(StoreError::is_indeterminate);
+                        sending.await
+                    }
                 }
             }
         };
@@ -89,7 +94,8 @@ impl Attempt {
         match result {
             Ok(ack) => Ok(Publication::Published { ack }),
             Err(failure) if failure.is_fatal() => {
-                Err(PublishError::new(self.event(record, false, None, Some(&failure)), Some(failure), None))
+                let event = self.event(record, false, None, Some(&failure));
+                Err(PublishError::new(event, Some(failure), self.unsure.take()))
             }
             Err(failure) => self.store(record, Why::Failed(failure)).await,
         }
@@ -138,10 +144,13 @@ impl Attempt {
 
     /// Removes the row of an event that was published. If that fails, the relay publishes it again, flagged.
     async fn acknowledge(&self, row: Seq) {
+        let _leaving = self.is_ordered.then(|| self.shared.gate.leaving([self.slot]));
         match self.shared.store.acknowledge(vec![row]).await {
             Ok(_) => {
                 if self.is_ordered {
                     self.shared.gate.settled(self.slot);
+                    // Those behind it wait for the end of its hold otherwise.
+                    self.shared.wake_behind(self.slot);
                 }
             }
             Err(error) => tracing::warn!(%error, event_id = %self.event_id, "a published event is still in the store"),
@@ -159,16 +168,17 @@ impl Attempt {
     async fn store(&self, record: &Record<'_>, why: Why) -> Result<Publication, PublishError> {
         let failure = if let Why::Failed(failure) = &why { Some(failure.clone()) } else { None };
         if !self.shared.settings.store_failures {
-            return Err(self.given_back(record, failure, None));
+            return Err(self.given_back(record, failure, self.unsure.clone()));
         }
-        let maybe_sent = failure.as_ref().is_some_and(|failure| failure.persisted() == Persisted::Unknown);
+        let maybe_sent =
+            self.unsure.is_some() || failure.as_ref().is_some_and(|failure| failure.persisted() == Persisted::Unknown);
         match self.insert(record, maybe_sent, None, failure.as_ref()).await {
             Ok(_) => {
                 self.shared.counters.stored();
                 self.shared.wake.wake();
                 Ok(Publication::Stored { event_id: self.event_id, why, maybe_sent })
             }
-            Err(error) => Err(self.given_back(record, failure, Some(error))),
+            Err(error) => Err(self.given_back(record, failure, self.unsure.clone().or(Some(error)))),
         }
     }
 
@@ -179,11 +189,13 @@ impl Attempt {
         hold: Option<Duration>,
         failure: Option<&Failure>,
     ) -> Result<Seq, StoreError> {
-        let rows = self.shared.store.insert(vec![self.event(record, maybe_sent, hold, failure)]).await?;
-        if let Some(turn) = &self.turn {
-            turn.stored();
+        let turn = self.turn.as_ref();
+        turn.inspect(|turn| turn.storing());
+        let rows = self.shared.store.insert(vec![self.event(record, maybe_sent, hold, failure)]).await;
+        if rows.as_ref().is_err_and(|error| !error.is_indeterminate()) {
+            turn.inspect(|turn| turn.not_stored());
         }
-        Ok(rows.first().copied().unwrap_or(Seq::START))
+        Ok(rows?.first().copied().unwrap_or(Seq::START))
     }
 
     fn event(

@@ -11,7 +11,7 @@ use std::{
 use milena::Produce;
 use tokio::sync::watch;
 
-use super::{ResilientPublisher, Settings, Shared, stats::Counters};
+use super::{ResilientPublisher, Settings, Shared, recount::keep_counting, stats::Counters};
 use crate::{
     breaker::{Breaker, BreakerConfig, BreakerState, InvalidBreakerConfig},
     clock::now,
@@ -176,6 +176,8 @@ impl ResilientPublisherBuilder {
         }
         let observer = Arc::new(Observer::new(alert));
         let (stop, stopped) = watch::channel(false);
+        let counting = keep_counting(gate.clone(), Arc::clone(&store), relay.interval, stopped.clone());
+        crate::task::spawn(counting);
         let job = Job {
             producer: Arc::clone(&producer),
             store: Arc::clone(&store),
@@ -185,7 +187,7 @@ impl ResilientPublisherBuilder {
             observer: Arc::clone(&observer),
             wake: Arc::clone(&wake),
         };
-        let relay = Mutex::new(Some(tokio::spawn(job.run(owner, stopped))));
+        let relay = Mutex::new(Some(crate::task::spawn(job.run(owner, stopped))));
         let counters = Counters::default();
         let shared = Shared { producer, store, breaker, gate, observer, counters, wake, settings, stop, relay };
         Ok(ResilientPublisher(Arc::new(shared)))

@@ -96,9 +96,12 @@ impl PublishError {
         self.0.store.as_ref()
     }
 
-    /// Whether the event may be in Kafka all the same.
+    /// Whether the event may be in Kafka all the same, or may get there because the store may have it.
     #[must_use]
     pub fn persisted(&self) -> Persisted {
+        if self.0.store.as_ref().is_some_and(StoreError::is_indeterminate) {
+            return Persisted::Unknown;
+        }
         self.0.failure.as_ref().map_or(Persisted::No, Failure::persisted)
     }
 }

@@ -398,3 +398,119 @@ async fn metrics_tell_what_became_of_events() {
     assert_eq!((metrics.messages_published, metrics.messages_failed, metrics.messages_retried), (2, 1, 1));
     assert!(metrics.last_error.unwrap().contains("REQUEST_TIMED_OUT"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_with_an_unknown_outcome_is_flagged_when_it_is_sent_again() {
+    let rig = Rig::new(|builder| builder).await;
+    rig.producer.reply_with(|record| (record.topic() == "orders").then(|| Reply::fail(refused())));
+    rig.store.insert(vec![NewEvent::new(EventId::new(), "orders", "1").key("k")]).await.unwrap();
+    rig.producer.reply_next(Reply::fail(refused()));
+    rig.producer.reply_next(Reply::fail(maybe_written()));
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!((rig.values("orders.dlq"), rig.stats().await), (vec!["1".into(), "1?".into()], (0, 0, 1, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_an_outage_stops_waits_although_outages_count() {
+    let schedule = Schedule::default().count_outages(true).max_attempts(1);
+    let breaker = BreakerConfig::consecutive_failures(1_000);
+    let rig = Rig::new(|builder| builder.relay(RelayConfig::default().schedule(schedule)).breaker(breaker)).await;
+    rig.producer.reply(Reply::fail(expired()));
+    assert!(is_stored(&rig.publish("k", "1").await));
+    sleep(Duration::from_millis(3_500)).await;
+    let sent = rig.values("orders.dlq").len();
+    assert!((1..=4).contains(&sent), "{sent} letters, one in a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_may_be_in_the_store_already_is_flagged_and_handed_back_as_unknown() {
+    for is_refused in [true, false] {
+        let rig = Rig::new(|builder| builder).await;
+        rig.store.fail_next_insert(Fault::Indeterminate { done: true });
+        if is_refused {
+            rig.store.fail_next_insert(Fault::Refuse(StoreErrorKind::Full));
+        }
+        rig.producer.reply_next(Reply::hold());
+        let (first, second) = (rig.publish_async("k", "1"), rig.publish_async("k", "2"));
+        sleep(Duration::from_millis(200)).await;
+        assert!(rig.producer.error_next(expired()));
+        match first.await.unwrap() {
+            Ok(publication) => assert!(matches!(publication, Publication::Stored { maybe_sent: true, .. })),
+            Err(error) => assert_eq!((is_refused, error.persisted()), (true, Persisted::Unknown), "{error}"),
+        }
+        assert!(is_stored(&second.await.unwrap()));
+        sleep(Duration::from_secs(300)).await;
+        let values = rig.values("orders");
+        assert!(values.iter().filter(|value| *value == "1").count() == 1, "all but the first are flagged: {values:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_behind_an_event_that_was_published_and_removed_do_not_wait_for_the_end_of_its_hold() {
+    let rig = Rig::new(|builder| builder).await;
+    rig.producer.reply_next(Reply::hold());
+    let (first, second) = (rig.publish_async("k", "1"), rig.publish_async("k", "2"));
+    assert!(is_stored(&second.await.unwrap()));
+    rig.producer.complete_all();
+    assert!(is_published(&first.await.unwrap()));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(rig.values("orders"), ["1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_has_settled_does_not_keep_its_key_from_being_published_directly() {
+    let store = store();
+    let seqs = store.insert(vec![NewEvent::new(EventId::new(), "orders", "old").key("k")]).await.unwrap();
+    let lease = store.acquire("another", Duration::from_secs(3_600), 1).await.unwrap();
+    assert!(lease.is_some(), "this instance has none");
+    let rig = Rig::on(store, |builder| builder).await;
+    rig.store.acknowledge(seqs).await.unwrap();
+    sleep(Duration::from_secs(61)).await;
+    assert!(is_published(&rig.publish("k", "new").await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_are_swept_when_their_retention_is_over() {
+    let rig = Rig::on(store().retention(Duration::from_secs(100)), |builder| builder).await;
+    rig.producer.fail_next(expired());
+    assert!(is_stored(&rig.publish("k", "1").await));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(rig.events().await.len(), 1);
+    sleep(Duration::from_secs(200)).await;
+    assert_eq!((rig.events().await.len(), rig.stats().await.1), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_leaves_a_store_that_fails_alone_between_attempts() {
+    let rig = Rig::new(|builder| builder).await;
+    rig.producer.fail_next(expired());
+    rig.producer.reply_next(Reply::ack().after(Duration::from_secs(2)));
+    assert!(is_stored(&rig.publish("k", "1").await));
+    sleep(Duration::from_secs(1)).await;
+    let closing = tokio::spawn({
+        let publisher = rig.publisher.clone();
+        async move { publisher.close().await }
+    });
+    sleep(Duration::from_millis(500)).await;
+    rig.store.fail_always(Some(Fault::Refuse(StoreErrorKind::Unavailable)));
+    sleep(Duration::from_secs(5)).await;
+    rig.store.fail_always(None);
+    closing.await.unwrap();
+    assert_eq!((rig.stats().await, rig.values("orders")), ((0, 1, 0, 0), vec!["1".into(), "1".into()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_from_the_store_after_a_lease_that_could_not_be_renewed() {
+    let rig = Rig::new(|builder| builder.relay(RelayConfig::default().max_in_flight(1))).await;
+    rig.producer.reply_next(Reply::ack().after(Duration::from_secs(20)));
+    let events = ["1", "2"].map(|value| NewEvent::new(EventId::new(), "orders", value).key(value));
+    rig.store.insert(events.to_vec()).await.unwrap();
+    rig.publisher.wake();
+    sleep(Duration::from_millis(10)).await;
+    rig.store.fail_always(Some(Fault::Refuse(StoreErrorKind::Unavailable)));
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(rig.values("orders"), ["1"], "another process may have sent the second");
+    rig.store.fail_always(None);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(rig.values("orders"), ["1", "2"]);
+}

@@ -12,9 +12,10 @@
 //!
 //! # Bounds
 //!
-//! Events are read in passes, each from the oldest that is not settled to the newest. Settled events are gone from the store, so a
-//! later pass reads only what an earlier one skipped. In memory are at most [`Limits::rows`] events, a quarter of them of one lane, and ten
-//! times as many lanes that are blocked; then nothing is read until one of them is due.
+//! Events are read in passes, each from the oldest that is not settled, or that was skipped, to the newest. Settled events are gone from
+//! the store, so a later pass reads only what an earlier one skipped. A pass goes to its end, whatever becomes due meanwhile: otherwise
+//! events that fail again and again would keep it from those at the end. In memory are at most [`Limits::rows`] events, a quarter of them of one
+//! lane, and ten times as many lanes that are blocked; then nothing new is read until one of them is due.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
@@ -88,6 +89,15 @@ struct Blocked {
     until: Option<Instant>,
     /// Whether the store said so. What it says of the head later counts then.
     by_store: bool,
+    /// The last pass in which the head was known to be in the store.
+    met_in: u64,
+}
+
+impl Blocked {
+    /// A pass that began behind `began` has come past the head's place, and has not met it: it was removed from the store.
+    fn has_vanished(&self, began: i64, pass: u64) -> bool {
+        began < self.head && self.met_in != pass
+    }
 }
 
 /// The stored events that are in memory.
@@ -108,9 +118,17 @@ pub(crate) struct Backlog<T> {
     read_to: i64,
     /// Whether the pass has come to the end of the store.
     ended: bool,
+    /// The number of the pass, and the place that it began behind.
+    pass: u64,
+    began: i64,
+    /// Whether a pass from the oldest event is wanted, and whether there are events behind those that are known.
+    again: bool,
+    woken: bool,
     reading: bool,
-    /// Events that were settled while a page was being read, which may hold them still.
-    settled_since: HashSet<i64>,
+    /// Events that changed in the store while a page was being read, which may hold them as they were.
+    changed_since: HashSet<i64>,
+    /// Events that failed, until the store knows it: when they are due. What it says of them is not true yet.
+    unrecorded: HashMap<i64, Instant>,
     /// The oldest event that a pass has skipped, and when the next pass is to begin for the skipped ones.
     skipped: Option<i64>,
     next_pass: Option<Instant>,
@@ -133,8 +151,13 @@ impl<T> Backlog<T> {
             cursor: 0,
             read_to: 0,
             ended: false,
+            pass: 0,
+            began: 0,
+            again: false,
+            woken: false,
             reading: false,
-            settled_since: HashSet::new(),
+            changed_since: HashSet::new(),
+            unrecorded: HashMap::new(),
             skipped: None,
             next_pass: None,
             marked,
@@ -155,12 +178,12 @@ impl<T> Backlog<T> {
 
     /// Events have been stored behind those that are known.
     pub(crate) fn wake(&mut self) {
-        self.ended = false;
+        self.woken = true;
     }
 
-    /// Begins a pass from the oldest event: some may have changed, or all may be due.
+    /// Has the next pass begin with the oldest event: some may have changed, or all may be due.
     pub(crate) fn rescan(&mut self) {
-        (self.cursor, self.ended, self.next_pass) = (0, false, None);
+        self.again = true;
     }
 
     /// When the next pass is to begin for events that were skipped.
@@ -173,41 +196,68 @@ impl<T> Backlog<T> {
         if self.reading {
             return None;
         }
-        if self.next_pass.is_some_and(|at| at <= now) {
-            self.next_pass = None;
-            self.ended = false;
-            self.cursor = self.skipped.take().map_or(self.cursor, |skipped| self.cursor.min(skipped - 1));
+        // Where too many lanes are blocked, a pass ends early: what was read before may be read again, and blocks no further ones.
+        if self.ended || self.is_clogged() {
+            self.go_on(now);
         }
         let has_room = self.entries.len() * 2 <= self.limits.rows && self.bytes * 2 <= self.limits.bytes;
-        // What was read before may be read again; it blocks no further lanes.
-        let is_clogged = self.blocked.len() >= BLOCKED * self.limits.rows && self.cursor >= self.read_to;
-        if self.ended || !has_room || is_clogged {
+        if self.ended || !has_room || self.is_clogged() {
             return None;
         }
-        self.reading = true;
+        (self.reading, self.woken) = (true, false);
         Some(Read { after: self.cursor, rows: self.limits.rows - self.entries.len() })
+    }
+
+    /// Whether so many lanes are blocked that nothing new is read.
+    fn is_clogged(&self) -> bool {
+        self.blocked.len() >= BLOCKED * self.limits.rows && self.cursor >= self.read_to
+    }
+
+    /// At the end of a pass: begins the next one, or goes on if there is more.
+    fn go_on(&mut self, now: Instant) {
+        let is_due = self.next_pass.is_some_and(|at| at <= now);
+        if self.again || is_due {
+            let skipped = self.skipped.take().map_or(self.cursor, |skipped| self.cursor.min(skipped - 1));
+            self.cursor = if self.again { 0 } else { skipped };
+            (self.began, self.pass) = (self.cursor, self.pass + 1);
+            (self.again, self.next_pass, self.ended) = (false, None, false);
+        } else if self.woken {
+            self.ended = false;
+        }
     }
 
     /// The page could not be read.
     pub(crate) fn unread(&mut self) {
         self.reading = false;
-        self.settled_since.clear();
+        self.woken = true;
+        self.changed_since.clear();
     }
 
     /// A page was read: events in their order, and whether there are none behind them.
     pub(crate) fn page(&mut self, rows: Vec<Row<T>>, is_last: bool, now: Instant) {
         self.reading = false;
-        let settled = std::mem::take(&mut self.settled_since);
+        let changed = std::mem::take(&mut self.changed_since);
         self.ended = is_last;
         for row in rows {
             self.cursor = self.cursor.max(row.seq);
             self.read_to = self.read_to.max(row.seq);
-            if !settled.contains(&row.seq) && !self.entries.contains_key(&row.seq) {
+            if changed.contains(&row.seq) || self.unrecorded.contains_key(&row.seq) {
+                self.meet(&row);
+            } else if !self.entries.contains_key(&row.seq) {
                 self.take(row, now);
             }
         }
         if is_last {
-            self.forget_vanished(now);
+            let (began, pass) = (self.began, self.pass);
+            self.blocked.retain(|_, blocked| !blocked.has_vanished(began, pass));
+        }
+    }
+
+    /// An event that changes in the store while it is read is there, but is not taken before a later pass.
+    fn meet(&mut self, row: &Row<T>) {
+        let blocked = row.lane.and_then(|lane| self.blocked.get_mut(&lane));
+        if let Some(blocked) = blocked.filter(|blocked| blocked.head == row.seq) {
+            blocked.met_in = self.pass;
         }
     }
 
@@ -221,11 +271,16 @@ impl<T> Backlog<T> {
             }
             return;
         };
+        self.meet(&row);
         if let Some(blocked) = self.blocked.get(&lane).copied() {
             let is_over = blocked.until.map_or_else(|| !self.lanes.contains_key(&lane), |until| until <= now);
             let is_over = is_over || (blocked.by_store && due.is_none());
-            if row.seq != blocked.head || !is_over {
+            if row.seq == blocked.head && !is_over {
                 return self.skip(row.seq, blocked.until);
+            }
+            if row.seq != blocked.head && !(row.seq > blocked.head && blocked.has_vanished(self.began, self.pass)) {
+                // The head, which is skipped as well, says when.
+                return self.skip(row.seq, None);
             }
             self.blocked.remove(&lane);
         }
@@ -260,7 +315,7 @@ impl<T> Backlog<T> {
     }
 
     fn block(&mut self, lane: u64, head: i64, until: Option<Instant>, by_store: bool) {
-        self.blocked.insert(lane, Blocked { head, until, by_store });
+        self.blocked.insert(lane, Blocked { head, until, by_store, met_in: self.pass });
         self.skip(head, until);
     }
 
@@ -274,21 +329,6 @@ impl<T> Backlog<T> {
 
     fn pass_at(&mut self, at: Instant) {
         self.next_pass = Some(self.next_pass.map_or(at, |next| next.min(at)));
-    }
-
-    /// A whole pass has not met the heads of lanes that were due: they were removed from the store.
-    fn forget_vanished(&mut self, now: Instant) {
-        let is_over = |lane: &u64, blocked: &Blocked| match blocked.until {
-            Some(until) => until <= now,
-            None => !self.lanes.contains_key(lane),
-        };
-        let before = self.blocked.len();
-        let kept = self.blocked.iter().filter(|(lane, blocked)| !is_over(lane, blocked));
-        let kept: HashMap<u64, Blocked> = kept.map(|(lane, blocked)| (*lane, *blocked)).collect();
-        if kept.len() < before {
-            self.pass_at(now);
-        }
-        self.blocked = kept;
     }
 
     /// Up to which event the store is to know that events may have been sent, before any of them is. Answered with
@@ -335,14 +375,15 @@ impl<T> Backlog<T> {
         for seq in seqs {
             self.forget(*seq);
             if self.reading {
-                self.settled_since.insert(*seq);
+                self.changed_since.insert(*seq);
             }
         }
     }
 
-    /// The event waits in the store until `until`.
+    /// The event waits in the store until `until`. It is not read again before that is [`recorded`](Self::recorded).
     pub(crate) fn retry(&mut self, seq: i64, until: Instant, now: Instant) {
         let Some(entry) = self.entries.get(&seq) else { return };
+        self.unrecorded.insert(seq, until);
         match entry.lane {
             Some(lane) if self.poison == Poison::Block => {
                 for waiting in self.lanes.remove(&lane).unwrap_or_default() {
@@ -354,6 +395,17 @@ impl<T> Backlog<T> {
                 self.leave_lane(seq, now);
                 self.forget(seq);
                 self.skip(seq, Some(until));
+            }
+        }
+    }
+
+    /// The store knows that these events failed.
+    pub(crate) fn recorded(&mut self, seqs: &[i64]) {
+        for seq in seqs {
+            let Some(until) = self.unrecorded.remove(seq) else { continue };
+            self.skip(*seq, Some(until));
+            if self.reading {
+                self.changed_since.insert(*seq);
             }
         }
     }
@@ -465,6 +517,7 @@ mod tests {
         assert_eq!(sends(&mut backlog), [1, 3]);
         backlog.retry(1, later, now);
         assert_eq!((backlog.len(), backlog.next_pass()), (1, Some(later)), "its later events are in the store only");
+        backlog.recorded(&[1]);
         read(&mut backlog, vec![row(4, 7), row(5, 9)], now);
         assert_eq!(sends(&mut backlog), [5]);
         assert_eq!(backlog.next_read(later), Some(Read { after: 0, rows: 6 }), "from the one that failed");
@@ -520,13 +573,60 @@ mod tests {
         read(&mut backlog, vec![row(1, 7), row(2, 7)], now);
         assert_eq!(sends(&mut backlog), [1]);
         backlog.retry(1, due, now);
-        assert!(backlog.next_read(due).is_some());
-        backlog.page(vec![row(2, 7)], true, due);
-        assert_eq!(sends(&mut backlog), [0; 0], "its place is not known to be free yet");
-        assert!(backlog.next_read(due).is_some(), "another pass");
-        backlog.page(vec![row(2, 7)], true, due);
-        mark(&mut backlog);
-        assert_eq!(sends(&mut backlog), [2]);
+        backlog.recorded(&[1]);
+        backlog.rescan();
+        read(&mut backlog, vec![row(2, 7)], now);
+        assert_eq!(sends(&mut backlog), [2], "a whole pass did not meet it");
+    }
+
+    #[test]
+    fn pages_that_are_smaller_than_what_is_blocked_are_read_to_the_end() {
+        let (mut backlog, now) = (backlog(Poison::Block), Instant::now());
+        let due = now + Duration::from_secs(60);
+        read(&mut backlog, vec![row(1, 7), row(2, 7), row(3, 7)], now);
+        assert_eq!(sends(&mut backlog), [1]);
+        backlog.retry(1, due, now);
+        backlog.recorded(&[1]);
+        let read = |backlog: &mut Backlog<()>| backlog.next_read(due).map(|read| read.after);
+        assert_eq!(read(&mut backlog), Some(0));
+        backlog.page(vec![Row { due_in: Duration::from_millis(1), ..row(1, 7) }, row(2, 7)], false, due);
+        let due = due + Duration::from_millis(1);
+        assert_eq!(backlog.next_read(due).map(|read| read.after), Some(2), "although the first is due by now");
+        backlog.page(vec![row(3, 7)], true, due);
+        assert_eq!(backlog.next_read(due).map(|read| read.after), Some(0), "now for the first");
+    }
+
+    #[test]
+    fn an_event_is_not_read_again_before_the_store_knows_that_it_failed() {
+        for poison in [Poison::Block, Poison::Skip] {
+            let (mut backlog, now) = (backlog(poison), Instant::now());
+            read(&mut backlog, vec![row(1, 7)], now);
+            assert_eq!(sends(&mut backlog), [1]);
+            backlog.retry(1, now, now);
+            backlog.rescan();
+            read(&mut backlog, vec![row(1, 7)], now);
+            assert_eq!(sends(&mut backlog), [0; 0], "{poison:?}: it may lack the mark of a possible duplicate");
+            backlog.rescan();
+            assert!(backlog.next_read(now).is_some());
+            backlog.recorded(&[1]);
+            backlog.page(vec![row(1, 7)], true, now);
+            mark(&mut backlog);
+            assert_eq!(sends(&mut backlog), [0; 0], "{poison:?}: the page may have been read before");
+            read(&mut backlog, vec![row(1, 7)], now);
+            assert_eq!(sends(&mut backlog), [1]);
+        }
+    }
+
+    #[test]
+    fn a_wake_up_while_a_page_is_read_is_not_lost() {
+        let (mut backlog, now) = (backlog(Poison::Block), Instant::now());
+        assert!(backlog.next_read(now).is_some());
+        backlog.wake();
+        backlog.page(vec![row(1, 7)], true, now);
+        assert_eq!(backlog.next_read(now).map(|read| read.after), Some(1));
+        backlog.rescan();
+        backlog.page(vec![row(2, 7)], true, now);
+        assert_eq!(backlog.next_read(now).map(|read| read.after), Some(0));
     }
 
     #[test]

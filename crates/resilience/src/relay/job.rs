@@ -4,7 +4,6 @@
 //! decision, and what a failure leads to is the [schedule](super::schedule)'s; this only carries out.
 
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use milena::{Ack, Header, Persisted, Produce, Record};
+use milena::{Ack, Persisted, Produce};
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::sleep_until,
@@ -20,19 +19,18 @@ use tokio::{
 
 use super::{
     Blame, Next, RelayConfig,
-    backlog::{Backlog, Row},
+    backlog::Backlog,
     observe::Observer,
+    rows::{blame, error_of, record_of, row_of},
 };
 use crate::{
     Failure, Publish,
-    breaker::{Breaker, Counts, Permit},
+    breaker::{Breaker, Permit},
     clock::now,
     dead_letter::FailureReport,
-    gate::Gate,
-    retry::POSSIBLE_DUPLICATE,
+    gate::{Gate, Leaving},
     store::{
-        Change, EventError, Lease, Outcome, Page, PageLimits, Seq, Store, StoreError, StoreErrorKind, StoreFuture,
-        StoredEvent,
+        Change, Lease, Outcome, Page, PageLimits, Seq, Store, StoreError, StoreErrorKind, StoreFuture, StoredEvent,
     },
 };
 
@@ -72,8 +70,23 @@ impl Wake {
 struct Sent {
     event: Arc<StoredEvent>,
     result: Result<Ack, Failure>,
-    /// The attempts that had failed, if it is the event's dead letter that was sent.
-    letter: Option<u32>,
+    /// If it is the event's dead letter that was sent.
+    letter: Option<Letter>,
+}
+
+/// What is known of the event whose dead letter was sent.
+#[derive(Clone, Copy)]
+struct Letter {
+    /// The attempts that had failed.
+    attempts: u32,
+    /// Whether the event or an earlier letter may have been written.
+    maybe_sent: bool,
+}
+
+/// What the store was asked to settle.
+struct Settling {
+    outcomes: Vec<Outcome>,
+    _leaving: Leaving,
 }
 
 /// How long to wait after the store has failed.
@@ -83,6 +96,7 @@ impl Job {
     /// Runs until `stop` says so or is dropped. Gives its lease back at the end.
     pub(crate) async fn run(self, owner: String, mut stop: watch::Receiver<bool>) {
         while !is_stopped(&stop) {
+            let asked = now();
             let lease = match self.store.acquire(&owner, self.config.lease, self.store.buckets()).await {
                 Ok(lease) => lease,
                 Err(error) if error.kind() == StoreErrorKind::Closed => return,
@@ -92,7 +106,7 @@ impl Job {
                 }
             };
             match lease {
-                Some(lease) => Session::new(&self, lease).run(&mut stop).await,
+                Some(lease) => Session::new(&self, lease, asked).run(&mut stop).await,
                 None => pause(STORE_PAUSE, &mut stop).await,
             }
         }
@@ -105,6 +119,7 @@ fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
 
 async fn pause(time: Duration, stop: &mut watch::Receiver<bool>) {
     tokio::select! {
+        biased;
         () = tokio::time::sleep(time) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
@@ -122,10 +137,13 @@ struct Session<'a> {
     sent: (mpsc::Sender<Sent>, mpsc::Receiver<Sent>),
     reading: Option<StoreFuture<'a, Page>>,
     marking: Option<StoreFuture<'a, ()>>,
-    settling: Option<(Vec<Outcome>, StoreFuture<'a, u64>)>,
+    settling: Option<(Settling, StoreFuture<'a, u64>)>,
     renewing: Option<StoreFuture<'a, ()>>,
-    sweeping: Option<StoreFuture<'a, u64>>,
     renew_at: Instant,
+    /// When the lease was asked for, or its last renewal, and was given; and the same of the renewal that is under way. Others may have the
+    /// lease a lease's time after the first.
+    given: Instant,
+    asked: Instant,
     scan_at: Instant,
     /// Nothing is sent before this moment: the breaker is open.
     paused_until: Option<Instant>,
@@ -135,7 +153,8 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(job: &'a Job, lease: Lease) -> Self {
+    /// Under a lease that was asked for at that time.
+    fn new(job: &'a Job, lease: Lease, asked: Instant) -> Self {
         let now = now();
         let backlog = Backlog::new(job.config.limits, job.config.poison, lease.sent_up_to.0);
         tracing::info!(
@@ -155,8 +174,9 @@ impl<'a> Session<'a> {
             marking: None,
             settling: None,
             renewing: None,
-            sweeping: None,
             renew_at: now + job.config.lease / 3,
+            given: asked,
+            asked,
             scan_at: now + job.config.interval,
             paused_until: None,
             store_at: None,
@@ -170,11 +190,12 @@ impl<'a> Session<'a> {
             self.start();
             let wake_at = self.wake_at();
             tokio::select! {
-                page = finished(&mut self.reading) => self.page(page),
-                marked = finished(&mut self.marking) => self.marked(marked),
-                settled = finished_with(&mut self.settling) => self.settled(settled),
+                // Each arm comes from something that this loop began or a message, so none starves those below it.
+                biased;
                 renewed = finished(&mut self.renewing) => self.renewed(renewed),
-                swept = finished(&mut self.sweeping) => self.swept(swept),
+                settled = finished_with(&mut self.settling) => self.settled(settled),
+                marked = finished(&mut self.marking) => self.marked(marked),
+                page = finished(&mut self.reading) => self.page(page),
                 Some(sent) = self.sent.1.recv() => self.sent(sent),
                 () = self.job.wake.notify.notified() => self.woken(),
                 () = sleep_until(wake_at.into()) => {}
@@ -191,20 +212,19 @@ impl<'a> Session<'a> {
         let now = now();
         let store = &*self.job.store;
         if self.renewing.is_none() && now >= self.renew_at {
+            self.asked = now;
             self.renewing = Some(store.renew(&self.lease, self.job.config.lease));
         }
         if now >= self.scan_at {
             self.scan_at = now + self.job.config.interval;
             self.backlog.rescan();
-            self.sweeping.get_or_insert_with(|| store.sweep());
         }
         if self.store_at.is_some_and(|at| now < at) {
             return;
         }
         self.store_at = None;
         if self.settling.is_none() && !self.outcomes.is_empty() {
-            let outcomes = std::mem::take(&mut self.outcomes);
-            self.settling = Some((outcomes.clone(), store.settle(&self.lease, outcomes)));
+            self.settle();
         }
         if let Some(read) = self.backlog.next_read(now) {
             let limits = PageLimits { rows: read.rows, bytes: self.job.config.limits.bytes as u64 };
@@ -216,9 +236,23 @@ impl<'a> Session<'a> {
         self.send_ready(now);
     }
 
+    /// Tells the store what became of events.
+    fn settle(&mut self) {
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let leaving = self.job.gate.leaving(outcomes.iter().map(|outcome| outcome.slot));
+        let asked = Settling { outcomes: outcomes.clone(), _leaving: leaving };
+        self.settling = Some((asked, self.job.store.settle(&self.lease, outcomes)));
+    }
+
+    /// Whether nobody else can have the lease yet, as far as the process's own clock can tell. What is sent later would repeat what another
+    /// has sent, without a mark.
+    fn has_lease(&self, now: Instant) -> bool {
+        now < self.given + self.job.config.lease
+    }
+
     /// Sends what may be sent, as far as the breaker permits it.
     fn send_ready(&mut self, now: Instant) {
-        if self.paused_until.is_some_and(|until| now < until) {
+        if self.paused_until.is_some_and(|until| now < until) || !self.has_lease(now) {
             return;
         }
         self.paused_until = None;
@@ -240,7 +274,7 @@ impl<'a> Session<'a> {
         let Some(event) = self.backlog.event(seq).cloned() else { return };
         let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
         self.in_flight += 1;
-        tokio::spawn(async move {
+        crate::task::spawn(async move {
             let result = producer.publish(record_of(&event)).await;
             permit.settle(&result, now());
             // The session may have ended. The row is flagged by then.
@@ -252,18 +286,18 @@ impl<'a> Session<'a> {
     fn send_letter(&mut self, event: Arc<StoredEvent>, failure: Failure, attempts: u32) {
         let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
         let letters = self.job.config.dead_letters.clone();
+        let maybe_sent = event.maybe_sent || failure.persisted() == Persisted::Unknown;
         self.in_flight += 1;
-        tokio::spawn(async move {
-            let unknown = event.maybe_sent || failure.persisted() == Persisted::Unknown;
+        crate::task::spawn(async move {
             let report = FailureReport {
                 failure: &failure,
                 attempts,
                 first_failed_at: event.created_at,
                 last_failed_at: SystemTime::now(),
-                persisted: if unknown { Persisted::Unknown } else { Persisted::No },
+                persisted: if maybe_sent { Persisted::Unknown } else { Persisted::No },
             };
             let result = letters.send(&*producer, &event, &report).await;
-            let _ = sent.send(Sent { event, result, letter: Some(attempts) }).await;
+            let _ = sent.send(Sent { event, result, letter: Some(Letter { attempts, maybe_sent }) }).await;
         });
     }
 
@@ -283,25 +317,31 @@ impl<'a> Session<'a> {
                 self.backlog.delivered(seq, now);
                 self.outcomes.push(Outcome::of(&event, Change::DeadLettered));
             }
-            (Err(failure), Some(attempts)) if blame(&failure) != Blame::Outage => {
-                let maybe_sent = event.maybe_sent;
+            (Err(failure), Some(Letter { attempts, maybe_sent })) if blame(&failure) != Blame::Outage => {
+                let maybe_sent = maybe_sent || failure.persisted() == Persisted::Unknown;
                 self.job.observer.dead_letter_failed(&event, &failure);
                 self.backlog.delivered(seq, now);
                 let change = Change::DeadLetterFailed { attempts, maybe_sent, error: error_of(&failure) };
                 self.outcomes.push(Outcome::of(&event, change));
             }
-            (Err(failure), letter) => self.failed(&event, failure, letter.is_some(), now),
+            (Err(failure), letter) => self.failed(&event, failure, letter, now),
         }
     }
 
-    fn failed(&mut self, event: &Arc<StoredEvent>, failure: Failure, is_letter: bool, now: Instant) {
+    fn failed(&mut self, event: &Arc<StoredEvent>, failure: Failure, letter: Option<Letter>, now: Instant) {
         self.job.observer.failed(&failure);
-        // A letter that an outage kept from being written: the event is tried again, and its letter then.
-        let blame = blame(&failure);
-        match self.job.config.schedule.next(event.attempts, blame) {
+        let (schedule, attempts) = (&self.job.config.schedule, event.attempts);
+        let next = match letter {
+            // An outage kept the letter from being written: the event is tried again, and its letter then.
+            Some(_) => schedule.wait_out(attempts),
+            None if !self.has_lease(now) => schedule.wait_out(attempts),
+            None => schedule.next(attempts, blame(&failure)),
+        };
+        match next {
             Next::DeadLetter { attempts } => self.send_letter(Arc::clone(event), failure, attempts),
             Next::Retry { attempts, wait } => {
-                let maybe_sent = !is_letter && failure.persisted() == Persisted::Unknown;
+                let maybe_sent =
+                    failure.persisted() == Persisted::Unknown || letter.is_some_and(|letter| letter.maybe_sent);
                 let change = Change::Failed { attempts, retry_in: wait, maybe_sent, error: error_of(&failure) };
                 self.outcomes.push(Outcome::of(event, change));
                 self.backlog.retry(event.seq.0, now + wait, now);
@@ -329,28 +369,26 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn settled(&mut self, (outcomes, settled): (Vec<Outcome>, Result<u64, StoreError>)) {
+    fn settled(&mut self, (Settling { outcomes, _leaving }, settled): (Settling, Result<u64, StoreError>)) {
         if let Err(error) = settled {
             self.outcomes.splice(0..0, outcomes);
             return self.store_failed(&error);
         }
-        let gone: Vec<_> = outcomes.iter().filter(|outcome| !outcome.change.status().is_unsettled()).collect();
-        let seqs: Vec<i64> = gone.iter().map(|outcome| outcome.seq.0).collect();
-        self.backlog.settled(&seqs);
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            outcomes.iter().partition(|outcome| outcome.change.status().is_unsettled());
+        let seqs = |outcomes: &[&Outcome]| outcomes.iter().map(|outcome| outcome.seq.0).collect::<Vec<_>>();
+        self.backlog.settled(&seqs(&gone));
+        self.backlog.recorded(&seqs(&kept));
         gone.iter().for_each(|outcome| self.job.gate.settled(outcome.slot));
     }
 
     fn renewed(&mut self, renewed: Result<(), StoreError>) {
         let third = self.job.config.lease / 3;
+        if renewed.is_ok() {
+            self.given = self.asked;
+        }
         self.renew_at = now() + if renewed.is_ok() { third } else { third.min(STORE_PAUSE) };
         if let Err(error) = renewed {
-            self.store_failed(&error);
-        }
-    }
-
-    /// Settled rows whose retention is over have been removed, a few at a time.
-    fn swept(&mut self, swept: Result<u64, StoreError>) {
-        if let Err(error) = swept {
             self.store_failed(&error);
         }
     }
@@ -386,16 +424,18 @@ impl<'a> Session<'a> {
     async fn end(mut self) {
         let limit = now() + self.job.config.shutdown;
         while self.in_flight > 0 || self.settling.is_some() || !self.outcomes.is_empty() {
-            if self.settling.is_none() && !self.outcomes.is_empty() {
-                let outcomes = std::mem::take(&mut self.outcomes);
-                self.settling = Some((outcomes.clone(), self.job.store.settle(&self.lease, outcomes)));
+            // After the store has failed it is left alone for a while.
+            let store_at = self.store_at.filter(|at| *at > now());
+            if self.settling.is_none() && !self.outcomes.is_empty() && store_at.is_none() {
+                self.settle();
             }
             tokio::select! {
+                biased;
                 settled = finished_with(&mut self.settling) => self.settled(settled),
                 Some(sent) = self.sent.1.recv() => self.sent(sent),
-                () = sleep_until(limit.into()) => return,
+                () = sleep_until(store_at.map_or(limit, |at| at.min(limit)).into()) => {}
             }
-            if self.is_over {
+            if self.is_over || now() >= limit {
                 return;
             }
         }
@@ -421,48 +461,4 @@ async fn finished_with<A, T>(call: &mut Option<(A, StoreFuture<'_, T>)>) -> (A, 
         Some((asked, _)) => (asked, result),
         None => std::future::pending().await,
     }
-}
-
-/// What a failure says of the event.
-pub(crate) fn blame(failure: &Failure) -> Blame {
-    if Counts::of(failure) == Counts::Failure || failure.producer_is_gone() {
-        Blame::Outage
-    } else if failure.is_fatal() {
-        Blame::Permanent
-    } else {
-        Blame::Event
-    }
-}
-
-pub(crate) fn error_of(failure: &Failure) -> EventError {
-    EventError::new(failure.type_name(), failure.to_string())
-}
-
-fn row_of(event: StoredEvent, in_order: bool) -> Row<Arc<StoredEvent>> {
-    Row {
-        seq: event.seq.0,
-        lane: event.key.as_ref().filter(|_| in_order).map(|key| lane_of(&event.topic, key)),
-        bytes: usize::try_from(event.bytes).unwrap_or(usize::MAX),
-        due_in: event.due_in,
-        event: Arc::new(event),
-    }
-}
-
-/// The events of one topic and key. The number is for this process alone.
-fn lane_of(topic: &str, key: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (topic, key).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// A stored event as a record. One that may have been sent before says so.
-pub(crate) fn record_of(event: &StoredEvent) -> Record<'_> {
-    let payload = [&event.key, &event.payload].map(|part| part.as_deref().map(std::borrow::Cow::Borrowed));
-    let [key, value] = payload;
-    let headers = event.headers.iter().map(|(name, value)| match value {
-        Some(value) => Header::new(name, value),
-        None => Header::null(name),
-    });
-    let record = headers.fold(Record::to(&event.topic).with_payload(key, value), Record::with_header);
-    if event.maybe_sent { record.without_header(POSSIBLE_DUPLICATE).header(POSSIBLE_DUPLICATE, "1") } else { record }
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use milena::{Ack, Header, Produce, Record, SendError};
 
-use super::job::record_of;
+use super::rows::record_of;
 use crate::{
     Failure, Publish,
     dead_letter::{DeadLetters, FailureReport},

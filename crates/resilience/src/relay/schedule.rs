@@ -105,12 +105,17 @@ impl Schedule {
         self.waits.get(place).or_else(|| self.waits.last()).copied().unwrap_or_default()
     }
 
+    /// Has an event with so many failed attempts wait for the end of an outage.
+    pub(super) fn wait_out(&self, attempts: u32) -> Next {
+        Next::Retry { attempts, wait: self.outage_wait }
+    }
+
     /// Decides what becomes of an event that had failed `attempts` times, and now failed again.
     #[must_use]
     pub fn next(&self, attempts: u32, blame: Blame) -> Next {
         let counted = attempts.saturating_add(1);
         match blame {
-            Blame::Outage if !self.count_outages => Next::Retry { attempts, wait: self.outage_wait },
+            Blame::Outage if !self.count_outages => self.wait_out(attempts),
             Blame::Permanent => Next::DeadLetter { attempts: counted },
             Blame::Outage | Blame::Event if counted >= self.max_attempts => Next::DeadLetter { attempts: counted },
             Blame::Outage | Blame::Event => Next::Retry { attempts: counted, wait: self.wait(counted) },

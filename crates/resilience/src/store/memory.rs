@@ -62,6 +62,8 @@ struct State {
     settles: VecDeque<Fault>,
     always: Option<Fault>,
     is_closed: bool,
+    /// It answers before it has synced, which the simulation must find.
+    without_syncs: bool,
 }
 
 /// What a fault is meant for.
@@ -97,6 +99,7 @@ impl MemoryStore {
             settles: VecDeque::new(),
             always: None,
             is_closed: false,
+            without_syncs: false,
         };
         Self { clock: Clock::default(), state: Arc::new(Mutex::new(state)) }
     }
@@ -119,6 +122,12 @@ impl MemoryStore {
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Clock::new(now);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn without_syncs(self) -> Self {
+        self.lock().without_syncs = true;
         self
     }
 
@@ -227,6 +236,9 @@ impl State {
             (Some(_), _) => {
                 let answer = work(&mut self.table, now)?;
                 let (sender, receiver) = oneshot::channel();
+                if self.without_syncs {
+                    return Ok((answer, None));
+                }
                 self.waiting.push(sender);
                 Ok((answer, Some(receiver)))
             }

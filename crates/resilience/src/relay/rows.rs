@@ -1,0 +1,62 @@
+//! Stored events as rows of the backlog and as records, and what a failure says of an event.
+//!
+//! In and out: plain values. Pure.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use milena::{Header, Record};
+
+use super::{Blame, backlog::Row};
+use crate::{
+    Failure,
+    breaker::Counts,
+    retry::POSSIBLE_DUPLICATE,
+    store::{EventError, StoredEvent},
+};
+
+/// What a failure says of the event.
+pub(crate) fn blame(failure: &Failure) -> Blame {
+    if Counts::of(failure) == Counts::Failure || failure.producer_is_gone() {
+        Blame::Outage
+    } else if failure.is_fatal() {
+        Blame::Permanent
+    } else {
+        Blame::Event
+    }
+}
+
+pub(crate) fn error_of(failure: &Failure) -> EventError {
+    EventError::new(failure.type_name(), failure.to_string())
+}
+
+pub(super) fn row_of(event: StoredEvent, in_order: bool) -> Row<Arc<StoredEvent>> {
+    Row {
+        seq: event.seq.0,
+        lane: event.key.as_ref().filter(|_| in_order).map(|key| lane_of(&event.topic, key)),
+        bytes: usize::try_from(event.bytes).unwrap_or(usize::MAX),
+        due_in: event.due_in,
+        event: Arc::new(event),
+    }
+}
+
+/// The events of one topic and key. The number is for this process alone.
+fn lane_of(topic: &str, key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (topic, key).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A stored event as a record. One that may have been sent before says so.
+pub(super) fn record_of(event: &StoredEvent) -> Record<'_> {
+    let payload = [&event.key, &event.payload].map(|part| part.as_deref().map(std::borrow::Cow::Borrowed));
+    let [key, value] = payload;
+    let headers = event.headers.iter().map(|(name, value)| match value {
+        Some(value) => Header::new(name, value),
+        None => Header::null(name),
+    });
+    let record = headers.fold(Record::to(&event.topic).with_payload(key, value), Record::with_header);
+    if event.maybe_sent { record.without_header(POSSIBLE_DUPLICATE).header(POSSIBLE_DUPLICATE, "1") } else { record }
+}
