@@ -319,7 +319,8 @@ impl Shared {
     }
 }
 
-fn log(transition: &Transition) {
+/// What a breaker without another observer does with a transition.
+pub(crate) fn log(transition: &Transition) {
     if transition.to == BreakerState::Open {
         tracing::warn!("{transition}");
     } else {

@@ -70,7 +70,7 @@ use crate::{
     breaker::Breaker,
     event::{Envelope, Event, EventId, Format},
     gate::Gate,
-    relay::{Observer, RelayStats, Wake},
+    relay::{Observer, RelayStats, Wake, record},
     store::{NewEvent, Store, StoreError, StoreStats},
 };
 
@@ -271,13 +271,7 @@ pub(crate) fn new_event(event_id: uuid::Uuid, record: &Record<'_>) -> NewEvent {
 
 /// A new event as a record.
 fn record_of(event: &NewEvent) -> Record<'_> {
-    use std::borrow::Cow;
-    let [key, value] = [&event.key, &event.payload].map(|part| part.as_deref().map(Cow::Borrowed));
-    let headers = event.headers.iter().map(|(name, value)| match value {
-        Some(value) => milena::Header::new(name, value),
-        None => milena::Header::null(name),
-    });
-    headers.fold(Record::to(&event.topic).with_payload(key, value), Record::with_header)
+    record(&event.topic, event.key.as_deref(), event.payload.as_deref(), &event.headers)
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub use self::{
 pub(crate) use self::{
     job::{Job, Wake},
     observe::Observer,
-    rows::{blame, error_of},
+    rows::{blame, error_of, record},
 };
 
 /// How the relay works.

@@ -21,7 +21,7 @@ use self::{
 };
 use super::{
     conclude,
-    orders::{ends, header, prepare, read_back},
+    orders::{header, prepare, read_back},
     pause::pauser::Pauser,
     to_stdout,
 };
@@ -134,7 +134,6 @@ async fn run_on(cluster: &Cluster, args: &Args, store: &Path) -> Result<Exit, Cl
 
     let records = read_back(&mut admin, &args.topic, &begin).await?;
     let dead = read_back(&mut admin, &letters, &begin_letters).await?;
-    let _ = ends(&mut admin, &args.topic).await?;
     let arrivals: Vec<Arrival> = records.iter().filter_map(Arrival::of).collect();
     let reasons: Vec<(u64, String)> = dead
         .iter()

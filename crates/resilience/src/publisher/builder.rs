@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{ResilientPublisher, Settings, Shared, recount::keep_counting, stats::Counters};
 use crate::{
-    breaker::{Breaker, BreakerConfig, BreakerState, InvalidBreakerConfig},
+    breaker::{Breaker, BreakerConfig, BreakerState, InvalidBreakerConfig, log},
     clock::now,
     event::Format,
     gate::Gate,
@@ -198,10 +198,8 @@ impl ResilientPublisherBuilder {
 fn observed(config: BreakerConfig, wake: &Arc<Wake>) -> Result<Breaker, InvalidBreakerConfig> {
     let wake = Arc::clone(wake);
     Breaker::observed_by(config, now(), move |transition| {
-        if transition.to == BreakerState::Open {
-            tracing::warn!("{transition}");
-        } else {
-            tracing::info!("{transition}");
+        log(transition);
+        if transition.to != BreakerState::Open {
             wake.wake();
         }
     })

@@ -3,6 +3,7 @@
 //! In and out: plain values. Pure.
 
 use std::{
+    borrow::Cow,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
@@ -51,12 +52,21 @@ fn lane_of(topic: &str, key: &[u8]) -> u64 {
 
 /// A stored event as a record. One that may have been sent before says so.
 pub(super) fn record_of(event: &StoredEvent) -> Record<'_> {
-    let payload = [&event.key, &event.payload].map(|part| part.as_deref().map(std::borrow::Cow::Borrowed));
-    let [key, value] = payload;
-    let headers = event.headers.iter().map(|(name, value)| match value {
+    let record = record(&event.topic, event.key.as_deref(), event.payload.as_deref(), &event.headers);
+    if event.maybe_sent { record.without_header(POSSIBLE_DUPLICATE).header(POSSIBLE_DUPLICATE, "1") } else { record }
+}
+
+/// The parts of an event as a record.
+pub(crate) fn record<'a>(
+    topic: &'a str,
+    key: Option<&'a [u8]>,
+    payload: Option<&'a [u8]>,
+    headers: &'a [(String, Option<Vec<u8>>)],
+) -> Record<'a> {
+    let headers = headers.iter().map(|(name, value)| match value {
         Some(value) => Header::new(name, value),
         None => Header::null(name),
     });
-    let record = headers.fold(Record::to(&event.topic).with_payload(key, value), Record::with_header);
-    if event.maybe_sent { record.without_header(POSSIBLE_DUPLICATE).header(POSSIBLE_DUPLICATE, "1") } else { record }
+    let record = Record::to(topic).with_payload(key.map(Cow::Borrowed), payload.map(Cow::Borrowed));
+    headers.fold(record, Record::with_header)
 }
