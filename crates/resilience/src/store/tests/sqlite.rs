@@ -4,6 +4,8 @@ mod commits;
 mod files;
 mod load;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tempfile::TempDir;
 
 use super::setup::{Factory, Setup};
@@ -15,15 +17,19 @@ use crate::store::{
 conformance!(Files::new());
 
 /// Stores in files of one folder, which is removed at the end.
-struct Files(TempDir);
+struct Files {
+    folder: TempDir,
+    /// How many stores were opened; each has a file of its own.
+    opened: AtomicUsize,
+}
 
 impl Files {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self { folder: tempfile::tempdir().unwrap(), opened: AtomicUsize::new(0) }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
     }
 
     /// A store in a file of this name. It keeps little space, to be quick.
@@ -44,8 +50,8 @@ impl Files {
 impl Factory for Files {
     async fn open(&self, setup: &Setup) -> Box<dyn Store> {
         let clock = setup.clock.clone();
-        let files = std::fs::read_dir(self.0.path()).unwrap().count();
-        let builder = self.builder(&format!("{files}.db")).quota(setup.quota).clock(move || clock.now());
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        let builder = self.builder(&format!("{number}.db")).quota(setup.quota).clock(move || clock.now());
         let builder = match setup.retention {
             Some(retention) => builder.retention(retention),
             None => builder,

@@ -22,7 +22,7 @@ async fn a_file_that_is_no_store_is_refused_and_stays_as_it_is() {
         assert!(error.to_string().contains("it was left as it is"), "{error}");
         assert_eq!(fs::read(files.path(name)).unwrap(), before);
     }
-    assert_eq!(fs::read_dir(files.0.path()).unwrap().count(), 2, "nothing beside them");
+    assert_eq!(fs::read_dir(files.folder.path()).unwrap().count(), 2, "nothing beside them");
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn a_store_that_must_exist_is_not_created_and_gets_no_reserve() {
         assert!(error.to_string().contains("there is no store at "), "{error}");
     }
     assert!(fs::read(files.path("empty.db")).unwrap().is_empty());
-    assert_eq!(fs::read_dir(files.0.path()).unwrap().count(), 1, "nothing beside it");
+    assert_eq!(fs::read_dir(files.folder.path()).unwrap().count(), 1, "nothing beside it");
 
     let store = files.builder("store.db").reserve(0).open().await.unwrap();
     store.insert(events(2)).await.unwrap();
