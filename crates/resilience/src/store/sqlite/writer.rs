@@ -10,14 +10,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     errors,
-    group::{Group, LIMITS},
     open::{for_writing, write_back},
     options::Options,
     reader::ReadConnection,
     reserve::Reserve,
     work::{End, Job, Mark, Work, counters, roll_back},
 };
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{
+    StoreError, StoreErrorKind,
+    group::{Group, LIMITS},
+};
 
 /// What the thread is told.
 pub(super) enum Message {
