@@ -78,6 +78,8 @@ use self::{
     publish::{Message, Publisher, Request},
     session::Session,
 };
+#[cfg(test)]
+pub(crate) use self::{link::PLANNING, reads::page_text};
 use super::{
     Filter, Lease, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Store, StoreError, StoreErrorKind,
     StoreFuture, StoreStats, StoredEvent,
@@ -335,8 +337,8 @@ impl Store for PostgresStore {
         StoreFuture::new(async {
             let (mut counts, mut after) = (SlotCounts::new(), Seq::START);
             loop {
-                let step = |session: Arc<Session>, _| async move {
-                    let next = reads::slots(&session, after, &mut counts).await?;
+                let step = |session: Arc<Session>, options: Arc<Options>| async move {
+                    let next = reads::slots(&session, options.buckets, after, &mut counts).await?;
                     Ok((counts, next))
                 };
                 let (counted, next) = self.read(step).await?;

@@ -75,12 +75,16 @@ impl Connector {
     }
 }
 
-/// Sets the session up, and returns the number of its schema. Whatever commits when and how is the store's choice, not that of the role's
-/// defaults. A stronger `synchronous_commit` stays.
+/// Rows are found by an index, also where the planner has no numbers yet, or old ones; and statements are planned once.
+pub(crate) const PLANNING: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
+     SET enable_mergejoin = off; SET jit = off; SET plan_cache_mode = force_generic_plan";
+
+/// Sets the session up, and returns the number of its schema. How long it waits and what it syncs is the store's choice, not that of the
+/// role's defaults. A stronger `synchronous_commit` stays.
 async fn prepare(client: &Client, options: &Options) -> Result<i32, StoreError> {
     let limit = options.timeout.as_millis();
     let mut settings = format!(
-        "SET statement_timeout = {limit}; SET lock_timeout = {limit}; SET idle_in_transaction_session_timeout = {limit}; \
+        "{PLANNING}; SET statement_timeout = {limit}; SET lock_timeout = {limit}; SET idle_in_transaction_session_timeout = {limit}; \
          SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'"
     );
     if let Some(schema) = &options.schema {

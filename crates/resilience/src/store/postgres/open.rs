@@ -8,7 +8,7 @@ use super::{
     lane::Stop,
     options::Options,
     reads::now,
-    schema::{Lock, MIGRATIONS, missing},
+    schema::{Lock, MIGRATIONS, UNSETTLED_INDEX, missing},
     session::Session,
 };
 use crate::store::{StoreError, StoreErrorKind};
@@ -46,6 +46,9 @@ async fn sign_in(session: &Session, options: &Options, writers: &[Uuid]) -> Resu
     let lock = session.locking(Lock::Schema);
     session.batch(&format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {lock}")).await?;
     let buckets = migrate(session, options.buckets).await?;
+    if options.retention.is_some() {
+        session.batch(UNSETTLED_INDEX).await?;
+    }
     let now = now(session, options).await?;
     session.execute(FOLD, &[&now.saturating_sub(GONE_AFTER_MS), &Uuid::nil()]).await?;
     session.execute(SIGN_IN, &[&writers, &now]).await?;

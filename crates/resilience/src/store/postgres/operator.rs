@@ -15,17 +15,17 @@ use crate::store::{Filter, Seq, Status, counters::Rows, lease::after};
 /// How many numbers one transaction covers, and so how many rows at most.
 const SPAN: i64 = 1_000;
 
-const SWEEP: &str = "WITH due AS MATERIALIZED (SELECT seq FROM failed_kafka_events WHERE status IN ('RESOLVED', 'DLQ') \
+const SWEEP: &str = "WITH due AS MATERIALIZED (SELECT bucket, seq FROM failed_kafka_events WHERE status IN ('RESOLVED', 'DLQ') \
      AND updated_at <= $1 ORDER BY updated_at, seq LIMIT 1000 FOR UPDATE SKIP LOCKED), \
-     gone AS (DELETE FROM failed_kafka_events e USING due WHERE e.seq = due.seq RETURNING e.bytes) \
+     gone AS (DELETE FROM failed_kafka_events e USING due WHERE e.bucket = due.bucket AND e.seq = due.seq RETURNING e.bytes) \
      SELECT count(*), COALESCE(sum(bytes), 0)::bigint FROM gone";
 
 fn replay() -> String {
     format!(
-        "WITH old AS MATERIALIZED (SELECT seq, status, bytes FROM failed_kafka_events WHERE {CONDITION} \
+        "WITH old AS MATERIALIZED (SELECT bucket, seq, status, bytes FROM failed_kafka_events WHERE {CONDITION} \
          AND status IN ('RETRYING', 'DLQ', 'DLQ_FAILED') ORDER BY seq FOR UPDATE), \
-         again AS (UPDATE failed_kafka_events e SET status = 'PENDING', attempts = 0, next_retry_at = NULL, updated_at = $8 \
-         FROM old WHERE e.seq = old.seq) SELECT status, count(*), sum(bytes)::bigint FROM old GROUP BY status"
+         again AS (UPDATE failed_kafka_events e SET status = 'PENDING', attempts = 0, next_retry_at = NULL, updated_at = $9 \
+         FROM old WHERE e.bucket = old.bucket AND e.seq = old.seq) SELECT status, count(*), sum(bytes)::bigint FROM old GROUP BY status"
     )
 }
 
@@ -60,11 +60,11 @@ impl Call for Step {
     type Answer = Progress;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Progress, Stop> {
-        let Some(first) = first_behind(work.session, self.after).await? else {
+        let Some(first) = first_behind(work.session, self.after, work.options.buckets).await? else {
             return Ok(Progress { changed: 0, next: None });
         };
         let end = first.saturating_add(SPAN);
-        let condition = Condition::new(&self.filter, first, end, work.now);
+        let condition = Condition::new(&self.filter, work.options.buckets, (first, end), work.now);
         let mut values = condition.values().to_vec();
         let sql = match self.deed {
             Deed::Purge => purge(),

@@ -3,12 +3,12 @@
 //! In: calls, in order. Out: their answers, after the commit. While one transaction is written, the calls for the next one wait. If a
 //! transaction fails because of what is in it, each insert is carried out again alone, so that one cannot spoil the others.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    changes::settle,
+    changes::{Places, settle},
     inserts::{TOTALS, copy},
     lane::{Call, Lane, NOW, Stop, Work},
     schema::Lock,
@@ -81,7 +81,12 @@ impl Call for Batch {
     async fn run(&self, work: &mut Work<'_>) -> Result<Answers, Stop> {
         let inserts: Vec<&[NewEvent]> = self.inserts.iter().map(|request| &*request.asked).collect();
         let inserted = if inserts.is_empty() { Vec::new() } else { copy(work, &inserts).await? };
-        let rows: Vec<i64> = self.acknowledged.iter().flat_map(|request| &request.asked).map(|seq| seq.0).collect();
+        let seqs: BTreeSet<&Seq> = self.acknowledged.iter().flat_map(|request| &request.asked).collect();
+        let mut rows = Places::default();
+        for seq in seqs {
+            // Nobody says which bucket it is in.
+            (0..work.options.buckets).for_each(|bucket| rows.push(bucket, *seq));
+        }
         Ok(Answers { inserted, settled: settle(work, &rows, Status::Resolved).await? })
     }
 }

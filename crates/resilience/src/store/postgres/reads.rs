@@ -6,7 +6,7 @@ use futures_util::future::try_join;
 use tokio_postgres::types::ToSql;
 
 use super::{
-    filter::{CONDITION, Condition},
+    filter::{CONDITION, Condition, all_buckets},
     lane::{NOW, Stop},
     leases::numbers,
     options::Options,
@@ -21,8 +21,9 @@ use crate::store::{
 /// How many rows are looked at in one statement.
 const SPAN: i64 = 10_000;
 
-const FIRST: &str = "SELECT seq FROM failed_kafka_events WHERE seq > $1 ORDER BY seq LIMIT 1";
-const SLOTS: &str = "SELECT slot, count(*) FROM failed_kafka_events WHERE seq >= $1 AND seq < $2 \
+const FIRST: &str = "SELECT min(seq) FROM unnest($2::smallint[]) AS b (number), LATERAL (SELECT seq FROM failed_kafka_events \
+     WHERE bucket = b.number AND seq > $1 ORDER BY seq LIMIT 1) AS of_bucket";
+const SLOTS: &str = "SELECT slot, count(*) FROM failed_kafka_events WHERE bucket = ANY($3) AND seq >= $1 AND seq < $2 \
      AND status IN ('PENDING', 'RETRYING') GROUP BY slot";
 const MARKS: &str =
     "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, bucket, maybe_sent_up_to FROM outbox_leases";
@@ -43,7 +44,7 @@ fn merged(columns: &str, buckets: &[i16]) -> String {
 
 /// A page: at most `$2` rows, and no more than one behind those that have `$3` bytes together. The second is there also if the first
 /// is too large, so that it is known whether there are more.
-pub(super) fn page_text(buckets: &[i16]) -> String {
+pub(crate) fn page_text(buckets: &[i16]) -> String {
     let merged = merged(COLUMNS, buckets);
     format!(
         "SELECT {COLUMNS} FROM (SELECT *, row_number() OVER so_far AS number, sum(bytes) OVER so_far - bytes AS before \
@@ -95,7 +96,7 @@ fn marks(rows: &[tokio_postgres::Row], options: &Options) -> Result<(i64, Marks)
 
 /// The counts.
 pub(super) async fn stats(session: &Session, options: &Options) -> Result<StoreStats, Stop> {
-    let buckets = numbers(&(0..options.buckets).collect::<Vec<_>>());
+    let buckets = all_buckets(options.buckets);
     let oldest =
         format!("SELECT created_at FROM ({}) AS all_of_them ORDER BY seq LIMIT 1", merged("created_at, seq", &buckets));
     let start: [&(dyn ToSql + Sync); 1] = [&Seq::START.0];
@@ -116,10 +117,15 @@ pub(super) async fn stats(session: &Session, options: &Options) -> Result<StoreS
 }
 
 /// Counts some more slots, and says where to go on; `None` at the end.
-pub(super) async fn slots(session: &Session, after: Seq, counts: &mut SlotCounts) -> Result<Option<Seq>, Stop> {
-    let Some(first) = first_behind(session, after).await? else { return Ok(None) };
+pub(super) async fn slots(
+    session: &Session,
+    buckets: u16,
+    after: Seq,
+    counts: &mut SlotCounts,
+) -> Result<Option<Seq>, Stop> {
+    let Some(first) = first_behind(session, after, buckets).await? else { return Ok(None) };
     let end = first.saturating_add(SPAN);
-    for row in session.query(SLOTS, &[&first, &end]).await? {
+    for row in session.query(SLOTS, &[&first, &end, &all_buckets(buckets)]).await? {
         let (slot, count): (i32, i64) = (row.try_get(0)?, row.try_get(1)?);
         (0..count).for_each(|_| counts.add(u16::try_from(slot).unwrap_or_default()));
     }
@@ -133,14 +139,14 @@ pub(super) async fn list(
     (filter, after, limit): (&Filter, Seq, usize),
     found: &mut Vec<StoredEvent>,
 ) -> Result<Option<Seq>, Stop> {
-    let Some(first) = first_behind(session, after).await? else { return Ok(None) };
+    let Some(first) = first_behind(session, after, options.buckets).await? else { return Ok(None) };
     let end = first.saturating_add(SPAN);
     let (now, marks) = marks(&session.query(MARKS, &[]).await?, options)?;
     let left = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX);
-    let condition = Condition::new(filter, first, end, now);
+    let condition = Condition::new(filter, options.buckets, (first, end), now);
     let mut values = condition.values().to_vec();
     values.push(&left);
-    let sql = format!("SELECT {COLUMNS} FROM failed_kafka_events WHERE {CONDITION} ORDER BY seq LIMIT $8");
+    let sql = format!("SELECT {COLUMNS} FROM failed_kafka_events WHERE {CONDITION} ORDER BY seq LIMIT $9");
     for row in session.query(&sql, &values).await? {
         found.push(stored(&row, now, &marks)?);
     }
@@ -148,9 +154,8 @@ pub(super) async fn list(
 }
 
 /// The number of the first row behind `after`.
-pub(super) async fn first_behind(session: &Session, after: Seq) -> Result<Option<i64>, Stop> {
-    let rows = session.query(FIRST, &[&after.0]).await?;
-    Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
+pub(super) async fn first_behind(session: &Session, after: Seq, buckets: u16) -> Result<Option<i64>, Stop> {
+    Ok(session.query_one(FIRST, &[&after.0, &all_buckets(buckets)]).await?.try_get(0)?)
 }
 
 /// The time.

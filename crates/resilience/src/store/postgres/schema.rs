@@ -30,11 +30,16 @@ impl Lock {
     }
 }
 
+/// The index by which unsettled rows are found among those that are kept. Only a store with a retention needs it, and pays for it with
+/// each insert.
+pub(super) const UNSETTLED_INDEX: &str = "CREATE INDEX IF NOT EXISTS failed_kafka_events_unsettled ON failed_kafka_events (bucket, seq) \
+     WHERE status IN ('PENDING', 'RETRYING')";
+
 const V1: &str = "
 -- Events that could not be published to Kafka, in the order in which they were accepted. Times are Unix milliseconds.
 -- The view failed_kafka_events_readable shows them as text. last_error is empty while it is the first one.
 CREATE TABLE failed_kafka_events (
-    seq bigint PRIMARY KEY,
+    seq bigint NOT NULL,
     bucket smallint NOT NULL,
     slot integer NOT NULL,
     bytes bigint NOT NULL,
@@ -52,10 +57,10 @@ CREATE TABLE failed_kafka_events (
     first_error text,
     last_error_class text,
     last_error text,
-    payload bytea
+    payload bytea,
+    PRIMARY KEY (bucket, seq)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_insert_scale_factor = 0,
     autovacuum_vacuum_insert_threshold = 1000000, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX failed_kafka_events_unsettled ON failed_kafka_events (bucket, seq) WHERE status IN ('PENDING', 'RETRYING');
 CREATE INDEX failed_kafka_events_settled ON failed_kafka_events (updated_at, seq) WHERE status IN ('RESOLVED', 'DLQ');
 
 -- Kept in the transaction that changes the rows. Each writer has a row of its own, so that nobody waits for another: the counts are

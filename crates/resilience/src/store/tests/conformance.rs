@@ -466,7 +466,7 @@ pub(crate) async fn every_answer_is_that_of_the_plainest_store(factory: &impl Fa
             let call = script.next(&setup.clock);
             let (found, expected) = (script.perform(&call, &*store).await, script.perform(&call, &*model).await);
             assert_eq!(found, expected, "seed {seed}, step {step}: {call:?}");
-            script.learn(found);
+            script.learn(&call, found);
         }
     }
 }

@@ -1,6 +1,11 @@
 //! What only the store in PostgreSQL can do wrong.
 
+mod commits;
+mod instances;
+mod outages;
+mod proxy;
 mod server;
+mod tables;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -22,6 +27,13 @@ async fn server() -> &'static Server {
     SERVER.get_or_init(Server::start).await
 }
 
+/// Waits until something is so.
+async fn until(is_so: impl AsyncFn() -> bool) {
+    while !is_so().await {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
 /// A schema that no other test has.
 fn new_schema() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -29,7 +41,9 @@ fn new_schema() -> String {
 }
 
 fn builder(server: &Server, schema: &str) -> PostgresStoreBuilder {
-    PostgresStore::builder(server.url()).schema(schema)
+    // The machine may be busy.
+    let limit = std::time::Duration::from_mins(1);
+    PostgresStore::builder(server.url()).schema(schema).connect_timeout(limit).timeout(limit)
 }
 
 /// Stores in schemas of one server.
