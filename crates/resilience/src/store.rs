@@ -1,8 +1,8 @@
 //! Keeps events that could not be published until they are.
 //!
 //! In: events, and what became of them. Out: rows in the order of acceptance. The trait [`Store`], and a store in
-//! memory; with feature `sqlite` one in a file. Deliberately absent: sending (the relay does it), and deciding when an
-//! event is tried again.
+//! memory; with feature `sqlite` one in a file, with feature `postgres` one in a database. Deliberately absent: sending
+//! (the relay does it), and deciding when an event is tried again.
 //!
 //! # Rows
 //!
@@ -145,7 +145,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Those of every call.
     fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64>;
 
-    /// How many buckets the store has. Each has its own lease. SQLite has one.
+    /// How many buckets the store has. Each has its own lease. SQLite has one, PostgreSQL 16.
     fn buckets(&self) -> u16;
 
     /// Acquires a lease for at most `want` buckets that nobody has. Returns `None` if there are none, or if this owner has its

@@ -123,14 +123,14 @@ async fn lose(cut: Cut, (client, mut server): (TcpStream, UnixStream), message: 
         Cut::After => {
             server.write_all(message).await.unwrap();
             // By its answer it has happened.
-            server.read(&mut [0; 64]).await.unwrap();
+            assert_ne!(server.read(&mut [0; 64]).await.unwrap(), 0);
         }
         Cut::Late => {
             drop(client);
             state.lost.notify_one();
             state.go.notified().await;
             server.write_all(message).await.unwrap();
-            server.read(&mut [0; 64]).await.unwrap();
+            assert_ne!(server.read(&mut [0; 64]).await.unwrap(), 0);
             return;
         }
     }
