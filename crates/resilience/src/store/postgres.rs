@@ -14,10 +14,15 @@
 //!
 //! The slots are divided into 16 buckets. Each process leases some, and sends only their events. No one can acquire more than a fair share:
 //! the buckets divided by those who have some or asked for some lately. Whoever has more is told so by [`Store::share`], and gives its
-//! lease back when nothing is in flight. Owners must have names of their own. All times are those of the database's clock.
+//! lease back when nothing is in flight; if it does not, it can renew it no longer once another has waited for twice as long as a lease lasts. Owners must have names of their own. All times are those of the database's clock.
 //!
 //! Events get their numbers one process after the other, under an advisory lock that lasts until they are visible. So no number appears
 //! after a higher one was read.
+//!
+//! # Full disks
+//!
+//! [`Quota`] bounds what is inserted. The disk of the database is its own matter: inserts fail as [`Full`](StoreErrorKind::Full) when it
+//! says so.
 //!
 //! # Commits that fail
 //!

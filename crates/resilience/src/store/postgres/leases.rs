@@ -6,20 +6,21 @@
 use std::time::Duration;
 
 use futures_util::future::try_join;
+use tokio_postgres::Row;
 
 use super::{
     lane::{Call, NOW, Stop, Work},
     options::Options,
     schema::Lock,
     session::Session,
-    share::{self, Held},
+    share::{self, Held, Wanting},
 };
-use crate::store::{Lease, Seq, StoreError, Token, lease::after};
+use crate::store::{Lease, Seq, StoreError, StoreErrorKind, Token, lease::after};
 
 const CHECK: &str = "SELECT bucket FROM outbox_leases WHERE bucket = ANY($1) AND token = $2 ORDER BY bucket FOR SHARE";
 const READ: &str =
     "SELECT bucket, owner, token, renewed_at, lease_until, last_token FROM outbox_leases ORDER BY bucket";
-const WANTING: &str = "SELECT owner FROM outbox_owners WHERE $1 < until AND $1 >= seen_at - 1000";
+const WANTING: &str = "SELECT owner, since FROM outbox_owners WHERE $1 < until AND $1 >= seen_at - 1000";
 const WANT: &str = "INSERT INTO outbox_owners AS o (owner, since, seen_at, until) VALUES ($1, $2, $2, $3) ON CONFLICT (owner) \
      DO UPDATE SET since = CASE WHEN $2 < o.until AND $2 >= o.since THEN o.since ELSE $2 END, seen_at = $2, until = $3";
 const ACQUIRE: &str = "UPDATE outbox_leases l SET owner = $1, token = $2, last_token = $2, renewed_at = $3, lease_until = $4, \
@@ -87,13 +88,16 @@ impl Call for Acquire {
             lease.sent_up_to = lease.sent_up_to.min(Seq(row.try_get(1)?));
         }
         lease.buckets.sort_unstable();
+        if lease.buckets.len() == usize::from(self.want) {
+            session.execute(LEAVE, &[&self.owner]).await?;
+        }
         // Those that were renewed in the meantime are not among them.
         Ok((!lease.buckets.is_empty()).then_some(lease))
     }
 }
 
 /// The leases of all buckets, who wants some, and the last token that was given.
-async fn read(session: &Session, now: i64) -> Result<(Vec<Held>, Vec<String>, i64), Stop> {
+async fn read(session: &Session, now: i64) -> Result<(Vec<Held>, Vec<Wanting>, i64), Stop> {
     let values: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&now];
     let (leases, wanting) = try_join(session.query(READ, &[]), session.query(WANTING, &values)).await?;
     let (mut held, mut last_token) = (Vec::with_capacity(leases.len()), 0);
@@ -107,7 +111,8 @@ async fn read(session: &Session, now: i64) -> Result<(Vec<Held>, Vec<String>, i6
             lease_until: row.try_get(4)?,
         });
     }
-    let wanting: Result<Vec<String>, _> = wanting.iter().map(|row| row.try_get(0)).collect();
+    let one = |row: &Row| Ok(Wanting { owner: row.try_get(0)?, since: row.try_get(1)? });
+    let wanting: Result<_, tokio_postgres::Error> = wanting.iter().map(one).collect();
     Ok((held, wanting?, last_token))
 }
 
@@ -118,7 +123,10 @@ pub(super) async fn share(session: &Session, owner: &str, options: &Options) -> 
     Ok(u16::try_from(share::share(&held, &wanting, owner, now)).unwrap_or(u16::MAX))
 }
 
-/// Has a lease last from now.
+/// For how many times as long as a lease lasts somebody waits until one with too many buckets has to give some up.
+const PATIENCE: u32 = 2;
+
+/// Has a lease last from now, unless somebody else has waited for its share for long.
 pub(super) struct Renew {
     pub(super) lease: Lease,
     pub(super) lasting: Duration,
@@ -131,7 +139,15 @@ impl Call for Renew {
         let (lease, until) = (&self.lease, after(work.now, self.lasting));
         let buckets = numbers(&lease.buckets);
         let rows = work.session.execute(RENEW, &[&buckets, &lease.token.0, &work.now, &until]).await?;
-        all_of(lease, rows)
+        all_of(lease, rows)?;
+        let (held, wanting, _) = read(work.session, work.now).await?;
+        let patience = after(0, self.lasting.saturating_mul(PATIENCE));
+        if share::must_yield(&held, &wanting, (&lease.owner, patience), work.now) {
+            let text = format!("{} has more than its share of the buckets, and others wait for theirs", lease.owner);
+            let hint = "settle what is in flight before the lease ends, and acquire a new one";
+            return Err(StoreError::new(StoreErrorKind::Fenced, text, hint).into());
+        }
+        Ok(())
     }
 }
 

@@ -28,6 +28,9 @@ const SIGN_IN: &str = "INSERT INTO outbox_counters (writer, seen_at) SELECT unne
 
 /// Makes or updates the tables, and returns how many buckets the store has.
 pub(super) async fn open(session: &Session, options: &Options, writers: &[Uuid]) -> Result<u16, StoreError> {
+    if session.query_one("SELECT current_setting('fsync')", &[]).await.is_ok_and(|row| row.get::<_, &str>(0) == "off") {
+        tracing::warn!("fsync is off in the database: it may lose events when the power fails");
+    }
     let opened = sign_in(session, options, writers).await;
     match opened {
         Ok(buckets) => {

@@ -16,6 +16,14 @@ pub(super) struct Held {
     pub(super) lease_until: i64,
 }
 
+/// One who asked for more buckets than it got.
+#[derive(Clone, Debug)]
+pub(super) struct Wanting {
+    pub(super) owner: String,
+    /// Since when it has been asking.
+    pub(super) since: i64,
+}
+
 impl Held {
     fn is_taken(&self, now: i64) -> bool {
         self.token != 0 && lasts(now, self.renewed_at, self.lease_until)
@@ -23,16 +31,27 @@ impl Held {
 }
 
 /// How many buckets `owner` may have, if these others want some too: all of them have the same share, rounded up.
-pub(super) fn share(held: &[Held], wanting: &[String], owner: &str, now: i64) -> usize {
+pub(super) fn share(held: &[Held], wanting: &[Wanting], owner: &str, now: i64) -> usize {
     let having = held.iter().filter(|held| held.is_taken(now)).filter_map(|held| held.owner.as_deref());
-    let owners: HashSet<&str> = having.chain(wanting.iter().map(String::as_str)).chain([owner]).collect();
+    let owners: HashSet<&str> = having.chain(wanting.iter().map(|one| &*one.owner)).chain([owner]).collect();
     held.len().div_ceil(owners.len())
 }
 
+/// How many buckets an owner has.
+fn count(held: &[Held], owner: &str, now: i64) -> usize {
+    held.iter().filter(|held| held.is_taken(now) && held.owner.as_deref() == Some(owner)).count()
+}
+
+/// Whether `owner` must give some up: it has more than its share, and somebody who has less has asked for so long, in milliseconds.
+pub(super) fn must_yield(held: &[Held], wanting: &[Wanting], (owner, patience): (&str, i64), now: i64) -> bool {
+    let share = share(held, wanting, owner, now);
+    let starves = |one: &Wanting| now.saturating_sub(one.since) >= patience && count(held, &one.owner, now) < share;
+    count(held, owner, now) > share && wanting.iter().any(|one| one.owner != owner && starves(one))
+}
+
 /// The leases that `owner` may take over, at most `want`, and no more than its share.
-pub(super) fn free<'h>(held: &'h [Held], wanting: &[String], (owner, want): (&str, u16), now: i64) -> Vec<&'h Held> {
-    let mine = held.iter().filter(|held| held.is_taken(now) && held.owner.as_deref() == Some(owner)).count();
-    let most = share(held, wanting, owner, now).saturating_sub(mine).min(usize::from(want));
+pub(super) fn free<'h>(held: &'h [Held], wanting: &[Wanting], (owner, want): (&str, u16), now: i64) -> Vec<&'h Held> {
+    let most = share(held, wanting, owner, now).saturating_sub(count(held, owner, now)).min(usize::from(want));
     held.iter().filter(|held| !held.is_taken(now)).take(most).collect()
 }
 
@@ -55,6 +74,28 @@ mod tests {
         (0..).zip(buckets.chars()).map(lease).collect()
     }
 
+    fn wanting(owners: &str, since: i64) -> Vec<Wanting> {
+        owners.chars().map(|owner| Wanting { owner: owner.into(), since }).collect()
+    }
+
+    #[test]
+    fn one_with_too_many_must_yield_once_another_has_asked_for_long() {
+        let cases = [
+            ("another waits for long", "AAAA", "B", 60, true),
+            ("not for so long yet", "AAAA", "B", 59, false),
+            ("nobody waits", "AAAA", "", 60, false),
+            ("it has no more than its share", "AA--", "B", 60, false),
+            ("the other has its share", "AAABBB", "B", 60, false),
+            ("the other has less than its share", "AAAB", "B", 60, true),
+            ("a third has too many, not this one", "ACCCC-", "B", 60, false),
+            ("its own asking", "AAAA", "A", 60, false),
+        ];
+        for (name, buckets, others, waited, expected) in cases {
+            let found = must_yield(&held(buckets), &wanting(others, NOW - waited), ("A", 60), NOW);
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
     #[test]
     fn nobody_gets_more_than_a_fair_share_of_the_buckets() {
         let cases = [
@@ -70,9 +111,9 @@ mod tests {
             ("of three, a third rounded up", "----", "BC", 9, "0 1"),
             ("more of its own", "A---", "", 2, "1 2"),
         ];
-        for (name, buckets, wanting, want, expected) in cases {
-            let (held, wanting) = (held(buckets), wanting.chars().map(String::from).collect::<Vec<_>>());
-            let found = free(&held, &wanting, ("A", want), NOW);
+        for (name, buckets, others, want, expected) in cases {
+            let held = held(buckets);
+            let found = free(&held, &wanting(others, NOW), ("A", want), NOW);
             let found: Vec<String> = found.iter().map(|held| held.bucket.to_string()).collect();
             assert_eq!(found.join(" "), expected, "{name}");
         }

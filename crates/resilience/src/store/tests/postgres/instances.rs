@@ -47,6 +47,25 @@ async fn one_who_wants_all_buckets_does_not_starve_the_others() {
 }
 
 #[tokio::test]
+async fn one_who_keeps_too_many_buckets_can_renew_them_no_longer_once_another_has_waited() {
+    let (one, other, clock) = two().await;
+    let first = acquire(&one, "one", u16::MAX).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(acquire(&other, "other", 4).await, None);
+        clock.jump(20_000);
+        if let Err(error) = one.renew(&first, LEASE).await {
+            assert_eq!(error.kind(), StoreErrorKind::Fenced);
+            break;
+        }
+    }
+    // What it has sent can still be settled: the lease lasts until its end.
+    assert_eq!(one.settle(&first, Vec::new()).await.unwrap(), 0);
+    clock.jump(10_000);
+    assert_eq!(size(acquire(&other, "other", 4).await.as_ref()), 4);
+    assert_eq!(size(acquire(&one, "one", u16::MAX).await.as_ref()), 8);
+}
+
+#[tokio::test]
 async fn one_who_has_left_does_not_count() {
     let (one, other, _) = two().await;
     let lease = acquire(&one, "one", 4).await.unwrap();
