@@ -7,7 +7,10 @@ mod proxy;
 mod server;
 mod tables;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use tokio::sync::OnceCell;
 
@@ -27,11 +30,14 @@ async fn server() -> &'static Server {
     SERVER.get_or_init(Server::start).await
 }
 
-/// Waits until something is so.
+/// Waits until something is so. A test that would wait for ever fails.
 async fn until(is_so: impl AsyncFn() -> bool) {
-    while !is_so().await {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(2), waiting).await.expect("it becomes so");
 }
 
 /// A schema that no other test has.
@@ -42,7 +48,7 @@ fn new_schema() -> String {
 
 fn builder(server: &Server, schema: &str) -> PostgresStoreBuilder {
     // The machine may be busy.
-    let limit = std::time::Duration::from_mins(1);
+    let limit = Duration::from_mins(1);
     PostgresStore::builder(server.url()).schema(schema).connect_timeout(limit).timeout(limit)
 }
 
