@@ -104,15 +104,21 @@ async fn no_event_appears_behind_one_that_was_read() {
     }
     let client = server().await.connect().await;
     let sql = format!("SELECT seq FROM \"{schema}\".failed_kafka_events WHERE seq > $1 ORDER BY seq");
+    let writing = tokio::spawn(tasks.join_all());
     let (mut last, mut seen) = (0_i64, 0);
-    while seen < 600 {
+    loop {
+        let is_over = writing.is_finished();
         for row in client.query(&sql, &[&last]).await.unwrap() {
             last = row.get(0);
             seen += 1;
             assert_eq!(last, seen, "one that is lower appears later");
         }
+        if is_over {
+            break;
+        }
     }
-    tasks.join_all().await;
+    assert_eq!(seen, 600);
+    writing.await.unwrap();
 }
 
 /// A store behind a proxy.
