@@ -598,6 +598,15 @@ fn a_full_batch_can_be_taken_when_it_is_compressed() {
 }
 
 #[test]
+fn compression_is_waited_for_until_a_batch_is_to_be_compressed() {
+    let (accumulator, partition, _) = compressing(600, LINGER);
+    let waits = || !is_done(accumulator.to_compress());
+    assert!(waits());
+    (0..2).for_each(|_| drop(append(&accumulator, &partition, 400, Instant::now()).unwrap()));
+    assert!(!waits() && waits());
+}
+
+#[test]
 fn a_batch_that_is_due_is_compressed_when_the_sender_would_take_it() {
     let (accumulator, partition, mut compressor) = compressing(600, LINGER);
     let now = Instant::now();

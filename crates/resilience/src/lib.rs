@@ -1,6 +1,6 @@
 //! Patterns around a producer: events in envelopes ([`event`]), retries in the application ([`retry`]), dead letters
 //! ([`dead_letter`]), a circuit breaker ([`breaker`]), a store for events while brokers are down ([`store`]), and which of
-//! them is for which failure ([`strategy`]).
+//! them is for which failure ([`strategy`]). A [`publisher`] makes one of them, whose [`relay`] publishes what was stored.
 //!
 //! In: events and records, and how sending them failed. Out: records that were sent again, kept in a dead-letter topic,
 //! stored, or not sent while the cluster is away. Uses only the public API of [`milena`].
@@ -40,10 +40,14 @@
 //! ```
 
 pub mod breaker;
+mod clock;
 pub mod dead_letter;
 pub mod event;
+pub mod events;
 mod failure;
+mod gate;
 mod publish;
+pub mod publisher;
 pub mod relay;
 pub mod retry;
 pub mod store;

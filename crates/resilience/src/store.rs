@@ -220,7 +220,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn list(&self, filter: Filter, after: Seq, limit: usize) -> StoreFuture<'_, Vec<StoredEvent>>;
 
     /// Has events that a filter lets through tried again from the start: `RETRYING`, `DLQ` and `DLQ_FAILED` become
-    /// `PENDING`, with no attempts. They keep their place in the order, so they go before newer ones of their key that have
+    /// `PENDING`, with no attempts, and a `PENDING` one that is [held](NewEvent::hold) is held no more. They keep their place in the order, so they go before newer ones of their key that have
     /// not been sent, and behind those that have. Returns how many. It works in small transactions; after an error some
     /// may be changed.
     ///

@@ -26,3 +26,14 @@ fn a_new_type_of_event_takes_three_steps() {
          refused: invalid record for casino.deposit.confirmed.v1: userId: expected an id, got none\n"
     );
 }
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn events_are_kept_while_kafka_is_away() {
+    let out = run("resilient_publisher");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (4, "published: 40, stored: 0"), "{out}");
+    assert_eq!(lines[1], "the broker refuses; published: 0, stored: 40");
+    assert_eq!(lines[2], "the broker is back; published: 40, stored: 0");
+    assert_eq!(lines[3], "OK: 120 events of 4 users, none lost, in order");
+}

@@ -2,14 +2,19 @@
 //!
 //! Each test starts this binary again, which then runs [`child`] alone: that is the process that something happens to.
 
+#![cfg(unix)]
+
 use std::{
     collections::HashSet,
     env,
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use milena_resilience::store::{
@@ -36,15 +41,19 @@ fn child() {
         "insert" => runtime.block_on(insert_for_ever(&path)),
         "drain" => runtime.block_on(drain_for_ever(&path)),
         "narrow" => runtime.block_on(insert_in_narrow_files(&path)),
+        "full" => runtime.block_on(fill_and_drain(&path)),
         other => panic!("no such role: {other}"),
     }
 }
 
 /// Starts this binary as a child. Its files may be limited, so it is not ended by the signal for that.
 fn start(role: &str, path: &Path) -> Child {
-    let script = r#"trap "" XFSZ; exec "$0" "$@""#;
-    Command::new("sh")
-        .args(["-c", script])
+    start_with(Command::new("sh").args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#]), role, path)
+}
+
+/// Starts this binary by a command, which gets it and its arguments as its last ones.
+fn start_with(command: &mut Command, role: &str, path: &Path) -> Child {
+    command
         .arg(env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env(ROLE, role)
@@ -89,7 +98,7 @@ async fn insert_for_ever(path: &Path) {
 async fn drain_for_ever(path: &Path) {
     // The clock of each child is far behind that of the one before, so that its lease has expired.
     let age = Duration::from_secs(u64::from(std::process::id()) * 1_000);
-    let now = std::time::SystemTime::now() + age;
+    let now = SystemTime::now() + age;
     let store = SqliteStore::builder(path).reserve(0).clock(move || now).open().await.unwrap();
     let lease = store.acquire("child", Duration::from_secs(9), 1).await.unwrap().expect("the last lease has expired");
     for event in store.page(&lease, Seq::START, PageLimits::default()).await.unwrap().events {
@@ -109,7 +118,7 @@ fn told_until_killed(mut child: Child, word: &str, count: u64) -> HashSet<Uuid> 
     }
     child.kill().unwrap();
     // What it told before it died counts as well; the last line may be cut.
-    told.extend(lines.map_while(Result::ok).filter(|line| line.len() == word.len() + 37).filter_map(id));
+    told.extend(lines.map_while(Result::ok).filter(|line| line.len() == word.len() + 36).filter_map(id));
     child.wait().unwrap();
     told
 }
@@ -168,6 +177,56 @@ async fn an_event_that_was_settled_stays_so_and_no_other_is_lost_whenever_the_pr
         );
         assert_eq!(store.stats().await.unwrap().resolved, gone as u64);
         store.close().await.unwrap();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_events_and_lets_the_others_be_settled_which_makes_room_again() {
+    let (folder, path) = store_file();
+    let script = r#"mount -t tmpfs -o size=64m none "$MILENA_STORE_DISK" && exec "$0" "$@""#;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "--map-root-user", "sh", "-c"]);
+    let may = unshare.arg(script).arg("true").env("MILENA_STORE_DISK", folder.path()).output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        println!("no small disk can be mounted here; files that may not grow stand for it in the next test");
+        return;
+    }
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "--map-root-user", "sh", "-c", script]).env("MILENA_STORE_DISK", folder.path());
+    let output = start_with(&mut unshare, "full", &path).wait_with_output().unwrap();
+    let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(output.status.success(), "{told:?}");
+    assert_eq!(told[0].lines().filter(|line| line.starts_with("drained")).count(), 3, "{told:?}");
+}
+
+/// Fills the disk with events, and settles them; three times.
+async fn fill_and_drain(path: &Path) {
+    let ms = Arc::new(AtomicU64::new(1_800_000_000_000));
+    let now = Arc::clone(&ms);
+    let clock = move || SystemTime::UNIX_EPOCH + Duration::from_millis(now.load(Ordering::SeqCst));
+    let store = SqliteStore::builder(path).clock(clock).open().await.unwrap();
+    let lease = store.acquire("child", Duration::from_hours(9), 1).await.unwrap().expect("nobody else is there");
+    for _ in 0..3 {
+        let mut stored = 0;
+        let error = loop {
+            let event = NewEvent::new(Uuid::now_v7(), "orders", [b'x'; 100_000]);
+            match store.insert(vec![event]).await {
+                Ok(_) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
+        assert!(stored > 100, "{stored}");
+        let before = store.stats().await.unwrap();
+        assert_eq!(before.pending, stored);
+        let limits = PageLimits { bytes: u64::MAX, ..PageLimits::default() };
+        for event in store.page(&lease, Seq::START, limits).await.unwrap().events {
+            store.settle(&lease, vec![Outcome::of(&event, Change::Resolved)]).await.expect("settling goes on");
+        }
+        let after = store.stats().await.unwrap();
+        assert_eq!((after.pending, after.resolved), (0, before.resolved + stored));
+        say("drained", stored);
+        ms.fetch_add(2_000, Ordering::SeqCst);
     }
 }
 

@@ -255,6 +255,16 @@ fn a_topic_that_nobody_uses_is_forgotten_and_comes_back_when_it_is_used() {
 }
 
 #[test]
+fn a_forgotten_topic_is_ready_before_metadata_tell_it_again() {
+    let mut rig = Rig::ready(&[("metadata.max.idle.ms", "20000"), ("metadata.max.age.ms", "10000")]);
+    rig.pass_ms(60_000);
+    rig.mute.push(3);
+    rig.accumulator.topics().want(TOPIC);
+    rig.run();
+    assert!(matches!(rig.accumulator.topics().state(TOPIC), Some(TopicState::Ready(_))));
+}
+
+#[test]
 fn a_topic_that_waits_is_not_forgotten_however_long_it_does() {
     let patient = [
         ("metadata.max.idle.ms", "5000"),

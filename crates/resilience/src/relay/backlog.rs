@@ -13,12 +13,16 @@
 //! # Bounds
 //!
 //! Events are read in passes, each from the oldest that is not settled to the newest. Settled events are gone from the store, so a
-//! later pass reads only what an earlier one skipped. In memory are at most [`Limits::rows`] events, a quarter of them of one lane.
+//! later pass reads only what an earlier one skipped. In memory are at most [`Limits::rows`] events, a quarter of them of one lane, and ten
+//! times as many lanes that are blocked; then nothing is read until one of them is due.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
+
+/// How many lanes may be blocked, for each event that may be in memory.
+const BLOCKED: usize = 10;
 
 /// How much is in memory at a time.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +86,8 @@ struct Blocked {
     head: i64,
     /// When the head is due; `None` if the lane waits for its own events that are in memory.
     until: Option<Instant>,
+    /// Whether the store said so. What it says of the head later counts then.
+    by_store: bool,
 }
 
 /// The stored events that are in memory.
@@ -98,6 +104,8 @@ pub(crate) struct Backlog<T> {
     blocked: HashMap<u64, Blocked>,
     /// The last event that was read.
     cursor: i64,
+    /// The last event that any pass has read.
+    read_to: i64,
     /// Whether the pass has come to the end of the store.
     ended: bool,
     reading: bool,
@@ -112,7 +120,8 @@ pub(crate) struct Backlog<T> {
 }
 
 impl<T> Backlog<T> {
-    pub(crate) fn new(limits: Limits, poison: Poison) -> Self {
+    /// None yet. The store knows that events up to `marked` may have been sent.
+    pub(crate) fn new(limits: Limits, poison: Poison, marked: i64) -> Self {
         Self {
             limits,
             poison,
@@ -122,17 +131,19 @@ impl<T> Backlog<T> {
             ready: BTreeSet::new(),
             blocked: HashMap::new(),
             cursor: 0,
+            read_to: 0,
             ended: false,
             reading: false,
             settled_since: HashSet::new(),
             skipped: None,
             next_pass: None,
-            marked: 0,
+            marked,
             marking: None,
         }
     }
 
     /// How many events are in memory.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -168,7 +179,9 @@ impl<T> Backlog<T> {
             self.cursor = self.skipped.take().map_or(self.cursor, |skipped| self.cursor.min(skipped - 1));
         }
         let has_room = self.entries.len() * 2 <= self.limits.rows && self.bytes * 2 <= self.limits.bytes;
-        if self.ended || !has_room {
+        // What was read before may be read again; it blocks no further lanes.
+        let is_clogged = self.blocked.len() >= BLOCKED * self.limits.rows && self.cursor >= self.read_to;
+        if self.ended || !has_room || is_clogged {
             return None;
         }
         self.reading = true;
@@ -188,6 +201,7 @@ impl<T> Backlog<T> {
         self.ended = is_last;
         for row in rows {
             self.cursor = self.cursor.max(row.seq);
+            self.read_to = self.read_to.max(row.seq);
             if !settled.contains(&row.seq) && !self.entries.contains_key(&row.seq) {
                 self.take(row, now);
             }
@@ -209,16 +223,17 @@ impl<T> Backlog<T> {
         };
         if let Some(blocked) = self.blocked.get(&lane).copied() {
             let is_over = blocked.until.map_or_else(|| !self.lanes.contains_key(&lane), |until| until <= now);
+            let is_over = is_over || (blocked.by_store && due.is_none());
             if row.seq != blocked.head || !is_over {
                 return self.skip(row.seq, blocked.until);
             }
             self.blocked.remove(&lane);
         }
         match due {
-            Some(due) if self.poison == Poison::Block => self.block(lane, row.seq, Some(due)),
+            Some(due) if self.poison == Poison::Block => self.block(lane, row.seq, Some(due), true),
             Some(due) => self.skip(row.seq, Some(due)),
             None if self.lanes.get(&lane).is_some_and(|lane| lane.len() >= self.widest_lane()) => {
-                self.block(lane, row.seq, None);
+                self.block(lane, row.seq, None, false);
             }
             None => self.insert(row),
         }
@@ -244,8 +259,8 @@ impl<T> Backlog<T> {
         }
     }
 
-    fn block(&mut self, lane: u64, head: i64, until: Option<Instant>) {
-        self.blocked.insert(lane, Blocked { head, until });
+    fn block(&mut self, lane: u64, head: i64, until: Option<Instant>, by_store: bool) {
+        self.blocked.insert(lane, Blocked { head, until, by_store });
         self.skip(head, until);
     }
 
@@ -333,7 +348,7 @@ impl<T> Backlog<T> {
                 for waiting in self.lanes.remove(&lane).unwrap_or_default() {
                     self.forget(waiting);
                 }
-                self.block(lane, seq, Some(until));
+                self.block(lane, seq, Some(until), false);
             }
             _ => {
                 self.leave_lane(seq, now);
@@ -386,7 +401,7 @@ mod tests {
     }
 
     fn backlog(poison: Poison) -> Backlog<()> {
-        Backlog::new(LIMITS, poison)
+        Backlog::new(LIMITS, poison, 0)
     }
 
     /// Reads `rows` as the last page, and marks them.
@@ -484,6 +499,21 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_the_store_holds_no_more_is_sent_before_its_time() {
+        let (mut backlog, now) = (backlog(Poison::Block), Instant::now());
+        let held = Row { due_in: Duration::from_secs(180), ..row(1, 7) };
+        read(&mut backlog, vec![held, row(2, 7)], now);
+        assert_eq!(sends(&mut backlog), [0; 0]);
+        backlog.rescan();
+        read(&mut backlog, vec![row(1, 7), row(2, 7)], now);
+        assert_eq!(sends(&mut backlog), [1]);
+        backlog.retry(1, now + Duration::from_secs(60), now);
+        backlog.rescan();
+        read(&mut backlog, vec![row(1, 7), row(2, 7)], now);
+        assert_eq!(sends(&mut backlog), [0; 0], "the store has not been told yet that it failed");
+    }
+
+    #[test]
     fn a_blocked_key_goes_on_when_its_event_was_removed_by_somebody_else() {
         let (mut backlog, now) = (backlog(Poison::Block), Instant::now());
         let due = now + Duration::from_secs(60);
@@ -529,6 +559,23 @@ mod tests {
     }
 
     #[test]
+    fn no_page_is_read_while_too_many_keys_are_blocked() {
+        let (mut backlog, now) = (backlog(Poison::Block), Instant::now());
+        let due = now + Duration::from_secs(60);
+        let held = |seq: i64| Row { due_in: Duration::from_secs(60), ..row(seq, seq.unsigned_abs()) };
+        read(&mut backlog, (1..80).map(held).collect(), now);
+        backlog.wake();
+        assert!(backlog.next_read(now).is_some());
+        backlog.page(vec![held(80)], false, now);
+        assert_eq!(backlog.next_read(now), None, "eighty keys for eight events");
+        assert_eq!(backlog.next_pass(), Some(due));
+        assert_eq!(backlog.next_read(due), Some(Read { after: 0, rows: 8 }), "they are due");
+        backlog.page((1..9).map(|seq| row(seq, seq.unsigned_abs())).collect(), false, due);
+        mark(&mut backlog);
+        assert_eq!(sends(&mut backlog), [1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
     fn no_page_is_read_while_memory_is_more_than_half_full() {
         let (mut backlog, now) = (backlog(Poison::Block), Instant::now());
         read(&mut backlog, (1..=5).map(|seq| row(seq, seq.unsigned_abs())).collect(), now);
@@ -541,7 +588,7 @@ mod tests {
         assert_eq!(backlog.next_read(now), None, "one at a time");
         backlog.unread();
         assert!(backlog.next_read(now).is_some(), "what could not be read is read again");
-        let mut bytes = Backlog::new(Limits { rows: 8, bytes: 30 }, Poison::Block);
+        let mut bytes = Backlog::new(Limits { rows: 8, bytes: 30 }, Poison::Block, 0);
         read(&mut bytes, vec![row(1, 1), row(2, 2)], now);
         bytes.wake();
         assert_eq!(bytes.next_read(now), None);

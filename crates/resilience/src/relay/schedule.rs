@@ -102,7 +102,7 @@ impl Schedule {
     #[must_use]
     pub fn wait(&self, attempts: u32) -> Duration {
         let place = usize::try_from(attempts).unwrap_or(usize::MAX);
-        self.waits.get(place).or(self.waits.last()).copied().unwrap_or_default()
+        self.waits.get(place).or_else(|| self.waits.last()).copied().unwrap_or_default()
     }
 
     /// Decides what becomes of an event that had failed `attempts` times, and now failed again.

@@ -1,7 +1,7 @@
 //! A store in a SQLite file.
 //!
 //! In: calls from any task. Out: rows in a file, synced before a call returns. Two threads of its own touch the disk: one
-//! writes, one reads. Deliberately absent: a file on a network, where SQLite's locks do not hold.
+//! writes, one reads. A third wakes the callers where they are many. Deliberately absent: a file on a network, where SQLite's locks do not hold.
 //!
 //! # Group commit
 //!
@@ -24,6 +24,7 @@
 //! `sqlite3 outbox.db "SELECT * FROM failed_kafka_events_readable"` shows events with times and payloads as text, also while the
 //! store is open.
 
+mod answers;
 mod changes;
 mod errors;
 mod filter;
@@ -83,7 +84,8 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Sets how much space a file beside the store keeps for settling events when the disk is full, in bytes. Default 8 MiB.
+    /// Sets how much space a file beside the store keeps for settling events when the disk is full, in bytes. Default 24 MiB. That
+    /// is what the log can have when the disk becomes full, and what writing it back may take.
     #[must_use]
     pub fn reserve(mut self, bytes: u64) -> Self {
         self.0.reserve = bytes;
@@ -225,14 +227,14 @@ impl SqliteStore {
     async fn operate(
         &self,
         filter: Filter,
-        step: fn(&mut Work<'_>, &Filter, Seq) -> Result<operator::Progress, Stop>,
+        step: fn(&mut Work<'_>, &Filter, Seq) -> Result<operator::Portion, Stop>,
     ) -> Result<u64, StoreError> {
         let (filter, mut after, mut total) = (Arc::new(filter), Seq::START, 0);
         loop {
             let its_filter = Arc::clone(&filter);
-            let progress = self.change(move |work| step(work, &its_filter, after)).await?;
-            total += progress.changed;
-            match progress.next {
+            let portion = self.change(move |work| step(work, &its_filter, after)).await?;
+            total += portion.changed;
+            match portion.next {
                 Some(next) => after = next,
                 None => return Ok(total),
             }

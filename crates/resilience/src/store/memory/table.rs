@@ -221,9 +221,12 @@ impl Table {
     }
 
     pub(super) fn replay(&mut self, filter: &Filter, now: i64) -> u64 {
-        let again = |status| !matches!(status, Status::Pending | Status::Resolved);
+        let again = |row: &Row| match row.status {
+            Status::Pending => row.next_retry_at.is_some(),
+            status => status != Status::Resolved,
+        };
         let mut count = 0;
-        for row in self.rows.values_mut().filter(|row| again(row.status) && row.passes(filter, now)) {
+        for row in self.rows.values_mut().filter(|row| again(row) && row.passes(filter, now)) {
             self.counters.change(row.status, Status::Pending, 1);
             (row.status, row.attempts, row.next_retry_at, row.updated_at) = (Status::Pending, 0, None, now);
             count += 1;

@@ -1,6 +1,7 @@
 //! Inserts events.
 //!
-//! In: events. Out: rows.
+//! In: events. Out: rows. Deliberately absent: statements of several rows. They save a tenth of a microsecond an event, of five that
+//! its share of a commit takes.
 
 use rusqlite::params;
 use uuid::fmt::Hyphenated;

@@ -18,15 +18,16 @@ const DUE: &str = "SELECT seq FROM failed_kafka_events INDEXED BY failed_kafka_e
      WHERE status IN ('RESOLVED', 'DLQ') AND updated_at <= ?1 ORDER BY updated_at, seq LIMIT 1000";
 
 /// One step: how many rows were changed, and where to go on; `None` at the end.
-pub(super) struct Progress {
+pub(super) struct Portion {
     pub(super) changed: u64,
     pub(super) next: Option<Seq>,
 }
 
 /// Has rows behind `after` tried again.
-pub(super) fn replay(work: &mut Work<'_>, filter: &Filter, after: Seq) -> Result<Progress, Stop> {
+pub(super) fn replay(work: &mut Work<'_>, filter: &Filter, after: Seq) -> Result<Portion, Stop> {
     step(work, filter, after, |work, mut condition| {
-        condition.text += " AND status IN ('RETRYING', 'DLQ', 'DLQ_FAILED')";
+        condition.text +=
+            " AND (status IN ('RETRYING', 'DLQ', 'DLQ_FAILED') OR (status = 'PENDING' AND next_retry_at > 0))";
         let found = count(work, &condition)?;
         let set = "UPDATE failed_kafka_events SET status = 'PENDING', attempts = 0, next_retry_at = NULL, updated_at =";
         let sql = format!("{set} {} WHERE {}", work.now, condition.text);
@@ -37,7 +38,7 @@ pub(super) fn replay(work: &mut Work<'_>, filter: &Filter, after: Seq) -> Result
 }
 
 /// Removes rows behind `after`.
-pub(super) fn purge(work: &mut Work<'_>, filter: &Filter, after: Seq) -> Result<Progress, Stop> {
+pub(super) fn purge(work: &mut Work<'_>, filter: &Filter, after: Seq) -> Result<Portion, Stop> {
     step(work, filter, after, |work, condition| {
         let found = count(work, &condition)?;
         let sql = format!("DELETE FROM failed_kafka_events WHERE {}", condition.text);
@@ -52,13 +53,13 @@ fn step(
     filter: &Filter,
     after: Seq,
     change: impl FnOnce(&mut Work<'_>, Condition) -> rusqlite::Result<Vec<(Status, Rows)>>,
-) -> Result<Progress, Stop> {
+) -> Result<Portion, Stop> {
     let first = work.connection.prepare_cached(FIRST)?.query_row([after.0], |row| row.get::<_, i64>(0)).optional()?;
-    let Some(first) = first else { return Ok(Progress { changed: 0, next: None }) };
+    let Some(first) = first else { return Ok(Portion { changed: 0, next: None }) };
     let end = first.saturating_add(SPAN);
     let found = change(work, condition(filter, first, end, work.now))?;
     let changed = found.iter().map(|(_, rows)| rows.rows.unsigned_abs()).sum();
-    Ok(Progress { changed, next: Some(Seq(end - 1)) })
+    Ok(Portion { changed, next: Some(Seq(end - 1)) })
 }
 
 /// Rows by status.

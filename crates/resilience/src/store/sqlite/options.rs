@@ -30,7 +30,7 @@ impl Options {
             retention: None,
             clock: Clock::default(),
             busy_timeout: Duration::from_secs(5),
-            reserve: 8 << 20,
+            reserve: 24 << 20,
             commit: Arc::new(commit),
         }
     }

@@ -14,7 +14,8 @@ use super::{open::for_reading, options::Options};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// A call that reads.
-type Read = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>;
+#[expect(clippy::type_complexity, reason = "an alias would hide what it is")]
+struct Read(Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>);
 
 /// The reading connection, if it is open. Whoever holds the lock keeps it closed.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +29,7 @@ impl ReadConnection {
         connection
     }
 
-    fn perform(&self, options: &Options, read: Read) {
+    fn perform(&self, options: &Options, Read(read): Read) {
         let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if connection.is_none() {
             match for_reading(options) {
@@ -71,7 +72,7 @@ impl Reader {
             // Whoever dropped the call does not want to know.
             let _ = reply.send(connection.and_then(work));
         };
-        self.0.send(Box::new(read)).await.map_err(|_| StoreError::closed())?;
+        self.0.send(Read(Box::new(read))).await.map_err(|_| StoreError::closed())?;
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
 }

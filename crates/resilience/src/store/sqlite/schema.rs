@@ -42,8 +42,6 @@ CREATE TABLE failed_kafka_events (
     last_error TEXT,
     payload BLOB
 ) STRICT;
-CREATE INDEX failed_kafka_events_retrying ON failed_kafka_events (next_retry_at) WHERE status = 'RETRYING';
-CREATE INDEX failed_kafka_events_dlq_failed ON failed_kafka_events (seq) WHERE status = 'DLQ_FAILED';
 CREATE INDEX failed_kafka_events_settled ON failed_kafka_events (updated_at) WHERE status IN ('RESOLVED', 'DLQ');
 
 -- Kept in the transaction that changes the rows. resolved, dlq and purged count since the beginning; their rows may be gone.

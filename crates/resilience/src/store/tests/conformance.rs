@@ -305,7 +305,9 @@ pub(crate) async fn pages_have_at_most_their_rows_and_bytes_and_go_on_where_the_
     let lease = lease(&*store).await;
     let found = unsettled(&*store, &lease).await;
     store.settle(&lease, outcomes([&found[1]], &Change::Resolved)).await.unwrap();
-    let cases: [(usize, u64, &[&[u128]]); 4] = [
+    let exact = event(1).cost() * 2;
+    let cases: [(usize, u64, &[&[u128]]); 5] = [
+        (9, exact, &[&[1, 3], &[4], &[5, 6], &[7]]),
         (3, 1 << 20, &[&[1, 3, 4], &[5, 6, 7]]),
         (4, 1 << 20, &[&[1, 3, 4, 5], &[6, 7]]),
         (9, 900, &[&[1, 3], &[4], &[5, 6, 7]]),

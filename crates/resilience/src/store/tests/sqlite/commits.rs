@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
+    time::Duration,
 };
 
 use rusqlite::{Connection, Error, ffi};
@@ -16,7 +17,7 @@ use super::{
     super::setup::{event, events, lease, outcomes, unsettled},
     Files,
 };
-use crate::store::{Change, Seq, Store, StoreErrorKind, sqlite::SqliteStore};
+use crate::store::{Change, NewEvent, Seq, Store, StoreErrorKind, sqlite::SqliteStore};
 
 fn failure(code: i32) -> rusqlite::Result<()> {
     Err(Error::SqliteFailure(ffi::Error::new(code), None))
@@ -38,7 +39,8 @@ impl Hook {
             Some(hook) => hook(connection),
             None => commit(connection),
         };
-        files.builder("store.db").commit(end).open().await.unwrap()
+        // Nobody ends what a test holds, so it waits for nobody.
+        files.builder("store.db").commit(end).busy_timeout(Duration::ZERO).open().await.unwrap()
     }
 
     /// The next commits end like this.
@@ -66,8 +68,13 @@ impl Hook {
     }
 }
 
-/// Inserts events apart, all at once, while a first insert is being committed. Says how each ended.
-async fn insert_together(store: SqliteStore, hook: &Hook, topics: Vec<String>) -> (Vec<Option<StoreErrorKind>>, usize) {
+/// Inserts apart, all at once, while a first insert is being committed. Says how each ended, the first too, and after how many
+/// commits.
+async fn insert_together(
+    store: SqliteStore,
+    hook: &Hook,
+    inserts: Vec<Vec<NewEvent>>,
+) -> (Vec<Option<StoreErrorKind>>, usize) {
     let store = Arc::new(store);
     let (release, commits) = hook.hold();
     let mut tasks = JoinSet::new();
@@ -76,14 +83,12 @@ async fn insert_together(store: SqliteStore, hook: &Hook, topics: Vec<String>) -
     while commits.load(Ordering::SeqCst) == 0 {
         tokio::task::yield_now().await;
     }
-    let (count, called) = (topics.len(), Arc::new(AtomicUsize::new(0)));
-    for (topic, number) in topics.into_iter().zip(1..) {
+    let (count, called) = (inserts.len(), Arc::new(AtomicUsize::new(0)));
+    for (events, number) in inserts.into_iter().zip(1..) {
         let (store, called) = (Arc::clone(&store), Arc::clone(&called));
-        let mut event = event(number);
-        event.topic = topic;
         tasks.spawn(async move {
             called.fetch_add(1, Ordering::SeqCst);
-            (number, store.insert(vec![event]).await)
+            (number, store.insert(events).await)
         });
     }
     // On one thread, a task that has come so far has called, and waits.
@@ -101,9 +106,18 @@ async fn insert_together(store: SqliteStore, hook: &Hook, topics: Vec<String>) -
 async fn a_thousand_events_that_come_during_a_commit_share_the_next_one() {
     let (files, hook) = (Files::new(), Hook::default());
     let store = hook.store(&files).await;
-    let (ends, commits) = insert_together(store, &hook, vec!["orders".to_owned(); 1_000]).await;
+    let (ends, commits) = insert_together(store, &hook, vec![events(1); 1_000]).await;
     assert!(ends.iter().all(Option::is_none));
     assert_eq!((ends.len(), commits), (1_001, 2));
+}
+
+#[tokio::test]
+async fn calls_that_are_too_many_for_one_commit_have_the_next_one() {
+    let (files, hook) = (Files::new(), Hook::default());
+    let store = hook.store(&files).await;
+    let (ends, commits) = insert_together(store, &hook, vec![events(900); 5]).await;
+    assert_eq!((ends, commits), (vec![None; 6], 1 + 3), "two of 900 rows fit into one");
+    assert_eq!(files.store().await.stats().await.unwrap().rows, 1 + 5 * 900);
 }
 
 #[tokio::test]
@@ -113,13 +127,27 @@ async fn an_event_that_cannot_be_stored_does_not_spoil_those_beside_it() {
     let trigger = "CREATE TRIGGER poison BEFORE INSERT ON failed_kafka_events WHEN new.topic = 'poison' \
         BEGIN SELECT RAISE(ABORT, 'poison'); END";
     files.look().execute_batch(trigger).unwrap();
-    let topics = ["orders", "poison", "orders"].map(str::to_owned).to_vec();
-    let (ends, _) = insert_together(store, &hook, topics).await;
+    let mut poison = event(2);
+    poison.topic = "poison".into();
+    let (ends, _) = insert_together(store, &hook, vec![events(1), vec![poison], events(1)]).await;
     assert_eq!(ends, [None, None, Some(StoreErrorKind::Refused), None]);
     let rows: i64 = files.look().query_row("SELECT rows FROM outbox_counters", [], |row| row.get(0)).unwrap();
     let counted: i64 =
         files.look().query_row("SELECT COUNT(*) FROM failed_kafka_events", [], |row| row.get(0)).unwrap();
     assert_eq!((rows, counted), (3, 3));
+}
+
+#[tokio::test]
+async fn every_commit_is_synced() {
+    let (files, hook) = (Files::new(), Hook::default());
+    let store = hook.store(&files).await;
+    hook.set(|connection| {
+        let is = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, String>(0));
+        let number = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
+        assert_eq!((is("journal_mode")?.as_str(), number("synchronous")?, number("fullfsync")?), ("wal", 2, 1));
+        commit(connection)
+    });
+    store.insert(events(1)).await.unwrap();
 }
 
 #[tokio::test]
@@ -216,6 +244,24 @@ async fn a_failed_commit_is_indeterminate_if_somebody_else_has_committed_since()
     assert!(error.is_indeterminate(), "{error}");
     hook.unset();
     assert_eq!(store.insert(events(1)).await.unwrap(), [Seq(2)]);
+}
+
+#[tokio::test]
+async fn a_failed_commit_is_indeterminate_while_another_process_keeps_the_log_in_use() {
+    let (files, hook) = (Files::new(), Hook::default());
+    let store = hook.store(&files).await;
+    store.insert(events(1)).await.unwrap();
+    let other = files.look();
+    other.execute_batch("BEGIN; SELECT * FROM failed_kafka_events").unwrap();
+    hook.set(|connection| {
+        connection.execute_batch("ROLLBACK")?;
+        failure(ffi::SQLITE_IOERR_FSYNC)
+    });
+    let error = store.insert(events(1)).await.unwrap_err();
+    assert!(error.is_indeterminate(), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    hook.unset();
+    store.insert(events(1)).await.unwrap();
 }
 
 #[tokio::test]

@@ -141,3 +141,19 @@ async fn a_row_that_somebody_damaged_is_an_error_and_not_a_wrong_event() {
     }
     assert_eq!(store.list(Filter::new(), Seq::START, 9).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_store_whose_retention_was_taken_away_counts_what_it_kept_once_and_sweeps_it() {
+    let files = Files::new();
+    let store = files.builder("store.db").retention(Duration::from_hours(1)).open().await.unwrap();
+    store.insert(events(3)).await.unwrap();
+    store.acknowledge(vec![Seq(2)]).await.unwrap();
+    store.close().await.unwrap();
+    let store = files.store().await;
+    assert_eq!(store.acknowledge(vec![Seq(1), Seq(2), Seq(3)]).await.unwrap(), 2);
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.resolved, stats.rows, stats.bytes), (3, 1, event(2).cost()));
+    assert_eq!(ids(&store.list(Filter::new(), Seq::START, 9).await.unwrap()), [2]);
+    assert_eq!(store.sweep().await.unwrap(), 1);
+    assert_eq!(store.stats().await.unwrap().bytes, 0);
+}

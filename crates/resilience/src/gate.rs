@@ -1,0 +1,257 @@
+//! Keeps the order of events that share a key: one after the other, and behind those that are stored.
+//!
+//! In: events that are to be published, by their slot, and what became of them. Out: whose turn it is, and whether older events of the slot
+//! are in the store. Awaits turns. Deliberately absent: sending and storing.
+//!
+//! An event has a [`Turn`] from the call of `publish` until it is published, stored or given back. Turns of one slot are taken in the order
+//! of the calls. Two keys can share a slot by chance; they then wait for each other for no longer than one delivery.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::store::SlotCounts;
+
+/// Few enough to be small, and enough that tasks seldom want the same one.
+const SHARDS: usize = 256;
+
+/// The order of events by slot.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate(Arc<[Shard]>);
+
+#[derive(Debug, Default)]
+struct Shard {
+    lines: Mutex<HashMap<u16, Line>>,
+    /// Wakes those whose turn it is, when one of them has to make room.
+    urged: Notify,
+}
+
+/// The events of one slot.
+#[derive(Debug, Default)]
+struct Line {
+    /// How many are in the store and not settled.
+    stored: u64,
+    /// Whether one has its turn.
+    is_taken: bool,
+    /// Whether those behind it want it to be stored.
+    is_urged: bool,
+    waiting: VecDeque<oneshot::Sender<()>>,
+}
+
+impl Gate {
+    /// A gate with these events in the store.
+    pub(crate) fn new(stored: &SlotCounts) -> Self {
+        let gate = Self((0..SHARDS).map(|_| Shard::default()).collect());
+        for (slot, count) in (0_u16..=u16::MAX).zip(stored.as_slice()).filter(|(_, count)| **count > 0) {
+            gate.lines(slot).entry(slot).or_default().stored = u64::from(*count);
+        }
+        gate
+    }
+
+    /// Takes the next turn of a slot. The order is that of the calls.
+    pub(crate) fn turn(&self, slot: u16) -> Turn {
+        let mut lines = self.lines(slot);
+        let line = lines.entry(slot).or_default();
+        let comes = line.is_taken.then(|| {
+            let (sender, receiver) = oneshot::channel();
+            line.waiting.push_back(sender);
+            receiver
+        });
+        line.is_taken = true;
+        Turn { gate: self.clone(), slot, comes }
+    }
+
+    /// Events that were stored have been settled.
+    pub(crate) fn settled(&self, slot: u16) {
+        let mut lines = self.lines(slot);
+        if let Some(line) = lines.get_mut(&slot) {
+            line.stored = line.stored.saturating_sub(1);
+            if line.is_free() {
+                lines.remove(&slot);
+            }
+        }
+    }
+
+    fn shard(&self, slot: u16) -> &Shard {
+        &self.0[usize::from(slot) % SHARDS]
+    }
+
+    fn lines(&self, slot: u16) -> MutexGuard<'_, HashMap<u16, Line>> {
+        self.shard(slot).lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    fn is_free(&self) -> bool {
+        self.stored == 0 && !self.is_taken
+    }
+}
+
+/// An event's turn in its slot. When it is dropped, the next one's comes.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    gate: Gate,
+    slot: u16,
+    /// Tells that it has come; `None` once it has.
+    comes: Option<oneshot::Receiver<()>>,
+}
+
+impl Turn {
+    /// Waits for the turn.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the place is kept until the turn is dropped.
+    pub(crate) async fn come(&mut self) {
+        if let Some(comes) = &mut self.comes {
+            // The sender is dropped with the gate only, which this holds.
+            let _ = comes.await;
+            self.comes = None;
+        }
+    }
+
+    /// Whether older events of the slot are in the store. To be asked when the turn has come.
+    pub(crate) fn is_behind_stored(&self) -> bool {
+        self.gate.lines(self.slot).get(&self.slot).is_some_and(|line| line.stored > 0)
+    }
+
+    /// The event is in the store.
+    pub(crate) fn stored(&self) {
+        self.gate.lines(self.slot).entry(self.slot).or_default().stored += 1;
+    }
+
+    /// Asks the event whose turn it is to be stored, so that this one can be stored behind it.
+    pub(crate) fn urge(&self) {
+        if let Some(line) = self.gate.lines(self.slot).get_mut(&self.slot) {
+            line.is_urged = true;
+        }
+        self.gate.shard(self.slot).urged.notify_waiters();
+    }
+
+    /// Waits until an event behind this one [urges](Self::urge).
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn urged(&self) {
+        loop {
+            let notified = self.gate.shard(self.slot).urged.notified();
+            if self.gate.lines(self.slot).get(&self.slot).is_some_and(|line| line.is_urged) {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // One that is dropped while it waits has no turn, unless it came just now.
+        if self.comes.as_mut().is_some_and(|comes| comes.try_recv().is_err()) {
+            return;
+        }
+        let mut lines = self.gate.lines(self.slot);
+        let Some(line) = lines.get_mut(&self.slot) else { return };
+        line.is_urged = false;
+        while let Some(next) = line.waiting.pop_front() {
+            if next.send(()).is_ok() {
+                return;
+            }
+        }
+        line.is_taken = false;
+        if line.is_free() {
+            lines.remove(&self.slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_ready(turn: &mut Turn) -> bool {
+        use std::{
+            future::Future,
+            pin::pin,
+            task::{Context, Poll, Waker},
+        };
+        matches!(pin!(turn.come()).poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(()))
+    }
+
+    fn gate() -> Gate {
+        Gate::new(&SlotCounts::new())
+    }
+
+    #[test]
+    fn turns_of_a_slot_come_in_the_order_of_the_calls() {
+        let gate = gate();
+        let (mut first, mut second, mut third, mut other) = (gate.turn(7), gate.turn(7), gate.turn(7), gate.turn(8));
+        assert!(is_ready(&mut first) && is_ready(&mut other));
+        assert!(!is_ready(&mut third) && !is_ready(&mut second));
+        drop(first);
+        assert!(!is_ready(&mut third) && is_ready(&mut second));
+        drop(second);
+        assert!(is_ready(&mut third));
+    }
+
+    #[test]
+    fn a_turn_that_is_dropped_while_it_waits_is_passed_over() {
+        let gate = gate();
+        let (first, mut second, mut third) = (gate.turn(7), gate.turn(7), gate.turn(7));
+        assert!(!is_ready(&mut second));
+        drop(second);
+        drop(first);
+        assert!(is_ready(&mut third));
+    }
+
+    #[test]
+    fn a_turn_that_came_and_was_dropped_before_it_was_seen_is_passed_on() {
+        let gate = gate();
+        let (first, second, mut third) = (gate.turn(7), gate.turn(7), gate.turn(7));
+        drop(first);
+        drop(second);
+        assert!(is_ready(&mut third));
+    }
+
+    #[test]
+    fn events_go_behind_those_in_the_store_until_they_are_settled() {
+        let mut counts = SlotCounts::new();
+        counts.add(7);
+        let gate = Gate::new(&counts);
+        let turn = gate.turn(7);
+        assert!(turn.is_behind_stored() && !gate.turn(8).is_behind_stored());
+        turn.stored();
+        gate.settled(7);
+        assert!(turn.is_behind_stored());
+        gate.settled(7);
+        assert!(!turn.is_behind_stored());
+    }
+
+    #[test]
+    fn a_slot_without_events_takes_no_memory() {
+        let gate = gate();
+        let turn = gate.turn(7);
+        turn.stored();
+        drop(turn);
+        assert_eq!(gate.lines(7).len(), 1);
+        gate.settled(7);
+        gate.settled(7);
+        assert_eq!(gate.lines(7).len(), 0);
+        drop(gate.turn(7));
+        assert_eq!(gate.lines(7).len(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_event_that_waits_can_urge_the_one_before_it() {
+        let gate = gate();
+        let (mut first, second, other) = (gate.turn(7), gate.turn(7), gate.turn(7 + 256));
+        first.come().await;
+        let urged = tokio::time::timeout(std::time::Duration::from_millis(1), first.urged()).await;
+        assert!(urged.is_err(), "nobody has urged");
+        second.urge();
+        first.urged().await;
+        let urged = tokio::time::timeout(std::time::Duration::from_millis(1), other.urged()).await;
+        assert!(urged.is_err(), "another slot of the same shard");
+    }
+}

@@ -1,0 +1,274 @@
+//! Publishes events so that none is lost while Kafka is away: a producer, a circuit breaker, a store and a relay as one.
+//!
+//! In: records with an event id. Out: for each, [`Publication::Published`] (it is in Kafka), [`Publication::Stored`] (it is on disk, and the
+//! relay will publish it), or a [`PublishError`] that hands it back. Nothing else can happen to an event.
+//!
+//! ```text
+//!  publish ─► order gate ─► breaker ─closed─► producer ─► Published
+//!                 │             │ open            │ failed
+//!                 └─────► store ◄─────────────────┘──► Stored
+//!                           │
+//!                         relay ─► producer ─► {topic}, or {topic}.dlq
+//! ```
+//!
+//! # Modes
+//!
+//! [`Mode::OnFailure`] publishes first, and stores what could not be published. An event of a call that has not returned is lost if the process
+//! is killed; the caller has not been told otherwise. [`Mode::WriteAhead`] stores first and removes the row when the event is published: once the
+//! event is in the store, a crash cannot lose it. It costs a commit for each event.
+//!
+//! # Order
+//!
+//! With [`Order::PerKey`], events of one topic and key are published in the order of the calls to `publish`. An event waits for the older one that is on
+//! its way. After [`order_wait`](ResilientPublisherBuilder::order_wait) the older one is stored as well, and the newer one behind it. While an event of
+//! a key is stored, newer ones go behind it into the store. A repetition may come later than newer events; it is flagged.
+//!
+//! # Permanent errors
+//!
+//! An event that no attempt can publish (too large, not authorized) is handed back at once, in the mode `OnFailure`. In the store it becomes a dead
+//! letter.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use std::sync::Arc;
+//! use milena::{Record, mock::MockProducer};
+//! use milena_resilience::{event::EventId, publisher::{Publication, ResilientPublisher}, store::MemoryStore};
+//!
+//! let publisher = ResilientPublisher::builder(Arc::new(MockProducer::new()), Arc::new(MemoryStore::new())).start().await?;
+//! match publisher.publish_record(EventId::new(), Record::to("orders").key("user-1").value("nine")).await {
+//!     Ok(Publication::Published { ack }) => println!("at {:?}", ack.offset()),
+//!     Ok(Publication::Stored { event_id, why, .. }) => println!("{event_id} is stored: {why}"),
+//!     Err(error) => eprintln!("{error}; still ours: {:?}", error.event()),
+//! }
+//! publisher.close().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+
+mod attempt;
+mod builder;
+mod metrics;
+mod outcome;
+mod stats;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use milena::{Produce, Record};
+use tokio::{sync::watch, task::JoinHandle};
+
+use self::{attempt::Attempt, stats::Counters};
+pub use self::{
+    builder::{Mode, Order, ResilientPublisherBuilder, StartError},
+    metrics::ProducerMetrics,
+    outcome::{Publication, PublishError, Why},
+    stats::{Health, PublisherStats},
+};
+use crate::{
+    breaker::Breaker,
+    event::{Envelope, Event, EventId, Format},
+    gate::Gate,
+    relay::{Observer, RelayStats, Wake},
+    store::{NewEvent, Store, StoreError, StoreStats},
+};
+
+/// Publishes events, and stores those that cannot be published. A clone is the same publisher.
+///
+/// Dropping all clones stops the relay as if the process had ended: what it was sending is flagged as a possible duplicate. To end
+/// orderly, [`close`](Self::close) it.
+#[derive(Clone)]
+pub struct ResilientPublisher(Arc<Shared>);
+
+/// What calls and the relay share.
+pub(crate) struct Shared {
+    producer: Arc<dyn Produce>,
+    store: Arc<dyn Store>,
+    breaker: Breaker,
+    gate: Gate,
+    observer: Arc<Observer>,
+    counters: Counters,
+    wake: Arc<Wake>,
+    settings: Settings,
+    stop: watch::Sender<bool>,
+    relay: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How events are published.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    mode: Mode,
+    order: Order,
+    format: Format,
+    store_failures: bool,
+    order_wait: std::time::Duration,
+    hold: std::time::Duration,
+}
+
+impl fmt::Debug for ResilientPublisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResilientPublisher").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}
+
+impl ResilientPublisher {
+    /// A publisher with this producer and this store.
+    #[must_use]
+    pub fn builder(producer: Arc<dyn Produce>, store: Arc<dyn Store>) -> ResilientPublisherBuilder {
+        ResilientPublisherBuilder::new(producer, store)
+    }
+
+    /// Publishes an event under this key, to the topic of its type.
+    ///
+    /// # Errors
+    /// As [`publish_record`](Self::publish_record). An event that cannot be serialized is handed back without a payload.
+    ///
+    /// # Cancel safety
+    /// As [`publish_record`](Self::publish_record).
+    pub async fn publish<P: Event>(&self, key: &str, event: &Envelope<P>) -> Result<Publication, PublishError> {
+        crate::events::publish(self, key, event).await
+    }
+
+    /// How events become records.
+    #[must_use]
+    pub fn format(&self) -> &Format {
+        &self.0.settings.format
+    }
+
+    /// Publishes a record that carries an event. Its partition and timestamp are not kept if it is stored.
+    ///
+    /// # Errors
+    /// The event was neither published nor stored. The error has the event, and says why; if it may be in the log all the same,
+    /// the error says so too.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the event may be published or stored, or neither.
+    pub async fn publish_record(&self, id: EventId, record: Record<'_>) -> Result<Publication, PublishError> {
+        self.attempt(id, &record).run(&record).await
+    }
+
+    /// Publishes an event in a task of its own, and returns at once. The order is that of the calls, as with
+    /// [`publish_record`](Self::publish_record). If the handle is dropped, the event is published all the same.
+    ///
+    /// # Panics
+    /// If it is called outside of a tokio runtime.
+    pub fn publish_async(&self, event: NewEvent) -> JoinHandle<Result<Publication, PublishError>> {
+        let attempt = self.attempt_of(&event);
+        tokio::spawn(async move { attempt.run(&record_of(&event)).await })
+    }
+
+    fn attempt(&self, id: EventId, record: &Record<'_>) -> Attempt {
+        let slot = crate::store::slot_of(record.topic(), record.key_bytes(), &id.into());
+        Attempt::new(Arc::clone(&self.0), id.into(), slot, record.key_bytes().is_some())
+    }
+
+    fn attempt_of(&self, event: &NewEvent) -> Attempt {
+        Attempt::new(Arc::clone(&self.0), event.event_id, event.slot(), event.key.is_some())
+    }
+
+    /// What the publisher has done, and the breaker's state.
+    #[must_use]
+    pub fn publisher_stats(&self) -> PublisherStats {
+        self.0.counters.stats(&self.0.settings, &self.0.breaker)
+    }
+
+    /// What the store has: pending, resolved, dlq, dlq_failed, and the age of the oldest.
+    ///
+    /// # Errors
+    /// The store cannot be asked.
+    pub async fn retry_stats(&self) -> Result<StoreStats, StoreError> {
+        self.0.store.stats().await
+    }
+
+    /// What the relay has done.
+    #[must_use]
+    pub fn relay_stats(&self) -> RelayStats {
+        self.0.observer.stats()
+    }
+
+    /// The publisher's own counts in one struct, as monitoring code often wants them.
+    #[must_use]
+    pub fn producer_metrics(&self) -> ProducerMetrics {
+        ProducerMetrics::new(&self.publisher_stats(), &self.relay_stats())
+    }
+
+    /// All metrics as Prometheus text.
+    ///
+    /// | metric | as Micrometer names it | what |
+    /// |---|---|---|
+    /// | `kafka_events_published_total{status="success"}` | `kafka.events.published` | events published directly |
+    /// | `kafka_events_published_total{status="error"}` | the same | attempts to publish directly that failed |
+    /// | `kafka_publish_latency_seconds` | `kafka.publish.latency` | a histogram of the successful ones |
+    /// | `kafka_circuit_breaker_open_total` | `kafka.circuit_breaker.open` | how often the breaker opened |
+    /// | `kafka_events_stored_for_retry_total` | `kafka.events.stored_for_retry` | events stored |
+    /// | `kafka_retry_success_total` | `kafka.retry.success` | stored events that were published |
+    /// | `kafka_dlq_sent_total` | `kafka.dlq.sent` | dead letters |
+    /// | `kafka_events_given_up_total` | | events handed back to the caller |
+    /// | `kafka_outbox_events{status}` | | events in the store; left out if the store cannot be asked |
+    /// | `kafka_outbox_oldest_seconds` | | the age of the oldest of them |
+    pub async fn prometheus(&self) -> String {
+        let store = self.retry_stats().await.ok();
+        metrics::text(&self.publisher_stats(), self.0.counters.latency(), &self.relay_stats(), store.as_ref())
+    }
+
+    /// Whether events are published: fewer than one in ten failed lately, and the breaker is not open.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.0.counters.health(&self.0.breaker)
+    }
+
+    /// The breaker, for an operator.
+    #[must_use]
+    pub fn breaker(&self) -> &Breaker {
+        &self.0.breaker
+    }
+
+    /// Has the relay look for stored events now, such as after a replay.
+    pub fn wake(&self) {
+        self.0.wake.rescan();
+    }
+
+    /// Stops the relay: waits for what it is sending, records it and gives its lease back. The producer and the store stay
+    /// open, and events can still be published.
+    pub async fn close(&self) {
+        self.0.stop.send_replace(true);
+        let relay = self.0.relay.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(relay) = relay
+            && let Err(error) = relay.await
+        {
+            tracing::error!(%error, "the relay ended by a panic");
+        }
+    }
+}
+
+/// A record as an event that a store can keep.
+pub(crate) fn new_event(event_id: uuid::Uuid, record: &Record<'_>) -> NewEvent {
+    let headers = record
+        .headers()
+        .iter()
+        .map(|header| (header.key.clone().into_owned(), header.value.as_ref().map(|value| value.clone().into_owned())));
+    NewEvent {
+        event_id,
+        topic: record.topic().to_owned(),
+        key: record.key_bytes().map(<[u8]>::to_vec),
+        payload: record.value_bytes().map(<[u8]>::to_vec),
+        headers: headers.collect(),
+        maybe_sent: false,
+        hold: None,
+        error: None,
+    }
+}
+
+/// A new event as a record.
+fn record_of(event: &NewEvent) -> Record<'_> {
+    use std::borrow::Cow;
+    let [key, value] = [&event.key, &event.payload].map(|part| part.as_deref().map(Cow::Borrowed));
+    let headers = event.headers.iter().map(|(name, value)| match value {
+        Some(value) => milena::Header::new(name, value),
+        None => milena::Header::null(name),
+    });
+    headers.fold(Record::to(&event.topic).with_payload(key, value), Record::with_header)
+}
+
+#[cfg(test)]
+mod tests;

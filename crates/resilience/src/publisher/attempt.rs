@@ -1,0 +1,231 @@
+//! One event on its way: its turn, the breaker, the producer, the store.
+//!
+//! In: a record. Out: a [`Publication`] or a [`PublishError`]. Awaits. Deliberately absent: what happens to stored events, which is the
+//! relay's.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use milena::{Ack, Persisted, Record};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::{Mode, Order, Publication, PublishError, Shared, Why, new_event};
+use crate::{
+    Failure, Publish,
+    breaker::Permit,
+    clock::now,
+    gate::Turn,
+    relay::error_of,
+    store::{Filter, NewEvent, Seq, StoreError},
+};
+
+/// An event that is being published.
+pub(super) struct Attempt {
+    shared: Arc<Shared>,
+    event_id: Uuid,
+    slot: u16,
+    /// Its place among the events of its key. `None` if it has no order, or those behind it need not wait for it any more.
+    turn: Option<Turn>,
+    is_ordered: bool,
+}
+
+impl Attempt {
+    /// Takes its place among the events of its slot, if it has a key.
+    pub(super) fn new(shared: Arc<Shared>, event_id: Uuid, slot: u16, has_key: bool) -> Self {
+        let is_ordered = has_key && shared.settings.order == Order::PerKey;
+        let turn = is_ordered.then(|| shared.gate.turn(slot));
+        Self { shared, event_id, slot, turn, is_ordered }
+    }
+
+    pub(super) async fn run(mut self, record: &Record<'_>) -> Result<Publication, PublishError> {
+        let shared = Arc::clone(&self.shared);
+        let _counted = shared.counters.begin();
+        self.come().await;
+        let permit = match self.permit() {
+            Ok(permit) => permit,
+            Err(why) => return self.store(record, why).await,
+        };
+        match self.shared.settings.mode {
+            Mode::OnFailure => self.publish_first(record, permit).await,
+            Mode::WriteAhead => self.store_first(record, permit).await,
+        }
+    }
+
+    /// Waits for its turn. An older event that takes long is asked to be stored.
+    async fn come(&mut self) {
+        let Some(turn) = &mut self.turn else { return };
+        if timeout(self.shared.settings.order_wait, turn.come()).await.is_err() {
+            turn.urge();
+            turn.come().await;
+        }
+    }
+
+    /// Whether it may be sent now.
+    fn permit(&self) -> Result<Permit, Why> {
+        if self.turn.as_ref().is_some_and(Turn::is_behind_stored) {
+            return Err(Why::Behind);
+        }
+        self.shared.breaker.try_acquire(now()).map_err(Why::NotPermitted)
+    }
+
+    async fn publish_first(&mut self, record: &Record<'_>, permit: Permit) -> Result<Publication, PublishError> {
+        let (start, shared) = (now(), Arc::clone(&self.shared));
+        let mut sending = std::pin::pin!(shared.producer.publish(record.clone()));
+        let result = tokio::select! {
+            biased;
+            result = &mut sending => result,
+            () = urged(self.turn.as_ref()) => {
+                // Those behind it are stored after it. If that fails, they wait.
+                match self.insert(record, true, Some(self.shared.settings.hold), None).await {
+                    Ok(row) => return self.finish(row, permit, start, &mut sending).await,
+                    Err(_) => sending.await,
+                }
+            }
+        };
+        self.ended(&result, permit, start);
+        match result {
+            Ok(ack) => Ok(Publication::Published { ack }),
+            Err(failure) if failure.is_fatal() => {
+                Err(PublishError::new(self.event(record, false, None, Some(&failure)), Some(failure), None))
+            }
+            Err(failure) => self.store(record, Why::Failed(failure)).await,
+        }
+    }
+
+    async fn store_first(&mut self, record: &Record<'_>, permit: Permit) -> Result<Publication, PublishError> {
+        let start = now();
+        match self.insert(record, true, Some(self.shared.settings.hold), None).await {
+            Ok(row) => {
+                let shared = Arc::clone(&self.shared);
+                let mut sending = std::pin::pin!(shared.producer.publish(record.clone()));
+                self.finish(row, permit, start, &mut sending).await
+            }
+            Err(error) => {
+                drop(permit);
+                Err(self.given_back(record, None, Some(error)))
+            }
+        }
+    }
+
+    /// Waits for the outcome of an event that is in the store, and removes it if it was published. Those behind it go on
+    /// into the store.
+    async fn finish(
+        &mut self,
+        row: Seq,
+        permit: Permit,
+        start: Instant,
+        sending: &mut (impl Future<Output = Result<Ack, Failure>> + Unpin),
+    ) -> Result<Publication, PublishError> {
+        self.turn = None;
+        let result = sending.await;
+        self.ended(&result, permit, start);
+        match result {
+            Ok(ack) => {
+                self.acknowledge(row).await;
+                Ok(Publication::Published { ack })
+            }
+            Err(failure) => {
+                let maybe_sent = failure.persisted() == Persisted::Unknown;
+                self.let_go().await;
+                self.shared.counters.stored();
+                Ok(Publication::Stored { event_id: self.event_id, why: Why::Failed(failure), maybe_sent })
+            }
+        }
+    }
+
+    /// Removes the row of an event that was published. If that fails, the relay publishes it again, flagged.
+    async fn acknowledge(&self, row: Seq) {
+        match self.shared.store.acknowledge(vec![row]).await {
+            Ok(_) => {
+                if self.is_ordered {
+                    self.shared.gate.settled(self.slot);
+                }
+            }
+            Err(error) => tracing::warn!(%error, event_id = %self.event_id, "a published event is still in the store"),
+        }
+    }
+
+    /// The relay need not leave the row alone any more.
+    async fn let_go(&self) {
+        if let Err(error) = self.shared.store.replay(Filter::new().event_id(self.event_id)).await {
+            tracing::warn!(%error, event_id = %self.event_id, "a stored event waits for the end of its hold");
+        }
+        self.shared.wake.rescan();
+    }
+
+    async fn store(&self, record: &Record<'_>, why: Why) -> Result<Publication, PublishError> {
+        let failure = if let Why::Failed(failure) = &why { Some(failure.clone()) } else { None };
+        if !self.shared.settings.store_failures {
+            return Err(self.given_back(record, failure, None));
+        }
+        let maybe_sent = failure.as_ref().is_some_and(|failure| failure.persisted() == Persisted::Unknown);
+        match self.insert(record, maybe_sent, None, failure.as_ref()).await {
+            Ok(_) => {
+                self.shared.counters.stored();
+                self.shared.wake.wake();
+                Ok(Publication::Stored { event_id: self.event_id, why, maybe_sent })
+            }
+            Err(error) => Err(self.given_back(record, failure, Some(error))),
+        }
+    }
+
+    async fn insert(
+        &self,
+        record: &Record<'_>,
+        maybe_sent: bool,
+        hold: Option<Duration>,
+        failure: Option<&Failure>,
+    ) -> Result<Seq, StoreError> {
+        let rows = self.shared.store.insert(vec![self.event(record, maybe_sent, hold, failure)]).await?;
+        if let Some(turn) = &self.turn {
+            turn.stored();
+        }
+        Ok(rows.first().copied().unwrap_or(Seq::START))
+    }
+
+    fn event(
+        &self,
+        record: &Record<'_>,
+        maybe_sent: bool,
+        hold: Option<Duration>,
+        failure: Option<&Failure>,
+    ) -> NewEvent {
+        let error = failure.map(error_of);
+        NewEvent { maybe_sent, hold, error, ..new_event(self.event_id, record) }
+    }
+
+    fn given_back(&self, record: &Record<'_>, failure: Option<Failure>, store: Option<StoreError>) -> PublishError {
+        self.shared.counters.given_up();
+        let event = self.event(record, false, None, failure.as_ref());
+        let error = PublishError::new(event, failure, store);
+        tracing::warn!(%error, "event given up");
+        error
+    }
+
+    /// The producer has an outcome.
+    fn ended(&self, result: &Result<Ack, Failure>, permit: Permit, start: Instant) {
+        let now = now();
+        permit.settle(result, now);
+        match result {
+            Ok(ack) => {
+                self.shared.counters.published(now.saturating_duration_since(start), ack.is_confirmed());
+                self.shared.observer.succeeded();
+            }
+            Err(failure) => {
+                self.shared.counters.failed(failure);
+                self.shared.observer.watch(failure);
+            }
+        }
+    }
+}
+
+/// Waits until an event behind wants this one to be stored. Never, if it has no order.
+async fn urged(turn: Option<&Turn>) {
+    match turn {
+        Some(turn) => turn.urged().await,
+        None => std::future::pending().await,
+    }
+}

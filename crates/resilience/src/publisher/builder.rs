@@ -1,0 +1,206 @@
+//! The settings of a publisher, and how it starts.
+//!
+//! In: settings. Out: a [`ResilientPublisher`] whose relay runs. Awaits the store.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use milena::Produce;
+use tokio::sync::watch;
+
+use super::{ResilientPublisher, Settings, Shared, stats::Counters};
+use crate::{
+    breaker::{Breaker, BreakerConfig, BreakerState, InvalidBreakerConfig},
+    clock::now,
+    event::Format,
+    gate::Gate,
+    relay::{Alert, Job, Observer, RelayConfig, Wake},
+    store::{Store, StoreError},
+};
+
+/// Whether an event is published before it is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is published first, and stored if that fails.
+    #[default]
+    OnFailure,
+    /// It is stored first, and removed when it is published.
+    WriteAhead,
+}
+
+/// Which events are published in the order of the calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Those of one topic and key.
+    #[default]
+    PerKey,
+    /// None.
+    None,
+}
+
+/// Why a publisher could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The circuit breaker's configuration is invalid.
+    #[error(transparent)]
+    Breaker(#[from] InvalidBreakerConfig),
+    /// The store cannot be read.
+    #[error("the store cannot be read: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Builds a [`ResilientPublisher`].
+pub struct ResilientPublisherBuilder {
+    producer: Arc<dyn Produce>,
+    store: Arc<dyn Store>,
+    breaker: BreakerConfig,
+    relay: RelayConfig,
+    settings: Settings,
+    alert: Box<dyn Fn(&Alert) + Send + Sync>,
+    owner: String,
+}
+
+impl fmt::Debug for ResilientPublisherBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResilientPublisherBuilder").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl ResilientPublisherBuilder {
+    pub(super) fn new(producer: Arc<dyn Produce>, store: Arc<dyn Store>) -> Self {
+        let settings = Settings {
+            mode: Mode::OnFailure,
+            order: Order::PerKey,
+            format: Format::Json,
+            store_failures: true,
+            order_wait: Duration::from_millis(100),
+            hold: Duration::from_secs(180),
+        };
+        let owner = format!("process {}", std::process::id());
+        let (breaker, relay) = (BreakerConfig::failure_rate(50.0), RelayConfig::default());
+        Self { producer, store, breaker, relay, settings, alert: Box::new(|_| ()), owner }
+    }
+
+    /// Sets the mode. Defaults to [`Mode::OnFailure`].
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.settings.mode = mode;
+        self
+    }
+
+    /// Sets which events keep their order. Defaults to [`Order::PerKey`].
+    #[must_use]
+    pub fn order(mut self, order: Order) -> Self {
+        self.settings.order = order;
+        self.relay.in_order = order == Order::PerKey;
+        self
+    }
+
+    /// Sets how events become records. Defaults to [`Format::Json`].
+    #[must_use]
+    pub fn format(mut self, format: Format) -> Self {
+        self.settings.format = format;
+        self
+    }
+
+    /// Sets whether events that cannot be published are stored. Defaults to yes. With no, they are handed back, counted and logged;
+    /// a warning at the start says so.
+    #[must_use]
+    pub fn store_failures(mut self, store: bool) -> Self {
+        self.settings.store_failures = store;
+        self
+    }
+
+    /// Sets how long an event waits for an older one of its key that is on its way, before both are stored. Defaults to 100 ms.
+    #[must_use]
+    pub fn order_wait(mut self, wait: Duration) -> Self {
+        self.settings.order_wait = wait;
+        self
+    }
+
+    /// Sets for how long the relay leaves an event alone that the publisher stored and is sending itself. It should be longer than the
+    /// producer takes for an outcome (`max.block.ms` and `delivery.timeout.ms`). Defaults to 3 minutes.
+    #[must_use]
+    pub fn hold(mut self, hold: Duration) -> Self {
+        self.settings.hold = hold;
+        self
+    }
+
+    /// Sets the circuit breaker. Defaults to [`BreakerConfig::failure_rate(50.0)`](BreakerConfig::failure_rate).
+    #[must_use]
+    pub fn breaker(mut self, config: BreakerConfig) -> Self {
+        self.breaker = config;
+        self
+    }
+
+    /// Sets how the relay works.
+    #[must_use]
+    pub fn relay(mut self, config: RelayConfig) -> Self {
+        self.relay = RelayConfig { in_order: self.settings.order == Order::PerKey, ..config };
+        self
+    }
+
+    /// Calls `alert` with what an operator has to know at once. It is logged at `ERROR`, too.
+    #[must_use]
+    pub fn alert(mut self, alert: impl Fn(&Alert) + Send + Sync + 'static) -> Self {
+        self.alert = Box::new(alert);
+        self
+    }
+
+    /// Sets the name under which this instance has leases, for people. Defaults to the process's id.
+    #[must_use]
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = owner.into();
+        self
+    }
+
+    /// Reads which keys have stored events, and starts the relay.
+    ///
+    /// # Errors
+    /// The breaker's configuration is invalid, or the store cannot be read.
+    ///
+    /// # Panics
+    /// If it is called outside of a tokio runtime.
+    pub async fn start(self) -> Result<ResilientPublisher, StartError> {
+        let Self { producer, store, breaker, relay, settings, alert, owner } = self;
+        let wake = Arc::new(Wake::default());
+        let breaker = observed(breaker, &wake)?;
+        let gate = Gate::new(&store.slots().await?);
+        if !settings.store_failures {
+            tracing::warn!(
+                "store_failures is off: events that cannot be published are handed back, and lost if they are dropped"
+            );
+        }
+        let observer = Arc::new(Observer::new(alert));
+        let (stop, stopped) = watch::channel(false);
+        let job = Job {
+            producer: Arc::clone(&producer),
+            store: Arc::clone(&store),
+            breaker: breaker.clone(),
+            gate: gate.clone(),
+            config: relay,
+            observer: Arc::clone(&observer),
+            wake: Arc::clone(&wake),
+        };
+        let relay = Mutex::new(Some(tokio::spawn(job.run(owner, stopped))));
+        let counters = Counters::default();
+        let shared = Shared { producer, store, breaker, gate, observer, counters, wake, settings, stop, relay };
+        Ok(ResilientPublisher(Arc::new(shared)))
+    }
+}
+
+/// A breaker that wakes the relay when it closes, or lets calls try.
+fn observed(config: BreakerConfig, wake: &Arc<Wake>) -> Result<Breaker, InvalidBreakerConfig> {
+    let wake = Arc::clone(wake);
+    Breaker::observed_by(config, now(), move |transition| {
+        if transition.to == BreakerState::Open {
+            tracing::warn!("{transition}");
+        } else {
+            tracing::info!("{transition}");
+            wake.wake();
+        }
+    })
+}

@@ -1,0 +1,126 @@
+//! What became of an event that was published.
+//!
+//! In and out: plain values. Pure.
+
+use std::fmt;
+
+use milena::{Ack, Persisted};
+use uuid::Uuid;
+
+use crate::{
+    Failure,
+    breaker::CallNotPermitted,
+    store::{NewEvent, StoreError},
+};
+
+/// What became of an event.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Publication {
+    /// It is in Kafka.
+    Published {
+        /// Where.
+        ack: Ack,
+    },
+    /// It is in the store, synced, and the relay will publish it.
+    Stored {
+        /// Its id, by which [`Filter::event_id`](crate::store::Filter::event_id) finds it.
+        event_id: Uuid,
+        /// Why it was not published.
+        why: Why,
+        /// Whether it may be in Kafka as well. Its repetition will be flagged.
+        maybe_sent: bool,
+    },
+}
+
+/// Why an event was stored.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Why {
+    /// Older events of its key are stored or on their way.
+    Behind,
+    /// The circuit breaker is open.
+    NotPermitted(CallNotPermitted),
+    /// It could not be published.
+    Failed(Failure),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Behind => f.write_str("older events of its key are stored"),
+            Self::NotPermitted(refused) => refused.fmt(f),
+            Self::Failed(failure) => failure.fmt(f),
+        }
+    }
+}
+
+/// An event that was neither published nor stored. It is the caller's again.
+#[derive(Debug)]
+#[must_use = "it holds the only copy of the event"]
+pub struct PublishError(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    event: NewEvent,
+    failure: Option<Failure>,
+    store: Option<StoreError>,
+}
+
+impl PublishError {
+    pub(crate) fn new(event: NewEvent, failure: Option<Failure>, store: Option<StoreError>) -> Self {
+        Self(Box::new(Parts { event, failure, store }))
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &NewEvent {
+        &self.0.event
+    }
+
+    /// Takes the event out of the error.
+    #[must_use]
+    pub fn into_event(self) -> NewEvent {
+        self.0.event
+    }
+
+    /// Why it was not published. `None` if it was not tried: the breaker is open, or older events of its key are stored.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.0.failure.as_ref()
+    }
+
+    /// Why it was not stored. `None` if it was not tried: no attempt could publish it, or `store_failures` is off.
+    #[must_use]
+    pub fn store_error(&self) -> Option<&StoreError> {
+        self.0.store.as_ref()
+    }
+
+    /// Whether the event may be in Kafka all the same.
+    #[must_use]
+    pub fn persisted(&self) -> Persisted {
+        self.0.failure.as_ref().map_or(Persisted::No, Failure::persisted)
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parts { event, failure, store } = &*self.0;
+        let topic = event.topic.escape_debug().take(256).collect::<String>();
+        write!(f, "event {} for {topic} was neither published nor stored", event.event_id)?;
+        if let Some(failure) = failure {
+            write!(f, "; publishing: {failure}")?;
+        }
+        if let Some(store) = store {
+            write!(f, "; storing: {store}")?;
+        }
+        f.write_str("; it is still the caller's: keep it, or stop")
+    }
+}
+
+impl std::error::Error for PublishError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let store = self.0.store.as_ref().map(|error| error as _);
+        store.or_else(|| self.0.failure.as_ref().map(|failure| failure as _))
+    }
+}
