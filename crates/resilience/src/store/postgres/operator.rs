@@ -23,7 +23,8 @@ const SWEEP: &str = "WITH due AS MATERIALIZED (SELECT bucket, seq FROM failed_ka
 fn replay() -> String {
     format!(
         "WITH old AS MATERIALIZED (SELECT bucket, seq, status, bytes FROM failed_kafka_events WHERE {CONDITION} \
-         AND status IN ('RETRYING', 'DLQ', 'DLQ_FAILED') ORDER BY seq FOR UPDATE), \
+         AND (status IN ('RETRYING', 'DLQ', 'DLQ_FAILED') OR (status = 'PENDING' AND next_retry_at IS NOT NULL)) \
+         ORDER BY seq FOR UPDATE), \
          again AS (UPDATE failed_kafka_events e SET status = 'PENDING', attempts = 0, next_retry_at = NULL, updated_at = $9 \
          FROM old WHERE e.bucket = old.bucket AND e.seq = old.seq) SELECT status, count(*), sum(bytes)::bigint FROM old GROUP BY status"
     )
