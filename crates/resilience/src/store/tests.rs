@@ -44,6 +44,8 @@ macro_rules! conformance {
 
 mod conformance;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod script;
 mod setup;
 #[cfg(feature = "sqlite")]
