@@ -55,6 +55,7 @@ mod outcome;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;
+mod share;
 mod slot;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

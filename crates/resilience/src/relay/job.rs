@@ -22,6 +22,7 @@ use super::{
     backlog::Backlog,
     observe::Observer,
     rows::{blame, error_of, record_of, row_of},
+    share::is_outdated,
 };
 use crate::{
     Failure, Publish,
@@ -139,6 +140,8 @@ struct Session<'a> {
     marking: Option<StoreFuture<'a, ()>>,
     settling: Option<(Settling, StoreFuture<'a, u64>)>,
     renewing: Option<StoreFuture<'a, ()>>,
+    /// Whether the lease is to be given back, as the store tells after each renewal.
+    sharing: Option<StoreFuture<'a, bool>>,
     renew_at: Instant,
     /// When the lease was asked for, or its last renewal, and was given; and the same of the renewal that is under way. Others may have the
     /// lease a lease's time after the first.
@@ -149,6 +152,8 @@ struct Session<'a> {
     paused_until: Option<Instant>,
     /// The store is left alone until this moment: it failed.
     store_at: Option<Instant>,
+    /// Nothing new is sent: the lease is given back when nothing is on its way.
+    is_leaving: bool,
     is_over: bool,
 }
 
@@ -174,25 +179,28 @@ impl<'a> Session<'a> {
             marking: None,
             settling: None,
             renewing: None,
+            sharing: None,
             renew_at: now + job.config.lease / 3,
             given: asked,
             asked,
             scan_at: now + job.config.interval,
             paused_until: None,
             store_at: None,
+            is_leaving: false,
             is_over: false,
         }
     }
 
-    /// Works until the lease is lost or `stop` says so.
+    /// Works until the lease is lost or to be changed, or `stop` says so.
     async fn run(mut self, stop: &mut watch::Receiver<bool>) {
-        while !self.is_over && !is_stopped(stop) {
+        while !self.is_over && !self.has_left() && !is_stopped(stop) {
             self.start();
             let wake_at = self.wake_at();
             tokio::select! {
                 // Each arm comes from something that this loop began or a message, so none starves those below it.
                 biased;
                 renewed = finished(&mut self.renewing) => self.renewed(renewed),
+                shared = finished(&mut self.sharing) => self.shared(shared),
                 settled = finished_with(&mut self.settling) => self.settled(settled),
                 marked = finished(&mut self.marking) => self.marked(marked),
                 page = finished(&mut self.reading) => self.page(page),
@@ -225,6 +233,9 @@ impl<'a> Session<'a> {
         self.store_at = None;
         if self.settling.is_none() && !self.outcomes.is_empty() {
             self.settle();
+        }
+        if self.is_leaving {
+            return;
         }
         if let Some(read) = self.backlog.next_read(now) {
             let limits = PageLimits { rows: read.rows, bytes: self.job.config.limits.bytes as u64 };
@@ -386,11 +397,29 @@ impl<'a> Session<'a> {
         let third = self.job.config.lease / 3;
         if renewed.is_ok() {
             self.given = self.asked;
+            if self.sharing.is_none() && !self.is_leaving {
+                let (store, lease, lasting) = (&*self.job.store, self.lease.clone(), self.job.config.lease);
+                self.sharing = Some(StoreFuture::new(is_outdated(store, lease, lasting)));
+            }
         }
         self.renew_at = now() + if renewed.is_ok() { third } else { third.min(STORE_PAUSE) };
         if let Err(error) = renewed {
             self.store_failed(&error);
         }
+    }
+
+    /// The store has told whether other buckets should be acquired.
+    fn shared(&mut self, is_outdated: Result<bool, StoreError>) {
+        match is_outdated {
+            Ok(is_outdated) => self.is_leaving |= is_outdated,
+            // It is asked again after the next renewal.
+            Err(error) => tracing::warn!(%error, "relay: the store did not tell how many buckets are this process's"),
+        }
+    }
+
+    /// Whether the lease can be given back, and is to be.
+    fn has_left(&self) -> bool {
+        self.is_leaving && self.in_flight == 0 && self.settling.is_none() && self.outcomes.is_empty()
     }
 
     /// The store did not do what it was asked. It is asked again after a pause, unless the lease is lost.

@@ -55,7 +55,6 @@ mod reads;
 mod rows;
 mod schema;
 mod session;
-mod share;
 
 use std::{
     fmt,
@@ -83,7 +82,7 @@ use self::{
     publish::{Message, Publisher, Request},
     session::Session,
 };
-#[cfg(test)]
+#[cfg(all(test, feature = "postgres-tests"))]
 pub(crate) use self::{link::PLANNING, reads::page_text};
 use super::{
     Filter, Lease, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Store, StoreError, StoreErrorKind,
@@ -141,8 +140,15 @@ impl PostgresStoreBuilder {
         self
     }
 
+    /// Opens only a store that is there. Nothing is created: neither tables nor a schema.
+    #[must_use]
+    pub fn must_exist(mut self) -> Self {
+        self.0.must_exist = true;
+        self
+    }
+
     /// Sets the clock, instead of the database's.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "postgres-tests"))]
     pub(crate) fn clock(mut self, now: impl Fn() -> std::time::SystemTime + Send + Sync + 'static) -> Self {
         self.0.clock = Some(super::clock::Clock::new(now));
         self
@@ -152,7 +158,8 @@ impl PostgresStoreBuilder {
     /// called in.
     ///
     /// # Errors
-    /// [`Refused`](StoreErrorKind::Refused) if the connection string or the role is wrong, or another program's tables are there;
+    /// [`Refused`](StoreErrorKind::Refused) if the connection string or the role is wrong, or another program's tables are there. Also if the store
+    /// [must exist](Self::must_exist) and does not;
     /// [`NewerSchema`](StoreErrorKind::NewerSchema) if a later version of this crate made the tables;
     /// [`Unavailable`](StoreErrorKind::Unavailable) if the server is out of reach.
     ///
@@ -189,7 +196,7 @@ impl PostgresStoreBuilder {
         let (publisher, messages) = mpsc::channel(QUEUE);
         tokio::spawn(Publisher::new(publishing, messages).run());
         let changing = Arc::new(Mutex::new(changing));
-        Ok(PostgresStore { options, publisher, changing, reading, is_closed: AtomicBool::new(false) })
+        Ok(PostgresStore { options, writers, publisher, changing, reading, is_closed: AtomicBool::new(false) })
     }
 }
 
@@ -212,6 +219,8 @@ impl PostgresStoreBuilder {
 /// ```
 pub struct PostgresStore {
     options: Arc<Options>,
+    /// Marks the commits of this store.
+    writers: [uuid::Uuid; 2],
     /// What publishers write shares transactions.
     publisher: mpsc::Sender<Message>,
     /// Everything else that writes has one of its own.
@@ -271,6 +280,13 @@ impl PostgresStore {
                 Err(errors::silent())
             }
         }
+    }
+
+    /// Adds the counts of this store's writers to those of all who are gone.
+    async fn sign_out(&self) -> Result<(), StoreError> {
+        let session = self.reading.session().await?;
+        let leaving = timeout(self.options.timeout, open::sign_out(&session, &self.options, &self.writers));
+        leaving.await.map_err(|_| errors::silent())?
     }
 
     /// Repeats a small transaction until it is through.
@@ -402,13 +418,17 @@ impl Store for PostgresStore {
 
     fn close(&self) -> StoreFuture<'_, ()> {
         StoreFuture::new(async {
-            self.is_closed.store(true, Ordering::SeqCst);
+            let was_closed = self.is_closed.swap(true, Ordering::SeqCst);
             let (done, is_done) = oneshot::channel();
             if self.publisher.send(Message::Close(done)).await.is_ok() {
                 // An error would mean that the task has ended already.
                 let _ = is_done.await;
             }
             self.changing.lock().await.close().await;
+            if !was_closed && let Err(error) = self.sign_out().await {
+                // Whoever opens the store after a week does it.
+                tracing::debug!(%error, "the counts of a closed store were not added up");
+            }
             self.reading.close().await;
             Ok(())
         })

@@ -44,7 +44,7 @@ macro_rules! conformance {
 
 mod conformance;
 mod memory;
-#[cfg(feature = "postgres")]
+#[cfg(feature = "postgres-tests")]
 mod postgres;
 mod script;
 mod setup;
