@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     cluster::Cluster,
+    console::to_stderr,
     exit::{CliError, Exit},
     interrupt::Interrupt,
     settings, store,
@@ -136,7 +137,7 @@ async fn tell_rest(address: &str) -> Result<(), CliError> {
         true => format!("the database, in the tables of the schema {}", store::LAB_SCHEMA),
         false => "the file of the store".to_owned(),
     };
-    to_stdout(&format!("{rows} events are left in {place}"));
+    to_stderr(&format!("{rows} events are left in {place}"));
     Ok(())
 }
 

@@ -27,7 +27,7 @@ pub(crate) const TOPIC: &str = "orders";
 /// How long a lease lasts: after that, another process takes over.
 pub(crate) const LEASE: Duration = Duration::from_millis(600);
 /// How many keys there are.
-const KEYS: u64 = 50;
+const KEYS: u64 = 500;
 
 /// What the process is told.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use milena_test_support::postgres::Postgres;
 use self::{
     child::Order,
     judge::Wrong,
-    world::{Process, SERVER, World, until},
+    world::{Process, SERVER, Weather, World, until},
 };
 
 /// Takes the marks away: nothing counts as maybe sent when a lease is taken over.
@@ -114,7 +114,7 @@ async fn without_its_log_a_killed_server_loses_events() {
     let server = Postgres::start();
     let world = World::start(&server).await;
     world.sql(WITHOUT_LOG).await;
-    world.keep_away(true);
+    world.set_weather(Weather::Away);
     kill_server(&world, 1).await;
     let wrong = world.judge().await;
     assert!(wrong.iter().any(|wrong| matches!(wrong, Wrong::Lost(_))), "{wrong:?}");

@@ -9,7 +9,7 @@ use std::{
     process::{self, ChildStdin, Command, Stdio},
     sync::{
         Arc, LazyLock, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::Duration,
@@ -22,7 +22,10 @@ use milena_resilience::{
 };
 use milena_test_support::postgres::Postgres;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
@@ -43,11 +46,22 @@ pub(crate) async fn until(is_so: impl AsyncFn() -> bool) {
     timeout(Duration::from_mins(2), waiting).await.expect("it becomes so");
 }
 
+/// What the broker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weather {
+    /// It comes and goes.
+    Changing,
+    /// It stays away.
+    Away,
+    /// It stays.
+    Fair,
+}
+
 /// What a test has.
 pub(crate) struct World<'a> {
     pub(crate) server: &'a Postgres,
     broker: Arc<EmbeddedBroker>,
-    is_away: Arc<AtomicBool>,
+    weather: watch::Sender<Weather>,
     schema: String,
     pub(crate) told: Arc<Mutex<Told>>,
     processes: AtomicU64,
@@ -60,28 +74,27 @@ impl<'a> World<'a> {
         let schema = format!("processes_{}", COUNT.fetch_add(1, Ordering::SeqCst));
         let broker = Arc::new(EmbeddedBroker::builder().topic(TOPIC, 1).start().await.unwrap());
         broker.inject(Fault::delay_response(Duration::from_millis(20)).on(Api::Produce).forever());
-        let (is_away, its_broker) = (Arc::new(AtomicBool::new(false)), Arc::clone(&broker));
-        let its_away = Arc::clone(&is_away);
+        let (weather, its_broker) = (watch::Sender::new(Weather::Changing), Arc::clone(&broker));
+        let mut wanted = weather.subscribe();
         tokio::spawn(async move {
             loop {
+                let _ = wanted.wait_for(|weather| *weather != Weather::Fair).await;
                 its_broker.pause(1).unwrap();
-                sleep(Duration::from_millis(300)).await;
-                while its_away.load(Ordering::SeqCst) {
-                    sleep(Duration::from_millis(5)).await;
-                }
+                sleep(Duration::from_millis(200)).await;
+                let _ = wanted.wait_for(|weather| *weather != Weather::Away).await;
                 its_broker.resume(1).unwrap();
-                sleep(Duration::from_millis(300)).await;
+                sleep(Duration::from_millis(500)).await;
             }
         });
         let (told, processes) = (Arc::default(), AtomicU64::new(0));
-        let world = Self { server, broker, is_away, schema, told, processes };
+        let world = Self { server, broker, weather, schema, told, processes };
         world.store().await.close().await.unwrap();
         world
     }
 
-    /// Keeps the broker away for good, or lets it come and go.
-    pub(crate) fn keep_away(&self, keep: bool) {
-        self.is_away.store(keep, Ordering::SeqCst);
+    /// Has the broker come and go, or not.
+    pub(crate) fn set_weather(&self, weather: Weather) {
+        self.weather.send_replace(weather);
     }
 
     pub(crate) fn told<T>(&self, what: impl FnOnce(&Told) -> T) -> T {
@@ -144,7 +157,7 @@ impl<'a> World<'a> {
 
     /// Waits until the store has nothing to publish, and says what is wrong then.
     pub(crate) async fn judge(&self) -> Vec<Wrong> {
-        self.keep_away(false);
+        self.set_weather(Weather::Fair);
         let order = Order { writes_ahead: false, ..self.order() };
         let (publisher, store) = order.publisher().await;
         let waiting = Filter::new().status(Status::Pending).status(Status::Retrying);
