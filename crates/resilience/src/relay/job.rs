@@ -108,7 +108,8 @@ impl Job {
             };
             match lease {
                 Some(lease) => Session::new(&self, lease, asked).run(&mut stop).await,
-                None => pause(STORE_PAUSE, &mut stop).await,
+                // Whoever asks less often than a lease lasts is not known to wait.
+                None => pause(STORE_PAUSE.min(self.config.lease / 3), &mut stop).await,
             }
         }
     }
@@ -451,6 +452,8 @@ impl<'a> Session<'a> {
 
     /// Waits for what is on its way, records it, and gives the lease back. What takes too long is left flagged.
     async fn end(mut self) {
+        // A call that is not polled any more could keep others waiting.
+        (self.reading, self.marking, self.renewing, self.sharing) = (None, None, None, None);
         let limit = now() + self.job.config.shutdown;
         while self.in_flight > 0 || self.settling.is_some() || !self.outcomes.is_empty() {
             // After the store has failed it is left alone for a while.

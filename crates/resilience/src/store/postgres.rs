@@ -256,11 +256,12 @@ impl PostgresStore {
         answer.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    /// Carries out a call that changes something, also if the caller goes away.
+    /// Carries out a call that changes something, also if the caller goes away, or does not poll it: it would keep the others waiting.
     async fn write<C: Call + 'static>(&self, call: C) -> Result<C::Answer, StoreError> {
         self.check_open()?;
-        let mut lane = Arc::clone(&self.changing).lock_owned().await;
-        tokio::spawn(async move { lane.transact(&call).await }).await.unwrap_or_else(|_| Err(lost()))
+        let changing = Arc::clone(&self.changing);
+        let written = tokio::spawn(async move { changing.lock().await.transact(&call).await });
+        written.await.unwrap_or_else(|_| Err(lost()))
     }
 
     fn change<C: Call + 'static>(&self, call: C) -> StoreFuture<'_, C::Answer> {

@@ -1,6 +1,11 @@
 //! Several processes with one store.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use super::{
     super::setup::{LEASE, TestClock, events, ids, outcomes, unsettled},
@@ -154,6 +159,17 @@ async fn a_settle_that_is_under_way_is_over_before_its_lease_is_taken() {
     assert_eq!(settle.await.unwrap().unwrap(), 3);
     let new = taken.await.unwrap().unwrap();
     assert!(unsettled(&*other, &new).await.is_empty(), "nothing is sent again");
+}
+
+#[tokio::test]
+async fn a_call_that_is_polled_no_more_keeps_no_other_waiting() {
+    let (one, ..) = two().await;
+    let lease = acquire(&one, "one", u16::MAX).await.unwrap();
+    let mut left: Vec<_> = (0..3).map(|_| one.renew(&lease, LEASE)).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(left.iter_mut().all(|call| Pin::new(call).poll(&mut context).is_pending()));
+    let released = tokio::time::timeout(Duration::from_mins(1), one.release(&lease)).await;
+    released.expect("nothing keeps it waiting").unwrap();
 }
 
 #[tokio::test]
