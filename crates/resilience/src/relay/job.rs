@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use milena::{Ack, Persisted, Produce};
+use milena::{Persisted, Produce};
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::sleep_until,
@@ -20,9 +20,11 @@ use tokio::{
 use super::{
     Blame, Next, RelayConfig,
     backlog::Backlog,
+    buckets::is_outdated,
     observe::Observer,
     rows::{blame, error_of, record_of, row_of},
-    share::is_outdated,
+    share::{Fresh, Share},
+    waiting::{finished, finished_with, is_stopped, pause},
 };
 use crate::{
     Failure, Publish,
@@ -30,6 +32,7 @@ use crate::{
     clock::now,
     dead_letter::FailureReport,
     gate::{Gate, Leaving},
+    reconcile::{Found, Lookup},
     store::{
         Change, Lease, Outcome, Page, PageLimits, Seq, Store, StoreError, StoreErrorKind, StoreFuture, StoredEvent,
     },
@@ -43,6 +46,10 @@ pub(crate) struct Job {
     pub(crate) gate: Gate,
     pub(crate) config: RelayConfig,
     pub(crate) observer: Arc<Observer>,
+    /// Finds out whether an event that may have been sent was written.
+    pub(crate) lookup: Option<Arc<dyn Lookup>>,
+    /// What is published beside the relay.
+    pub(crate) fresh: Arc<Fresh>,
     /// Wakes it: events were stored, or the breaker has closed.
     pub(crate) wake: Arc<Wake>,
 }
@@ -70,7 +77,8 @@ impl Wake {
 /// What became of an event that was sent, or of its dead letter.
 struct Sent {
     event: Arc<StoredEvent>,
-    result: Result<Ack, Failure>,
+    /// `Ok` if it is in Kafka.
+    result: Result<(), Failure>,
     /// If it is the event's dead letter that was sent.
     letter: Option<Letter>,
 }
@@ -115,18 +123,6 @@ impl Job {
     }
 }
 
-fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
-    *stop.borrow() || stop.has_changed().is_err()
-}
-
-async fn pause(time: Duration, stop: &mut watch::Receiver<bool>) {
-    tokio::select! {
-        biased;
-        () = tokio::time::sleep(time) => {}
-        _ = stop.wait_for(|stop| *stop) => {}
-    }
-}
-
 /// The work under one lease.
 struct Session<'a> {
     job: &'a Job,
@@ -136,6 +132,7 @@ struct Session<'a> {
     outcomes: Vec<Outcome>,
     /// How many events or letters are on their way.
     in_flight: usize,
+    share: Share,
     sent: (mpsc::Sender<Sent>, mpsc::Receiver<Sent>),
     reading: Option<StoreFuture<'a, Page>>,
     marking: Option<StoreFuture<'a, ()>>,
@@ -175,6 +172,7 @@ impl<'a> Session<'a> {
             backlog,
             outcomes: Vec::new(),
             in_flight: 0,
+            share: Share::new(job.config.max_in_flight),
             sent: mpsc::channel(job.config.max_in_flight),
             reading: None,
             marking: None,
@@ -268,7 +266,7 @@ impl<'a> Session<'a> {
             return;
         }
         self.paused_until = None;
-        while self.in_flight < self.job.config.max_in_flight {
+        while self.in_flight < self.share.window(&self.job.fresh, now) {
             let Some(seq) = self.backlog.next_send() else { return };
             match self.job.breaker.try_acquire(now) {
                 Ok(permit) => self.send(seq, permit),
@@ -285,10 +283,22 @@ impl<'a> Session<'a> {
     fn send(&mut self, seq: i64, permit: Permit) {
         let Some(event) = self.backlog.event(seq).cloned() else { return };
         let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
+        let lookup = self.job.lookup.clone().filter(|_| event.maybe_sent);
+        let observer = Arc::clone(&self.job.observer);
         self.in_flight += 1;
         crate::task::spawn(async move {
-            let result = producer.publish(record_of(&event)).await;
-            permit.settle(&result, now());
+            let found = match lookup {
+                Some(lookup) => lookup.find(&event).await,
+                None => Found::Unknown,
+            };
+            observer.found(found);
+            let result = if found == Found::Written {
+                Ok(())
+            } else {
+                let result = producer.publish(record_of(&event, found)).await;
+                permit.settle(&result, now());
+                result.map(drop)
+            };
             // The session may have ended. The row is flagged by then.
             let _ = sent.send(Sent { event, result, letter: None }).await;
         });
@@ -308,7 +318,7 @@ impl<'a> Session<'a> {
                 last_failed_at: SystemTime::now(),
                 persisted: if maybe_sent { Persisted::Unknown } else { Persisted::No },
             };
-            let result = letters.send(&*producer, &event, &report).await;
+            let result = letters.send(&*producer, &event, &report).await.map(drop);
             let _ = sent.send(Sent { event, result, letter: Some(Letter { attempts, maybe_sent }) }).await;
         });
     }
@@ -474,23 +484,5 @@ impl<'a> Session<'a> {
         if let Err(error) = self.job.store.release(&self.lease).await {
             tracing::warn!(%error, "relay: the lease could not be given back, and will expire");
         }
-    }
-}
-
-/// The result of a call of the store, if there is one under way.
-async fn finished<T>(call: &mut Option<StoreFuture<'_, T>>) -> Result<T, StoreError> {
-    let Some(under_way) = call else { return std::future::pending().await };
-    let result = under_way.await;
-    *call = None;
-    result
-}
-
-/// The same for a call that is kept with what it was asked.
-async fn finished_with<A, T>(call: &mut Option<(A, StoreFuture<'_, T>)>) -> (A, Result<T, StoreError>) {
-    let Some((_, under_way)) = call else { return std::future::pending().await };
-    let result = under_way.await;
-    match call.take() {
-        Some((asked, _)) => (asked, result),
-        None => std::future::pending().await,
     }
 }
