@@ -28,7 +28,6 @@ mod answers;
 mod changes;
 mod errors;
 mod filter;
-mod group;
 mod inserts;
 mod leases;
 mod open;
@@ -53,7 +52,6 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
-    group::Weight,
     options::Options,
     reader::{ReadConnection, Reader},
     work::{Stop, Task, Work},
@@ -61,7 +59,7 @@ use self::{
 };
 use super::{
     Change, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Store, StoreError,
-    StoreErrorKind, StoreFuture, StoreStats, StoredEvent, clock::Clock,
+    StoreErrorKind, StoreFuture, StoreStats, StoredEvent, clock::Clock, group::Weight,
 };
 
 /// How many calls wait in a queue. More wait outside of it, in order.
