@@ -334,6 +334,20 @@ async fn in_write_ahead_mode_an_event_that_fails_is_sent_again_flagged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_write_ahead_mode_a_process_that_was_stopped_does_not_send_what_the_relay_of_another_may_have_sent() {
+    let rig = Rig::new(|builder| builder.mode(Mode::WriteAhead).hold(Duration::from_secs(10))).await;
+    rig.store.fail_next_insert(Fault::Late(Duration::from_secs(90)));
+    let late = rig.publish_async("k", "1");
+    sleep(Duration::from_secs(80)).await;
+    assert_eq!(rig.values("orders"), ["1?"], "a relay has sent it when its hold was over");
+    let Ok(Publication::Stored { why: Why::Overdue, maybe_sent: true, .. }) = late.await.unwrap() else {
+        panic!("not stored");
+    };
+    sleep(Duration::from_secs(80)).await;
+    assert_eq!((rig.values("orders"), rig.stats().await), (vec!["1?".into()], (0, 1, 0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_another_process_left_is_published_before_newer_events_of_its_key() {
     let store = store();
     store.insert(vec![NewEvent::new(EventId::new(), "orders", "old").key("k")]).await.unwrap();
