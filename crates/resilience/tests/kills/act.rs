@@ -31,6 +31,8 @@ use crate::{
 
 /// How long a lease may take to come to another process.
 const TAKEOVER: Duration = Duration::from_secs(20);
+/// How long a process is stopped at least: longer than its lease lasts, and longer than the relay leaves alone what it wrote ahead.
+const STOPPED: Duration = Duration::from_millis(1_500);
 
 /// What all acts share, one after the other.
 pub(crate) struct Stage {
@@ -257,14 +259,14 @@ impl<'a> Scene<'a> {
 
     /// While a process is stopped, another one takes its lease. Then it goes on.
     fn overtake(&mut self, mut first: Process, life: &Life) {
-        let mut second = self.start(Task::Publish, life.pause_ms, true);
-        let deadline = Instant::now() + TAKEOVER;
+        let (mut second, start) = (self.start(Task::Publish, life.pause_ms, true), Instant::now());
         while owner(&self.order.store).as_deref() != Some(&*format!("process {}", second.id())) {
             second.await_told(0);
-            assert!(Instant::now() < deadline, "the second process does not get the lease");
+            assert!(start.elapsed() < TAKEOVER, "the second process does not get the lease");
             thread::sleep(Duration::from_millis(5));
         }
         second.await_told(life.after);
+        thread::sleep(STOPPED.saturating_sub(start.elapsed()));
         first.thaw();
         self.overtaken += 1;
         first.await_told(first.told() + 1_000);

@@ -27,8 +27,9 @@ pub(crate) const SENT: &str = "sentAt";
 pub(crate) const MAX_BATCH: &str = "10000";
 /// The numbers of a life begin with that of the life times this.
 const NUMBERS: u64 = 1_000_000;
-/// How many calls a life makes, if it lasts so long, and how many of them are open at a time.
-const CALLS: u64 = 4_000;
+/// After so many calls a life, which then waits for something that takes long, makes fewer.
+const CALLS: u64 = 2_000;
+/// How many calls are open at a time.
 const OPEN_CALLS: usize = 64;
 
 /// What a process is to do.
@@ -100,7 +101,7 @@ async fn publish(order: &Order) {
     let publisher = publisher(order, store).await;
     let diary = Arc::new(Diary::create(&order.diary));
     let open_calls = Arc::new(Semaphore::new(OPEN_CALLS));
-    for count in 0..CALLS {
+    for count in 0.. {
         let open = Arc::clone(&open_calls).acquire_owned().await.unwrap();
         let (number, event) = event(order, count);
         diary.called(number, &String::from_utf8_lossy(event.key.as_ref().unwrap()));
@@ -109,11 +110,11 @@ async fn publish(order: &Order) {
             diary.told(number, answer_of(&answer.await.unwrap()));
             drop(open);
         });
-        if order.pause_ms > 0 {
-            sleep(Duration::from_millis(order.pause_ms)).await;
+        let pause_ms = if count < CALLS { order.pause_ms } else { 10 };
+        if pause_ms > 0 {
+            sleep(Duration::from_millis(pause_ms)).await;
         }
     }
-    std::future::pending().await
 }
 
 async fn drain(order: &Order) {
@@ -166,8 +167,9 @@ pub(crate) async fn publisher(order: &Order, store: Arc<SqliteStore>) -> Resilie
 
 /// The event of a life's call, and its number, by which it is found again.
 fn event(order: &Order, count: u64) -> (u64, NewEvent) {
+    // Keys that all lives share have stored events most of the time. Those of one life are mostly published directly.
     let is_shared = !order.is_second && count % 8 < 4;
-    let key = if is_shared { format!("shared-{}", count % 4) } else { format!("life-{}-{}", order.life, count % 4) };
+    let key = if is_shared { format!("shared-{}", count % 4) } else { format!("life-{}-{}", order.life, count % 128) };
     let padding = if count % 50 == 29 { 20_000 } else { 20 };
     numbered(order, count, &key, padding)
 }

@@ -49,11 +49,14 @@ fn no_event_is_lost_or_reordered_or_repeated_without_a_mark_whenever_its_process
     let (kills, first) = (number("MILENA_KILLS"), number("MILENA_KILLS_SEED").unwrap_or(1));
     let each = if kills.is_some() { LONG } else { SHORT };
     let acts = kills.map_or(2, |kills| kills.div_ceil(LONG as u64));
-    let (mut total, mut killed, mut overtaken) = (Counts::default(), 0, 0);
+    let mut total = Counts::default();
+    let (mut killed, mut overtaken, mut frozen, mut restarted) = (0, 0, 0, 0);
     let start = Instant::now();
     let mut stage = stage();
     for seed in first..first + acts {
         let plan = Plan::draw(seed, each);
+        frozen += plan.count(Weather::Freeze);
+        restarted += plan.count(Weather::Kill);
         let outcome = perform(&mut stage, &plan, None);
         total.add(outcome.counts);
         killed += outcome.kills;
@@ -61,7 +64,8 @@ fn no_event_is_lost_or_reordered_or_repeated_without_a_mark_whenever_its_process
         println!("seed {seed}: {:?}", outcome.counts);
         outcome.assert_good(&plan);
     }
-    println!("{killed} kills, {overtaken} takeovers in {:?}: {total:?}", start.elapsed());
+    println!("{killed} kills, {overtaken} takeovers; Kafka frozen {frozen} times, killed {restarted} times");
+    println!("in {:?}: {total:?}", start.elapsed());
     assert!(total.interrupted > 0 && total.stored > 0 && total.published > 0, "nothing was at stake: {total:?}");
     assert!(total.repetitions > 0, "nothing had to be sent again: {total:?}");
 }

@@ -68,6 +68,11 @@ impl Plan {
         Self { seed, writes_ahead: seed % 2 == 1, lives }
     }
 
+    /// How often Kafka changes so.
+    pub(crate) fn count(&self, weather: Weather) -> usize {
+        self.lives.iter().filter(|life| life.weather == Some(weather)).count()
+    }
+
     /// An act with these lives, each killed after so much of its diary.
     pub(crate) fn simple(writes_ahead: bool, weather: &[Option<Weather>]) -> Self {
         let life = |weather: &Option<Weather>| Life {
