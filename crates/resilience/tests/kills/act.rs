@@ -271,7 +271,7 @@ impl<'a> Scene<'a> {
         self.overtaken += 1;
         first.await_told(first.told() + 1_000);
         thread::sleep(Duration::from_micros(life.lag_us));
-        let (next, last) = if life.lag_us % 2 == 0 { (first, second) } else { (second, first) };
+        let (next, last) = if life.lag_us.is_multiple_of(2) { (first, second) } else { (second, first) };
         self.kill(next);
         self.kill(last);
     }

@@ -125,7 +125,7 @@ async fn drain(order: &Order) {
         let (number, event) = event(order, count);
         call(&publisher, &diary, number, event).await;
     }
-    await_empty(&*store).await;
+    await_empty(&store).await;
     publisher.close().await;
     store.close().await.unwrap();
 }

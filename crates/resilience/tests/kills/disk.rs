@@ -63,7 +63,7 @@ async fn step(order: &Order, diary: &Diary, count: &mut u64, reserve: u64, pages
         call(&publisher, diary, number, event).await;
     }
     // The publisher is closed when there is room again, or before.
-    let ballast = if pages % 2 == 0 { None } else { Some(ballast) };
+    let ballast = (!pages.is_multiple_of(2)).then_some(ballast);
     publisher.close().await;
     store.close().await.unwrap();
     drop(ballast);
