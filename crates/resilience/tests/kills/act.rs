@@ -24,6 +24,7 @@ use tokio::runtime::Runtime;
 use crate::{
     child::{MAX_BATCH, Order, SENT, Sabotage, Task},
     diary,
+    disk::Fill,
     judge::{Call, Counts, Entry, Remains, Violation, judge},
     plan::{End, Life, Plan, Weather},
     process::Process,
@@ -171,9 +172,13 @@ pub(crate) fn fill(stage: &mut Stage) -> Option<Outcome> {
         return None;
     }
     scene.order.store = disk.join("store.db");
-    let order = scene.next(Task::FullDisk, 0, false);
-    Process::start_by(command(), &order).finish();
-    // The disk is gone with the process, which saw that the store is empty.
+    let mut processes = Vec::new();
+    for (writes_ahead, fill) in [false, true].into_iter().flat_map(|ahead| Fill::ALL.map(|fill| (ahead, fill))) {
+        scene.order.writes_ahead = writes_ahead;
+        processes.push(Process::start_by(command(), &scene.next(Task::FullDisk(fill), 0, false)));
+    }
+    processes.into_iter().for_each(Process::finish);
+    // Each process had a disk of its own, which is gone with it, and saw that its store is empty.
     scene.order.store = scene.folder.path().join("none");
     Some(scene.judge())
 }

@@ -19,7 +19,11 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::Semaphore, time::sleep};
 use uuid::Uuid;
 
-use crate::{diary::Diary, disk, judge::Answer};
+use crate::{
+    diary::Diary,
+    disk::{self, Fill},
+    judge::Answer,
+};
 
 /// The header that tells when a record was given to a producer.
 pub(crate) const SENT: &str = "sentAt";
@@ -56,7 +60,7 @@ pub(crate) enum Task {
     /// Publish a little, and wait until the store is empty.
     Drain,
     /// Publish while the disk is full.
-    FullDisk,
+    FullDisk(Fill),
 }
 
 /// What is done wrong on purpose, to see that the judge finds it.
@@ -83,7 +87,7 @@ pub(crate) fn run(order: &Order) {
         match order.task {
             Task::Publish => publish(order).await,
             Task::Drain => drain(order).await,
-            Task::FullDisk => disk::fill(order).await,
+            Task::FullDisk(fill) => disk::run(order, fill).await,
         }
     });
 }
