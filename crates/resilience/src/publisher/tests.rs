@@ -528,3 +528,23 @@ async fn nothing_is_sent_from_the_store_after_a_lease_that_could_not_be_renewed(
     sleep(Duration::from_secs(5)).await;
     assert_eq!(rig.values("orders"), ["1", "2"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_relay_that_was_stopped_past_its_lease_still_sends_is_flagged() {
+    let rig = Rig::new(|builder| builder).await;
+    sleep(Duration::from_millis(10)).await;
+    // The relay sends two events at a time. Between the first and the second the process is stopped.
+    let is_first = std::sync::atomic::AtomicBool::new(true);
+    rig.producer.reply_with(move |_| {
+        if is_first.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let _ = std::pin::pin!(tokio::time::advance(Duration::from_secs(20))).poll(&mut context);
+        }
+        None
+    });
+    let events = ["1", "2"].map(|value| NewEvent::new(EventId::new(), "orders", value).key(value));
+    rig.store.insert(events.to_vec()).await.unwrap();
+    rig.publisher.wake();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.values("orders"), ["1", "2?"], "another process may have sent the second");
+}

@@ -247,7 +247,11 @@ impl<'a> Session<'a> {
     /// Whether nobody else can have the lease yet, as far as the process's own clock can tell. What is sent later would repeat what another
     /// has sent, without a mark.
     fn has_lease(&self, now: Instant) -> bool {
-        now < self.given + self.job.config.lease
+        now < self.lease_end()
+    }
+
+    fn lease_end(&self) -> Instant {
+        self.given + self.job.config.lease
     }
 
     /// Sends what may be sent, as far as the breaker permits it.
@@ -272,9 +276,10 @@ impl<'a> Session<'a> {
 
     fn send(&mut self, seq: i64, permit: Permit) {
         let Some(event) = self.backlog.event(seq).cloned() else { return };
-        let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
+        let (producer, sent, lease_end) = (Arc::clone(&self.job.producer), self.sent.0.clone(), self.lease_end());
         self.in_flight += 1;
         crate::task::spawn(async move {
+            let event = flagged_after(lease_end, event);
             let result = producer.publish(record_of(&event)).await;
             permit.settle(&result, now());
             // The session may have ended. The row is flagged by then.
@@ -284,11 +289,12 @@ impl<'a> Session<'a> {
 
     /// Sends the dead letter of an event that failed so often.
     fn send_letter(&mut self, event: Arc<StoredEvent>, failure: Failure, attempts: u32) {
-        let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
+        let (producer, sent, lease_end) = (Arc::clone(&self.job.producer), self.sent.0.clone(), self.lease_end());
         let letters = self.job.config.dead_letters.clone();
         let maybe_sent = event.maybe_sent || failure.persisted() == Persisted::Unknown;
         self.in_flight += 1;
         crate::task::spawn(async move {
+            let event = flagged_after(lease_end, event);
             let report = FailureReport {
                 failure: &failure,
                 attempts,
@@ -443,6 +449,11 @@ impl<'a> Session<'a> {
             tracing::warn!(%error, "relay: the lease could not be given back, and will expire");
         }
     }
+}
+
+/// The event as it may be sent now. If the process was stopped until others can have the lease, they may have sent it.
+fn flagged_after(lease_end: Instant, event: Arc<StoredEvent>) -> Arc<StoredEvent> {
+    if now() < lease_end { event } else { Arc::new(StoredEvent { maybe_sent: true, ..(*event).clone() }) }
 }
 
 /// The result of a call of the store, if there is one under way.
