@@ -152,7 +152,11 @@ impl RecordingPublisher {
             Some(Scripted::Fail(failure, store)) => Err(PublishError::new(event, failure, store)),
             Some(Scripted::Store(why)) => {
                 recorder.recorded.push(event);
-                let maybe_sent = matches!(&why, Why::Failed(failure) if failure.persisted() == Persisted::Unknown);
+                let maybe_sent = match &why {
+                    Why::Failed(failure) => failure.persisted() == Persisted::Unknown,
+                    Why::Overdue => true,
+                    Why::Behind | Why::NotPermitted(_) => false,
+                };
                 Ok(Publication::Stored { event_id: id.into(), why, maybe_sent })
             }
             None => {

@@ -46,7 +46,7 @@ struct Line {
     stored: u64,
     /// How many rows are being removed from the store.
     leaving: usize,
-    /// The recount that had begun when the count changed for the last time.
+    /// The recount that had begun when the count changed for the last time, or a turn ended.
     changed_in: u64,
     /// Whether one has its turn.
     is_taken: bool,
@@ -237,6 +237,8 @@ impl Drop for Turn {
         let mut lines = self.gate.lines(self.slot);
         let Some(line) = lines.get_mut(&self.slot) else { return };
         line.is_urged = false;
+        // A recount may have asked the store before the event was there.
+        line.changed_in = self.gate.recounts.load(Relaxed);
         while let Some(next) = line.waiting.pop_front() {
             if next.send(()).is_ok() {
                 return;
@@ -351,6 +353,20 @@ mod tests {
         assert!(!gate.turn(7).is_behind_stored() && gate.turn(8).is_behind_stored());
         gate.recount(gate.begin_recount(), &SlotCounts::new());
         assert!(!gate.has_stored());
+    }
+
+    #[test]
+    fn a_recount_leaves_alone_an_event_that_was_stored_behind_its_back() {
+        let gate = gate();
+        let turn = gate.turn(7);
+        turn.storing();
+        let recount = gate.begin_recount();
+        // The store is asked now, and has no event yet. Then it has.
+        drop(turn);
+        gate.recount(recount, &SlotCounts::new());
+        assert!(gate.has_stored_in(7));
+        gate.recount(gate.begin_recount(), &SlotCounts::new());
+        assert!(!gate.has_stored_in(7));
     }
 
     #[test]

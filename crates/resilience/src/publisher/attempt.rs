@@ -103,8 +103,15 @@ impl Attempt {
     }
 
     async fn store_first(&mut self, record: &Record<'_>, permit: Permit) -> Result<Publication, PublishError> {
-        let start = now();
-        match self.insert(record, true, Some(self.shared.settings.hold), None).await {
+        let (start, hold) = (now(), self.shared.settings.hold);
+        match self.insert(record, true, Some(hold), None).await {
+            // The relay of another process may have sent it by now. A second record would have no mark.
+            Ok(_) if now().saturating_duration_since(start) >= hold => {
+                drop(permit);
+                self.shared.counters.stored();
+                self.shared.wake.rescan();
+                Ok(Publication::Stored { event_id: self.event_id, why: Why::Overdue, maybe_sent: true })
+            }
             Ok(row) => {
                 let shared = Arc::clone(&self.shared);
                 let mut sending = std::pin::pin!(shared.producer.publish(record.clone()));

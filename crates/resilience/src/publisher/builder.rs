@@ -133,7 +133,8 @@ impl ResilientPublisherBuilder {
     }
 
     /// Sets for how long the relay leaves an event alone that the publisher stored and is sending itself. It should be longer than the
-    /// producer takes for an outcome (`max.block.ms` and `delivery.timeout.ms`). Defaults to 3 minutes.
+    /// producer takes for an outcome (`max.block.ms` and `delivery.timeout.ms`). Defaults to 3 minutes. A process that is stopped for so long after it
+    /// wrote an event ahead leaves it to the relay ([`Why::Overdue`](super::Why::Overdue)).
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
         self.settings.hold = hold;

@@ -43,6 +43,9 @@ pub enum Why {
     NotPermitted(CallNotPermitted),
     /// It could not be published.
     Failed(Failure),
+    /// It was written ahead, and then not sent within its [hold](super::ResilientPublisherBuilder::hold): the process was stopped, and another one
+    /// that shares the store may have published it by then.
+    Overdue,
 }
 
 impl fmt::Display for Why {
@@ -51,6 +54,7 @@ impl fmt::Display for Why {
             Self::Behind => f.write_str("older events of its key are stored"),
             Self::NotPermitted(refused) => refused.fmt(f),
             Self::Failed(failure) => failure.fmt(f),
+            Self::Overdue => f.write_str("it was not sent before its hold was over"),
         }
     }
 }

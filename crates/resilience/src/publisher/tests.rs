@@ -338,6 +338,20 @@ async fn in_write_ahead_mode_an_event_that_fails_is_sent_again_flagged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_write_ahead_mode_a_process_that_was_stopped_does_not_send_what_the_relay_of_another_may_have_sent() {
+    let rig = Rig::new(|builder| builder.mode(Mode::WriteAhead).hold(Duration::from_secs(10))).await;
+    rig.store.fail_next_insert(Fault::Late(Duration::from_secs(90)));
+    let late = rig.publish_async("k", "1");
+    sleep(Duration::from_secs(80)).await;
+    assert_eq!(rig.values("orders"), ["1?"], "a relay has sent it when its hold was over");
+    let Ok(Publication::Stored { why: Why::Overdue, maybe_sent: true, .. }) = late.await.unwrap() else {
+        panic!("not stored");
+    };
+    sleep(Duration::from_secs(80)).await;
+    assert_eq!((rig.values("orders"), rig.stats().await), (vec!["1?".into()], (0, 1, 0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_another_process_left_is_published_before_newer_events_of_its_key() {
     let store = store();
     store.insert(vec![NewEvent::new(EventId::new(), "orders", "old").key("k")]).await.unwrap();
@@ -572,4 +586,24 @@ async fn an_open_breaker_asks_for_metadata_when_nothing_is_stored_and_nobody_pub
     assert_eq!(rig.publisher.breaker().state(), BreakerState::HalfOpen);
     rig.producer.reply(Reply::ack());
     assert!(is_published(&rig.publish("k", "2").await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_relay_that_was_stopped_past_its_lease_still_sends_is_flagged() {
+    let rig = Rig::new(|builder| builder).await;
+    sleep(Duration::from_millis(10)).await;
+    // The relay sends two events at a time. Between the first and the second the process is stopped.
+    let is_first = std::sync::atomic::AtomicBool::new(true);
+    rig.producer.reply_with(move |_| {
+        if is_first.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let _ = std::pin::pin!(tokio::time::advance(Duration::from_secs(20))).poll(&mut context);
+        }
+        None
+    });
+    let events = ["1", "2"].map(|value| NewEvent::new(EventId::new(), "orders", value).key(value));
+    rig.store.insert(events.to_vec()).await.unwrap();
+    rig.publisher.wake();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.values("orders"), ["1", "2?"], "another process may have sent the second");
 }

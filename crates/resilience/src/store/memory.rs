@@ -31,6 +31,8 @@ pub enum Fault {
     },
     /// It succeeds after this time, which is tokio's and can be paused.
     Slow(Duration),
+    /// It succeeds at once, and answers after this time: the process was stopped meanwhile.
+    Late(Duration),
 }
 
 /// A store in memory, for tests. It can be told to fail. Clones are the same store.
@@ -196,6 +198,9 @@ impl MemoryStore {
                 Some(sync) => sync.await.unwrap_or(false),
                 None => true,
             };
+            if let Some(Fault::Late(time)) = fault {
+                tokio::time::sleep(time).await;
+            }
             if is_synced && fault != Some(Fault::Indeterminate { done: true }) {
                 Ok(answer)
             } else {
