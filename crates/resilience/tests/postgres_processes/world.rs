@@ -80,7 +80,8 @@ impl<'a> World<'a> {
             loop {
                 let _ = wanted.wait_for(|weather| *weather != Weather::Fair).await;
                 its_broker.pause(1).unwrap();
-                sleep(Duration::from_millis(200)).await;
+                // Longer than a delivery may take, so that events are stored.
+                sleep(Duration::from_millis(700)).await;
                 let _ = wanted.wait_for(|weather| *weather != Weather::Away).await;
                 its_broker.resume(1).unwrap();
                 sleep(Duration::from_millis(500)).await;
