@@ -43,7 +43,7 @@ pub(crate) async fn until(is_so: impl AsyncFn() -> bool) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_mins(2), waiting).await.expect("it becomes so");
+    timeout(Duration::from_mins(4), waiting).await.expect("it becomes so");
 }
 
 /// What the broker does.
