@@ -24,10 +24,10 @@ use tokio::{
 };
 
 pub(crate) const TOPIC: &str = "orders";
-/// How long a lease lasts: after that, another process takes over.
-pub(crate) const LEASE: Duration = Duration::from_millis(600);
+/// How long a lease lasts: after that, another process takes over. It is longer than a call of the store takes on a busy machine.
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
 /// How many keys there are.
-const KEYS: u64 = 500;
+const KEYS: u64 = 200;
 
 /// What the process is told.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Order {
 /// The process.
 pub(crate) async fn publish(order: &Order) {
     let (publisher, _) = order.publisher().await;
-    let (mut ticks, mut states) = (interval(Duration::from_millis(2)), interval(Duration::from_millis(20)));
+    let (mut ticks, mut states) = (interval(Duration::from_millis(4)), interval(Duration::from_millis(20)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let (mut number, mut calls, mut stopped) = (order.from, JoinSet::new(), stdin_is_closed());
     loop {

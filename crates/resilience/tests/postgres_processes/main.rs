@@ -152,7 +152,7 @@ async fn a_publisher_that_was_stopped_for_longer_than_its_lease_is_fenced_and_lo
 async fn without_marks_events_of_a_stopped_publisher_are_repeated_without_a_flag() {
     let world = World::start(&SERVER).await;
     world.sql(WITHOUT_MARKS).await;
-    stop_publishers(&world, 6).await;
+    stop_publishers(&world, 3).await;
     let wrong = world.judge().await;
     assert!(is_unflagged(&wrong), "{wrong:?}");
 }

@@ -43,7 +43,7 @@ pub(crate) async fn until(is_so: impl AsyncFn() -> bool) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_mins(2), waiting).await.expect("it becomes so");
+    timeout(Duration::from_mins(4), waiting).await.expect("it becomes so");
 }
 
 /// What the broker does.
@@ -80,7 +80,8 @@ impl<'a> World<'a> {
             loop {
                 let _ = wanted.wait_for(|weather| *weather != Weather::Fair).await;
                 its_broker.pause(1).unwrap();
-                sleep(Duration::from_millis(200)).await;
+                // Longer than a delivery may take, so that events are stored.
+                sleep(Duration::from_millis(700)).await;
                 let _ = wanted.wait_for(|weather| *weather != Weather::Away).await;
                 its_broker.resume(1).unwrap();
                 sleep(Duration::from_millis(500)).await;

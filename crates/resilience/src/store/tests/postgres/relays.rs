@@ -59,6 +59,9 @@ async fn a_second_instance_gets_its_share_of_the_buckets_and_gives_it_back_and_n
     first.has(16, &schema).await;
     let records = [first.producer.history(), second.producer.history()].concat();
     assert_eq!(records.len(), 200);
-    assert!(records.iter().all(|record| record.header(POSSIBLE_DUPLICATE).is_none()), "no lease has expired");
+    assert!(records.iter().all(|record| record.header(POSSIBLE_DUPLICATE).is_none()));
+    let sql = format!("SELECT max(maybe_sent_up_to) FROM \"{schema}\".outbox_leases");
+    let marked: i64 = connect(&SERVER).await.query_one(&sql, &[]).await.unwrap().get(0);
+    assert_eq!(marked, 0, "no lease has expired");
     first.publisher.close().await;
 }
