@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 
 use self::table::Table;
 use super::{
-    Filter, Lease, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Store, StoreError, StoreErrorKind,
-    StoreFuture, StoreStats, StoredEvent, clock::Clock,
+    Busy, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Quota, Seq, SlotCounts, Store, StoreError,
+    StoreErrorKind, StoreFuture, StoreStats, StoredEvent, clock::Clock,
 };
 
 /// How a call of a [`MemoryStore`] fails.
@@ -49,6 +49,7 @@ pub enum Fault {
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     clock: Clock,
+    is_shared: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -101,7 +102,7 @@ impl MemoryStore {
             is_closed: false,
             without_syncs: false,
         };
-        Self { clock: Clock::default(), state: Arc::new(Mutex::new(state)) }
+        Self { clock: Clock::default(), is_shared: false, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Sets how much it takes.
@@ -122,6 +123,13 @@ impl MemoryStore {
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Clock::new(now);
+        self
+    }
+
+    /// Lets several publishers use it, in the order per key that is kept between processes as well.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.is_shared = true;
         self
     }
 
@@ -257,6 +265,33 @@ impl State {
 impl Store for MemoryStore {
     fn insert(&self, events: Vec<NewEvent>) -> StoreFuture<'_, Vec<Seq>> {
         self.call(Call::Insert, move |table, now| table.insert(events, now))
+    }
+
+    fn insert_among(&self, events: Vec<NewEvent>) -> StoreFuture<'_, (Vec<Seq>, Vec<Pass>)> {
+        self.call(Call::Insert, move |table, now| Ok((table.insert(events, now)?, table.passes())))
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    fn busy(&self, behind: Vec<(u16, Seq)>, limit: u64) -> StoreFuture<'_, Vec<Busy>> {
+        self.call(Call::Read, move |table, _| Ok(table.busy(&behind, limit)))
+    }
+
+    fn take_pass(&self, instead_of: Option<Pass>) -> StoreFuture<'_, Option<Pass>> {
+        self.call(Call::Write, move |table, _| Ok(table.take_pass(instead_of)))
+    }
+
+    fn passes(&self) -> StoreFuture<'_, Vec<Pass>> {
+        self.call(Call::Read, |table, _| Ok(table.passes()))
+    }
+
+    fn end_passes(&self, passes: Vec<Pass>) -> StoreFuture<'_, ()> {
+        self.call(Call::Write, move |table, _| {
+            table.end_passes(&passes);
+            Ok(())
+        })
     }
 
     fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64> {
