@@ -28,7 +28,7 @@ pub struct Busy {
     pub events: u64,
     /// The last of them; the place itself if there are none.
     pub last: Seq,
-    /// Whether there are no more behind them. Otherwise some slots may be missing.
+    /// Whether there are certainly no more behind them: fewer were read than the limit. Otherwise some slots may be missing.
     pub is_end: bool,
 }
 
@@ -39,14 +39,12 @@ impl Busy {
         Self { bucket, last: after, is_end: true, ..Self::default() }
     }
 
-    /// Takes the next event, if fewer than `limit` were taken. Otherwise there are more, and it says no.
+    /// Takes the next event, and says whether it takes another one. It takes at most `limit`.
     pub(crate) fn push(&mut self, seq: Seq, slot: u16, limit: u64) -> bool {
+        self.events += 1;
+        self.last = seq;
+        self.slots.insert(slot);
         self.is_end = self.events < limit;
-        if self.is_end {
-            self.events += 1;
-            self.last = seq;
-            self.slots.insert(slot);
-        }
         self.is_end
     }
 }

@@ -498,8 +498,7 @@ pub(crate) async fn busy_slots_are_those_of_unsettled_events_behind_a_place(fact
         assert_eq!(slots(&busy(0, 9).await), of(&[2, 5, 6]));
         let bucket = bucket_of(event(2).slot(), buckets);
         let one = store.busy(vec![(bucket, Seq(0))], 1).await.unwrap();
-        let same = [2, 5, 6].iter().filter(|number| bucket_of(event(**number).slot(), buckets) == bucket).count();
-        let expected = Busy { bucket, slots: of(&[2]), events: 1, last: Seq(2), is_end: same == 1 };
+        let expected = Busy { bucket, slots: of(&[2]), events: 1, last: Seq(2), is_end: false };
         assert_eq!(one, [expected]);
         assert_eq!(store.busy(Vec::new(), 1).await.unwrap(), []);
     }
