@@ -49,6 +49,7 @@ mod gate;
 mod peers;
 mod publish;
 pub mod publisher;
+pub mod reconcile;
 pub mod relay;
 pub mod retry;
 #[cfg(test)]

@@ -50,20 +50,23 @@
 
 mod attempt;
 mod builder;
+mod keys;
 mod metrics;
 mod outcome;
+mod probe;
 mod recount;
 mod stats;
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use milena::{Produce, Record};
+use milena::{Header, Produce, Record};
 use tokio::{sync::watch, task::JoinHandle};
 
-use self::{attempt::Attempt, stats::Counters};
+use self::{attempt::Attempt, keys::Keys, probe::LastFailed, stats::Counters};
 pub use self::{
     builder::{Mode, Order, ResilientPublisherBuilder, StartError},
     metrics::ProducerMetrics,
@@ -72,7 +75,7 @@ pub use self::{
 };
 use crate::{
     breaker::Breaker,
-    event::{Envelope, Event, EventId, Format},
+    event::{CE_ID, EVENT_ID, Envelope, Event, EventId, Format},
     gate::Gate,
     peers::Peers,
     relay::{Observer, RelayStats, Wake, record},
@@ -96,6 +99,8 @@ pub(crate) struct Shared {
     peers: Option<Peers>,
     observer: Arc<Observer>,
     counters: Counters,
+    failed: Arc<LastFailed>,
+    keys: Arc<Keys>,
     wake: Arc<Wake>,
     settings: Settings,
     stop: watch::Sender<bool>,
@@ -152,7 +157,8 @@ impl ResilientPublisher {
         &self.0.settings.format
     }
 
-    /// Publishes a record that carries an event. Its partition and timestamp are not kept if it is stored.
+    /// Publishes a record that carries an event. Its partition and timestamp are not kept if it is stored. If it has no header `eventId` or `ce_id`, it
+    /// gets `eventId`, so that consumers recognise a repetition.
     ///
     /// # Errors
     /// The event was neither published nor stored. The error has the event, and says why; if it may be in the log all the same,
@@ -161,6 +167,7 @@ impl ResilientPublisher {
     /// # Cancel safety
     /// If the future is dropped, the event may be published or stored, or neither.
     pub async fn publish_record(&self, id: EventId, record: Record<'_>) -> Result<Publication, PublishError> {
+        let record = identified(id, record);
         self.attempt(id, &record).run(&record).await
     }
 
@@ -169,17 +176,22 @@ impl ResilientPublisher {
     ///
     /// # Panics
     /// If it is called outside of a tokio runtime.
-    pub fn publish_async(&self, event: NewEvent) -> JoinHandle<Result<Publication, PublishError>> {
+    pub fn publish_async(&self, mut event: NewEvent) -> JoinHandle<Result<Publication, PublishError>> {
+        if !event.headers.iter().any(|(name, _)| is_id(name)) {
+            event.headers.push((EVENT_ID.to_owned(), Some(event.event_id.to_string().into_bytes())));
+        }
         let attempt = self.attempt_of(&event);
         crate::task::spawn(async move { attempt.run(&record_of(&event)).await })
     }
 
     fn attempt(&self, id: EventId, record: &Record<'_>) -> Attempt {
+        self.0.keys.observe(record.topic(), record.key_bytes());
         let slot = crate::store::slot_of(record.topic(), record.key_bytes(), &id.into());
         Attempt::new(Arc::clone(&self.0), id.into(), slot, record.key_bytes().is_some())
     }
 
     fn attempt_of(&self, event: &NewEvent) -> Attempt {
+        self.0.keys.observe(&event.topic, event.key.as_deref());
         Attempt::new(Arc::clone(&self.0), event.event_id, event.slot(), event.key.is_some())
     }
 
@@ -256,6 +268,19 @@ impl ResilientPublisher {
             tracing::error!(%error, "the relay ended by a panic");
         }
     }
+}
+
+/// Whether a header has the event's id.
+fn is_id(header: &str) -> bool {
+    header == EVENT_ID || header == CE_ID
+}
+
+/// A record with its event's id.
+fn identified(id: EventId, record: Record<'_>) -> Record<'_> {
+    if record.headers().iter().any(|header| is_id(&header.key)) {
+        return record;
+    }
+    record.with_header(Header { key: Cow::Borrowed(EVENT_ID), value: Some(Cow::Owned(id.to_string().into_bytes())) })
 }
 
 /// A record as an event that a store can keep.

@@ -21,6 +21,7 @@ use crate::{
     peers::Peers,
     relay::error_of,
     store::{Filter, NewEvent, Pass, Seq, StoreError},
+    strategy::{LONG, Strategy},
 };
 
 /// An event that was stored.
@@ -109,7 +110,7 @@ impl Attempt {
             () = urged(self.turn.as_ref()) => {
                 // Those behind it are stored after it. If that fails, they wait.
                 match self.insert(record, true, Some(self.shared.settings.hold), None).await {
-                    Ok(row) => return self.finish(row, permit, start, &mut sending).await,
+                    Ok(row) => return self.finish(row, record.topic(), (permit, start), &mut sending).await,
                     Err(error) => {
                         self.unsure = Some(error).filter(StoreError::is_indeterminate);
                         sending.await
@@ -117,10 +118,10 @@ impl Attempt {
                 }
             }
         };
-        self.ended(&result, permit, start);
+        self.ended(record.topic(), &result, permit, start);
         match result {
             Ok(ack) => Ok(Publication::Published { ack }),
-            Err(failure) if failure.is_fatal() => {
+            Err(failure) if Strategy::of(&failure, Duration::ZERO, LONG) == Strategy::FailFast => {
                 let event = self.event(record, false, None, Some(&failure));
                 Err(PublishError::new(event, Some(Why::Failed(failure)), self.unsure.take()))
             }
@@ -134,7 +135,7 @@ impl Attempt {
             Ok(row) => {
                 let shared = Arc::clone(&self.shared);
                 let mut sending = std::pin::pin!(shared.producer.publish(record.clone()));
-                self.finish(row, permit, start, &mut sending).await
+                self.finish(row, record.topic(), (permit, start), &mut sending).await
             }
             Err(error) => {
                 drop(permit);
@@ -148,13 +149,13 @@ impl Attempt {
     async fn finish(
         &mut self,
         row: Row,
-        permit: Permit,
-        start: Instant,
+        topic: &str,
+        (permit, start): (Permit, Instant),
         sending: &mut (impl Future<Output = Result<Ack, Failure>> + Unpin),
     ) -> Result<Publication, PublishError> {
         self.turn = None;
         let result = sending.await;
-        self.ended(&result, permit, start);
+        self.ended(topic, &result, permit, start);
         match result {
             Ok(ack) => {
                 self.acknowledge(row.seq).await;
@@ -259,7 +260,7 @@ impl Attempt {
     }
 
     /// The producer has an outcome.
-    fn ended(&self, result: &Result<Ack, Failure>, permit: Permit, start: Instant) {
+    fn ended(&self, topic: &str, result: &Result<Ack, Failure>, permit: Permit, start: Instant) {
         let now = now();
         permit.settle(result, now);
         match result {
@@ -268,6 +269,7 @@ impl Attempt {
                 self.shared.observer.succeeded();
             }
             Err(failure) => {
+                self.shared.failed.set(topic);
                 self.shared.counters.failed(failure);
                 self.shared.observer.watch(failure);
             }

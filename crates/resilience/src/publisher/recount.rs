@@ -1,4 +1,5 @@
-//! Compares the gate's counts with the store's, now and then, and has the store remove rows whose retention is over.
+//! What is done once a minute or so: compares the gate's counts with the store's, has the store remove rows whose retention is over, and has keys
+//! looked at again.
 //!
 //! In: a gate, a store. Out: slots that are free again after another process, an operator or a call that was dropped has changed the store.
 //! Awaits the store.
@@ -7,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::sleep};
 
+use super::keys::Keys;
 use crate::{
     clock::now,
     gate::Gate,
@@ -23,6 +25,7 @@ const EACH: Duration = Duration::from_micros(100);
 pub(super) async fn keep_counting(
     gate: Gate,
     store: Arc<dyn Store>,
+    keys: Arc<Keys>,
     interval: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -32,6 +35,9 @@ pub(super) async fn keep_counting(
         loop {
             sleep(if store.is_shared() { pause(events).min(interval) } else { interval }).await;
             let is_due = now() >= sweep_at;
+            if is_due {
+                keys.look_again();
+            }
             match keep(&gate, &*store, is_due).await {
                 Err(error) if error.kind() == StoreErrorKind::Closed => return,
                 Err(error) => tracing::warn!(%error, "the store cannot be swept or counted"),

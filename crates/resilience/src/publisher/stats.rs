@@ -5,7 +5,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -15,6 +15,7 @@ use super::{Settings, metrics::Histogram};
 use crate::{
     breaker::{Breaker, BreakerState, BreakerStats},
     clock::now,
+    relay::Fresh,
 };
 
 /// Health looks at the last minute, second by second.
@@ -64,13 +65,12 @@ pub struct Health {
 #[derive(Default)]
 pub(crate) struct Counters {
     in_flight: AtomicU64,
-    published: AtomicU64,
+    pub(super) fresh: Arc<Fresh>,
     failed: AtomicU64,
     stored: AtomicU64,
     given_up: AtomicU64,
     /// Published events that no broker confirmed (`acks=0`).
     unconfirmed: AtomicU64,
-    publish_micros: AtomicU64,
     latency: Histogram,
     recent: Mutex<Recent>,
 }
@@ -106,10 +106,8 @@ impl Counters {
                 "the producer has acks=0: events that no broker confirms can be lost although they count as published"
             );
         }
-        self.published.fetch_add(1, Ordering::Relaxed);
+        self.fresh.add(took);
         self.latency.add(took);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.publish_micros.fetch_add(micros, Ordering::Relaxed);
         self.recent().add(now(), false);
     }
 
@@ -140,11 +138,11 @@ impl Counters {
             store_failures: settings.store_failures,
             breaker: breaker.stats(now()),
             in_flight: read(&self.in_flight),
-            messages_published: read(&self.published),
+            messages_published: self.fresh.published(),
             messages_failed: read(&self.failed),
             stored: read(&self.stored),
             given_up: read(&self.given_up),
-            total_publish_time: Duration::from_micros(read(&self.publish_micros)),
+            total_publish_time: self.fresh.time(),
             last_error: self.recent().last_error.clone(),
         }
     }
