@@ -1,8 +1,8 @@
 //! Keeps events that could not be published until they are.
 //!
 //! In: events, and what became of them. Out: rows in the order of acceptance. The trait [`Store`], and a store in
-//! memory; with feature `sqlite` one in a file. Deliberately absent: sending (the relay does it), and deciding when an
-//! event is tried again.
+//! memory; with feature `sqlite` one in a file, with feature `postgres` one in a database. Deliberately absent: sending
+//! (the relay does it), and deciding when an event is tried again.
 //!
 //! # Rows
 //!
@@ -55,11 +55,18 @@ mod clock;
 mod counters;
 mod error;
 mod event;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod group;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod headers;
 mod lease;
 mod memory;
 mod outcome;
 mod pass;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod query;
+mod share;
 mod slot;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -203,15 +210,26 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Those of every call.
     fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64>;
 
-    /// How many buckets the store has. Each has its own lease. SQLite has one.
+    /// How many buckets the store has. Each has its own lease. SQLite has one, PostgreSQL 16.
     fn buckets(&self) -> u16;
 
-    /// Acquires a lease for at most `want` buckets that nobody has. Returns `None` if there are none. The lease lasts for
-    /// `lasting`, and longer if it is renewed.
+    /// Acquires a lease for at most `want` buckets that nobody has. Returns `None` if there are none, or if this owner has its
+    /// [`share`](Self::share) already. The lease lasts for `lasting`, and longer if it is renewed.
     ///
     /// # Errors
     /// Those of every call.
     fn acquire(&self, owner: &str, lasting: Duration, want: u16) -> StoreFuture<'_, Option<Lease>>;
+
+    /// How many buckets this owner may have now, if several processes share the store: all who have some or asked for some lately have the
+    /// same share. Whoever has more should settle what is in flight, release its lease and acquire a smaller one, each time that it
+    /// renews it or so. A store that only one process uses says that it may have all.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn share(&self, owner: &str) -> StoreFuture<'_, u16> {
+        let (_, buckets) = (owner, self.buckets());
+        StoreFuture::new(async move { Ok(buckets) })
+    }
 
     /// Has a lease last for `lasting` from now. It may have expired, if nobody acquired it since.
     ///

@@ -96,7 +96,8 @@ impl ResilientPublisherBuilder {
             order_wait: Duration::from_millis(100),
             hold: Duration::from_secs(180),
         };
-        let owner = format!("process {}", std::process::id());
+        // In containers, the ids of processes are alike.
+        let owner = format!("process {} {}", std::process::id(), uuid::Uuid::now_v7());
         let (breaker, relay) = (BreakerConfig::failure_rate(50.0), RelayConfig::default());
         let (alert, keys) = (Box::new(|_: &Alert| ()), KeyWatch::new());
         Self { producer, store, breaker, relay, settings, alert, owner, keys, lookup: None }
@@ -184,7 +185,8 @@ impl ResilientPublisherBuilder {
         self
     }
 
-    /// Sets the name under which this instance has leases, for people. Defaults to the process's id.
+    /// Sets the name under which this instance has leases. No other instance may have it: they would be taken for one, and get one share
+    /// of the work. Defaults to the process's id and a part that is unique.
     #[must_use]
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = owner.into();

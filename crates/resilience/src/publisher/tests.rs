@@ -68,8 +68,12 @@ impl Rig {
 
 /// A store whose clock is tokio's.
 fn store() -> MemoryStore {
+    store_of(1)
+}
+
+fn store_of(buckets: u16) -> MemoryStore {
     let (began, start) = (std::time::SystemTime::now(), crate::clock::now());
-    MemoryStore::new().clock(move || began + (crate::clock::now() - start))
+    MemoryStore::with_buckets(buckets).clock(move || began + (crate::clock::now() - start))
 }
 
 fn expired() -> DeliveryError {
@@ -531,6 +535,32 @@ async fn an_event_that_the_relay_settled_before_it_was_acknowledged_is_not_taken
     rig.producer.complete_all();
     assert!(is_published(&first.await.unwrap()));
     assert!(is_stored(&rig.publish("k", "3").await), "the second is still stored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_leaves_others_their_share_of_the_buckets_once_what_it_has_sent_is_settled() {
+    let store = store_of(4);
+    let events = || (0..40).map(|key| NewEvent::new(EventId::new(), "orders", "v").key(format!("k{key}"))).collect();
+    let first = Rig::on(store.clone(), |builder| builder.owner("first")).await;
+    first.producer.reply(Reply::ack().after(Duration::from_secs(15)));
+    store.insert(events()).await.unwrap();
+    first.publisher.wake();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(first.producer.history().len(), 40, "all are on their way");
+    let second = Rig::on(store.clone(), |builder| builder.owner("second")).await;
+    sleep(Duration::from_secs(20)).await;
+    store.insert(events()).await.unwrap();
+    [&first, &second].iter().for_each(|rig| rig.publisher.wake());
+    sleep(Duration::from_secs(20)).await;
+    let published = [&first, &second].map(|rig| rig.values("orders"));
+    assert_eq!((published.concat(), first.stats().await), (vec!["v".to_owned(); 80], (0, 80, 0, 0)));
+    assert!(published[0].len() > 40 && !published[1].is_empty(), "both have buckets");
+    second.publisher.close().await;
+    sleep(Duration::from_secs(9)).await;
+    store.insert(events()).await.unwrap();
+    first.publisher.wake();
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(first.stats().await, (0, 120, 0, 0), "what has become free is taken");
 }
 
 /// No metadata within `max.block.ms`.

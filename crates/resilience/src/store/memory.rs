@@ -302,6 +302,11 @@ impl Store for MemoryStore {
         self.lock().table.bucket_count()
     }
 
+    fn share(&self, owner: &str) -> StoreFuture<'_, u16> {
+        let owner = owner.to_owned();
+        self.call(Call::Read, move |table, now| Ok(table.share(&owner, now)))
+    }
+
     fn acquire(&self, owner: &str, lasting: Duration, want: u16) -> StoreFuture<'_, Option<Lease>> {
         let owner = owner.to_owned();
         self.call(Call::Write, move |table, now| Ok(table.acquire(&owner, lasting, want, now)))

@@ -33,7 +33,6 @@ mod answers;
 mod changes;
 mod errors;
 mod filter;
-mod group;
 mod inserts;
 mod leases;
 mod open;
@@ -58,7 +57,6 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
-    group::Weight,
     options::Options,
     reader::{ReadConnection, Reader},
     work::{Stop, Task, Work},
@@ -66,7 +64,7 @@ use self::{
 };
 use super::{
     Change, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Store, StoreError,
-    StoreErrorKind, StoreFuture, StoreStats, StoredEvent, clock::Clock,
+    StoreErrorKind, StoreFuture, StoreStats, StoredEvent, clock::Clock, group::Weight,
 };
 
 /// How many calls wait in a queue. More wait outside of it, in order.

@@ -47,6 +47,8 @@ macro_rules! conformance {
 
 mod conformance;
 mod memory;
+#[cfg(feature = "postgres-tests")]
+mod postgres;
 mod script;
 mod setup;
 #[cfg(feature = "sqlite")]

@@ -151,6 +151,8 @@ pub(super) struct Plan {
     pub(super) strikes: Vec<(u64, Strike)>,
     /// How many of a thousand calls of the store are slow.
     pub(super) slow_calls: u64,
+    /// Those of the store, which instances share.
+    pub(super) buckets: u16,
 }
 
 /// Of a thousand records, how many meet what.
@@ -212,6 +214,7 @@ impl Plan {
             rates: rates(chance),
             strikes: if is_rough { strikes(chance, span) } else { Vec::new() },
             slow_calls: chance.of(&[0, 100, 500]),
+            buckets: chance.of(&[1, 1, 4]),
         }
     }
 

@@ -57,7 +57,8 @@ impl SlowStore {
     pub(super) fn new(plan: &Plan, world: &Arc<World>, without: Without) -> Arc<Self> {
         let jump = Arc::new(AtomicI64::new(0));
         let (clock, jumped) = (Arc::clone(world), Arc::clone(&jump));
-        let memory = MemoryStore::new().quota(Quota { max_rows: plan.quota_rows, ..Quota::default() });
+        let memory =
+            MemoryStore::with_buckets(plan.buckets).quota(Quota { max_rows: plan.quota_rows, ..Quota::default() });
         let memory = if plan.retention { memory.retention(Duration::from_secs(100)) } else { memory };
         let memory = memory.clock(move || {
             let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
@@ -181,6 +182,10 @@ impl Store for SlowStore {
 
     fn buckets(&self) -> u16 {
         self.memory.buckets()
+    }
+
+    fn share(&self, owner: &str) -> StoreFuture<'_, u16> {
+        self.after_a_while("share", self.memory.share(owner))
     }
 
     fn acquire(&self, owner: &str, lasting: Duration, want: u16) -> StoreFuture<'_, Option<Lease>> {

@@ -14,6 +14,7 @@ use crate::store::{
     counters::{Counters, Rows},
     lease::{after, lasts, remaining},
     query::PageBuilder,
+    share::{Held, Wanting, free, may_renew, share},
 };
 
 /// Everything that the store has.
@@ -26,6 +27,7 @@ pub(super) struct Table {
     buckets: Vec<Bucket>,
     passes: BTreeSet<Pass>,
     last_pass: i64,
+    asking: Vec<Asking>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,11 +44,20 @@ struct Row {
 /// Who has the lease of a bucket.
 #[derive(Clone, Debug, Default)]
 struct Bucket {
+    owner: Option<String>,
     token: Option<Token>,
     renewed_at: i64,
     lease_until: i64,
     sent_up_to: Seq,
     maybe_sent_up_to: Seq,
+}
+
+/// One who asked for more buckets than it got, and how long that counts.
+#[derive(Clone, Debug)]
+struct Asking {
+    one: Wanting,
+    seen_at: i64,
+    until: i64,
 }
 
 impl Table {
@@ -59,6 +70,7 @@ impl Table {
             buckets: vec![Bucket::default(); usize::from(buckets.max(1))],
             passes: BTreeSet::new(),
             last_pass: 0,
+            asking: Vec::new(),
         }
     }
 
@@ -125,11 +137,17 @@ impl Table {
     }
 
     pub(super) fn acquire(&mut self, owner: &str, lasting: Duration, want: u16, now: i64) -> Option<Lease> {
-        let is_free = |bucket: &Bucket| bucket.token.is_none() || !lasts(now, bucket.renewed_at, bucket.lease_until);
-        let free = (0_u16..).zip(&self.buckets).filter(|(_, bucket)| is_free(bucket));
-        let taken: Vec<u16> = free.map(|(number, _)| number).take(usize::from(want)).collect();
+        if want == 0 {
+            return None;
+        }
+        self.want(owner, lasting, now);
+        let (held, wanting) = (self.held(), self.wanting(now));
+        let taken: Vec<u16> = free(&held, &wanting, (owner, want), now).iter().map(|held| held.bucket).collect();
         if taken.is_empty() {
             return None;
+        }
+        if taken.len() == usize::from(want) {
+            self.leave(owner);
         }
         self.counters.last_token += 1;
         let token = Token(self.counters.last_token);
@@ -139,16 +157,54 @@ impl Table {
             bucket.maybe_sent_up_to = bucket.maybe_sent_up_to.max(bucket.sent_up_to);
             sent_up_to = sent_up_to.min(bucket.sent_up_to);
             (bucket.token, bucket.renewed_at, bucket.lease_until) = (Some(token), now, after(now, lasting));
+            bucket.owner = Some(owner.to_owned());
         }
         Some(Lease { owner: owner.to_owned(), token, buckets: taken, sent_up_to })
     }
 
+    /// Notes who asks for buckets, and since when.
+    fn want(&mut self, owner: &str, lasting: Duration, now: i64) {
+        let since = self.wanting(now).into_iter().find(|one| one.owner == owner && now >= one.since);
+        self.leave(owner);
+        let one = since.unwrap_or_else(|| Wanting { owner: owner.to_owned(), since: now });
+        self.asking.push(Asking { one, seen_at: now, until: after(now, lasting) });
+    }
+
+    fn leave(&mut self, owner: &str) {
+        self.asking.retain(|asking| asking.one.owner != owner);
+    }
+
+    fn wanting(&self, now: i64) -> Vec<Wanting> {
+        let asking = self.asking.iter().filter(|asking| lasts(now, asking.seen_at, asking.until));
+        asking.map(|asking| asking.one.clone()).collect()
+    }
+
+    fn held(&self) -> Vec<Held> {
+        let held = |(number, bucket): (u16, &Bucket)| Held {
+            bucket: number,
+            owner: bucket.owner.clone(),
+            token: bucket.token.map_or(0, |token| token.0),
+            renewed_at: bucket.renewed_at,
+            lease_until: bucket.lease_until,
+        };
+        (0..).zip(&self.buckets).map(held).collect()
+    }
+
+    /// How many buckets an owner may have.
+    pub(super) fn share(&self, owner: &str, now: i64) -> u16 {
+        u16::try_from(share(&self.held(), &self.wanting(now), owner, now)).unwrap_or(u16::MAX)
+    }
+
     pub(super) fn renew(&mut self, lease: &Lease, lasting: Duration, now: i64) -> Result<(), StoreError> {
-        self.each_bucket(lease, |bucket| (bucket.renewed_at, bucket.lease_until) = (now, after(now, lasting)))
+        let before = self.buckets.clone();
+        self.each_bucket(lease, |bucket| (bucket.renewed_at, bucket.lease_until) = (now, after(now, lasting)))?;
+        may_renew(&self.held(), &self.wanting(now), (&lease.owner, lasting), now).inspect_err(|_| self.buckets = before)
     }
 
     pub(super) fn release(&mut self, lease: &Lease) -> Result<(), StoreError> {
-        self.each_bucket(lease, |bucket| (bucket.token, bucket.sent_up_to) = (None, Seq::START))
+        self.each_bucket(lease, |bucket| (bucket.token, bucket.sent_up_to) = (None, Seq::START))?;
+        self.leave(&lease.owner);
+        Ok(())
     }
 
     pub(super) fn sending(&mut self, lease: &Lease, up_to: Seq) -> Result<(), StoreError> {

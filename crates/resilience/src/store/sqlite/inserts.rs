@@ -6,11 +6,8 @@
 use rusqlite::params;
 use uuid::fmt::Hyphenated;
 
-use super::{
-    rows::headers_text,
-    work::{Stop, Work},
-};
-use crate::store::{EventError, NewEvent, Seq, counters::Rows, lease::after};
+use super::work::{Stop, Work};
+use crate::store::{EventError, NewEvent, Seq, counters::Rows, headers::headers_text, lease::after};
 
 const INSERT: &str = "INSERT INTO failed_kafka_events (seq, slot, bytes, next_retry_at, maybe_sent, created_at, updated_at, \
      event_id, topic, event_key, headers, first_error_class, first_error, payload) \

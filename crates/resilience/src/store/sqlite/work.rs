@@ -6,10 +6,11 @@
 use rusqlite::{CachedStatement, Connection, params};
 use tokio::sync::oneshot;
 
-use super::{errors, group::Weight, options::Options};
+use super::{errors, options::Options};
 use crate::store::{
     StoreError, StoreErrorKind,
     counters::{Counters, Rows},
+    group::Weight,
 };
 
 /// A transaction that is under way.

@@ -11,14 +11,16 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     answers::{AnswerThread, Answers},
     errors,
-    group::{Group, LIMITS},
     open::{for_writing, write_back},
     options::Options,
     reader::ReadConnection,
     reserve::Reserve,
     work::{End, Job, Mark, Work, counters, roll_back},
 };
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{
+    StoreError, StoreErrorKind,
+    group::{Group, LIMITS},
+};
 
 /// How often other threads get the processor before a transaction that has several calls is committed.
 const YIELDS: usize = 4;

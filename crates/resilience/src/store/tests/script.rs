@@ -90,8 +90,7 @@ impl Script {
         Seq(self.draw(self.inserted as u64 + 2) as i64)
     }
 
-    /// Of an event that may be there; as events are numbered like their rows, its slot is known. It is not where an insert was
-    /// refused, which is then the same mistake for both stores.
+    /// Of an event that may be there; as events are numbered like their rows, its slot is known.
     fn outcome(&mut self) -> Outcome {
         let seq = self.seq();
         let change = match self.draw(4) {
@@ -112,9 +111,13 @@ impl Script {
 
     /// What a store answers, and its counts.
     pub(crate) async fn perform(&self, call: &Call, store: &dyn Store) -> Answer {
-        let mut given = None;
+        let (mut given, mut is_refused) = (None, false);
         let answer = match call.clone() {
-            Call::Insert(events) => told(store.insert(events).await),
+            Call::Insert(events) => {
+                let end = store.insert(events).await;
+                is_refused = end.is_err();
+                told(end)
+            }
             Call::Acknowledge(rows) => told(store.acknowledge(rows).await),
             Call::Acquire(want) => {
                 let lease = store.acquire("relay", LEASE, want).await;
@@ -134,11 +137,14 @@ impl Script {
                 slots + &told(store.list(Filter::new(), Seq::START, 99).await)
             }
         };
-        Answer { text: answer + &told(store.stats().await), lease: given }
+        Answer { text: answer + &told(store.stats().await), is_refused, lease: given }
     }
 
-    /// Keeps a lease, for later calls.
-    pub(crate) fn learn(&mut self, answer: Answer) {
+    /// Keeps a lease, for later calls, and takes the numbers of events back that were not stored.
+    pub(crate) fn learn(&mut self, call: &Call, answer: Answer) {
+        if let (Call::Insert(events), true) = (call, answer.is_refused) {
+            self.inserted -= events.len() as u128;
+        }
         self.leases.extend(answer.lease);
     }
 }
@@ -147,6 +153,7 @@ impl Script {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     text: String,
+    is_refused: bool,
     lease: Option<Lease>,
 }
 

@@ -4,30 +4,30 @@
 
 /// What a call writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Weight {
-    pub(super) rows: usize,
-    pub(super) bytes: u64,
+pub(crate) struct Weight {
+    pub(crate) rows: usize,
+    pub(crate) bytes: u64,
 }
 
 /// The most that one transaction writes. More would make it last longer and gain nothing: at a thousand rows, a sync is a
 /// small part of it. The bytes bound the log.
-pub(super) const LIMITS: Weight = Weight { rows: 2_000, bytes: 4 << 20 };
+pub(crate) const LIMITS: Weight = Weight { rows: 2_000, bytes: 4 << 20 };
 
 /// A transaction that fills.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(crate) struct Group {
     limits: Weight,
     weight: Weight,
     calls: usize,
 }
 
 impl Group {
-    pub(super) fn new(limits: Weight) -> Self {
+    pub(crate) fn new(limits: Weight) -> Self {
         Self { limits, weight: Weight::default(), calls: 0 }
     }
 
     /// Takes a call if it fits, and says so. The first always does.
-    pub(super) fn takes(&mut self, call: Weight) -> bool {
+    pub(crate) fn takes(&mut self, call: Weight) -> bool {
         let rows = self.weight.rows.saturating_add(call.rows);
         let bytes = self.weight.bytes.saturating_add(call.bytes);
         let fits = self.calls == 0 || (rows <= self.limits.rows && bytes <= self.limits.bytes);
