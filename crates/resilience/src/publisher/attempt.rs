@@ -207,7 +207,8 @@ impl Attempt {
             return Err(self.given_back(record, Some(why), self.unsure.clone()));
         }
         let failure = if let Why::Failed(failure) = &why { Some(failure) } else { None };
-        let maybe_sent = self.unsure.is_some() || failure.is_some_and(|failure| failure.persisted() == Persisted::Unknown);
+        let maybe_sent =
+            self.unsure.is_some() || failure.is_some_and(|failure| failure.persisted() == Persisted::Unknown);
         match self.insert(record, maybe_sent, None, failure).await {
             Ok(row) => {
                 // Those behind it can be stored as well meanwhile.

@@ -118,7 +118,9 @@ fn order(plan: &Plan, remains: &Remains) -> Vec<(Kind, String)> {
     let mut last: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
     let mut found = Vec::new();
     for (id, call) in calls(remains).filter(|(_, call)| matches!(call.fate, Fate::Published | Fate::Stored)) {
-        let (Some(key), Some(place)) = (call.key.filter(|key| is_ordered(plan, *key)), first.get(&id)) else { continue };
+        let (Some(key), Some(place)) = (call.key.filter(|key| is_ordered(plan, *key)), first.get(&id)) else {
+            continue;
+        };
         if let Some((before, newer)) = last.get(&key).filter(|(before, _)| before > place) {
             found.push((
                 Kind::Disorder,

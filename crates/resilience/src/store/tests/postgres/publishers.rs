@@ -1,7 +1,7 @@
 //! Publishers of two processes, each with a store of its own in one database: the order of a key holds between them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -19,11 +19,11 @@ use crate::{
     store::{Store, postgres::PostgresStore},
 };
 
-/// The events that Kafka took, by key, and those that it has refused once.
+/// The events that Kafka took, by key, and how often it has refused some.
 #[derive(Default)]
 struct Kafka {
     taken: BTreeMap<Vec<u8>, Vec<usize>>,
-    refused: BTreeSet<usize>,
+    refused: BTreeMap<usize, u32>,
 }
 
 /// Two instances, and the Kafka of both.
@@ -33,7 +33,7 @@ struct Two {
 }
 
 impl Two {
-    /// Every `nth` event is refused once, and sent again after `wait`.
+    /// Every `nth` event is refused twice: when it is published, and when the relay sends it at once. It is sent again after `wait`.
     async fn start(order: Order, nth: usize, wait: Duration) -> Self {
         let (schema, kafka) = (new_schema(), Arc::new(Mutex::new(Kafka::default())));
         let start = async |owner: &str| {
@@ -72,7 +72,9 @@ impl Kafka {
     fn reply(&mut self, record: &Record<'_>, nth: usize) -> Reply {
         let value = String::from_utf8_lossy(record.value_bytes().unwrap_or_default()).into_owned();
         let number: usize = value.parse().unwrap();
-        if number.is_multiple_of(nth) && self.refused.insert(number) {
+        let refused = self.refused.entry(number).or_default();
+        if number.is_multiple_of(nth) && *refused < 2 {
+            *refused += 1;
             let error = DeliveryError::of(FailureKind::Rejected, "orders", 0).with_code(ErrorCode::INVALID_RECORD);
             return Reply::fail(error.with_retriable(true));
         }
