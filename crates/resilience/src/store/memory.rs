@@ -155,6 +155,15 @@ impl MemoryStore {
         self.lock().always = fault;
     }
 
+    /// Has no call fail any more.
+    #[cfg(test)]
+    pub(crate) fn fail_no_more(&self) {
+        let mut state = self.lock();
+        state.inserts.clear();
+        state.settles.clear();
+        state.always = None;
+    }
+
     /// From now on what is written is not synced: calls that write wait, and others do not see it, until
     /// [`sync`](Self::sync) or [`crash`](Self::crash).
     pub fn hold_syncs(&self) {

@@ -88,6 +88,7 @@ async fn simulate(plan: Plan, without: Without, traced: bool) -> Report {
     let calm = plan.weather.last().map_or(0, |(until, _)| *until);
     sleep(Duration::from_millis(calm).saturating_sub(world.now())).await;
     kafka.heal();
+    store.memory().fail_no_more();
     world.note(|| "all is well".to_owned());
     let mut violations = settle(&plan, &world, &store, (&homes, &publishers), &kafka).await;
     let memory = store.memory();
