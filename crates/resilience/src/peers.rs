@@ -28,6 +28,8 @@ use crate::{
     store::{PASS_LASTS, Pass, Store, StoreError},
 };
 
+/// How many questions wait in a queue. More wait outside of it, in order.
+const QUEUE: usize = 2_048;
 /// How often the store is asked whether passes have ended.
 const LOOK_EACH: Duration = Duration::from_millis(50);
 
@@ -36,7 +38,7 @@ const LOOK_EACH: Duration = Duration::from_millis(50);
 pub(crate) struct Peers {
     store: Arc<dyn Store>,
     holder: Arc<Holder>,
-    questions: mpsc::UnboundedSender<Question>,
+    questions: mpsc::Sender<Question>,
     /// All passes up to this one have ended. One event at a time looks, and those behind it need not.
     ended: Mutex<Pass>,
 }
@@ -45,7 +47,7 @@ impl Peers {
     /// Starts the task that asks the store. One that finds events there wakes the relay.
     pub(crate) fn start(store: &Arc<dyn Store>, takes_passes: bool, wake: Arc<Wake>) -> Self {
         let holder = Arc::new(Holder::new(now()));
-        let (questions, asked) = mpsc::unbounded_channel();
+        let (questions, asked) = mpsc::channel(QUEUE);
         let keeper = Keeper::new(Arc::clone(store), Arc::clone(&holder), asked, takes_passes, wake);
         crate::task::spawn(keeper.run());
         Self { store: Arc::clone(store), holder, questions, ended: Mutex::new(Pass(0)) }
@@ -66,7 +68,7 @@ impl Peers {
     pub(crate) async fn is_free(&self, slot: u16) -> Result<bool, StoreError> {
         let (reply, answer) = oneshot::channel();
         // The task ends with the runtime only.
-        self.questions.send(Question { slot, reply }).map_err(|_| StoreError::closed())?;
+        self.questions.send(Question { slot, reply }).await.map_err(|_| StoreError::closed())?;
         answer.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
 

@@ -46,7 +46,7 @@ impl Question {
 pub(super) struct Keeper {
     store: Arc<dyn Store>,
     holder: Arc<Holder>,
-    questions: mpsc::UnboundedReceiver<Question>,
+    questions: mpsc::Receiver<Question>,
     views: Views,
     takes_passes: bool,
     wake: Arc<Wake>,
@@ -62,7 +62,7 @@ impl Keeper {
     pub(super) fn new(
         store: Arc<dyn Store>,
         holder: Arc<Holder>,
-        questions: mpsc::UnboundedReceiver<Question>,
+        questions: mpsc::Receiver<Question>,
         takes_passes: bool,
         wake: Arc<Wake>,
     ) -> Self {

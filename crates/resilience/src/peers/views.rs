@@ -113,31 +113,22 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut views = Views::new(1);
-        let cases: [(u64, Option<i64>, Option<(&[u16], u64, i64, bool)>, bool, &str); 10] = [
-            (0, Some(0), None, true, "nothing is known"),
-            (0, Some(0), Some((&[], 0, 0, true)), false, "nothing is stored"),
-            (1, Some(0), Some((&[7], 1, 5, true)), true, "its event is stored"),
-            (2, Some(0), Some((&[8], 1, 6, true)), false, "it is settled, and another is stored"),
-            (
-                10,
-                Some(0),
-                Some((&[8], 2_000, 2_005, true)),
-                false,
-                "many are stored: they are not read again for 200 ms",
-            ),
-            (20, Some(2_005), Some((&[], 0, 2_005, true)), false, "no new ones"),
-            (200, Some(2_005), Some((&[7], 1, 2_006, true)), true, "a new one of the slot"),
-            (210, Some(2_006), Some((&[], 0, 2_006, true)), true, "it counts as there until all are read again"),
-            (211, Some(0), Some((&[8], 9, 2_017, true)), false, "all are read again"),
-            (212, Some(0), Some((&[8], MOST, 9_000, false)), true, "too many"),
+        let cases = [
+            (0, 0, told(&[], 0, 0, true), false, "nothing is stored"),
+            (1, 0, told(&[7], 1, 5, true), true, "its event is stored"),
+            (2, 0, told(&[8], 1, 6, true), false, "it is settled, and another is stored"),
+            (10, 0, told(&[8], 2_000, 2_005, true), false, "many are stored: they are not read again for 200 ms"),
+            (20, 2_005, told(&[], 0, 2_005, true), false, "no new ones"),
+            (200, 2_005, told(&[7], 1, 2_006, true), true, "a new one of the slot"),
+            (210, 2_006, told(&[], 0, 2_006, true), true, "it counts as there until all are read again"),
+            (211, 0, told(&[8], 9, 2_017, true), false, "all are read again"),
+            (212, 0, told(&[8], MOST, 9_000, false), true, "too many"),
         ];
-        for (ms, place, told_of, is_busy, name) in cases {
-            let questions = views.questions([7], at(ms));
-            assert_eq!(questions.first().map(|(_, place)| place.0), place, "{name}");
-            if let Some((slots, events, last, is_end)) = told_of {
-                let behind = questions.first().unwrap().1;
-                assert_eq!(views.learn(behind, told(slots, events, last, is_end), at(ms)), events > 0, "{name}");
-            }
+        assert!(views.is_busy(7), "nothing is known");
+        for (ms, place, told, is_busy, name) in cases {
+            assert_eq!(views.questions([7], at(ms)), [(0, Seq(place))], "{name}");
+            let has_some = told.events > 0;
+            assert_eq!(views.learn(Seq(place), told, at(ms)), has_some, "{name}");
             assert_eq!(views.is_busy(7), is_busy, "{name}");
         }
         assert_eq!(views.questions([7], at(1_211)), [], "a bucket with too many events is left alone for a while");

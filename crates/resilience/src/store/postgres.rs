@@ -85,7 +85,7 @@ use self::{
     link::{Connector, Link},
     operator::{Deed, Step, Sweep},
     options::Options,
-    publish::{Message, Publisher, Request},
+    publish::{Inserted, Message, Publisher, Request},
     session::Session,
 };
 #[cfg(all(test, feature = "postgres-tests"))]
@@ -317,11 +317,14 @@ fn lost() -> StoreError {
 
 impl Store for PostgresStore {
     fn insert(&self, events: Vec<NewEvent>) -> StoreFuture<'_, Vec<Seq>> {
-        StoreFuture::new(async { Ok(self.publish(events, Message::Insert).await?.0) })
+        StoreFuture::new(async { Ok(self.publish(events, Message::Insert).await?.seqs) })
     }
 
     fn insert_among(&self, events: Vec<NewEvent>) -> StoreFuture<'_, (Vec<Seq>, Vec<Pass>)> {
-        StoreFuture::new(self.publish(events, Message::Insert))
+        StoreFuture::new(async {
+            let Inserted { seqs, passes } = self.publish(events, Message::Insert).await?;
+            Ok((seqs, passes))
+        })
     }
 
     fn is_shared(&self) -> bool {

@@ -21,7 +21,7 @@ use crate::store::{
 
 /// What the task is told.
 pub(super) enum Message {
-    Insert(Request<Vec<NewEvent>, (Vec<Seq>, Vec<Pass>)>),
+    Insert(Request<Vec<NewEvent>, Inserted>),
     Acknowledge(Request<Vec<Seq>, u64>),
     /// Finish what was sent before, and say so.
     Close(oneshot::Sender<()>),
@@ -53,10 +53,17 @@ impl Message {
     }
 }
 
+/// What became of an insert.
+pub(super) struct Inserted {
+    pub(super) seqs: Vec<Seq>,
+    /// The passes that there were.
+    pub(super) passes: Vec<Pass>,
+}
+
 /// Calls that share a transaction.
 #[derive(Default)]
 struct Batch {
-    inserts: Vec<Request<Vec<NewEvent>, (Vec<Seq>, Vec<Pass>)>>,
+    inserts: Vec<Request<Vec<NewEvent>, Inserted>>,
     acknowledged: Vec<Request<Vec<Seq>, u64>>,
 }
 
@@ -121,7 +128,7 @@ impl Batch {
             }
         };
         for (request, answer) in self.inserts.into_iter().zip(inserted) {
-            request.answer(answer.map(|seqs| (seqs, passes.clone())));
+            request.answer(answer.map(|seqs| Inserted { seqs, passes: passes.clone() }));
         }
         // Each row was changed for one of those who named it.
         let mut settled: HashSet<Seq> = settled.into_iter().collect();
