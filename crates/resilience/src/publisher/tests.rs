@@ -1,5 +1,7 @@
 //! The publisher with a mock producer and a store in memory, on paused time.
 
+mod shared;
+
 use std::{sync::Arc, time::Duration};
 
 use milena::{
@@ -531,6 +533,22 @@ async fn nothing_is_sent_from_the_store_after_a_lease_that_could_not_be_renewed(
     rig.store.fail_always(None);
     sleep(Duration::from_secs(5)).await;
     assert_eq!(rig.values("orders"), ["1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_the_relay_settled_before_it_was_acknowledged_is_not_taken_for_the_one_behind_it() {
+    let schedule = |builder: ResilientPublisherBuilder| builder.mode(Mode::WriteAhead).hold(Duration::from_secs(1));
+    let rig = Rig::new(schedule).await;
+    rig.producer.reply_with(|record| (record.value_bytes() == Some(b"2")).then(|| Reply::fail(not_yet())));
+    rig.producer.reply_next(Reply::hold());
+    let first = rig.publish_async("k", "1");
+    sleep(Duration::from_millis(10)).await;
+    assert!(is_stored(&rig.publish("k", "2").await));
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(rig.stats().await, (1, 1, 0, 0), "the relay did not wait longer than the hold");
+    rig.producer.complete_all();
+    assert!(is_published(&first.await.unwrap()));
+    assert!(is_stored(&rig.publish("k", "3").await), "the second is still stored");
 }
 
 #[tokio::test(start_paused = true)]
