@@ -3,16 +3,13 @@
 //! In: a record. Out: a [`Publication`] or a [`PublishError`]. Awaits. Deliberately absent: what happens to stored events, which is the
 //! relay's.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use milena::{Ack, Persisted, Record};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Mode, Order, Publication, PublishError, Shared, Why, new_event};
+use super::{Mode, Publication, PublishError, Shared, Why, borrowed, new_event};
 use crate::{
     Failure, Publish,
     breaker::Permit,
@@ -23,42 +20,42 @@ use crate::{
 };
 
 /// An event that is being published.
-pub(super) struct Attempt {
-    shared: Arc<Shared>,
+pub(super) struct Attempt<'a> {
+    shared: &'a Shared,
     event_id: Uuid,
     slot: u16,
     /// Its place among the events of its key. `None` if it has no order, or those behind it need not wait for it any more.
-    turn: Option<Turn>,
+    turn: Option<Turn<'a>>,
     is_ordered: bool,
     /// It may be in the store already, because an insert has an unknown result.
     unsure: Option<StoreError>,
 }
 
-impl Attempt {
-    /// Takes its place among the events of its slot, if it has a key.
-    pub(super) fn new(shared: Arc<Shared>, event_id: Uuid, slot: u16, has_key: bool) -> Self {
-        let is_ordered = has_key && shared.settings.order == Order::PerKey;
-        let turn = is_ordered.then(|| shared.gate.turn(slot));
+impl<'a> Attempt<'a> {
+    /// An attempt with its place among the events of its slot, if it has one.
+    pub(super) fn new(shared: &'a Shared, event_id: Uuid, slot: u16, turn: Option<Turn<'a>>) -> Self {
+        let is_ordered = turn.is_some();
         Self { shared, event_id, slot, turn, is_ordered, unsure: None }
     }
 
     pub(super) async fn run(mut self, record: &Record<'_>) -> Result<Publication, PublishError> {
-        let shared = Arc::clone(&self.shared);
-        let _counted = shared.counters.begin();
+        let _counted = self.shared.counters.begin();
         self.come().await;
-        let permit = match self.permit() {
+        let start = now();
+        let permit = match self.permit(start) {
             Ok(permit) => permit,
             Err(why) => return self.store(record, why).await,
         };
         match self.shared.settings.mode {
-            Mode::OnFailure => self.publish_first(record, permit).await,
+            Mode::OnFailure => self.publish_first(record, permit, start).await,
             Mode::WriteAhead => self.store_first(record, permit).await,
         }
     }
 
     /// Waits for its turn. An older event that takes long is asked to be stored.
     async fn come(&mut self) {
-        let Some(turn) = &mut self.turn else { return };
+        // A timer costs more than all the rest.
+        let Some(turn) = self.turn.as_mut().filter(|turn| !turn.has_come()) else { return };
         if timeout(self.shared.settings.order_wait, turn.come()).await.is_err() {
             turn.urge();
             turn.come().await;
@@ -66,16 +63,20 @@ impl Attempt {
     }
 
     /// Whether it may be sent now.
-    fn permit(&self) -> Result<Permit, Why> {
+    fn permit(&self, now: Instant) -> Result<Permit, Why> {
         if self.turn.as_ref().is_some_and(Turn::is_behind_stored) {
             return Err(Why::Behind);
         }
-        self.shared.breaker.try_acquire(now()).map_err(Why::NotPermitted)
+        self.shared.breaker.try_acquire(now).map_err(Why::NotPermitted)
     }
 
-    async fn publish_first(&mut self, record: &Record<'_>, permit: Permit) -> Result<Publication, PublishError> {
-        let (start, shared) = (now(), Arc::clone(&self.shared));
-        let mut sending = std::pin::pin!(shared.producer.publish(record.clone()));
+    async fn publish_first(
+        &mut self,
+        record: &Record<'_>,
+        permit: Permit,
+        start: Instant,
+    ) -> Result<Publication, PublishError> {
+        let mut sending = std::pin::pin!(self.shared.producer.publish(borrowed(record)));
         let result = tokio::select! {
             biased;
             result = &mut sending => result,
@@ -105,8 +106,7 @@ impl Attempt {
         let start = now();
         match self.insert(record, true, Some(self.shared.settings.hold), None).await {
             Ok(row) => {
-                let shared = Arc::clone(&self.shared);
-                let mut sending = std::pin::pin!(shared.producer.publish(record.clone()));
+                let mut sending = std::pin::pin!(self.shared.producer.publish(borrowed(record)));
                 self.finish(row, permit, start, &mut sending).await
             }
             Err(error) => {
@@ -223,7 +223,7 @@ impl Attempt {
         permit.settle(result, now);
         match result {
             Ok(ack) => {
-                self.shared.counters.published(now.saturating_duration_since(start), ack.is_confirmed());
+                self.shared.counters.published(start, now, ack.is_confirmed());
                 self.shared.observer.succeeded();
             }
             Err(failure) => {
@@ -235,7 +235,7 @@ impl Attempt {
 }
 
 /// Waits until an event behind wants this one to be stored. Never, if it has no order.
-async fn urged(turn: Option<&Turn>) {
+async fn urged(turn: Option<&Turn<'_>>) {
     match turn {
         Some(turn) => turn.urged().await,
         None => std::future::pending().await,
