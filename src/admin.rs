@@ -44,13 +44,16 @@ const FETCH_WAIT: Duration = Duration::from_millis(500);
 /// How many fetches in a row may have no records before the end of the log, until [`Admin::read_range`] gives up.
 const EMPTY_FETCHES: u32 = 20;
 
-/// An end of a partition's log.
+/// A place in a partition's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OffsetSpec {
     /// The first offset that exists.
     Earliest,
     /// The offset of the next record.
     Latest,
+    /// The first record whose timestamp is at least this, in milliseconds since the Unix epoch (KIP-79). -1 if there is none.
+    AtTime(i64),
 }
 
 /// A client for requests beside producing.
@@ -103,7 +106,7 @@ impl Admin {
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// An end of a partition's log.
+    /// The offset of a place in a partition's log.
     ///
     /// # Errors
     /// [`AdminError::UnknownTopic`], [`AdminError::UnknownPartition`], and the broker's errors.
@@ -111,6 +114,8 @@ impl Admin {
         let timestamp = match spec {
             OffsetSpec::Latest => -1,
             OffsetSpec::Earliest => -2,
+            // Negative numbers have other meanings.
+            OffsetSpec::AtTime(timestamp) => timestamp.max(0),
         };
         self.ask_leader(topic, partition, &AskOffset { topic, partition, timestamp }).await
     }

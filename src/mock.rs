@@ -147,6 +147,11 @@ impl MockProducer {
         self.reply_next(Reply::refuse(error));
     }
 
+    /// Sets how [`refresh_metadata`](Produce::refresh_metadata) fails, as while no broker can be reached. With `None`, as at first, it succeeds.
+    pub fn fail_metadata(&self, error: Option<SendError>) {
+        self.inner.state().metadata = error;
+    }
+
     /// Acknowledges the oldest held record. Returns false if no record is held. In Java, `completeNext`.
     pub fn complete_next(&self) -> bool {
         self.release(None)
@@ -293,6 +298,15 @@ impl Produce for MockProducer {
         topic: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<usize, SendError>> + Send + 'a>> {
         Box::pin(async { self.inner.check(topic).map(|()| self.inner.state().partitions()) })
+    }
+
+    fn refresh_metadata<'a>(
+        &'a self,
+        topic: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>> {
+        Box::pin(async {
+            self.inner.check(topic).and_then(|()| self.inner.state().metadata.clone().map_or(Ok(()), Err))
+        })
     }
 
     fn flush(&self) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {

@@ -173,6 +173,20 @@ impl Producer {
         }
     }
 
+    /// Requests a topic's metadata even if they are known, and waits for the cluster's next metadata response, for at most `max.block.ms`. It
+    /// tells whether the cluster can be reached when nothing is sent. The response may say that the topic does not exist:
+    /// [`partitions_for`](Self::partitions_for) waits until it does.
+    ///
+    /// # Errors
+    /// [`SendError::Timeout`] if no broker has responded, with the last failure. [`SendError::TopicRefused`] if the cluster refuses the topic.
+    /// Otherwise as [`partitions_for`](Self::partitions_for).
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn refresh_metadata(&self, topic: &str) -> Result<(), SendError> {
+        self.inner.refresh(topic).await
+    }
+
     /// Sends all accepted records without lingering, and waits until each has its outcome and its callback has run.
     /// Waits for at most `delivery.timeout.ms` if the callbacks return.
     ///

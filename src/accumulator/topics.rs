@@ -8,7 +8,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use tokio::sync::{Notify, futures::Notified};
@@ -63,6 +66,8 @@ pub(crate) struct Topics {
     known: RwLock<KnownTopics>,
     registry: Mutex<Registry>,
     changed: Notify,
+    /// How many metadata responses there have been.
+    responses: AtomicU64,
 }
 
 /// The partitions by slot, and the topics that callers want. Not used for each record.
@@ -75,8 +80,8 @@ struct Registry {
 
 impl Topics {
     pub(super) fn new(compressing: Arc<CompressionQueue>) -> Self {
-        let (routes, known, registry) = Default::default();
-        Self { compressing, routes, known, registry, changed: Notify::new() }
+        let (routes, known, registry, responses) = Default::default();
+        Self { compressing, routes, known, registry, changed: Notify::new(), responses }
     }
 
     /// The topics that the producer knows. The sender cannot change them while the caller holds the guard.
@@ -180,6 +185,17 @@ impl Topics {
 
     fn change(&self) -> RwLockWriteGuard<'_, KnownTopics> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many metadata responses there have been.
+    pub(crate) fn responses(&self) -> u64 {
+        self.responses.load(Relaxed)
+    }
+
+    /// Counts a metadata response, and wakes all callers that wait for a change.
+    pub(crate) fn answered(&self) {
+        self.responses.fetch_add(1, Relaxed);
+        self.announce();
     }
 
     /// Wakes all callers that wait for a change.

@@ -38,6 +38,8 @@ pub(super) struct MockState {
     pub(super) partitioner: Option<Arc<dyn Partitioner>>,
     pub(super) replies: Replies,
     pub(super) closed: bool,
+    /// How a request for metadata fails, if it does.
+    pub(super) metadata: Option<SendError>,
     pub(super) history: Vec<SentRecord>,
     /// Records without an outcome, in the order of sending.
     pub(super) pending: BTreeMap<u64, PendingRecord>,

@@ -4,12 +4,12 @@
 //! waits of a call share one `max.block.ms`. Deliberately absent: what happens to a batch.
 
 use std::{
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::task::yield_now;
+use tokio::{sync::futures::Notified, task::yield_now};
 
 use super::{
     accepting::{Accepting, SendState},
@@ -292,6 +292,16 @@ impl Inner {
         if self.route(topic).is_ok() {
             return Ok(());
         }
+        self.wait_for_change(topic, waiting, changed).await
+    }
+
+    /// Has the sender request the topic's metadata, and waits for a change.
+    async fn wait_for_change(
+        &self,
+        topic: &str,
+        waiting: &mut Waiting,
+        changed: Pin<&mut Notified<'_>>,
+    ) -> Result<(), SendError> {
         // One request is enough: the sender repeats it with a backoff, and another request would shorten the backoff.
         // But a topic that was idle for `metadata.max.idle.ms` may have been removed while this call waited.
         if !std::mem::replace(&mut waiting.asked, true) || self.accumulator.topics().state(topic).is_none() {
@@ -301,6 +311,24 @@ impl Inner {
         let waited = self.limits.within(waiting.left(since), changed).await;
         self.accumulator.recorder().waited_for_metadata(self.now() - since);
         waited.ok_or_else(|| self.timed_out(topic, WaitedFor::Metadata, waiting))
+    }
+
+    /// Requests a topic's metadata, and waits for the next metadata response.
+    pub(super) async fn refresh(&self, topic: &str) -> Result<(), SendError> {
+        let topics = self.accumulator.topics();
+        let (seen, mut waiting) = (topics.responses(), Waiting::new(self));
+        loop {
+            let mut changed = pin!(topics.changed());
+            changed.as_mut().enable();
+            match topics.state(topic) {
+                _ if self.accumulator.is_closed() => return Err(self.closed(topic)),
+                Some(TopicState::Refused(code)) if topics.responses() != seen => {
+                    return Err(SendError::TopicRefused { topic: Arc::from(topic), code });
+                }
+                _ if topics.responses() != seen => return Ok(()),
+                _ => self.wait_for_change(topic, &mut waiting, changed).await?,
+            }
+        }
     }
 
     async fn wait_for_memory(&self, topic: &str, bytes: usize, waiting: &Waiting) -> Result<Charge, SendError> {

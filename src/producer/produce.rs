@@ -67,6 +67,14 @@ pub trait Produce: Send + Sync {
         topic: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<usize, SendError>> + Send + 'a>>;
 
+    /// As [`Producer::refresh_metadata`]. By default, as [`Producer::partitions_for`].
+    fn refresh_metadata<'a>(
+        &'a self,
+        topic: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>> {
+        Box::pin(async move { self.partitions_for(topic).await.map(drop) })
+    }
+
     /// As [`Producer::flush`].
     fn flush(&self) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>>;
 
@@ -112,6 +120,13 @@ impl Produce for Producer {
         topic: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<usize, SendError>> + Send + 'a>> {
         Box::pin(Self::partitions_for(self, topic))
+    }
+
+    fn refresh_metadata<'a>(
+        &'a self,
+        topic: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>> {
+        Box::pin(Self::refresh_metadata(self, topic))
     }
 
     fn flush(&self) -> Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + '_>> {

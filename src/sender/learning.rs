@@ -49,7 +49,7 @@ impl Sender {
                 topics.set(topic, Some(state));
             }
         }
-        topics.announce();
+        topics.answered();
     }
 
     /// Brokers come, move and go. One that is gone is kept while something is on its way to it.

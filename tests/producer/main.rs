@@ -20,6 +20,7 @@ mod museum;
 mod names;
 mod outside;
 mod partitioners;
+mod refresh;
 mod sizes;
 
 use std::time::Duration;

@@ -71,9 +71,9 @@
 //!
 //! - [`Breaker::next_check`] says when to look again. Look every second or so too, because the breaker can open between.
 //! - [`Breaker::due`] gives a [`Probe`] if the wait in OPEN is over. Have one owner; two would probe twice.
-//! - The owner finds out whether Kafka takes records. A record to a topic of its own is the best question.
-//!   [`Produce::partitions_for`](milena::Produce::partitions_for) asks the cluster only about a topic that the producer
-//!   does not know; of others it tells what it knows, also while every broker is down.
+//! - The owner finds out whether Kafka is there. [`Produce::refresh_metadata`](milena::Produce::refresh_metadata) asks without writing
+//!   anything; a record to a topic of its own asks for more. [`Produce::partitions_for`](milena::Produce::partitions_for) is no question: of a
+//!   topic that the producer knows it tells what it knows, also while every broker is down.
 //! - It reports [`probe_succeeded`](Breaker::probe_succeeded), which makes it HALF_OPEN, so that calls decide; or
 //!   [`probe_failed`](Breaker::probe_failed), which makes it wait again, and longer. A probe that nobody reports changes
 //!   nothing. If a call, an operator or another probe was faster, the report changes nothing either.
@@ -81,13 +81,12 @@
 //! ```
 //! # async fn example(breaker: milena_resilience::breaker::Breaker, producer: milena::Producer) {
 //! use std::time::{Duration, Instant};
-//! use milena::Record;
-//! use milena_resilience::{Publish, breaker::Counts};
+//! use milena_resilience::breaker::Counts;
 //!
 //! loop {
 //!     if let Some(probe) = breaker.due(Instant::now()) {
-//!         match producer.publish(Record::to("heartbeats")).await {
-//!             Err(failure) if Counts::of(&failure) == Counts::Failure => breaker.probe_failed(probe, Instant::now()),
+//!         match producer.refresh_metadata("orders").await {
+//!             Err(error) if Counts::of(&error.clone().into()) == Counts::Failure => breaker.probe_failed(probe, Instant::now()),
 //!             _ => breaker.probe_succeeded(probe, Instant::now()),
 //!         }
 //!     }

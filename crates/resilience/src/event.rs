@@ -51,7 +51,7 @@ mod topic;
 pub use self::{
     contract::Event,
     envelope::{DecodeError, Envelope, EnvelopeBuilder, InvalidEnvelope, SERVICE, SOURCE, TRACE_ID},
-    format::{CloudEvents, EVENT_ID, Format, InvalidSource},
+    format::{CE_ID, CloudEvents, EVENT_ID, Format, InvalidSource},
     id::{EventId, InvalidEventId},
     keys::{KeyWatch, RandomKeys},
     time::{EventTime, InvalidEventTime},

@@ -48,6 +48,7 @@ mod failure;
 mod gate;
 mod publish;
 pub mod publisher;
+pub mod reconcile;
 pub mod relay;
 pub mod retry;
 #[cfg(test)]

@@ -46,8 +46,10 @@
 
 mod attempt;
 mod builder;
+mod keys;
 mod metrics;
 mod outcome;
+mod probe;
 mod recount;
 mod stats;
 
@@ -60,7 +62,7 @@ use std::{
 use milena::{Header, Produce, Record};
 use tokio::{sync::watch, task::JoinHandle};
 
-use self::{attempt::Attempt, stats::Counters};
+use self::{attempt::Attempt, keys::Keys, probe::LastFailed, stats::Counters};
 pub use self::{
     builder::{Mode, Order, ResilientPublisherBuilder, StartError},
     metrics::ProducerMetrics,
@@ -69,7 +71,7 @@ pub use self::{
 };
 use crate::{
     breaker::Breaker,
-    event::{Envelope, Event, EventId, Format},
+    event::{CE_ID, EVENT_ID, Envelope, Event, EventId, Format},
     gate::Gate,
     relay::{Observer, RelayStats, Wake, record},
     store::{NewEvent, Store, StoreError, StoreStats},
@@ -90,6 +92,8 @@ pub(crate) struct Shared {
     gate: Gate,
     observer: Arc<Observer>,
     counters: Counters,
+    failed: Arc<LastFailed>,
+    keys: Arc<Keys>,
     wake: Arc<Wake>,
     settings: Settings,
     stop: watch::Sender<bool>,
@@ -151,7 +155,8 @@ impl ResilientPublisher {
         &self.0.settings.format
     }
 
-    /// Publishes a record that carries an event. Its partition and timestamp are not kept if it is stored.
+    /// Publishes a record that carries an event. Its partition and timestamp are not kept if it is stored. If it has no header `eventId` or `ce_id`, it
+    /// gets `eventId`, so that consumers recognise a repetition.
     ///
     /// # Errors
     /// The event was neither published nor stored. The error has the event, and says why; if it may be in the log all the same,
@@ -160,6 +165,8 @@ impl ResilientPublisher {
     /// # Cancel safety
     /// If the future is dropped, the event may be published or stored, or neither.
     pub async fn publish_record(&self, id: EventId, record: Record<'_>) -> Result<Publication, PublishError> {
+        let record = identified(id, record);
+        self.0.keys.observe(record.topic(), record.key_bytes());
         let slot = crate::store::slot_of(record.topic(), record.key_bytes(), &id.into());
         let turn = self.0.is_ordered(record.key_bytes().is_some()).then(|| self.0.gate.turn(slot));
         Attempt::new(&self.0, id.into(), slot, turn).run(&record).await
@@ -170,7 +177,11 @@ impl ResilientPublisher {
     ///
     /// # Panics
     /// If it is called outside of a tokio runtime.
-    pub fn publish_async(&self, event: NewEvent) -> JoinHandle<Result<Publication, PublishError>> {
+    pub fn publish_async(&self, mut event: NewEvent) -> JoinHandle<Result<Publication, PublishError>> {
+        if !event.headers.iter().any(|(name, _)| is_id(name)) {
+            event.headers.push((EVENT_ID.to_owned(), Some(event.event_id.to_string().into_bytes())));
+        }
+        self.0.keys.observe(&event.topic, event.key.as_deref());
         let (shared, slot) = (Arc::clone(&self.0), event.slot());
         let turn = shared.is_ordered(event.key.is_some()).then(|| shared.gate.turn_to_keep(slot));
         crate::task::spawn(async move {
@@ -251,6 +262,19 @@ impl ResilientPublisher {
             tracing::error!(%error, "the relay ended by a panic");
         }
     }
+}
+
+/// Whether a header has the event's id.
+fn is_id(header: &str) -> bool {
+    header == EVENT_ID || header == CE_ID
+}
+
+/// A record with its event's id.
+fn identified(id: EventId, record: Record<'_>) -> Record<'_> {
+    if record.headers().iter().any(|header| is_id(&header.key)) {
+        return record;
+    }
+    record.with_header(Header { key: Cow::Borrowed(EVENT_ID), value: Some(Cow::Owned(id.to_string().into_bytes())) })
 }
 
 /// The same record, as another one that borrows from it: a clone would copy what it owns.

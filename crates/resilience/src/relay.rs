@@ -31,6 +31,7 @@ mod letters;
 mod observe;
 mod rows;
 mod schedule;
+mod share;
 
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub(crate) use self::{
     job::{Job, Wake},
     observe::Observer,
     rows::{blame, error_of, record},
+    share::Fresh,
 };
 
 /// How the relay works.
@@ -118,7 +120,8 @@ impl RelayConfig {
         self
     }
 
-    /// Sets the most events that are on their way at a time. Defaults to 1,000.
+    /// Sets the most events that are on their way at a time. Defaults to 1,000. There are fewer, down to a fiftieth, while events that are
+    /// published directly take longer for them.
     #[must_use]
     pub fn max_in_flight(mut self, events: usize) -> Self {
         self.max_in_flight = events.max(1);

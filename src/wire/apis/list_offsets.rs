@@ -1,6 +1,6 @@
-//! ListOffsets: the first and the last offset of a partition's log.
+//! ListOffsets: the first and the last offset of a partition's log, or that of a time.
 //!
-//! In: a partition and which end of it. Out: the request, and the offset. Pure.
+//! In: a partition and a place in it. Out: the request, and the offset. Pure.
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
@@ -14,7 +14,8 @@ use super::{
     request::{NO_REPLICA, Request, Unusable, check, missing, topic_name},
 };
 
-/// Requests one offset of a partition: -2 is the earliest, -1 that of the next record.
+/// Requests one offset of a partition: -2 is the earliest, -1 that of the next record, from 0 on the first that is not
+/// older.
 #[derive(Debug)]
 pub(crate) struct AskOffset<'a> {
     pub(crate) topic: &'a str,

@@ -1,7 +1,7 @@
 //! Publishing while all is well: each task publishes an event, waits for its outcome, and publishes the next.
 //!
-//! `direct` has the producer alone, `publisher` a [`ResilientPublisher`] around it, whose store is empty. All else is the same. A task has a
-//! key of its own, so that no event waits for another one of its key; but some share a slot, as keys do.
+//! `direct` has the producer alone, `publisher` a [`ResilientPublisher`] around it, whose store is empty. All else is the same: each record has
+//! the header `eventId`. A task has a key of its own, so that no event waits for another one of its key; but some share a slot, as keys do.
 
 use std::{
     env, fs,
@@ -82,19 +82,27 @@ async fn publish_all(way: &Way, work: &Arc<Work>, tasks: usize) -> Result<f64, F
 
 async fn direct(producer: &Producer, work: &Work, task: usize) -> Result<(), Failure> {
     while let Some(number) = work.take() {
-        producer.send(work.events.record(number, task)).await?.await?;
+        let (_, text) = id(number);
+        producer.send(work.events.record(number, task).header("eventId", &text)).await?.await?;
     }
     Ok(())
 }
 
 async fn published(publisher: &ResilientPublisher, work: &Work, task: usize) -> Result<(), Failure> {
     while let Some(number) = work.take() {
-        let id = EventId::from(Uuid::from_u128(number as u128));
-        if let Publication::Stored { .. } = publisher.publish_record(id, work.events.record(number, task)).await? {
+        let (id, text) = id(number);
+        let record = work.events.record(number, task).header("eventId", &text);
+        if let Publication::Stored { .. } = publisher.publish_record(id, record).await? {
             work.stored.fetch_add(1, Relaxed);
         }
     }
     Ok(())
+}
+
+/// An event's id, and its text.
+fn id(number: usize) -> (EventId, String) {
+    let id = EventId::from(Uuid::from_u128(number as u128));
+    (id, id.to_string())
 }
 
 impl Work {

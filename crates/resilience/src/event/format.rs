@@ -13,6 +13,8 @@ use super::{Envelope, Event};
 
 /// The header with the event's id, as text, in the format [`Format::Json`]. Dead letters read it by default.
 pub const EVENT_ID: &str = "eventId";
+/// The header with an event's id in CloudEvents' binary mode.
+pub const CE_ID: &str = "ce_id";
 
 /// How an event becomes a record. The key is the user's id in each format.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,7 +96,7 @@ impl<P: Event> Envelope<P> {
     fn attributes(&self, cloud: &CloudEvents) -> Result<Vec<Header<'_>>, SendError> {
         let mut headers = vec![
             Header::new("ce_specversion", b"1.0"),
-            header("ce_id", self.event_id.to_string()),
+            header(CE_ID, self.event_id.to_string()),
             header("ce_source", cloud.source.clone()),
             Header::new("ce_type", self.event_type.as_bytes()),
             header("ce_time", self.event_timestamp.to_string()),

@@ -17,6 +17,7 @@ use crate::{
     gate::Turn,
     relay::error_of,
     store::{Filter, NewEvent, Seq, StoreError},
+    strategy::{LONG, Strategy},
 };
 
 /// An event that is being published.
@@ -83,7 +84,7 @@ impl<'a> Attempt<'a> {
             () = urged(self.turn.as_ref()) => {
                 // Those behind it are stored after it. If that fails, they wait.
                 match self.insert(record, true, Some(self.shared.settings.hold), None).await {
-                    Ok(row) => return self.finish(row, permit, start, &mut sending).await,
+                    Ok(row) => return self.finish(row, record.topic(), (permit, start), &mut sending).await,
                     Err(error) => {
                         self.unsure = Some(error).filter(StoreError::is_indeterminate);
                         sending.await
@@ -91,10 +92,10 @@ impl<'a> Attempt<'a> {
                 }
             }
         };
-        self.ended(&result, permit, start);
+        self.ended(record.topic(), &result, permit, start);
         match result {
             Ok(ack) => Ok(Publication::Published { ack }),
-            Err(failure) if failure.is_fatal() => {
+            Err(failure) if Strategy::of(&failure, Duration::ZERO, LONG) == Strategy::FailFast => {
                 let event = self.event(record, false, None, Some(&failure));
                 Err(PublishError::new(event, Some(failure), self.unsure.take()))
             }
@@ -107,7 +108,7 @@ impl<'a> Attempt<'a> {
         match self.insert(record, true, Some(self.shared.settings.hold), None).await {
             Ok(row) => {
                 let mut sending = std::pin::pin!(self.shared.producer.publish(borrowed(record)));
-                self.finish(row, permit, start, &mut sending).await
+                self.finish(row, record.topic(), (permit, start), &mut sending).await
             }
             Err(error) => {
                 drop(permit);
@@ -121,13 +122,13 @@ impl<'a> Attempt<'a> {
     async fn finish(
         &mut self,
         row: Seq,
-        permit: Permit,
-        start: Instant,
+        topic: &str,
+        (permit, start): (Permit, Instant),
         sending: &mut (impl Future<Output = Result<Ack, Failure>> + Unpin),
     ) -> Result<Publication, PublishError> {
         self.turn = None;
         let result = sending.await;
-        self.ended(&result, permit, start);
+        self.ended(topic, &result, permit, start);
         match result {
             Ok(ack) => {
                 self.acknowledge(row).await;
@@ -218,7 +219,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The producer has an outcome.
-    fn ended(&self, result: &Result<Ack, Failure>, permit: Permit, start: Instant) {
+    fn ended(&self, topic: &str, result: &Result<Ack, Failure>, permit: Permit, start: Instant) {
         let now = now();
         permit.settle(result, now);
         match result {
@@ -227,6 +228,7 @@ impl<'a> Attempt<'a> {
                 self.shared.observer.succeeded();
             }
             Err(failure) => {
+                self.shared.failed.set(topic);
                 self.shared.counters.failed(failure);
                 self.shared.observer.watch(failure);
             }

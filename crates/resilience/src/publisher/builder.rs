@@ -11,12 +11,19 @@ use std::{
 use milena::Produce;
 use tokio::sync::watch;
 
-use super::{ResilientPublisher, Settings, Shared, recount::keep_counting, stats::Counters};
+use super::{
+    ResilientPublisher, Settings, Shared,
+    keys::Keys,
+    probe::{LastFailed, Prober},
+    recount::keep_counting,
+    stats::Counters,
+};
 use crate::{
     breaker::{Breaker, BreakerConfig, BreakerState, InvalidBreakerConfig, log},
     clock::now,
-    event::Format,
+    event::{Format, KeyWatch},
     gate::Gate,
+    reconcile::Lookup,
     relay::{Alert, Job, Observer, RelayConfig, Wake},
     store::{Store, StoreError},
 };
@@ -61,6 +68,8 @@ pub struct ResilientPublisherBuilder {
     settings: Settings,
     alert: Box<dyn Fn(&Alert) + Send + Sync>,
     owner: String,
+    keys: KeyWatch,
+    lookup: Option<Arc<dyn Lookup>>,
 }
 
 impl fmt::Debug for ResilientPublisherBuilder {
@@ -81,7 +90,8 @@ impl ResilientPublisherBuilder {
         };
         let owner = format!("process {}", std::process::id());
         let (breaker, relay) = (BreakerConfig::failure_rate(50.0), RelayConfig::default());
-        Self { producer, store, breaker, relay, settings, alert: Box::new(|_| ()), owner }
+        let (alert, keys) = (Box::new(|_: &Alert| ()), KeyWatch::new());
+        Self { producer, store, breaker, relay, settings, alert, owner, keys, lookup: None }
     }
 
     /// Sets the mode. Defaults to [`Mode::OnFailure`].
@@ -150,6 +160,22 @@ impl ResilientPublisherBuilder {
         self
     }
 
+    /// Sets how keys are watched. A warning says, once for a topic, that its keys look random. Defaults to [`KeyWatch::new`], which watches every
+    /// topic, 20,000 events each [interval](RelayConfig::interval).
+    #[must_use]
+    pub fn key_watch(mut self, watch: KeyWatch) -> Self {
+        self.keys = watch;
+        self
+    }
+
+    /// Has the relay look whether an event that may have been sent was written, before it sends it again. By default it does not look, and flags
+    /// what it sends.
+    #[must_use]
+    pub fn reconcile(mut self, lookup: impl Lookup + 'static) -> Self {
+        self.lookup = Some(Arc::new(lookup));
+        self
+    }
+
     /// Sets the name under which this instance has leases, for people. Defaults to the process's id.
     #[must_use]
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
@@ -165,7 +191,7 @@ impl ResilientPublisherBuilder {
     /// # Panics
     /// If it is called outside of a tokio runtime.
     pub async fn start(self) -> Result<ResilientPublisher, StartError> {
-        let Self { producer, store, breaker, relay, settings, alert, owner } = self;
+        let Self { producer, store, breaker, relay, settings, alert, owner, keys, lookup } = self;
         let wake = Arc::new(Wake::default());
         let breaker = observed(breaker, &wake)?;
         let gate = Gate::new(&store.slots().await?);
@@ -174,10 +200,20 @@ impl ResilientPublisherBuilder {
                 "store_failures is off: events that cannot be published are handed back, and lost if they are dropped"
             );
         }
-        let observer = Arc::new(Observer::new(alert));
+        let (observer, keys) = (Arc::new(Observer::new(alert)), Arc::new(Keys::new(keys)));
         let (stop, stopped) = watch::channel(false);
-        let counting = keep_counting(gate.clone(), Arc::clone(&store), relay.interval, stopped.clone());
+        let counting =
+            keep_counting(gate.clone(), Arc::clone(&store), Arc::clone(&keys), relay.interval, stopped.clone());
         crate::task::spawn(counting);
+        let counters = Counters::default();
+        let failed = Arc::new(LastFailed::default());
+        let prober = Prober {
+            breaker: breaker.clone(),
+            producer: Arc::clone(&producer),
+            gate: gate.clone(),
+            failed: Arc::clone(&failed),
+        };
+        crate::task::spawn(prober.run(stopped.clone()));
         let job = Job {
             producer: Arc::clone(&producer),
             store: Arc::clone(&store),
@@ -185,11 +221,13 @@ impl ResilientPublisherBuilder {
             gate: gate.clone(),
             config: relay,
             observer: Arc::clone(&observer),
+            lookup,
+            fresh: Arc::clone(&counters.fresh),
             wake: Arc::clone(&wake),
         };
         let relay = Mutex::new(Some(crate::task::spawn(job.run(owner, stopped))));
-        let counters = Counters::default();
-        let shared = Shared { producer, store, breaker, gate, observer, counters, wake, settings, stop, relay };
+        let shared =
+            Shared { producer, store, breaker, gate, observer, counters, failed, keys, wake, settings, stop, relay };
         Ok(ResilientPublisher(Arc::new(shared)))
     }
 }

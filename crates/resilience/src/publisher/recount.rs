@@ -1,4 +1,5 @@
-//! Compares the gate's counts with the store's, now and then, and has the store remove rows whose retention is over.
+//! What is done once a minute or so: compares the gate's counts with the store's, has the store remove rows whose retention is over, and has keys
+//! looked at again.
 //!
 //! In: a gate, a store. Out: slots that are free again after another process, an operator or a call that was dropped has changed the store.
 //! Awaits the store.
@@ -7,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::sleep};
 
+use super::keys::Keys;
 use crate::{
     gate::Gate,
     store::{SlotCounts, Store, StoreError, StoreErrorKind},
@@ -19,6 +21,7 @@ const MOST: u64 = 100_000;
 pub(super) async fn keep_counting(
     gate: Gate,
     store: Arc<dyn Store>,
+    keys: Arc<Keys>,
     interval: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -26,6 +29,7 @@ pub(super) async fn keep_counting(
     let counting = async {
         loop {
             sleep(interval).await;
+            keys.look_again();
             match keep(&gate, &*store).await {
                 Err(error) if error.kind() == StoreErrorKind::Closed => return,
                 Err(error) => tracing::warn!(%error, "the store cannot be swept or counted"),

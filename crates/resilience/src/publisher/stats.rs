@@ -5,7 +5,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -15,6 +15,7 @@ use super::{Settings, metrics::Histogram};
 use crate::{
     breaker::{Breaker, BreakerState, BreakerStats},
     clock::now,
+    relay::Fresh,
 };
 
 /// Health looks at the last minute, second by second.
@@ -64,6 +65,7 @@ pub struct Health {
 #[derive(Default)]
 pub(crate) struct Counters {
     in_flight: AtomicU64,
+    pub(super) fresh: Arc<Fresh>,
     failed: AtomicU64,
     stored: AtomicU64,
     given_up: AtomicU64,
@@ -112,8 +114,10 @@ impl Counters {
                 "the producer has acks=0: events that no broker confirms can be lost although they count as published"
             );
         }
+        let took = end.saturating_duration_since(start);
+        self.fresh.add(took);
         let mut direct = self.direct();
-        direct.latency.add(end.saturating_duration_since(start));
+        direct.latency.add(took);
         direct.recent.add(end, false);
     }
 

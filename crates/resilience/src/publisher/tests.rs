@@ -514,3 +514,32 @@ async fn nothing_is_sent_from_the_store_after_a_lease_that_could_not_be_renewed(
     sleep(Duration::from_secs(5)).await;
     assert_eq!(rig.values("orders"), ["1", "2"]);
 }
+
+/// No metadata within `max.block.ms`.
+fn unreachable() -> SendError {
+    SendError::Timeout {
+        topic: "orders".into(),
+        waited_for: milena::WaitedFor::Metadata,
+        elapsed: Duration::from_secs(1),
+        code: ErrorCode::NETWORK_EXCEPTION,
+        cause: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_asks_for_metadata_when_nothing_is_stored_and_nobody_publishes() {
+    let rig = Rig::new(|builder| builder.store_failures(false)).await;
+    rig.producer.fail_metadata(Some(unreachable()));
+    rig.producer.reply(Reply::fail(expired()));
+    for _ in 0..3 {
+        assert!(rig.publish("k", "1").await.is_err());
+    }
+    assert_eq!(rig.publisher.breaker().state(), BreakerState::Open);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(rig.publisher.breaker().state(), BreakerState::Open, "the cluster does not respond");
+    rig.producer.fail_metadata(None);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(rig.publisher.breaker().state(), BreakerState::HalfOpen);
+    rig.producer.reply(Reply::ack());
+    assert!(is_published(&rig.publish("k", "2").await));
+}

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use milena::{Ack, Persisted, Produce};
+use milena::{Persisted, Produce};
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::sleep_until,
@@ -22,6 +22,7 @@ use super::{
     backlog::Backlog,
     observe::Observer,
     rows::{blame, error_of, record_of, row_of},
+    share::{Fresh, Share},
 };
 use crate::{
     Failure, Publish,
@@ -29,6 +30,7 @@ use crate::{
     clock::now,
     dead_letter::FailureReport,
     gate::{Gate, Leaving},
+    reconcile::{Found, Lookup},
     store::{
         Change, Lease, Outcome, Page, PageLimits, Seq, Store, StoreError, StoreErrorKind, StoreFuture, StoredEvent,
     },
@@ -42,6 +44,10 @@ pub(crate) struct Job {
     pub(crate) gate: Gate,
     pub(crate) config: RelayConfig,
     pub(crate) observer: Arc<Observer>,
+    /// Finds out whether an event that may have been sent was written.
+    pub(crate) lookup: Option<Arc<dyn Lookup>>,
+    /// What is published beside the relay.
+    pub(crate) fresh: Arc<Fresh>,
     /// Wakes it: events were stored, or the breaker has closed.
     pub(crate) wake: Arc<Wake>,
 }
@@ -69,7 +75,8 @@ impl Wake {
 /// What became of an event that was sent, or of its dead letter.
 struct Sent {
     event: Arc<StoredEvent>,
-    result: Result<Ack, Failure>,
+    /// `Ok` if it is in Kafka.
+    result: Result<(), Failure>,
     /// If it is the event's dead letter that was sent.
     letter: Option<Letter>,
 }
@@ -134,6 +141,7 @@ struct Session<'a> {
     outcomes: Vec<Outcome>,
     /// How many events or letters are on their way.
     in_flight: usize,
+    share: Share,
     sent: (mpsc::Sender<Sent>, mpsc::Receiver<Sent>),
     reading: Option<StoreFuture<'a, Page>>,
     marking: Option<StoreFuture<'a, ()>>,
@@ -169,6 +177,7 @@ impl<'a> Session<'a> {
             backlog,
             outcomes: Vec::new(),
             in_flight: 0,
+            share: Share::new(job.config.max_in_flight),
             sent: mpsc::channel(job.config.max_in_flight),
             reading: None,
             marking: None,
@@ -256,7 +265,7 @@ impl<'a> Session<'a> {
             return;
         }
         self.paused_until = None;
-        while self.in_flight < self.job.config.max_in_flight {
+        while self.in_flight < self.share.window(&self.job.fresh, now) {
             let Some(seq) = self.backlog.next_send() else { return };
             match self.job.breaker.try_acquire(now) {
                 Ok(permit) => self.send(seq, permit),
@@ -273,10 +282,22 @@ impl<'a> Session<'a> {
     fn send(&mut self, seq: i64, permit: Permit) {
         let Some(event) = self.backlog.event(seq).cloned() else { return };
         let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
+        let lookup = self.job.lookup.clone().filter(|_| event.maybe_sent);
+        let observer = Arc::clone(&self.job.observer);
         self.in_flight += 1;
         crate::task::spawn(async move {
-            let result = producer.publish(record_of(&event)).await;
-            permit.settle(&result, now());
+            let found = match lookup {
+                Some(lookup) => lookup.find(&event).await,
+                None => Found::Unknown,
+            };
+            observer.found(found);
+            let result = if found == Found::Written {
+                Ok(())
+            } else {
+                let result = producer.publish(record_of(&event, found)).await;
+                permit.settle(&result, now());
+                result.map(drop)
+            };
             // The session may have ended. The row is flagged by then.
             let _ = sent.send(Sent { event, result, letter: None }).await;
         });
@@ -296,7 +317,7 @@ impl<'a> Session<'a> {
                 last_failed_at: SystemTime::now(),
                 persisted: if maybe_sent { Persisted::Unknown } else { Persisted::No },
             };
-            let result = letters.send(&*producer, &event, &report).await;
+            let result = letters.send(&*producer, &event, &report).await.map(drop);
             let _ = sent.send(Sent { event, result, letter: Some(Letter { attempts, maybe_sent }) }).await;
         });
     }

@@ -11,6 +11,7 @@ use crate::{
     Failure, Publish,
     dead_letter::{DeadLetters, FailureReport},
     event::EventTime,
+    reconcile::Found,
     store::StoredEvent,
 };
 
@@ -50,7 +51,7 @@ impl Letters {
         event: &StoredEvent,
         report: &FailureReport<'_>,
     ) -> Result<Ack, Failure> {
-        let record = record_of(event);
+        let record = record_of(event, Found::Unknown);
         let Some(topic) = self.made_by.topic_for(record.topic()) else {
             let reason = "a dead letter has no dead letter";
             return Err(SendError::InvalidTopic { topic: event.topic.as_str().into(), reason }.into());

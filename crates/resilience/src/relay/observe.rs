@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Failure, clock::now, store::StoredEvent, strategy::LONG};
+use crate::{Failure, clock::now, reconcile::Found, store::StoredEvent, strategy::LONG};
 
 /// What an operator has to know at once.
 #[derive(Clone, Debug)]
@@ -60,6 +60,11 @@ pub struct RelayStats {
     pub dead_letter_failed: u64,
     /// Attempts that failed.
     pub failures: u64,
+    /// Events with an unknown outcome that were found in the log, and so not sent again; see [`reconcile`](crate::reconcile). They are among
+    /// `resolved`.
+    pub found_written: u64,
+    /// Events with an unknown outcome that were not in the log, and so sent without a mark.
+    pub found_not_written: u64,
     /// Alerts.
     pub alerts: u64,
 }
@@ -70,6 +75,8 @@ pub(crate) struct Observer {
     dead_lettered: AtomicU64,
     dead_letter_failed: AtomicU64,
     failures: AtomicU64,
+    found_written: AtomicU64,
+    found_not_written: AtomicU64,
     alerts: AtomicU64,
     /// Since when nothing succeeded, and whether that was told.
     outage: Mutex<Option<(Instant, bool)>>,
@@ -82,11 +89,14 @@ pub(crate) struct Observer {
 impl Observer {
     pub(crate) fn new(alert: Box<dyn Fn(&Alert) + Send + Sync>) -> Self {
         let [resolved, dead_lettered, dead_letter_failed, failures, alerts] = Default::default();
+        let [found_written, found_not_written] = Default::default();
         Self {
             resolved,
             dead_lettered,
             dead_letter_failed,
             failures,
+            found_written,
+            found_not_written,
             alerts,
             outage: Mutex::default(),
             is_out: AtomicBool::new(false),
@@ -102,6 +112,8 @@ impl Observer {
             dead_lettered: read(&self.dead_lettered),
             dead_letter_failed: read(&self.dead_letter_failed),
             failures: read(&self.failures),
+            found_written: read(&self.found_written),
+            found_not_written: read(&self.found_not_written),
             alerts: read(&self.alerts),
         }
     }
@@ -109,6 +121,15 @@ impl Observer {
     pub(super) fn resolved(&self) {
         self.resolved.fetch_add(1, Ordering::Relaxed);
         self.succeeded();
+    }
+
+    /// What the log says of an event.
+    pub(super) fn found(&self, found: Found) {
+        match found {
+            Found::Written => drop(self.found_written.fetch_add(1, Ordering::Relaxed)),
+            Found::NotWritten => drop(self.found_not_written.fetch_add(1, Ordering::Relaxed)),
+            Found::Unknown => {}
+        }
     }
 
     pub(super) fn dead_lettered(&self) {

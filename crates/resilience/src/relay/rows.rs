@@ -14,6 +14,7 @@ use super::{Blame, backlog::Row};
 use crate::{
     Failure,
     breaker::Counts,
+    reconcile::Found,
     retry::POSSIBLE_DUPLICATE,
     store::{EventError, StoredEvent},
 };
@@ -50,10 +51,11 @@ fn lane_of(topic: &str, key: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// A stored event as a record. One that may have been sent before says so.
-pub(super) fn record_of(event: &StoredEvent) -> Record<'_> {
+/// A stored event as a record. One that may have been sent before says so, unless the log says that it was not written.
+pub(super) fn record_of(event: &StoredEvent, found: Found) -> Record<'_> {
     let record = record(&event.topic, event.key.as_deref(), event.payload.as_deref(), &event.headers);
-    if event.maybe_sent { record.without_header(POSSIBLE_DUPLICATE).header(POSSIBLE_DUPLICATE, "1") } else { record }
+    let is_repeated = event.maybe_sent && found != Found::NotWritten;
+    if is_repeated { record.without_header(POSSIBLE_DUPLICATE).header(POSSIBLE_DUPLICATE, "1") } else { record }
 }
 
 /// The parts of an event as a record.
