@@ -14,7 +14,7 @@ def build(names):
     folders = [ROOT / "crates/bench-sink", OUTBOX / "milena"]
     commands = [(["cargo", "build", "--release", "--quiet"], folder) for folder in folders]
     if "spring" in names:
-        commands.append((["mvn", "--quiet", "--batch-mode", "package"], OUTBOX / "spring"))
+        commands.append((["mvn", "--quiet", "--batch-mode", "-Dstyle.color=never", "package"], OUTBOX / "spring"))
     for command, folder in commands:
         if not shutil.which(command[0]):
             sys.exit(f"{command[0]} is not installed")

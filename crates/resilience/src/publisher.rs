@@ -184,9 +184,9 @@ impl ResilientPublisher {
         self.0.keys.observe(&event.topic, event.key.as_deref());
         let (shared, slot) = (Arc::clone(&self.0), event.slot());
         let turn = shared.is_ordered(event.key.is_some()).then(|| shared.gate.turn_to_keep(slot));
-        crate::task::spawn(async move {
-            Attempt::new(&shared, event.event_id, slot, turn).run(&record_of(&event)).await
-        })
+        crate::task::spawn(
+            async move { Attempt::new(&shared, event.event_id, slot, turn).run(&record_of(&event)).await },
+        )
     }
 
     /// What the publisher has done, and the breaker's state.

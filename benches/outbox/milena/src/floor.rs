@@ -33,7 +33,11 @@ pub async fn run(place: &Place, rows: usize, group: usize) -> Result<(), Failure
         }
         Place::Postgres(url) => {
             let client = connect(url).await?;
-            client.batch_execute("SET jit = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off").await?;
+            client
+                .batch_execute(
+                    "SET jit = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off",
+                )
+                .await?;
             (copy(&client, &events, rows, group).await?, delete(&client, &events, rows, page).await?)
         }
     };
