@@ -281,8 +281,8 @@ fn identified(id: EventId, record: Record<'_>) -> Record<'_> {
 fn borrowed<'a>(record: &'a Record<'_>) -> Record<'a> {
     let (key, value) = (record.key_bytes().map(Cow::Borrowed), record.value_bytes().map(Cow::Borrowed));
     let headers = record.headers().iter().map(|header| match &header.value {
-        Some(value) => Header::new(&*header.key, &**value),
-        None => Header::null(&*header.key),
+        Some(value) => Header::new(&header.key, value),
+        None => Header::null(&header.key),
     });
     let mut copy = headers.fold(Record::to(record.topic()).with_payload(key, value), Record::with_header);
     if let Some(partition) = record.explicit_partition() {
