@@ -14,12 +14,14 @@ def build(names):
     folders = [ROOT / "crates/bench-sink", OUTBOX / "milena"]
     commands = [(["cargo", "build", "--release", "--quiet"], folder) for folder in folders]
     if "spring" in names:
-        commands.append((["mvn", "--quiet", "--batch-mode", "-Dstyle.color=never", "package"], OUTBOX / "spring"))
+        commands.append((["mvn", "--quiet", "--batch-mode", "package"], OUTBOX / "spring"))
     for command, folder in commands:
         if not shutil.which(command[0]):
             sys.exit(f"{command[0]} is not installed")
-        if subprocess.run(command, cwd=folder, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)}).returncode:
-            sys.exit(f"{folder.relative_to(ROOT)} cannot be built")
+        environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
+        built = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        if built.returncode:
+            sys.exit(f"{folder.relative_to(ROOT)} cannot be built:\n{built.stdout[-2000:]}{built.stderr[-2000:]}")
 
 
 class Sink:
@@ -56,6 +58,6 @@ def run(command, limit_s, **environment):
         errors.seek(0)
         said = errors.read()
     if process.returncode:
-        sys.exit(f"{pathlib.Path(command[0]).name} failed: {(said or printed)[-2000:]}")
+        sys.exit(f"{pathlib.Path(command[0]).name} failed: {(said or printed)[:3000]}")
     figures = {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", printed)}
     return {**figures, "cpu_s": usage.ru_utime + usage.ru_stime, "peak_mib": usage.ru_maxrss / 1024}

@@ -38,18 +38,22 @@ public class Bench implements CommandLineRunner {
     public void run(String... args) throws Exception {
         int rows = Integer.parseInt(args[0]), threads = Integer.parseInt(args[1]);
         ExecutorService executor = Executors.newFixedThreadPool(threads);
-        cycle(executor, Math.max(rows / 10, 10_000), threads);
-        double[] rates = cycle(executor, rows, threads);
-        executor.shutdown();
-        System.out.printf("stored=%.0f drained=%.0f%n", rates[0], rates[1]);
+        try {
+            cycle(executor, Math.max(rows / 10, 10_000), threads);
+            double[] rates = cycle(executor, rows, threads);
+            System.out.printf("stored=%.0f drained=%.0f%n", rates[0], rates[1]);
+        } finally {
+            executor.shutdownNow();
+        }
     }
 
     private double[] cycle(ExecutorService executor, int rows, int threads) throws Exception {
         var breaker = breakers.circuitBreaker("kafka");
+        // A retry that is under way may send some of them before the breaker closes.
+        long all = retries.resolved() + rows;
         breaker.transitionToForcedOpenState();
         double stored = rate(rows, () -> storeAll(executor, rows, threads));
         double drained = rate(rows, () -> {
-            long all = retries.resolved() + rows;
             breaker.transitionToClosedState();
             while (retries.resolved() < all) {
                 Thread.sleep(1);
