@@ -13,16 +13,20 @@
 //! recount does.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, VecDeque},
+    future::poll_fn,
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::{Context, Poll, Waker},
 };
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-use crate::store::SlotCounts;
+use crate::store::{SLOTS, SlotCounts};
 
 /// Few enough to be small, and enough that tasks seldom want the same one.
 const SHARDS: usize = 256;
@@ -37,12 +41,16 @@ pub(crate) struct Gate {
     is_shared: bool,
 }
 
+/// Neighbouring slots.
 #[derive(Debug, Default)]
-struct Shard {
-    lines: Mutex<HashMap<u16, Line>>,
-    /// Wakes those whose turn it is, when one of them has to make room.
-    urged: Notify,
-}
+struct Shard(Mutex<Lines>);
+
+#[derive(Debug, Default)]
+struct Lines(HashMap<u16, Line, BuildHasherDefault<SlotHasher>>);
+
+/// Slots are hashes already, and nobody can choose many of one shard.
+#[derive(Clone, Copy, Debug, Default)]
+struct SlotHasher(u64);
 
 /// The events of one slot.
 #[derive(Debug, Default)]
@@ -55,8 +63,9 @@ struct Line {
     changed_in: u64,
     /// Whether one has its turn.
     is_taken: bool,
-    /// Whether those behind it want it to be stored.
+    /// Whether those behind it want it to be stored, and what tells it.
     is_urged: bool,
+    urged: Option<Waker>,
     waiting: VecDeque<oneshot::Sender<()>>,
 }
 
@@ -66,7 +75,7 @@ impl Gate {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
         let gate = Self { shards, recounts: Arc::default(), is_shared: false };
         for (slot, count) in (0_u16..=u16::MAX).zip(stored.as_slice()).filter(|(_, count)| **count > 0) {
-            gate.lines(slot).entry(slot).or_default().stored = u64::from(*count);
+            gate.lines(slot).0.entry(slot).or_default().stored = u64::from(*count);
         }
         gate
     }
@@ -77,22 +86,33 @@ impl Gate {
     }
 
     /// Takes the next turn of a slot. The order is that of the calls.
-    pub(crate) fn turn(&self, slot: u16) -> Turn {
-        let mut lines = self.lines(slot);
-        let line = lines.entry(slot).or_default();
+    pub(crate) fn turn(&self, slot: u16) -> Turn<'_> {
+        Self::turn_of(Cow::Borrowed(self), slot)
+    }
+
+    /// The same, for a turn that outlives this.
+    pub(crate) fn turn_to_keep(&self, slot: u16) -> Turn<'static> {
+        Self::turn_of(Cow::Owned(self.clone()), slot)
+    }
+
+    fn turn_of(gate: Cow<'_, Self>, slot: u16) -> Turn<'_> {
+        let mut lines = gate.lines(slot);
+        let line = lines.0.entry(slot).or_default();
         let comes = line.is_taken.then(|| {
             let (sender, receiver) = oneshot::channel();
             line.waiting.push_back(sender);
             receiver
         });
         line.is_taken = true;
-        Turn { gate: self.clone(), slot, comes }
+        let is_first = comes.is_none() && line.stored == 0;
+        drop(lines);
+        Turn { gate, slot, comes, is_first }
     }
 
     /// Rows of these slots are about to be removed from the store. To be called before the store is asked.
     pub(crate) fn leaving(&self, slots: impl IntoIterator<Item = u16>) -> Leaving {
         let slots: Vec<u16> = slots.into_iter().collect();
-        slots.iter().for_each(|slot| self.lines(*slot).entry(*slot).or_default().leaving += 1);
+        slots.iter().for_each(|slot| self.lines(*slot).0.entry(*slot).or_default().leaving += 1);
         Leaving { gate: self.clone(), slots }
     }
 
@@ -110,12 +130,12 @@ impl Gate {
 
     /// Whether a slot has events in the store.
     pub(crate) fn has_stored_in(&self, slot: u16) -> bool {
-        self.lines(slot).get(&slot).is_some_and(|line| line.stored > 0)
+        self.lines(slot).0.get(&slot).is_some_and(|line| line.stored > 0)
     }
 
     /// Whether any slot has events in the store.
     pub(crate) fn has_stored(&self) -> bool {
-        let lines = |shard: &Shard| shard.lines().values().any(|line| line.stored > 0);
+        let lines = |shard: &Shard| shard.lines().0.values().any(|line| line.stored > 0);
         self.shards.iter().any(lines)
     }
 
@@ -127,7 +147,7 @@ impl Gate {
     /// Takes over the store's counts of all slots where nothing has changed since `recount` began.
     pub(crate) fn recount(&self, recount: u64, stored: &SlotCounts) {
         for shard in self.shards.iter() {
-            shard.lines().retain(|slot, line| {
+            shard.lines().0.retain(|slot, line| {
                 if !line.is_taken && line.leaving == 0 && line.changed_in < recount {
                     line.stored = u64::from(stored.of(*slot));
                 }
@@ -140,26 +160,36 @@ impl Gate {
     fn change(&self, slot: u16, change: impl FnOnce(&mut Line)) {
         let changed_in = self.recounts.load(Relaxed);
         let mut lines = self.lines(slot);
-        let Some(line) = lines.get_mut(&slot) else { return };
+        let Some(line) = lines.0.get_mut(&slot) else { return };
         change(line);
         line.changed_in = changed_in;
         if line.is_free() {
-            lines.remove(&slot);
+            lines.0.remove(&slot);
         }
     }
 
-    fn shard(&self, slot: u16) -> &Shard {
-        &self.shards[usize::from(slot) % SHARDS]
-    }
-
-    fn lines(&self, slot: u16) -> MutexGuard<'_, HashMap<u16, Line>> {
-        self.shard(slot).lines()
+    fn lines(&self, slot: u16) -> MutexGuard<'_, Lines> {
+        self.shards[usize::from(slot) * SHARDS / SLOTS].lines()
     }
 }
 
 impl Shard {
-    fn lines(&self) -> MutexGuard<'_, HashMap<u16, Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hasher for SlotHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u16(u16::from(*byte)));
+    }
+
+    fn write_u16(&mut self, slot: u16) {
+        self.0 = (self.0 ^ u64::from(slot)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -187,14 +217,21 @@ impl Drop for Leaving {
 
 /// An event's turn in its slot. When it is dropped, the next one's comes.
 #[derive(Debug)]
-pub(crate) struct Turn {
-    gate: Gate,
+pub(crate) struct Turn<'a> {
+    gate: Cow<'a, Gate>,
     slot: u16,
     /// Tells that it has come; `None` once it has.
     comes: Option<oneshot::Receiver<()>>,
+    /// Whether it came at once, with nothing in the store. Nobody else stores an event of the slot until it ends.
+    is_first: bool,
 }
 
-impl Turn {
+impl Turn<'_> {
+    /// Whether the turn has come.
+    pub(crate) fn has_come(&self) -> bool {
+        self.comes.is_none()
+    }
+
     /// Waits for the turn.
     ///
     /// # Cancel safety
@@ -209,7 +246,7 @@ impl Turn {
 
     /// Whether older events of the slot are in the store. To be asked when the turn has come.
     pub(crate) fn is_behind_stored(&self) -> bool {
-        self.gate.has_stored_in(self.slot)
+        !self.is_first && self.gate.has_stored_in(self.slot)
     }
 
     /// The event is about to be stored. To be called before the store is asked: it counts as stored even if nobody waits for the answer.
@@ -224,10 +261,11 @@ impl Turn {
 
     /// Asks the event whose turn it is to be stored, so that this one can be stored behind it.
     pub(crate) fn urge(&self) {
-        if let Some(line) = self.gate.lines(self.slot).get_mut(&self.slot) {
+        let urged = self.gate.lines(self.slot).0.get_mut(&self.slot).and_then(|line| {
             line.is_urged = true;
-        }
-        self.gate.shard(self.slot).urged.notify_waiters();
+            line.urged.take()
+        });
+        urged.into_iter().for_each(Waker::wake);
     }
 
     /// Waits until an event behind this one [urges](Self::urge).
@@ -235,27 +273,37 @@ impl Turn {
     /// # Cancel safety
     /// Cancel safe.
     pub(crate) async fn urged(&self) {
-        loop {
-            let notified = self.gate.shard(self.slot).urged.notified();
-            if self.gate.lines(self.slot).get(&self.slot).is_some_and(|line| line.is_urged) {
-                return;
-            }
-            notified.await;
+        poll_fn(|context| self.poll_urged(context)).await;
+    }
+
+    fn poll_urged(&self, context: &Context<'_>) -> Poll<()> {
+        // A waker is dropped without the lock, because it may drop a task with a turn.
+        let _old;
+        let mut lines = self.gate.lines(self.slot);
+        let Some(line) = lines.0.get_mut(&self.slot) else { return Poll::Pending };
+        if line.is_urged {
+            return Poll::Ready(());
         }
+        if !line.urged.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            _old = line.urged.replace(context.waker().clone());
+        }
+        Poll::Pending
     }
 }
 
-impl Drop for Turn {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
         // One that is dropped while it waits has no turn, unless it came just now.
         if self.comes.as_mut().is_some_and(|comes| comes.try_recv().is_err()) {
             return;
         }
+        let _waker;
         let mut lines = self.gate.lines(self.slot);
-        let Some(line) = lines.get_mut(&self.slot) else { return };
+        let Some(line) = lines.0.get_mut(&self.slot) else { return };
         line.is_urged = false;
         // A recount may have asked the store before the event was there.
         line.changed_in = self.gate.recounts.load(Relaxed);
+        _waker = line.urged.take();
         while let Some(next) = line.waiting.pop_front() {
             if next.send(()).is_ok() {
                 return;
@@ -263,7 +311,7 @@ impl Drop for Turn {
         }
         line.is_taken = false;
         if line.is_free() {
-            lines.remove(&self.slot);
+            lines.0.remove(&self.slot);
         }
     }
 }
@@ -272,7 +320,7 @@ impl Drop for Turn {
 mod tests {
     use super::*;
 
-    fn is_ready(turn: &mut Turn) -> bool {
+    fn is_ready(turn: &mut Turn<'_>) -> bool {
         use std::{
             future::Future,
             pin::pin,
@@ -336,7 +384,7 @@ mod tests {
         let turn = gate.turn(7);
         turn.storing();
         gate.settled(7);
-        assert!(turn.is_behind_stored(), "it may have been the event of another publisher");
+        assert!(gate.has_stored_in(7), "it may have been the event of another publisher");
         drop(turn);
         gate.recount(gate.begin_recount(), &SlotCounts::new());
         assert!(!gate.turn(7).is_behind_stored());
@@ -348,18 +396,18 @@ mod tests {
         let turn = gate.turn(7);
         turn.storing();
         drop(turn);
-        assert_eq!(gate.lines(7).len(), 1);
+        assert_eq!(gate.lines(7).0.len(), 1);
         gate.settled(7);
         gate.settled(7);
-        assert_eq!(gate.lines(7).len(), 0);
+        assert_eq!(gate.lines(7).0.len(), 0);
         drop(gate.turn(7));
-        assert_eq!(gate.lines(7).len(), 0);
+        assert_eq!(gate.lines(7).0.len(), 0);
     }
 
     #[tokio::test]
     async fn an_event_that_waits_can_urge_the_one_before_it() {
         let gate = gate();
-        let (mut first, second, other) = (gate.turn(7), gate.turn(7), gate.turn(7 + 256));
+        let (mut first, second, other) = (gate.turn(7), gate.turn(7), gate.turn(8));
         first.come().await;
         let urged = tokio::time::timeout(std::time::Duration::from_millis(1), first.urged()).await;
         assert!(urged.is_err(), "nobody has urged");
@@ -408,7 +456,7 @@ mod tests {
         during.storing();
         drop(during);
         gate.recount(recount, &SlotCounts::new());
-        assert!(before.is_behind_stored(), "it may be under way to the store");
+        assert!(gate.has_stored_in(6), "it may be under way to the store");
         assert!(gate.turn(7).is_behind_stored(), "it was stored after the count");
     }
 
@@ -425,6 +473,6 @@ mod tests {
         drop(leaving);
         assert!(gate.turn(7).is_behind_stored(), "one of two was removed");
         gate.settled(7);
-        assert_eq!(gate.lines(7).len(), 0);
+        assert_eq!(gate.lines(7).0.len(), 0);
     }
 }

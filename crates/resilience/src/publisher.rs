@@ -108,6 +108,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Whether an event has a place among others.
+    fn is_ordered(&self, has_key: bool) -> bool {
+        has_key && self.settings.order != Order::None
+    }
+
     /// Has the relay look for events of a slot, if there are any: what they waited for is gone from the store.
     fn wake_behind(&self, slot: u16) {
         if self.gate.has_stored_in(slot) {
@@ -168,7 +173,10 @@ impl ResilientPublisher {
     /// If the future is dropped, the event may be published or stored, or neither.
     pub async fn publish_record(&self, id: EventId, record: Record<'_>) -> Result<Publication, PublishError> {
         let record = identified(id, record);
-        self.attempt(id, &record).run(&record).await
+        self.0.keys.observe(record.topic(), record.key_bytes());
+        let slot = crate::store::slot_of(record.topic(), record.key_bytes(), &id.into());
+        let turn = self.0.is_ordered(record.key_bytes().is_some()).then(|| self.0.gate.turn(slot));
+        Attempt::new(&self.0, id.into(), slot, turn).run(&record).await
     }
 
     /// Publishes an event in a task of its own, and returns at once. The order is that of the calls, as with
@@ -180,19 +188,12 @@ impl ResilientPublisher {
         if !event.headers.iter().any(|(name, _)| is_id(name)) {
             event.headers.push((EVENT_ID.to_owned(), Some(event.event_id.to_string().into_bytes())));
         }
-        let attempt = self.attempt_of(&event);
-        crate::task::spawn(async move { attempt.run(&record_of(&event)).await })
-    }
-
-    fn attempt(&self, id: EventId, record: &Record<'_>) -> Attempt {
-        self.0.keys.observe(record.topic(), record.key_bytes());
-        let slot = crate::store::slot_of(record.topic(), record.key_bytes(), &id.into());
-        Attempt::new(Arc::clone(&self.0), id.into(), slot, record.key_bytes().is_some())
-    }
-
-    fn attempt_of(&self, event: &NewEvent) -> Attempt {
         self.0.keys.observe(&event.topic, event.key.as_deref());
-        Attempt::new(Arc::clone(&self.0), event.event_id, event.slot(), event.key.is_some())
+        let (shared, slot) = (Arc::clone(&self.0), event.slot());
+        let turn = shared.is_ordered(event.key.is_some()).then(|| shared.gate.turn_to_keep(slot));
+        crate::task::spawn(
+            async move { Attempt::new(&shared, event.event_id, slot, turn).run(&record_of(&event)).await },
+        )
     }
 
     /// What the publisher has done, and the breaker's state.
@@ -237,7 +238,7 @@ impl ResilientPublisher {
     /// | `kafka_outbox_oldest_seconds` | | the age of the oldest of them |
     pub async fn prometheus(&self) -> String {
         let store = self.retry_stats().await.ok();
-        metrics::text(&self.publisher_stats(), self.0.counters.latency(), &self.relay_stats(), store.as_ref())
+        metrics::text(&self.publisher_stats(), &self.0.counters.latency(), &self.relay_stats(), store.as_ref())
     }
 
     /// Whether events are published: fewer than one in ten failed lately, and the breaker is not open.
@@ -281,6 +282,23 @@ fn identified(id: EventId, record: Record<'_>) -> Record<'_> {
         return record;
     }
     record.with_header(Header { key: Cow::Borrowed(EVENT_ID), value: Some(Cow::Owned(id.to_string().into_bytes())) })
+}
+
+/// The same record, as another one that borrows from it: a clone would copy what it owns.
+fn borrowed<'a>(record: &'a Record<'_>) -> Record<'a> {
+    let (key, value) = (record.key_bytes().map(Cow::Borrowed), record.value_bytes().map(Cow::Borrowed));
+    let headers = record.headers().iter().map(|header| match &header.value {
+        Some(value) => Header::new(&header.key, value),
+        None => Header::null(&header.key),
+    });
+    let mut copy = headers.fold(Record::to(record.topic()).with_payload(key, value), Record::with_header);
+    if let Some(partition) = record.explicit_partition() {
+        copy = copy.partition(partition);
+    }
+    match record.explicit_timestamp() {
+        Some(timestamp) => copy.timestamp(timestamp),
+        None => copy,
+    }
 }
 
 /// A record as an event that a store can keep.

@@ -3,16 +3,13 @@
 //! In: a record. Out: a [`Publication`] or a [`PublishError`]. Awaits. Deliberately absent: what happens to stored events, which is the
 //! relay's.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use milena::{Ack, Persisted, Record};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Mode, Order, Publication, PublishError, Shared, Why, new_event};
+use super::{Mode, Publication, PublishError, Shared, Why, borrowed, new_event};
 use crate::{
     Failure, Publish,
     breaker::Permit,
@@ -32,42 +29,42 @@ struct Row {
 }
 
 /// An event that is being published.
-pub(super) struct Attempt {
-    shared: Arc<Shared>,
+pub(super) struct Attempt<'a> {
+    shared: &'a Shared,
     event_id: Uuid,
     slot: u16,
     /// Its place among the events of its key. `None` if it has no order, or those behind it need not wait for it any more.
-    turn: Option<Turn>,
+    turn: Option<Turn<'a>>,
     is_ordered: bool,
     /// It may be in the store already, because an insert has an unknown result.
     unsure: Option<StoreError>,
 }
 
-impl Attempt {
-    /// Takes its place among the events of its slot, if it has a key.
-    pub(super) fn new(shared: Arc<Shared>, event_id: Uuid, slot: u16, has_key: bool) -> Self {
-        let is_ordered = has_key && shared.settings.order != Order::None;
-        let turn = is_ordered.then(|| shared.gate.turn(slot));
+impl<'a> Attempt<'a> {
+    /// An attempt with its place among the events of its slot, if it has one.
+    pub(super) fn new(shared: &'a Shared, event_id: Uuid, slot: u16, turn: Option<Turn<'a>>) -> Self {
+        let is_ordered = turn.is_some();
         Self { shared, event_id, slot, turn, is_ordered, unsure: None }
     }
 
     pub(super) async fn run(mut self, record: &Record<'_>) -> Result<Publication, PublishError> {
-        let shared = Arc::clone(&self.shared);
-        let _counted = shared.counters.begin();
+        let _counted = self.shared.counters.begin();
         self.come().await;
-        let permit = match self.permit().await {
+        let start = now();
+        let permit = match self.permit(start).await {
             Ok(permit) => permit,
             Err(why) => return self.store(record, why).await,
         };
         match self.shared.settings.mode {
-            Mode::OnFailure => self.publish_first(record, permit).await,
+            Mode::OnFailure => self.publish_first(record, permit, start).await,
             Mode::WriteAhead => self.store_first(record, permit).await,
         }
     }
 
     /// Waits for its turn. An older event that takes long is asked to be stored.
     async fn come(&mut self) {
-        let Some(turn) = &mut self.turn else { return };
+        // A timer costs more than all the rest.
+        let Some(turn) = self.turn.as_mut().filter(|turn| !turn.has_come()) else { return };
         if timeout(self.shared.settings.order_wait, turn.come()).await.is_err() {
             turn.urge();
             turn.come().await;
@@ -75,25 +72,26 @@ impl Attempt {
     }
 
     /// Whether it may be sent now.
-    async fn permit(&self) -> Result<Permit, Why> {
-        if let Some(turn) = &self.turn {
-            match &self.shared.peers {
-                Some(peers) if !peers.has_pass() => self.ask(peers).await?,
-                None if turn.is_behind_stored() => return Err(Why::Behind),
-                _ => {}
+    async fn permit(&self, start: Instant) -> Result<Permit, Why> {
+        match (&self.turn, &self.shared.peers) {
+            (Some(_), Some(peers)) if !peers.has_pass() => {
+                // While nothing may be sent, the store need not be asked.
+                drop(self.acquire(start)?);
+                self.ask(peers).await?;
+                return self.acquire(now());
             }
+            (Some(turn), None) if turn.is_behind_stored() => return Err(Why::Behind),
+            _ => {}
         }
-        self.acquire()
+        self.acquire(start)
     }
 
-    fn acquire(&self) -> Result<Permit, Why> {
-        self.shared.breaker.try_acquire(now()).map_err(Why::NotPermitted)
+    fn acquire(&self, now: Instant) -> Result<Permit, Why> {
+        self.shared.breaker.try_acquire(now).map_err(Why::NotPermitted)
     }
 
     /// Asks the store whether any publisher has stored older events of its key.
     async fn ask(&self, peers: &Peers) -> Result<(), Why> {
-        // While nothing may be sent, the store need not be asked.
-        drop(self.acquire()?);
         match peers.is_free(self.slot).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Why::Behind),
@@ -101,9 +99,13 @@ impl Attempt {
         }
     }
 
-    async fn publish_first(&mut self, record: &Record<'_>, permit: Permit) -> Result<Publication, PublishError> {
-        let (start, shared) = (now(), Arc::clone(&self.shared));
-        let mut sending = std::pin::pin!(shared.producer.publish(record.clone()));
+    async fn publish_first(
+        &mut self,
+        record: &Record<'_>,
+        permit: Permit,
+        start: Instant,
+    ) -> Result<Publication, PublishError> {
+        let mut sending = std::pin::pin!(self.shared.producer.publish(borrowed(record)));
         let result = tokio::select! {
             biased;
             result = &mut sending => result,
@@ -140,8 +142,7 @@ impl Attempt {
                 Ok(Publication::Stored { event_id: self.event_id, why: Why::Overdue, maybe_sent: true })
             }
             Ok(row) => {
-                let shared = Arc::clone(&self.shared);
-                let mut sending = std::pin::pin!(shared.producer.publish(record.clone()));
+                let mut sending = std::pin::pin!(self.shared.producer.publish(borrowed(record)));
                 self.finish(row, record.topic(), (permit, start), &mut sending).await
             }
             Err(error) => {
@@ -273,7 +274,7 @@ impl Attempt {
         permit.settle(result, now);
         match result {
             Ok(ack) => {
-                self.shared.counters.published(now.saturating_duration_since(start), ack.is_confirmed());
+                self.shared.counters.published(start, now, ack.is_confirmed());
                 self.shared.observer.succeeded();
             }
             Err(failure) => {
@@ -286,7 +287,7 @@ impl Attempt {
 }
 
 /// Waits until an event behind wants this one to be stored. Never, if it has no order.
-async fn urged(turn: Option<&Turn>) {
+async fn urged(turn: Option<&Turn<'_>>) {
     match turn {
         Some(turn) => turn.urged().await,
         None => std::future::pending().await,

@@ -1,12 +1,8 @@
 //! The metrics of a publisher, as a struct and as Prometheus text.
 //!
-//! In: what publisher, relay and store count. Out: values and text. Pure, but for the atomic counters of a histogram.
+//! In: what publisher, relay and store count. Out: values and text. Pure.
 
-use std::{
-    fmt::Write,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{fmt::Write, time::Duration};
 
 use super::PublisherStats;
 use crate::{breaker::BreakerState, relay::RelayStats, store::StoreStats};
@@ -16,21 +12,22 @@ const BOUNDS: [u64; 12] =
     [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000];
 
 /// How long publishing took.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Histogram {
-    buckets: [AtomicU64; BOUNDS.len()],
-    count: AtomicU64,
-    micros: AtomicU64,
+    buckets: [u64; BOUNDS.len()],
+    pub(super) count: u64,
+    pub(super) total: Duration,
 }
 
 impl Histogram {
-    pub(super) fn add(&self, took: Duration) {
+    pub(super) fn add(&mut self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        if let Some(place) = BOUNDS.iter().position(|bound| micros <= *bound) {
-            self.buckets[place].fetch_add(1, Ordering::Relaxed);
+        let buckets = BOUNDS.iter().zip(&mut self.buckets);
+        if let Some((_, bucket)) = buckets.into_iter().find(|(bound, _)| micros <= **bound) {
+            *bucket += 1;
         }
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.micros.fetch_add(micros, Ordering::Relaxed);
+        self.count += 1;
+        self.total = self.total.saturating_add(took);
     }
 }
 
@@ -109,13 +106,12 @@ fn histogram(out: &mut String, latency: &Histogram) {
     // Read first: a value that is added meanwhile is in no bucket above it.
     let mut below = 0;
     for (bound, bucket) in BOUNDS.iter().zip(&latency.buckets) {
-        below += bucket.load(Ordering::Relaxed);
+        below += bucket;
         row(out, &format!("{NAME}_bucket{{le=\"{}\"}}", Duration::from_micros(*bound).as_secs_f64()), below);
     }
-    let count = latency.count.load(Ordering::Relaxed).max(below);
-    row(out, &format!("{NAME}_bucket{{le=\"+Inf\"}}"), count);
-    row(out, &format!("{NAME}_sum"), Duration::from_micros(latency.micros.load(Ordering::Relaxed)).as_secs_f64());
-    row(out, &format!("{NAME}_count"), count);
+    row(out, &format!("{NAME}_bucket{{le=\"+Inf\"}}"), latency.count);
+    row(out, &format!("{NAME}_sum"), latency.total.as_secs_f64());
+    row(out, &format!("{NAME}_count"), latency.count);
 }
 
 // Writing to a string does not fail.
@@ -133,7 +129,7 @@ mod tests {
 
     #[test]
     fn latencies_are_counted_by_bucket_and_all_together() {
-        let latency = Histogram::default();
+        let mut latency = Histogram::default();
         for millis in [0, 1, 2, 40, 60_000] {
             latency.add(Duration::from_millis(millis));
         }

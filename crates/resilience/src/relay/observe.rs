@@ -6,7 +6,7 @@ use std::{
     fmt,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -80,6 +80,8 @@ pub(crate) struct Observer {
     alerts: AtomicU64,
     /// Since when nothing succeeded, and whether that was told.
     outage: Mutex<Option<(Instant, bool)>>,
+    /// Whether there is one. Events that succeed look here first.
+    is_out: AtomicBool,
     long: Duration,
     alert: Box<dyn Fn(&Alert) + Send + Sync>,
 }
@@ -97,6 +99,7 @@ impl Observer {
             found_not_written,
             alerts,
             outage: Mutex::default(),
+            is_out: AtomicBool::new(false),
             long: LONG,
             alert,
         }
@@ -142,7 +145,11 @@ impl Observer {
 
     /// An event reached Kafka: an outage is over.
     pub(crate) fn succeeded(&self) {
-        *self.outage.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if self.is_out.load(Ordering::Relaxed) {
+            let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+            *outage = None;
+            self.is_out.store(false, Ordering::Relaxed);
+        }
     }
 
     /// An attempt of the relay failed.
@@ -159,6 +166,7 @@ impl Observer {
         let now = now();
         let lasts = {
             let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+            self.is_out.store(true, Ordering::Relaxed);
             let (since, is_told) = outage.get_or_insert((now, false));
             let lasts = now.saturating_duration_since(*since);
             if *is_told || lasts < self.long {
