@@ -176,10 +176,17 @@ impl Simulation {
         }
     }
 
-    /// A task calls `partitions_for`.
+    /// A task calls `partitions_for`, and `refresh_metadata` before it if the draft has a timestamp.
     fn ask(&mut self, number: u32, draft: Draft) {
         let Some(producer) = self.producer.clone() else { return self.retire(number) };
-        let asks = Box::pin(async move { producer.partitions_for(TOPICS[draft.topic]).await });
+        let asks = Box::pin(async move {
+            if draft.dated {
+                // It asks a broker that may be silent for longer than it waits, although the topic is known. So its failure is no failure of
+                // the record.
+                let _ = producer.refresh_metadata(TOPICS[draft.topic]).await;
+            }
+            producer.partitions_for(TOPICS[draft.topic]).await
+        });
         self.tasks[number as usize].call = Some(Call { draft, since: self.now, waits: Waits::Asks(asks) });
         self.poll_call(number);
     }

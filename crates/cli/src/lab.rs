@@ -12,7 +12,7 @@ mod latch;
 mod latency;
 mod orders;
 mod pause;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod resilient;
 mod retry;
 mod strings;
@@ -39,7 +39,7 @@ enum Lab {
     Retry(retry::Args),
     DeadLetter(dead_letter::Args),
     Pause(pause::Args),
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     Resilient(resilient::Args),
     Latency(latency::Args),
 }
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<
         Lab::Retry(args) => retry::run(args).await,
         Lab::DeadLetter(args) => dead_letter::run(args).await,
         Lab::Pause(args) => pause::run(args, started, warned).await,
-        #[cfg(feature = "sqlite")]
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
         Lab::Resilient(args) => resilient::run(args).await,
         Lab::Latency(args) => latency::run(args).await,
     }

@@ -21,6 +21,7 @@ mod produce;
 mod properties;
 mod rate;
 mod settings;
+mod store;
 mod warned;
 
 use std::{

@@ -10,7 +10,6 @@ mod event;
 mod find;
 mod pages;
 mod question;
-mod store;
 mod survey;
 
 use milena_resilience::store::{Filter, Seq};
@@ -27,6 +26,7 @@ use crate::{
     console::{to_stderr, to_stdout},
     exit::{CliError, Exit},
     interrupt::Interrupt,
+    store,
 };
 
 /// Runs the command.

@@ -8,6 +8,9 @@
 //!
 //! Counts err on the side of the store: an event whose insert has an unknown result counts as stored. What another process settles is not told
 //! here. So counts are compared with the store's now and then ([`Gate::recount`]).
+//!
+//! Where several publishers share a store, the relay settles events of others, which are not counted here. It lowers no count then; only a
+//! recount does.
 
 use std::{
     borrow::Cow,
@@ -34,6 +37,8 @@ pub(crate) struct Gate {
     shards: Arc<[Shard]>,
     /// How many recounts have begun.
     recounts: Arc<AtomicU64>,
+    /// Whether others store events as well.
+    is_shared: bool,
 }
 
 /// Neighbouring slots.
@@ -54,7 +59,7 @@ struct Line {
     stored: u64,
     /// How many rows are being removed from the store.
     leaving: usize,
-    /// The recount that had begun when the count changed for the last time.
+    /// The recount that had begun when the count changed for the last time, or a turn ended.
     changed_in: u64,
     /// Whether one has its turn.
     is_taken: bool,
@@ -68,11 +73,16 @@ impl Gate {
     /// A gate with these events in the store.
     pub(crate) fn new(stored: &SlotCounts) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        let gate = Self { shards, recounts: Arc::default() };
+        let gate = Self { shards, recounts: Arc::default(), is_shared: false };
         for (slot, count) in (0_u16..=u16::MAX).zip(stored.as_slice()).filter(|(_, count)| **count > 0) {
             gate.lines(slot).0.entry(slot).or_default().stored = u64::from(*count);
         }
         gate
+    }
+
+    /// Sets whether other publishers store events in the same store.
+    pub(crate) fn shared(self, is_shared: bool) -> Self {
+        Self { is_shared, ..self }
     }
 
     /// Takes the next turn of a slot. The order is that of the calls.
@@ -106,8 +116,15 @@ impl Gate {
         Leaving { gate: self.clone(), slots }
     }
 
-    /// An event that was stored has been settled.
+    /// The relay has settled an event, which may be that of another publisher.
     pub(crate) fn settled(&self, slot: u16) {
+        if !self.is_shared {
+            self.removed(slot);
+        }
+    }
+
+    /// An event of this publisher is not in the store any more.
+    pub(crate) fn removed(&self, slot: u16) {
         self.change(slot, |line| line.stored = line.stored.saturating_sub(1));
     }
 
@@ -239,7 +256,7 @@ impl Turn<'_> {
 
     /// The event has certainly not been stored.
     pub(crate) fn not_stored(&self) {
-        self.gate.settled(self.slot);
+        self.gate.removed(self.slot);
     }
 
     /// Asks the event whose turn it is to be stored, so that this one can be stored behind it.
@@ -285,6 +302,8 @@ impl Drop for Turn<'_> {
         let Some(line) = lines.0.get_mut(&self.slot) else { return };
         line.is_urged = false;
         _waker = line.urged.take();
+        // A recount may have asked the store before the event was there.
+        line.changed_in = self.gate.recounts.load(Relaxed);
         while let Some(next) = line.waiting.pop_front() {
             if next.send(()).is_ok() {
                 return;
@@ -360,6 +379,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_relay_settles_of_others_keeps_the_own_events_counted() {
+        let gate = gate().shared(true);
+        let turn = gate.turn(7);
+        turn.storing();
+        gate.settled(7);
+        assert!(gate.has_stored_in(7), "it may have been the event of another publisher");
+        drop(turn);
+        gate.recount(gate.begin_recount(), &SlotCounts::new());
+        assert!(!gate.turn(7).is_behind_stored());
+    }
+
+    #[test]
     fn a_slot_without_events_takes_no_memory() {
         let gate = gate();
         let turn = gate.turn(7);
@@ -399,6 +430,20 @@ mod tests {
         assert!(!gate.turn(7).is_behind_stored() && gate.turn(8).is_behind_stored());
         gate.recount(gate.begin_recount(), &SlotCounts::new());
         assert!(!gate.has_stored());
+    }
+
+    #[test]
+    fn a_recount_leaves_alone_an_event_that_was_stored_behind_its_back() {
+        let gate = gate();
+        let turn = gate.turn(7);
+        turn.storing();
+        let recount = gate.begin_recount();
+        // The store is asked now, and has no event yet. Then it has.
+        drop(turn);
+        gate.recount(recount, &SlotCounts::new());
+        assert!(gate.has_stored_in(7));
+        gate.recount(gate.begin_recount(), &SlotCounts::new());
+        assert!(!gate.has_stored_in(7));
     }
 
     #[test]

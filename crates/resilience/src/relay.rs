@@ -20,18 +20,25 @@
 //! An event that may have been sent before carries the header [`possibleDuplicate`](crate::retry::POSSIBLE_DUPLICATE). That is so after an attempt
 //! with an unknown outcome, and for what was on its way when a process ended.
 //!
+//! # Several processes
+//!
+//! Each sends the events of some of the store's buckets. After each renewal of its lease it asks the store for its share. If it has more, or
+//! may have more that are free, it sends nothing new until all that is on its way is settled, gives its lease back and acquires a new one.
+//!
 //! # Dead letters
 //!
 //! They go to `{topic}.dlq`. If that fails for another reason than an outage, the row becomes `DLQ_FAILED` and stays until somebody replays or
 //! purges it. What can never be written (too large, not authorized) becomes a dead letter at once.
 
 mod backlog;
+mod buckets;
 mod job;
 mod letters;
 mod observe;
 mod rows;
 mod schedule;
 mod share;
+mod waiting;
 
 use std::time::Duration;
 

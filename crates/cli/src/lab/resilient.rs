@@ -7,10 +7,7 @@ mod child;
 mod judge;
 mod report;
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use milena::{admin::Admin, broker::EmbeddedBroker};
 
@@ -27,9 +24,10 @@ use super::{
 };
 use crate::{
     cluster::Cluster,
+    console::to_stderr,
     exit::{CliError, Exit},
     interrupt::Interrupt,
-    settings,
+    settings, store,
 };
 
 /// How long each step may take.
@@ -40,7 +38,7 @@ const MAX_MESSAGE: &str = "10000";
 /// Publish events while the broker is paused and the publishing process is killed, and check that none is lost
 ///
 /// A process publishes events of five users. The broker is paused, the circuit breaker opens, and events are stored in a SQLite
-/// file. The process is killed with SIGKILL and started again. The broker goes on, and the stored events are published. One
+/// file, or in PostgreSQL. The process is killed with SIGKILL and started again. The broker goes on, and the stored events are published. One
 /// event is too large for its topic and becomes a dead letter. Then the topics are read back and checked.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -49,6 +47,8 @@ Examples:
     milena lab resilient
   A real Kafka on this machine, whose process the lab stops and continues:
     milena lab resilient --bootstrap-server localhost:9092 --pid 4711
+  A store in PostgreSQL:
+    milena lab resilient --store postgres://app:secret@localhost/app
 
 Exit codes: 0 every check holds, 1 a check failed, 2 arguments are wrong, 130 stopped by Ctrl-C.")]
 pub(crate) struct Args {
@@ -64,9 +64,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     rate: u32,
 
-    /// File of the store [default: a new one, which is removed in the end]
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
+    /// Store, which must be empty: a path, sqlite:PATH, or postgres://USER:PASSWORD@HOST/DATABASE, where the lab has tables of its own in
+    /// the schema milena_lab [default: a new file, which is removed in the end]
+    #[arg(long, value_name = "ADDRESS")]
+    store: Option<String>,
 
     /// By which the waits of 1, 5, 15 and 60 minutes between attempts are divided
     #[arg(long, value_name = "NUMBER", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
@@ -93,30 +94,59 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     }
     let mut interrupt = Interrupt::listen_to_all()?;
     let cluster = Cluster::open(args.bootstrap_server.as_deref(), EmbeddedBroker::builder()).await?;
-    let store = args
-        .store
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("milena-lab-{}.db", std::process::id())));
+    let new_file = || std::env::temp_dir().join(format!("milena-lab-{}.db", std::process::id())).display().to_string();
+    let store = args.store.clone().unwrap_or_else(new_file);
+    check_empty(&store).await?;
     let exit = tokio::select! {
         exit = run_on(&cluster, &args, &store) => exit,
         () = interrupt.next() => Ok(Exit::Interrupted),
     };
     cluster.close().await;
-    if args.store.is_none() {
+    if args.store.is_some() {
+        tell_rest(&store).await?;
+    } else {
         for suffix in ["", "-wal", "-shm", "-reserve"] {
             // Some are there only for a while.
-            let _ = std::fs::remove_file(format!("{}{suffix}", store.display()));
+            let _ = std::fs::remove_file(format!("{store}{suffix}"));
         }
     }
     exit
 }
 
-fn order(args: &Args, bootstrap: &str, store: &Path, from: u64, poison: bool) -> Order {
+/// The lab would publish the events of others.
+async fn check_empty(address: &str) -> Result<(), CliError> {
+    match rows(address).await? {
+        0 => Ok(()),
+        rows => Err(CliError::Usage(format!(
+            "--store: expected an empty store, got one with {rows} events; milena outbox shows and removes them"
+        ))),
+    }
+}
+
+async fn rows(address: &str) -> Result<u64, CliError> {
+    let store = store::open_for_lab(address).await?;
+    let stats = store.stats().await.map_err(store::failed)?;
+    store::close(&*store).await?;
+    Ok(stats.rows)
+}
+
+/// Says what the lab leaves behind in a store that stays.
+async fn tell_rest(address: &str) -> Result<(), CliError> {
+    let rows = rows(address).await?;
+    let place = match store::is_in_database(address) {
+        true => format!("the database, in the tables of the schema {}", store::LAB_SCHEMA),
+        false => "the file of the store".to_owned(),
+    };
+    to_stderr(&format!("{rows} events are left in {place}"));
+    Ok(())
+}
+
+fn order(args: &Args, bootstrap: &str, store: &str, from: u64, poison: bool) -> Order {
     let (topic, rate, faster) = (args.topic.clone(), args.rate, args.faster);
     Order { bootstrap: bootstrap.to_owned(), topic, store: store.to_owned(), rate, faster, from, poison }
 }
 
-async fn run_on(cluster: &Cluster, args: &Args, store: &Path) -> Result<Exit, CliError> {
+async fn run_on(cluster: &Cluster, args: &Args, store: &str) -> Result<Exit, CliError> {
     let pauser = Pauser::of(cluster, args.pid)?;
     if pauser.is_by_hand() {
         return Err(CliError::Usage(
@@ -152,7 +182,7 @@ async fn run_on(cluster: &Cluster, args: &Args, store: &Path) -> Result<Exit, Cl
 }
 
 /// Pauses the broker, kills the process that publishes, and lets both go on.
-async fn act(cluster: &Cluster, args: &Args, store: &Path, pauser: &Pauser<'_>) -> Result<Report, CliError> {
+async fn act(cluster: &Cluster, args: &Args, store: &str, pauser: &Pauser<'_>) -> Result<Report, CliError> {
     let mut report = Report::default();
     let second = u64::from(args.rate);
     let order = |from, poison| order(args, cluster.bootstrap(), store, from, poison);

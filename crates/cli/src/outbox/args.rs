@@ -7,7 +7,8 @@ use super::find::{FilterArgs, Which};
 /// Look into the store of a publisher, and have its events tried again or removed
 ///
 /// A publisher keeps events in a store while Kafka is away. The relay in the same process sends them later. These commands open the
-/// same store beside it: a SQLite file on the same machine. They create nothing, and send nothing to Kafka themselves.
+/// same store beside it: a SQLite file on the same machine, or a PostgreSQL database. They create nothing, and send nothing to Kafka
+/// themselves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -26,7 +27,7 @@ pub(super) enum Action {
 /// What all of them take.
 #[derive(Debug, clap::Args)]
 pub(super) struct Common {
-    /// Store to open: sqlite:PATH, or the path alone
+    /// Store to open: a path, sqlite:PATH, or postgres://USER:PASSWORD@HOST/DATABASE
     #[arg(long, value_name = "ADDRESS")]
     pub(super) store: String,
 

@@ -11,7 +11,6 @@ use super::{
     event::Rows,
     pages::{PAGE, Pages},
     question,
-    store::{self, failed},
     survey::Survey,
 };
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
     interrupt::Interrupt,
     output::{self, count},
     rate::Pacer,
+    store::{self, failed},
 };
 
 /// What is done to the events.

@@ -4,8 +4,8 @@
 
 use milena_resilience::store::{Filter, Seq, Store, StoredEvent};
 
-use super::store::failed;
 use crate::exit::CliError;
+use crate::store::failed;
 
 /// Events of a page. Their payloads are in memory at once.
 pub(super) const PAGE: usize = 100;

@@ -256,3 +256,34 @@ fn events_are_kept_while_the_broker_is_paused_and_the_publishing_process_is_kill
     let of_a_cluster = milena(&["lab", "resilient", "-b", "localhost:9"]).expect(2);
     assert!(of_a_cluster.stderr.contains("expected --pid as well"), "{}", of_a_cluster.stderr);
 }
+
+#[test]
+#[cfg(all(unix, feature = "postgres-tests"))]
+fn the_same_holds_with_the_store_in_postgresql_where_the_lab_has_tables_of_its_own() {
+    let address = crate::support::POSTGRES.uri();
+    for _ in 0..2 {
+        let ran = milena(&["lab", "resilient", "--store", &address]).expect(0);
+        assert_eq!((ran.lines().last(), checks(&ran).len()), (Some(&"OK"), 6), "{:?}", ran.lines());
+        let rest = "0 events are left in the database, in the tables of the schema milena_lab";
+        assert!(ran.stderr.contains(rest), "{}", ran.stderr);
+    }
+    let tables = format!("{address}?options=-csearch_path%3Dmilena_lab");
+    let stats = milena(&["outbox", "stats", "--store", &tables, "--json"]).expect(0).json();
+    assert!(stats[0]["resolved"].as_u64().unwrap() > 200, "{}", stats[0]);
+}
+
+#[test]
+#[cfg(feature = "sqlite")]
+fn a_store_with_events_is_not_taken_for_a_lab() {
+    use milena_resilience::store::{NewEvent, Store, sqlite::SqliteStore};
+
+    let folder = Scratch::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = SqliteStore::builder(folder.path().join("outbox.db")).reserve(0).open().await.unwrap();
+        store.insert(vec![NewEvent::new(milena_resilience::event::EventId::new(), "orders", "nine")]).await.unwrap();
+        store.close().await.unwrap();
+    });
+    let ran = run_in(&folder, &["lab", "resilient", "--store", "outbox.db"], b"").expect(2);
+    assert!(ran.stderr.contains("expected an empty store, got one with 1 events"), "{}", ran.stderr);
+}

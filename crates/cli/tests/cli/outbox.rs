@@ -2,17 +2,35 @@
 
 use crate::support::{Scratch, run_in};
 
+#[cfg(feature = "postgres-tests")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+
+const NO_POSTGRES: &str = if cfg!(feature = "postgres") {
+    "the connection string cannot be parsed"
+} else {
+    "this build has no store in PostgreSQL; build milena with --features postgres"
+};
+
+#[test]
+#[cfg(feature = "postgres")]
+fn a_database_that_is_out_of_reach_is_told_without_its_password() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("postgres://user:secret@127.0.0.1:{port}/db");
+    let ran = run_in(&Scratch::new(), &["outbox", "stats", "--store", &address], b"").expect(1);
+    assert!(ran.stderr.contains("--store: the database is out of reach"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
+}
 
 #[test]
 fn a_store_that_cannot_be_opened_is_told_and_nothing_is_created() {
     let folder = Scratch::new();
     for (address, part) in [
-        ("postgres://user:secret@localhost/db", "this build has no store in PostgreSQL; expected sqlite:PATH"),
+        ("postgres://user:secret@localhost:no/db", NO_POSTGRES),
         (
             "mysql://user:secret@localhost/db",
-            "expected sqlite:PATH, or a path, got an address that begins with mysql://",
+            "expected postgres://…, sqlite:PATH, or a path, got an address that begins with mysql://",
         ),
         ("sqlite:", "got no path"),
     ] {

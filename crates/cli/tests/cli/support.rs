@@ -16,6 +16,11 @@ use std::{
 /// Nothing here takes as long; a process that does is killed and the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The PostgreSQL server of all tests.
+#[cfg(feature = "postgres-tests")]
+pub(crate) static POSTGRES: std::sync::LazyLock<milena_test_support::postgres::Postgres> =
+    std::sync::LazyLock::new(milena_test_support::postgres::Postgres::start);
+
 /// A folder that goes away with the test.
 pub(crate) struct Scratch(PathBuf);
 

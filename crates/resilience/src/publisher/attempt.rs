@@ -15,10 +15,18 @@ use crate::{
     breaker::Permit,
     clock::now,
     gate::Turn,
+    peers::Peers,
     relay::error_of,
-    store::{Filter, NewEvent, Seq, StoreError},
+    store::{Filter, NewEvent, Pass, Seq, StoreError},
     strategy::{LONG, Strategy},
 };
+
+/// An event that was stored.
+struct Row {
+    seq: Seq,
+    /// The passes that other publishers had then.
+    passes: Vec<Pass>,
+}
 
 /// An event that is being published.
 pub(super) struct Attempt<'a> {
@@ -42,9 +50,8 @@ impl<'a> Attempt<'a> {
     pub(super) async fn run(mut self, record: &Record<'_>) -> Result<Publication, PublishError> {
         let _counted = self.shared.counters.begin();
         self.come().await;
-        let start = now();
-        let permit = match self.permit(start) {
-            Ok(permit) => permit,
+        let (permit, start) = match self.permit().await {
+            Ok(permitted) => permitted,
             Err(why) => return self.store(record, why).await,
         };
         match self.shared.settings.mode {
@@ -63,12 +70,32 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Whether it may be sent now.
-    fn permit(&self, now: Instant) -> Result<Permit, Why> {
-        if self.turn.as_ref().is_some_and(Turn::is_behind_stored) {
-            return Err(Why::Behind);
+    /// Whether it may be sent now, and when that was asked.
+    async fn permit(&self) -> Result<(Permit, Instant), Why> {
+        if let Some(turn) = &self.turn {
+            match &self.shared.peers {
+                Some(peers) if !peers.has_pass() => self.ask(peers).await?,
+                None if turn.is_behind_stored() => return Err(Why::Behind),
+                _ => {}
+            }
         }
+        let now = now();
+        Ok((self.acquire(now)?, now))
+    }
+
+    fn acquire(&self, now: Instant) -> Result<Permit, Why> {
         self.shared.breaker.try_acquire(now).map_err(Why::NotPermitted)
+    }
+
+    /// Asks the store whether any publisher has stored older events of its key.
+    async fn ask(&self, peers: &Peers) -> Result<(), Why> {
+        // While nothing may be sent, the store need not be asked.
+        drop(self.acquire(now())?);
+        match peers.is_free(self.slot).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Why::Behind),
+            Err(error) => Err(Why::Unasked(error)),
+        }
     }
 
     async fn publish_first(
@@ -97,15 +124,22 @@ impl<'a> Attempt<'a> {
             Ok(ack) => Ok(Publication::Published { ack }),
             Err(failure) if Strategy::of(&failure, Duration::ZERO, LONG) == Strategy::FailFast => {
                 let event = self.event(record, false, None, Some(&failure));
-                Err(PublishError::new(event, Some(failure), self.unsure.take()))
+                Err(PublishError::new(event, Some(Why::Failed(failure)), self.unsure.take()))
             }
             Err(failure) => self.store(record, Why::Failed(failure)).await,
         }
     }
 
     async fn store_first(&mut self, record: &Record<'_>, permit: Permit) -> Result<Publication, PublishError> {
-        let start = now();
-        match self.insert(record, true, Some(self.shared.settings.hold), None).await {
+        let (start, hold) = (now(), self.shared.settings.hold);
+        match self.insert(record, true, Some(hold), None).await {
+            // The relay of another process may have sent it by now. A second record would have no mark.
+            Ok(_) if now().saturating_duration_since(start) >= hold => {
+                drop(permit);
+                self.shared.counters.stored();
+                self.shared.wake.rescan();
+                Ok(Publication::Stored { event_id: self.event_id, why: Why::Overdue, maybe_sent: true })
+            }
             Ok(row) => {
                 let mut sending = std::pin::pin!(self.shared.producer.publish(borrowed(record)));
                 self.finish(row, record.topic(), (permit, start), &mut sending).await
@@ -121,7 +155,7 @@ impl<'a> Attempt<'a> {
     /// into the store.
     async fn finish(
         &mut self,
-        row: Seq,
+        row: Row,
         topic: &str,
         (permit, start): (Permit, Instant),
         sending: &mut (impl Future<Output = Result<Ack, Failure>> + Unpin),
@@ -131,12 +165,13 @@ impl<'a> Attempt<'a> {
         self.ended(topic, &result, permit, start);
         match result {
             Ok(ack) => {
-                self.acknowledge(row).await;
+                self.acknowledge(row.seq).await;
                 Ok(Publication::Published { ack })
             }
             Err(failure) => {
                 let maybe_sent = failure.persisted() == Persisted::Unknown;
                 self.let_go().await;
+                self.others_know(&row).await;
                 self.shared.counters.stored();
                 Ok(Publication::Stored { event_id: self.event_id, why: Why::Failed(failure), maybe_sent })
             }
@@ -147,9 +182,10 @@ impl<'a> Attempt<'a> {
     async fn acknowledge(&self, row: Seq) {
         let _leaving = self.is_ordered.then(|| self.shared.gate.leaving([self.slot]));
         match self.shared.store.acknowledge(vec![row]).await {
-            Ok(_) => {
-                if self.is_ordered {
-                    self.shared.gate.settled(self.slot);
+            Ok(removed) => {
+                // The relay may have settled it before.
+                if self.is_ordered && removed > 0 {
+                    self.shared.gate.removed(self.slot);
                     // Those behind it wait for the end of its hold otherwise.
                     self.shared.wake_behind(self.slot);
                 }
@@ -166,20 +202,30 @@ impl<'a> Attempt<'a> {
         self.shared.wake.rescan();
     }
 
-    async fn store(&self, record: &Record<'_>, why: Why) -> Result<Publication, PublishError> {
-        let failure = if let Why::Failed(failure) = &why { Some(failure.clone()) } else { None };
-        if !self.shared.settings.store_failures {
-            return Err(self.given_back(record, failure, self.unsure.clone()));
+    /// Waits until no other publisher sends a newer event of its key because it does not know of this one.
+    async fn others_know(&self, row: &Row) {
+        if let Some(peers) = self.shared.peers.as_ref().filter(|_| self.is_ordered) {
+            peers.know(&row.passes).await;
         }
+    }
+
+    async fn store(&mut self, record: &Record<'_>, why: Why) -> Result<Publication, PublishError> {
+        if !self.shared.settings.store_failures {
+            return Err(self.given_back(record, Some(why), self.unsure.clone()));
+        }
+        let failure = if let Why::Failed(failure) = &why { Some(failure) } else { None };
         let maybe_sent =
-            self.unsure.is_some() || failure.as_ref().is_some_and(|failure| failure.persisted() == Persisted::Unknown);
-        match self.insert(record, maybe_sent, None, failure.as_ref()).await {
-            Ok(_) => {
+            self.unsure.is_some() || failure.is_some_and(|failure| failure.persisted() == Persisted::Unknown);
+        match self.insert(record, maybe_sent, None, failure).await {
+            Ok(row) => {
+                // Those behind it can be stored as well meanwhile.
+                self.turn = None;
                 self.shared.counters.stored();
                 self.shared.wake.wake();
+                self.others_know(&row).await;
                 Ok(Publication::Stored { event_id: self.event_id, why, maybe_sent })
             }
-            Err(error) => Err(self.given_back(record, failure, self.unsure.clone().or(Some(error)))),
+            Err(error) => Err(self.given_back(record, Some(why), self.unsure.clone().or(Some(error)))),
         }
     }
 
@@ -189,14 +235,16 @@ impl<'a> Attempt<'a> {
         maybe_sent: bool,
         hold: Option<Duration>,
         failure: Option<&Failure>,
-    ) -> Result<Seq, StoreError> {
+    ) -> Result<Row, StoreError> {
         let turn = self.turn.as_ref();
         turn.inspect(|turn| turn.storing());
-        let rows = self.shared.store.insert(vec![self.event(record, maybe_sent, hold, failure)]).await;
-        if rows.as_ref().is_err_and(|error| !error.is_indeterminate()) {
+        let _storing = self.shared.peers.as_ref().filter(|_| self.is_ordered).map(Peers::storing);
+        let stored = self.shared.store.insert_among(vec![self.event(record, maybe_sent, hold, failure)]).await;
+        if stored.as_ref().is_err_and(|error| !error.is_indeterminate()) {
             turn.inspect(|turn| turn.not_stored());
         }
-        Ok(rows?.first().copied().unwrap_or(Seq::START))
+        let (seqs, passes) = stored?;
+        Ok(Row { seq: seqs.first().copied().unwrap_or(Seq::START), passes })
     }
 
     fn event(
@@ -210,10 +258,11 @@ impl<'a> Attempt<'a> {
         NewEvent { maybe_sent, hold, error, ..new_event(self.event_id, record) }
     }
 
-    fn given_back(&self, record: &Record<'_>, failure: Option<Failure>, store: Option<StoreError>) -> PublishError {
+    fn given_back(&self, record: &Record<'_>, why: Option<Why>, store: Option<StoreError>) -> PublishError {
         self.shared.counters.given_up();
-        let event = self.event(record, false, None, failure.as_ref());
-        let error = PublishError::new(event, failure, store);
+        let failure = if let Some(Why::Failed(failure)) = &why { Some(failure) } else { None };
+        let event = self.event(record, false, None, failure);
+        let error = PublishError::new(event, why, store);
         tracing::warn!(%error, "event given up");
         error
     }

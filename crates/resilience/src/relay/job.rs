@@ -20,9 +20,11 @@ use tokio::{
 use super::{
     Blame, Next, RelayConfig,
     backlog::Backlog,
+    buckets::is_outdated,
     observe::Observer,
     rows::{blame, error_of, record_of, row_of},
     share::{Fresh, Share},
+    waiting::{finished, finished_with, is_stopped, pause},
 };
 use crate::{
     Failure, Publish,
@@ -114,21 +116,10 @@ impl Job {
             };
             match lease {
                 Some(lease) => Session::new(&self, lease, asked).run(&mut stop).await,
-                None => pause(STORE_PAUSE, &mut stop).await,
+                // Whoever asks less often than a lease lasts is not known to wait.
+                None => pause(STORE_PAUSE.min(self.config.lease / 3), &mut stop).await,
             }
         }
-    }
-}
-
-fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
-    *stop.borrow() || stop.has_changed().is_err()
-}
-
-async fn pause(time: Duration, stop: &mut watch::Receiver<bool>) {
-    tokio::select! {
-        biased;
-        () = tokio::time::sleep(time) => {}
-        _ = stop.wait_for(|stop| *stop) => {}
     }
 }
 
@@ -147,6 +138,8 @@ struct Session<'a> {
     marking: Option<StoreFuture<'a, ()>>,
     settling: Option<(Settling, StoreFuture<'a, u64>)>,
     renewing: Option<StoreFuture<'a, ()>>,
+    /// Whether the lease is to be given back, as the store tells after each renewal.
+    sharing: Option<StoreFuture<'a, bool>>,
     renew_at: Instant,
     /// When the lease was asked for, or its last renewal, and was given; and the same of the renewal that is under way. Others may have the
     /// lease a lease's time after the first.
@@ -157,6 +150,8 @@ struct Session<'a> {
     paused_until: Option<Instant>,
     /// The store is left alone until this moment: it failed.
     store_at: Option<Instant>,
+    /// Nothing new is sent: the lease is given back when nothing is on its way.
+    is_leaving: bool,
     is_over: bool,
 }
 
@@ -183,25 +178,28 @@ impl<'a> Session<'a> {
             marking: None,
             settling: None,
             renewing: None,
+            sharing: None,
             renew_at: now + job.config.lease / 3,
             given: asked,
             asked,
             scan_at: now + job.config.interval,
             paused_until: None,
             store_at: None,
+            is_leaving: false,
             is_over: false,
         }
     }
 
-    /// Works until the lease is lost or `stop` says so.
+    /// Works until the lease is lost or to be changed, or `stop` says so.
     async fn run(mut self, stop: &mut watch::Receiver<bool>) {
-        while !self.is_over && !is_stopped(stop) {
+        while !self.is_over && !self.has_left() && !is_stopped(stop) {
             self.start();
             let wake_at = self.wake_at();
             tokio::select! {
                 // Each arm comes from something that this loop began or a message, so none starves those below it.
                 biased;
                 renewed = finished(&mut self.renewing) => self.renewed(renewed),
+                shared = finished(&mut self.sharing) => self.shared(shared),
                 settled = finished_with(&mut self.settling) => self.settled(settled),
                 marked = finished(&mut self.marking) => self.marked(marked),
                 page = finished(&mut self.reading) => self.page(page),
@@ -235,6 +233,9 @@ impl<'a> Session<'a> {
         if self.settling.is_none() && !self.outcomes.is_empty() {
             self.settle();
         }
+        if self.is_leaving {
+            return;
+        }
         if let Some(read) = self.backlog.next_read(now) {
             let limits = PageLimits { rows: read.rows, bytes: self.job.config.limits.bytes as u64 };
             self.reading = Some(store.page(&self.lease, Seq(read.after), limits));
@@ -256,7 +257,11 @@ impl<'a> Session<'a> {
     /// Whether nobody else can have the lease yet, as far as the process's own clock can tell. What is sent later would repeat what another
     /// has sent, without a mark.
     fn has_lease(&self, now: Instant) -> bool {
-        now < self.given + self.job.config.lease
+        now < self.lease_end()
+    }
+
+    fn lease_end(&self) -> Instant {
+        self.given + self.job.config.lease
     }
 
     /// Sends what may be sent, as far as the breaker permits it.
@@ -281,7 +286,7 @@ impl<'a> Session<'a> {
 
     fn send(&mut self, seq: i64, permit: Permit) {
         let Some(event) = self.backlog.event(seq).cloned() else { return };
-        let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
+        let (producer, sent, lease_end) = (Arc::clone(&self.job.producer), self.sent.0.clone(), self.lease_end());
         let lookup = self.job.lookup.clone().filter(|_| event.maybe_sent);
         let observer = Arc::clone(&self.job.observer);
         self.in_flight += 1;
@@ -291,9 +296,12 @@ impl<'a> Session<'a> {
                 None => Found::Unknown,
             };
             observer.found(found);
+            let event = flagged_after(lease_end, event);
             let result = if found == Found::Written {
                 Ok(())
             } else {
+                // What others have sent since is not known to the log that was read.
+                let found = if now() < lease_end { found } else { Found::Unknown };
                 let result = producer.publish(record_of(&event, found)).await;
                 permit.settle(&result, now());
                 result.map(drop)
@@ -305,11 +313,12 @@ impl<'a> Session<'a> {
 
     /// Sends the dead letter of an event that failed so often.
     fn send_letter(&mut self, event: Arc<StoredEvent>, failure: Failure, attempts: u32) {
-        let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
+        let (producer, sent, lease_end) = (Arc::clone(&self.job.producer), self.sent.0.clone(), self.lease_end());
         let letters = self.job.config.dead_letters.clone();
         let maybe_sent = event.maybe_sent || failure.persisted() == Persisted::Unknown;
         self.in_flight += 1;
         crate::task::spawn(async move {
+            let event = flagged_after(lease_end, event);
             let report = FailureReport {
                 failure: &failure,
                 attempts,
@@ -407,11 +416,29 @@ impl<'a> Session<'a> {
         let third = self.job.config.lease / 3;
         if renewed.is_ok() {
             self.given = self.asked;
+            if self.sharing.is_none() && !self.is_leaving {
+                let (store, lease, lasting) = (&*self.job.store, self.lease.clone(), self.job.config.lease);
+                self.sharing = Some(StoreFuture::new(is_outdated(store, lease, lasting)));
+            }
         }
         self.renew_at = now() + if renewed.is_ok() { third } else { third.min(STORE_PAUSE) };
         if let Err(error) = renewed {
             self.store_failed(&error);
         }
+    }
+
+    /// The store has told whether other buckets should be acquired.
+    fn shared(&mut self, is_outdated: Result<bool, StoreError>) {
+        match is_outdated {
+            Ok(is_outdated) => self.is_leaving |= is_outdated,
+            // It is asked again after the next renewal.
+            Err(error) => tracing::warn!(%error, "relay: the store did not tell how many buckets are this process's"),
+        }
+    }
+
+    /// Whether the lease can be given back, and is to be.
+    fn has_left(&self) -> bool {
+        self.is_leaving && self.in_flight == 0 && self.settling.is_none() && self.outcomes.is_empty()
     }
 
     /// The store did not do what it was asked. It is asked again after a pause, unless the lease is lost.
@@ -443,6 +470,8 @@ impl<'a> Session<'a> {
 
     /// Waits for what is on its way, records it, and gives the lease back. What takes too long is left flagged.
     async fn end(mut self) {
+        // A call that is not polled any more could keep others waiting.
+        (self.reading, self.marking, self.renewing, self.sharing) = (None, None, None, None);
         let limit = now() + self.job.config.shutdown;
         while self.in_flight > 0 || self.settling.is_some() || !self.outcomes.is_empty() {
             // After the store has failed it is left alone for a while.
@@ -466,20 +495,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The result of a call of the store, if there is one under way.
-async fn finished<T>(call: &mut Option<StoreFuture<'_, T>>) -> Result<T, StoreError> {
-    let Some(under_way) = call else { return std::future::pending().await };
-    let result = under_way.await;
-    *call = None;
-    result
-}
-
-/// The same for a call that is kept with what it was asked.
-async fn finished_with<A, T>(call: &mut Option<(A, StoreFuture<'_, T>)>) -> (A, Result<T, StoreError>) {
-    let Some((_, under_way)) = call else { return std::future::pending().await };
-    let result = under_way.await;
-    match call.take() {
-        Some((asked, _)) => (asked, result),
-        None => std::future::pending().await,
-    }
+/// The event as it may be sent now. If the process was stopped until others can have the lease, they may have sent it.
+fn flagged_after(lease_end: Instant, event: Arc<StoredEvent>) -> Arc<StoredEvent> {
+    if now() < lease_end { event } else { Arc::new(StoredEvent { maybe_sent: true, ..(*event).clone() }) }
 }

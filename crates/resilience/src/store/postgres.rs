@@ -16,6 +16,11 @@
 //! the buckets divided by those who have some or asked for some lately. Whoever has more is told so by [`Store::share`], and gives its
 //! lease back when nothing is in flight; if it does not, it can renew it no longer once another has waited for twice as long as a lease lasts. Owners must have names of their own. All times are those of the database's clock.
 //!
+//! Publishers keep the order of a key between all processes ([`Pass`], [`Store::busy`]). While the store is empty they publish without asking
+//! it. While it is not, they ask it, many at once; a server that is far away makes each such event slower by as much. While the server
+//! is down, events are handed back, unless they keep the order of
+//! [their own instance](crate::publisher::Order::PerKeyOfInstance) alone.
+//!
 //! Events get their numbers one process after the other, under an advisory lock that lasts until they are visible. So no number appears
 //! after a higher one was read.
 //!
@@ -50,12 +55,12 @@ mod link;
 mod open;
 mod operator;
 mod options;
+mod passes;
 mod publish;
 mod reads;
 mod rows;
 mod schema;
 mod session;
-mod share;
 
 use std::{
     fmt,
@@ -80,14 +85,14 @@ use self::{
     link::{Connector, Link},
     operator::{Deed, Step, Sweep},
     options::Options,
-    publish::{Message, Publisher, Request},
+    publish::{Inserted, Message, Publisher, Request},
     session::Session,
 };
-#[cfg(test)]
+#[cfg(all(test, feature = "postgres-tests"))]
 pub(crate) use self::{link::PLANNING, reads::page_text};
 use super::{
-    Filter, Lease, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Store, StoreError, StoreErrorKind,
-    StoreFuture, StoreStats, StoredEvent,
+    Busy, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Quota, Seq, SlotCounts, Store, StoreError,
+    StoreErrorKind, StoreFuture, StoreStats, StoredEvent,
 };
 
 /// How many calls wait in a queue. More wait outside of it, in order.
@@ -141,8 +146,15 @@ impl PostgresStoreBuilder {
         self
     }
 
+    /// Opens only a store that is there. Nothing is created: neither tables nor a schema.
+    #[must_use]
+    pub fn must_exist(mut self) -> Self {
+        self.0.must_exist = true;
+        self
+    }
+
     /// Sets the clock, instead of the database's.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "postgres-tests"))]
     pub(crate) fn clock(mut self, now: impl Fn() -> std::time::SystemTime + Send + Sync + 'static) -> Self {
         self.0.clock = Some(super::clock::Clock::new(now));
         self
@@ -152,7 +164,8 @@ impl PostgresStoreBuilder {
     /// called in.
     ///
     /// # Errors
-    /// [`Refused`](StoreErrorKind::Refused) if the connection string or the role is wrong, or another program's tables are there;
+    /// [`Refused`](StoreErrorKind::Refused) if the connection string or the role is wrong, or another program's tables are there. Also if the store
+    /// [must exist](Self::must_exist) and does not;
     /// [`NewerSchema`](StoreErrorKind::NewerSchema) if a later version of this crate made the tables;
     /// [`Unavailable`](StoreErrorKind::Unavailable) if the server is out of reach.
     ///
@@ -189,7 +202,7 @@ impl PostgresStoreBuilder {
         let (publisher, messages) = mpsc::channel(QUEUE);
         tokio::spawn(Publisher::new(publishing, messages).run());
         let changing = Arc::new(Mutex::new(changing));
-        Ok(PostgresStore { options, publisher, changing, reading, is_closed: AtomicBool::new(false) })
+        Ok(PostgresStore { options, writers, publisher, changing, reading, is_closed: AtomicBool::new(false) })
     }
 }
 
@@ -212,6 +225,8 @@ impl PostgresStoreBuilder {
 /// ```
 pub struct PostgresStore {
     options: Arc<Options>,
+    /// Marks the commits of this store.
+    writers: [uuid::Uuid; 2],
     /// What publishers write shares transactions.
     publisher: mpsc::Sender<Message>,
     /// Everything else that writes has one of its own.
@@ -247,11 +262,12 @@ impl PostgresStore {
         answer.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    /// Carries out a call that changes something, also if the caller goes away.
+    /// Carries out a call that changes something, also if the caller goes away, or does not poll it: it would keep the others waiting.
     async fn write<C: Call + 'static>(&self, call: C) -> Result<C::Answer, StoreError> {
         self.check_open()?;
-        let mut lane = Arc::clone(&self.changing).lock_owned().await;
-        tokio::spawn(async move { lane.transact(&call).await }).await.unwrap_or_else(|_| Err(lost()))
+        let changing = Arc::clone(&self.changing);
+        let written = tokio::spawn(async move { changing.lock().await.transact(&call).await });
+        written.await.unwrap_or_else(|_| Err(lost()))
     }
 
     fn change<C: Call + 'static>(&self, call: C) -> StoreFuture<'_, C::Answer> {
@@ -271,6 +287,13 @@ impl PostgresStore {
                 Err(errors::silent())
             }
         }
+    }
+
+    /// Adds the counts of this store's writers to those of all who are gone.
+    async fn sign_out(&self) -> Result<(), StoreError> {
+        let session = self.reading.session().await?;
+        let leaving = timeout(self.options.timeout, open::sign_out(&session, &self.options, &self.writers));
+        leaving.await.map_err(|_| errors::silent())?
     }
 
     /// Repeats a small transaction until it is through.
@@ -294,7 +317,37 @@ fn lost() -> StoreError {
 
 impl Store for PostgresStore {
     fn insert(&self, events: Vec<NewEvent>) -> StoreFuture<'_, Vec<Seq>> {
-        StoreFuture::new(self.publish(events, Message::Insert))
+        StoreFuture::new(async { Ok(self.publish(events, Message::Insert).await?.seqs) })
+    }
+
+    fn insert_among(&self, events: Vec<NewEvent>) -> StoreFuture<'_, (Vec<Seq>, Vec<Pass>)> {
+        StoreFuture::new(async {
+            let Inserted { seqs, passes } = self.publish(events, Message::Insert).await?;
+            Ok((seqs, passes))
+        })
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn busy(&self, behind: Vec<(u16, Seq)>, limit: u64) -> StoreFuture<'_, Vec<Busy>> {
+        StoreFuture::new(self.read(move |session, _| async move { passes::busy(&session, &behind, limit).await }))
+    }
+
+    fn take_pass(&self, instead_of: Option<Pass>) -> StoreFuture<'_, Option<Pass>> {
+        StoreFuture::new(async move {
+            let is_refused = self.read(|session, _| async move { passes::has_unsettled(&session).await });
+            if is_refused.await? { Ok(None) } else { self.write(passes::TakePass { instead_of }).await }
+        })
+    }
+
+    fn passes(&self) -> StoreFuture<'_, Vec<Pass>> {
+        StoreFuture::new(self.read(|session, _| async move { passes::all(&session).await }))
+    }
+
+    fn end_passes(&self, passes: Vec<Pass>) -> StoreFuture<'_, ()> {
+        self.change(passes::EndPasses(passes))
     }
 
     fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64> {
@@ -402,13 +455,17 @@ impl Store for PostgresStore {
 
     fn close(&self) -> StoreFuture<'_, ()> {
         StoreFuture::new(async {
-            self.is_closed.store(true, Ordering::SeqCst);
+            let was_closed = self.is_closed.swap(true, Ordering::SeqCst);
             let (done, is_done) = oneshot::channel();
             if self.publisher.send(Message::Close(done)).await.is_ok() {
                 // An error would mean that the task has ended already.
                 let _ = is_done.await;
             }
             self.changing.lock().await.close().await;
+            if !was_closed && let Err(error) = self.sign_out().await {
+                // Whoever opens the store after a week does it.
+                tracing::debug!(%error, "the counts of a closed store were not added up");
+            }
             self.reading.close().await;
             Ok(())
         })

@@ -223,14 +223,14 @@ impl Filter {
     }
 
     /// Where a step ends that begins with the row `first` and covers `span` numbers; `None` if all of it is behind the last one.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn end_of_step(&self, first: i64, span: i64) -> Option<i64> {
         let last = self.up_to.map_or(i64::MAX, |last| last.0);
         (first <= last).then(|| first.saturating_add(span).min(last.saturating_add(1)))
     }
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(all(test, any(feature = "postgres", feature = "sqlite")))]
 mod tests {
     use super::*;
 

@@ -5,7 +5,6 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    path::PathBuf,
     process::{self, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -17,7 +16,7 @@ use milena_resilience::{
     event::EventId,
     publisher::{Publication, PublishError, ResilientPublisher},
     relay::{RelayConfig, Schedule},
-    store::{NewEvent, sqlite::SqliteStore},
+    store::NewEvent,
 };
 use tokio::{
     sync::mpsc,
@@ -28,6 +27,7 @@ use tokio::{
 use crate::{
     console::to_stdout,
     exit::{CliError, Exit},
+    store,
 };
 
 /// How many users there are; each has its key.
@@ -42,7 +42,8 @@ const LINES: usize = 10_000;
 pub(super) struct Order {
     pub(super) bootstrap: String,
     pub(super) topic: String,
-    pub(super) store: PathBuf,
+    /// The address of the store.
+    pub(super) store: String,
     pub(super) rate: u32,
     pub(super) faster: u32,
     /// The first event's number.
@@ -77,8 +78,14 @@ impl Child {
         let failed = |error: std::io::Error| CliError::Failed(format!("cannot start the publishing process: {error}"));
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.args(["lab", "resilient", "--bootstrap-server", &order.bootstrap, "--topic", &order.topic]);
-        command.arg("--store").arg(&order.store);
-        command.args(["--rate", &order.rate.to_string(), "--faster", &order.faster.to_string()]);
+        command.args([
+            "--store",
+            &order.store,
+            "--rate",
+            &order.rate.to_string(),
+            "--faster",
+            &order.faster.to_string(),
+        ]);
         command.args(["--publish-from", &order.from.to_string()]);
         if order.poison {
             command.arg("--poison");
@@ -159,11 +166,11 @@ async fn publisher(order: &Order) -> Result<ResilientPublisher, CliError> {
     let ms = Duration::from_millis;
     let builder = Producer::builder(&order.bootstrap).linger(ms(0)).max_block(ms(1_000));
     let producer = builder.request_timeout(ms(500)).delivery_timeout(ms(1_000)).build().await?;
-    let store = SqliteStore::builder(&order.store).open().await.map_err(|error| failed(error.to_string()))?;
+    let store = store::open_for_lab(&order.store).await?;
     let breaker = BreakerConfig::consecutive_failures(5).wait_duration_in_open_state(ms(1_000));
     let relay =
         RelayConfig::default().lease(ms(2_000)).interval(ms(1_000)).schedule(Schedule::default().faster(order.faster));
-    let builder = ResilientPublisher::builder(Arc::new(producer), Arc::new(store)).breaker(breaker).relay(relay);
+    let builder = ResilientPublisher::builder(Arc::new(producer), Arc::from(store)).breaker(breaker).relay(relay);
     builder.start().await.map_err(|error| failed(error.to_string()))
 }
 

@@ -2,15 +2,19 @@
 //!
 //! In: calls, and the time of each. Out: their answers. Pure. This is what every store does, in its simplest form.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::store::{
-    Change, EventError, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Status, StoreError,
-    StoreStats, StoredEvent, Token, bucket_of,
+    Busy, Change, EventError, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Quota, Seq, SlotCounts, Status,
+    StoreError, StoreStats, StoredEvent, Token, bucket_of,
     clock::instant,
     counters::{Counters, Rows},
     lease::{after, lasts, remaining},
     query::PageBuilder,
+    share::{Held, Wanting, free, may_renew, share},
 };
 
 /// Everything that the store has.
@@ -21,6 +25,9 @@ pub(super) struct Table {
     rows: BTreeMap<Seq, Row>,
     counters: Counters,
     buckets: Vec<Bucket>,
+    passes: BTreeSet<Pass>,
+    last_pass: i64,
+    asking: Vec<Asking>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,11 +44,20 @@ struct Row {
 /// Who has the lease of a bucket.
 #[derive(Clone, Debug, Default)]
 struct Bucket {
+    owner: Option<String>,
     token: Option<Token>,
     renewed_at: i64,
     lease_until: i64,
     sent_up_to: Seq,
     maybe_sent_up_to: Seq,
+}
+
+/// One who asked for more buckets than it got, and how long that counts.
+#[derive(Clone, Debug)]
+struct Asking {
+    one: Wanting,
+    seen_at: i64,
+    until: i64,
 }
 
 impl Table {
@@ -52,6 +68,9 @@ impl Table {
             rows: BTreeMap::new(),
             counters: Counters::default(),
             buckets: vec![Bucket::default(); usize::from(buckets.max(1))],
+            passes: BTreeSet::new(),
+            last_pass: 0,
+            asking: Vec::new(),
         }
     }
 
@@ -77,16 +96,58 @@ impl Table {
         seq
     }
 
+    pub(super) fn busy(&self, behind: &[(u16, Seq)], limit: u64) -> Vec<Busy> {
+        behind.iter().map(|(bucket, after)| self.busy_in(*bucket, *after, limit)).collect()
+    }
+
+    fn busy_in(&self, bucket: u16, after: Seq, limit: u64) -> Busy {
+        let mut busy = Busy::none(bucket, after);
+        for (seq, row) in self.behind(after).filter(|(_, row)| row.status.is_unsettled()) {
+            let slot = row.event.slot();
+            if bucket_of(slot, self.bucket_count()) == bucket && !busy.push(*seq, slot, limit) {
+                break;
+            }
+        }
+        busy
+    }
+
+    pub(super) fn take_pass(&mut self, instead_of: Option<Pass>) -> Option<Pass> {
+        if self.counters.pending + self.counters.retrying > 0 {
+            return None;
+        }
+        instead_of.inspect(|pass| {
+            self.passes.remove(pass);
+        });
+        self.last_pass += 1;
+        let pass = Pass(self.last_pass);
+        self.passes.insert(pass);
+        Some(pass)
+    }
+
+    pub(super) fn passes(&self) -> Vec<Pass> {
+        self.passes.iter().copied().collect()
+    }
+
+    pub(super) fn end_passes(&mut self, passes: &[Pass]) {
+        self.passes.retain(|pass| !passes.contains(pass));
+    }
+
     pub(super) fn acknowledge(&mut self, rows: &[Seq], now: i64) -> u64 {
         rows.iter().map(|seq| u64::from(self.apply(*seq, Change::Resolved, now))).sum()
     }
 
     pub(super) fn acquire(&mut self, owner: &str, lasting: Duration, want: u16, now: i64) -> Option<Lease> {
-        let is_free = |bucket: &Bucket| bucket.token.is_none() || !lasts(now, bucket.renewed_at, bucket.lease_until);
-        let free = (0_u16..).zip(&self.buckets).filter(|(_, bucket)| is_free(bucket));
-        let taken: Vec<u16> = free.map(|(number, _)| number).take(usize::from(want)).collect();
+        if want == 0 {
+            return None;
+        }
+        self.want(owner, lasting, now);
+        let (held, wanting) = (self.held(), self.wanting(now));
+        let taken: Vec<u16> = free(&held, &wanting, (owner, want), now).iter().map(|held| held.bucket).collect();
         if taken.is_empty() {
             return None;
+        }
+        if taken.len() == usize::from(want) {
+            self.leave(owner);
         }
         self.counters.last_token += 1;
         let token = Token(self.counters.last_token);
@@ -96,16 +157,54 @@ impl Table {
             bucket.maybe_sent_up_to = bucket.maybe_sent_up_to.max(bucket.sent_up_to);
             sent_up_to = sent_up_to.min(bucket.sent_up_to);
             (bucket.token, bucket.renewed_at, bucket.lease_until) = (Some(token), now, after(now, lasting));
+            bucket.owner = Some(owner.to_owned());
         }
         Some(Lease { owner: owner.to_owned(), token, buckets: taken, sent_up_to })
     }
 
+    /// Notes who asks for buckets, and since when.
+    fn want(&mut self, owner: &str, lasting: Duration, now: i64) {
+        let since = self.wanting(now).into_iter().find(|one| one.owner == owner && now >= one.since);
+        self.leave(owner);
+        let one = since.unwrap_or_else(|| Wanting { owner: owner.to_owned(), since: now });
+        self.asking.push(Asking { one, seen_at: now, until: after(now, lasting) });
+    }
+
+    fn leave(&mut self, owner: &str) {
+        self.asking.retain(|asking| asking.one.owner != owner);
+    }
+
+    fn wanting(&self, now: i64) -> Vec<Wanting> {
+        let asking = self.asking.iter().filter(|asking| lasts(now, asking.seen_at, asking.until));
+        asking.map(|asking| asking.one.clone()).collect()
+    }
+
+    fn held(&self) -> Vec<Held> {
+        let held = |(number, bucket): (u16, &Bucket)| Held {
+            bucket: number,
+            owner: bucket.owner.clone(),
+            token: bucket.token.map_or(0, |token| token.0),
+            renewed_at: bucket.renewed_at,
+            lease_until: bucket.lease_until,
+        };
+        (0..).zip(&self.buckets).map(held).collect()
+    }
+
+    /// How many buckets an owner may have.
+    pub(super) fn share(&self, owner: &str, now: i64) -> u16 {
+        u16::try_from(share(&self.held(), &self.wanting(now), owner, now)).unwrap_or(u16::MAX)
+    }
+
     pub(super) fn renew(&mut self, lease: &Lease, lasting: Duration, now: i64) -> Result<(), StoreError> {
-        self.each_bucket(lease, |bucket| (bucket.renewed_at, bucket.lease_until) = (now, after(now, lasting)))
+        let before = self.buckets.clone();
+        self.each_bucket(lease, |bucket| (bucket.renewed_at, bucket.lease_until) = (now, after(now, lasting)))?;
+        may_renew(&self.held(), &self.wanting(now), (&lease.owner, lasting), now).inspect_err(|_| self.buckets = before)
     }
 
     pub(super) fn release(&mut self, lease: &Lease) -> Result<(), StoreError> {
-        self.each_bucket(lease, |bucket| (bucket.token, bucket.sent_up_to) = (None, Seq::START))
+        self.each_bucket(lease, |bucket| (bucket.token, bucket.sent_up_to) = (None, Seq::START))?;
+        self.leave(&lease.owner);
+        Ok(())
     }
 
     pub(super) fn sending(&mut self, lease: &Lease, up_to: Seq) -> Result<(), StoreError> {

@@ -13,9 +13,12 @@ use super::{
     options::Options,
     schema::Lock,
     session::Session,
+};
+use crate::store::{
+    Lease, Seq, StoreError, Token,
+    lease::after,
     share::{self, Held, Wanting},
 };
-use crate::store::{Lease, Seq, StoreError, StoreErrorKind, Token, lease::after};
 
 const CHECK: &str = "SELECT bucket FROM outbox_leases WHERE bucket = ANY($1) AND token = $2 ORDER BY bucket FOR SHARE";
 const READ: &str =
@@ -76,7 +79,7 @@ impl Call for Acquire {
         if free.is_empty() {
             return Ok(None);
         }
-        let buckets: Vec<i16> = free.iter().map(|held| held.bucket).collect();
+        let buckets = numbers(&free.iter().map(|held| held.bucket).collect::<Vec<_>>());
         let tokens: Vec<i64> = free.iter().map(|held| held.token).collect();
         let renewed: Vec<i64> = free.iter().map(|held| held.renewed_at).collect();
         let token = last_token + 1;
@@ -104,7 +107,7 @@ async fn read(session: &Session, now: i64) -> Result<(Vec<Held>, Vec<Wanting>, i
     for row in leases {
         last_token = last_token.max(row.try_get(5)?);
         held.push(Held {
-            bucket: row.try_get(0)?,
+            bucket: u16::try_from(row.try_get::<_, i16>(0)?).unwrap_or(u16::MAX),
             owner: row.try_get(1)?,
             token: row.try_get(2)?,
             renewed_at: row.try_get(3)?,
@@ -123,9 +126,6 @@ pub(super) async fn share(session: &Session, owner: &str, options: &Options) -> 
     Ok(u16::try_from(share::share(&held, &wanting, owner, now)).unwrap_or(u16::MAX))
 }
 
-/// For how many times as long as a lease lasts somebody waits until one with too many buckets has to give some up.
-const PATIENCE: u32 = 2;
-
 /// Has a lease last from now, unless somebody else has waited for its share for long.
 pub(super) struct Renew {
     pub(super) lease: Lease,
@@ -141,13 +141,7 @@ impl Call for Renew {
         let rows = work.session.execute(RENEW, &[&buckets, &lease.token.0, &work.now, &until]).await?;
         all_of(lease, rows)?;
         let (held, wanting, _) = read(work.session, work.now).await?;
-        let patience = after(0, self.lasting.saturating_mul(PATIENCE));
-        if share::must_yield(&held, &wanting, (&lease.owner, patience), work.now) {
-            let text = format!("{} has more than its share of the buckets, and others wait for theirs", lease.owner);
-            let hint = "settle what is in flight before the lease ends, and acquire a new one";
-            return Err(StoreError::new(StoreErrorKind::Fenced, text, hint).into());
-        }
-        Ok(())
+        Ok(share::may_renew(&held, &wanting, (&lease.owner, self.lasting), work.now)?)
     }
 }
 

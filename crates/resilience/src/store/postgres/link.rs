@@ -95,6 +95,10 @@ async fn prepare(client: &Client, options: &Options) -> Result<i32, StoreError> 
     if let Some(number) = schema_number(client).await.map_err(failed)? {
         return Ok(number);
     }
+    if options.must_exist {
+        let text = "there is no store: the database does not have the schema; nothing was created";
+        return Err(StoreError::new(StoreErrorKind::Refused, text, "check the database and the schema"));
+    }
     if let Some(schema) = &options.schema {
         // If somebody else creates it at the same time, that is as good.
         let created = client.batch_execute(&format!("CREATE SCHEMA {}", quoted(schema))).await;

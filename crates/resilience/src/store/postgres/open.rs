@@ -21,7 +21,7 @@ const FIND: &str = "SELECT to_regclass(format('%I.outbox_schema', current_schema
 const CREATE: &str = "CREATE TABLE outbox_schema (version integer NOT NULL, buckets integer NOT NULL); \
      INSERT INTO outbox_schema VALUES (0, 0)";
 const READ: &str = "SELECT version, buckets FROM outbox_schema";
-const FOLD: &str = "WITH gone AS (DELETE FROM outbox_counters WHERE seen_at < $1 OR writer = $2 RETURNING *) \
+const FOLD: &str = "WITH gone AS (DELETE FROM outbox_counters WHERE seen_at < $1 OR writer = $2 OR writer = ANY($3) RETURNING *) \
      INSERT INTO outbox_counters SELECT $2, max(seen_at), 0, max(last_seq), sum(pending), sum(retrying), sum(dlq_failed), \
      sum(resolved), sum(dlq), sum(purged), sum(rows), sum(bytes) FROM gone HAVING count(*) > 0";
 const SIGN_IN: &str = "INSERT INTO outbox_counters (writer, seen_at) SELECT unnest($1::uuid[]), $2::bigint";
@@ -31,11 +31,29 @@ pub(super) async fn open(session: &Session, options: &Options, writers: &[Uuid])
     if session.query_one("SELECT current_setting('fsync')", &[]).await.is_ok_and(|row| row.get::<_, &str>(0) == "off") {
         tracing::warn!("fsync is off in the database: it may lose events when the power fails");
     }
-    let opened = sign_in(session, options, writers).await;
-    match opened {
-        Ok(buckets) => {
+    let buckets = sign_in(session, options, writers).await;
+    end(session, buckets).await
+}
+
+/// Adds the counts of these writers to those of all who are gone. They have nothing under way.
+pub(super) async fn sign_out(session: &Session, options: &Options, writers: &[Uuid]) -> Result<(), StoreError> {
+    let folded = async {
+        begin(session).await?;
+        fold(session, now(session, options).await?, writers).await
+    };
+    end(session, folded.await).await
+}
+
+async fn begin(session: &Session) -> Result<(), Stop> {
+    let lock = session.locking(Lock::Schema);
+    Ok(session.batch(&format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {lock}")).await?)
+}
+
+async fn end<T>(session: &Session, result: Result<T, Stop>) -> Result<T, StoreError> {
+    match result {
+        Ok(answer) => {
             session.batch("COMMIT").await.map_err(|error| StoreError::from(Stop::Failed(error)))?;
-            Ok(buckets)
+            Ok(answer)
         }
         Err(stop) => {
             // The connection ends with it if that does not help.
@@ -46,24 +64,33 @@ pub(super) async fn open(session: &Session, options: &Options, writers: &[Uuid])
 }
 
 async fn sign_in(session: &Session, options: &Options, writers: &[Uuid]) -> Result<u16, Stop> {
-    let lock = session.locking(Lock::Schema);
-    session.batch(&format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {lock}")).await?;
-    let buckets = migrate(session, options.buckets).await?;
+    begin(session).await?;
+    let buckets = migrate(session, options).await?;
     if options.retention.is_some() {
         session.batch(UNSETTLED_INDEX).await?;
     }
     let now = now(session, options).await?;
-    session.execute(FOLD, &[&now.saturating_sub(GONE_AFTER_MS), &Uuid::nil()]).await?;
+    fold(session, now, &[]).await?;
     session.execute(SIGN_IN, &[&writers, &now]).await?;
     Ok(buckets)
 }
 
-async fn migrate(session: &Session, buckets: u16) -> Result<u16, Stop> {
+/// Adds the counts of these writers, and of those that were not seen for long, to those of all who are gone.
+async fn fold(session: &Session, now: i64, writers: &[Uuid]) -> Result<(), Stop> {
+    session.execute(FOLD, &[&now.saturating_sub(GONE_AFTER_MS), &Uuid::nil(), &writers]).await?;
+    Ok(())
+}
+
+async fn migrate(session: &Session, options: &Options) -> Result<u16, Stop> {
     let found = session.query_one(FIND, &[]).await?;
     let (is_ours, has_events): (bool, bool) = (found.try_get(0)?, found.try_get(1)?);
     if !is_ours && has_events {
         let text = "the schema has a table failed_kafka_events that is none of this store; it was left as it is";
         return Err(StoreError::new(StoreErrorKind::Refused, text, "name another schema").into());
+    }
+    if !is_ours && options.must_exist {
+        let text = "there is no store in this schema of the database; nothing was created";
+        return Err(StoreError::new(StoreErrorKind::Refused, text, "check the database and the schema").into());
     }
     if !is_ours {
         session.batch(CREATE).await?;
@@ -77,7 +104,7 @@ async fn migrate(session: &Session, buckets: u16) -> Result<u16, Stop> {
     for migration in migrations {
         session.batch(migration).await?;
     }
-    let buckets = if version == 0 { i32::from(buckets) } else { had };
+    let buckets = if version == 0 { i32::from(options.buckets) } else { had };
     let newest = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
     session.execute("UPDATE outbox_schema SET version = $1, buckets = $2", &[&newest, &buckets]).await?;
     if version == 0 {

@@ -61,10 +61,10 @@ impl Call for Step {
     type Answer = Progress;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Progress, Stop> {
-        let Some(first) = first_behind(work.session, self.after, work.options.buckets).await? else {
-            return Ok(Progress { changed: 0, next: None });
-        };
-        let end = first.saturating_add(SPAN);
+        let after = self.after.max(self.filter.after);
+        let first = first_behind(work.session, after, work.options.buckets).await?;
+        let range = first.and_then(|first| Some((first, self.filter.end_of_step(first, SPAN)?)));
+        let Some((first, end)) = range else { return Ok(Progress { changed: 0, next: None }) };
         let condition = Condition::new(&self.filter, work.options.buckets, (first, end), work.now);
         let mut values = condition.values().to_vec();
         let sql = match self.deed {

@@ -5,7 +5,7 @@
 use std::{fmt, time::Duration};
 
 use crate::store::Quota;
-#[cfg(test)]
+#[cfg(all(test, feature = "postgres-tests"))]
 use crate::store::clock::Clock;
 
 /// Everything that can be chosen.
@@ -19,8 +19,10 @@ pub(super) struct Options {
     pub(super) retention: Option<Duration>,
     pub(super) connect_timeout: Duration,
     pub(super) timeout: Duration,
+    /// Whether nothing may be created.
+    pub(super) must_exist: bool,
     /// A test's clock instead of the database's.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "postgres-tests"))]
     pub(super) clock: Option<Clock>,
 }
 
@@ -34,15 +36,19 @@ impl Options {
             retention: None,
             connect_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(10),
-            #[cfg(test)]
+            must_exist: false,
+            #[cfg(all(test, feature = "postgres-tests"))]
             clock: None,
         }
     }
 
     /// The time to go by, if the database's is `now`, in Unix milliseconds.
-    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "a test has a clock of its own"))]
+    #[cfg_attr(
+        not(all(test, feature = "postgres-tests")),
+        expect(clippy::unused_self, reason = "a test has a clock of its own")
+    )]
     pub(super) fn now(&self, now: i64) -> i64 {
-        #[cfg(test)]
+        #[cfg(all(test, feature = "postgres-tests"))]
         if let Some(clock) = &self.clock {
             return clock.now_ms();
         }

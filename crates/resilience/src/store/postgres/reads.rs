@@ -139,8 +139,8 @@ pub(super) async fn list(
     (filter, after, limit): (&Filter, Seq, usize),
     found: &mut Vec<StoredEvent>,
 ) -> Result<Option<Seq>, Stop> {
-    let Some(first) = first_behind(session, after, options.buckets).await? else { return Ok(None) };
-    let end = first.saturating_add(SPAN);
+    let Some(first) = first_behind(session, after.max(filter.after), options.buckets).await? else { return Ok(None) };
+    let Some(end) = filter.end_of_step(first, SPAN) else { return Ok(None) };
     let (now, marks) = marks(&session.query(MARKS, &[]).await?, options)?;
     let left = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX);
     let condition = Condition::new(filter, options.buckets, (first, end), now);

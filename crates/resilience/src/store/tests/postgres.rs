@@ -4,17 +4,21 @@ mod commits;
 mod instances;
 mod outages;
 mod proxy;
-mod server;
+mod publishers;
+mod relays;
 mod tables;
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
-use tokio::sync::OnceCell;
+use milena_test_support::postgres::Postgres;
+use tokio_postgres::{Client, NoTls};
 
-use self::server::Server;
 use super::setup::{Factory, Setup};
 use crate::store::{
     Store,
@@ -24,10 +28,13 @@ use crate::store::{
 conformance!(Schemas);
 
 /// The server of all tests that do it no harm.
-static SERVER: OnceCell<Server> = OnceCell::const_new();
+static SERVER: LazyLock<Postgres> = LazyLock::new(Postgres::start);
 
-async fn server() -> &'static Server {
-    SERVER.get_or_init(Server::start).await
+/// A connection, as anybody would have one.
+async fn connect(server: &Postgres) -> Client {
+    let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await.unwrap();
+    tokio::spawn(async move { drop(connection.await) });
+    client
 }
 
 /// Waits until something is so. A test that would wait for ever fails.
@@ -46,7 +53,7 @@ fn new_schema() -> String {
     format!("Schema {}", COUNT.fetch_add(1, Ordering::SeqCst))
 }
 
-fn builder(server: &Server, schema: &str) -> PostgresStoreBuilder {
+fn builder(server: &Postgres, schema: &str) -> PostgresStoreBuilder {
     // The machine may be busy.
     let limit = Duration::from_mins(1);
     PostgresStore::builder(server.url()).schema(schema).connect_timeout(limit).timeout(limit)
@@ -58,7 +65,7 @@ struct Schemas;
 impl Factory for Schemas {
     async fn open(&self, setup: &Setup) -> Box<dyn Store> {
         let clock = setup.clock.clone();
-        let builder = builder(server().await, &new_schema()).quota(setup.quota).clock(move || clock.now());
+        let builder = builder(&SERVER, &new_schema()).quota(setup.quota).clock(move || clock.now());
         let builder = match setup.retention {
             Some(retention) => builder.retention(retention),
             None => builder,

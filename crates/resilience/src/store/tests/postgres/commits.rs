@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{
     super::setup::{event, events, ids, lease, outcomes, unsettled},
-    builder, new_schema,
+    SERVER, builder, connect, new_schema,
     proxy::{Cut, Proxy},
-    server, until,
+    until,
 };
 use crate::store::{Change, Filter, NewEvent, Seq, Store, StoreError, StoreErrorKind, postgres::PostgresStore};
 
@@ -18,7 +18,7 @@ const INSERT_LOCK: i32 = 0x6d69_6c02;
 
 /// Holds that lock, so that one transaction waits and others come.
 async fn hold_inserts(schema: &str) -> tokio_postgres::Client {
-    let client = server().await.connect().await;
+    let client = connect(&SERVER).await;
     let sql = "SELECT pg_advisory_lock($1, (SELECT oid::int4 FROM pg_namespace WHERE nspname = $2))";
     client.query(sql, &[&INSERT_LOCK, &schema]).await.unwrap();
     client
@@ -32,12 +32,12 @@ async fn waits_for(client: &tokio_postgres::Client) {
 
 async fn commits(schema: &str) -> i64 {
     let sql = format!("SELECT sum(commits)::bigint FROM \"{schema}\".outbox_counters");
-    server().await.connect().await.query_one(&sql, &[]).await.unwrap().get(0)
+    connect(&SERVER).await.query_one(&sql, &[]).await.unwrap().get(0)
 }
 
 /// Inserts events apart, all at once, while a first insert waits for its turn. Says how each ended.
 async fn insert_together(schema: &str, events: Vec<NewEvent>) -> Vec<Result<Vec<Seq>, StoreError>> {
-    let store = Arc::new(builder(server().await, schema).open().await.unwrap());
+    let store = Arc::new(builder(&SERVER, schema).open().await.unwrap());
     let holder = hold_inserts(schema).await;
     let mut tasks = JoinSet::new();
     for (number, event) in (0..).zip([event(999)].into_iter().chain(events)) {
@@ -72,14 +72,14 @@ async fn an_event_that_cannot_be_stored_does_not_spoil_those_beside_it() {
     let ends = insert_together(&schema, vec![event(1), poison, event(3)]).await;
     let kinds: Vec<_> = ends.iter().map(|end| end.as_ref().err().map(StoreError::kind)).collect();
     assert_eq!(kinds, [None, None, Some(StoreErrorKind::Refused), None]);
-    let store = builder(server().await, &schema).open().await.unwrap();
+    let store = builder(&SERVER, &schema).open().await.unwrap();
     assert_eq!(ids(&store.list(Filter::new(), Seq::START, 9).await.unwrap()), [999, 1, 3]);
     assert_eq!(store.stats().await.unwrap().rows, 3);
 }
 
 #[tokio::test]
 async fn an_event_whose_error_has_odd_characters_is_stored() {
-    let store = builder(server().await, &new_schema()).open().await.unwrap();
+    let store = builder(&SERVER, &new_schema()).open().await.unwrap();
     let event = event(1).error(crate::store::EventError::new("class", "a\0b"));
     store.insert(vec![event.header("h", [0, 0xff])]).await.unwrap();
     let found = store.list(Filter::new(), Seq::START, 9).await.unwrap();
@@ -92,7 +92,7 @@ async fn no_event_appears_behind_one_that_was_read() {
     let schema = new_schema();
     let mut tasks = JoinSet::new();
     for _ in 0..3 {
-        let store = Arc::new(builder(server().await, &schema).open().await.unwrap());
+        let store = Arc::new(builder(&SERVER, &schema).open().await.unwrap());
         for number in 0..4 {
             let store = Arc::clone(&store);
             tasks.spawn(async move {
@@ -102,7 +102,7 @@ async fn no_event_appears_behind_one_that_was_read() {
             });
         }
     }
-    let client = server().await.connect().await;
+    let client = connect(&SERVER).await;
     let sql = format!("SELECT seq FROM \"{schema}\".failed_kafka_events WHERE seq > $1 ORDER BY seq");
     let writing = tokio::spawn(tasks.join_all());
     let (mut last, mut seen) = (0_i64, 0);
@@ -134,7 +134,7 @@ async fn store_behind(proxy: &Proxy, schema: &str) -> PostgresStore {
 
 #[tokio::test]
 async fn after_a_connection_was_lost_during_a_commit_the_caller_is_told_what_is_true() {
-    let (proxy, schema) = (Proxy::start(server().await).await, new_schema());
+    let (proxy, schema) = (Proxy::start(&SERVER).await, new_schema());
     let store = store_behind(&proxy, &schema).await;
     for (cut, stored) in [(Cut::Before, 0), (Cut::After, 2)] {
         let before = store.stats().await.unwrap().rows;
@@ -153,7 +153,7 @@ async fn after_a_connection_was_lost_during_a_commit_the_caller_is_told_what_is_
 
 #[tokio::test]
 async fn a_settle_whose_answer_was_lost_is_looked_into_as_well() {
-    let (proxy, schema) = (Proxy::start(server().await).await, new_schema());
+    let (proxy, schema) = (Proxy::start(&SERVER).await, new_schema());
     let store = store_behind(&proxy, &schema).await;
     store.insert(events(2)).await.unwrap();
     let lease = lease(&store).await;
@@ -165,13 +165,13 @@ async fn a_settle_whose_answer_was_lost_is_looked_into_as_well() {
 
 #[tokio::test]
 async fn a_commit_that_reaches_the_server_after_its_connection_was_lost_is_waited_for() {
-    let (proxy, schema) = (Proxy::start(server().await).await, new_schema());
+    let (proxy, schema) = (Proxy::start(&SERVER).await, new_schema());
     let store = Arc::new(store_behind(&proxy, &schema).await);
     proxy.cut(Cut::Late);
     let its_store = Arc::clone(&store);
     let insert = tokio::spawn(async move { its_store.insert(events(2)).await });
     proxy.lost().await;
-    let client = server().await.connect().await;
+    let client = connect(&SERVER).await;
     let sql =
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT commits%')";
     until(async || client.query_one(sql, &[]).await.unwrap().get(0)).await;
@@ -182,7 +182,7 @@ async fn a_commit_that_reaches_the_server_after_its_connection_was_lost_is_waite
 
 #[tokio::test]
 async fn a_commit_is_indeterminate_while_the_server_is_out_of_reach_and_the_store_works_again_after_that() {
-    let (proxy, schema) = (Proxy::start(server().await).await, new_schema());
+    let (proxy, schema) = (Proxy::start(&SERVER).await, new_schema());
     let builder = PostgresStore::builder(proxy.url()).schema(&schema).timeout(Duration::from_secs(2));
     let store = loop {
         // The machine may be busy.
@@ -204,7 +204,7 @@ async fn a_commit_is_indeterminate_while_the_server_is_out_of_reach_and_the_stor
 #[tokio::test]
 async fn a_call_that_is_dropped_is_carried_out_or_not_and_disturbs_nobody() {
     let schema = new_schema();
-    let store = builder(server().await, &schema).open().await.unwrap();
+    let store = builder(&SERVER, &schema).open().await.unwrap();
     let holder = hold_inserts(&schema).await;
     let mut insert = store.insert(vec![NewEvent::new(Uuid::now_v7(), "orders", "nine")]);
     let polled = std::future::poll_fn(|context| {

@@ -1,10 +1,15 @@
 //! Several processes with one store.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use super::{
     super::setup::{LEASE, TestClock, events, ids, outcomes, unsettled},
-    builder, new_schema, server, until,
+    SERVER, builder, connect, new_schema, until,
 };
 use crate::store::{Change, Lease, PageLimits, Seq, Store, StoreErrorKind, postgres::PostgresStore};
 
@@ -13,7 +18,7 @@ async fn two() -> (PostgresStore, PostgresStore, TestClock) {
     let (schema, clock) = (new_schema(), TestClock::default());
     let open = async || {
         let clock = clock.clone();
-        builder(server().await, &schema).clock(move || clock.now()).open().await.unwrap()
+        builder(&SERVER, &schema).clock(move || clock.now()).open().await.unwrap()
     };
     (open().await, open().await, clock)
 }
@@ -124,7 +129,7 @@ async fn a_settle_that_is_under_way_is_over_before_its_lease_is_taken() {
     let (schema, clock) = (new_schema(), TestClock::default());
     let open = async || {
         let clock = clock.clone();
-        Arc::new(builder(server().await, &schema).clock(move || clock.now()).open().await.unwrap())
+        Arc::new(builder(&SERVER, &schema).clock(move || clock.now()).open().await.unwrap())
     };
     let (one, other) = (open().await, open().await);
     one.insert(events(3)).await.unwrap();
@@ -132,7 +137,7 @@ async fn a_settle_that_is_under_way_is_over_before_its_lease_is_taken() {
     let found = unsettled(&*one, &old).await;
     one.sending(&old, Seq(3)).await.unwrap();
     // The settle has named its token, and waits for a row.
-    let mut holder = server().await.connect().await;
+    let mut holder = connect(&SERVER).await;
     let held = holder.transaction().await.unwrap();
     held.batch_execute(&format!("SELECT FROM \"{schema}\".failed_kafka_events WHERE seq = 2 FOR UPDATE"))
         .await
@@ -143,7 +148,7 @@ async fn a_settle_that_is_under_way_is_over_before_its_lease_is_taken() {
     let waiting = "SELECT count(*) FROM pg_stat_activity a WHERE EXISTS (SELECT FROM unnest(pg_blocking_pids(a.pid)) AS b (pid) \
         JOIN pg_stat_activity s ON s.pid = b.pid WHERE b.pid = $1 OR $1 = ANY (pg_blocking_pids(b.pid)))";
     let me: i32 = held.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
-    let client = server().await.connect().await;
+    let client = connect(&SERVER).await;
     let waits = async |count: i64| client.query_one(waiting, &[&me]).await.unwrap().get::<_, i64>(0) == count;
     until(async || waits(1).await).await;
     clock.jump(30_000);
@@ -157,9 +162,20 @@ async fn a_settle_that_is_under_way_is_over_before_its_lease_is_taken() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_polled_no_more_keeps_no_other_waiting() {
+    let (one, ..) = two().await;
+    let lease = acquire(&one, "one", u16::MAX).await.unwrap();
+    let mut left: Vec<_> = (0..3).map(|_| one.renew(&lease, LEASE)).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(left.iter_mut().all(|call| Pin::new(call).poll(&mut context).is_pending()));
+    let released = tokio::time::timeout(Duration::from_mins(1), one.release(&lease)).await;
+    released.expect("nothing keeps it waiting").unwrap();
+}
+
+#[tokio::test]
 async fn a_lease_ends_by_the_clock_of_the_database() {
     let schema = new_schema();
-    let store = builder(server().await, &schema).open().await.unwrap();
+    let store = builder(&SERVER, &schema).open().await.unwrap();
     let short = Duration::from_millis(200);
     let first = store.acquire("one", short, u16::MAX).await.unwrap().unwrap();
     until(async || store.acquire("other", short, u16::MAX).await.unwrap().is_some()).await;

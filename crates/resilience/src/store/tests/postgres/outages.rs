@@ -9,23 +9,18 @@ use std::{
     time::Duration,
 };
 
+use milena_test_support::postgres::{PASSWORD, Postgres};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{
-    super::setup::events,
-    builder, new_schema,
-    proxy::Proxy,
-    server::{self, Server},
-    until,
-};
+use super::{super::setup::events, SERVER, builder, connect, new_schema, proxy::Proxy, until};
 use crate::store::{Filter, NewEvent, Seq, Store, StoreErrorKind, postgres::PostgresStore};
 
 const KILLS: usize = 10;
 
 #[tokio::test]
 async fn while_the_server_is_down_calls_fail_and_the_store_works_again_after_that() {
-    let (server, schema) = (Server::start().await, new_schema());
+    let (server, schema) = (Postgres::start(), new_schema());
     let store = builder(&server, &schema).open().await.unwrap();
     store.insert(events(1)).await.unwrap();
     server.kill();
@@ -41,9 +36,9 @@ async fn while_the_server_is_down_calls_fail_and_the_store_works_again_after_tha
     for end in ends {
         let error = end.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
-        assert!(!format!("{error:?}").contains(server::PASSWORD));
+        assert!(!format!("{error:?}").contains(PASSWORD));
     }
-    server.begin().await;
+    server.begin();
     until(async || store.acknowledge(vec![Seq(1)]).await.is_ok_and(|rows| rows == 1)).await;
     until(async || store.stats().await.is_ok_and(|stats| stats.resolved == 1)).await;
 }
@@ -74,7 +69,7 @@ async fn insert_on_and_on(store: Arc<PostgresStore>, told: Arc<Told>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_was_stored_is_there_whenever_the_server_is_killed() {
-    let (server, schema, told) = (Server::start().await, new_schema(), Arc::new(Told::default()));
+    let (server, schema, told) = (Postgres::start(), new_schema(), Arc::new(Told::default()));
     let store = Arc::new(builder(&server, &schema).open().await.unwrap());
     let mut tasks = JoinSet::new();
     for _ in 0..16 {
@@ -84,7 +79,7 @@ async fn an_event_that_was_stored_is_there_whenever_the_server_is_killed() {
         let most = told.stored.lock().unwrap().len() + 20 + kill * 13;
         until(async || told.stored.lock().unwrap().len() >= most).await;
         server.kill();
-        server.begin().await;
+        server.begin();
     }
     told.is_over.store(true, Ordering::SeqCst);
     tasks.join_all().await;
@@ -98,28 +93,27 @@ async fn an_event_that_was_stored_is_there_whenever_the_server_is_killed() {
 
 #[tokio::test]
 async fn a_server_that_is_silent_fails_calls_truthfully_and_the_store_works_again_after_that() {
-    let (server, schema) = (Server::start().await, new_schema());
+    let (server, schema) = (Postgres::start(), new_schema());
     let limit = Duration::from_secs(2);
     let store = builder(&server, &schema).timeout(limit).connect_timeout(limit).open().await.unwrap();
     store.insert(events(1)).await.unwrap();
     let backend = "SELECT pid FROM pg_stat_activity WHERE application_name = 'milena-resilience'";
-    let rows = server.connect().await.query(backend, &[]).await.unwrap();
+    let rows = connect(&server).await.query(backend, &[]).await.unwrap();
     let pids: Vec<_> = rows.iter().map(|row| rustix::process::Pid::from_raw(row.get(0)).unwrap()).collect();
-    server.tell("freeze");
+    server.freeze(true);
     pids.iter().for_each(|pid| rustix::process::kill_process(*pid, rustix::process::Signal::STOP).unwrap());
     let error = store.insert(events(1)).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     assert_eq!(store.stats().await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     pids.iter().for_each(|pid| rustix::process::kill_process(*pid, rustix::process::Signal::CONT).unwrap());
-    server.tell("thaw");
+    server.freeze(false);
     until(async || store.insert(events(1)).await.is_ok()).await;
     assert_eq!(store.stats().await.unwrap().rows, 2, "what failed was not stored");
 }
 
 #[tokio::test]
 async fn an_address_where_nobody_listens_fails_the_open() {
-    let server = super::server().await;
-    let proxy = Proxy::start(server).await;
+    let proxy = Proxy::start(&SERVER).await;
     proxy.set_down(true);
     let error = PostgresStore::builder(proxy.url()).open().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");

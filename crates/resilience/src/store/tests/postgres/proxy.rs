@@ -5,14 +5,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use milena_test_support::postgres::{PASSWORD, Postgres};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
     sync::Notify,
     task::JoinSet,
 };
-
-use super::server::{PASSWORD, Server};
 
 /// What happens to the next commit, once. Everything else is passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +42,7 @@ struct State {
 }
 
 impl Proxy {
-    pub(crate) async fn start(server: &Server) -> Self {
+    pub(crate) async fn start(server: &Postgres) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port, socket, state) = (listener.local_addr().unwrap().port(), server.socket(), Arc::<State>::default());
         let its_state = Arc::clone(&state);

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
+use milena_test_support::postgres::PASSWORD;
 use tokio::task::JoinSet;
 
 use super::{
     super::setup::{error, event, events, failed, lease, outcomes, unsettled},
-    builder, new_schema, server,
-    server::PASSWORD,
+    SERVER, builder, connect, new_schema,
 };
 use crate::store::{
-    Change, NewEvent, PageLimits, Seq, Store, StoreErrorKind,
+    Change, Filter, NewEvent, PageLimits, Seq, Store, StoreErrorKind,
     postgres::{PLANNING, PostgresStore, page_text},
 };
 
 /// The first row of an answer, as text.
 async fn look(sql: &str) -> Vec<Option<String>> {
-    let client = server().await.connect().await;
+    let client = connect(&SERVER).await;
     let row = client.query_one(sql, &[]).await.unwrap();
     (0..row.len()).map(|at| row.get(at)).collect()
 }
@@ -24,7 +24,7 @@ async fn look(sql: &str) -> Vec<Option<String>> {
 #[tokio::test]
 async fn a_person_reads_events_with_times_and_payloads_as_text() {
     let schema = new_schema();
-    let store = builder(server().await, &schema).open().await.unwrap();
+    let store = builder(&SERVER, &schema).open().await.unwrap();
     let event =
         NewEvent::new(uuid::Uuid::from_u128(1), "orders", "nine").key([0, b'k']).header("a", "b").error(error());
     store.insert(vec![event]).await.unwrap();
@@ -48,25 +48,64 @@ async fn a_person_reads_events_with_times_and_payloads_as_text() {
 #[tokio::test]
 async fn a_newer_schema_is_refused_and_left_as_it_is() {
     let schema = new_schema();
-    builder(server().await, &schema).open().await.unwrap().close().await.unwrap();
-    let client = server().await.connect().await;
+    builder(&SERVER, &schema).open().await.unwrap().close().await.unwrap();
+    let client = connect(&SERVER).await;
     client.batch_execute(&format!("UPDATE \"{schema}\".outbox_schema SET version = 99")).await.unwrap();
-    let error = builder(server().await, &schema).open().await.unwrap_err();
+    let error = builder(&SERVER, &schema).open().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::NewerSchema);
     assert!(error.to_string().contains("expected version 1 or earlier, got 99"), "{error}");
     let sql = format!(
         "SELECT version::text, (SELECT count(*)::text FROM \"{schema}\".outbox_counters) FROM \"{schema}\".outbox_schema"
     );
-    assert_eq!(look(&sql).await, ["99", "2"].map(|text| Some(text.to_owned())));
+    assert_eq!(look(&sql).await, ["99", "1"].map(|text| Some(text.to_owned())));
+}
+
+#[tokio::test]
+async fn a_store_that_must_exist_is_not_created() {
+    let (schema, client) = (new_schema(), connect(&SERVER).await);
+    let refused = async || {
+        let error = builder(&SERVER, &schema).must_exist().open().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("there is no store") && text.contains("nothing was created"), "{text}");
+    };
+    refused().await;
+    let schemas = format!("SELECT count(*)::text FROM pg_namespace WHERE nspname = '{schema}'");
+    assert_eq!(look(&schemas).await, [Some("0".to_owned())]);
+    client.batch_execute(&format!("CREATE SCHEMA \"{schema}\"")).await.unwrap();
+    refused().await;
+    let tables = format!("SELECT count(*)::text FROM pg_tables WHERE schemaname = '{schema}'");
+    assert_eq!(look(&tables).await, [Some("0".to_owned())]);
+
+    let store = builder(&SERVER, &schema).open().await.unwrap();
+    store.insert(events(2)).await.unwrap();
+    let store = builder(&SERVER, &schema).must_exist().open().await.unwrap();
+    assert_eq!(store.purge(Filter::new()).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_store_that_was_closed_leaves_its_counts_and_no_writers() {
+    let schema = new_schema();
+    let open = async || builder(&SERVER, &schema).open().await.unwrap();
+    let (first, second) = (open().await, open().await);
+    let seqs = first.insert(events(3)).await.unwrap();
+    second.acknowledge(seqs[..1].to_vec()).await.unwrap();
+    let before = second.stats().await.unwrap();
+    first.close().await.unwrap();
+    let writers = format!("SELECT count(*)::text FROM \"{schema}\".outbox_counters");
+    assert_eq!(look(&writers).await, [Some("3".to_owned())], "those of the other, and one of all that are gone");
+    let after = second.stats().await.unwrap();
+    assert_eq!((after.rows, after.bytes, after.resolved), (before.rows, before.bytes, before.resolved));
+    assert_eq!(second.insert(events(1)).await.unwrap(), [Seq(4)]);
 }
 
 #[tokio::test]
 async fn a_table_of_another_program_is_refused_and_left_as_it_is() {
     let schema = new_schema();
-    let client = server().await.connect().await;
+    let client = connect(&SERVER).await;
     let sql = format!("CREATE SCHEMA \"{schema}\"; CREATE TABLE \"{schema}\".failed_kafka_events (id text)");
     client.batch_execute(&sql).await.unwrap();
-    let error = builder(server().await, &schema).open().await.unwrap_err();
+    let error = builder(&SERVER, &schema).open().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
     let tables = format!("SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = '{schema}'");
     assert_eq!(look(&tables).await, [Some("failed_kafka_events".to_owned())]);
@@ -77,7 +116,7 @@ async fn stores_that_open_at_once_make_the_tables_once_and_agree_on_the_buckets(
     let schema = new_schema();
     let mut tasks = JoinSet::new();
     for buckets in 1..=8 {
-        let builder = builder(server().await, &schema).buckets(buckets);
+        let builder = builder(&SERVER, &schema).buckets(buckets);
         tasks.spawn(async move { builder.open().await.unwrap() });
     }
     let stores = tasks.join_all().await;
@@ -88,15 +127,15 @@ async fn stores_that_open_at_once_make_the_tables_once_and_agree_on_the_buckets(
 #[tokio::test]
 async fn writers_that_were_not_seen_for_a_week_are_counted_together() {
     let schema = new_schema();
-    let old = builder(server().await, &schema).open().await.unwrap();
+    let old = builder(&SERVER, &schema).open().await.unwrap();
     for _ in 0..2 {
         let seqs = old.insert(events(3)).await.unwrap();
         old.acknowledge(seqs[..1].to_vec()).await.unwrap();
         let aged = format!("UPDATE \"{schema}\".outbox_counters SET seen_at = seen_at - 8 * 24 * 3600 * 1000::bigint");
-        let client = server().await.connect().await;
+        let client = connect(&SERVER).await;
         client.batch_execute(&aged).await.unwrap();
         let before = old.stats().await.unwrap();
-        let new = builder(server().await, &schema).open().await.unwrap();
+        let new = builder(&SERVER, &schema).open().await.unwrap();
         let after = new.stats().await.unwrap();
         assert_eq!((before.rows, before.resolved, before.bytes), (after.rows, after.resolved, after.bytes));
         let writers = format!("SELECT count(*)::text FROM \"{schema}\".outbox_counters");
@@ -109,9 +148,9 @@ async fn writers_that_were_not_seen_for_a_week_are_counted_together() {
 #[tokio::test]
 async fn commits_are_synced_whatever_the_default_of_the_role() {
     let schema = new_schema();
-    let url = format!("{} options='-c synchronous_commit=off'", server().await.url());
+    let url = format!("{} options='-c synchronous_commit=off'", SERVER.url());
     let store = PostgresStore::builder(url).schema(&schema).open().await.unwrap();
-    let client = server().await.connect().await;
+    let client = connect(&SERVER).await;
     let trigger = format!(
         "SET search_path = \"{schema}\"; CREATE TABLE seen (setting text); \
          CREATE FUNCTION note() RETURNS trigger AS $$ BEGIN INSERT INTO \"{schema}\".seen \
@@ -126,7 +165,7 @@ async fn commits_are_synced_whatever_the_default_of_the_role() {
 #[tokio::test]
 async fn nothing_is_open_in_the_database_between_calls() {
     let (schema, name) = (new_schema(), "milena between calls");
-    let url = format!("{} application_name='{name}'", server().await.url());
+    let url = format!("{} application_name='{name}'", SERVER.url());
     let store = PostgresStore::builder(url).schema(&schema).open().await.unwrap();
     store.insert(events(3)).await.unwrap();
     let lease = lease(&store).await;
@@ -145,9 +184,9 @@ async fn nothing_is_open_in_the_database_between_calls() {
 #[tokio::test]
 async fn a_page_is_read_by_the_index_and_not_sorted() {
     let schema = new_schema();
-    let store = builder(server().await, &schema).open().await.unwrap();
+    let store = builder(&SERVER, &schema).open().await.unwrap();
     store.insert((0..5_000).map(event).collect()).await.unwrap();
-    let client = server().await.connect().await;
+    let client = connect(&SERVER).await;
     let sql = format!("SET search_path = \"{schema}\"; {PLANNING}; ANALYZE failed_kafka_events");
     client.batch_execute(&sql).await.unwrap();
     let page = page_text(&(0..16).collect::<Vec<_>>());
@@ -162,11 +201,10 @@ async fn a_page_is_read_by_the_index_and_not_sorted() {
 
 #[tokio::test]
 async fn the_password_is_never_shown() {
-    let server = server().await;
-    let builder = builder(server, "any").connect_timeout(Duration::from_secs(9));
+    let builder = builder(&SERVER, "any").connect_timeout(Duration::from_secs(9));
     let shown = format!("{builder:?} {:?}", builder.clone().open().await.unwrap());
     assert!(!shown.contains(PASSWORD) && shown.contains("any"), "{shown}");
-    let wrong = server.url().replace(PASSWORD, "wr0ng secret");
+    let wrong = SERVER.url().replace(PASSWORD, "wr0ng secret");
     let unparsable = ["host=localhost password=wr0ng secret", "postgresql://app:wr0ng@secret:x/y", "wr0ng"];
     for url in [wrong.as_str()].into_iter().chain(unparsable) {
         let error = PostgresStore::builder(url).open().await.unwrap_err();
@@ -179,7 +217,7 @@ async fn the_password_is_never_shown() {
 #[tokio::test]
 async fn a_hundred_thousand_events_are_drained_page_by_page() {
     const EVENTS: u64 = 100_000;
-    let store = builder(server().await, &new_schema()).open().await.unwrap();
+    let store = builder(&SERVER, &new_schema()).open().await.unwrap();
     for from in (0..EVENTS).step_by(5_000) {
         let events = (from..from + 5_000).map(|number| event(u128::from(number % 977) + 1)).collect();
         store.insert(events).await.unwrap();

@@ -2,26 +2,29 @@
 //!
 //! In: the leases of all buckets, and who else wants some. Out: those that one may acquire. Pure.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use crate::store::lease::lasts;
+use super::{
+    StoreError, StoreErrorKind,
+    lease::{after, lasts},
+};
 
 /// The lease of one bucket.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Held {
-    pub(super) bucket: i16,
-    pub(super) owner: Option<String>,
-    pub(super) token: i64,
-    pub(super) renewed_at: i64,
-    pub(super) lease_until: i64,
+pub(crate) struct Held {
+    pub(crate) bucket: u16,
+    pub(crate) owner: Option<String>,
+    pub(crate) token: i64,
+    pub(crate) renewed_at: i64,
+    pub(crate) lease_until: i64,
 }
 
 /// One who asked for more buckets than it got.
 #[derive(Clone, Debug)]
-pub(super) struct Wanting {
-    pub(super) owner: String,
+pub(crate) struct Wanting {
+    pub(crate) owner: String,
     /// Since when it has been asking.
-    pub(super) since: i64,
+    pub(crate) since: i64,
 }
 
 impl Held {
@@ -31,7 +34,7 @@ impl Held {
 }
 
 /// How many buckets `owner` may have, if these others want some too: all of them have the same share, rounded up.
-pub(super) fn share(held: &[Held], wanting: &[Wanting], owner: &str, now: i64) -> usize {
+pub(crate) fn share(held: &[Held], wanting: &[Wanting], owner: &str, now: i64) -> usize {
     let having = held.iter().filter(|held| held.is_taken(now)).filter_map(|held| held.owner.as_deref());
     let owners: HashSet<&str> = having.chain(wanting.iter().map(|one| &*one.owner)).chain([owner]).collect();
     held.len().div_ceil(owners.len())
@@ -42,15 +45,36 @@ fn count(held: &[Held], owner: &str, now: i64) -> usize {
     held.iter().filter(|held| held.is_taken(now) && held.owner.as_deref() == Some(owner)).count()
 }
 
+/// For how many times as long as a lease lasts somebody waits until one with too many buckets has to give some up.
+const PATIENCE: u32 = 2;
+
+/// Whether `owner` may renew its lease, which lasts for `lasting`.
+///
+/// # Errors
+/// It has more than its share, and somebody who has less has asked for long.
+pub(crate) fn may_renew(
+    held: &[Held],
+    wanting: &[Wanting],
+    (owner, lasting): (&str, Duration),
+    now: i64,
+) -> Result<(), StoreError> {
+    if !must_yield(held, wanting, (owner, after(0, lasting.saturating_mul(PATIENCE))), now) {
+        return Ok(());
+    }
+    let text = format!("{owner} has more than its share of the buckets, and others wait for theirs");
+    let hint = "settle what is in flight before the lease ends, and acquire a new one";
+    Err(StoreError::new(StoreErrorKind::Fenced, text, hint))
+}
+
 /// Whether `owner` must give some up: it has more than its share, and somebody who has less has asked for so long, in milliseconds.
-pub(super) fn must_yield(held: &[Held], wanting: &[Wanting], (owner, patience): (&str, i64), now: i64) -> bool {
+fn must_yield(held: &[Held], wanting: &[Wanting], (owner, patience): (&str, i64), now: i64) -> bool {
     let share = share(held, wanting, owner, now);
     let starves = |one: &Wanting| now.saturating_sub(one.since) >= patience && count(held, &one.owner, now) < share;
     count(held, owner, now) > share && wanting.iter().any(|one| one.owner != owner && starves(one))
 }
 
 /// The leases that `owner` may take over, at most `want`, and no more than its share.
-pub(super) fn free<'h>(held: &'h [Held], wanting: &[Wanting], (owner, want): (&str, u16), now: i64) -> Vec<&'h Held> {
+pub(crate) fn free<'h>(held: &'h [Held], wanting: &[Wanting], (owner, want): (&str, u16), now: i64) -> Vec<&'h Held> {
     let most = share(held, wanting, owner, now).saturating_sub(count(held, owner, now)).min(usize::from(want));
     held.iter().filter(|held| !held.is_taken(now)).take(most).collect()
 }
@@ -63,7 +87,7 @@ mod tests {
 
     /// One letter for each bucket: who has it; small letters have expired.
     fn held(buckets: &str) -> Vec<Held> {
-        let lease = |(bucket, letter): (i16, char)| {
+        let lease = |(bucket, letter): (u16, char)| {
             let lease_until = if letter.is_lowercase() { NOW } else { NOW + 1 };
             let (owner, token) = (Some(letter.to_ascii_uppercase().to_string()), 1);
             match letter {
