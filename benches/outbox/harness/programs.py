@@ -58,6 +58,7 @@ def run(command, limit_s, **environment):
         errors.seek(0)
         said = errors.read()
     if process.returncode:
-        sys.exit(f"{pathlib.Path(command[0]).name} failed: {(said or printed)[:3000]}")
+        lines = [line for line in (said + printed).splitlines() if not line.startswith("\tat ")]
+        sys.exit(f"{pathlib.Path(command[0]).name} failed:\n" + "\n".join(lines[-12:])[-2500:])
     figures = {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", printed)}
     return {**figures, "cpu_s": usage.ru_utime + usage.ru_stime, "peak_mib": usage.ru_maxrss / 1024}

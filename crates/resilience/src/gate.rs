@@ -301,9 +301,9 @@ impl Drop for Turn<'_> {
         let mut lines = self.gate.lines(self.slot);
         let Some(line) = lines.0.get_mut(&self.slot) else { return };
         line.is_urged = false;
+        _waker = line.urged.take();
         // A recount may have asked the store before the event was there.
         line.changed_in = self.gate.recounts.load(Relaxed);
-        _waker = line.urged.take();
         while let Some(next) = line.waiting.pop_front() {
             if next.send(()).is_ok() {
                 return;

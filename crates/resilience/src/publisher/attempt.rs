@@ -50,9 +50,8 @@ impl<'a> Attempt<'a> {
     pub(super) async fn run(mut self, record: &Record<'_>) -> Result<Publication, PublishError> {
         let _counted = self.shared.counters.begin();
         self.come().await;
-        let start = now();
-        let permit = match self.permit(start).await {
-            Ok(permit) => permit,
+        let (permit, start) = match self.permit().await {
+            Ok(permitted) => permitted,
             Err(why) => return self.store(record, why).await,
         };
         match self.shared.settings.mode {
@@ -71,19 +70,17 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Whether it may be sent now.
-    async fn permit(&self, start: Instant) -> Result<Permit, Why> {
-        match (&self.turn, &self.shared.peers) {
-            (Some(_), Some(peers)) if !peers.has_pass() => {
-                // While nothing may be sent, the store need not be asked.
-                drop(self.acquire(start)?);
-                self.ask(peers).await?;
-                return self.acquire(now());
+    /// Whether it may be sent now, and when that was asked.
+    async fn permit(&self) -> Result<(Permit, Instant), Why> {
+        if let Some(turn) = &self.turn {
+            match &self.shared.peers {
+                Some(peers) if !peers.has_pass() => self.ask(peers).await?,
+                None if turn.is_behind_stored() => return Err(Why::Behind),
+                _ => {}
             }
-            (Some(turn), None) if turn.is_behind_stored() => return Err(Why::Behind),
-            _ => {}
         }
-        self.acquire(start)
+        let now = now();
+        Ok((self.acquire(now)?, now))
     }
 
     fn acquire(&self, now: Instant) -> Result<Permit, Why> {
@@ -92,6 +89,8 @@ impl<'a> Attempt<'a> {
 
     /// Asks the store whether any publisher has stored older events of its key.
     async fn ask(&self, peers: &Peers) -> Result<(), Why> {
+        // While nothing may be sent, the store need not be asked.
+        drop(self.acquire(now())?);
         match peers.is_free(self.slot).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Why::Behind),

@@ -24,7 +24,7 @@ public class ResilientPublisher {
         return kafka.send(topic, key, payload).thenApply(sent -> Outcome.PUBLISHED);
     }
 
-    CompletableFuture<Outcome> store(UUID eventId, String topic, String key, byte[] payload, Throwable cause) {
+    public CompletableFuture<Outcome> store(UUID eventId, String topic, String key, byte[] payload, Throwable cause) {
         store.save(eventId, topic, key, payload, cause);
         return CompletableFuture.completedFuture(Outcome.STORED);
     }
