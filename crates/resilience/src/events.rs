@@ -74,7 +74,7 @@ pub async fn publish<P: Event>(
         Ok(record) => to.publish_record(event.event_id, record.key(key)).await,
         Err(error) => {
             let empty = NewEvent { payload: None, ..NewEvent::new(event.event_id, P::TOPIC.as_str(), "").key(key) };
-            Err(PublishError::new(empty, Some(error.into()), None))
+            Err(PublishError::new(empty, Some(Why::Failed(error.into())), None))
         }
     }
 }
@@ -149,10 +149,14 @@ impl RecordingPublisher {
         let mut recorder = self.recorder();
         let event = new_event(id.into(), record);
         match recorder.script.pop_front() {
-            Some(Scripted::Fail(failure, store)) => Err(PublishError::new(event, failure, store)),
+            Some(Scripted::Fail(failure, store)) => Err(PublishError::new(event, failure.map(Why::Failed), store)),
             Some(Scripted::Store(why)) => {
                 recorder.recorded.push(event);
-                let maybe_sent = matches!(&why, Why::Failed(failure) if failure.persisted() == Persisted::Unknown);
+                let maybe_sent = match &why {
+                    Why::Failed(failure) => failure.persisted() == Persisted::Unknown,
+                    Why::Overdue => true,
+                    Why::Behind | Why::NotPermitted(_) | Why::Unasked(_) => false,
+                };
                 Ok(Publication::Stored { event_id: id.into(), why, maybe_sent })
             }
             None => {

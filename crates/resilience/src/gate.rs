@@ -8,6 +8,9 @@
 //!
 //! Counts err on the side of the store: an event whose insert has an unknown result counts as stored. What another process settles is not told
 //! here. So counts are compared with the store's now and then ([`Gate::recount`]).
+//!
+//! Where several publishers share a store, the relay settles events of others, which are not counted here. It lowers no count then; only a
+//! recount does.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -30,6 +33,8 @@ pub(crate) struct Gate {
     shards: Arc<[Shard]>,
     /// How many recounts have begun.
     recounts: Arc<AtomicU64>,
+    /// Whether others store events as well.
+    is_shared: bool,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +51,7 @@ struct Line {
     stored: u64,
     /// How many rows are being removed from the store.
     leaving: usize,
-    /// The recount that had begun when the count changed for the last time.
+    /// The recount that had begun when the count changed for the last time, or a turn ended.
     changed_in: u64,
     /// Whether one has its turn.
     is_taken: bool,
@@ -59,11 +64,16 @@ impl Gate {
     /// A gate with these events in the store.
     pub(crate) fn new(stored: &SlotCounts) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        let gate = Self { shards, recounts: Arc::default() };
+        let gate = Self { shards, recounts: Arc::default(), is_shared: false };
         for (slot, count) in (0_u16..=u16::MAX).zip(stored.as_slice()).filter(|(_, count)| **count > 0) {
             gate.lines(slot).entry(slot).or_default().stored = u64::from(*count);
         }
         gate
+    }
+
+    /// Sets whether other publishers store events in the same store.
+    pub(crate) fn shared(self, is_shared: bool) -> Self {
+        Self { is_shared, ..self }
     }
 
     /// Takes the next turn of a slot. The order is that of the calls.
@@ -86,8 +96,15 @@ impl Gate {
         Leaving { gate: self.clone(), slots }
     }
 
-    /// An event that was stored has been settled.
+    /// The relay has settled an event, which may be that of another publisher.
     pub(crate) fn settled(&self, slot: u16) {
+        if !self.is_shared {
+            self.removed(slot);
+        }
+    }
+
+    /// An event of this publisher is not in the store any more.
+    pub(crate) fn removed(&self, slot: u16) {
         self.change(slot, |line| line.stored = line.stored.saturating_sub(1));
     }
 
@@ -202,7 +219,7 @@ impl Turn {
 
     /// The event has certainly not been stored.
     pub(crate) fn not_stored(&self) {
-        self.gate.settled(self.slot);
+        self.gate.removed(self.slot);
     }
 
     /// Asks the event whose turn it is to be stored, so that this one can be stored behind it.
@@ -237,6 +254,8 @@ impl Drop for Turn {
         let mut lines = self.gate.lines(self.slot);
         let Some(line) = lines.get_mut(&self.slot) else { return };
         line.is_urged = false;
+        // A recount may have asked the store before the event was there.
+        line.changed_in = self.gate.recounts.load(Relaxed);
         while let Some(next) = line.waiting.pop_front() {
             if next.send(()).is_ok() {
                 return;
@@ -312,6 +331,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_relay_settles_of_others_keeps_the_own_events_counted() {
+        let gate = gate().shared(true);
+        let turn = gate.turn(7);
+        turn.storing();
+        gate.settled(7);
+        assert!(turn.is_behind_stored(), "it may have been the event of another publisher");
+        drop(turn);
+        gate.recount(gate.begin_recount(), &SlotCounts::new());
+        assert!(!gate.turn(7).is_behind_stored());
+    }
+
+    #[test]
     fn a_slot_without_events_takes_no_memory() {
         let gate = gate();
         let turn = gate.turn(7);
@@ -351,6 +382,20 @@ mod tests {
         assert!(!gate.turn(7).is_behind_stored() && gate.turn(8).is_behind_stored());
         gate.recount(gate.begin_recount(), &SlotCounts::new());
         assert!(!gate.has_stored());
+    }
+
+    #[test]
+    fn a_recount_leaves_alone_an_event_that_was_stored_behind_its_back() {
+        let gate = gate();
+        let turn = gate.turn(7);
+        turn.storing();
+        let recount = gate.begin_recount();
+        // The store is asked now, and has no event yet. Then it has.
+        drop(turn);
+        gate.recount(recount, &SlotCounts::new());
+        assert!(gate.has_stored_in(7));
+        gate.recount(gate.begin_recount(), &SlotCounts::new());
+        assert!(!gate.has_stored_in(7));
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub mod event;
 pub mod events;
 mod failure;
 mod gate;
+mod peers;
 mod publish;
 pub mod publisher;
 pub mod reconcile;

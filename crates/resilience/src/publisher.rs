@@ -23,6 +23,10 @@
 //! its way. After [`order_wait`](ResilientPublisherBuilder::order_wait) the older one is stored as well, and the newer one behind it. While an event of
 //! a key is stored, newer ones go behind it into the store. A repetition may come later than newer events; it is flagged.
 //!
+//! If several publishers share a store, an event is published directly only if no publisher has stored an older one of its key. While the store is
+//! empty, each knows that without asking. Otherwise it asks the store, for all events that wait at once. [`Order::PerKeyOfInstance`] never
+//! asks, and keeps the order of one publisher's own events only.
+//!
 //! # Permanent errors
 //!
 //! An event that no attempt can publish (too large, not authorized) is handed back at once, in the mode `OnFailure`. In the store it becomes a dead
@@ -73,6 +77,7 @@ use crate::{
     breaker::Breaker,
     event::{CE_ID, EVENT_ID, Envelope, Event, EventId, Format},
     gate::Gate,
+    peers::Peers,
     relay::{Observer, RelayStats, Wake, record},
     store::{NewEvent, Store, StoreError, StoreStats},
 };
@@ -90,6 +95,8 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     breaker: Breaker,
     gate: Gate,
+    /// `None` if the order is not that of all publishers of the store.
+    peers: Option<Peers>,
     observer: Arc<Observer>,
     counters: Counters,
     failed: Arc<LastFailed>,

@@ -36,6 +36,16 @@
 //! with an old token the call changes nothing and fails as [`Fenced`](StoreErrorKind::Fenced). A process that was stopped
 //! for longer than its lease can so do no harm when it goes on.
 //!
+//! # Several publishers
+//!
+//! Events of a key that several publishers store keep their order if each publisher knows, before it publishes an event directly, that no older
+//! one is in the store. It asks ([`Store::busy`]), or it has a [`Pass`]. A pass is given only while nothing is unsettled, so with an empty store
+//! nobody asks. A publisher that stores an event is told which passes there are, and says that the event is stored when they have ended: their
+//! owners gave them back, or [`PASS_LASTS`] is over. As long as the event is unsettled, no new ones are given. So only those who store
+//! the first events of an outage wait.
+//!
+//! A store that one publisher alone uses ([`Store::is_shared`]) has none of it.
+//!
 //! # Time
 //!
 //! Callers hand over delays, never instants. A store has one clock. If that clock is set back, what had to wait is due
@@ -52,6 +62,7 @@ mod headers;
 mod lease;
 mod memory;
 mod outcome;
+mod pass;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;
@@ -78,6 +89,7 @@ pub use self::{
     lease::{Lease, Token},
     memory::{Fault, MemoryStore},
     outcome::{Change, Outcome},
+    pass::{Busy, PASS_LASTS, Pass},
     query::{Filter, Page, PageLimits, Quota, SlotCounts, StoreStats},
     slot::{SLOTS, bucket_of, slot_of},
 };
@@ -138,6 +150,58 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`Full`](StoreErrorKind::Full) if the quota or the disk has no room for all of them;
     /// [`Indeterminate`](StoreErrorKind::Indeterminate) if they may be there nevertheless.
     fn insert(&self, events: Vec<NewEvent>) -> StoreFuture<'_, Vec<Seq>>;
+
+    /// Stores events as [`insert`](Self::insert) does, and tells which passes there were when they were stored.
+    ///
+    /// # Errors
+    /// Those of [`insert`](Self::insert).
+    fn insert_among(&self, events: Vec<NewEvent>) -> StoreFuture<'_, (Vec<Seq>, Vec<Pass>)> {
+        let inserted = self.insert(events);
+        StoreFuture::new(async { Ok((inserted.await?, Vec::new())) })
+    }
+
+    /// Whether several publishers may use it, in one process or in many. Then it has [`busy`](Self::busy), passes, and an
+    /// [`insert_among`](Self::insert_among) of its own. Defaults to no.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Which slots of these buckets have unsettled events behind these places, as of a moment after it was called. At most `limit` events of
+    /// each bucket are read, in order.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn busy(&self, behind: Vec<(u16, Seq)>, limit: u64) -> StoreFuture<'_, Vec<Busy>> {
+        let _ = (behind, limit);
+        StoreFuture::new(async { Ok(Vec::new()) })
+    }
+
+    /// Gives a pass, instead of one that the publisher has, unless an event is unsettled. It and inserts happen one after the other: it sees
+    /// the events that were inserted before, and an insert after it sees the pass.
+    ///
+    /// # Errors
+    /// Those of every call. There may be a pass nevertheless, which nobody may use.
+    fn take_pass(&self, instead_of: Option<Pass>) -> StoreFuture<'_, Option<Pass>> {
+        let _ = instead_of;
+        StoreFuture::new(async { Ok(None) })
+    }
+
+    /// Which passes there are, in the order of their numbers.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn passes(&self) -> StoreFuture<'_, Vec<Pass>> {
+        StoreFuture::new(async { Ok(Vec::new()) })
+    }
+
+    /// Ends passes: their owner does not use them any more, or their time is over.
+    ///
+    /// # Errors
+    /// Those of every call.
+    fn end_passes(&self, passes: Vec<Pass>) -> StoreFuture<'_, ()> {
+        let _ = passes;
+        StoreFuture::new(async { Ok(()) })
+    }
 
     /// Settles events that a publisher stored and then published itself (it wrote ahead). It needs no lease: that an event
     /// is published is true whoever has one. Returns how many rows were changed; rows that are gone do not matter.

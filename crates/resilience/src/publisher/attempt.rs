@@ -18,10 +18,18 @@ use crate::{
     breaker::Permit,
     clock::now,
     gate::Turn,
+    peers::Peers,
     relay::error_of,
-    store::{Filter, NewEvent, Seq, StoreError},
+    store::{Filter, NewEvent, Pass, Seq, StoreError},
     strategy::{LONG, Strategy},
 };
+
+/// An event that was stored.
+struct Row {
+    seq: Seq,
+    /// The passes that other publishers had then.
+    passes: Vec<Pass>,
+}
 
 /// An event that is being published.
 pub(super) struct Attempt {
@@ -38,7 +46,7 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Takes its place among the events of its slot, if it has a key.
     pub(super) fn new(shared: Arc<Shared>, event_id: Uuid, slot: u16, has_key: bool) -> Self {
-        let is_ordered = has_key && shared.settings.order == Order::PerKey;
+        let is_ordered = has_key && shared.settings.order != Order::None;
         let turn = is_ordered.then(|| shared.gate.turn(slot));
         Self { shared, event_id, slot, turn, is_ordered, unsure: None }
     }
@@ -47,7 +55,7 @@ impl Attempt {
         let shared = Arc::clone(&self.shared);
         let _counted = shared.counters.begin();
         self.come().await;
-        let permit = match self.permit() {
+        let permit = match self.permit().await {
             Ok(permit) => permit,
             Err(why) => return self.store(record, why).await,
         };
@@ -67,11 +75,30 @@ impl Attempt {
     }
 
     /// Whether it may be sent now.
-    fn permit(&self) -> Result<Permit, Why> {
-        if self.turn.as_ref().is_some_and(Turn::is_behind_stored) {
-            return Err(Why::Behind);
+    async fn permit(&self) -> Result<Permit, Why> {
+        if let Some(turn) = &self.turn {
+            match &self.shared.peers {
+                Some(peers) if !peers.has_pass() => self.ask(peers).await?,
+                None if turn.is_behind_stored() => return Err(Why::Behind),
+                _ => {}
+            }
         }
+        self.acquire()
+    }
+
+    fn acquire(&self) -> Result<Permit, Why> {
         self.shared.breaker.try_acquire(now()).map_err(Why::NotPermitted)
+    }
+
+    /// Asks the store whether any publisher has stored older events of its key.
+    async fn ask(&self, peers: &Peers) -> Result<(), Why> {
+        // While nothing may be sent, the store need not be asked.
+        drop(self.acquire()?);
+        match peers.is_free(self.slot).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Why::Behind),
+            Err(error) => Err(Why::Unasked(error)),
+        }
     }
 
     async fn publish_first(&mut self, record: &Record<'_>, permit: Permit) -> Result<Publication, PublishError> {
@@ -96,15 +123,22 @@ impl Attempt {
             Ok(ack) => Ok(Publication::Published { ack }),
             Err(failure) if Strategy::of(&failure, Duration::ZERO, LONG) == Strategy::FailFast => {
                 let event = self.event(record, false, None, Some(&failure));
-                Err(PublishError::new(event, Some(failure), self.unsure.take()))
+                Err(PublishError::new(event, Some(Why::Failed(failure)), self.unsure.take()))
             }
             Err(failure) => self.store(record, Why::Failed(failure)).await,
         }
     }
 
     async fn store_first(&mut self, record: &Record<'_>, permit: Permit) -> Result<Publication, PublishError> {
-        let start = now();
-        match self.insert(record, true, Some(self.shared.settings.hold), None).await {
+        let (start, hold) = (now(), self.shared.settings.hold);
+        match self.insert(record, true, Some(hold), None).await {
+            // The relay of another process may have sent it by now. A second record would have no mark.
+            Ok(_) if now().saturating_duration_since(start) >= hold => {
+                drop(permit);
+                self.shared.counters.stored();
+                self.shared.wake.rescan();
+                Ok(Publication::Stored { event_id: self.event_id, why: Why::Overdue, maybe_sent: true })
+            }
             Ok(row) => {
                 let shared = Arc::clone(&self.shared);
                 let mut sending = std::pin::pin!(shared.producer.publish(record.clone()));
@@ -121,7 +155,7 @@ impl Attempt {
     /// into the store.
     async fn finish(
         &mut self,
-        row: Seq,
+        row: Row,
         topic: &str,
         (permit, start): (Permit, Instant),
         sending: &mut (impl Future<Output = Result<Ack, Failure>> + Unpin),
@@ -131,12 +165,13 @@ impl Attempt {
         self.ended(topic, &result, permit, start);
         match result {
             Ok(ack) => {
-                self.acknowledge(row).await;
+                self.acknowledge(row.seq).await;
                 Ok(Publication::Published { ack })
             }
             Err(failure) => {
                 let maybe_sent = failure.persisted() == Persisted::Unknown;
                 self.let_go().await;
+                self.others_know(&row).await;
                 self.shared.counters.stored();
                 Ok(Publication::Stored { event_id: self.event_id, why: Why::Failed(failure), maybe_sent })
             }
@@ -147,9 +182,10 @@ impl Attempt {
     async fn acknowledge(&self, row: Seq) {
         let _leaving = self.is_ordered.then(|| self.shared.gate.leaving([self.slot]));
         match self.shared.store.acknowledge(vec![row]).await {
-            Ok(_) => {
-                if self.is_ordered {
-                    self.shared.gate.settled(self.slot);
+            Ok(removed) => {
+                // The relay may have settled it before.
+                if self.is_ordered && removed > 0 {
+                    self.shared.gate.removed(self.slot);
                     // Those behind it wait for the end of its hold otherwise.
                     self.shared.wake_behind(self.slot);
                 }
@@ -166,20 +202,30 @@ impl Attempt {
         self.shared.wake.rescan();
     }
 
-    async fn store(&self, record: &Record<'_>, why: Why) -> Result<Publication, PublishError> {
-        let failure = if let Why::Failed(failure) = &why { Some(failure.clone()) } else { None };
-        if !self.shared.settings.store_failures {
-            return Err(self.given_back(record, failure, self.unsure.clone()));
+    /// Waits until no other publisher sends a newer event of its key because it does not know of this one.
+    async fn others_know(&self, row: &Row) {
+        if let Some(peers) = self.shared.peers.as_ref().filter(|_| self.is_ordered) {
+            peers.know(&row.passes).await;
         }
+    }
+
+    async fn store(&mut self, record: &Record<'_>, why: Why) -> Result<Publication, PublishError> {
+        if !self.shared.settings.store_failures {
+            return Err(self.given_back(record, Some(why), self.unsure.clone()));
+        }
+        let failure = if let Why::Failed(failure) = &why { Some(failure) } else { None };
         let maybe_sent =
-            self.unsure.is_some() || failure.as_ref().is_some_and(|failure| failure.persisted() == Persisted::Unknown);
-        match self.insert(record, maybe_sent, None, failure.as_ref()).await {
-            Ok(_) => {
+            self.unsure.is_some() || failure.is_some_and(|failure| failure.persisted() == Persisted::Unknown);
+        match self.insert(record, maybe_sent, None, failure).await {
+            Ok(row) => {
+                // Those behind it can be stored as well meanwhile.
+                self.turn = None;
                 self.shared.counters.stored();
                 self.shared.wake.wake();
+                self.others_know(&row).await;
                 Ok(Publication::Stored { event_id: self.event_id, why, maybe_sent })
             }
-            Err(error) => Err(self.given_back(record, failure, self.unsure.clone().or(Some(error)))),
+            Err(error) => Err(self.given_back(record, Some(why), self.unsure.clone().or(Some(error)))),
         }
     }
 
@@ -189,14 +235,16 @@ impl Attempt {
         maybe_sent: bool,
         hold: Option<Duration>,
         failure: Option<&Failure>,
-    ) -> Result<Seq, StoreError> {
+    ) -> Result<Row, StoreError> {
         let turn = self.turn.as_ref();
         turn.inspect(|turn| turn.storing());
-        let rows = self.shared.store.insert(vec![self.event(record, maybe_sent, hold, failure)]).await;
-        if rows.as_ref().is_err_and(|error| !error.is_indeterminate()) {
+        let _storing = self.shared.peers.as_ref().filter(|_| self.is_ordered).map(Peers::storing);
+        let stored = self.shared.store.insert_among(vec![self.event(record, maybe_sent, hold, failure)]).await;
+        if stored.as_ref().is_err_and(|error| !error.is_indeterminate()) {
             turn.inspect(|turn| turn.not_stored());
         }
-        Ok(rows?.first().copied().unwrap_or(Seq::START))
+        let (seqs, passes) = stored?;
+        Ok(Row { seq: seqs.first().copied().unwrap_or(Seq::START), passes })
     }
 
     fn event(
@@ -210,10 +258,11 @@ impl Attempt {
         NewEvent { maybe_sent, hold, error, ..new_event(self.event_id, record) }
     }
 
-    fn given_back(&self, record: &Record<'_>, failure: Option<Failure>, store: Option<StoreError>) -> PublishError {
+    fn given_back(&self, record: &Record<'_>, why: Option<Why>, store: Option<StoreError>) -> PublishError {
         self.shared.counters.given_up();
-        let event = self.event(record, false, None, failure.as_ref());
-        let error = PublishError::new(event, failure, store);
+        let failure = if let Some(Why::Failed(failure)) = &why { Some(failure) } else { None };
+        let event = self.event(record, false, None, failure);
+        let error = PublishError::new(event, why, store);
         tracing::warn!(%error, "event given up");
         error
     }

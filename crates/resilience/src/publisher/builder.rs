@@ -23,9 +23,10 @@ use crate::{
     clock::now,
     event::{Format, KeyWatch},
     gate::Gate,
+    peers::Peers,
     reconcile::Lookup,
     relay::{Alert, Job, Observer, RelayConfig, Wake},
-    store::{Store, StoreError},
+    store::{SlotCounts, Store, StoreError},
 };
 
 /// Whether an event is published before it is stored.
@@ -41,9 +42,16 @@ pub enum Mode {
 /// Which events are published in the order of the calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// Those of one topic and key.
+    /// Those of one topic and key. If several publishers share the store ([`Store::is_shared`]), it holds between all of them that have this
+    /// order: once one says that an event is stored, the later ones of its key go behind it, whichever publisher is called.
+    ///
+    /// Then an event that cannot be published directly without asking the store waits for the store's answer, and if the store cannot be asked,
+    /// the event goes there. So **while such a store is out of reach, events are handed back**, though Kafka may be well.
     #[default]
     PerKey,
+    /// Those of one topic and key that this publisher publishes. The store is not asked. While it is out of reach, events are published as long as
+    /// Kafka takes them. But an event can overtake an older one of its key that another publisher has stored.
+    PerKeyOfInstance,
     /// None.
     None,
 }
@@ -106,7 +114,7 @@ impl ResilientPublisherBuilder {
     #[must_use]
     pub fn order(mut self, order: Order) -> Self {
         self.settings.order = order;
-        self.relay.in_order = order == Order::PerKey;
+        self.relay.in_order = order != Order::None;
         self
     }
 
@@ -133,7 +141,8 @@ impl ResilientPublisherBuilder {
     }
 
     /// Sets for how long the relay leaves an event alone that the publisher stored and is sending itself. It should be longer than the
-    /// producer takes for an outcome (`max.block.ms` and `delivery.timeout.ms`). Defaults to 3 minutes.
+    /// producer takes for an outcome (`max.block.ms` and `delivery.timeout.ms`). Defaults to 3 minutes. A process that is stopped for so long after it
+    /// wrote an event ahead leaves it to the relay ([`Why::Overdue`](super::Why::Overdue)).
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
         self.settings.hold = hold;
@@ -150,7 +159,7 @@ impl ResilientPublisherBuilder {
     /// Sets how the relay works.
     #[must_use]
     pub fn relay(mut self, config: RelayConfig) -> Self {
-        self.relay = RelayConfig { in_order: self.settings.order == Order::PerKey, ..config };
+        self.relay = RelayConfig { in_order: self.settings.order != Order::None, ..config };
         self
     }
 
@@ -185,7 +194,7 @@ impl ResilientPublisherBuilder {
         self
     }
 
-    /// Reads which keys have stored events, and starts the relay.
+    /// Reads which keys have stored events, unless the store is asked for each event ([`Order::PerKey`]), and starts the relay.
     ///
     /// # Errors
     /// The breaker's configuration is invalid, or the store cannot be read.
@@ -196,7 +205,11 @@ impl ResilientPublisherBuilder {
         let Self { producer, store, breaker, relay, settings, alert, owner, keys, lookup } = self;
         let wake = Arc::new(Wake::default());
         let breaker = observed(breaker, &wake)?;
-        let gate = Gate::new(&store.slots().await?);
+        let is_shared = store.is_shared();
+        let asks = is_shared && settings.order == Order::PerKey;
+        let peers = asks.then(|| Peers::start(&store, settings.mode == Mode::OnFailure, Arc::clone(&wake)));
+        let stored = if asks { SlotCounts::new() } else { store.slots().await? };
+        let gate = Gate::new(&stored).shared(is_shared);
         if !settings.store_failures {
             tracing::warn!(
                 "store_failures is off: events that cannot be published are handed back, and lost if they are dropped"
@@ -228,8 +241,21 @@ impl ResilientPublisherBuilder {
             wake: Arc::clone(&wake),
         };
         let relay = Mutex::new(Some(crate::task::spawn(job.run(owner, stopped))));
-        let shared =
-            Shared { producer, store, breaker, gate, observer, counters, failed, keys, wake, settings, stop, relay };
+        let shared = Shared {
+            producer,
+            store,
+            breaker,
+            gate,
+            peers,
+            observer,
+            counters,
+            failed,
+            keys,
+            wake,
+            settings,
+            stop,
+            relay,
+        };
         Ok(ResilientPublisher(Arc::new(shared)))
     }
 }

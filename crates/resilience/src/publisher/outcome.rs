@@ -41,8 +41,13 @@ pub enum Why {
     Behind,
     /// The circuit breaker is open.
     NotPermitted(CallNotPermitted),
+    /// The store could not be asked whether older events of its key are stored, for this reason.
+    Unasked(StoreError),
     /// It could not be published.
     Failed(Failure),
+    /// It was written ahead, and then not sent within its [hold](super::ResilientPublisherBuilder::hold): the process was stopped, and another one
+    /// that shares the store may have published it by then.
+    Overdue,
 }
 
 impl fmt::Display for Why {
@@ -50,7 +55,9 @@ impl fmt::Display for Why {
         match self {
             Self::Behind => f.write_str("older events of its key are stored"),
             Self::NotPermitted(refused) => refused.fmt(f),
+            Self::Unasked(error) => write!(f, "it is unknown whether older events of its key are stored: {error}"),
             Self::Failed(failure) => failure.fmt(f),
+            Self::Overdue => f.write_str("it was not sent before its hold was over"),
         }
     }
 }
@@ -63,13 +70,13 @@ pub struct PublishError(Box<Parts>);
 #[derive(Debug)]
 struct Parts {
     event: NewEvent,
-    failure: Option<Failure>,
+    why: Option<Why>,
     store: Option<StoreError>,
 }
 
 impl PublishError {
-    pub(crate) fn new(event: NewEvent, failure: Option<Failure>, store: Option<StoreError>) -> Self {
-        Self(Box::new(Parts { event, failure, store }))
+    pub(crate) fn new(event: NewEvent, why: Option<Why>, store: Option<StoreError>) -> Self {
+        Self(Box::new(Parts { event, why, store }))
     }
 
     /// The event.
@@ -84,10 +91,19 @@ impl PublishError {
         self.0.event
     }
 
-    /// Why it was not published. `None` if it was not tried: the breaker is open, or older events of its key are stored.
+    /// Why it was not published. `None` if it was not tried, as [`why`](Self::why) tells.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
-        self.0.failure.as_ref()
+        match &self.0.why {
+            Some(Why::Failed(failure)) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Why it was to be stored: the failure, or why it was not tried. `None` if it was to be stored before it is published.
+    #[must_use]
+    pub fn why(&self) -> Option<&Why> {
+        self.0.why.as_ref()
     }
 
     /// Why it was not stored. `None` if it was not tried: no attempt could publish it, or `store_failures` is off.
@@ -102,17 +118,19 @@ impl PublishError {
         if self.0.store.as_ref().is_some_and(StoreError::is_indeterminate) {
             return Persisted::Unknown;
         }
-        self.0.failure.as_ref().map_or(Persisted::No, Failure::persisted)
+        self.failure().map_or(Persisted::No, Failure::persisted)
     }
 }
 
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts { event, failure, store } = &*self.0;
+        let Parts { event, why, store } = &*self.0;
         let topic = event.topic.escape_debug().take(256).collect::<String>();
         write!(f, "event {} for {topic} was neither published nor stored", event.event_id)?;
-        if let Some(failure) = failure {
-            write!(f, "; publishing: {failure}")?;
+        match why {
+            Some(Why::Failed(failure)) => write!(f, "; publishing: {failure}")?,
+            Some(why) => write!(f, "; not sent: {why}")?,
+            None => {}
         }
         if let Some(store) = store {
             write!(f, "; storing: {store}")?;
@@ -124,6 +142,6 @@ impl fmt::Display for PublishError {
 impl std::error::Error for PublishError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         let store = self.0.store.as_ref().map(|error| error as _);
-        store.or_else(|| self.0.failure.as_ref().map(|failure| failure as _))
+        store.or_else(|| self.failure().map(|failure| failure as _))
     }
 }

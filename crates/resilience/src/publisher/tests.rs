@@ -1,5 +1,7 @@
 //! The publisher with a mock producer and a store in memory, on paused time.
 
+mod shared;
+
 use std::{sync::Arc, time::Duration};
 
 use milena::{
@@ -338,6 +340,20 @@ async fn in_write_ahead_mode_an_event_that_fails_is_sent_again_flagged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_write_ahead_mode_a_process_that_was_stopped_does_not_send_what_the_relay_of_another_may_have_sent() {
+    let rig = Rig::new(|builder| builder.mode(Mode::WriteAhead).hold(Duration::from_secs(10))).await;
+    rig.store.fail_next_insert(Fault::Late(Duration::from_secs(90)));
+    let late = rig.publish_async("k", "1");
+    sleep(Duration::from_secs(80)).await;
+    assert_eq!(rig.values("orders"), ["1?"], "a relay has sent it when its hold was over");
+    let Ok(Publication::Stored { why: Why::Overdue, maybe_sent: true, .. }) = late.await.unwrap() else {
+        panic!("not stored");
+    };
+    sleep(Duration::from_secs(80)).await;
+    assert_eq!((rig.values("orders"), rig.stats().await), (vec!["1?".into()], (0, 1, 0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_another_process_left_is_published_before_newer_events_of_its_key() {
     let store = store();
     store.insert(vec![NewEvent::new(EventId::new(), "orders", "old").key("k")]).await.unwrap();
@@ -520,6 +536,22 @@ async fn nothing_is_sent_from_the_store_after_a_lease_that_could_not_be_renewed(
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_that_the_relay_settled_before_it_was_acknowledged_is_not_taken_for_the_one_behind_it() {
+    let schedule = |builder: ResilientPublisherBuilder| builder.mode(Mode::WriteAhead).hold(Duration::from_secs(1));
+    let rig = Rig::new(schedule).await;
+    rig.producer.reply_with(|record| (record.value_bytes() == Some(b"2")).then(|| Reply::fail(not_yet())));
+    rig.producer.reply_next(Reply::hold());
+    let first = rig.publish_async("k", "1");
+    sleep(Duration::from_millis(10)).await;
+    assert!(is_stored(&rig.publish("k", "2").await));
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(rig.stats().await, (1, 1, 0, 0), "the relay did not wait longer than the hold");
+    rig.producer.complete_all();
+    assert!(is_published(&first.await.unwrap()));
+    assert!(is_stored(&rig.publish("k", "3").await), "the second is still stored");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_leaves_others_their_share_of_the_buckets_once_what_it_has_sent_is_settled() {
     let store = store_of(4);
     let events = || (0..40).map(|key| NewEvent::new(EventId::new(), "orders", "v").key(format!("k{key}"))).collect();
@@ -572,4 +604,24 @@ async fn an_open_breaker_asks_for_metadata_when_nothing_is_stored_and_nobody_pub
     assert_eq!(rig.publisher.breaker().state(), BreakerState::HalfOpen);
     rig.producer.reply(Reply::ack());
     assert!(is_published(&rig.publish("k", "2").await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_relay_that_was_stopped_past_its_lease_still_sends_is_flagged() {
+    let rig = Rig::new(|builder| builder).await;
+    sleep(Duration::from_millis(10)).await;
+    // The relay sends two events at a time. Between the first and the second the process is stopped.
+    let is_first = std::sync::atomic::AtomicBool::new(true);
+    rig.producer.reply_with(move |_| {
+        if is_first.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let _ = std::pin::pin!(tokio::time::advance(Duration::from_secs(20))).poll(&mut context);
+        }
+        None
+    });
+    let events = ["1", "2"].map(|value| NewEvent::new(EventId::new(), "orders", value).key(value));
+    rig.store.insert(events.to_vec()).await.unwrap();
+    rig.publisher.wake();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.values("orders"), ["1", "2?"], "another process may have sent the second");
 }

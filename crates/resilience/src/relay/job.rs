@@ -257,7 +257,11 @@ impl<'a> Session<'a> {
     /// Whether nobody else can have the lease yet, as far as the process's own clock can tell. What is sent later would repeat what another
     /// has sent, without a mark.
     fn has_lease(&self, now: Instant) -> bool {
-        now < self.given + self.job.config.lease
+        now < self.lease_end()
+    }
+
+    fn lease_end(&self) -> Instant {
+        self.given + self.job.config.lease
     }
 
     /// Sends what may be sent, as far as the breaker permits it.
@@ -282,7 +286,7 @@ impl<'a> Session<'a> {
 
     fn send(&mut self, seq: i64, permit: Permit) {
         let Some(event) = self.backlog.event(seq).cloned() else { return };
-        let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
+        let (producer, sent, lease_end) = (Arc::clone(&self.job.producer), self.sent.0.clone(), self.lease_end());
         let lookup = self.job.lookup.clone().filter(|_| event.maybe_sent);
         let observer = Arc::clone(&self.job.observer);
         self.in_flight += 1;
@@ -292,9 +296,12 @@ impl<'a> Session<'a> {
                 None => Found::Unknown,
             };
             observer.found(found);
+            let event = flagged_after(lease_end, event);
             let result = if found == Found::Written {
                 Ok(())
             } else {
+                // What others have sent since is not known to the log that was read.
+                let found = if now() < lease_end { found } else { Found::Unknown };
                 let result = producer.publish(record_of(&event, found)).await;
                 permit.settle(&result, now());
                 result.map(drop)
@@ -306,11 +313,12 @@ impl<'a> Session<'a> {
 
     /// Sends the dead letter of an event that failed so often.
     fn send_letter(&mut self, event: Arc<StoredEvent>, failure: Failure, attempts: u32) {
-        let (producer, sent) = (Arc::clone(&self.job.producer), self.sent.0.clone());
+        let (producer, sent, lease_end) = (Arc::clone(&self.job.producer), self.sent.0.clone(), self.lease_end());
         let letters = self.job.config.dead_letters.clone();
         let maybe_sent = event.maybe_sent || failure.persisted() == Persisted::Unknown;
         self.in_flight += 1;
         crate::task::spawn(async move {
+            let event = flagged_after(lease_end, event);
             let report = FailureReport {
                 failure: &failure,
                 attempts,
@@ -485,4 +493,9 @@ impl<'a> Session<'a> {
             tracing::warn!(%error, "relay: the lease could not be given back, and will expire");
         }
     }
+}
+
+/// The event as it may be sent now. If the process was stopped until others can have the lease, they may have sent it.
+fn flagged_after(lease_end: Instant, event: Arc<StoredEvent>) -> Arc<StoredEvent> {
+    if now() < lease_end { event } else { Arc::new(StoredEvent { maybe_sent: true, ..(*event).clone() }) }
 }

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 
 use self::table::Table;
 use super::{
-    Filter, Lease, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Store, StoreError, StoreErrorKind,
-    StoreFuture, StoreStats, StoredEvent, clock::Clock,
+    Busy, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Quota, Seq, SlotCounts, Store, StoreError,
+    StoreErrorKind, StoreFuture, StoreStats, StoredEvent, clock::Clock,
 };
 
 /// How a call of a [`MemoryStore`] fails.
@@ -31,6 +31,8 @@ pub enum Fault {
     },
     /// It succeeds after this time, which is tokio's and can be paused.
     Slow(Duration),
+    /// It succeeds at once, and answers after this time: the process was stopped meanwhile.
+    Late(Duration),
 }
 
 /// A store in memory, for tests. It can be told to fail. Clones are the same store.
@@ -49,6 +51,7 @@ pub enum Fault {
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     clock: Clock,
+    is_shared: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -101,7 +104,7 @@ impl MemoryStore {
             is_closed: false,
             without_syncs: false,
         };
-        Self { clock: Clock::default(), state: Arc::new(Mutex::new(state)) }
+        Self { clock: Clock::default(), is_shared: false, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Sets how much it takes.
@@ -125,6 +128,13 @@ impl MemoryStore {
         self
     }
 
+    /// Lets several publishers use it, in the order per key that is kept between processes as well.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.is_shared = true;
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn without_syncs(self) -> Self {
         self.lock().without_syncs = true;
@@ -145,6 +155,15 @@ impl MemoryStore {
     /// Has every call fail until it is called with `None`.
     pub fn fail_always(&self, fault: Option<Fault>) {
         self.lock().always = fault;
+    }
+
+    /// Has no call fail any more.
+    #[cfg(test)]
+    pub(crate) fn fail_no_more(&self) {
+        let mut state = self.lock();
+        state.inserts.clear();
+        state.settles.clear();
+        state.always = None;
     }
 
     /// From now on what is written is not synced: calls that write wait, and others do not see it, until
@@ -196,6 +215,9 @@ impl MemoryStore {
                 Some(sync) => sync.await.unwrap_or(false),
                 None => true,
             };
+            if let Some(Fault::Late(time)) = fault {
+                tokio::time::sleep(time).await;
+            }
             if is_synced && fault != Some(Fault::Indeterminate { done: true }) {
                 Ok(answer)
             } else {
@@ -257,6 +279,33 @@ impl State {
 impl Store for MemoryStore {
     fn insert(&self, events: Vec<NewEvent>) -> StoreFuture<'_, Vec<Seq>> {
         self.call(Call::Insert, move |table, now| table.insert(events, now))
+    }
+
+    fn insert_among(&self, events: Vec<NewEvent>) -> StoreFuture<'_, (Vec<Seq>, Vec<Pass>)> {
+        self.call(Call::Insert, move |table, now| Ok((table.insert(events, now)?, table.passes())))
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    fn busy(&self, behind: Vec<(u16, Seq)>, limit: u64) -> StoreFuture<'_, Vec<Busy>> {
+        self.call(Call::Read, move |table, _| Ok(table.busy(&behind, limit)))
+    }
+
+    fn take_pass(&self, instead_of: Option<Pass>) -> StoreFuture<'_, Option<Pass>> {
+        self.call(Call::Write, move |table, _| Ok(table.take_pass(instead_of)))
+    }
+
+    fn passes(&self) -> StoreFuture<'_, Vec<Pass>> {
+        self.call(Call::Read, |table, _| Ok(table.passes()))
+    }
+
+    fn end_passes(&self, passes: Vec<Pass>) -> StoreFuture<'_, ()> {
+        self.call(Call::Write, move |table, _| {
+            table.end_passes(&passes);
+            Ok(())
+        })
     }
 
     fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64> {

@@ -16,6 +16,11 @@
 //! the buckets divided by those who have some or asked for some lately. Whoever has more is told so by [`Store::share`], and gives its
 //! lease back when nothing is in flight; if it does not, it can renew it no longer once another has waited for twice as long as a lease lasts. Owners must have names of their own. All times are those of the database's clock.
 //!
+//! Publishers keep the order of a key between all processes ([`Pass`], [`Store::busy`]). While the store is empty they publish without asking
+//! it. While it is not, they ask it, many at once; a server that is far away makes each such event slower by as much. While the server
+//! is down, events are handed back, unless they keep the order of
+//! [their own instance](crate::publisher::Order::PerKeyOfInstance) alone.
+//!
 //! Events get their numbers one process after the other, under an advisory lock that lasts until they are visible. So no number appears
 //! after a higher one was read.
 //!
@@ -50,6 +55,7 @@ mod link;
 mod open;
 mod operator;
 mod options;
+mod passes;
 mod publish;
 mod reads;
 mod rows;
@@ -79,14 +85,14 @@ use self::{
     link::{Connector, Link},
     operator::{Deed, Step, Sweep},
     options::Options,
-    publish::{Message, Publisher, Request},
+    publish::{Inserted, Message, Publisher, Request},
     session::Session,
 };
 #[cfg(all(test, feature = "postgres-tests"))]
 pub(crate) use self::{link::PLANNING, reads::page_text};
 use super::{
-    Filter, Lease, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Store, StoreError, StoreErrorKind,
-    StoreFuture, StoreStats, StoredEvent,
+    Busy, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Quota, Seq, SlotCounts, Store, StoreError,
+    StoreErrorKind, StoreFuture, StoreStats, StoredEvent,
 };
 
 /// How many calls wait in a queue. More wait outside of it, in order.
@@ -311,7 +317,37 @@ fn lost() -> StoreError {
 
 impl Store for PostgresStore {
     fn insert(&self, events: Vec<NewEvent>) -> StoreFuture<'_, Vec<Seq>> {
-        StoreFuture::new(self.publish(events, Message::Insert))
+        StoreFuture::new(async { Ok(self.publish(events, Message::Insert).await?.seqs) })
+    }
+
+    fn insert_among(&self, events: Vec<NewEvent>) -> StoreFuture<'_, (Vec<Seq>, Vec<Pass>)> {
+        StoreFuture::new(async {
+            let Inserted { seqs, passes } = self.publish(events, Message::Insert).await?;
+            Ok((seqs, passes))
+        })
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn busy(&self, behind: Vec<(u16, Seq)>, limit: u64) -> StoreFuture<'_, Vec<Busy>> {
+        StoreFuture::new(self.read(move |session, _| async move { passes::busy(&session, &behind, limit).await }))
+    }
+
+    fn take_pass(&self, instead_of: Option<Pass>) -> StoreFuture<'_, Option<Pass>> {
+        StoreFuture::new(async move {
+            let is_refused = self.read(|session, _| async move { passes::has_unsettled(&session).await });
+            if is_refused.await? { Ok(None) } else { self.write(passes::TakePass { instead_of }).await }
+        })
+    }
+
+    fn passes(&self) -> StoreFuture<'_, Vec<Pass>> {
+        StoreFuture::new(self.read(|session, _| async move { passes::all(&session).await }))
+    }
+
+    fn end_passes(&self, passes: Vec<Pass>) -> StoreFuture<'_, ()> {
+        self.change(passes::EndPasses(passes))
     }
 
     fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64> {

@@ -19,6 +19,11 @@
 //! If a sync fails, the transaction may be in the log nevertheless. Then the file is opened anew and read. Only if that does not
 //! help either, the call fails as [`Indeterminate`](StoreErrorKind::Indeterminate).
 //!
+//! # One publisher
+//!
+//! One process publishes with a file at a time, because it does not ask the file what others have stored: two would not keep the order of a
+//! key between them. Other processes may look at the events, replay and purge them. A store in PostgreSQL is for several publishers.
+//!
 //! # A look inside
 //!
 //! `sqlite3 outbox.db "SELECT * FROM failed_kafka_events_readable"` shows events with times and payloads as text, also while the

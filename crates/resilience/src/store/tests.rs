@@ -27,6 +27,9 @@ macro_rules! conformance {
             purged_events_are_gone_and_counted_apart
             only_events_of_the_range_are_replayed_and_purged
             a_publisher_acknowledges_what_it_wrote_ahead_without_a_lease
+            a_pass_is_given_while_nothing_is_unsettled_and_lasts_until_it_is_ended
+            an_insert_tells_which_passes_there_are
+            busy_slots_are_those_of_unsettled_events_behind_a_place
             the_oldest_event_tells_its_age
             a_closed_store_says_so
             every_answer_is_that_of_the_plainest_store

@@ -5,7 +5,10 @@
 use std::{sync::Arc, time::Duration};
 
 use milena::Record;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 use uuid::Uuid;
 
 use super::{
@@ -34,6 +37,8 @@ pub(super) struct Home {
     pub(super) kafka: Arc<Kafka>,
     pub(super) store: Arc<SlowStore>,
     pub(super) without: Without,
+    /// One for each key that all instances publish. Whoever has it publishes.
+    pub(super) batons: Arc<Vec<Mutex<()>>>,
 }
 
 impl Home {
@@ -133,9 +138,14 @@ impl Home {
 
     /// Publishes an event. Returns a task that waits for the outcome, if it is not known yet.
     async fn publish(&self, publisher: &ResilientPublisher, step: Step) -> Option<tokio::task::JoinHandle<()>> {
+        let baton = step.key.and_then(|key| self.batons.get(self.plan.common(key)?));
+        let _has_baton = match baton {
+            Some(baton) => Some(baton.lock().await),
+            None => None,
+        };
         let id = self.world.called(self.number, step.key);
         let world = Arc::clone(&self.world);
-        if step.how == How::Async {
+        if step.how == How::Async && baton.is_none() {
             let call = publisher.publish_async(event(id, step.key));
             return Some(task::spawn(async move {
                 let result = call.await.expect("a call does not panic");

@@ -56,8 +56,8 @@ pub(super) struct Remains {
 /// All violations.
 pub(super) fn judge(plan: &Plan, remains: &Remains) -> Vec<(Kind, String)> {
     let mut found = fates(remains);
-    if plan.order == Order::PerKey && plan.poison == Poison::Block {
-        found.extend(order(remains));
+    if plan.poison == Poison::Block {
+        found.extend(order(plan, remains));
     }
     for log in remains.logs.values() {
         found.extend(repetitions(log, plan.clock_jumps()));
@@ -98,18 +98,33 @@ fn fates(remains: &Remains) -> Vec<(Kind, String)> {
     wrong.collect()
 }
 
-/// The first records of accepted events are in the order of the calls. What was written after its producer had an outcome or had died, or
-/// after a replay, is not of it.
-fn order(remains: &Remains) -> Vec<(Kind, String)> {
+/// Whether events of a key keep their order.
+fn is_ordered(plan: &Plan, key: u64) -> bool {
+    match plan.order {
+        Order::PerKey => true,
+        Order::PerKeyOfInstance => plan.common(key).is_none(),
+        Order::None => false,
+    }
+}
+
+/// The first records of accepted events are in the order of the calls, whichever instance was called. What was written after its producer had an
+/// outcome or had died, or after a replay, is not of it. Neither is an event with a dead letter: if the store does not learn of the letter
+/// before the process dies, the event is sent again, and may be written then.
+fn order(plan: &Plan, remains: &Remains) -> Vec<(Kind, String)> {
     let mut first = BTreeMap::new();
     let is_of_it = |entry: &Entry| !entry.is_late && !entry.is_replayed;
     for (place, entry) in of(remains, TOPIC).iter().enumerate().filter(|(_, entry)| is_of_it(entry)) {
         first.entry(entry.id).or_insert(place);
     }
+    for letter in of(remains, &format!("{TOPIC}.dlq")) {
+        first.remove(&letter.id);
+    }
     let mut last: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
     let mut found = Vec::new();
     for (id, call) in calls(remains).filter(|(_, call)| matches!(call.fate, Fate::Published | Fate::Stored)) {
-        let (Some(key), Some(place)) = (call.key, first.get(&id)) else { continue };
+        let (Some(key), Some(place)) = (call.key.filter(|key| is_ordered(plan, *key)), first.get(&id)) else {
+            continue;
+        };
         if let Some((before, newer)) = last.get(&key).filter(|(before, _)| before > place) {
             found.push((
                 Kind::Disorder,

@@ -131,6 +131,8 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) mode: Mode,
     pub(super) order: Order,
+    /// The publishers know that they share the store.
+    pub(super) is_shared: bool,
     pub(super) poison: Poison,
     pub(super) count_outages: bool,
     pub(super) in_memory: usize,
@@ -172,6 +174,8 @@ pub(super) struct Rates {
 
 /// Keys of one instance.
 pub(super) const KEYS: u64 = 3;
+/// Keys that all instances publish, in turn.
+const COMMON_KEYS: u64 = 2;
 
 impl Plan {
     pub(super) fn draw(seed: u64) -> Self {
@@ -179,13 +183,22 @@ impl Plan {
         let chance = &mut chance;
         let hold_ms = chance.within(20_000..60_000);
         let homes = 1 + chance.below(3);
+        let (common, is_busy) = (chance.of(&[0, 300, 900]), chance.one_in(4));
         let span = 5_000 + chance.below(30_000);
         let is_rough = chance.permille(700);
         let weather = weather(chance, span);
         Self {
             seed,
             mode: chance.of(&[Mode::OnFailure, Mode::OnFailure, Mode::WriteAhead]),
-            order: chance.of(&[Order::PerKey, Order::PerKey, Order::PerKey, Order::None]),
+            order: chance.of(&[
+                Order::PerKey,
+                Order::PerKey,
+                Order::PerKey,
+                Order::PerKey,
+                Order::PerKeyOfInstance,
+                Order::None,
+            ]),
+            is_shared: homes > 1 || chance.one_in(2),
             poison: chance.of(&[Poison::Block, Poison::Block, Poison::Skip]),
             count_outages: chance.one_in(4),
             in_memory: chance.of(&[4, 8, 1_000]),
@@ -196,7 +209,7 @@ impl Plan {
             retention: chance.one_in(4),
             quota_rows: chance.of(&[10, 1_000, 1_000, 1_000]),
             replays: chance.one_in(2),
-            homes: (0..homes).map(|home| lives(chance, home)).collect(),
+            homes: (0..homes).map(|home| lives(chance, (home, homes), common, is_busy)).collect(),
             weather,
             rates: rates(chance),
             strikes: if is_rough { strikes(chance, span) } else { Vec::new() },
@@ -205,20 +218,41 @@ impl Plan {
         }
     }
 
+    /// The number of the first key that all instances publish. Such a key is published by one at a time: a call begins when the last one has
+    /// returned or its process has died.
+    fn first_common(&self) -> u64 {
+        self.homes.len() as u64 * KEYS
+    }
+
+    /// Which of the keys that all instances publish this is.
+    pub(super) fn common(&self, key: u64) -> Option<usize> {
+        key.checked_sub(self.first_common()).and_then(|common| usize::try_from(common).ok())
+    }
+
+    pub(super) fn common_keys(&self) -> Range<u64> {
+        self.first_common()..self.first_common() + COMMON_KEYS
+    }
+
     /// Whether the store's clock jumps, so that a lease can end without its owner knowing.
     pub(super) fn clock_jumps(&self) -> bool {
         self.strikes.iter().any(|(_, strike)| matches!(strike, Strike::ClockJump(_)))
     }
 }
 
-fn lives(chance: &mut Chance, home: u64) -> Vec<Life> {
-    let pace = chance.of(&[5, 100, 1_000]);
+/// Of a thousand events, `common` have a key that all `homes` publish. Busy instances publish many events in a short time.
+fn lives(chance: &mut Chance, (home, homes): (u64, u64), common: u64, is_busy: bool) -> Vec<Life> {
+    let pace = if is_busy { chance.of(&[5, 30]) } else { chance.of(&[5, 100, 1_000]) };
+    let events = if is_busy { 40..200 } else { 2..25 };
     let keyless = chance.of(&[0, 0, 200]);
     let drops = chance.of(&[0, 0, 150]);
     let mut life = |_| {
-        let steps = (0..chance.within(2..25)).map(|_| Step {
+        let steps = (0..chance.within(events.clone())).map(|_| Step {
             pause_ms: if chance.one_in(3) { 0 } else { chance.below(pace) },
-            key: (!chance.permille(keyless)).then(|| home * KEYS + chance.below(KEYS)),
+            key: match () {
+                () if chance.permille(keyless) => None,
+                () if chance.permille(common) => Some(homes * KEYS + chance.below(COMMON_KEYS)),
+                () => Some(home * KEYS + chance.below(KEYS)),
+            },
             how: match chance.below(1_000) {
                 roll if roll < drops => How::Drop(chance.below(400)),
                 roll if roll < 650 => How::Async,

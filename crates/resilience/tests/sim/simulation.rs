@@ -4,8 +4,8 @@
 //! ([`kafka`]), time is tokio's paused clock, and a [`process`] can be killed at each await. [`plan`] draws a run from its seed, [`home`] is an
 //! instance in its lives, and [`judge`] says what is wrong.
 //!
-//! A key belongs to one instance at a time, and to the next one after the first has ended: the order of a key is not kept between instances
-//! that live at the same time.
+//! Some keys belong to one instance. The others are published by all, in turn: a call begins when the last one of its key, on whichever
+//! instance, has returned, or its process has died. So calls of a key have an order, and the judge looks for it in the topic.
 //!
 //! `crates/resilience/tests/sim/run SEEDS [START]` runs any number of seeds; with one seed its trace is printed.
 
@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::{sync::Mutex, time::sleep};
 
 pub(crate) use self::process::Process;
 use self::{
@@ -65,6 +65,7 @@ async fn simulate(plan: Plan, without: Without, traced: bool) -> Report {
     world.note(|| format!("{plan:?}"));
     let kafka = Kafka::new(&plan, &world);
     let store = SlowStore::new(&plan, &world, without);
+    let batons = Arc::new(plan.common_keys().map(|_| Mutex::default()).collect());
     let home = |number| Home {
         number,
         plan: Arc::clone(&plan),
@@ -72,6 +73,7 @@ async fn simulate(plan: Plan, without: Without, traced: bool) -> Report {
         kafka: Arc::clone(&kafka),
         store: Arc::clone(&store),
         without,
+        batons: Arc::clone(&batons),
     };
     let homes: Vec<Home> = (0..plan.homes.len()).map(home).collect();
     let lives: Vec<_> = homes.iter().map(|home| tokio::spawn(home.clone().live())).collect();
@@ -86,6 +88,7 @@ async fn simulate(plan: Plan, without: Without, traced: bool) -> Report {
     let calm = plan.weather.last().map_or(0, |(until, _)| *until);
     sleep(Duration::from_millis(calm).saturating_sub(world.now())).await;
     kafka.heal();
+    store.memory().fail_no_more();
     world.note(|| "all is well".to_owned());
     let mut violations = settle(&plan, &world, &store, (&homes, &publishers), &kafka).await;
     let memory = store.memory();
@@ -119,7 +122,7 @@ async fn settle(
     // A store that takes little may be full of what it keeps.
     let has_room = plan.quota_rows > 100;
     for (home, publisher) in homes.iter().zip(publishers).filter(|_| has_room) {
-        for key in (0..KEYS).map(|key| home.number as u64 * KEYS + key) {
+        for key in (0..KEYS).map(|key| home.number as u64 * KEYS + key).chain(plan.common_keys()) {
             if !home.probe(publisher, key).await {
                 violations.push((Kind::Indirect, format!("key {key}")));
             }
@@ -225,6 +228,16 @@ fn the_same_seed_gives_the_same_run() {
 #[test]
 fn without_an_order_the_judge_finds_disorder() {
     assert!(run_all(0..100, Without::Order).seeds_with(Kind::Disorder) > 5);
+}
+
+#[test]
+fn without_asking_the_judge_finds_disorder_between_instances() {
+    assert!(run_all(0..300, Without::Asking).seeds_with(Kind::Disorder) > 5);
+}
+
+#[test]
+fn without_waiting_for_passes_the_judge_finds_disorder_between_instances() {
+    assert!(run_all(0..300, Without::Waiting).seeds_with(Kind::Disorder) > 1);
 }
 
 #[test]

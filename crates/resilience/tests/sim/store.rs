@@ -17,7 +17,7 @@ use super::{
     world::World,
 };
 use crate::store::{
-    Fault, Filter, Lease, MemoryStore, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Store,
+    Busy, Fault, Filter, Lease, MemoryStore, NewEvent, Outcome, Page, PageLimits, Pass, Quota, Seq, SlotCounts, Store,
     StoreErrorKind, StoreFuture, StoreStats, StoredEvent,
 };
 
@@ -28,6 +28,10 @@ pub(super) enum Without {
     Nothing,
     /// Events keep no order.
     Order,
+    /// Publishers do not ask what others have stored.
+    Asking,
+    /// Publishers do not wait until others know of what they stored.
+    Waiting,
     /// The store forgets what may have been sent.
     Marks,
     /// The store answers before it has synced.
@@ -66,6 +70,7 @@ impl SlowStore {
                 now + Duration::from_secs(jump.unsigned_abs())
             }
         });
+        let memory = if plan.is_shared && without != Without::Asking { memory.shared() } else { memory };
         let memory = if without == Without::Syncs { memory.without_syncs() } else { memory };
         let chance = Mutex::new(Chance::new(plan.seed ^ 1));
         Arc::new(Self { world: Arc::clone(world), memory, chance, slow_calls: plan.slow_calls, without, jump })
@@ -139,6 +144,35 @@ impl SlowStore {
 impl Store for SlowStore {
     fn insert(&self, events: Vec<NewEvent>) -> StoreFuture<'_, Vec<Seq>> {
         self.after_a_while("insert", self.memory.insert(events))
+    }
+
+    fn insert_among(&self, events: Vec<NewEvent>) -> StoreFuture<'_, (Vec<Seq>, Vec<Pass>)> {
+        let inserted = self.after_a_while("insert", self.memory.insert_among(events));
+        StoreFuture::new(async move {
+            let (seqs, passes) = inserted.await?;
+            Ok((seqs, if self.without == Without::Waiting { Vec::new() } else { passes }))
+        })
+    }
+
+    fn is_shared(&self) -> bool {
+        self.memory.is_shared()
+    }
+
+    fn busy(&self, behind: Vec<(u16, Seq)>, limit: u64) -> StoreFuture<'_, Vec<Busy>> {
+        self.after_a_while("busy", self.memory.busy(behind, limit))
+    }
+
+    fn take_pass(&self, instead_of: Option<Pass>) -> StoreFuture<'_, Option<Pass>> {
+        self.after_a_while("pass", self.memory.take_pass(instead_of))
+    }
+
+    fn passes(&self) -> StoreFuture<'_, Vec<Pass>> {
+        self.after_a_while("passes", self.memory.passes())
+    }
+
+    fn end_passes(&self, passes: Vec<Pass>) -> StoreFuture<'_, ()> {
+        self.world.note(|| format!("store: will end passes {passes:?}"));
+        self.after_a_while("end passes", self.memory.end_passes(passes))
     }
 
     fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64> {

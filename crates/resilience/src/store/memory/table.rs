@@ -2,11 +2,14 @@
 //!
 //! In: calls, and the time of each. Out: their answers. Pure. This is what every store does, in its simplest form.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::store::{
-    Change, EventError, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Status, StoreError,
-    StoreStats, StoredEvent, Token, bucket_of,
+    Busy, Change, EventError, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Quota, Seq, SlotCounts, Status,
+    StoreError, StoreStats, StoredEvent, Token, bucket_of,
     clock::instant,
     counters::{Counters, Rows},
     lease::{after, lasts, remaining},
@@ -22,6 +25,8 @@ pub(super) struct Table {
     rows: BTreeMap<Seq, Row>,
     counters: Counters,
     buckets: Vec<Bucket>,
+    passes: BTreeSet<Pass>,
+    last_pass: i64,
     asking: Vec<Asking>,
 }
 
@@ -63,6 +68,8 @@ impl Table {
             rows: BTreeMap::new(),
             counters: Counters::default(),
             buckets: vec![Bucket::default(); usize::from(buckets.max(1))],
+            passes: BTreeSet::new(),
+            last_pass: 0,
             asking: Vec::new(),
         }
     }
@@ -87,6 +94,42 @@ impl Table {
         self.rows
             .insert(seq, Row { event, status, attempts, next_retry_at, last_error, created_at: now, updated_at: now });
         seq
+    }
+
+    pub(super) fn busy(&self, behind: &[(u16, Seq)], limit: u64) -> Vec<Busy> {
+        behind.iter().map(|(bucket, after)| self.busy_in(*bucket, *after, limit)).collect()
+    }
+
+    fn busy_in(&self, bucket: u16, after: Seq, limit: u64) -> Busy {
+        let mut busy = Busy::none(bucket, after);
+        for (seq, row) in self.behind(after).filter(|(_, row)| row.status.is_unsettled()) {
+            let slot = row.event.slot();
+            if bucket_of(slot, self.bucket_count()) == bucket && !busy.push(*seq, slot, limit) {
+                break;
+            }
+        }
+        busy
+    }
+
+    pub(super) fn take_pass(&mut self, instead_of: Option<Pass>) -> Option<Pass> {
+        if self.counters.pending + self.counters.retrying > 0 {
+            return None;
+        }
+        instead_of.inspect(|pass| {
+            self.passes.remove(pass);
+        });
+        self.last_pass += 1;
+        let pass = Pass(self.last_pass);
+        self.passes.insert(pass);
+        Some(pass)
+    }
+
+    pub(super) fn passes(&self) -> Vec<Pass> {
+        self.passes.iter().copied().collect()
+    }
+
+    pub(super) fn end_passes(&mut self, passes: &[Pass]) {
+        self.passes.retain(|pass| !passes.contains(pass));
     }
 
     pub(super) fn acknowledge(&mut self, rows: &[Seq], now: i64) -> u64 {

@@ -20,9 +20,10 @@ use crate::store::{
     lease::after,
 };
 
-/// The time, and what the quota and the next number depend on.
+/// The time, what the quota and the next number depend on, and the passes that there are.
 pub(super) const TOTALS: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
-     COALESCE(max(last_seq), 0), COALESCE(sum(rows), 0)::bigint, COALESCE(sum(bytes), 0)::bigint FROM outbox_counters";
+     COALESCE(max(last_seq), 0), COALESCE(sum(rows), 0)::bigint, COALESCE(sum(bytes), 0)::bigint, \
+     ARRAY(SELECT number FROM outbox_passes ORDER BY number) FROM outbox_counters";
 const COPY: &str = "COPY failed_kafka_events (seq, bucket, slot, bytes, next_retry_at, maybe_sent, created_at, updated_at, \
      event_id, topic, event_key, headers, first_error_class, first_error, payload) FROM STDIN BINARY";
 const TYPES: [Type; 15] = [

@@ -11,16 +11,17 @@ use super::{
     changes::{Places, settle},
     inserts::{TOTALS, copy},
     lane::{Call, Lane, NOW, Stop, Work},
+    passes,
     schema::Lock,
 };
 use crate::store::{
-    NewEvent, Seq, Status, StoreError, StoreErrorKind,
+    NewEvent, Pass, Seq, Status, StoreError, StoreErrorKind,
     group::{Group, LIMITS, Weight},
 };
 
 /// What the task is told.
 pub(super) enum Message {
-    Insert(Request<Vec<NewEvent>, Vec<Seq>>),
+    Insert(Request<Vec<NewEvent>, Inserted>),
     Acknowledge(Request<Vec<Seq>, u64>),
     /// Finish what was sent before, and say so.
     Close(oneshot::Sender<()>),
@@ -52,10 +53,17 @@ impl Message {
     }
 }
 
+/// What became of an insert.
+pub(super) struct Inserted {
+    pub(super) seqs: Vec<Seq>,
+    /// The passes that there were.
+    pub(super) passes: Vec<Pass>,
+}
+
 /// Calls that share a transaction.
 #[derive(Default)]
 struct Batch {
-    inserts: Vec<Request<Vec<NewEvent>, Vec<Seq>>>,
+    inserts: Vec<Request<Vec<NewEvent>, Inserted>>,
     acknowledged: Vec<Request<Vec<Seq>, u64>>,
 }
 
@@ -63,6 +71,8 @@ struct Batch {
 struct Answers {
     /// Of each insert.
     inserted: Vec<Result<Vec<Seq>, StoreError>>,
+    /// Which there were when events were inserted.
+    passes: Vec<Pass>,
     /// Which rows were settled.
     settled: Vec<Seq>,
 }
@@ -80,14 +90,18 @@ impl Call for Batch {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Answers, Stop> {
         let inserts: Vec<&[NewEvent]> = self.inserts.iter().map(|request| &*request.asked).collect();
-        let inserted = if inserts.is_empty() { Vec::new() } else { copy(work, &inserts).await? };
+        let (inserted, passes) = if inserts.is_empty() {
+            Default::default()
+        } else {
+            (copy(work, &inserts).await?, passes::passes(&work.first, 4)?)
+        };
         let seqs: BTreeSet<&Seq> = self.acknowledged.iter().flat_map(|request| &request.asked).collect();
         let mut rows = Places::default();
         for seq in seqs {
             // Nobody says which bucket it is in.
             (0..work.options.buckets).for_each(|bucket| rows.push(bucket, *seq));
         }
-        Ok(Answers { inserted, settled: settle(work, &rows, Status::Resolved).await? })
+        Ok(Answers { inserted, passes, settled: settle(work, &rows, Status::Resolved).await? })
     }
 }
 
@@ -105,7 +119,7 @@ impl Batch {
     }
 
     fn conclude(self, end: Result<Answers, StoreError>) {
-        let Answers { inserted, settled } = match end {
+        let Answers { inserted, passes, settled } = match end {
             Ok(answers) => answers,
             Err(error) => {
                 self.inserts.into_iter().for_each(|request| request.answer(Err(error.clone())));
@@ -114,7 +128,7 @@ impl Batch {
             }
         };
         for (request, answer) in self.inserts.into_iter().zip(inserted) {
-            request.answer(answer);
+            request.answer(answer.map(|seqs| Inserted { seqs, passes: passes.clone() }));
         }
         // Each row was changed for one of those who named it.
         let mut settled: HashSet<Seq> = settled.into_iter().collect();
@@ -210,7 +224,7 @@ mod tests {
             batch.push(Message::Acknowledge(Request { asked: rows, reply }));
             answers.push(answer);
         }
-        batch.conclude(Ok(Answers { inserted: Vec::new(), settled: vec![Seq(3), Seq(2), Seq(1)] }));
+        batch.conclude(Ok(Answers { inserted: Vec::new(), passes: Vec::new(), settled: vec![Seq(3), Seq(2), Seq(1)] }));
         let mut counts = Vec::new();
         for answer in answers {
             counts.push(answer.await.unwrap().unwrap());

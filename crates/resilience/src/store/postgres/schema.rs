@@ -93,6 +93,9 @@ CREATE TABLE outbox_leases (
     maybe_sent_up_to bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
+-- Publishers that send without asking what is stored. None is added while an event is unsettled.
+CREATE TABLE outbox_passes (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
+
 -- Who wants buckets, and until when that counts.
 CREATE TABLE outbox_owners (
     owner text PRIMARY KEY,

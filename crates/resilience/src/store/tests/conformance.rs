@@ -1,6 +1,6 @@
 //! What every store must do. Each scenario opens a store of its own.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ use super::{
     setup::{Factory, LEASE, Memory, Setup, error, event, events, failed, ids, lease, outcomes, stuck, unsettled},
 };
 use crate::store::{
-    Change, EventError, Filter, NewEvent, Outcome, PageLimits, Quota, Seq, Status, StoreErrorKind, StoreStats,
+    Busy, Change, EventError, Filter, NewEvent, Outcome, PageLimits, Quota, Seq, Status, StoreErrorKind, StoreStats,
     bucket_of, slot_of,
 };
 
@@ -433,6 +433,76 @@ pub(crate) async fn a_publisher_acknowledges_what_it_wrote_ahead_without_a_lease
     assert_eq!(store.acknowledge(seqs.clone()).await.unwrap(), 1);
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.resolved, stats.rows), (3, 0));
+}
+
+pub(crate) async fn a_pass_is_given_while_nothing_is_unsettled_and_lasts_until_it_is_ended(factory: &impl Factory) {
+    let store = factory.open(&Setup::default()).await;
+    if !store.is_shared() {
+        return;
+    }
+    let first = store.take_pass(None).await.unwrap().expect("nothing is stored");
+    let other = store.take_pass(None).await.unwrap().expect("several may have one");
+    assert!(first < other && store.passes().await.unwrap() == [first, other]);
+    store.insert(events(2)).await.unwrap();
+    assert_eq!(store.take_pass(Some(first)).await.unwrap(), None);
+    assert_eq!(store.passes().await.unwrap(), [first, other], "it is still used until its owner says so");
+    let lease = lease(&*store).await;
+    let found = unsettled(&*store, &lease).await;
+    store.settle(&lease, outcomes([&found[0]], &Change::Resolved)).await.unwrap();
+    store.settle(&lease, outcomes([&found[1]], &failed(1, MINUTE))).await.unwrap();
+    assert_eq!(store.take_pass(Some(first)).await.unwrap(), None, "one waits for its next attempt");
+    store.settle(&lease, outcomes([&found[1]], &stuck())).await.unwrap();
+    let next = store.take_pass(Some(first)).await.unwrap().expect("what waits for an operator is in nobody's way");
+    assert!(other < next && store.passes().await.unwrap() == [other, next]);
+    store.end_passes(vec![first, other]).await.unwrap();
+    assert_eq!(store.passes().await.unwrap(), [next]);
+}
+
+pub(crate) async fn an_insert_tells_which_passes_there_are(factory: &impl Factory) {
+    let store = factory.open(&Setup::default()).await;
+    if !store.is_shared() {
+        return;
+    }
+    let passes = [store.take_pass(None).await.unwrap().unwrap(), store.take_pass(None).await.unwrap().unwrap()];
+    assert_eq!(store.insert_among(vec![event(1)]).await.unwrap(), (vec![Seq(1)], passes.to_vec()));
+    store.end_passes(vec![passes[1]]).await.unwrap();
+    assert_eq!(store.insert_among(vec![event(2), event(3)]).await.unwrap(), (vec![Seq(2), Seq(3)], vec![passes[0]]));
+    store.end_passes(passes.to_vec()).await.unwrap();
+    assert_eq!(store.insert_among(vec![event(4)]).await.unwrap(), (vec![Seq(4)], vec![]));
+}
+
+pub(crate) async fn busy_slots_are_those_of_unsettled_events_behind_a_place(factory: &impl Factory) {
+    for retention in [None, Some(MINUTE)] {
+        let store = factory.open(&Setup { retention, ..Setup::default() }).await;
+        if !store.is_shared() {
+            return;
+        }
+        let buckets = store.buckets();
+        let busy = async |after: i64, limit| {
+            let behind = (0..buckets).map(|bucket| (bucket, Seq(after))).collect();
+            store.busy(behind, limit).await.unwrap()
+        };
+        let slots = |told: &[Busy]| -> BTreeSet<u16> { told.iter().flat_map(|busy| busy.slots.clone()).collect() };
+        let of = |numbers: &[u128]| numbers.iter().map(|number| event(*number).slot()).collect::<BTreeSet<_>>();
+        let none: Vec<Busy> = (0..buckets).map(|bucket| Busy::none(bucket, Seq(0))).collect();
+        assert_eq!(busy(0, 9).await, none);
+        store.insert(events(5)).await.unwrap();
+        store.insert(vec![event(6).hold(MINUTE)]).await.unwrap();
+        let told = busy(0, 9).await;
+        assert_eq!((slots(&told), told.iter().map(|busy| busy.events).sum()), (of(&[1, 2, 3, 4, 5, 6]), 6_u64));
+        assert_eq!((slots(&busy(4, 9).await), slots(&busy(6, 9).await)), (of(&[5, 6]), of(&[])));
+        let lease = lease(&*store).await;
+        let found = unsettled(&*store, &lease).await;
+        store.settle(&lease, outcomes([&found[0], &found[3]], &Change::Resolved)).await.unwrap();
+        store.settle(&lease, outcomes([&found[1]], &failed(1, MINUTE))).await.unwrap();
+        store.settle(&lease, outcomes([&found[2]], &stuck())).await.unwrap();
+        assert_eq!(slots(&busy(0, 9).await), of(&[2, 5, 6]));
+        let bucket = bucket_of(event(2).slot(), buckets);
+        let one = store.busy(vec![(bucket, Seq(0))], 1).await.unwrap();
+        let expected = Busy { bucket, slots: of(&[2]), events: 1, last: Seq(2), is_end: false };
+        assert_eq!(one, [expected]);
+        assert_eq!(store.busy(Vec::new(), 1).await.unwrap(), []);
+    }
 }
 
 pub(crate) async fn the_oldest_event_tells_its_age(factory: &impl Factory) {

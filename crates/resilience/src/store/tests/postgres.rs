@@ -4,6 +4,7 @@ mod commits;
 mod instances;
 mod outages;
 mod proxy;
+mod publishers;
 mod relays;
 mod tables;
 

@@ -59,7 +59,7 @@ pub(crate) struct Memory {
 impl Factory for Memory {
     async fn open(&self, setup: &Setup) -> Box<dyn Store> {
         let clock = setup.clock.clone();
-        let store = MemoryStore::with_buckets(self.buckets).quota(setup.quota).clock(move || clock.now());
+        let store = MemoryStore::with_buckets(self.buckets).shared().quota(setup.quota).clock(move || clock.now());
         Box::new(match setup.retention {
             Some(retention) => store.retention(retention),
             None => store,
