@@ -37,4 +37,5 @@ while read -r word; do
 done 2>>"$folder/log"
 
 [ -z "$pid" ] || leave 2>/dev/null
-rm -rf "$folder"
+# A child of the process may still write there, and end by itself.
+rm -rf "$folder" 2>/dev/null || { sleep 1 && rm -rf "$folder"; }

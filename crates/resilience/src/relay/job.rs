@@ -431,8 +431,7 @@ impl<'a> Session<'a> {
     fn shared(&mut self, is_outdated: Result<bool, StoreError>) {
         match is_outdated {
             Ok(is_outdated) => self.is_leaving |= is_outdated,
-            // It is asked again after the next renewal.
-            Err(error) => tracing::warn!(%error, "relay: the store did not tell how many buckets are this process's"),
+            Err(error) => tracing::warn!(%error, "relay: the store did not tell its share; it is asked again"),
         }
     }
 

@@ -66,6 +66,8 @@ impl Order {
         let store = PostgresStore::builder(&self.database).schema(&self.schema).timeout(Duration::from_secs(5));
         let store = Arc::new(store.open().await.unwrap());
         let breaker = BreakerConfig::consecutive_failures(3).wait_duration_in_open_state(ms(100));
+        // The broker comes and goes all the time, and the relay has to use what there is of it.
+        let breaker = breaker.max_wait_duration_in_open_state(ms(100));
         let relay = RelayConfig::default().lease(LEASE).interval(ms(100)).schedule(Schedule::default().faster(600));
         let publisher = ResilientPublisher::builder(Arc::new(producer), Arc::clone(&store) as Arc<dyn Store>)
             .mode(if self.writes_ahead { Mode::WriteAhead } else { Mode::OnFailure })
