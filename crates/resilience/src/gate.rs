@@ -262,6 +262,8 @@ impl Drop for Turn {
             }
         }
         line.is_taken = false;
+        // A count that was read before it was stored may come only now.
+        line.changed_in = self.gate.recounts.load(Relaxed);
         if line.is_free() {
             lines.remove(&self.slot);
         }
@@ -410,6 +412,10 @@ mod tests {
         gate.recount(recount, &SlotCounts::new());
         assert!(before.is_behind_stored(), "it may be under way to the store");
         assert!(gate.turn(7).is_behind_stored(), "it was stored after the count");
+        let recount = gate.begin_recount();
+        drop(before);
+        gate.recount(recount, &SlotCounts::new());
+        assert!(gate.turn(6).is_behind_stored(), "it may have been stored since");
     }
 
     #[test]
