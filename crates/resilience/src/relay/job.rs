@@ -338,11 +338,10 @@ impl<'a> Session<'a> {
     fn sent(&mut self, Sent { event, result, letter }: Sent) {
         self.in_flight -= 1;
         let now = now();
-        let seq = event.seq.0;
         match (result, letter) {
             (Ok(_), None) => {
                 self.job.observer.resolved();
-                self.backlog.delivered(seq, now);
+                self.backlog.delivered(event.seq.0, now);
                 self.outcomes.push(Outcome::of(&event, Change::Resolved));
             }
             // The later ones of its key wait until the store knows of the letter. If it never does, the event is sent again before them.
