@@ -310,6 +310,8 @@ impl Drop for Turn<'_> {
             }
         }
         line.is_taken = false;
+        // A count that was read before it was stored may come only now.
+        line.changed_in = self.gate.recounts.load(Relaxed);
         if line.is_free() {
             lines.0.remove(&self.slot);
         }
@@ -458,6 +460,10 @@ mod tests {
         gate.recount(recount, &SlotCounts::new());
         assert!(gate.has_stored_in(6), "it may be under way to the store");
         assert!(gate.turn(7).is_behind_stored(), "it was stored after the count");
+        let recount = gate.begin_recount();
+        drop(before);
+        gate.recount(recount, &SlotCounts::new());
+        assert!(gate.turn(6).is_behind_stored(), "it may have been stored since");
     }
 
     #[test]

@@ -625,3 +625,32 @@ async fn what_a_relay_that_was_stopped_past_its_lease_still_sends_is_flagged() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(rig.values("orders"), ["1", "2?"], "another process may have sent the second");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_recount_between_the_attempts_to_settle_an_event_takes_no_other_one_off() {
+    let rig = Rig::new(|builder| builder.relay(RelayConfig::default().interval(Duration::from_millis(500)))).await;
+    rig.producer.reply_with(|record| (record.value_bytes() == Some(b"2")).then(|| Reply::fail(not_yet())));
+    rig.producer.fail_next(expired());
+    rig.store.fail_next_settle(Fault::Indeterminate { done: true });
+    assert!(is_stored(&rig.publish("k", "1").await));
+    assert!(is_stored(&rig.publish("k", "2").await));
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(rig.stats().await, (1, 1, 0, 0));
+    assert!(is_stored(&rig.publish("k", "3").await), "the second is still stored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_behind_a_dead_letter_wait_until_the_store_knows_of_it() {
+    let rig = Rig::new(|builder| builder).await;
+    rig.producer.reply_with(|record| {
+        (record.topic() == "orders" && record.value_bytes() == Some(b"1")).then(|| Reply::fail(refused()))
+    });
+    rig.store.fail_next_settle(Fault::Refuse(StoreErrorKind::Unavailable));
+    let events = ["1", "2"].map(|value| NewEvent::new(EventId::new(), "orders", value).key("k"));
+    rig.store.insert(events.to_vec()).await.unwrap();
+    rig.publisher.wake();
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!((rig.values("orders.dlq"), rig.values("orders")), (vec!["1".into()], vec!["1".into()]));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!((rig.values("orders"), rig.stats().await), (vec!["1".into(), "2".into()], (0, 1, 1, 0)));
+}

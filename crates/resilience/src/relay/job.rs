@@ -22,7 +22,7 @@ use super::{
     backlog::Backlog,
     buckets::is_outdated,
     observe::Observer,
-    rows::{blame, error_of, record_of, row_of},
+    rows::{blame, error_of, flagged_after, record_of, row_of},
     share::{Fresh, Share},
     waiting::{finished, finished_with, is_stopped, pause},
 };
@@ -95,7 +95,7 @@ struct Letter {
 /// What the store was asked to settle.
 struct Settling {
     outcomes: Vec<Outcome>,
-    _leaving: Leaving,
+    leaving: Leaving,
 }
 
 /// How long to wait after the store has failed.
@@ -128,8 +128,9 @@ struct Session<'a> {
     job: &'a Job,
     lease: Lease,
     backlog: Backlog<Arc<StoredEvent>>,
-    /// What became of events, for the store.
+    /// What became of events, for the store; and those of them that a call has failed to tell it.
     outcomes: Vec<Outcome>,
+    untold: Option<Leaving>,
     /// How many events or letters are on their way.
     in_flight: usize,
     share: Share,
@@ -171,6 +172,7 @@ impl<'a> Session<'a> {
             lease,
             backlog,
             outcomes: Vec::new(),
+            untold: None,
             in_flight: 0,
             share: Share::new(job.config.max_in_flight),
             sent: mpsc::channel(job.config.max_in_flight),
@@ -250,7 +252,8 @@ impl<'a> Session<'a> {
     fn settle(&mut self) {
         let outcomes = std::mem::take(&mut self.outcomes);
         let leaving = self.job.gate.leaving(outcomes.iter().map(|outcome| outcome.slot));
-        let asked = Settling { outcomes: outcomes.clone(), _leaving: leaving };
+        let asked = Settling { outcomes: outcomes.clone(), leaving };
+        self.untold = None;
         self.settling = Some((asked, self.job.store.settle(&self.lease, outcomes)));
     }
 
@@ -296,7 +299,7 @@ impl<'a> Session<'a> {
                 None => Found::Unknown,
             };
             observer.found(found);
-            let event = flagged_after(lease_end, event);
+            let event = flagged_after(lease_end, now(), event);
             let result = if found == Found::Written {
                 Ok(())
             } else {
@@ -318,7 +321,7 @@ impl<'a> Session<'a> {
         let maybe_sent = event.maybe_sent || failure.persisted() == Persisted::Unknown;
         self.in_flight += 1;
         crate::task::spawn(async move {
-            let event = flagged_after(lease_end, event);
+            let event = flagged_after(lease_end, now(), event);
             let report = FailureReport {
                 failure: &failure,
                 attempts,
@@ -335,22 +338,20 @@ impl<'a> Session<'a> {
     fn sent(&mut self, Sent { event, result, letter }: Sent) {
         self.in_flight -= 1;
         let now = now();
-        let seq = event.seq.0;
         match (result, letter) {
             (Ok(_), None) => {
                 self.job.observer.resolved();
-                self.backlog.delivered(seq, now);
+                self.backlog.delivered(event.seq.0, now);
                 self.outcomes.push(Outcome::of(&event, Change::Resolved));
             }
+            // The later ones of its key wait until the store knows of the letter. If it never does, the event is sent again before them.
             (Ok(_), Some(_)) => {
                 self.job.observer.dead_lettered();
-                self.backlog.delivered(seq, now);
                 self.outcomes.push(Outcome::of(&event, Change::DeadLettered));
             }
             (Err(failure), Some(Letter { attempts, maybe_sent })) if blame(&failure) != Blame::Outage => {
                 let maybe_sent = maybe_sent || failure.persisted() == Persisted::Unknown;
                 self.job.observer.dead_letter_failed(&event, &failure);
-                self.backlog.delivered(seq, now);
                 let change = Change::DeadLetterFailed { attempts, maybe_sent, error: error_of(&failure) };
                 self.outcomes.push(Outcome::of(&event, change));
             }
@@ -399,14 +400,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn settled(&mut self, (Settling { outcomes, _leaving }, settled): (Settling, Result<u64, StoreError>)) {
+    fn settled(&mut self, (Settling { outcomes, leaving }, settled): (Settling, Result<u64, StoreError>)) {
         if let Err(error) = settled {
             self.outcomes.splice(0..0, outcomes);
+            self.untold = Some(leaving);
             return self.store_failed(&error);
         }
         let (kept, gone): (Vec<_>, Vec<_>) =
             outcomes.iter().partition(|outcome| outcome.change.status().is_unsettled());
         let seqs = |outcomes: &[&Outcome]| outcomes.iter().map(|outcome| outcome.seq.0).collect::<Vec<_>>();
+        let letters = gone.iter().filter(|outcome| outcome.change != Change::Resolved);
+        letters.for_each(|outcome| self.backlog.delivered(outcome.seq.0, now()));
         self.backlog.settled(&seqs(&gone));
         self.backlog.recorded(&seqs(&kept));
         gone.iter().for_each(|outcome| self.job.gate.settled(outcome.slot));
@@ -492,9 +496,4 @@ impl<'a> Session<'a> {
             tracing::warn!(%error, "relay: the lease could not be given back, and will expire");
         }
     }
-}
-
-/// The event as it may be sent now. If the process was stopped until others can have the lease, they may have sent it.
-fn flagged_after(lease_end: Instant, event: Arc<StoredEvent>) -> Arc<StoredEvent> {
-    if now() < lease_end { event } else { Arc::new(StoredEvent { maybe_sent: true, ..(*event).clone() }) }
 }

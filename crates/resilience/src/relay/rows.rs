@@ -6,6 +6,7 @@ use std::{
     borrow::Cow,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Instant,
 };
 
 use milena::{Header, Record};
@@ -71,4 +72,9 @@ pub(crate) fn record<'a>(
     });
     let record = Record::to(topic).with_payload(key.map(Cow::Borrowed), payload.map(Cow::Borrowed));
     headers.fold(record, Record::with_header)
+}
+
+/// The event as it may be sent now. If the process was stopped until others can have the lease, they may have sent it.
+pub(super) fn flagged_after(lease_end: Instant, now: Instant, event: Arc<StoredEvent>) -> Arc<StoredEvent> {
+    if now < lease_end { event } else { Arc::new(StoredEvent { maybe_sent: true, ..(*event).clone() }) }
 }

@@ -108,16 +108,12 @@ fn is_ordered(plan: &Plan, key: u64) -> bool {
 }
 
 /// The first records of accepted events are in the order of the calls, whichever instance was called. What was written after its producer had an
-/// outcome or had died, or after a replay, is not of it. Neither is an event with a dead letter: if the store does not learn of the letter
-/// before the process dies, the event is sent again, and may be written then.
+/// outcome or had died, or after a replay, is not of it.
 fn order(plan: &Plan, remains: &Remains) -> Vec<(Kind, String)> {
     let mut first = BTreeMap::new();
     let is_of_it = |entry: &Entry| !entry.is_late && !entry.is_replayed;
     for (place, entry) in of(remains, TOPIC).iter().enumerate().filter(|(_, entry)| is_of_it(entry)) {
         first.entry(entry.id).or_insert(place);
-    }
-    for letter in of(remains, &format!("{TOPIC}.dlq")) {
-        first.remove(&letter.id);
     }
     let mut last: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
     let mut found = Vec::new();
