@@ -310,8 +310,6 @@ impl Drop for Turn<'_> {
             }
         }
         line.is_taken = false;
-        // A count that was read before it was stored may come only now.
-        line.changed_in = self.gate.recounts.load(Relaxed);
         if line.is_free() {
             lines.0.remove(&self.slot);
         }
