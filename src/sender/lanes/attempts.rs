@@ -289,7 +289,6 @@ fn fail(lane: &mut Lane, position: usize, persisted: Persisted, result: &Attempt
     let Some(mut entry) = lane.failed(position, persisted) else { return common.missing(ENTRY) };
     let origin = &lane.queue.origin;
     let failure = DeliveryFailure {
-        persisted,
         code: result.error,
         retriable: result.error.retriable(),
         cause: result.message.as_ref().map(ToString::to_string),

@@ -6,13 +6,15 @@ use super::rig::{Rig, Says, TOPIC, TOPIC_ID, is_pending, offset};
 use crate::{accumulator::TopicState, sender::Event, wire::testing};
 
 #[test]
-fn an_answer_that_leaves_the_partition_out_is_no_success_and_the_batch_goes_again() {
-    let mut rig = Rig::ready(&[]);
+fn an_answer_that_leaves_the_partition_out_is_no_success_and_the_batch_goes_again_after_a_backoff() {
+    let mut rig = Rig::ready(&[("retry.backoff.ms", "300")]);
     let delivery = rig.send(0, "a");
     let sent = rig.take();
     rig.respond(&sent, &[]);
     assert!(is_pending(&delivery));
-    rig.pass_ms(1_000);
+    rig.pass_ms(200);
+    assert!(rig.sent.is_empty(), "no connection was lost, which would be wait enough");
+    rig.pass_ms(800);
     assert_eq!(rig.take().batches, sent.batches);
 }
 
