@@ -503,6 +503,22 @@ fn a_record_that_fits_to_the_byte_is_appended_and_one_byte_less_opens_another_ba
 }
 
 #[test]
+fn a_batch_counts_as_filled_when_another_record_of_that_size_does_not_fit() {
+    let now = Instant::now();
+    let measured = accumulator(16_384, LINGER, 1 << 20);
+    let queue = partition(&measured, 0);
+    let size = [(); 2].map(|()| append(&measured, &queue, 100, now).unwrap().bytes)[1];
+    ready(&measured, now + LINGER);
+    let two = take_all(&queue)[0].bytes.len();
+    for (room, expected) in [(size - 1, true), (size, false)] {
+        let accumulator = accumulator(two + room, LINGER, 1 << 20);
+        let queue = partition(&accumulator, 0);
+        let filled = [(); 2].map(|()| append(&accumulator, &queue, 100, now).unwrap().filled);
+        assert_eq!(filled, [false, expected], "{room} bytes of room for {size}");
+    }
+}
+
+#[test]
 fn a_record_whose_timestamp_is_too_far_from_its_batch_opens_the_next_one() {
     let accumulator = accumulator(16_384, LINGER, 100_000);
     let (partition, now) = (partition(&accumulator, 0), Instant::now());
