@@ -335,6 +335,22 @@ fn a_record_is_charged_for_what_its_callback_keeps() {
 }
 
 #[test]
+fn callbacks_of_one_type_share_a_list_which_is_charged_once() {
+    let now = Instant::now();
+    let charged_with = |with_callback: bool| {
+        let accumulator = accumulator(16_384, LINGER, 200_000);
+        let partition = partition(&accumulator, 0);
+        for _ in 0..100 {
+            let mut callback = callback_of::<0>().filter(|_| with_callback);
+            append_with(&accumulator, &partition, 10, with_callback.then_some(&mut callback as _), now).unwrap();
+        }
+        charged(&accumulator)
+    };
+    let callbacks = charged_with(true) - charged_with(false);
+    assert!(callbacks < 100 * 64, "{callbacks} bytes for a hundred");
+}
+
+#[test]
 fn with_interceptors_every_record_is_charged_for_its_place_in_the_list_of_callbacks() {
     struct Nothing;
     impl crate::Interceptor for Nothing {}
@@ -426,6 +442,9 @@ fn callers_that_wait_for_a_topic_wake_after_every_response_and_on_close() {
     assert!(!is_told(&|| ()));
     assert!(!is_told(&|| drop(partition(&accumulator, 0))), "there may be more topics in the same answer");
     assert!(is_told(&|| topics.announce()));
+    assert_eq!(topics.responses(), 0);
+    assert!(is_told(&|| topics.answered()) && is_told(&|| topics.answered()));
+    assert_eq!(topics.responses(), 2);
     assert!(!is_told(&|| topics.set_metadata_failure(Some("refused".into()))), "there is nothing to look at");
     assert!(is_told(&|| accumulator.close()));
 }
@@ -701,6 +720,19 @@ fn a_yielding_caller_opens_no_batch_while_the_sender_is_behind_but_fills_open_on
     assert_eq!(politely(&other).unwrap_err(), Refused::Behind);
     drop(take_all(&full));
     politely(&full).unwrap();
+}
+
+#[test]
+fn the_sender_is_behind_above_a_limit_and_not_at_it() {
+    let (accumulator, now) = (accumulator(16_384, LINGER, 8 << 20), Instant::now());
+    let [first, second] = [0, 1].map(|number| partition(&accumulator, number));
+    let payload = Payload::new(None, Some(&[7; 10]), &[]);
+    let politely = |partition| accumulator.append(partition, Some(1), &payload, None, AppendMode::Yielding, &now);
+    let charge = accumulator.memory().try_charge(BEHIND_BYTES).unwrap();
+    politely(&first).unwrap();
+    assert_eq!(politely(&second).unwrap_err(), Refused::Behind);
+    drop(charge);
+    politely(&second).unwrap();
 }
 
 #[test]

@@ -115,4 +115,12 @@ mod tests {
         }
         assert_eq!(Versions::default().pick(Api::Produce), None);
     }
+
+    #[test]
+    #[cfg(feature = "admin")]
+    fn what_the_broker_supports_is_told_as_it_said_it() {
+        let versions = Versions::new([(0, 14, 20), (3, 0, 12)]);
+        let told = [Api::Produce, Api::Metadata, Api::ApiVersions].map(|api| versions.of(api));
+        assert_eq!(told, [Some((14, 20)), Some((0, 12)), None]);
+    }
 }
