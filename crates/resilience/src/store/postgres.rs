@@ -22,7 +22,8 @@
 //! [their own instance](crate::publisher::Order::PerKeyOfInstance) alone.
 //!
 //! Events get their numbers one process after the other, under an advisory lock that lasts until they are visible. So no number appears
-//! after a higher one was read.
+//! after a higher one was read. A process that is stopped (SIGSTOP) in that moment holds others up for at most
+//! [`timeout`](PostgresStoreBuilder::timeout).
 //!
 //! # Full disks
 //!

@@ -23,6 +23,7 @@
 //!
 //! One process publishes with a file at a time, because it does not ask the file what others have stored: two would not keep the order of a
 //! key between them. Other processes may look at the events, replay and purge them. A store in PostgreSQL is for several publishers.
+//! A process that is stopped (SIGSTOP) while it writes has the file locked: nobody else can write until it goes on or is killed.
 //!
 //! # A look inside
 //!
