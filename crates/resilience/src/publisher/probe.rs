@@ -15,6 +15,7 @@ use crate::{
     breaker::{Breaker, Counts},
     clock::now,
     gate::Gate,
+    task::until_dropped,
 };
 
 /// How often to look whether a question is due.
@@ -47,19 +48,14 @@ pub(super) struct Prober {
 
 impl Prober {
     /// Asks whenever it is due, until the publisher is dropped.
-    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let dropped = async { while stop.changed().await.is_ok() {} };
+    pub(super) async fn run(self, stop: watch::Receiver<bool>) {
         let asking = async {
             loop {
                 sleep(LOOK).await;
                 self.ask().await;
             }
         };
-        tokio::select! {
-            biased;
-            () = dropped => {}
-            () = asking => {}
-        }
+        until_dropped(stop, asking).await;
     }
 
     async fn ask(&self) {

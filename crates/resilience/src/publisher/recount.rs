@@ -13,6 +13,7 @@ use crate::{
     clock::now,
     gate::Gate,
     store::{SlotCounts, Store, StoreError, StoreErrorKind},
+    task::until_dropped,
 };
 
 /// With more unsettled events than this, the store is not asked for its counts: it reads all of them.
@@ -27,9 +28,8 @@ pub(super) async fn keep_counting(
     store: Arc<dyn Store>,
     keys: Arc<Keys>,
     interval: Duration,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    let dropped = async { while stop.changed().await.is_ok() {} };
     let counting = async {
         let (mut sweep_at, mut events) = (now() + interval, 0);
         loop {
@@ -48,11 +48,7 @@ pub(super) async fn keep_counting(
             }
         }
     };
-    tokio::select! {
-        biased;
-        () = dropped => {}
-        () = counting => {}
-    }
+    until_dropped(stop, counting).await;
 }
 
 /// How long until the recount after one of so many events.

@@ -72,6 +72,14 @@ impl StoreError {
     pub(crate) fn closed() -> Self {
         Self::new(StoreErrorKind::Closed, "the store is closed", "open it again")
     }
+
+    /// The schema has a version that this milena, which has so many, does not know.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn newer_schema(known: usize, got: i64) -> Self {
+        let text = format!("the store's schema is newer: expected version {known} or earlier, got {got}");
+        let hint = "use the version of milena-resilience that wrote it, or a later one";
+        Self::new(StoreErrorKind::NewerSchema, text, hint)
+    }
 }
 
 impl fmt::Display for StoreError {

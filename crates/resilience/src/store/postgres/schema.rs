@@ -2,7 +2,7 @@
 //!
 //! In: a version. Out: the text that is missing. Pure.
 
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::StoreError;
 
 /// One for each version; each makes the next version out of the one before. Never change one that was released.
 pub(super) const MIGRATIONS: [&str; 1] = [V1];
@@ -126,15 +126,8 @@ FROM failed_kafka_events e;";
 /// The schema is newer.
 pub(super) fn missing(version: i32) -> Result<&'static [&'static str], StoreError> {
     let done = usize::try_from(version).ok();
-    done.and_then(|done| MIGRATIONS.get(done..)).ok_or_else(|| {
-        let known = MIGRATIONS.len();
-        let text = format!("the store's schema is newer: expected version {known} or earlier, got {version}");
-        StoreError::new(
-            StoreErrorKind::NewerSchema,
-            text,
-            "use the version of milena-resilience that wrote it, or a later one",
-        )
-    })
+    done.and_then(|done| MIGRATIONS.get(done..))
+        .ok_or_else(|| StoreError::newer_schema(MIGRATIONS.len(), version.into()))
 }
 
 /// A name that is part of a statement.
@@ -145,6 +138,7 @@ pub(super) fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::StoreErrorKind;
 
     #[test]
     fn a_newer_schema_is_refused_and_an_older_one_migrated() {

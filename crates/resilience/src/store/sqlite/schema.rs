@@ -112,15 +112,7 @@ pub(super) fn inspect(header: &[u8]) -> Result<(), StoreError> {
 /// The database is newer.
 pub(super) fn missing(version: i64) -> Result<&'static [&'static str], StoreError> {
     let done = usize::try_from(version).ok();
-    done.and_then(|done| MIGRATIONS.get(done..)).ok_or_else(|| {
-        let known = MIGRATIONS.len();
-        let text = format!("the store's schema is newer: expected version {known} or earlier, got {version}");
-        StoreError::new(
-            StoreErrorKind::NewerSchema,
-            text,
-            "use the version of milena-resilience that wrote it, or a later one",
-        )
-    })
+    done.and_then(|done| MIGRATIONS.get(done..)).ok_or_else(|| StoreError::newer_schema(MIGRATIONS.len(), version))
 }
 
 #[cfg(test)]
