@@ -751,6 +751,20 @@ fn while_memory_is_short_batches_that_wait_for_compression_come_before_open_ones
 }
 
 #[test]
+fn while_memory_is_short_a_batch_that_is_compressed_wakes_the_sender_though_it_cannot_be_taken_yet() {
+    for (wanted, wakes) in [(99_900, true), (1, false)] {
+        let (accumulator, partition, mut compressor) = compressing(600, LINGER);
+        (0..3).for_each(|_| drop(append(&accumulator, &partition, 400, Instant::now()).unwrap()));
+        let [_first, second] = [(); 2].map(|()| accumulator.begin_compressing().unwrap());
+        let mut waits = pin!(accumulator.wait_for_memory(wanted));
+        let _ = waits.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        woke_the_sender(&accumulator);
+        accumulator.end_compressing(second, &mut compressor);
+        assert_eq!(woke_the_sender(&accumulator), wakes, "open batches may be due now, of whichever partition");
+    }
+}
+
+#[test]
 fn a_linger_timer_is_set_earlier_by_the_lateness_of_timers_or_by_a_third_of_a_short_linger() {
     let linger = |ms: &str| {
         let builder = ProducerBuilder::new("localhost:9092").property("linger.ms", ms);

@@ -486,4 +486,13 @@ mod tests {
         assert!(lane.lead(Some(older), true));
         assert_eq!(lane.leader, Some(older));
     }
+
+    #[test]
+    fn a_lane_without_a_batch_has_nothing_to_take() {
+        let origin = Origin { topic: "orders".into(), partition: 0 };
+        let queue = PartitionQueue::new(0, origin, CompressionQueue::new(Method::NONE));
+        let mut lane = Lane::new(Arc::new(queue));
+        lane.supplied = true;
+        assert!(!lane.take_next() && !lane.supplied, "what was announced has expired");
+    }
 }

@@ -295,6 +295,36 @@ mod tests {
         assert_eq!(i32_at(57), 3, "count");
     }
 
+    /// Records whose numbers are small are written in another way, if there is room.
+    #[test]
+    fn another_decoder_reads_back_numbers_of_every_length() {
+        let lens = [0, 1, 62, 63, 64, 65, 127, 128, 8_191, 8_192];
+        let bytes = vec![7; 8_192];
+        let sizes: Vec<_> = lens.iter().flat_map(|key| lens.map(|value| (*key, value))).collect();
+        for (base, step) in [(0, 0), (0, 1), (5, -1), (0, 8_192), (0, 1 << 40)] {
+            let mut writer = Writer::new(vec![0xff; 1 << 20]);
+            for (number, (key, value)) in (0..).zip(&sizes) {
+                writer.append(base + step * number, &payload(Some(&bytes[..*key]), Some(&bytes[..*value]), &[]));
+            }
+            let set = RecordBatchDecoder::decode(&mut finished(writer, Stamp::NONE)).unwrap();
+            let seen = set.records.iter().map(|record| {
+                (record.timestamp, record.key.as_ref().map(Bytes::len), record.value.as_ref().map(Bytes::len))
+            });
+            let written = (0..).zip(&sizes).map(|(number, (key, value))| (base + step * number, Some(*key), Some(*value)));
+            assert!(seen.eq(written), "from {base} by {step}");
+        }
+    }
+
+    #[test]
+    fn another_decoder_reads_back_a_record_each_millisecond() {
+        let mut writer = Writer::new(vec![0xff; 1 << 20]);
+        for number in 0..20_000 {
+            writer.append(number, &payload(None, Some(b"v"), &[]));
+        }
+        let set = RecordBatchDecoder::decode(&mut finished(writer, Stamp::NONE)).unwrap();
+        assert!(set.records.iter().map(|record| record.timestamp).eq(0..20_000));
+    }
+
     #[test]
     fn a_batch_without_records_is_refused() {
         assert_eq!(Writer::new(Vec::new()).finish(), None);
