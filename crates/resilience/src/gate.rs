@@ -19,7 +19,7 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
 };
@@ -37,6 +37,8 @@ pub(crate) struct Gate {
     shards: Arc<[Shard]>,
     /// How many recounts have begun.
     recounts: Arc<AtomicU64>,
+    /// How many slots have events in the store.
+    slots_stored: Arc<AtomicUsize>,
     /// Whether others store events as well.
     is_shared: bool,
 }
@@ -73,9 +75,10 @@ impl Gate {
     /// A gate with these events in the store.
     pub(crate) fn new(stored: &SlotCounts) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        let gate = Self { shards, recounts: Arc::default(), is_shared: false };
+        let gate = Self { shards, recounts: Arc::default(), slots_stored: Arc::default(), is_shared: false };
         for (slot, count) in (0_u16..=u16::MAX).zip(stored.as_slice()).filter(|(_, count)| **count > 0) {
-            gate.lines(slot).0.entry(slot).or_default().stored = u64::from(*count);
+            let mut lines = gate.lines(slot);
+            gate.set_stored(lines.0.entry(slot).or_default(), u64::from(*count));
         }
         gate
     }
@@ -125,7 +128,16 @@ impl Gate {
 
     /// An event of this publisher is not in the store any more.
     pub(crate) fn removed(&self, slot: u16) {
-        self.change(slot, |line| line.stored = line.stored.saturating_sub(1));
+        self.change(slot, |line| self.set_stored(line, line.stored.saturating_sub(1)));
+    }
+
+    /// Sets how many events of a line are in the store.
+    fn set_stored(&self, line: &mut Line, stored: u64) {
+        match (std::mem::replace(&mut line.stored, stored), stored) {
+            (0, 1..) => _ = self.slots_stored.fetch_add(1, Relaxed),
+            (1.., 0) => _ = self.slots_stored.fetch_sub(1, Relaxed),
+            _ => {}
+        }
     }
 
     /// Whether a slot has events in the store.
@@ -135,8 +147,7 @@ impl Gate {
 
     /// Whether any slot has events in the store.
     pub(crate) fn has_stored(&self) -> bool {
-        let lines = |shard: &Shard| shard.lines().0.values().any(|line| line.stored > 0);
-        self.shards.iter().any(lines)
+        self.slots_stored.load(Relaxed) > 0
     }
 
     /// Begins a recount. To be called before the store is asked for its counts.
@@ -149,7 +160,7 @@ impl Gate {
         for shard in self.shards.iter() {
             shard.lines().0.retain(|slot, line| {
                 if !line.is_taken && line.leaving == 0 && line.changed_in < recount {
-                    line.stored = u64::from(stored.of(*slot));
+                    self.set_stored(line, u64::from(stored.of(*slot)));
                 }
                 !line.is_free()
             });
@@ -251,7 +262,7 @@ impl Turn<'_> {
 
     /// The event is about to be stored. To be called before the store is asked: it counts as stored even if nobody waits for the answer.
     pub(crate) fn storing(&self) {
-        self.gate.change(self.slot, |line| line.stored += 1);
+        self.gate.change(self.slot, |line| self.gate.set_stored(line, line.stored + 1));
     }
 
     /// The event has certainly not been stored.

@@ -51,6 +51,8 @@
 //! Callers hand over delays, never instants. A store has one clock. If that clock is set back, what had to wait is due
 //! at once; if it is set forward, it is due early. Neither loses anything.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod answers;
 mod clock;
 mod counters;
 mod error;

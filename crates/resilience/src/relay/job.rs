@@ -4,6 +4,7 @@
 //! decision, and what a failure leads to is the [schedule](super::schedule)'s; this only carries out.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,8 +13,9 @@ use std::{
 };
 
 use milena::{Persisted, Produce};
+use futures_util::stream::FuturesUnordered;
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, watch},
     time::sleep_until,
 };
 
@@ -24,7 +26,7 @@ use super::{
     observe::Observer,
     rows::{blame, error_of, flagged_after, record_of, row_of},
     share::{Fresh, Share},
-    waiting::{finished, finished_with, is_stopped, pause},
+    waiting::{finished, finished_several, finished_with, is_stopped, pause},
 };
 use crate::{
     Failure, Publish,
@@ -83,6 +85,9 @@ struct Sent {
     letter: Option<Letter>,
 }
 
+/// An event or a letter on its way.
+type Sending<'a> = Pin<Box<dyn Future<Output = Sent> + Send + 'a>>;
+
 /// What is known of the event whose dead letter was sent.
 #[derive(Clone, Copy)]
 struct Letter {
@@ -131,10 +136,9 @@ struct Session<'a> {
     /// What became of events, for the store; and those of them that a call has failed to tell it.
     outcomes: Vec<Outcome>,
     untold: Option<Leaving>,
-    /// How many events or letters are on their way.
-    in_flight: usize,
     share: Share,
-    sent: (mpsc::Sender<Sent>, mpsc::Receiver<Sent>),
+    /// Events and letters that are on their way. They are part of this task: a task for each costs more than all the rest.
+    sending: FuturesUnordered<Sending<'a>>,
     reading: Option<StoreFuture<'a, Page>>,
     marking: Option<StoreFuture<'a, ()>>,
     settling: Option<(Settling, StoreFuture<'a, u64>)>,
@@ -173,9 +177,8 @@ impl<'a> Session<'a> {
             backlog,
             outcomes: Vec::new(),
             untold: None,
-            in_flight: 0,
             share: Share::new(job.config.max_in_flight),
-            sent: mpsc::channel(job.config.max_in_flight),
+            sending: FuturesUnordered::new(),
             reading: None,
             marking: None,
             settling: None,
@@ -205,7 +208,7 @@ impl<'a> Session<'a> {
                 settled = finished_with(&mut self.settling) => self.settled(settled),
                 marked = finished(&mut self.marking) => self.marked(marked),
                 page = finished(&mut self.reading) => self.page(page),
-                Some(sent) = self.sent.1.recv() => self.sent(sent),
+                sent = finished_several(&mut self.sending) => sent.into_iter().for_each(|sent| self.sent(sent)),
                 () = self.job.wake.notify.notified() => self.woken(),
                 () = sleep_until(wake_at.into()) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
@@ -273,7 +276,7 @@ impl<'a> Session<'a> {
             return;
         }
         self.paused_until = None;
-        while self.in_flight < self.share.window(&self.job.fresh, now) {
+        while self.sending.len() < self.share.window(&self.job.fresh, now) {
             let Some(seq) = self.backlog.next_send() else { return };
             match self.job.breaker.try_acquire(now) {
                 Ok(permit) => self.send(seq, permit),
@@ -289,38 +292,32 @@ impl<'a> Session<'a> {
 
     fn send(&mut self, seq: i64, permit: Permit) {
         let Some(event) = self.backlog.event(seq).cloned() else { return };
-        let (producer, sent, lease_end) = (Arc::clone(&self.job.producer), self.sent.0.clone(), self.lease_end());
-        let lookup = self.job.lookup.clone().filter(|_| event.maybe_sent);
-        let observer = Arc::clone(&self.job.observer);
-        self.in_flight += 1;
-        crate::task::spawn(async move {
-            let found = match lookup {
+        let (job, lease_end) = (self.job, self.lease_end());
+        self.sending.push(Box::pin(async move {
+            let found = match job.lookup.as_ref().filter(|_| event.maybe_sent) {
                 Some(lookup) => lookup.find(&event).await,
                 None => Found::Unknown,
             };
-            observer.found(found);
+            job.observer.found(found);
             let event = flagged_after(lease_end, now(), event);
             let result = if found == Found::Written {
                 Ok(())
             } else {
                 // What others have sent since is not known to the log that was read.
                 let found = if now() < lease_end { found } else { Found::Unknown };
-                let result = producer.publish(record_of(&event, found)).await;
+                let result = job.producer.publish(record_of(&event, found)).await;
                 permit.settle(&result, now());
                 result.map(drop)
             };
-            // The session may have ended. The row is flagged by then.
-            let _ = sent.send(Sent { event, result, letter: None }).await;
-        });
+            Sent { event, result, letter: None }
+        }));
     }
 
     /// Sends the dead letter of an event that failed so often.
     fn send_letter(&mut self, event: Arc<StoredEvent>, failure: Failure, attempts: u32) {
-        let (producer, sent, lease_end) = (Arc::clone(&self.job.producer), self.sent.0.clone(), self.lease_end());
-        let letters = self.job.config.dead_letters.clone();
+        let (job, lease_end) = (self.job, self.lease_end());
         let maybe_sent = event.maybe_sent || failure.persisted() == Persisted::Unknown;
-        self.in_flight += 1;
-        crate::task::spawn(async move {
+        self.sending.push(Box::pin(async move {
             let event = flagged_after(lease_end, now(), event);
             let report = FailureReport {
                 failure: &failure,
@@ -329,14 +326,13 @@ impl<'a> Session<'a> {
                 last_failed_at: SystemTime::now(),
                 persisted: if maybe_sent { Persisted::Unknown } else { Persisted::No },
             };
-            let result = letters.send(&*producer, &event, &report).await.map(drop);
-            let _ = sent.send(Sent { event, result, letter: Some(Letter { attempts, maybe_sent }) }).await;
-        });
+            let result = job.config.dead_letters.send(&*job.producer, &event, &report).await.map(drop);
+            Sent { event, result, letter: Some(Letter { attempts, maybe_sent }) }
+        }));
     }
 
     /// An event or its letter has an outcome.
     fn sent(&mut self, Sent { event, result, letter }: Sent) {
-        self.in_flight -= 1;
         let now = now();
         match (result, letter) {
             (Ok(_), None) => {
@@ -441,7 +437,7 @@ impl<'a> Session<'a> {
 
     /// Whether the lease can be given back, and is to be.
     fn has_left(&self) -> bool {
-        self.is_leaving && self.in_flight == 0 && self.settling.is_none() && self.outcomes.is_empty()
+        self.is_leaving && self.sending.is_empty() && self.settling.is_none() && self.outcomes.is_empty()
     }
 
     /// The store did not do what it was asked. It is asked again after a pause, unless the lease is lost.
@@ -476,7 +472,7 @@ impl<'a> Session<'a> {
         // A call that is not polled any more could keep others waiting.
         (self.reading, self.marking, self.renewing, self.sharing) = (None, None, None, None);
         let limit = now() + self.job.config.shutdown;
-        while self.in_flight > 0 || self.settling.is_some() || !self.outcomes.is_empty() {
+        while !self.sending.is_empty() || self.settling.is_some() || !self.outcomes.is_empty() {
             // After the store has failed it is left alone for a while.
             let store_at = self.store_at.filter(|at| *at > now());
             if self.settling.is_none() && !self.outcomes.is_empty() && store_at.is_none() {
@@ -485,7 +481,7 @@ impl<'a> Session<'a> {
             tokio::select! {
                 biased;
                 settled = finished_with(&mut self.settling) => self.settled(settled),
-                Some(sent) = self.sent.1.recv() => self.sent(sent),
+                sent = finished_several(&mut self.sending) => sent.into_iter().for_each(|sent| self.sent(sent)),
                 () = sleep_until(store_at.map_or(limit, |at| at.min(limit)).into()) => {}
             }
             if self.is_over || now() >= limit {

@@ -2,8 +2,9 @@
 //!
 //! In: a call of the store that may be under way, a time, a wish to stop. Out: the end of it. Awaits.
 
-use std::time::Duration;
+use std::{future::poll_fn, task::Poll, time::Duration};
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
 
 use crate::store::{StoreError, StoreFuture};
@@ -38,4 +39,23 @@ pub(super) async fn finished_with<A, T>(call: &mut Option<(A, StoreFuture<'_, T>
         Some((asked, _)) => (asked, result),
         None => std::future::pending().await,
     }
+}
+
+/// The results of those that have ended, once at least one has: what is done for each call of this is done for all of them together.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub(super) async fn finished_several<F: Future>(running: &mut FuturesUnordered<F>) -> Vec<F::Output> {
+    /// So many take no longer than the other things of the relay can wait.
+    const MOST: usize = 1_000;
+    poll_fn(|context| {
+        let mut results = Vec::new();
+        while results.len() < MOST
+            && let Poll::Ready(Some(result)) = running.poll_next_unpin(context)
+        {
+            results.push(result);
+        }
+        if results.is_empty() { Poll::Pending } else { Poll::Ready(results) }
+    })
+    .await
 }

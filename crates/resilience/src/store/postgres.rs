@@ -49,6 +49,7 @@
 mod changes;
 mod errors;
 mod filter;
+mod home;
 mod inserts;
 mod lane;
 mod leases;
@@ -82,6 +83,7 @@ use tokio_postgres::{
 };
 
 use self::{
+    home::Home,
     lane::{Call, Lane, Stop},
     link::{Connector, Link},
     operator::{Deed, Step, Sweep},
@@ -161,8 +163,8 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// Connects, and creates the tables or brings them up to date. It does so without TLS. The store belongs to the runtime that this is
-    /// called in.
+    /// Connects, and creates the tables or brings them up to date. It does so without TLS. The store has a thread of its own
+    /// for its connections.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) if the connection string or the role is wrong, or another program's tables are there. Also if the store
@@ -192,7 +194,8 @@ impl PostgresStoreBuilder {
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
         let mut options = self.0;
-        let connector = Connector::new(&options, tls)?;
+        let home = Home::start()?;
+        let connector = Connector::new(&options, tls, home.clone())?;
         let reading = Link::new(connector.clone());
         let session = reading.session().await?;
         let writers = [uuid::Uuid::now_v7(), uuid::Uuid::now_v7()];
@@ -201,9 +204,9 @@ impl PostgresStoreBuilder {
         let options = Arc::new(options);
         let [publishing, changing] = writers.map(|writer| Lane::new(connector.clone(), Arc::clone(&options), writer));
         let (publisher, messages) = mpsc::channel(QUEUE);
-        tokio::spawn(Publisher::new(publishing, messages).run());
+        home.spawn(Publisher::new(publishing, messages).run());
         let changing = Arc::new(Mutex::new(changing));
-        Ok(PostgresStore { options, writers, publisher, changing, reading, is_closed: AtomicBool::new(false) })
+        Ok(PostgresStore { options, writers, home, publisher, changing, reading, is_closed: AtomicBool::new(false) })
     }
 }
 
@@ -228,6 +231,7 @@ pub struct PostgresStore {
     options: Arc<Options>,
     /// Marks the commits of this store.
     writers: [uuid::Uuid; 2],
+    home: Home,
     /// What publishers write shares transactions.
     publisher: mpsc::Sender<Message>,
     /// Everything else that writes has one of its own.
@@ -267,7 +271,7 @@ impl PostgresStore {
     async fn write<C: Call + 'static>(&self, call: C) -> Result<C::Answer, StoreError> {
         self.check_open()?;
         let changing = Arc::clone(&self.changing);
-        let written = tokio::spawn(async move { changing.lock().await.transact(&call).await });
+        let written = self.home.spawn(async move { changing.lock().await.transact(&call).await });
         written.await.unwrap_or_else(|_| Err(lost()))
     }
 
@@ -313,7 +317,7 @@ impl PostgresStore {
 
 fn lost() -> StoreError {
     let text = "the store's task ended, and it cannot be told whether the call was carried out";
-    StoreError::new(StoreErrorKind::Indeterminate, text, "open the store again, in a runtime that goes on")
+    StoreError::new(StoreErrorKind::Indeterminate, text, "open the store again")
 }
 
 impl Store for PostgresStore {

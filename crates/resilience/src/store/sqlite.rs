@@ -30,7 +30,6 @@
 //! `sqlite3 outbox.db "SELECT * FROM failed_kafka_events_readable"` shows events with times and payloads as text, also while the
 //! store is open.
 
-mod answers;
 mod changes;
 mod errors;
 mod filter;

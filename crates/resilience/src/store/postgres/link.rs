@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_postgres::{Client, Config, Error, Socket, tls::MakeTlsConnect};
 
-use super::{errors, options::Options, schema::quoted, session::Session};
+use super::{errors, home::Home, options::Options, schema::quoted, session::Session};
 use crate::store::{StoreError, StoreErrorKind};
 
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(50);
@@ -24,13 +24,13 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 pub(super) struct Connector {
     options: Options,
     #[expect(clippy::type_complexity, reason = "an alias would hide what it is")]
-    connect: Arc<dyn Fn() -> BoxFuture<'static, Result<(Client, AbortHandle), Error>> + Send + Sync>,
+    connect: Arc<dyn Fn() -> BoxFuture<'static, Result<(Client, AbortHandle), StoreError>> + Send + Sync>,
 }
 
 impl Connector {
     /// # Errors
     /// The connection string cannot be parsed.
-    pub(super) fn new<T>(options: &Options, tls: T) -> Result<Self, StoreError>
+    pub(super) fn new<T>(options: &Options, tls: T, home: Home) -> Result<Self, StoreError>
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
         T::TlsConnect: Send,
@@ -47,14 +47,15 @@ impl Connector {
             config.application_name("milena-resilience");
         }
         let connect = move || {
-            let (config, tls) = (config.clone(), tls.clone());
-            async move {
-                let (client, connection) = config.connect(tls).await?;
+            let (config, tls, home) = (config.clone(), tls.clone(), home.clone());
+            let its_home = home.clone();
+            let connecting = home.spawn(async move {
+                let (client, connection) = config.connect(tls).await.map_err(|error| errors::failed(&error))?;
                 // Its error is that of the calls as well.
-                let task = tokio::spawn(async move { drop(connection.await) });
+                let task = its_home.spawn(async move { drop(connection.await) });
                 Ok((client, task.abort_handle()))
-            }
-            .boxed()
+            });
+            async move { connecting.await.unwrap_or_else(|_| Err(StoreError::closed())) }.boxed()
         };
         Ok(Self { options: options.clone(), connect: Arc::new(connect) })
     }
@@ -63,7 +64,7 @@ impl Connector {
     async fn connect(&self) -> Result<Session, StoreError> {
         let limit = self.options.connect_timeout;
         let connecting = timeout(limit, (self.connect)()).await;
-        let (client, task) = connecting.map_err(|_| errors::silent())?.map_err(|error| errors::failed(&error))?;
+        let (client, task) = connecting.map_err(|_| errors::silent())??;
         match timeout(limit, prepare(&client, &self.options)).await {
             Ok(Ok(schema)) => Ok(Session::new(client, task, schema)),
             Ok(Err(error)) => Err(error),

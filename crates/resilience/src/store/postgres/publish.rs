@@ -16,6 +16,7 @@ use super::{
 };
 use crate::store::{
     NewEvent, Pass, Seq, Status, StoreError, StoreErrorKind,
+    answers::AnswerThread,
     group::{Group, LIMITS, Weight},
 };
 
@@ -152,11 +153,12 @@ pub(super) struct Publisher {
     /// The first call of the next transaction, which did not fit into the last one.
     held: Option<Message>,
     closing: Vec<oneshot::Sender<()>>,
+    answers: AnswerThread,
 }
 
 impl Publisher {
     pub(super) fn new(lane: Lane, messages: mpsc::Receiver<Message>) -> Self {
-        Self { lane, messages, held: None, closing: Vec::new() }
+        Self { lane, messages, held: None, closing: Vec::new(), answers: AnswerThread::start() }
     }
 
     /// Serves until the store is closed or dropped.
@@ -165,6 +167,7 @@ impl Publisher {
             self.serve(batch).await;
         }
         self.lane.close().await;
+        self.answers.end();
         for closing in self.closing.drain(..) {
             // Whoever dropped the call does not want to know.
             let _ = closing.send(());
@@ -207,7 +210,7 @@ impl Publisher {
                     part.conclude(end);
                 }
             }
-            end => batch.conclude(end),
+            end => self.answers.give(batch.calls(), move || batch.conclude(end)),
         }
     }
 }

@@ -9,7 +9,6 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    answers::{AnswerThread, Answers},
     errors,
     open::{for_writing, write_back},
     options::Options,
@@ -19,6 +18,7 @@ use super::{
 };
 use crate::store::{
     StoreError, StoreErrorKind,
+    answers::AnswerThread,
     group::{Group, LIMITS},
 };
 
@@ -203,7 +203,7 @@ impl Writer {
             End::Failed(error) => Err(error),
             End::Doubtful(error, mark) => self.look(&error, mark),
         };
-        self.answers.give(Answers { jobs, end });
+        self.answers.give(jobs.len(), move || jobs.into_iter().for_each(|job| job.answer(end.clone())));
     }
 
     /// Where the disk is full, a call that makes room is tried again with the space that was kept for it.

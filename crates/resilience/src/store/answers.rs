@@ -1,28 +1,13 @@
 //! Answers the calls of a transaction, beside the next one.
 //!
-//! In: calls, and how their transaction ended. Out: their answers; many of them from a thread of its own.
+//! In: how many calls there are, and what answers them. Out: their answers; many of them from a thread of its own.
 
 use std::{
     sync::mpsc::{SendError, SyncSender, sync_channel},
     thread,
 };
 
-use super::work::Job;
-use crate::store::StoreError;
-
-/// Calls that ended alike.
-pub(super) struct Answers {
-    pub(super) jobs: Vec<Box<dyn Job>>,
-    pub(super) end: Result<(), StoreError>,
-}
-
-impl Answers {
-    fn give(self) {
-        for job in self.jobs {
-            job.answer(self.end.clone());
-        }
-    }
-}
+type Answers = Box<dyn FnOnce() + Send>;
 
 /// Answers many calls beside the writer. It takes longer to wake a thousand tasks than to insert their events, and the next
 /// transaction need not wait for it. Few calls are answered at once.
@@ -37,20 +22,20 @@ const FEW: usize = 16;
 impl AnswerThread {
     pub(super) fn start() -> Self {
         let (sender, receiver) = sync_channel::<Answers>(2);
-        let run = move || receiver.into_iter().for_each(Answers::give);
+        let run = move || receiver.into_iter().for_each(|answer| answer());
         // Without a thread the writer answers.
         let thread = thread::Builder::new().name("milena-store-answer".into()).spawn(run).ok();
         Self { sender: thread.is_some().then_some(sender), thread }
     }
 
-    pub(super) fn give(&self, answers: Answers) {
+    pub(super) fn give(&self, calls: usize, answer: impl FnOnce() + Send + 'static) {
         match &self.sender {
-            Some(sender) if answers.jobs.len() > FEW => {
-                if let Err(SendError(answers)) = sender.send(answers) {
-                    answers.give();
+            Some(sender) if calls > FEW => {
+                if let Err(SendError(answer)) = sender.send(Box::new(answer)) {
+                    answer();
                 }
             }
-            _ => answers.give(),
+            _ => answer(),
         }
     }
 
