@@ -8,6 +8,7 @@ pub(crate) mod apis;
 pub(crate) mod compression;
 pub(crate) mod errors;
 pub(crate) mod frame;
+pub(crate) mod authentication;
 pub(crate) mod opening;
 pub(crate) mod record_batch;
 pub(crate) mod shape;
