@@ -107,7 +107,9 @@ impl Admin {
         properties: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, AdminError> {
         let bootstrap = bootstrap_servers(bootstrap)?;
-        let counts = |(name, _): &(N, V)| ["security.", "sasl.", "ssl."].iter().any(|family| name.as_ref().trim().starts_with(family));
+        let counts = |(name, _): &(N, V)| {
+            ["security.", "sasl.", "ssl."].iter().any(|family| name.as_ref().trim().starts_with(family))
+        };
         let settings = ProducerBuilder::new("localhost:9092").properties(properties.into_iter().filter(counts));
         let credentials = settings.validate()?.credentials;
         let any = Some(open_first(&bootstrap, credentials.as_ref()).await?);

@@ -143,7 +143,9 @@ pub(crate) enum SaslError {
     #[error("the broker refused: {0}")]
     Refused(String),
     /// The broker does not know the password.
-    #[error("the broker could not prove that it knows the password: it is not the broker, or has another password for this user")]
+    #[error(
+        "the broker could not prove that it knows the password: it is not the broker, or has another password for this user"
+    )]
     Signature,
 }
 
@@ -172,6 +174,10 @@ mod tests {
         let nonces = [1, 2].map(|number| credentials.nonce(number));
         assert!(nonces.iter().all(|nonce| nonce.len() == 48 && nonce.bytes().all(|byte| byte.is_ascii_alphanumeric())));
         assert_ne!(nonces[0], nonces[1]);
-        assert_ne!(nonces[0], Credentials::new(Mechanism::Plain, "alice", Secret::default()).nonce(1), "another process");
+        assert_ne!(
+            nonces[0],
+            Credentials::new(Mechanism::Plain, "alice", Secret::default()).nonce(1),
+            "another process"
+        );
     }
 }

@@ -5,10 +5,10 @@
 //! sockets, and any decision.
 
 pub(crate) mod apis;
+pub(crate) mod authentication;
 pub(crate) mod compression;
 pub(crate) mod errors;
 pub(crate) mod frame;
-pub(crate) mod authentication;
 pub(crate) mod opening;
 pub(crate) mod record_batch;
 pub(crate) mod shape;

@@ -26,7 +26,9 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     }
     if !config.security_protocol.has_sasl() {
         let given = draft.given.keys().find(|name| name.starts_with("sasl."));
-        given.inspect(|name| tracing::warn!("{name} has no effect: security.protocol is not SASL_PLAINTEXT or SASL_SSL"));
+        given.inspect(|name| {
+            tracing::warn!("{name} has no effect: security.protocol is not SASL_PLAINTEXT or SASL_SSL")
+        });
         return;
     }
     match (mechanism(config.sasl_mechanism), user(config)) {
@@ -49,9 +51,9 @@ fn mechanism(named: SaslMechanism) -> Result<Mechanism, String> {
         SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => {
             refused("this build has no SCRAM: build milena with the feature `scram`, or choose PLAIN")
         }
-        SaslMechanism::Gssapi => {
-            refused("milena has no Kerberos (GSSAPI, which is the default): choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
-        }
+        SaslMechanism::Gssapi => refused(
+            "milena has no Kerberos (GSSAPI, which is the default): choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+        ),
         SaslMechanism::OauthBearer => {
             refused("milena has no OAUTHBEARER yet: choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
         }
@@ -63,9 +65,11 @@ fn user(config: &Config) -> Result<(String, Secret), String> {
     let Config { sasl_jaas_config: jaas, sasl_username: username, sasl_password: password, .. } = config;
     let has_user = !username.is_empty() || !password.is_empty();
     match (jaas.is_empty(), has_user) {
-        (true, false) => Err("sasl.jaas.config: expected a login module with user name and password, got nothing; or set \
+        (true, false) => {
+            Err("sasl.jaas.config: expected a login module with user name and password, got nothing; or set \
                               sasl.username and sasl.password"
-            .to_owned()),
+                .to_owned())
+        }
         (false, true) => Err("sasl.username, sasl.password: expected these or sasl.jaas.config, got both".to_owned()),
         (true, true) if username.is_empty() => Err("sasl.username: expected a user name, got nothing".to_owned()),
         (true, true) => Ok((username.to_string(), password.clone())),
@@ -103,9 +107,11 @@ mod tests {
     #[test]
     fn credentials_come_from_a_login_module_or_from_user_name_and_password() {
         let named = [("sasl.mechanism", "PLAIN"), ("sasl.username", "alice"), ("sasl.password", "hunter2")];
-        let typed = ProducerBuilder::new("localhost:9092")
-            .security_protocol(SecurityProtocol::SaslPlaintext)
-            .sasl(SaslMechanism::Plain, "alice", "hunter2");
+        let typed = ProducerBuilder::new("localhost:9092").security_protocol(SecurityProtocol::SaslPlaintext).sasl(
+            SaslMechanism::Plain,
+            "alice",
+            "hunter2",
+        );
         for builder in [builder(&[("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", PLAIN)]), builder(&named), typed] {
             let credentials = builder.validate().unwrap().credentials.unwrap();
             assert_eq!(credentials.begin(1).1, b"\0alice\0hunter2");
@@ -118,15 +124,27 @@ mod tests {
         let jaas = |text| vec![("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", text)];
         for (properties, expected) in [
             (vec![], "sasl.mechanism: milena has no Kerberos"),
-            (vec![("sasl.mechanism", "PLAIN")], "sasl.jaas.config: expected a login module with user name and password, got nothing"),
-            (vec![("sasl.mechanism", "OAUTHBEARER"), ("sasl.username", "a")], "sasl.mechanism: milena has no OAUTHBEARER yet"),
-            (vec![("sasl.mechanism", "PLAIN"), ("sasl.password", "hunter2")], "sasl.username: expected a user name, got nothing"),
+            (
+                vec![("sasl.mechanism", "PLAIN")],
+                "sasl.jaas.config: expected a login module with user name and password, got nothing",
+            ),
+            (
+                vec![("sasl.mechanism", "OAUTHBEARER"), ("sasl.username", "a")],
+                "sasl.mechanism: milena has no OAUTHBEARER yet",
+            ),
+            (
+                vec![("sasl.mechanism", "PLAIN"), ("sasl.password", "hunter2")],
+                "sasl.username: expected a user name, got nothing",
+            ),
             (
                 vec![("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", PLAIN), ("sasl.username", "alice")],
                 "sasl.username, sasl.password: expected these or sasl.jaas.config, got both",
             ),
             (jaas("hunter2"), "sasl.jaas.config: expected required after the class of the login module"),
-            (jaas("com.example.Hunter2 required;"), "sasl.jaas.config: expected org.apache.kafka.common.security.plain.PlainLoginModule or"),
+            (
+                jaas("com.example.Hunter2 required;"),
+                "sasl.jaas.config: expected org.apache.kafka.common.security.plain.PlainLoginModule or",
+            ),
             (
                 jaas("org.apache.kafka.common.security.plain.PlainLoginModule required password=\"hunter2\";"),
                 "sasl.jaas.config: expected an option username=\"…\" in the login module",
@@ -140,14 +158,19 @@ mod tests {
 
     #[test]
     fn effective_properties_hide_what_is_secret() {
-        let shown = builder(&[("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", PLAIN)]).effective_properties().unwrap();
-        assert!(shown.contains(&("sasl.jaas.config", "[hidden]".to_owned())) && !format!("{shown:?}").contains("hunter2"));
+        let shown =
+            builder(&[("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", PLAIN)]).effective_properties().unwrap();
+        assert!(
+            shown.contains(&("sasl.jaas.config", "[hidden]".to_owned())) && !format!("{shown:?}").contains("hunter2")
+        );
     }
 
     #[cfg(not(feature = "scram"))]
     #[test]
     fn scram_without_its_feature_fails_when_the_producer_is_built() {
-        let [violation] = &violations(&[("sasl.mechanism", "SCRAM-SHA-256"), ("sasl.username", "a")])[..] else { panic!() };
+        let [violation] = &violations(&[("sasl.mechanism", "SCRAM-SHA-256"), ("sasl.username", "a")])[..] else {
+            panic!()
+        };
         assert!(violation.contains("build milena with the feature `scram`"), "{violation}");
     }
 }

@@ -41,7 +41,8 @@ impl Scram {
         password: &[u8],
         message: &[u8],
     ) -> Result<Option<Vec<u8>>, SaslError> {
-        let message = std::str::from_utf8(message).map_err(|_| malformed("text", &format!("{} bytes", message.len())))?;
+        let message =
+            std::str::from_utf8(message).map_err(|_| malformed("text", &format!("{} bytes", message.len())))?;
         match self.signature.take() {
             Some(signature) => verify(&signature, message).map(|()| None),
             None => {

@@ -9,7 +9,11 @@ use super::{
     Cause, Sender,
     metadata::{Changes, is_refusal},
 };
-use crate::{accumulator::{MetadataFailure, TopicState}, error::ErrorCode, wire::apis::metadata::ClusterView};
+use crate::{
+    accumulator::{MetadataFailure, TopicState},
+    error::ErrorCode,
+    wire::apis::metadata::ClusterView,
+};
 
 impl Sender {
     /// Takes over what a broker says of the cluster.

@@ -149,7 +149,12 @@ impl Links {
         // One that was ended from this side ends here as well.
         let id = self.connections.remove(&connection)?;
         let whole = self.nodes.get(&id).map_or(0, |node| node.written(written));
-        self.lost(id, Cause::network(Arc::clone(why)), |place| if place < whole { Seen::Whole } else { Seen::InPart }, common)
+        self.lost(
+            id,
+            Cause::network(Arc::clone(why)),
+            |place| if place < whole { Seen::Whole } else { Seen::InPart },
+            common,
+        )
     }
 
     /// Ends a connection from this side, if there is one.

@@ -60,7 +60,8 @@ impl Sender {
         }
         // A broker that lets nobody in says the same next time, unless somebody acts. Another one may be better.
         let is_final = is_refusal(why.code) && !self.links.is_any_up();
-        let failure = MetadataFailure { code: why.code, why: format!("broker at {address}: {}", why.why).into(), is_final };
+        let failure =
+            MetadataFailure { code: why.code, why: format!("broker at {address}: {}", why.why).into(), is_final };
         self.common.accumulator.topics().set_metadata_failure(Some(failure));
     }
 
@@ -174,7 +175,8 @@ impl Sender {
 
 /// Whether a broker, or its part of the authentication, keeps the client out.
 fn is_refusal(code: ErrorCode) -> bool {
-    [ErrorCode::SASL_AUTHENTICATION_FAILED, ErrorCode::UNSUPPORTED_SASL_MECHANISM, ErrorCode::ILLEGAL_SASL_STATE].contains(&code)
+    [ErrorCode::SASL_AUTHENTICATION_FAILED, ErrorCode::UNSUPPORTED_SASL_MECHANISM, ErrorCode::ILLEGAL_SASL_STATE]
+        .contains(&code)
 }
 
 /// Only these two errors mean that the leader is elsewhere (KIP-951).

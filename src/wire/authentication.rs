@@ -69,10 +69,20 @@ impl Authentication {
             }
             code @ ErrorCode::UNSUPPORTED_SASL_MECHANISM => {
                 let enabled = enabled(&response.mechanisms);
-                let why = format!("the broker has not enabled {mechanism} on this listener: it has {enabled}; set sasl.mechanism");
+                let why = format!(
+                    "the broker has not enabled {mechanism} on this listener: it has {enabled}; set sasl.mechanism"
+                );
                 Err(Refusal { code, why })
             }
-            code => Err(Refusal { code, why: format!("the broker refused to authenticate by {mechanism}: {code}; {}", code.advice()) }),
+            code @ ErrorCode::ILLEGAL_SASL_STATE => {
+                let why =
+                    "the broker does not authenticate by SASL on this listener: check the port, and security.protocol";
+                Err(Refusal { code, why: why.to_owned() })
+            }
+            code => Err(Refusal {
+                code,
+                why: format!("the broker refused to authenticate by {mechanism}: {code}; {}", code.advice()),
+            }),
         }
     }
 
@@ -82,7 +92,8 @@ impl Authentication {
         if response.error != ErrorCode::NONE {
             let said = response.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
             let mechanism = self.credentials.mechanism.name();
-            let hint = "check user name, password and sasl.mechanism, and that the user has credentials of this mechanism";
+            let hint =
+                "check user name, password and sasl.mechanism, and that the user has credentials of this mechanism";
             let why = format!("the broker refused user {user:?} by {mechanism}: {}{said}; {hint}", response.error);
             return Err(Refusal { code: response.error, why });
         }
@@ -113,7 +124,8 @@ pub(crate) fn versions(versions: &Versions) -> Result<(i16, i16), Refusal> {
         (Some(handshake), Some(authenticate)) => Ok((handshake, authenticate)),
         _ => Err(Refusal {
             code: ErrorCode::ILLEGAL_SASL_STATE,
-            why: "the broker does not authenticate by SASL as Apache Kafka 1.0 and newer do; check security.protocol".to_owned(),
+            why: "the broker does not authenticate by SASL as Apache Kafka 1.0 and newer do; check security.protocol"
+                .to_owned(),
         }),
     }
 }
@@ -130,7 +142,10 @@ mod tests {
     }
 
     fn agrees(error: i16, mechanisms: &[&str]) -> HandshakeResult {
-        HandshakeResult { error: ErrorCode(error), mechanisms: mechanisms.iter().map(|name| (*name).to_owned()).collect() }
+        HandshakeResult {
+            error: ErrorCode(error),
+            mechanisms: mechanisms.iter().map(|name| (*name).to_owned()).collect(),
+        }
     }
 
     fn says(error: i16, why: Option<&str>, lifetime: Option<Duration>) -> AuthenticateResult {
@@ -156,12 +171,24 @@ mod tests {
             "the broker has not enabled PLAIN on this listener: it has SCRAM-SHA-256, OAUTHBEARER; set sasl.mechanism"
         );
         assert!(refused(plain().agreed(&agrees(33, &[]))).why.contains("it has none;"));
-        assert_eq!(refused(plain().agreed(&agrees(34, &[]))).code, ErrorCode::ILLEGAL_SASL_STATE);
+        let without = refused(plain().agreed(&agrees(34, &[])));
+        assert!(
+            without.code == ErrorCode::ILLEGAL_SASL_STATE && without.why.contains("security.protocol"),
+            "{without}"
+        );
+        assert!(refused(plain().agreed(&agrees(-1, &[]))).why.contains("UNKNOWN_SERVER_ERROR"));
         let mut authentication = plain();
         authentication.agreed(&agrees(0, &[])).unwrap();
-        let wrong = refused(authentication.answered(&says(58, Some("Authentication failed: Invalid username or password"), None)));
+        let wrong = refused(authentication.answered(&says(
+            58,
+            Some("Authentication failed: Invalid username or password"),
+            None,
+        )));
         assert_eq!(wrong.code, ErrorCode::SASL_AUTHENTICATION_FAILED);
-        assert!(wrong.why.starts_with("the broker refused user \"alice\" by PLAIN: SASL_AUTHENTICATION_FAILED"), "{wrong}");
+        assert!(
+            wrong.why.starts_with("the broker refused user \"alice\" by PLAIN: SASL_AUTHENTICATION_FAILED"),
+            "{wrong}"
+        );
         assert!(wrong.why.contains("(Authentication failed: Invalid username or password)"), "{wrong}");
         assert!(!wrong.why.contains("hunter2"));
     }

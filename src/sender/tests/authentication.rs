@@ -99,7 +99,10 @@ fn a_session_is_renewed_before_it_ends_with_what_is_in_flight_and_without_a_new_
         rig.ack(round);
         rig.pass_ms(500);
     }
-    assert_eq!(deliveries.iter().map(|delivery| offset(delivery).unwrap()).collect::<Vec<_>>(), (0..40).collect::<Vec<_>>());
+    assert_eq!(
+        deliveries.iter().map(|delivery| offset(delivery).unwrap()).collect::<Vec<_>>(),
+        (0..40).collect::<Vec<_>>()
+    );
     assert_eq!((rig.dials, rig.disconnected.len()), (2, 0), "the bootstrap server and the leader");
     let renewed = rig.sasl_messages - rig.dials;
     assert!((4..=5).contains(&renewed), "{renewed} times in 40 s");
