@@ -3,15 +3,16 @@
 //! In: credentials, and the broker's messages. Out: the client's messages, and whether the broker has proved itself in turn. Pure.
 //! Deliberately absent: the requests that carry the messages (`wire/opening`), Kerberos, and tokens.
 
+mod error;
 pub(crate) mod jaas;
 #[cfg(feature = "scram")]
 mod scram;
 
-use std::{
-    fmt,
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-};
+#[cfg(feature = "scram")]
+use std::hash::{BuildHasher, RandomState};
+use std::{fmt, sync::Arc};
+
+pub(crate) use self::error::SaslError;
 
 /// A way to prove who one is. The names are those of the IANA registry, which Kafka uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,15 +71,23 @@ pub(crate) struct Credentials {
     pub(crate) mechanism: Mechanism,
     pub(crate) username: Arc<str>,
     password: Secret,
+    #[cfg(feature = "scram")]
     nonces: RandomState,
 }
 
 impl Credentials {
     pub(crate) fn new(mechanism: Mechanism, username: &str, password: Secret) -> Self {
-        Self { mechanism, username: username.into(), password, nonces: RandomState::new() }
+        Self {
+            mechanism,
+            username: username.into(),
+            password,
+            #[cfg(feature = "scram")]
+            nonces: RandomState::new(),
+        }
     }
 
     /// Begins to authenticate: returns the client's first message. `number` must be another one each time.
+    #[cfg_attr(not(feature = "scram"), expect(unused_variables, reason = "PLAIN has no nonce"))]
     pub(crate) fn begin(&self, number: u64) -> (Exchange, Vec<u8>) {
         match self.mechanism {
             Mechanism::Plain => {
@@ -94,7 +103,7 @@ impl Credentials {
     }
 
     /// Text that nobody can foresee: hashes with a random key that never leaves the process.
-    #[cfg(any(test, feature = "scram"))]
+    #[cfg(feature = "scram")]
     fn nonce(&self, number: u64) -> String {
         (0..3_u8).map(|part| format!("{:016x}", self.nonces.hash_one((number, part)))).collect()
     }
@@ -127,28 +136,6 @@ impl Exchange {
     }
 }
 
-/// Why a broker's message ends the authentication.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SaslError {
-    /// It is not what the mechanism has in this place.
-    #[error("expected {expected} in the broker's message, got {got}")]
-    Malformed { expected: &'static str, got: String },
-    /// The broker's nonce does not begin with the client's.
-    #[error("the broker's nonce is not made from this client's: its message belongs to another authentication")]
-    Nonce,
-    /// Fewer rounds would let a listener guess the password, and more would keep the client busy.
-    #[error("expected from {min} to {max} iterations of the password's hash, got {got}")]
-    Iterations { min: u32, max: u32, got: String },
-    /// The broker refused, in the mechanism's own words.
-    #[error("the broker refused: {0}")]
-    Refused(String),
-    /// The broker does not know the password.
-    #[error(
-        "the broker could not prove that it knows the password: it is not the broker, or has another password for this user"
-    )]
-    Signature,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +155,7 @@ mod tests {
         assert!(shown.contains("alice") && shown.contains("[hidden]") && !shown.contains("hunter2"), "{shown}");
     }
 
+    #[cfg(feature = "scram")]
     #[test]
     fn nonces_are_printable_and_never_the_same() {
         let credentials = Credentials::new(Mechanism::Plain, "alice", Secret::default());
