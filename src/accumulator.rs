@@ -42,7 +42,7 @@ pub(crate) use self::{
     outstanding::{Outstanding, Token},
     partition::PartitionQueue,
     routes::Route,
-    topics::{ReadyTopic, TopicState, Topics},
+    topics::{MetadataFailure, ReadyTopic, TopicState, Topics},
 };
 use crate::{
     cluster::PartitionMetadata,

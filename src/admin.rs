@@ -16,6 +16,7 @@ mod tests;
 use std::{
     collections::BTreeMap,
     ops::{ControlFlow, Range},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,8 +24,9 @@ use tokio::time::sleep;
 
 use crate::{
     cluster::{Broker, Cluster},
-    config::servers,
+    config::{ProducerBuilder, servers},
     error::ErrorCode,
+    sasl::Credentials,
     wire::apis::{
         fetch::{Fetch, FetchedBytes},
         list_offsets::AskOffset,
@@ -78,6 +80,7 @@ pub enum OffsetSpec {
 #[derive(Debug)]
 pub struct Admin {
     bootstrap: Vec<(String, u16)>,
+    credentials: Option<Arc<Credentials>>,
     cluster: Cluster,
     any: Option<Connection>,
     by_node: BTreeMap<i32, Connection>,
@@ -91,9 +94,26 @@ impl Admin {
     /// [`AdminError::InvalidBootstrap`]; [`AdminError::Unreachable`] with what happened at each address; the last
     /// server's error if one accepted the connection but is no Kafka broker.
     pub async fn connect(bootstrap: &str) -> Result<Self, AdminError> {
+        Self::connect_with(bootstrap, std::iter::empty::<(&str, &str)>()).await
+    }
+
+    /// The same with a producer's settings, by their Java names. Those that begin with `security.`, `sasl.` or `ssl.` count; others have no
+    /// effect, so that a producer's configuration serves here as well.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); [`AdminError::InvalidConfig`]; [`AdminError::Unauthenticated`] if a broker does not let this client in.
+    pub async fn connect_with<N: AsRef<str>, V: AsRef<str>>(
+        bootstrap: &str,
+        properties: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, AdminError> {
         let bootstrap = bootstrap_servers(bootstrap)?;
-        let any = Some(open_first(&bootstrap).await?);
-        Ok(Self { bootstrap, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
+        let counts = |(name, _): &(N, V)| {
+            ["security.", "sasl.", "ssl."].iter().any(|family| name.as_ref().trim().starts_with(family))
+        };
+        let settings = ProducerBuilder::new("localhost:9092").properties(properties.into_iter().filter(counts));
+        let credentials = settings.validate()?.credentials;
+        let any = Some(open_first(&bootstrap, credentials.as_ref()).await?);
+        Ok(Self { bootstrap, credentials, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
     }
 
     /// How many partitions `topic` has. Always requests fresh metadata.
@@ -255,7 +275,7 @@ impl Admin {
     async fn ask_any_once<R: Request>(&mut self, request: &R, subject: &str) -> Result<R::Response, AdminError> {
         let connection = match self.any.take() {
             Some(connection) => connection,
-            None => open_first(&self.bootstrap).await?,
+            None => open_first(&self.bootstrap, self.credentials.as_ref()).await?,
         };
         let (connection, response) = connection.call(request, subject).await?;
         self.any = Some(connection);
@@ -290,7 +310,7 @@ impl Admin {
     ) -> Result<R::Response, AdminError> {
         let connection = match self.by_node.remove(&broker.id) {
             Some(connection) => connection,
-            None => Connection::open(&broker.host, broker.port).await?,
+            None => Connection::open(&broker.host, broker.port, self.credentials.as_ref()).await?,
         };
         let (connection, response) = connection.call(request, subject).await?;
         self.by_node.insert(broker.id, connection);
@@ -348,10 +368,13 @@ fn bootstrap_servers(text: &str) -> Result<Vec<(String, u16)>, AdminError> {
     Ok(servers)
 }
 
-async fn open_first(bootstrap: &[(String, u16)]) -> Result<Connection, AdminError> {
+async fn open_first(
+    bootstrap: &[(String, u16)],
+    credentials: Option<&Arc<Credentials>>,
+) -> Result<Connection, AdminError> {
     let mut tried = Vec::new();
     for (host, port) in bootstrap {
-        match Connection::open(host, *port).await {
+        match Connection::open(host, *port, credentials).await {
             Ok(connection) => return Ok(connection),
             Err(AdminError::Unreachable { tried: here }) => tried.extend(here),
             Err(error) if bootstrap.len() == 1 => return Err(error),

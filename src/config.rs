@@ -5,7 +5,7 @@
 //!
 //! Layout, each file using those before it: `values` has the types of settings, `servers` reads `bootstrap.servers`, `kinds` reads and
 //! writes all other values, `builder` is filled in by the user, `draft` holds the given properties while they are read, `table` has one
-//! row for each setting, `rules` holds between settings, `unsupported` refuses names that are no settings, by the tables `java_defaults`
+//! row for each setting, `rules` holds between settings, `security` makes credentials, `unsupported` refuses names that are no settings, by the tables `java_defaults`
 //! and `strangers`.
 
 mod builder;
@@ -13,6 +13,7 @@ mod draft;
 mod java_defaults;
 mod kinds;
 mod rules;
+mod security;
 pub(crate) mod servers;
 mod strangers;
 mod table;
@@ -21,7 +22,7 @@ mod values;
 
 pub use builder::ProducerBuilder;
 pub(crate) use table::Config;
-pub use values::{Acks, Compression};
+pub use values::{Acks, Compression, SaslMechanism, SecurityProtocol};
 
 use draft::Draft;
 use table::SETTINGS;
@@ -105,6 +106,11 @@ mod tests {
             ("compression.type", "none"),
             ("compression.gzip.level", "-1"),
             ("compression.zstd.level", "3"),
+            ("security.protocol", "PLAINTEXT"),
+            ("sasl.mechanism", "GSSAPI"),
+            ("sasl.jaas.config", ""),
+            ("sasl.username", ""),
+            ("sasl.password", ""),
         ];
         assert_eq!(properties, expected.map(|(name, value)| (name, value.to_owned())));
     }
@@ -195,14 +201,14 @@ mod tests {
 
     #[test]
     fn every_violation_is_reported_at_once_in_the_order_of_the_documentation() {
-        let properties = [("linger", "5"), ("retries", "-1"), ("acks", "2"), ("sasl.jaas.config", "hunter2")];
+        let properties = [("linger", "5"), ("retries", "-1"), ("acks", "2"), ("sasl.login.class", "hunter2")];
         assert_eq!(
             violations(&properties),
             [
                 r#"acks: expected all or -1 or 1 or 0, got "2""#,
                 r#"retries: expected an integer from 0 to 2147483647, got "-1""#,
                 r#""linger": unknown property, did you mean linger.ms?"#,
-                "sasl.jaas.config: milena does not speak SASL yet: use a PLAINTEXT listener without authentication",
+                "sasl.login.class: milena authenticates by PLAIN or SCRAM with a user name and a password: leave it out",
             ]
         );
     }
@@ -247,8 +253,8 @@ mod tests {
 
     #[test]
     fn a_builder_and_a_configuration_print_no_secret() {
-        let builder = ProducerBuilder::new("localhost:9092").property("sasl.jaas.config", "hunter2");
-        assert_eq!(format!("{builder:?}"), r#"["bootstrap.servers", "sasl.jaas.config"]"#);
+        let builder = ProducerBuilder::new("localhost:9092").property("ssl.key.password", "hunter2");
+        assert_eq!(format!("{builder:?}"), r#"["bootstrap.servers", "ssl.key.password"]"#);
         assert!(!builder.validate().unwrap_err().to_string().contains("hunter2"));
         assert!(format!("{:?}", given(&[]).unwrap()).contains(r#""linger.ms": "5""#));
     }

@@ -291,6 +291,17 @@ pub enum SendError {
         /// The broker's error.
         code: ErrorCode,
     },
+    /// No broker lets this client in: user name, password or mechanism is wrong. The producer goes on trying while records wait for it, so
+    /// it can be sent to when the cause is mended, without a restart.
+    #[error("no broker lets this client in to send to {topic}: {reason}")]
+    Unauthenticated {
+        /// The record's topic.
+        topic: Arc<str>,
+        /// `SASL_AUTHENTICATION_FAILED`, `UNSUPPORTED_SASL_MECHANISM` or `ILLEGAL_SASL_STATE`.
+        code: ErrorCode,
+        /// Which broker refused whom, what it said, and what to look at.
+        reason: Arc<str>,
+    },
     /// The producer cannot send any more; see [`FailureKind::Fatal`].
     #[error("producer cannot send to {topic}: {reason}")]
     Fatal {
@@ -353,7 +364,7 @@ impl SendError {
             Self::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
             Self::InvalidTopic { .. } => ErrorCode::INVALID_TOPIC_EXCEPTION,
             Self::InvalidPartition { .. } | Self::UnknownTopic { .. } => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            Self::TopicRefused { code, .. } | Self::Fatal { code, .. } => *code,
+            Self::TopicRefused { code, .. } | Self::Fatal { code, .. } | Self::Unauthenticated { code, .. } => *code,
             Self::InvalidRecord { .. } | Self::Serialization { .. } => ErrorCode::INVALID_RECORD,
             Self::Closed { .. } | Self::QueueFull { .. } | Self::Partitioner { .. } => ErrorCode::NONE,
         }

@@ -91,6 +91,7 @@ pub mod mock;
 mod net;
 mod producer;
 mod record;
+mod sasl;
 mod sender;
 #[cfg(all(test, feature = "broker"))]
 #[path = "../tests/sim/main.rs"]
@@ -98,7 +99,7 @@ mod sim;
 #[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "only a broker reads all that a producer writes"))]
 mod wire;
 
-pub use config::{Acks, Compression, ProducerBuilder};
+pub use config::{Acks, Compression, ProducerBuilder, SaslMechanism, SecurityProtocol};
 pub use delivery::{Ack, Delivery};
 pub use error::{ConfigError, DeliveryError, ErrorCode, FailureKind, FlushError, Persisted, SendError, WaitedFor};
 pub use metrics::{Distribution, Metric, Metrics};

@@ -128,7 +128,7 @@ impl Sender {
 
     /// Does all that can be done now. Each step finds the metadata refreshed that the one before it wanted refreshed.
     fn advance(&mut self) {
-        let steps: [fn(&mut Self); 10] = [
+        let steps: [fn(&mut Self); 11] = [
             |sender| sender.reading.end(sender.common.now, &sender.links),
             Self::take_wanted,
             Self::list_supplied,
@@ -136,6 +136,7 @@ impl Sender {
             Self::expire,
             Self::end_overdue,
             Self::start_over,
+            |sender| sender.links.renew_sessions(|broker| sender.lanes.waits_for(broker), &mut sender.common),
             Self::request_due,
             Self::drain,
             |sender| sender.links.connect_wanted(|broker| sender.lanes.waits_for(broker), &mut sender.common),

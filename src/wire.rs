@@ -5,6 +5,7 @@
 //! sockets, and any decision.
 
 pub(crate) mod apis;
+pub(crate) mod authentication;
 pub(crate) mod compression;
 pub(crate) mod errors;
 pub(crate) mod frame;

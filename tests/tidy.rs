@@ -28,7 +28,7 @@ use source::{Source, contains_path, exports, functions, paths, starts_with_path,
 /// Each may use those after it.
 const PIPELINE: [&str; 8] = ["bench", "mock", "producer", "net", "sender", "accumulator", "wire", "dial"];
 /// Everybody may use these. They use each other only, and the table of error codes, which is vocabulary in wire's care.
-const VOCABULARY: [&str; 7] = ["record", "cluster", "config", "error", "delivery", "metrics", "wire::errors"];
+const VOCABULARY: [&str; 8] = ["record", "cluster", "config", "error", "delivery", "metrics", "sasl", "wire::errors"];
 /// These use wire, vocabulary, and what makes connections.
 const BESIDE: [&str; 2] = ["broker", "admin"];
 

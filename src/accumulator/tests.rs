@@ -10,11 +10,13 @@ use std::{
 };
 
 use super::{
-    Accumulator, AppendMode, Appended, BEHIND_BYTES, Clock, Limits, PartitionQueue, Refused, SealedBatch, YIELD_EVERY,
+    Accumulator, AppendMode, Appended, BEHIND_BYTES, Clock, Limits, MetadataFailure, PartitionQueue, Refused,
+    SealedBatch, YIELD_EVERY,
 };
 use crate::{
     ProducerBuilder, cluster,
     delivery::{Callback, Callbacks, Completion, Delivery, Listener, Outcome, nothing},
+    error::ErrorCode,
     wire::{
         compression::{Codec, Compressor, Method},
         record_batch::writer::Payload,
@@ -445,7 +447,10 @@ fn callers_that_wait_for_a_topic_wake_after_every_response_and_on_close() {
     assert_eq!(topics.responses(), 0);
     assert!(is_told(&|| topics.answered()) && is_told(&|| topics.answered()));
     assert_eq!(topics.responses(), 2);
-    assert!(!is_told(&|| topics.set_metadata_failure(Some("refused".into()))), "there is nothing to look at");
+    let failure =
+        |is_final| Some(MetadataFailure { code: ErrorCode::NETWORK_EXCEPTION, why: "refused".into(), is_final });
+    assert!(!is_told(&|| topics.set_metadata_failure(failure(false))), "there is nothing to look at");
+    assert!(is_told(&|| topics.set_metadata_failure(failure(true))), "nobody need wait any longer");
     assert!(is_told(&|| accumulator.close()));
 }
 

@@ -48,7 +48,16 @@ pub(crate) enum TopicState {
 pub(crate) struct KnownTopics {
     states: HashMap<Arc<str>, TopicState, foldhash::fast::RandomState>,
     /// Why metadata cannot be had from any broker, if that is so.
-    pub(crate) metadata_failure: Option<Arc<str>>,
+    pub(crate) metadata_failure: Option<MetadataFailure>,
+}
+
+/// Why metadata cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MetadataFailure {
+    pub(crate) code: ErrorCode,
+    pub(crate) why: Arc<str>,
+    /// Whether waiting does not help: somebody has to act.
+    pub(crate) is_final: bool,
 }
 
 impl KnownTopics {
@@ -176,10 +185,15 @@ impl Topics {
         self.change().states.entry(Arc::clone(name)).or_insert(TopicState::Awaited(None));
     }
 
-    /// Sets or clears why metadata cannot be had.
-    pub(crate) fn set_metadata_failure(&self, metadata_failure: Option<Arc<str>>) {
-        if self.known().metadata_failure != metadata_failure {
-            self.change().metadata_failure = metadata_failure;
+    /// Sets or clears why metadata cannot be had. Callers that wait look at it at once if waiting does not help.
+    pub(crate) fn set_metadata_failure(&self, metadata_failure: Option<MetadataFailure>) {
+        if self.known().metadata_failure == metadata_failure {
+            return;
+        }
+        let is_final = metadata_failure.as_ref().is_some_and(|failure| failure.is_final);
+        self.change().metadata_failure = metadata_failure;
+        if is_final {
+            self.announce();
         }
     }
 

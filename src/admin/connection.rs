@@ -4,7 +4,13 @@
 //! response. So a connection whose call failed or was dropped can never be used again with a response outstanding.
 //! [`opening`] decides how it begins. Deliberately absent: pipelining, retries.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -17,12 +23,15 @@ use super::AdminError;
 use crate::{
     config::servers::shown,
     dial::{DialPlan, SocketBuffers, dial},
+    sasl::Credentials,
     wire::{
         apis::{
-            self, Api, Caller,
+            self, Api, BadResponse, Caller,
             api_versions::{self, Versions},
             request::{Request, Unusable},
+            sasl_authenticate, sasl_handshake,
         },
+        authentication::{self, Ask, Authentication, Refusal},
         frame::Decoder,
         opening::{self, OpeningError, Step},
     },
@@ -47,7 +56,12 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects, and requests the versions. If the broker closes the connection on our version of the request, connects
     /// again and uses the oldest one.
-    pub(super) async fn open(host: &str, port: u16) -> Result<Self, AdminError> {
+    /// Then authenticates, if it is to say who it is.
+    pub(super) async fn open(
+        host: &str,
+        port: u16,
+        credentials: Option<&Arc<Credentials>>,
+    ) -> Result<Self, AdminError> {
         let mut connection = Self::dial(host, port).await?;
         let mut opened = connection.negotiate(opening::FIRST).await;
         if connection.ended
@@ -57,6 +71,9 @@ impl Connection {
             opened = connection.negotiate(opening::OLDEST).await;
         }
         connection.versions = opened?;
+        if let Some(credentials) = credentials {
+            connection.authenticate(Arc::clone(credentials)).await?;
+        }
         Ok(connection)
     }
 
@@ -80,6 +97,40 @@ impl Connection {
             Ok(response) => Ok((self, response)),
             Err(unusable) => Err(self.explain(R::API, subject, unusable)),
         }
+    }
+
+    async fn authenticate(&mut self, credentials: Arc<Credentials>) -> Result<(), AdminError> {
+        /// Another one for each authentication of the process.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let (handshake, authenticate) =
+            authentication::versions(&self.versions).map_err(|refusal| self.kept_out(refusal))?;
+        let mut authentication = Authentication::new(credentials, NUMBER.fetch_add(1, Relaxed));
+        let mut ask = authentication.first();
+        loop {
+            let step = match ask {
+                Ask::Handshake(mechanism) => {
+                    let encode = |caller: Caller<'_>| sasl_handshake::encode(caller, handshake, mechanism);
+                    let frame = self.exchange(Api::SaslHandshake, encode).await?;
+                    let response = sasl_handshake::decode(&frame, handshake);
+                    authentication.agreed(&response.map_err(|bad| self.explain(Api::SaslHandshake, "", bad.into()))?)
+                }
+                Ask::Authenticate(message) => {
+                    let encode = |caller: Caller<'_>| sasl_authenticate::encode(caller, authenticate, message);
+                    let frame = self.exchange(Api::SaslAuthenticate, encode).await?;
+                    let response = sasl_authenticate::decode(&frame, authenticate);
+                    let unreadable = |bad: BadResponse| self.explain(Api::SaslAuthenticate, "", bad.into());
+                    authentication.answered(&response.map_err(unreadable)?)
+                }
+            };
+            match step.map_err(|refusal| self.kept_out(refusal))? {
+                authentication::Step::Ask(next) => ask = next,
+                authentication::Step::Done(_) => return Ok(()),
+            }
+        }
+    }
+
+    fn kept_out(&self, Refusal { code, why }: Refusal) -> AdminError {
+        AdminError::Unauthenticated { broker: self.broker.clone(), code, reason: why }
     }
 
     async fn negotiate(&mut self, mut version: i16) -> Result<Versions, AdminError> {
@@ -215,7 +266,7 @@ mod tests {
     async fn a_broker_without_our_version_of_api_versions_gets_the_version_that_it_supports() {
         let two = [ONE_API, &[0; 4]].concat();
         let (port, peer) = peer(vec![response(1, UNSUPPORTED), response(2, &two)]).await;
-        let connection = Connection::open(HOST, port).await.unwrap();
+        let connection = Connection::open(HOST, port, None).await.unwrap();
         assert_eq!(connection.versions.pick(Api::Metadata), Some(12));
         assert_eq!(peer.await.unwrap(), [4, 2]);
     }
@@ -223,7 +274,7 @@ mod tests {
     #[tokio::test]
     async fn a_broker_that_refuses_version_0_as_well_is_not_asked_forever() {
         let (port, peer) = peer((1..=3).map(|id| response(id, UNSUPPORTED)).collect()).await;
-        let error = Connection::open(HOST, port).await.unwrap_err();
+        let error = Connection::open(HOST, port, None).await.unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::UNSUPPORTED_VERSION));
         assert_eq!(peer.await.unwrap(), [4, 2, 0]);
     }
@@ -237,7 +288,7 @@ mod tests {
             [first, serve_one(&listener, vec![response(1, ONE_API)]).await].concat()
         };
         let peer = tokio::spawn(serve);
-        let connection = Connection::open(HOST, port).await.unwrap();
+        let connection = Connection::open(HOST, port, None).await.unwrap();
         assert_eq!(connection.versions.pick(Api::Metadata), Some(12));
         assert_eq!(peer.await.unwrap(), [4, 0]);
     }
@@ -245,7 +296,7 @@ mod tests {
     #[tokio::test]
     async fn an_api_that_the_broker_does_not_support_is_refused_before_anything_is_sent() {
         let (port, _peer) = peer(vec![response(1, OLD), response(2, ONE_API)]).await;
-        let connection = Connection::open(HOST, port).await.unwrap();
+        let connection = Connection::open(HOST, port, None).await.unwrap();
         let request = AskOffset { topic: "t", partition: 0, timestamp: -1 };
         let error = connection.call(&request, "t-0").await.unwrap_err().to_string();
         let expected =
@@ -264,7 +315,7 @@ mod tests {
             (Vec::new(), "closed the connection"),
         ] {
             let (port, _peer) = peer(vec![said]).await;
-            let error = Connection::open(HOST, port).await.unwrap_err().to_string();
+            let error = Connection::open(HOST, port, None).await.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -273,7 +324,7 @@ mod tests {
     async fn a_silent_peer_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let error = Connection::open(HOST, port).await.unwrap_err();
+        let error = Connection::open(HOST, port, None).await.unwrap_err();
         assert!(error.to_string().contains("no response within 30 s"), "{error}");
         assert!(error.retriable());
     }
@@ -281,7 +332,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_port_is_unreachable_with_its_address() {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        let error = Connection::open(HOST, port).await.unwrap_err();
+        let error = Connection::open(HOST, port, None).await.unwrap_err();
         assert!(matches!(&error, AdminError::Unreachable { tried } if tried.len() == 1), "{error}");
         assert!(error.to_string().contains(&format!("127.0.0.1:{port}")));
     }

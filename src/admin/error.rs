@@ -3,7 +3,7 @@
 //! In: facts from [`super`]. Out: [`AdminError`]. Pure. Deliberately absent: the errors of a producer, which are in
 //! [`crate::error`].
 
-use crate::error::ErrorCode;
+use crate::error::{ConfigError, ErrorCode};
 
 /// Why a request of the admin client failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +16,19 @@ pub enum AdminError {
         given: String,
         /// What was expected instead.
         expected: String,
+    },
+    /// The settings of security are wrong.
+    #[error(transparent)]
+    InvalidConfig(#[from] ConfigError),
+    /// The broker does not let this client in: user name, password or mechanism is wrong.
+    #[error("broker {broker} does not let this client in: {reason}")]
+    Unauthenticated {
+        /// `host:port`.
+        broker: String,
+        /// `SASL_AUTHENTICATION_FAILED`, `UNSUPPORTED_SASL_MECHANISM` or `ILLEGAL_SASL_STATE`.
+        code: ErrorCode,
+        /// Who was refused, what the broker said, and what to look at.
+        reason: String,
     },
     /// No address could be connected to.
     #[error("no broker could be reached: {}; check host and port, and that the broker is running", tried.join(", "))]
@@ -130,7 +143,7 @@ impl AdminError {
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
-            Self::Refused { code, .. } => Some(*code),
+            Self::Refused { code, .. } | Self::Unauthenticated { code, .. } => Some(*code),
             Self::TopicExists { .. } => Some(ErrorCode::TOPIC_ALREADY_EXISTS),
             Self::UnknownTopic { .. } => Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
             _ => None,

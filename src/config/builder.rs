@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::kinds::show_millis;
+use super::{kinds::show_millis, values::SaslMechanism};
 use crate::record::{intercept::Interceptor, partition::Partitioner};
 
 /// Configures a producer and builds it.
@@ -105,6 +105,12 @@ impl ProducerBuilder {
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.interceptors.push(Arc::new(interceptor));
         self
+    }
+
+    /// Has the producer say who it is, by this mechanism. `security.protocol` has to be SASL_PLAINTEXT or SASL_SSL. Java properties
+    /// `sasl.mechanism` and `sasl.jaas.config`; here as well `sasl.username` and `sasl.password`.
+    pub fn sasl(self, mechanism: SaslMechanism, username: &str, password: &str) -> Self {
+        self.sasl_mechanism(mechanism).property("sasl.username", username).property("sasl.password", password)
     }
 
     fn millis(self, name: &str, value: Duration) -> Self {

@@ -6,6 +6,7 @@
 use std::{fmt::Display, sync::Arc, time::Duration};
 
 use super::servers;
+use crate::sasl::Secret;
 
 /// The greatest value of Java's `int`.
 pub(super) const INT: i64 = i32::MAX as i64;
@@ -110,6 +111,19 @@ impl Kind<Arc<str>> for Text {
 
     fn show(&self, value: &Arc<str>) -> String {
         value.to_string()
+    }
+}
+
+/// Text that is never shown. What stands for it is that of Java's `Password`.
+pub(super) struct SecretText;
+
+impl Kind<Secret> for SecretText {
+    fn read(&self, text: &str) -> Result<Secret, String> {
+        Ok(Secret::new(text))
+    }
+
+    fn show(&self, value: &Secret) -> String {
+        if value.is_empty() { String::new() } else { format!("{value:?}") }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::{
     draft::Draft,
     kinds::INT,
+    security,
     table::Config,
     values::{Acks, Compression},
 };
@@ -23,6 +24,7 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     idempotence(config, draft);
     delivery_timeout(config, draft);
     compression(config, draft);
+    security::apply(config, draft);
     config.batch_size = config.batch_size.max(1);
     config.rebootstrap_after = config.rebootstrap.then_some(config.rebootstrap_trigger);
     cap("retry.backoff.ms", &mut config.retry_backoff, config.retry_backoff_max);

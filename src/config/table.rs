@@ -9,10 +9,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     builder::ProducerBuilder,
     draft::Draft,
-    kinds::{FLAG, GzipLevel, INT, Kind, LONG, Millis, Number, Servers, SocketBuffer, Text, Words},
-    values::{Acks, Compression},
+    kinds::{FLAG, GzipLevel, INT, Kind, LONG, Millis, Number, SecretText, Servers, SocketBuffer, Text, Words},
+    values::{Acks, Compression, SaslMechanism, SecurityProtocol},
 };
-use crate::record::{intercept::Interceptor, partition::Partitioner};
+use crate::{
+    record::{intercept::Interceptor, partition::Partitioner},
+    sasl::{Credentials, Secret},
+};
 
 /// One row of the table.
 pub(crate) struct Setting {
@@ -34,6 +37,8 @@ macro_rules! settings {
             $(#[doc = $doc] pub(crate) $field: $type,)*
             /// How long without metadata until the producer starts again from `bootstrap.servers`; `None` is never.
             pub(crate) rebootstrap_after: Option<Duration>,
+            /// Who the producer is; `None` if it does not say so.
+            pub(crate) credentials: Option<Arc<Credentials>>,
             /// The partitioner that replaces the built-in one.
             pub(crate) partitioner: Option<Arc<dyn Partitioner>>,
             /// The interceptors, in the order in which they are called.
@@ -46,6 +51,7 @@ macro_rules! settings {
                 Self {
                     $($field: draft.read($name, &$kind, $default),)*
                     rebootstrap_after: None,
+                    credentials: None,
                     partitioner: None,
                     interceptors: Vec::new(),
                 }
@@ -85,6 +91,19 @@ const COMPRESSION: Words<Compression> = Words(&[
     ("snappy", Compression::Snappy),
     ("lz4", Compression::Lz4),
     ("zstd", Compression::Zstd),
+]);
+const PROTOCOL: Words<SecurityProtocol> = Words(&[
+    ("PLAINTEXT", SecurityProtocol::Plaintext),
+    ("SSL", SecurityProtocol::Ssl),
+    ("SASL_PLAINTEXT", SecurityProtocol::SaslPlaintext),
+    ("SASL_SSL", SecurityProtocol::SaslSsl),
+]);
+const MECHANISM: Words<SaslMechanism> = Words(&[
+    ("GSSAPI", SaslMechanism::Gssapi),
+    ("PLAIN", SaslMechanism::Plain),
+    ("SCRAM-SHA-256", SaslMechanism::ScramSha256),
+    ("SCRAM-SHA-512", SaslMechanism::ScramSha512),
+    ("OAUTHBEARER", SaslMechanism::OauthBearer),
 ]);
 const RECOVERY: Words<bool> = Words(&[("rebootstrap", true), ("none", false)]);
 
@@ -156,6 +175,18 @@ settings! {
         "How hard gzip tries, from 1 to 9; -1 is the usual, 6.";
     compression_zstd_level: i32 = "3", Number(-131_072, 22), "compression.zstd.level", fn compression_zstd_level,
         "How hard zstd tries, from -131072, the quickest, to 22.";
+    security_protocol: SecurityProtocol = "PLAINTEXT", PROTOCOL, "security.protocol", fn security_protocol,
+        "Whether connections are encrypted, and whether the producer says who it is.";
+    sasl_mechanism: SaslMechanism = "GSSAPI", MECHANISM, "sasl.mechanism", fn sasl_mechanism,
+        "How the producer proves who it is. Has to be set with `security.protocol` SASL_PLAINTEXT and SASL_SSL, because milena does not \
+         have the default.";
+    sasl_jaas_config: Secret = "", SecretText, "sasl.jaas.config",
+        "User name and password as Java's clients take them: `CLASS required username=\"alice\" password=\"secret\";` with one of Kafka's \
+         login modules for PLAIN or SCRAM. Never shown.";
+    sasl_username: Arc<str> = "", Text(INT as usize), "sasl.username",
+        "The user name, in place of `sasl.jaas.config`. Java does not have it, librdkafka does.";
+    sasl_password: Secret = "", SecretText, "sasl.password",
+        "The password that belongs to `sasl.username`. Never shown.";
 }
 
 impl Config {

@@ -30,3 +30,43 @@ pub enum Compression {
     /// levels are set by [`crate::ProducerBuilder::compression_zstd_level`].
     Zstd,
 }
+
+/// How the producer speaks to brokers (`security.protocol`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SecurityProtocol {
+    /// `PLAINTEXT`: without encryption, and without saying who one is.
+    #[default]
+    Plaintext,
+    /// `SSL`: encrypted.
+    Ssl,
+    /// `SASL_PLAINTEXT`: authenticated, without encryption. With [`SaslMechanism::Plain`] everybody on the way can read the password.
+    SaslPlaintext,
+    /// `SASL_SSL`: authenticated and encrypted.
+    SaslSsl,
+}
+
+impl SecurityProtocol {
+    pub(crate) fn has_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+
+    pub(crate) fn has_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+}
+
+/// How the producer proves who it is (`sasl.mechanism`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SaslMechanism {
+    /// `GSSAPI`: Kerberos. milena does not have it.
+    Gssapi,
+    /// `PLAIN`: user name and password as they are (RFC 4616).
+    Plain,
+    /// `SCRAM-SHA-256`: neither side shows the password (RFC 7677). It needs the feature `scram`; without it, building the producer fails.
+    ScramSha256,
+    /// `SCRAM-SHA-512`: the same with a longer hash.
+    ScramSha512,
+    /// `OAUTHBEARER`: a token. milena does not have it yet.
+    OauthBearer,
+}

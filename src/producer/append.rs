@@ -16,7 +16,7 @@ use super::{
     inner::Inner,
 };
 use crate::{
-    accumulator::{AppendMode, Charge, ReadyTopic, Refused, Route, TopicState},
+    accumulator::{AppendMode, Charge, MetadataFailure, ReadyTopic, Refused, Route, TopicState},
     delivery::{Accepted, Callback, Delivery, Listener, listener},
     error::{ErrorCode, SendError, WaitedFor},
     record::{
@@ -307,10 +307,21 @@ impl Inner {
         if !std::mem::replace(&mut waiting.asked, true) || self.accumulator.topics().state(topic).is_none() {
             self.ask_for(topic)?;
         }
+        self.check_let_in(topic)?;
         let since = self.now();
         let waited = self.limits.within(waiting.left(since), changed).await;
         self.accumulator.recorder().waited_for_metadata(self.now() - since);
         waited.ok_or_else(|| self.timed_out(topic, WaitedFor::Metadata, waiting))
+    }
+
+    /// Fails if no broker lets this client in. The sender goes on trying.
+    fn check_let_in(&self, topic: &str) -> Result<(), SendError> {
+        match &self.accumulator.topics().known().metadata_failure {
+            Some(MetadataFailure { code, why, is_final: true }) => {
+                Err(SendError::Unauthenticated { topic: Arc::from(topic), code: *code, reason: Arc::clone(why) })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Requests a topic's metadata, and waits for the next metadata response.
@@ -348,7 +359,7 @@ impl Inner {
         let known = self.accumulator.topics().known();
         let answer = if let Some(TopicState::Awaited(answer)) = known.topic(topic) { *answer } else { None };
         let (code, cause) = match (&known.metadata_failure, answer) {
-            (Some(failure), _) => (ErrorCode::NETWORK_EXCEPTION, Some(failure.to_string())),
+            (Some(failure), _) => (failure.code, Some(failure.why.to_string())),
             (None, Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)) if waited_for == WaitedFor::Metadata => {
                 return SendError::UnknownTopic { topic: name, elapsed };
             }

@@ -8,7 +8,9 @@ use super::{
     backoff::{Backoff, Chance},
     warnings::Warnings,
 };
-use crate::{accumulator::Accumulator, config::Config, error::ErrorCode, metrics::Recorder};
+use crate::{
+    accumulator::Accumulator, config::Config, error::ErrorCode, metrics::Recorder, wire::authentication::Refusal,
+};
 
 /// What both parts use.
 #[derive(Debug)]
@@ -28,6 +30,19 @@ pub(crate) struct Common {
 pub(crate) struct Cause {
     pub(crate) code: ErrorCode,
     pub(crate) why: Arc<str>,
+}
+
+impl Cause {
+    /// No broker said it: the connection failed.
+    pub(crate) fn network(why: impl Into<Arc<str>>) -> Self {
+        Self { code: ErrorCode::NETWORK_EXCEPTION, why: why.into() }
+    }
+}
+
+impl From<Refusal> for Cause {
+    fn from(Refusal { code, why }: Refusal) -> Self {
+        Self { code, why: why.into() }
+    }
 }
 
 impl Common {

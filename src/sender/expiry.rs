@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{Cause, Sender, links::node::Overdue};
-use crate::error::ErrorCode;
+use crate::{accumulator::MetadataFailure, error::ErrorCode};
 
 impl Sender {
     /// When a connection, a request or a batch is to be judged, which waits while what has come is being read.
@@ -38,14 +38,14 @@ impl Sender {
             let why = format!("the partition's last attempt ended with {}: {}", last.code, last.cause()).into();
             return Some(Cause { code: last.code, why });
         }
-        let lost = |why: &Arc<str>| Cause { code: ErrorCode::NETWORK_EXCEPTION, why: Arc::clone(why) };
         let leaderless = || Cause { code: ErrorCode::LEADER_NOT_AVAILABLE, why: "the partition has no leader".into() };
         let Some(node) = lane.leader.and_then(|leader| self.links.nodes.get(&leader.node)) else {
             let failure = &self.common.accumulator.topics().known().metadata_failure;
-            return Some(failure.as_ref().map_or_else(leaderless, lost));
+            let failed = |failure: &MetadataFailure| Cause { code: failure.code, why: Arc::clone(&failure.why) };
+            return Some(failure.as_ref().map_or_else(leaderless, failed));
         };
-        if let Some(why) = &node.why_lost {
-            return Some(lost(why));
+        if node.why_lost.is_some() {
+            return node.why_lost.clone();
         }
         let producer_id = &self.lanes.producer_id;
         if producer_id.current.is_none() && producer_id.cause.is_some() {
@@ -84,7 +84,7 @@ impl Sender {
     /// Ends a connection that is not needed.
     fn end_idle(&mut self, id: i32) {
         if let Some(lost) = self.links.end_idle(id, &mut self.common) {
-            self.lost(lost, ErrorCode::NETWORK_EXCEPTION);
+            self.lost(lost);
         }
         self.common.accumulator.topics().set_metadata_failure(None);
     }

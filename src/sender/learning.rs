@@ -6,10 +6,14 @@
 use std::{cell::LazyCell, sync::Arc};
 
 use super::{
-    Sender,
+    Cause, Sender,
     metadata::{Changes, is_refusal},
 };
-use crate::{accumulator::TopicState, error::ErrorCode, wire::apis::metadata::ClusterView};
+use crate::{
+    accumulator::{MetadataFailure, TopicState},
+    error::ErrorCode,
+    wire::apis::metadata::ClusterView,
+};
 
 impl Sender {
     /// Takes over what a broker says of the cluster.
@@ -28,7 +32,9 @@ impl Sender {
             self.sync_brokers();
             self.publish_changes(&changes);
         } else if names_no_broker {
-            topics.set_metadata_failure(Some("metadata named no broker that can be connected to".into()));
+            let why = "metadata named no broker that can be connected to".into();
+            let failure = MetadataFailure { code: ErrorCode::NETWORK_EXCEPTION, why, is_final: false };
+            topics.set_metadata_failure(Some(failure));
         }
     }
 
@@ -58,7 +64,7 @@ impl Sender {
         for broker in cluster.brokers.values() {
             self.lanes.broker_came(broker.id);
             if let Some(lost) = self.links.add(broker, &mut self.common) {
-                self.lost(lost, ErrorCode::NETWORK_EXCEPTION);
+                self.lost(lost);
             }
         }
         for id in self.links.gone(&cluster) {
@@ -74,11 +80,11 @@ impl Sender {
     /// Starts again from `bootstrap.servers`: all brokers that are known are forgotten (KIP-899).
     pub(super) fn rebootstrap(&mut self, why: &str) {
         self.common.warnings.rebootstrap(why, self.common.now);
-        let why = format!("starting again from bootstrap.servers: {why}").into();
+        let why = Cause::network(format!("starting again from bootstrap.servers: {why}"));
         let known: Vec<i32> = self.links.nodes.keys().copied().collect();
         for id in known {
-            if let Some(lost) = self.links.disconnect(id, &why, &mut self.common) {
-                self.lost(lost, ErrorCode::NETWORK_EXCEPTION);
+            if let Some(lost) = self.links.disconnect(id, why.clone(), &mut self.common) {
+                self.lost(lost);
             }
             self.remove_broker(id);
         }

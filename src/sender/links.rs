@@ -16,7 +16,7 @@ use std::{
 };
 
 use self::node::{InFlight, Link, Node, Overdue, Timeouts};
-use super::{Action, Backoff, Common, ConnectionId, Seen};
+use super::{Action, Backoff, Cause, Common, ConnectionId, Seen};
 use crate::cluster::{Broker, Cluster};
 
 const NODE: &str = "the broker of a connection";
@@ -41,7 +41,7 @@ pub(super) struct Links {
 pub(super) struct Lost {
     pub(super) broker: i32,
     pub(super) address: String,
-    pub(super) why: Arc<str>,
+    pub(super) why: Cause,
     /// The requests that were in flight, the oldest first, and what the broker can have seen of them.
     pub(super) unanswered: Vec<(InFlight, Seen)>,
     /// Records that went out without a response that would show that they were taken (`acks=0`).
@@ -73,6 +73,11 @@ impl Links {
         self.nodes.keys().any(|id| *id >= 0) && !self.nodes.values().any(Node::is_up)
     }
 
+    /// Whether any broker can be sent to.
+    pub(super) fn is_any_up(&self) -> bool {
+        self.nodes.values().any(Node::is_up)
+    }
+
     /// Adds those of `bootstrap.servers`.
     pub(super) fn bootstrap(&mut self, common: &Common) {
         for (id, (host, port)) in (1..).zip(&common.config.bootstrap_servers) {
@@ -87,7 +92,7 @@ impl Links {
         if node.host == *host && node.port == *port {
             return None;
         }
-        let lost = self.disconnect(*id, &"the broker has a new address".into(), common);
+        let lost = self.disconnect(*id, Cause::network("the broker has a new address"), common);
         self.nodes.entry(*id).and_modify(|node| {
             (node.host, node.port) = (Arc::clone(host), *port);
             node.forgive(common.now);
@@ -144,11 +149,16 @@ impl Links {
         // One that was ended from this side ends here as well.
         let id = self.connections.remove(&connection)?;
         let whole = self.nodes.get(&id).map_or(0, |node| node.written(written));
-        self.lost(id, why, |place| if place < whole { Seen::Whole } else { Seen::InPart }, common)
+        self.lost(
+            id,
+            Cause::network(Arc::clone(why)),
+            |place| if place < whole { Seen::Whole } else { Seen::InPart },
+            common,
+        )
     }
 
     /// Ends a connection from this side, if there is one.
-    pub(super) fn disconnect(&mut self, id: i32, why: &Arc<str>, common: &mut Common) -> Option<Lost> {
+    pub(super) fn disconnect(&mut self, id: i32, why: Cause, common: &mut Common) -> Option<Lost> {
         let connection = self.nodes.get(&id).and_then(Node::connection)?;
         self.end(connection);
         // What the socket still holds may go out all the same, so every request counts as seen by the broker.
@@ -159,7 +169,7 @@ impl Links {
     pub(super) fn end_idle(&mut self, id: i32, common: &mut Common) -> Option<Lost> {
         // A broker that refused what went out would have ended it long ago.
         self.nodes.get_mut(&id).map(Node::take_unconfirmed);
-        let lost = self.disconnect(id, &"not used for connections.max.idle.ms".into(), common);
+        let lost = self.disconnect(id, Cause::network("not used for connections.max.idle.ms"), common);
         self.nodes.entry(id).and_modify(|node| node.forgive(common.now));
         lost
     }
@@ -170,16 +180,16 @@ impl Links {
     }
 
     /// A connection is gone: what was in flight has no response. `seen` is called for each request with its place in the row.
-    fn lost(&mut self, id: i32, why: &Arc<str>, seen: impl Fn(usize) -> Seen, common: &mut Common) -> Option<Lost> {
+    fn lost(&mut self, id: i32, why: Cause, seen: impl Fn(usize) -> Seen, common: &mut Common) -> Option<Lost> {
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
-        let why = explained(node, &common.config.bootstrap_servers, why);
+        let why = Cause { why: explained(node, &common.config.bootstrap_servers, &why.why), ..why };
         let address = format!("{}:{}", node.host, node.port);
         let was_up = node.is_up();
         node.count_end(common.recorder(), common.now);
         let unconfirmed = node.take_unconfirmed();
-        let unanswered = node.down(Arc::clone(&why), common.now, self.reconnect, &mut common.chance);
+        let unanswered = node.down(why.clone(), common.now, self.reconnect, &mut common.chance);
         let requests = was_up.then_some(unanswered.len());
-        common.warnings.connection_ended(id, &address, &why, requests, common.now);
+        common.warnings.connection_ended(id, &address, &why.why, requests, common.now);
         let unanswered = unanswered.into_iter().enumerate().map(|(place, request)| (request, seen(place))).collect();
         Some(Lost { broker: id, address, why, unanswered, unconfirmed })
     }

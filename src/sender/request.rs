@@ -9,6 +9,10 @@ use crate::{cluster::TopicId, wire::apis::Api};
 pub(crate) enum Purpose {
     /// To learn which versions the broker supports.
     ApiVersions,
+    /// To agree on how the client authenticates.
+    SaslHandshake,
+    /// To authenticate.
+    SaslAuthenticate,
     /// To learn of the cluster, with the number of the request.
     Metadata(u64),
     /// To get a producer id.
@@ -22,6 +26,8 @@ impl Purpose {
     pub(crate) fn api(&self) -> Api {
         match self {
             Self::ApiVersions => Api::ApiVersions,
+            Self::SaslHandshake => Api::SaslHandshake,
+            Self::SaslAuthenticate => Api::SaslAuthenticate,
             Self::Metadata(_) => Api::Metadata,
             Self::InitProducerId => Api::InitProducerId,
             Self::Produce(_) => Api::Produce,
@@ -32,7 +38,11 @@ impl Purpose {
     pub(crate) fn records(&self) -> Option<u64> {
         match self {
             Self::Produce(sent) => Some(sent.records),
-            Self::ApiVersions | Self::Metadata(_) | Self::InitProducerId => None,
+            Self::ApiVersions
+            | Self::SaslHandshake
+            | Self::SaslAuthenticate
+            | Self::Metadata(_)
+            | Self::InitProducerId => None,
         }
     }
 }

@@ -14,12 +14,14 @@ use super::{
     links::{Lost, node::InFlight},
 };
 use crate::{
+    accumulator::MetadataFailure,
     cluster::Broker,
     config::Acks,
     error::ErrorCode,
     wire::apis::{
         self, BadResponse, init_producer_id, metadata,
         produce::{self, ProduceResults},
+        sasl_authenticate, sasl_handshake,
     },
 };
 
@@ -27,23 +29,25 @@ impl Sender {
     /// A connection ended. `written` is the last request that went out whole.
     pub(super) fn disconnected(&mut self, connection: ConnectionId, why: &Arc<str>, written: Option<i32>) {
         if let Some(lost) = self.links.disconnected(connection, why, written, &mut self.common) {
-            self.lost(lost, ErrorCode::NETWORK_EXCEPTION);
+            self.lost(lost);
             self.metadata.refresh(self.common.now);
         }
     }
 
     /// Ends a connection that is of no use, and looks for another broker.
     pub(super) fn end(&mut self, id: i32, why: &str, error: ErrorCode) {
-        let lost = self.links.disconnect(id, &why.into(), &mut self.common);
-        lost.into_iter().for_each(|lost| self.lost(lost, error));
+        let lost = self.links.disconnect(id, Cause { code: error, why: why.into() }, &mut self.common);
+        lost.into_iter().for_each(|lost| self.lost(lost));
         self.metadata.refresh(self.common.now);
     }
 
     /// A connection is gone: what was in flight has no response.
-    pub(super) fn lost(&mut self, lost: Lost, error: ErrorCode) {
+    pub(super) fn lost(&mut self, lost: Lost) {
         let Lost { broker, address, why, unanswered, unconfirmed } = lost;
+        // That the broker does not let the client in again says nothing of what it was sent before.
+        let code = if is_refusal(why.code) { ErrorCode::NETWORK_EXCEPTION } else { why.code };
         for (request, seen) in unanswered {
-            self.give_back(broker, &request.purpose, error, &why, seen);
+            self.give_back(broker, &request.purpose, code, &why.why, seen);
         }
         let common = &mut self.common;
         if common.config.acks == Acks::None {
@@ -51,10 +55,14 @@ impl Sender {
             self.lanes.lost(broker);
             if unconfirmed > 0 {
                 common.recorder().lost_unconfirmed(unconfirmed);
-                common.warnings.lost_unconfirmed(broker, &address, &why, unconfirmed, common.now);
+                common.warnings.lost_unconfirmed(broker, &address, &why.why, unconfirmed, common.now);
             }
         }
-        common.accumulator.topics().set_metadata_failure(Some(format!("broker at {address}: {why}").into()));
+        // A broker that lets nobody in says the same next time, unless somebody acts. Another one may be better.
+        let is_final = is_refusal(why.code) && !self.links.is_any_up();
+        let failure =
+            MetadataFailure { code: why.code, why: format!("broker at {address}: {}", why.why).into(), is_final };
+        self.common.accumulator.topics().set_metadata_failure(Some(failure));
     }
 
     /// A request has no response, or none that can be used.
@@ -69,7 +77,7 @@ impl Sender {
             Purpose::Metadata(request) => self.metadata.failed(*request, now, &mut common.chance),
             Purpose::InitProducerId => self.lanes.producer_id.failed(Cause { code, why }, now, &mut common.chance),
             // What a connection begins with is requested again with the next one.
-            Purpose::ApiVersions => {}
+            Purpose::ApiVersions | Purpose::SaslHandshake | Purpose::SaslAuthenticate => {}
         }
     }
 
@@ -88,36 +96,42 @@ impl Sender {
         let Some(&broker) = self.links.connections.get(&connection) else { return };
         let read = match self.links.take_request(broker, frame.len(), &mut self.common) {
             Some(request) => self.receive_response(broker, &request, frame),
-            None => Err("response without a request".to_owned()),
+            None => Err(Cause::network("response without a request")),
         };
-        if let Err(why) = read {
-            self.end(broker, &why, ErrorCode::NETWORK_EXCEPTION);
+        if let Err(Cause { code, why }) = read {
+            self.end(broker, &why, code);
         }
     }
 
     /// Passes a response to the owner of its request; one that cannot be used counts as none. Returns why the connection is of no use
     /// any more, if it is not.
-    fn receive_response(&mut self, broker: i32, request: &InFlight, frame: &Bytes) -> Result<(), String> {
+    fn receive_response(&mut self, broker: i32, request: &InFlight, frame: &Bytes) -> Result<(), Cause> {
         let got = apis::correlation(frame);
         let read = if got == Some(request.correlation) {
             self.read_response(broker, request, frame)
         } else {
-            Err(format!("response {} where {} was expected", got.unwrap_or(-1), request.correlation))
+            let (got, expected) = (got.unwrap_or(-1), request.correlation);
+            Err(Cause::network(format!("response {got} where {expected} was expected")))
         };
-        read.inspect_err(|why| {
-            let why = why.as_str().into();
-            self.give_back(broker, &request.purpose, ErrorCode::NETWORK_EXCEPTION, &why, Seen::Whole);
-        })
+        read.inspect_err(|Cause { code, why }| self.give_back(broker, &request.purpose, *code, why, Seen::Whole))
     }
 
-    fn read_response(&mut self, broker: i32, request: &InFlight, frame: &Bytes) -> Result<(), String> {
-        let unreadable = |error: BadResponse| error.to_string();
+    fn read_response(&mut self, broker: i32, request: &InFlight, frame: &Bytes) -> Result<(), Cause> {
+        let unreadable = |error: BadResponse| Cause::network(error.to_string());
         let version = request.version;
         match &request.purpose {
             Purpose::ApiVersions => self.links.negotiated(broker, version, frame, &mut self.common)?,
+            Purpose::SaslHandshake => {
+                let response = sasl_handshake::decode(frame, version).map_err(unreadable)?;
+                self.links.agreed(broker, &response, &mut self.common)?;
+            }
+            Purpose::SaslAuthenticate => {
+                let response = sasl_authenticate::decode(frame, version).map_err(unreadable)?;
+                self.links.answered(broker, &response, &mut self.common)?;
+            }
             Purpose::Produce(sent) => {
                 let response = produce::decode(frame, version).map_err(unreadable)?;
-                self.produced(broker, sent, response)?;
+                self.produced(broker, sent, response).map_err(Cause::network)?;
             }
             Purpose::Metadata(number) => {
                 let response = metadata::decode(frame, version).map_err(unreadable)?;
@@ -157,6 +171,12 @@ impl Sender {
             self.lanes.lead(slot, Some(Leader { node: leader.0, epoch: leader.1 }), false, &mut self.common);
         }
     }
+}
+
+/// Whether a broker, or its part of the authentication, keeps the client out.
+fn is_refusal(code: ErrorCode) -> bool {
+    [ErrorCode::SASL_AUTHENTICATION_FAILED, ErrorCode::UNSUPPORTED_SASL_MECHANISM, ErrorCode::ILLEGAL_SASL_STATE]
+        .contains(&code)
 }
 
 /// Only these two errors mean that the leader is elsewhere (KIP-951).

@@ -4,6 +4,7 @@
 //! requests for the test to answer.
 
 mod asking;
+mod authentication;
 mod availability;
 mod counting;
 mod delivery;

@@ -18,6 +18,8 @@ pub(crate) mod metadata;
 pub(crate) mod produce;
 #[cfg(feature = "admin")]
 pub(crate) mod request;
+pub(crate) mod sasl_authenticate;
+pub(crate) mod sasl_handshake;
 
 pub(crate) use self::{
     api::Api,

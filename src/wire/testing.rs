@@ -8,6 +8,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 #[cfg(feature = "bench-internals")]
 use kafka_protocol::messages::MetadataRequest;
+#[cfg(test)]
+use kafka_protocol::messages::{SaslAuthenticateResponse, SaslHandshakeResponse};
 use kafka_protocol::{
     messages::{
         ApiKey, ApiVersionsResponse, InitProducerIdResponse, MetadataResponse, ProduceRequest, ProduceResponse,
@@ -168,6 +170,21 @@ pub(crate) fn metadata(version: i16, correlation: i32, brokers: &[(i32, u16)], t
 #[cfg(test)]
 pub(crate) fn metadata_error(version: i16, correlation: i32, error: i16) -> Bytes {
     frame(Api::Metadata, version, correlation, &MetadataResponse::default().with_error_code(error))
+}
+
+/// A SaslHandshake response with an error code and the mechanisms that are enabled.
+#[cfg(test)]
+pub(crate) fn sasl_handshake(version: i16, correlation: i32, error: i16, enabled: &[&str]) -> Bytes {
+    let mechanisms = enabled.iter().map(|name| StrBytes::from((*name).to_owned())).collect();
+    let body = SaslHandshakeResponse::default().with_error_code(error).with_mechanisms(mechanisms);
+    frame(Api::SaslHandshake, version, correlation, &body)
+}
+
+/// A SaslAuthenticate response without a message.
+#[cfg(test)]
+pub(crate) fn sasl_authenticate(version: i16, correlation: i32, error: i16, session_ms: i64) -> Bytes {
+    let body = SaslAuthenticateResponse::default().with_error_code(error).with_session_lifetime_ms(session_ms);
+    frame(Api::SaslAuthenticate, version, correlation, &body)
 }
 
 /// An InitProducerId response.

@@ -9,6 +9,7 @@
 //! - [`topics`]: topics that do not exist yet, or never will
 //! - [`outages`]: brokers that stop and restart, or start late
 //! - [`limits`]: the largest record, the smallest, and records that are too large
+//! - `authentication`: every mechanism of SASL, sessions that end, and what a refusal says
 //! - `fault`: three real brokers, with faults of the brokers and of their connections
 //! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
 //!
@@ -18,6 +19,8 @@
 //! Real Kafka and Apache's tools need the feature `kafka-tests`. Without it, the scenarios use only the embedded broker.
 
 mod acks;
+#[cfg(feature = "kafka-tests")]
+mod authentication;
 mod cluster;
 mod compression;
 mod content;

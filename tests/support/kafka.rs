@@ -38,6 +38,8 @@ pub struct RealKafka {
 struct Node {
     folder: PathBuf,
     port: u16,
+    /// By protocol, such as SASL_PLAINTEXT.
+    secured: Vec<(&'static str, u16)>,
     proxy: Option<Proxy>,
     keeper: Mutex<Keeper>,
 }
@@ -47,6 +49,7 @@ struct Node {
 struct Ports {
     client: u16,
     controller: u16,
+    secured: Vec<(&'static str, u16)>,
     /// The port for connections from the proxy, and the proxy.
     behind: Option<(u16, Proxy)>,
 }
@@ -80,9 +83,32 @@ impl RealKafka {
     #[must_use]
     pub fn start_with_proxies(nodes: usize, settings: &[(&str, &str)]) -> Self {
         let ports = (0..nodes).map(|_| Ports::choose(Some(ports::free())));
-        let kafka = Self::format(ports.collect(), settings);
+        let kafka = Self::format(ports.collect(), &[], settings);
         kafka.start_all();
         kafka
+    }
+
+    /// Starts a broker that listens for these protocols as well, such as `SASL_PLAINTEXT`. The `users` are those of SCRAM, as
+    /// `SCRAM-SHA-256=[name=alice,password=secret]`.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_secured(protocols: &[&'static str], users: &[&str], settings: &[(&str, &str)]) -> Self {
+        let secured = protocols.iter().map(|protocol| (*protocol, ports::free())).collect();
+        let kafka = Self::format(vec![Ports { secured, ..Ports::choose(None) }], users, settings);
+        kafka.start_all();
+        kafka
+    }
+
+    /// `host:port` of the first broker's listener for this protocol.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn secured_server(&self, protocol: &str) -> String {
+        let port = self.nodes[0].secured.iter().find(|(of, _)| *of == protocol).expect("a listener of this protocol").1;
+        format!("127.0.0.1:{port}")
     }
 
     /// Chooses ports and formats the folders of `nodes` brokers, without starting any.
@@ -91,12 +117,12 @@ impl RealKafka {
     /// When Kafka's `StorageTool` refuses.
     #[must_use]
     pub fn prepare(nodes: usize, settings: &[(&str, &str)]) -> Self {
-        Self::format((0..nodes).map(|_| Ports::choose(None)).collect(), settings)
+        Self::format((0..nodes).map(|_| Ports::choose(None)).collect(), &[], settings)
     }
 
-    fn format(ports: Vec<Ports>, settings: &[(&str, &str)]) -> Self {
+    fn format(ports: Vec<Ports>, users: &[&str], settings: &[(&str, &str)]) -> Self {
         let folders = thread::scope(|scope| {
-            let format = |id| Node::format(id, &ports, settings);
+            let format = |id| Node::format(id, &ports, users, settings);
             let formats: Vec<_> = (1..=ports.len()).map(|id| scope.spawn(move || format(id))).collect();
             formats.into_iter().map(|folder| folder.join().expect("a node can be prepared")).collect::<Vec<_>>()
         });
@@ -187,7 +213,7 @@ fn partition_of(folder: &Path, topic: &str) -> Option<u32> {
 
 impl Node {
     /// Formats the folder of node `id`, which holds its settings and will hold its log.
-    fn format(id: usize, ports: &[Ports], settings: &[(&str, &str)]) -> PathBuf {
+    fn format(id: usize, ports: &[Ports], users: &[&str], settings: &[(&str, &str)]) -> PathBuf {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let folder = java::cache().join("runs").join(format!("{}-{run}", process::id()));
@@ -195,13 +221,16 @@ impl Node {
         let properties = Self::properties(&folder);
         fs::write(&properties, server_properties(id, ports, &folder, settings)).expect("the folder is writable");
         let properties = properties.to_str().expect("a UTF-8 path");
-        java::run_class("kafka.tools.StorageTool", &["format", "-t", "milenaTestCluster0000w", "-c", properties], "");
+        let users = users.iter().flat_map(|user| ["--add-scram", user]);
+        let arguments = ["format", "-t", "milenaTestCluster0000w", "-c", properties].into_iter().chain(users);
+        java::run_class("kafka.tools.StorageTool", &arguments.collect::<Vec<_>>(), "");
         folder
     }
 
     fn new(folder: PathBuf, ports: Ports) -> Self {
         let keeper = Mutex::new(Keeper::new(&folder, &Self::properties(&folder)));
-        Self { folder, port: ports.client, proxy: ports.behind.map(|(_, proxy)| proxy), keeper }
+        let Ports { client, secured, behind, .. } = ports;
+        Self { folder, port: client, secured, proxy: behind.map(|(_, proxy)| proxy), keeper }
     }
 
     fn properties(folder: &Path) -> PathBuf {
@@ -271,12 +300,13 @@ impl Ports {
     /// Free ports; `behind` is the port for connections from a proxy.
     fn choose(behind: Option<u16>) -> Self {
         let behind = behind.map(|port| (port, Proxy::start(port)));
-        Self { client: ports::free(), controller: ports::free(), behind }
+        Self { client: ports::free(), controller: ports::free(), secured: Vec::new(), behind }
     }
 
     /// The listeners, and what they are advertised as.
     fn listeners(&self) -> (String, String) {
-        let direct = format!("PLAINTEXT://127.0.0.1:{}", self.client);
+        let secured = self.secured.iter().map(|(protocol, port)| format!(",{protocol}://127.0.0.1:{port}"));
+        let direct = format!("PLAINTEXT://127.0.0.1:{}{}", self.client, secured.collect::<String>());
         let listeners = format!("{direct},CONTROLLER://127.0.0.1:{}", self.controller);
         match &self.behind {
             Some((port, proxy)) => {
@@ -297,7 +327,9 @@ fn server_properties(id: usize, ports: &[Ports], folder: &Path, settings: &[(&st
         format!("controller.quorum.voters={}", voters.join(",")),
         format!("listeners={listeners}"),
         format!("advertised.listeners={advertised}"),
-        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT".to_owned(),
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,SSL:SSL,\
+         SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"
+            .to_owned(),
         "controller.listener.names=CONTROLLER".to_owned(),
         format!("log.dirs={}", folder.join("data").display()),
         format!("offsets.topic.replication.factor={replicas}"),

@@ -22,6 +22,7 @@ use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::{self, Format},
+    security::Security,
 };
 
 /// Read the records of a topic's partitions
@@ -55,6 +56,9 @@ pub(crate) struct Args {
     /// Brokers to connect to first, as host:port,host:port
     #[arg(long, short, value_name = "HOST:PORT", default_value = "localhost:9092", value_parser = crate::settings::servers)]
     bootstrap_server: String,
+
+    #[command(flatten)]
+    security: Security,
 
     /// Partition to read; may be repeated [default: all]
     #[arg(long = "partition", short, value_name = "NUMBER", allow_negative_numbers = true,
@@ -112,7 +116,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
 }
 
 async fn read(args: Args) -> Result<(), CliError> {
-    let mut admin = Admin::connect(&args.bootstrap_server).await?;
+    let mut admin = args.security.connect(&args.bootstrap_server).await?;
     let positions = positions(&mut admin, &args).await?;
     let mut printer = Printer::new(&args.topic, args.output, args.max_messages);
     if args.follow || args.from == From::End {

@@ -20,6 +20,7 @@ mod perf;
 mod produce;
 mod properties;
 mod rate;
+mod security;
 mod settings;
 mod store;
 mod warned;

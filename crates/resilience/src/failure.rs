@@ -47,7 +47,7 @@ impl Failure {
     /// removed, so it belongs in a dead-letter topic.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        !self.retriable() && !self.producer_is_gone()
+        !self.retriable() && !self.producer_is_gone() && !self.is_kept_out()
     }
 
     /// Whether the producer is the cause: it was closed, dropped or fenced, and sends nothing more.
@@ -59,6 +59,12 @@ impl Failure {
                 matches!(error.kind(), FailureKind::Closed | FailureKind::Abandoned | FailureKind::Fatal)
             }
         }
+    }
+
+    /// Whether no broker lets the client in: its user name, password or mechanism is wrong. The record is not to blame, and an operator has to act.
+    #[must_use]
+    pub fn is_kept_out(&self) -> bool {
+        matches!(self, Self::Send(SendError::Unauthenticated { .. }))
     }
 
     /// The error's type and variant, such as `SendError::TooLarge`. Programs can compare it, because it does not
@@ -101,6 +107,7 @@ fn send_error_name(error: &SendError) -> &'static str {
         SendError::InvalidTopic { .. } => "SendError::InvalidTopic",
         SendError::InvalidPartition { .. } => "SendError::InvalidPartition",
         SendError::TopicRefused { .. } => "SendError::TopicRefused",
+        SendError::Unauthenticated { .. } => "SendError::Unauthenticated",
         SendError::Fatal { .. } => "SendError::Fatal",
         SendError::Serialization { .. } => "SendError::Serialization",
         SendError::Partitioner { .. } => "SendError::Partitioner",
@@ -139,10 +146,10 @@ mod tests {
     use crate::testing::every_failure;
 
     #[test]
-    fn every_failure_is_either_retriable_or_fatal_or_caused_by_the_producer() {
+    fn every_failure_is_either_retriable_or_fatal_or_caused_by_the_producer_or_by_who_it_is() {
         for failure in every_failure() {
             let gone = failure.producer_is_gone();
-            let kinds = [failure.retriable() && !gone, failure.is_fatal(), gone];
+            let kinds = [failure.retriable() && !gone, failure.is_fatal(), gone, failure.is_kept_out()];
             assert_eq!(kinds.iter().filter(|kind| **kind).count(), 1, "{failure:?}: {kinds:?}");
         }
     }

@@ -62,7 +62,7 @@ impl Strategy {
     /// ```
     #[must_use]
     pub fn of(failure: &Failure, lasted: Duration, long: Duration) -> Self {
-        if failure.producer_is_gone() {
+        if failure.producer_is_gone() || failure.is_kept_out() {
             Self::StoreAndAlert
         } else if !failure.retriable() {
             Self::FailFast
@@ -106,6 +106,7 @@ mod tests {
             ("SendError::InvalidTopic", [FailFast; 2]),
             ("SendError::InvalidPartition", [FailFast; 2]),
             ("SendError::TopicRefused", [FailFast; 2]),
+            ("SendError::Unauthenticated", [StoreAndAlert; 2]),
             ("SendError::Fatal", [StoreAndAlert; 2]),
             ("SendError::Serialization", [FailFast; 2]),
             ("SendError::Partitioner", [FailFast; 2]),

@@ -53,6 +53,11 @@ pub(crate) fn every_failure() -> Vec<Failure> {
         SendError::InvalidTopic { topic: t(), reason: "it is empty" },
         SendError::InvalidPartition { topic: t(), partition: 9, count: 3 },
         SendError::TopicRefused { topic: t(), code: ErrorCode::TOPIC_AUTHORIZATION_FAILED },
+        SendError::Unauthenticated {
+            topic: t(),
+            code: ErrorCode::SASL_AUTHENTICATION_FAILED,
+            reason: "wrong password".into(),
+        },
         SendError::Fatal { topic: t(), code: ErrorCode::PRODUCER_FENCED, reason: "fenced".into() },
         SendError::Serialization { topic: t(), part: "value", reason: "not UTF-8".into() },
         SendError::Partitioner { topic: t(), reason: "no region".into() },

@@ -112,7 +112,9 @@ mod tests {
     #[test]
     fn what_cannot_heal_by_itself_is_requested_again_when_a_lane_needs_a_producer_id_and_not_before() {
         let (now, mut chance) = (Instant::now(), Chance::new(1));
-        for (code, is_due) in [(31, false), (53, false), (35, false), (42, false), (-1, true), (14, true), (7, true), (9_999, true)] {
+        for (code, is_due) in
+            [(31, false), (53, false), (35, false), (42, false), (-1, true), (14, true), (7, true), (9_999, true)]
+        {
             let mut id = ProducerId::new(true, BACKOFF, now);
             id.requested = true;
             assert!(id.apply(response(ErrorCode(code), -1), 3, now, &mut chance).is_err());

@@ -31,6 +31,11 @@ impl Links {
         if let Some(node) = up.min_by_key(|node| node.in_flight.len()) {
             return Some(node.id);
         }
+        let over = self.nodes.values().find(|node| node.is_session_over(now)).map(|node| node.id);
+        if over.is_some() {
+            self.renew_sessions(|id| Some(id) == over, common);
+            return None;
+        }
         // Where lanes connect again and again in vain, that is nothing to wait for.
         let is_futile = |node: &Node| node.failures > 0 && waits(node.id);
         if self.nodes.values().any(|node| node.is_connecting(now) && !is_futile(node)) {
@@ -81,7 +86,7 @@ impl Links {
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
         let change = |node: &Node| match node.link {
             Link::Down { until } => Some(until),
-            Link::Connecting { .. } | Link::Opening { .. } => node.patient_until(),
+            Link::Connecting { .. } | Link::Opening { .. } | Link::Authenticating { .. } => node.patient_until(),
             Link::Up { .. } => node.muted_until,
         };
         self.nodes.values().filter_map(change).filter(|at| *at > now).min()

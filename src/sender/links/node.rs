@@ -11,9 +11,10 @@ use std::{
 
 use crate::{
     metrics::Recorder,
-    sender::{Backoff, Chance, ConnectionId, Purpose, backoff::PATIENCE},
+    sender::{Backoff, Cause, Chance, ConnectionId, Purpose, backoff::PATIENCE},
     wire::{
         apis::{Api, api_versions::Versions},
+        authentication::Authentication,
         opening,
     },
 };
@@ -40,8 +41,29 @@ pub(crate) enum Link {
     Connecting { id: ConnectionId, since: Instant, until: Instant },
     /// It is made; the first requests of a connection are on their way ([`opening`]).
     Opening { id: ConnectionId, since: Instant },
+    /// The broker is to learn who the client is.
+    Authenticating { id: ConnectionId, since: Instant, versions: Versions, authentication: Authentication },
     /// Requests can be sent.
-    Up { id: ConnectionId, versions: Versions },
+    Up { id: ConnectionId, versions: Versions, session: Session },
+}
+
+/// For how long the broker knows who the client is (KIP-368).
+#[derive(Debug)]
+pub(crate) struct Session {
+    since: Instant,
+    /// When the client is to authenticate again; `None` is never.
+    pub(crate) renew_at: Option<Instant>,
+    /// While it does, nothing else is sent. What is in flight goes on.
+    pub(crate) authentication: Option<Authentication>,
+}
+
+impl Session {
+    /// A session of this length, counted from now. The client authenticates again when 85 to 95 % of it have passed, as Java's does.
+    pub(crate) fn new(lifetime: Option<Duration>, now: Instant, chance: &mut Chance) -> Self {
+        let mut early = |lifetime: Duration| lifetime / 100 * (85 + u32::try_from(chance.below(11)).unwrap_or(0));
+        let renew_at = lifetime.and_then(|lifetime| now.checked_add(early(lifetime)));
+        Self { since: now, renew_at, authentication: None }
+    }
 }
 
 /// One broker. Before any is known, those of `bootstrap.servers` stand under negative ids.
@@ -62,7 +84,7 @@ pub(crate) struct Node {
     pub(crate) throttled_until: Option<Instant>,
     pub(crate) last_used: Instant,
     /// Why the last connection ended.
-    pub(crate) why_lost: Option<Arc<str>>,
+    pub(crate) why_lost: Option<Cause>,
     /// The version of the first ApiVersions request.
     pub(crate) first_version: i16,
     next_correlation: i32,
@@ -134,13 +156,16 @@ impl Node {
     pub(crate) fn connection(&self) -> Option<ConnectionId> {
         match self.link {
             Link::Down { .. } => None,
-            Link::Connecting { id, .. } | Link::Opening { id, .. } | Link::Up { id, .. } => Some(id),
+            Link::Connecting { id, .. }
+            | Link::Opening { id, .. }
+            | Link::Authenticating { id, .. }
+            | Link::Up { id, .. } => Some(id),
         }
     }
 
     /// Whether there is a connection, and not only an attempt to make one.
     pub(crate) fn is_connected(&self) -> bool {
-        matches!(self.link, Link::Opening { .. } | Link::Up { .. })
+        matches!(self.link, Link::Opening { .. } | Link::Authenticating { .. } | Link::Up { .. })
     }
 
     /// Whether there is a connection, also while nothing may be sent over it.
@@ -151,9 +176,33 @@ impl Node {
     /// What it speaks, if requests can be sent now.
     pub(crate) fn up(&self, now: Instant) -> Option<&Versions> {
         match &self.link {
-            Link::Up { versions, .. } if self.muted_until.is_none_or(|until| until <= now) => Some(versions),
-            Link::Down { .. } | Link::Connecting { .. } | Link::Opening { .. } | Link::Up { .. } => None,
+            Link::Up { versions, session, .. } if session.authentication.is_none() && !self.is_session_over(now) => {
+                Some(versions).filter(|_| self.muted_until.is_none_or(|until| until <= now))
+            }
+            _ => None,
         }
+    }
+
+    /// The authentication that is under way, and what the broker speaks.
+    pub(crate) fn authentication(&mut self) -> Option<(&mut Authentication, &Versions)> {
+        match &mut self.link {
+            Link::Authenticating { authentication, versions, .. } => Some((authentication, versions)),
+            Link::Up { session: Session { authentication: Some(authentication), .. }, versions, .. } => {
+                Some((authentication, versions))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether anything was sent or received since the client authenticated.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let since = if let Link::Up { session, .. } = &self.link { Some(session.since) } else { None };
+        !self.in_flight.is_empty() || since.is_some_and(|since| self.last_used > since)
+    }
+
+    /// Whether the client has to authenticate again before it sends anything else.
+    pub(crate) fn is_session_over(&self, now: Instant) -> bool {
+        matches!(&self.link, Link::Up { session: Session { renew_at: Some(at), authentication: None, .. }, .. } if *at <= now)
     }
 
     /// Whether a connection may be tried now.
@@ -169,7 +218,9 @@ impl Node {
     /// Until when a connection that is being made is waited for before another is tried beside it.
     pub(crate) fn patient_until(&self) -> Option<Instant> {
         match self.link {
-            Link::Connecting { since, .. } | Link::Opening { since, .. } => Some(since + PATIENCE),
+            Link::Connecting { since, .. } | Link::Opening { since, .. } | Link::Authenticating { since, .. } => {
+                Some(since + PATIENCE)
+            }
             Link::Down { .. } | Link::Up { .. } => None,
         }
     }
@@ -219,7 +270,7 @@ impl Node {
     }
 
     /// The connection is gone, for this reason; it may be made again after a backoff. Returns what had no response.
-    pub(crate) fn down(&mut self, why: Arc<str>, now: Instant, backoff: Backoff, chance: &mut Chance) -> Vec<InFlight> {
+    pub(crate) fn down(&mut self, why: Cause, now: Instant, backoff: Backoff, chance: &mut Chance) -> Vec<InFlight> {
         // Some that do not know the version end the connection instead of saying so.
         if matches!(self.link, Link::Opening { .. }) {
             self.first_version = opening::OLDEST;
@@ -250,7 +301,11 @@ impl Node {
     /// When something is to happen here, if nothing else does: the connection is overdue; or, if a lane `waits` for the broker, a
     /// backoff, a throttle or our patience ends.
     pub(crate) fn deadline(&self, now: Instant, timeouts: Timeouts, waits: bool) -> Option<Instant> {
-        let backoff = if let Link::Down { until } = self.link { Some(until) } else { None };
+        let backoff = match &self.link {
+            Link::Down { until } => Some(*until),
+            Link::Up { session, .. } => session.renew_at.filter(|_| session.authentication.is_none()),
+            _ => None,
+        };
         let later = [self.muted_until, self.patient_until()].into_iter().flatten().filter(|until| *until > now);
         let waited_for = backoff.into_iter().chain(later).filter(|_| waits);
         self.due(timeouts).map(|(_, due)| due).into_iter().chain(waited_for).min()
@@ -271,7 +326,7 @@ impl Node {
                 Some((Overdue::Response(request.purpose.api()), read_at + timeouts.request))
             }
             (Link::Up { .. }, None) => Some((Overdue::Idle, self.last_used + timeouts.idle)),
-            (Link::Down { .. } | Link::Opening { .. }, None) => None,
+            (Link::Down { .. } | Link::Opening { .. } | Link::Authenticating { .. }, None) => None,
         }
     }
 }

@@ -9,18 +9,21 @@ use bytes::Bytes;
 
 use super::{
     Links, NODE,
-    node::{InFlight, Link},
+    node::{InFlight, Link, Node, Session},
 };
 use crate::{
     config::Compression,
-    sender::{Action, Common, Purpose},
+    sender::{Action, Cause, Common, Purpose},
     wire::{
         apis::{
             Api, Caller,
             api_versions::{self, Versions},
             produce::ZSTD_FROM,
+            sasl_authenticate::{self, AuthenticateResult},
+            sasl_handshake::{self, HandshakeResult},
         },
-        opening::{self, Step},
+        authentication::{self, Ask, Authentication, Refusal, Step},
+        opening,
     },
 };
 
@@ -95,22 +98,125 @@ impl Links {
         version: i16,
         frame: &Bytes,
         common: &mut Common,
-    ) -> Result<(), String> {
-        match opening::step(frame, version).map_err(|error| error.to_string())? {
-            Step::Ask(lower) => self.request_versions(id, lower, common),
-            Step::Ready(versions) => match lack(&versions, common.config.idempotence, common.config.compression) {
-                Some(why) => return Err(why),
-                None => self.up(id, versions, common),
-            },
+    ) -> Result<(), Cause> {
+        match opening::step(frame, version).map_err(|error| Cause::network(error.to_string()))? {
+            opening::Step::Ask(lower) => self.request_versions(id, lower, common),
+            opening::Step::Ready(versions) => {
+                if let Some(why) = lack(&versions, common.config.idempotence, common.config.compression) {
+                    return Err(Cause::network(why));
+                }
+                match common.config.credentials.clone() {
+                    Some(credentials) => {
+                        authentication::versions(&versions)?;
+                        let authentication = Authentication::new(credentials, common.chance.next());
+                        self.authenticate(id, versions, authentication, common);
+                    }
+                    None => {
+                        let session = Session::new(None, common.now, &mut common.chance);
+                        self.up(id, versions, session, common);
+                    }
+                }
+            }
         }
         Ok(())
     }
 
-    fn up(&mut self, id: i32, versions: Versions, common: &mut Common) {
+    /// Begins to authenticate over a connection that is being opened.
+    fn authenticate(&mut self, id: i32, versions: Versions, authentication: Authentication, common: &mut Common) {
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
-        let Link::Opening { id, .. } = node.link else { return common.missing("a connection that is being opened") };
+        let Link::Opening { id: connection, since } = node.link else {
+            return common.missing("a connection that is being opened");
+        };
+        let ask = authentication.first();
+        node.link = Link::Authenticating { id: connection, since, versions, authentication };
+        self.ask(id, ask, common);
+    }
+
+    /// Authenticates again where a session is nearly over. A connection that was not used since the last time is left alone, unless `wanted` says
+    /// that something waits for the broker.
+    pub(crate) fn renew_sessions(&mut self, wanted: impl Fn(i32) -> bool, common: &mut Common) {
+        let Some(credentials) = common.config.credentials.clone() else { return };
+        let is_wanted = |node: &&mut Node| node.is_in_use() || wanted(node.id);
+        let over = self.nodes.values_mut().filter(|node| node.is_session_over(common.now)).filter(is_wanted);
+        let mut asks = Vec::new();
+        for node in over {
+            let authentication = Authentication::new(credentials.clone(), common.chance.next());
+            asks.push((node.id, authentication.first()));
+            if let Link::Up { session, .. } = &mut node.link {
+                session.authentication = Some(authentication);
+            }
+        }
+        asks.into_iter().for_each(|(id, ask)| self.ask(id, ask, common));
+    }
+
+    /// Sends what the authentication of a broker's connection wants sent.
+    fn ask(&mut self, id: i32, ask: Ask, common: &mut Common) {
+        let speaks = self.nodes.get_mut(&id).and_then(Node::authentication);
+        let versions = speaks.and_then(|(_, versions)| authentication::versions(versions).ok());
+        let Some((handshake, authenticate)) = versions else { return common.missing("an authentication under way") };
+        match ask {
+            Ask::Handshake(mechanism) => {
+                let encode = |caller: Caller<'_>| vec![sasl_handshake::encode(caller, handshake, mechanism)];
+                self.send(id, handshake, Purpose::SaslHandshake, true, encode, common);
+            }
+            Ask::Authenticate(message) => {
+                let encode = |caller: Caller<'_>| vec![sasl_authenticate::encode(caller, authenticate, message)];
+                self.send(id, authenticate, Purpose::SaslAuthenticate, true, encode, common);
+            }
+        }
+    }
+
+    /// The response to SaslHandshake.
+    pub(crate) fn agreed(&mut self, id: i32, response: &HandshakeResult, common: &mut Common) -> Result<(), Cause> {
+        self.go_on(id, |authentication| authentication.agreed(response), common)
+    }
+
+    /// The response to SaslAuthenticate.
+    pub(crate) fn answered(
+        &mut self,
+        id: i32,
+        response: &AuthenticateResult,
+        common: &mut Common,
+    ) -> Result<(), Cause> {
+        self.go_on(id, |authentication| authentication.answered(response), common)
+    }
+
+    fn go_on(
+        &mut self,
+        id: i32,
+        step: impl FnOnce(&mut Authentication) -> Result<Step, Refusal>,
+        common: &mut Common,
+    ) -> Result<(), Cause> {
+        let Some((authentication, _)) = self.nodes.get_mut(&id).and_then(Node::authentication) else {
+            common.missing::<()>("an authentication under way");
+            return Ok(());
+        };
+        match step(authentication)? {
+            Step::Ask(ask) => self.ask(id, ask, common),
+            Step::Done(lifetime) => {
+                let session = Session::new(lifetime, common.now, &mut common.chance);
+                self.let_in(id, session, common);
+            }
+        }
+        Ok(())
+    }
+
+    /// The broker knows who the client is.
+    fn let_in(&mut self, id: i32, new: Session, common: &mut Common) {
+        let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
+        if let Link::Up { session, .. } = &mut node.link {
+            *session = new;
+        } else if let Link::Authenticating { versions, .. } = &node.link {
+            let versions = versions.clone();
+            self.up(id, versions, new, common);
+        }
+    }
+
+    fn up(&mut self, id: i32, versions: Versions, session: Session, common: &mut Common) {
+        let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
+        let Some(id) = node.connection() else { return common.missing("a connection that is being opened") };
         node.first_version = versions.pick(Api::ApiVersions).unwrap_or(opening::OLDEST);
-        node.link = Link::Up { id, versions };
+        node.link = Link::Up { id, versions, session };
         (node.failures, node.ends, node.why_lost, node.last_used) = (0, 0, None, common.now);
         common.warnings.connected(node.id, &node.host, node.port);
     }

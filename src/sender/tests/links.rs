@@ -32,7 +32,7 @@ fn a_connection_that_is_not_made_is_given_up_and_each_one_after_it_gets_twice_th
     }
     assert!(waits.iter().any(|wait| wait % 1_000 > 10), "20 % more or less: {waits:?}");
     let trouble = rig.accumulator.topics().known().metadata_failure.clone();
-    assert!(trouble.is_some_and(|why| why.contains("socket.connection.setup.timeout.ms")));
+    assert!(trouble.is_some_and(|failure| failure.why.contains("socket.connection.setup.timeout.ms")));
 }
 
 #[test]

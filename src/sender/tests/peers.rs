@@ -148,7 +148,14 @@ fn a_broker_too_old_to_be_written_to_is_told_of_and_not_hammered() {
     rig.run();
     rig.pass_ms(10_000);
     assert!(rig.dials < 40, "{} connections in ten seconds", rig.dials);
-    assert!(rig.accumulator.topics().known().metadata_failure.as_ref().is_some_and(|why| why.contains("2.1 or newer")));
+    assert!(
+        rig.accumulator
+            .topics()
+            .known()
+            .metadata_failure
+            .as_ref()
+            .is_some_and(|failure| failure.why.contains("2.1 or newer"))
+    );
 }
 
 #[test]
@@ -168,7 +175,14 @@ fn brokers_that_refuse_connections_are_tried_less_and_less_often() {
     rig.refuses = vec![9000];
     rig.pass_ms(10_000);
     assert!((10..30).contains(&rig.dials), "{} connections in ten seconds", rig.dials);
-    assert!(rig.accumulator.topics().known().metadata_failure.as_ref().is_some_and(|why| why.contains("refused")));
+    assert!(
+        rig.accumulator
+            .topics()
+            .known()
+            .metadata_failure
+            .as_ref()
+            .is_some_and(|failure| failure.why.contains("refused"))
+    );
 }
 
 #[test]

@@ -62,6 +62,12 @@ pub(super) struct Rig {
     /// The next producer id; the error that InitProducerId responses with.
     pub(super) producer_id: i64,
     pub(super) init_error: i16,
+    /// What brokers respond to SaslHandshake and SaslAuthenticate, and for how long they know a client then, in milliseconds.
+    pub(super) handshake_error: i16,
+    pub(super) sasl_error: i16,
+    pub(super) session_ms: i64,
+    /// The messages of SaslAuthenticate requests.
+    pub(super) sasl_messages: usize,
     /// Version ranges as brokers tell them.
     pub(super) ranges: Vec<(i16, i16, i16)>,
     /// Names of APIs whose requests stay without a response.
@@ -112,7 +118,11 @@ impl Rig {
             topic_id: TOPIC_ID,
             producer_id: 100,
             init_error: 0,
-            ranges: vec![(0, 0, 12), (3, 0, 13), (18, 0, 4), (22, 0, 5)],
+            handshake_error: 0,
+            sasl_error: 0,
+            session_ms: 0,
+            sasl_messages: 0,
+            ranges: vec![(0, 0, 12), (3, 0, 13), (17, 0, 1), (18, 0, 4), (22, 0, 5), (36, 0, 2)],
             mute: Vec::new(),
             disconnected: Vec::new(),
             open: Vec::new(),
@@ -223,6 +233,11 @@ impl Rig {
                 0 => testing::metadata(version, correlation, &self.brokers, &[topic]),
                 error => testing::metadata_error(version, correlation, error),
             },
+            17 => testing::sasl_handshake(version, correlation, self.handshake_error, &["SCRAM-SHA-256"]),
+            36 => {
+                self.sasl_messages += 1;
+                testing::sasl_authenticate(version, correlation, self.sasl_error, self.session_ms)
+            }
             18 => testing::api_versions(version, correlation, 0, &self.ranges),
             22 => {
                 self.producer_id += 1;

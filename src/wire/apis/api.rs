@@ -18,12 +18,16 @@ pub(crate) enum Api {
     ListOffsets = 2,
     /// Brokers, topics and leaders.
     Metadata = 3,
+    /// Names the mechanism by which the client authenticates.
+    SaslHandshake = 17,
     /// The versions that a broker supports.
     ApiVersions = 18,
     /// Creates a topic.
     CreateTopics = 19,
     /// A producer id for idempotence.
     InitProducerId = 22,
+    /// Carries a message of the mechanism.
+    SaslAuthenticate = 36,
 }
 
 impl Api {
@@ -39,9 +43,12 @@ impl Api {
             // Below version 4 a broker creates every missing topic that is named, and the request cannot forbid it. Every
             // broker that supports Produce 3 supports version 4.
             Self::Metadata => ("Metadata", (4, 13)),
+            // After version 0 the messages of the mechanism come without requests around them.
+            Self::SaslHandshake => ("SaslHandshake", (1, 1)),
             Self::ApiVersions => ("ApiVersions", (0, 4)),
             Self::CreateTopics => ("CreateTopics", (2, 7)),
             Self::InitProducerId => ("InitProducerId", (0, 5)),
+            Self::SaslAuthenticate => ("SaslAuthenticate", (0, 2)),
         }
     }
 

@@ -310,7 +310,8 @@ mod tests {
             let seen = set.records.iter().map(|record| {
                 (record.timestamp, record.key.as_ref().map(Bytes::len), record.value.as_ref().map(Bytes::len))
             });
-            let written = (0..).zip(&sizes).map(|(number, (key, value))| (base + step * number, Some(*key), Some(*value)));
+            let written =
+                (0..).zip(&sizes).map(|(number, (key, value))| (base + step * number, Some(*key), Some(*value)));
             assert!(seen.eq(written), "from {base} by {step}");
         }
     }

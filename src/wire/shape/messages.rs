@@ -6,7 +6,8 @@
 
 use kafka_protocol::messages::{
     ApiVersionsResponse, CreateTopicsResponse, DescribeConfigsResponse, FetchResponse, InitProducerIdResponse,
-    ListOffsetsResponse, MetadataResponse, ProduceResponse, ResponseHeader,
+    ListOffsetsResponse, MetadataResponse, ProduceResponse, ResponseHeader, SaslAuthenticateResponse,
+    SaslHandshakeResponse,
 };
 
 use super::{Field, FieldKind, Shape, Shaped};
@@ -28,6 +29,7 @@ types! {
     text FieldKind::Text;
     records FieldKind::Blob;
     int32s FieldKind::List(&FieldKind::Fixed(4));
+    texts FieldKind::List(&FieldKind::Text);
 }
 
 const fn row(name: &'static str, fields: &'static [Field]) -> Field {
@@ -91,6 +93,18 @@ shapes! {
         ]),
         int32("cluster_authorized_operations").since(8).until(10),
         int16("error_code").since(13),
+    ]
+
+    SaslHandshakeResponse 0..=1 flexible 99 [
+        int16("error_code"),
+        texts("mechanisms"),
+    ]
+
+    SaslAuthenticateResponse 0..=2 flexible 2 [
+        int16("error_code"),
+        text("error_message").nullable(),
+        records("auth_bytes"),
+        int64("session_lifetime_ms").since(1),
     ]
 
     InitProducerIdResponse 0..=5 flexible 2 [

@@ -116,7 +116,9 @@ impl Counts {
 
     fn of_send(error: &SendError) -> Self {
         match error {
-            SendError::QueueFull { .. } | SendError::Timeout { .. } => Self::Failure,
+            SendError::QueueFull { .. } | SendError::Timeout { .. } | SendError::Unauthenticated { .. } => {
+                Self::Failure
+            }
             SendError::Closed { .. }
             | SendError::Fatal { .. }
             | SendError::NotReady { .. }

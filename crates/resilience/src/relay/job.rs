@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use milena::{Persisted, Produce};
 use futures_util::stream::FuturesUnordered;
+use milena::{Persisted, Produce};
 use tokio::{
     sync::{Notify, watch},
     time::sleep_until,

@@ -247,6 +247,7 @@ mod tests {
             ("SendError::InvalidTopic", fatal),
             ("SendError::InvalidPartition", fatal),
             ("SendError::TopicRefused", fatal),
+            ("SendError::Unauthenticated", fatal),
             ("SendError::Fatal", gone),
             ("SendError::Serialization", fatal),
             ("SendError::Partitioner", fatal),
