@@ -126,6 +126,15 @@ fn a_listener_without_sasl_says_so() {
 }
 
 #[test]
+fn a_listener_that_wants_sasl_is_recognised_by_a_client_without_it() {
+    crate::run(async {
+        let builder = ProducerBuilder::new(&KAFKA.secured_server(SASL)).max_block(Duration::from_secs(1));
+        let error = refused(builder).await;
+        assert!(error.to_string().contains("a listener that wants SASL does so"), "{error}");
+    });
+}
+
+#[test]
 fn sessions_that_end_every_three_seconds_cost_no_record_and_no_connection() {
     crate::run(async {
         let producer = builder(SaslMechanism::ScramSha256, "alice", "secret-256").build().await.unwrap();
