@@ -7,6 +7,7 @@
 mod connection;
 mod consumed;
 mod create;
+mod describe;
 mod error;
 mod leaders;
 pub(crate) mod metadata;
@@ -35,6 +36,8 @@ use crate::{
 };
 use connection::Connection;
 pub use consumed::{ConsumedRecord, Fetched, TimestampType};
+use describe::AskDescription;
+pub use describe::{BrokerAddress, ClusterDescription, TopicDescription};
 pub use error::AdminError;
 use metadata::AskMetadata;
 
@@ -114,6 +117,14 @@ impl Admin {
         let credentials = settings.validate()?.credentials;
         let any = Some(open_first(&bootstrap, credentials.as_ref()).await?);
         Ok(Self { bootstrap, credentials, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
+    }
+
+    /// What a broker says of the cluster, and of a topic and this client's rights on it. Asks once. The topic is not created.
+    ///
+    /// # Errors
+    /// No broker responds, or not with what was asked. A topic that does not exist is no error: see [`TopicDescription::error`].
+    pub async fn describe(&mut self, topic: Option<&str>) -> Result<ClusterDescription, AdminError> {
+        self.ask_any_once(&AskDescription { topic }, topic.unwrap_or("the cluster")).await
     }
 
     /// How many partitions `topic` has. Always requests fresh metadata.
