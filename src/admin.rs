@@ -23,8 +23,9 @@ use tokio::time::sleep;
 
 use crate::{
     cluster::{Broker, Cluster},
-    config::servers,
-    error::ErrorCode,
+    config::{ProducerBuilder, servers},
+    dial::Security,
+    error::{ConfigError, ErrorCode},
     wire::apis::{
         fetch::{Fetch, FetchedBytes},
         list_offsets::AskOffset,
@@ -78,6 +79,7 @@ pub enum OffsetSpec {
 #[derive(Debug)]
 pub struct Admin {
     bootstrap: Vec<(String, u16)>,
+    security: Security,
     cluster: Cluster,
     any: Option<Connection>,
     by_node: BTreeMap<i32, Connection>,
@@ -91,9 +93,30 @@ impl Admin {
     /// [`AdminError::InvalidBootstrap`]; [`AdminError::Unreachable`] with what happened at each address; the last
     /// server's error if one accepted the connection but is no Kafka broker.
     pub async fn connect(bootstrap: &str) -> Result<Self, AdminError> {
-        let bootstrap = bootstrap_servers(bootstrap)?;
-        let any = Some(open_first(&bootstrap).await?);
-        Ok(Self { bootstrap, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
+        Self::open(bootstrap_servers(bootstrap)?, Security::Plain).await
+    }
+
+    /// As [`connect`](Self::connect), with the properties of a producer, such as those of its file: `bootstrap.servers`, and what secures
+    /// connections (`security.protocol`, `ssl.*`). Other properties of a producer are checked and have no effect.
+    ///
+    /// # Errors
+    /// [`AdminError::InvalidConfig`] with every violation; otherwise as [`connect`](Self::connect).
+    pub async fn from_properties<N: AsRef<str>, V: AsRef<str>>(
+        properties: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, AdminError> {
+        let (config, mut violations) = ProducerBuilder::from_properties(properties).read();
+        match Security::open(&config).await {
+            Ok(security) if violations.is_empty() => Self::open(config.bootstrap_servers, security).await,
+            opened => {
+                violations.extend(opened.err().into_iter().flatten());
+                Err(AdminError::InvalidConfig(ConfigError::new(violations)))
+            }
+        }
+    }
+
+    async fn open(bootstrap: Vec<(String, u16)>, security: Security) -> Result<Self, AdminError> {
+        let any = Some(open_first(&bootstrap, &security).await?);
+        Ok(Self { bootstrap, security, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
     }
 
     /// How many partitions `topic` has. Always requests fresh metadata.
@@ -255,7 +278,7 @@ impl Admin {
     async fn ask_any_once<R: Request>(&mut self, request: &R, subject: &str) -> Result<R::Response, AdminError> {
         let connection = match self.any.take() {
             Some(connection) => connection,
-            None => open_first(&self.bootstrap).await?,
+            None => open_first(&self.bootstrap, &self.security).await?,
         };
         let (connection, response) = connection.call(request, subject).await?;
         self.any = Some(connection);
@@ -290,7 +313,7 @@ impl Admin {
     ) -> Result<R::Response, AdminError> {
         let connection = match self.by_node.remove(&broker.id) {
             Some(connection) => connection,
-            None => Connection::open(&broker.host, broker.port).await?,
+            None => Connection::open(&broker.host, broker.port, &self.security).await?,
         };
         let (connection, response) = connection.call(request, subject).await?;
         self.by_node.insert(broker.id, connection);
@@ -348,10 +371,10 @@ fn bootstrap_servers(text: &str) -> Result<Vec<(String, u16)>, AdminError> {
     Ok(servers)
 }
 
-async fn open_first(bootstrap: &[(String, u16)]) -> Result<Connection, AdminError> {
+async fn open_first(bootstrap: &[(String, u16)], security: &Security) -> Result<Connection, AdminError> {
     let mut tried = Vec::new();
     for (host, port) in bootstrap {
-        match Connection::open(host, *port).await {
+        match Connection::open(host, *port, security).await {
             Ok(connection) => return Ok(connection),
             Err(AdminError::Unreachable { tried: here }) => tried.extend(here),
             Err(error) if bootstrap.len() == 1 => return Err(error),

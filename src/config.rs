@@ -5,7 +5,7 @@
 //!
 //! Layout, each file using those before it: `values` has the types of settings, `servers` reads `bootstrap.servers`, `kinds` reads and
 //! writes all other values, `builder` is filled in by the user, `draft` holds the given properties while they are read, `table` has one
-//! row for each setting, `rules` holds between settings, `unsupported` refuses names that are no settings, by the tables `java_defaults`
+//! row for each setting, `rules` and `security` hold between settings, `unsupported` refuses names that are no settings, by the tables `java_defaults`
 //! and `strangers`.
 
 mod builder;
@@ -13,6 +13,7 @@ mod draft;
 mod java_defaults;
 mod kinds;
 mod rules;
+pub(crate) mod security;
 pub(crate) mod servers;
 mod strangers;
 mod table;
@@ -21,6 +22,8 @@ mod values;
 
 pub use builder::ProducerBuilder;
 pub(crate) use table::Config;
+#[cfg(feature = "tls")]
+pub(crate) use values::{Secret, TlsVersions};
 pub use values::{Acks, Compression};
 
 use draft::Draft;
@@ -44,14 +47,19 @@ impl ProducerBuilder {
 
     /// The configuration, or every violation.
     pub(crate) fn validate(self) -> Result<Config, ConfigError> {
+        let (config, violations) = self.read();
+        if violations.is_empty() { Ok(config) } else { Err(ConfigError::new(violations)) }
+    }
+
+    /// The configuration, and every violation. A value in violation counts as its default.
+    pub(crate) fn read(self) -> (Config, Vec<String>) {
         let mut draft = Draft::new(&self.given);
         let mut config = Config::read(&mut draft);
         rules::apply(&mut config, &mut draft);
+        security::apply(&mut config, &mut draft);
         unsupported::refuse(&mut draft);
-        if !draft.violations.is_empty() {
-            return Err(ConfigError::new(draft.violations));
-        }
-        Ok(Config { partitioner: self.partitioner, interceptors: self.interceptors, ..config })
+        let config = Config { partitioner: self.partitioner, interceptors: self.interceptors, ..config };
+        (config, draft.violations)
     }
 }
 
@@ -105,6 +113,20 @@ mod tests {
             ("compression.type", "none"),
             ("compression.gzip.level", "-1"),
             ("compression.zstd.level", "3"),
+            ("security.protocol", "PLAINTEXT"),
+            ("ssl.enabled.protocols", "TLSv1.2,TLSv1.3"),
+            ("ssl.cipher.suites", ""),
+            ("ssl.endpoint.identification.algorithm", "https"),
+            ("ssl.truststore.type", "JKS"),
+            ("ssl.truststore.location", ""),
+            ("ssl.truststore.password", ""),
+            ("ssl.truststore.certificates", ""),
+            ("ssl.keystore.type", "JKS"),
+            ("ssl.keystore.location", ""),
+            ("ssl.keystore.password", ""),
+            ("ssl.keystore.certificate.chain", ""),
+            ("ssl.keystore.key", ""),
+            ("ssl.key.password", ""),
         ];
         assert_eq!(properties, expected.map(|(name, value)| (name, value.to_owned())));
     }

@@ -95,6 +95,8 @@ mod sender;
 #[cfg(all(test, feature = "broker"))]
 #[path = "../tests/sim/main.rs"]
 mod sim;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "only a broker reads all that a producer writes"))]
 mod wire;
 

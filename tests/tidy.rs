@@ -26,7 +26,7 @@ use circles::circles;
 use source::{Source, contains_path, exports, functions, paths, starts_with_path, starts_word};
 
 /// Each may use those after it.
-const PIPELINE: [&str; 8] = ["bench", "mock", "producer", "net", "sender", "accumulator", "wire", "dial"];
+const PIPELINE: [&str; 9] = ["bench", "mock", "producer", "net", "sender", "accumulator", "wire", "dial", "tls"];
 /// Everybody may use these. They use each other only, and the table of error codes, which is vocabulary in wire's care.
 const VOCABULARY: [&str; 7] = ["record", "cluster", "config", "error", "delivery", "metrics", "wire::errors"];
 /// These use wire, vocabulary, and what makes connections.

@@ -3,7 +3,7 @@
 //! In: facts from [`super`]. Out: [`AdminError`]. Pure. Deliberately absent: the errors of a producer, which are in
 //! [`crate::error`].
 
-use crate::error::ErrorCode;
+use crate::error::{ConfigError, ErrorCode};
 
 /// Why a request of the admin client failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum AdminError {
         /// What was expected instead.
         expected: String,
     },
+    /// The properties are not valid.
+    #[error(transparent)]
+    InvalidConfig(ConfigError),
     /// No address could be connected to.
     #[error("no broker could be reached: {}; check host and port, and that the broker is running", tried.join(", "))]
     Unreachable {

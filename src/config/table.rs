@@ -9,9 +9,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     builder::ProducerBuilder,
     draft::Draft,
-    kinds::{FLAG, GzipLevel, INT, Kind, LONG, Millis, Number, Servers, SocketBuffer, Text, Words},
-    values::{Acks, Compression},
+    kinds::{
+        FLAG, GzipLevel, INT, Kind, LONG, Millis, Names, Number, Secrets, Servers, SocketBuffer, Text, Versions, Words,
+    },
+    values::{Acks, Compression, Secret, SecurityProtocol, StoreType, TlsVersions},
 };
+#[cfg(feature = "tls")]
+use super::security::TlsSettings;
 use crate::record::{intercept::Interceptor, partition::Partitioner};
 
 /// One row of the table.
@@ -34,6 +38,9 @@ macro_rules! settings {
             $(#[doc = $doc] pub(crate) $field: $type,)*
             /// How long without metadata until the producer starts again from `bootstrap.servers`; `None` is never.
             pub(crate) rebootstrap_after: Option<Duration>,
+            /// What `ssl.*` adds up to. `None` is no TLS.
+            #[cfg(feature = "tls")]
+            pub(crate) tls: Option<TlsSettings>,
             /// The partitioner that replaces the built-in one.
             pub(crate) partitioner: Option<Arc<dyn Partitioner>>,
             /// The interceptors, in the order in which they are called.
@@ -46,6 +53,8 @@ macro_rules! settings {
                 Self {
                     $($field: draft.read($name, &$kind, $default),)*
                     rebootstrap_after: None,
+                    #[cfg(feature = "tls")]
+                    tls: None,
                     partitioner: None,
                     interceptors: Vec::new(),
                 }
@@ -86,6 +95,18 @@ const COMPRESSION: Words<Compression> = Words(&[
     ("lz4", Compression::Lz4),
     ("zstd", Compression::Zstd),
 ]);
+const PROTOCOL: Words<SecurityProtocol> = Words(&[
+    ("PLAINTEXT", SecurityProtocol::Plaintext),
+    ("SSL", SecurityProtocol::Ssl),
+    ("SASL_PLAINTEXT", SecurityProtocol::SaslPlaintext),
+    ("SASL_SSL", SecurityProtocol::SaslSsl),
+]);
+const STORE: Words<StoreType> =
+    Words(&[("JKS", StoreType::Jks), ("PKCS12", StoreType::Pkcs12), ("PEM", StoreType::Pem)]);
+/// Whether names are checked.
+const IDENTIFICATION: Words<bool> = Words(&[("https", true), ("", false)]);
+/// The longest path.
+const PATH: Text = Text(32 * 1024);
 const RECOVERY: Words<bool> = Words(&[("rebootstrap", true), ("none", false)]);
 
 settings! {
@@ -156,6 +177,34 @@ settings! {
         "How hard gzip tries, from 1 to 9; -1 is the usual, 6.";
     compression_zstd_level: i32 = "3", Number(-131_072, 22), "compression.zstd.level", fn compression_zstd_level,
         "How hard zstd tries, from -131072, the quickest, to 22.";
+    security_protocol: SecurityProtocol = "PLAINTEXT", PROTOCOL, "security.protocol",
+        "How connections are secured: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`. `SSL` and `SASL_SSL` need the feature `tls`.";
+    ssl_enabled_protocols: TlsVersions = "TLSv1.2,TLSv1.3", Versions, "ssl.enabled.protocols",
+        "The versions of TLS that may be used. The newest that the broker has as well is used.";
+    ssl_cipher_suites: Vec<String> = "", Names, "ssl.cipher.suites",
+        "The cipher suites that may be used, by their standard names with commas between them; all of the build's if empty.";
+    ssl_check_names: bool = "https", IDENTIFICATION, "ssl.endpoint.identification.algorithm",
+        "Whether a broker's certificate must have the host's name or IP address: `https`, or empty, which lets anybody with a          certificate of a trusted CA pose as a broker.";
+    ssl_truststore_type: StoreType = "JKS", STORE, "ssl.truststore.type",
+        "The format of the trusted certificates. milena reads `PEM` only, so it must be given with a truststore.";
+    ssl_truststore_location: Arc<str> = "", PATH, "ssl.truststore.location",
+        "A file of trusted certificates, read again for a new connection when it has changed; those of the system if no truststore          is given.";
+    ssl_truststore_password: Secret = "", Secrets, "ssl.truststore.password",
+        "The password of a truststore. PEM has none, so it must be empty.";
+    ssl_truststore_certificates: Secret = "", Secrets, "ssl.truststore.certificates",
+        "The trusted certificates themselves, as PEM, in place of a file.";
+    ssl_keystore_type: StoreType = "JKS", STORE, "ssl.keystore.type",
+        "The format of the client's certificate and key. milena reads `PEM` only, so it must be given with a keystore.";
+    ssl_keystore_location: Arc<str> = "", PATH, "ssl.keystore.location",
+        "A file of the client's private key and its certificate chain, the client's own first, read again for a new connection when it          has changed.";
+    ssl_keystore_password: Secret = "", Secrets, "ssl.keystore.password",
+        "The password of a keystore. PEM has none, so it must be empty; a key may have one.";
+    ssl_keystore_certificate_chain: Secret = "", Secrets, "ssl.keystore.certificate.chain",
+        "The client's certificate chain itself, its own first, as PEM, in place of a file.";
+    ssl_keystore_key: Secret = "", Secrets, "ssl.keystore.key",
+        "The client's private key itself, as PEM, in place of a file.";
+    ssl_key_password: Secret = "", Secrets, "ssl.key.password",
+        "The password of an encrypted private key (PKCS#8), in the file or in place of it.";
 }
 
 impl Config {
