@@ -13,6 +13,8 @@ mod key;
 mod pem;
 mod provider;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod verifier;
 mod words;
 
@@ -60,12 +62,14 @@ impl Tls {
         if !settings.check_names {
             tracing::warn!("ssl.endpoint.identification.algorithm is empty: whoever has a trusted certificate can pose as a broker");
         }
-        let (provider, texts) = match (provider::choose(&settings.cipher_suites), Texts::read(settings)) {
-            (Ok(provider), Ok(texts)) => (Arc::new(provider), texts),
-            (provider, texts) => {
-                return Err(provider.err().into_iter().chain(texts.err().into_iter().flatten()).collect());
-            }
-        };
+        match (provider::choose(&settings.cipher_suites), Texts::read(settings)) {
+            (Ok(provider), Ok(texts)) => Self::made_of(settings, provider, texts),
+            (provider, texts) => Err(provider.err().into_iter().chain(texts.err().into_iter().flatten()).collect()),
+        }
+    }
+
+    fn made_of(settings: &TlsSettings, provider: CryptoProvider, texts: Texts) -> Result<Self, Vec<String>> {
+        let provider = Arc::new(provider);
         let config = Arc::new(config(settings, &provider, &texts)?);
         let current = Mutex::new(Current { config, texts, complaint: Vec::new() });
         Ok(Self { settings: settings.clone(), provider, current })
