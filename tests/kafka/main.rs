@@ -11,6 +11,7 @@
 //! - [`limits`]: the largest record, the smallest, and records that are too large
 //! - `fault`: three real brokers, with faults of the brokers and of their connections
 //! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
+//! - `security`: TLS, with and without a client's certificate, and what does not fit
 //!
 //! milena reads the topics back and, on real Kafka, Apache's console consumer and `DumpLogSegments` as well: see
 //! [`log`]. The clusters of the scenarios are in [`cluster`].
@@ -29,6 +30,8 @@ mod limits;
 mod log;
 mod outages;
 mod partitions;
+#[cfg(feature = "kafka-tests")]
+mod security;
 mod topics;
 mod volume;
 
