@@ -22,9 +22,9 @@ mod values;
 
 pub use builder::ProducerBuilder;
 pub(crate) use table::Config;
+pub use values::{Acks, Compression};
 #[cfg(feature = "tls")]
 pub(crate) use values::{Secret, TlsVersions};
-pub use values::{Acks, Compression};
 
 use draft::Draft;
 use table::SETTINGS;

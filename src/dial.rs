@@ -55,12 +55,7 @@ pub(crate) async fn dial(
 }
 
 /// Connects to the first address of `host` that accepts.
-async fn connect_any(
-    host: &str,
-    port: u16,
-    plan: DialPlan,
-    buffers: SocketBuffers,
-) -> Result<TcpStream, Vec<String>> {
+async fn connect_any(host: &str, port: u16, plan: DialPlan, buffers: SocketBuffers) -> Result<TcpStream, Vec<String>> {
     let unresolved = |error: io::Error| vec![format!("cannot resolve host {host}: {error}")];
     let resolved = lookup_host((host, port)).await.map_err(unresolved)?;
     let addresses = in_turn(resolved.collect(), plan.failures);

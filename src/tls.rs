@@ -60,7 +60,9 @@ impl Tls {
     /// Every violation, each with its property.
     pub(crate) fn open(settings: &TlsSettings) -> Result<Self, Vec<String>> {
         if !settings.check_names {
-            tracing::warn!("ssl.endpoint.identification.algorithm is empty: whoever has a trusted certificate can pose as a broker");
+            tracing::warn!(
+                "ssl.endpoint.identification.algorithm is empty: whoever has a trusted certificate can pose as a broker"
+            );
         }
         match (provider::choose(&settings.cipher_suites), Texts::read(settings)) {
             (Ok(provider), Ok(texts)) => Self::made_of(settings, provider, texts),
@@ -83,10 +85,13 @@ impl Tls {
         // The scope of an IPv6 address is no part of a name.
         let name = host.split_once('%').map_or(host, |(address, _)| address).to_owned();
         let name = ServerName::try_from(name);
-        let name = name.map_err(|_| format!("{host} cannot be in a certificate: expected a DNS name or an IP address"))?;
+        let name =
+            name.map_err(|_| format!("{host} cannot be in a certificate: expected a DNS name or an IP address"))?;
         let client = Client { has_identity: self.settings.identity.is_some() };
         let config = match files::has_files(&self.settings) {
-            true => spawn_blocking(move || self.newest()).await.map_err(|_| "the runtime is shutting down".to_owned())?,
+            true => {
+                spawn_blocking(move || self.newest()).await.map_err(|_| "the runtime is shutting down".to_owned())?
+            }
             false => self.current(),
         };
         Stream::open(socket, config, name, client).await
@@ -111,7 +116,10 @@ impl Tls {
                 *current = Current { config: Arc::new(config), texts, complaint: Vec::new() };
             }
             Err(complaint) if complaint != current.complaint => {
-                tracing::warn!("certificates have changed and cannot be used, so the last ones stay: {}", complaint.join("; "));
+                tracing::warn!(
+                    "certificates have changed and cannot be used, so the last ones stay: {}",
+                    complaint.join("; ")
+                );
                 current.complaint = complaint;
             }
             Err(_) => {}
@@ -130,7 +138,8 @@ fn config(settings: &TlsSettings, provider: &Arc<CryptoProvider>, texts: &Texts)
         }
     };
     let TlsVersions { v12, v13 } = settings.versions;
-    let versions: Vec<_> = [(v13, &TLS13), (v12, &TLS12)].into_iter().filter(|(is_on, _)| *is_on).map(|(_, v)| v).collect();
+    let versions: Vec<_> =
+        [(v13, &TLS13), (v12, &TLS12)].into_iter().filter(|(is_on, _)| *is_on).map(|(_, v)| v).collect();
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider)).with_protocol_versions(&versions);
     let unfit = |_| vec!["ssl.cipher.suites: none of them is for a version in ssl.enabled.protocols".to_owned()];
     let builder = builder.map_err(unfit)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
@@ -165,10 +174,16 @@ fn systems_roots() -> Result<RootCertStore, String> {
         return Ok(roots);
     }
     let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
-    Err(format!("ssl.truststore.location: not set, and this system has no trusted certificates{why}: set it, or install ca-certificates"))
+    Err(format!(
+        "ssl.truststore.location: not set, and this system has no trusted certificates{why}: set it, or install ca-certificates"
+    ))
 }
 
-fn identity(settings: &TlsSettings, provider: &CryptoProvider, texts: &Texts) -> Result<Option<CertifiedKey>, Vec<String>> {
+fn identity(
+    settings: &TlsSettings,
+    provider: &CryptoProvider,
+    texts: &Texts,
+) -> Result<Option<CertifiedKey>, Vec<String>> {
     let Some(identity) = &settings.identity else { return Ok(None) };
     let Some((chain, key)) = texts.identity(identity) else { return Ok(None) };
     key::certified(chain, key, &identity.password, provider).map(Some)

@@ -59,7 +59,8 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     }
     if config.security_protocol.has_tls() {
         tls(config, draft);
-    } else if let Some(idle) = ["ssl.truststore.location", "ssl.keystore.location"].iter().find(|name| draft.has(name)) {
+    } else if let Some(idle) = ["ssl.truststore.location", "ssl.keystore.location"].iter().find(|name| draft.has(name))
+    {
         tracing::warn!("{idle} has no effect without security.protocol=SSL or SASL_SSL");
     }
 }
@@ -168,13 +169,20 @@ impl Store<'_> {
         }
         if self.kind == StoreType::Pem {
             if self.has_password {
-                let (password, hint) = (self.password_property, "leave it out; the password of a key is ssl.key.password");
+                let (password, hint) =
+                    (self.password_property, "leave it out; the password of a key is ssl.key.password");
                 draft.violations.push(format!("{password}: PEM has no password of its own: {hint}"));
             }
         } else if has_file {
             let convert = (self.conversion)(self.kind, self.location);
-            let found = if draft.has(kind) { "expected PEM, which milena reads" } else { "JKS if it is not set, and milena reads PEM" };
-            draft.violations.push(format!("{kind}: {found}: set it to PEM, and convert a file of another type with {convert}"));
+            let found = if draft.has(kind) {
+                "expected PEM, which milena reads"
+            } else {
+                "JKS if it is not set, and milena reads PEM"
+            };
+            draft
+                .violations
+                .push(format!("{kind}: {found}: set it to PEM, and convert a file of another type with {convert}"));
         } else {
             draft.violations.push(format!("{kind}: expected PEM, as {inline} is PEM"));
         }
@@ -194,7 +202,8 @@ fn key_conversion(kind: StoreType, location: &str) -> String {
     if kind == StoreType::Pkcs12 {
         return format!("`openssl pkcs12 -in {location} -out {stem}.pem`");
     }
-    let to_pkcs12 = format!("keytool -importkeystore -srckeystore {location} -destkeystore {stem}.p12 -deststoretype PKCS12");
+    let to_pkcs12 =
+        format!("keytool -importkeystore -srckeystore {location} -destkeystore {stem}.p12 -deststoretype PKCS12");
     format!("`{to_pkcs12} && openssl pkcs12 -in {stem}.p12 -out {stem}.pem`")
 }
 
@@ -225,7 +234,9 @@ mod tests {
     fn tls_without_its_feature_fails_when_the_producer_is_built_and_names_the_feature() {
         assert_eq!(
             check(&[("security.protocol", "SSL")]).unwrap_err(),
-            ["security.protocol: this build has no TLS: build milena with the feature `tls`, or use a PLAINTEXT listener"]
+            [
+                "security.protocol: this build has no TLS: build milena with the feature `tls`, or use a PLAINTEXT listener"
+            ]
         );
     }
 
@@ -258,7 +269,8 @@ mod tests {
         #[test]
         fn stores_are_files_or_texts() {
             let (trust, key) = (("ssl.truststore.type", "PEM"), ("ssl.keystore.type", "PEM"));
-            let files = settings(&[trust, key, ("ssl.truststore.location", "ca.pem"), ("ssl.keystore.location", "me.pem")]);
+            let files =
+                settings(&[trust, key, ("ssl.truststore.location", "ca.pem"), ("ssl.keystore.location", "me.pem")]);
             assert_eq!(files.trusted.unwrap().place, Place::File("ca.pem".into()));
             let identity = files.identity.unwrap();
             assert_eq!(identity.chain, identity.key);
@@ -272,7 +284,10 @@ mod tests {
             ]);
             assert_eq!(texts.trusted.unwrap().place, Place::Inline(Secret::new("a")));
             let identity = texts.identity.unwrap();
-            assert_eq!((identity.chain.property, identity.key.property), ("ssl.keystore.certificate.chain", "ssl.keystore.key"));
+            assert_eq!(
+                (identity.chain.property, identity.key.property),
+                ("ssl.keystore.certificate.chain", "ssl.keystore.key")
+            );
             assert_eq!(identity.password.reveal(), " d ");
         }
 
@@ -286,12 +301,18 @@ mod tests {
         fn stores_of_java_are_refused_with_the_command_that_converts_them() {
             for (kind, location, says) in [
                 ("ssl.truststore", "/etc/trust.jks", "`keytool -list -rfc -keystore /etc/trust.jks > /etc/trust.pem`"),
-                ("ssl.keystore", "a.b/key", "-destkeystore a.b/key.p12 -deststoretype PKCS12 && openssl pkcs12 -in a.b/key.p12 "),
+                (
+                    "ssl.keystore",
+                    "a.b/key",
+                    "-destkeystore a.b/key.p12 -deststoretype PKCS12 && openssl pkcs12 -in a.b/key.p12 ",
+                ),
             ] {
                 let (location_property, kind_property) = (format!("{kind}.location"), format!("{kind}.type"));
                 let [unset] = &violations(&[(&location_property, location)])[..] else { panic!("one") };
                 assert!(unset.contains("JKS if it is not set") && unset.contains(says), "{unset}");
-                let [set] = &violations(&[(&location_property, location), (&kind_property, "JKS")])[..] else { panic!("one") };
+                let [set] = &violations(&[(&location_property, location), (&kind_property, "JKS")])[..] else {
+                    panic!("one")
+                };
                 assert!(set.contains("expected PEM, which milena reads") && set.contains(says), "{set}");
             }
             let pkcs12 = violations(&[("ssl.keystore.location", "key.p12"), ("ssl.keystore.type", "PKCS12")]);
@@ -324,7 +345,12 @@ mod tests {
 
         #[test]
         fn no_secret_is_in_what_is_printed_of_a_configuration() {
-            let names = ["ssl.truststore.certificates", "ssl.keystore.certificate.chain", "ssl.keystore.key", "ssl.key.password"];
+            let names = [
+                "ssl.truststore.certificates",
+                "ssl.keystore.certificate.chain",
+                "ssl.keystore.key",
+                "ssl.key.password",
+            ];
             let secrets = names.map(|name| (name, "hunter2"));
             let all = [&[SSL, ("ssl.truststore.type", "PEM"), ("ssl.keystore.type", "PEM")][..], &secrets[..]].concat();
             let config = check(&all).unwrap();

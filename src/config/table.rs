@@ -6,6 +6,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "tls")]
+use super::security::TlsSettings;
 use super::{
     builder::ProducerBuilder,
     draft::Draft,
@@ -14,8 +16,6 @@ use super::{
     },
     values::{Acks, Compression, Secret, SecurityProtocol, StoreType, TlsVersions},
 };
-#[cfg(feature = "tls")]
-use super::security::TlsSettings;
 use crate::record::{intercept::Interceptor, partition::Partitioner};
 
 /// One row of the table.

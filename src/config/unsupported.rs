@@ -32,7 +32,8 @@ const PUSH: &str = "milena does not push its metrics to the broker (KIP-714): le
 const TRANSACTIONS: &str = "milena has no transactions yet: leave it out";
 const METRICS: &str = "milena keeps metrics in its own way: leave it out";
 const JSSE: &str = "the name of a part of Java, which has no effect here: leave it out";
-const RANDOM: &[&str] = &["", "SHA1PRNG", "DRBG", "NativePRNG", "NativePRNGBlocking", "NativePRNGNonBlocking", "Windows-PRNG"];
+const RANDOM: &[&str] =
+    &["", "SHA1PRNG", "DRBG", "NativePRNG", "NativePRNGBlocking", "NativePRNGNonBlocking", "Windows-PRNG"];
 const RACK: &str = "milena does not choose partitions by rack yet: leave it out";
 
 /// A property of Java's producer that milena does not have, or with a dot at its end the prefix of a family; values that are accepted,
@@ -45,8 +46,16 @@ static MISSING: &[(&str, &[&str], &str)] = &[
     ("metric.reporters", &["org.apache.kafka.common.metrics.JmxReporter", ""], REPORTERS),
     ("config.providers", &[""], "a Java class cannot run here: resolve the values before you pass them"),
     ("security.providers", &[""], "a Java class cannot run here: leave it out"),
-    ("ssl.protocol", &["TLSv1.3", "TLSv1.2", "TLS"], "the versions of TLS are those of ssl.enabled.protocols: leave it out"),
-    ("ssl.provider", &[""], "a Java class cannot run here: leave it out; which cryptography is used is a feature of milena's build"),
+    (
+        "ssl.protocol",
+        &["TLSv1.3", "TLSv1.2", "TLS"],
+        "the versions of TLS are those of ssl.enabled.protocols: leave it out",
+    ),
+    (
+        "ssl.provider",
+        &[""],
+        "a Java class cannot run here: leave it out; which cryptography is used is a feature of milena's build",
+    ),
     ("ssl.engine.factory.class", &[""], "a Java class cannot run here: leave it out"),
     ("ssl.keymanager.algorithm", &["SunX509", "NewSunX509", "PKIX"], JSSE),
     ("ssl.trustmanager.algorithm", &["PKIX", "SunX509"], JSSE),

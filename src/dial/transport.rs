@@ -3,12 +3,12 @@
 //! In: a connected socket, and how it is to be secured. Out: bytes, by the readiness of the socket. Does input and output. Without the
 //! feature `tls` there is only the plain one.
 
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::{
     fmt,
     io::{self, IoSlice},
 };
-#[cfg(feature = "tls")]
-use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;

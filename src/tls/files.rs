@@ -51,7 +51,8 @@ fn read(pem: &Pem) -> Result<Arc<[u8]>, String> {
     match &pem.place {
         Place::Inline(text) => Ok(text.reveal().as_bytes().into()),
         Place::File(path) => {
-            let text = fs::read(path.as_ref()).map_err(|error| format!("{}: cannot read {path}: {error}", pem.property))?;
+            let text =
+                fs::read(path.as_ref()).map_err(|error| format!("{}: cannot read {path}: {error}", pem.property))?;
             Ok(text.into())
         }
     }

@@ -26,7 +26,10 @@ pub(super) fn certificates(text: Text<'_>) -> Result<Vec<CertificateDer<'static>
     let found = found.iter().filter(|section| labels.contains(&section.label.as_str()));
     let found: Vec<_> = found.map(|section| CertificateDer::from(section.der.as_bytes().to_vec())).collect();
     if found.is_empty() {
-        return Err(format!("{}: expected certificates in PEM (-----BEGIN CERTIFICATE-----), found none", text.property));
+        return Err(format!(
+            "{}: expected certificates in PEM (-----BEGIN CERTIFICATE-----), found none",
+            text.property
+        ));
     }
     Ok(found)
 }
@@ -44,7 +47,8 @@ pub(super) fn certified(
         (certificates, private) => return Err(certificates.err().into_iter().chain(private.err()).collect()),
     };
     let usable = provider.key_provider.load_private_key(private);
-    let unusable = "the private key is of a kind that cannot be used: expected RSA of 2048 to 4096 bits, P-256, P-384 or Ed25519";
+    let unusable =
+        "the private key is of a kind that cannot be used: expected RSA of 2048 to 4096 bits, P-256, P-384 or Ed25519";
     let usable = usable.map_err(|_| vec![format!("{}: {unusable}", key.property)])?;
     let certified = CertifiedKey::new(certificates, usable);
     match certified.keys_match() {
@@ -64,7 +68,9 @@ fn private(text: Text<'_>, password: &Secret) -> Result<PrivateKeyDer<'static>, 
     match (keys.next(), keys.next()) {
         (Some(key), None) => decode(key, text.property, password),
         (Some(_), Some(_)) => Err(format!("{}: expected one private key, found several", text.property)),
-        (None, _) => Err(format!("{}: expected a private key in PEM (-----BEGIN PRIVATE KEY-----), found none", text.property)),
+        (None, _) => {
+            Err(format!("{}: expected a private key in PEM (-----BEGIN PRIVATE KEY-----), found none", text.property))
+        }
     }
 }
 
@@ -78,13 +84,16 @@ fn decode(key: &Section, property: &str, password: &Secret) -> Result<PrivateKey
             Err(format!("ssl.key.password: expected the password of the key in {property}, got nothing"))
         }
         "ENCRYPTED PRIVATE KEY" => decrypt(der, property, password),
-        other => Err(format!("{property}: expected a private key in PKCS#8 (-----BEGIN PRIVATE KEY-----), got {other:?}")),
+        other => {
+            Err(format!("{property}: expected a private key in PKCS#8 (-----BEGIN PRIVATE KEY-----), got {other:?}"))
+        }
     }
 }
 
 fn decrypt(der: &[u8], property: &str, password: &Secret) -> Result<PrivateKeyDer<'static>, String> {
     let convert = "`openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW`";
-    let strange = format!("{property}: expected a key that is encrypted with AES (PKCS#8, PBES2): convert it with {convert}");
+    let strange =
+        format!("{property}: expected a key that is encrypted with AES (PKCS#8, PBES2): convert it with {convert}");
     let encrypted = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| strange.clone())?;
     match encrypted.decrypt(password.reveal()) {
         Ok(key) => Ok(PrivateKeyDer::Pkcs8(key.as_bytes().to_vec().into())),

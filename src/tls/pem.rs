@@ -22,10 +22,12 @@ pub(super) fn sections(text: &[u8]) -> Result<Vec<Section>, String> {
     let mut sections = Vec::new();
     let mut rest = text.as_ref();
     while let Some((_, after)) = rest.split_once(BEGIN) {
-        let (label, after) = after.split_once(DASHES).ok_or("a line that begins with -----BEGIN does not end with -----")?;
+        let (label, after) =
+            after.split_once(DASHES).ok_or("a line that begins with -----BEGIN does not end with -----")?;
         let label = label.trim();
         let end = format!("-----END {label}-----");
-        let (content, after) = after.split_once(&end).ok_or_else(|| format!("no -----END {label}----- after its -----BEGIN"))?;
+        let (content, after) =
+            after.split_once(&end).ok_or_else(|| format!("no -----END {label}----- after its -----BEGIN"))?;
         sections.push(section(label, content, &end)?);
         rest = after;
     }
@@ -66,7 +68,10 @@ mod tests {
     fn sections_are_found_among_remarks_and_on_one_line() {
         let empty = ("CERTIFICATE".to_owned(), vec![0x30, 0]);
         assert_eq!(found(EMPTY), Ok(vec![empty.clone()]));
-        assert_eq!(found(&format!("Bag Attributes\n{EMPTY}\nsubject=x\n{EMPTY}\n")), Ok(vec![empty.clone(), empty.clone()]));
+        assert_eq!(
+            found(&format!("Bag Attributes\n{EMPTY}\nsubject=x\n{EMPTY}\n")),
+            Ok(vec![empty.clone(), empty.clone()])
+        );
         assert_eq!(found(&EMPTY.replace('\n', " ")), Ok(vec![empty.clone()]));
         assert_eq!(found(&EMPTY.replace('\n', "")), Ok(vec![empty.clone()]));
         assert_eq!(found(&EMPTY.replace('\n', "\r\n")), Ok(vec![empty]));
@@ -83,7 +88,10 @@ mod tests {
             ("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END CERTIFICATE-----", "no -----END PRIVATE KEY-----"),
             ("-----BEGIN PRIVATE KEY-----\nhunter2!\n-----END PRIVATE KEY-----", "a PRIVATE KEY that is damaged"),
             ("-----BEGIN PRIVATE KEY-----\nMAAA\n-----END PRIVATE KEY-----", "a PRIVATE KEY that is damaged"),
-            ("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n-----END RSA PRIVATE KEY-----", "`openssl pkcs8 -topk8 "),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n-----END RSA PRIVATE KEY-----",
+                "`openssl pkcs8 -topk8 ",
+            ),
         ] {
             let wrong = found(text).unwrap_err();
             assert!(wrong.contains(says) && !wrong.contains("hunter2"), "{text}: {wrong}");

@@ -85,7 +85,9 @@ mod tests {
     fn a_suite_that_there_is_not_is_refused_with_those_that_there_are() {
         let violation = choose(&["TLS_RSA_WITH_AES_128_CBC_SHA".to_owned()]).unwrap_err();
         assert!(violation.starts_with("ssl.cipher.suites: expected some of TLS_"), "{violation}");
-        assert!(violation.contains("TLS_AES_128_GCM_SHA256") && violation.ends_with("got \"TLS_RSA_WITH_AES_128_CBC_SHA\""));
+        assert!(
+            violation.contains("TLS_AES_128_GCM_SHA256") && violation.ends_with("got \"TLS_RSA_WITH_AES_128_CBC_SHA\"")
+        );
     }
 
     #[test]

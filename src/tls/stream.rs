@@ -146,7 +146,9 @@ impl Stream {
             return Err(io::Error::other(why.clone()));
         }
         let read = self.session.read_tls(&mut Socket(&self.socket))?;
-        if read > 0 && let Err(error) = self.session.process_new_packets() {
+        if read > 0
+            && let Err(error) = self.session.process_new_packets()
+        {
             self.failed = Some(explain(&error, self.client));
             self.part();
         }
@@ -221,7 +223,10 @@ fn later<T>(done: io::Result<T>) -> io::Result<Option<T>> {
 /// Why a handshake failed. A broker that does not speak TLS cannot read it, and closes the connection, with or without a reset.
 fn in_words(error: &io::Error, heard: bool) -> String {
     use io::ErrorKind as Kind;
-    let is_end = matches!(error.kind(), Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe);
+    let is_end = matches!(
+        error.kind(),
+        Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe
+    );
     match (is_end, heard) {
         (true, false) => "the peer closed the connection without an answer to TLS, as a PLAINTEXT listener does: check the port, or use \
              security.protocol=PLAINTEXT"

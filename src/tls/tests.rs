@@ -159,7 +159,9 @@ async fn without_the_check_of_names_the_chain_is_checked_all_the_same() {
     let off = [("ssl.endpoint.identification.algorithm", "")];
     let (port, _seen) = echo(&Setup::new(ca.issue(&Wanted { names: vec!["elsewhere"], ..Wanted::default() })));
     round_trip(&mut connect(&client(&ca, &off), "localhost", port).await.unwrap()).await.unwrap();
-    assert!(failure(&client(&other, &off), "localhost", port).await.contains("issued by \"Shop CA\", which is not trusted"));
+    assert!(
+        failure(&client(&other, &off), "localhost", port).await.contains("issued by \"Shop CA\", which is not trusted")
+    );
 }
 
 #[tokio::test]
@@ -167,14 +169,22 @@ async fn each_fault_of_a_brokers_certificate_has_its_sentence() {
     let (ca, other) = (Ca::new("Shop CA"), Ca::new("Other CA"));
     let wanted = Wanted::default;
     for (issued, host, says) in [
-        (other.issue(&wanted()), "localhost", "is issued by \"Other CA\", which is not trusted: add that CA to ssl.truststore.location"),
+        (
+            other.issue(&wanted()),
+            "localhost",
+            "is issued by \"Other CA\", which is not trusted: add that CA to ssl.truststore.location",
+        ),
         (self_signed(&wanted()), "localhost", "\"broker\" is self-signed and not trusted"),
         (ca.issue(&Wanted { years: (2019, 2020), ..wanted() }), "localhost", "expired "),
         (ca.issue(&Wanted { years: (2090, 2091), ..wanted() }), "localhost", "check the clock of this machine"),
         (ca.issue(&wanted()), "kafka-1", "is for localhost, 127.0.0.1, expected kafka-1"),
         (ca.issue(&wanted()), "127.0.0.2", "is for localhost, 127.0.0.1, expected 127.0.0.2"),
         (ca.issue(&wanted()), "fe80::1%eth0", "expected fe80::1"),
-        (ca.issue(&Wanted { names: vec![], ..wanted() }), "localhost", "has no subjectAltName, expected one with localhost"),
+        (
+            ca.issue(&Wanted { names: vec![], ..wanted() }),
+            "localhost",
+            "has no subjectAltName, expected one with localhost",
+        ),
         (ca.issue(&Wanted { is_ca: true, ..wanted() }), "localhost", "is a CA's"),
         (
             ca.issue(&Wanted { purposes: vec![ExtendedKeyUsagePurpose::ClientAuth], ..wanted() }),
@@ -221,10 +231,26 @@ async fn versions_and_suites_that_are_not_shared_are_named() {
     let server = |versions, suite| echo(&Setup { versions, suite, ..Setup::new(ca.issue(&Wanted::default())) }).0;
     let suite = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
     for (port, setting, says) in [
-        (server(ONLY_12, None), ("ssl.enabled.protocols", "TLSv1.3"), "no version of TLS in common with ssl.enabled.protocols"),
-        (server(ONLY_13, None), ("ssl.enabled.protocols", "TLSv1.2"), "no version of TLS in common with ssl.enabled.protocols"),
-        (server(ONLY_13, Some("TLS13_AES_256_GCM_SHA384")), ("ssl.cipher.suites", "TLS_AES_128_GCM_SHA256"), "no cipher suite in common"),
-        (server(ONLY_12, Some("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384")), ("ssl.cipher.suites", suite), "no cipher suite in common"),
+        (
+            server(ONLY_12, None),
+            ("ssl.enabled.protocols", "TLSv1.3"),
+            "no version of TLS in common with ssl.enabled.protocols",
+        ),
+        (
+            server(ONLY_13, None),
+            ("ssl.enabled.protocols", "TLSv1.2"),
+            "no version of TLS in common with ssl.enabled.protocols",
+        ),
+        (
+            server(ONLY_13, Some("TLS13_AES_256_GCM_SHA384")),
+            ("ssl.cipher.suites", "TLS_AES_128_GCM_SHA256"),
+            "no cipher suite in common",
+        ),
+        (
+            server(ONLY_12, Some("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384")),
+            ("ssl.cipher.suites", suite),
+            "no cipher suite in common",
+        ),
     ] {
         let sentence = failure(&client(&ca, &[setting]), "localhost", port).await;
         assert!(sentence.contains(says), "{setting:?}: {sentence}");
@@ -392,8 +418,16 @@ fn every_wrong_file_and_text_is_named_with_its_property_all_at_once() {
     let damaged = one.key.replace("MI", "NI");
     for (properties, expected) in [
         (
-            vec![("ssl.truststore.location", missing.as_str()), ("ssl.keystore.location", &missing), ("ssl.cipher.suites", "hunter3")],
-            vec!["ssl.cipher.suites: expected some of", "ssl.truststore.location: cannot read", "ssl.keystore.location: cannot read"],
+            vec![
+                ("ssl.truststore.location", missing.as_str()),
+                ("ssl.keystore.location", &missing),
+                ("ssl.cipher.suites", "hunter3"),
+            ],
+            vec![
+                "ssl.cipher.suites: expected some of",
+                "ssl.truststore.location: cannot read",
+                "ssl.keystore.location: cannot read",
+            ],
         ),
         (
             vec![("ssl.truststore.location", &empty), ("ssl.keystore.location", &empty)],
@@ -403,7 +437,10 @@ fn every_wrong_file_and_text_is_named_with_its_property_all_at_once() {
                 "ssl.keystore.location: expected a private key in PEM",
             ],
         ),
-        (vec![chain, ("ssl.keystore.key", &two.key)], vec!["ssl.keystore.certificate.chain: the key does not belong to the first"]),
+        (
+            vec![chain, ("ssl.keystore.key", &two.key)],
+            vec!["ssl.keystore.certificate.chain: the key does not belong to the first"],
+        ),
         (vec![chain, ("ssl.keystore.key", &damaged)], vec!["ssl.keystore.key: a PRIVATE KEY that is damaged"]),
         (vec![chain, ("ssl.keystore.key", &two.chain)], vec!["ssl.keystore.key: expected a private key in PEM"]),
         (vec![("ssl.keystore.location", &good), ("ssl.truststore.location", &good)], vec![]),
@@ -437,14 +474,19 @@ fn without_a_truststore_the_systems_roots_are_trusted_or_their_absence_is_told()
 #[test]
 fn an_encrypted_key_needs_its_password() {
     let ca = Ca::new("Shop CA");
-    let base = [
-        ("ssl.truststore.certificates", ca.pem.as_str()),
-        ("ssl.keystore.certificate.chain", encrypted::CERTIFICATE),
-    ];
-    let with = |key, password| violations(&[&base[..], &[("ssl.keystore.key", key), ("ssl.key.password", password)]].concat());
+    let base =
+        [("ssl.truststore.certificates", ca.pem.as_str()), ("ssl.keystore.certificate.chain", encrypted::CERTIFICATE)];
+    let with =
+        |key, password| violations(&[&base[..], &[("ssl.keystore.key", key), ("ssl.key.password", password)]].concat());
     assert_eq!(with(encrypted::AES, "hunter2"), [""; 0]);
-    assert_eq!(with(encrypted::AES, ""), ["ssl.key.password: expected the password of the key in ssl.keystore.key, got nothing"]);
-    assert_eq!(with(encrypted::AES, "hunter3"), ["ssl.key.password: it is not the password of the key in ssl.keystore.key"]);
+    assert_eq!(
+        with(encrypted::AES, ""),
+        ["ssl.key.password: expected the password of the key in ssl.keystore.key, got nothing"]
+    );
+    assert_eq!(
+        with(encrypted::AES, "hunter3"),
+        ["ssl.key.password: it is not the password of the key in ssl.keystore.key"]
+    );
     let [old] = &with(encrypted::PBES1, "hunter2")[..] else { panic!("one violation") };
     assert!(old.contains("convert it with `openssl pkcs8 -topk8 -v2 aes-256-cbc"), "{old}");
     for violation in [with(encrypted::AES, "hunter3"), with(encrypted::PBES1, "hunter2")].concat() {

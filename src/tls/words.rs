@@ -29,13 +29,16 @@ pub(super) fn explain(error: &Error, client: Client) -> String {
         Error::NoCertificatesPresented => "the broker has no certificate".to_owned(),
         Error::AlertReceived(said) => alert(*said, client),
         Error::InvalidMessage(_) => {
-            "the peer does not speak TLS: check the port, or use security.protocol=PLAINTEXT for a PLAINTEXT listener".to_owned()
+            "the peer does not speak TLS: check the port, or use security.protocol=PLAINTEXT for a PLAINTEXT listener"
+                .to_owned()
         }
         Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) | Error::PeerMisbehaved(_) => {
             format!("the broker chose what was not offered ({error}): check ssl.cipher.suites on both sides")
         }
         Error::PeerIncompatible(_) => {
-            format!("the broker has no version of TLS in common with ssl.enabled.protocols ({error}): compare it with the broker's")
+            format!(
+                "the broker has no version of TLS in common with ssl.enabled.protocols ({error}): compare it with the broker's"
+            )
         }
         Error::DecryptError => "bytes from the broker were changed on their way: check what is between".to_owned(),
         other => other.to_string(),
@@ -78,7 +81,9 @@ fn certificate(wrong: &CertificateError) -> String {
 fn untrusted(wrong: &Untrusted) -> String {
     let issuer = wrong.issuer.as_deref().map_or_else(String::new, |issuer| format!(" {:?}", short(issuer)));
     if wrong.is_self_signed {
-        return format!("the broker's certificate{issuer} is self-signed and not trusted: add it to ssl.truststore.location");
+        return format!(
+            "the broker's certificate{issuer} is self-signed and not trusted: add it to ssl.truststore.location"
+        );
     }
     format!(
         "the broker's certificate is issued by{}, which is not trusted: add that CA to ssl.truststore.location, or have the broker send \
@@ -183,7 +188,9 @@ mod tests {
 
     #[test]
     fn times_are_told_in_the_largest_unit_that_they_fill_twice() {
-        for (seconds, told) in [(0, "0 seconds"), (119, "119 seconds"), (120, "2 minutes"), (7_199, "119 minutes"), (7_200, "2 hours")] {
+        for (seconds, told) in
+            [(0, "0 seconds"), (119, "119 seconds"), (120, "2 minutes"), (7_199, "119 minutes"), (7_200, "2 hours")]
+        {
             assert_eq!(between(at(100), at(100 + seconds)), told);
         }
         assert_eq!(between(at(0), at(3 * 86_400)), "3 days");
@@ -195,13 +202,20 @@ mod tests {
         let expired = CertificateError::ExpiredContext { time: at(200_000), not_after: at(0) };
         assert!(certificate(&expired).starts_with("the broker's certificate expired 2 days ago: renew it, or set"));
         let early = CertificateError::NotValidYetContext { time: at(0), not_before: at(7_200) };
-        assert!(certificate(&early).starts_with("the broker's certificate is not valid for another 2 hours: check the clock"));
+        assert!(
+            certificate(&early)
+                .starts_with("the broker's certificate is not valid for another 2 hours: check the clock")
+        );
     }
 
     #[test]
     fn the_names_of_a_certificate_are_told_short_and_without_control_characters() {
         let expected = ServerName::try_from("kafka-1").unwrap();
-        let names = ["DnsName(\"a\u{1b}[31m\")".to_owned(), "IpAddress(127.0.0.1)".to_owned(), format!("DnsName(\"{}\")", "x".repeat(999))];
+        let names = [
+            "DnsName(\"a\u{1b}[31m\")".to_owned(),
+            "IpAddress(127.0.0.1)".to_owned(),
+            format!("DnsName(\"{}\")", "x".repeat(999)),
+        ];
         let told = not_named(&expected, &names);
         assert!(told.starts_with("the broker's certificate is for a[31m, 127.0.0.1, xxx"), "{told}");
         assert!(told.len() < 400 && told.contains(", expected kafka-1: connect by a name that it has"), "{told}");

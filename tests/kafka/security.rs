@@ -147,7 +147,10 @@ fn records_come_back_over_each_version_of_tls() {
         let sentence = failure(properties(&kafka, "other.pem", &[])).await;
         assert!(sentence.contains("is issued by \"Kafka ca\", which is not trusted"), "{sentence}");
         let error = Admin::from_properties(properties(&kafka, "other.pem", &[])).await.expect_err("it is not trusted");
-        assert!(matches!(&error, AdminError::Unreachable { .. }) && error.to_string().contains("is not trusted"), "{error}");
+        assert!(
+            matches!(&error, AdminError::Unreachable { .. }) && error.to_string().contains("is not trusted"),
+            "{error}"
+        );
 
         let plain = [("bootstrap.servers".to_owned(), kafka.bootstrap_servers())];
         let sentence = failure(plain.to_vec()).await;

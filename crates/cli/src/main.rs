@@ -7,6 +7,7 @@
 
 mod broker;
 mod cluster;
+mod connection;
 mod console;
 mod consume;
 mod dlq;
