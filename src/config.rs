@@ -3,7 +3,7 @@
 //! In: settings, by typed setters or by Java property names. Out: a valid [`Config`], which never changes, or a [`ConfigError`] with
 //! every violation. Pure. Deliberately absent: reading files.
 //!
-//! Layout, each file using those before it: `values` has the types of settings, `servers` reads `bootstrap.servers`, `kinds` reads and
+//! Layout, each file using those before it: `values` and `tls` have the types of settings, `servers` reads `bootstrap.servers`, `kinds` reads and
 //! writes all other values, `builder` is filled in by the user, `draft` holds the given properties while they are read, `table` has one
 //! row for each setting, `rules` and `security` hold between settings, `unsupported` refuses names that are no settings, by the tables `java_defaults`
 //! and `strangers`.
@@ -13,10 +13,12 @@ mod draft;
 mod java_defaults;
 mod kinds;
 mod rules;
-pub(crate) mod security;
+mod security;
 pub(crate) mod servers;
 mod strangers;
 mod table;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod unsupported;
 mod values;
 

@@ -32,7 +32,7 @@ use tokio::{net::TcpStream, task::spawn_blocking};
 
 pub(crate) use self::stream::Stream;
 use self::{files::Texts, verifier::Verifier, words::Client};
-use crate::config::{TlsVersions, security::TlsSettings};
+use crate::config::{TlsVersions, tls::TlsSettings};
 
 /// How many sessions are kept, to be resumed.
 const SESSIONS: usize = 256;

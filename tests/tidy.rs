@@ -9,6 +9,8 @@
 mod circles;
 #[path = "tidy/compose.rs"]
 mod compose;
+#[path = "tidy/crates.rs"]
+mod crates;
 #[path = "tidy/museum.rs"]
 mod museum;
 #[path = "tidy/samples.rs"]

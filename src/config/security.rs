@@ -1,55 +1,17 @@
 //! The rules of security: which protocol is possible, and what the settings `ssl.*` add up to.
 //!
-//! In: a configuration whose values are valid on their own, and the draft. Out: violations, and [`TlsSettings`]. Pure. Source:
+//! In: a configuration whose values are valid on their own, and the draft. Out: violations, and what they add up to. Pure. Source:
 //! `SslConfigs` and `DefaultSslEngineFactory`. Deliberately absent: the files that settings name, which are read by [`crate::tls`].
 
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 
-#[cfg(feature = "tls")]
-use super::values::{Secret, StoreType, TlsVersions};
 use super::{draft::Draft, table::Config};
-
-/// How connections are encrypted.
 #[cfg(feature = "tls")]
-#[derive(Clone, Debug)]
-pub(crate) struct TlsSettings {
-    /// The certificates that are trusted; `None` is those of the system.
-    pub(crate) trusted: Option<Pem>,
-    /// Who the client is, if it is to say so.
-    pub(crate) identity: Option<Identity>,
-    pub(crate) versions: TlsVersions,
-    /// The names of the cipher suites that may be used; empty for all.
-    pub(crate) cipher_suites: Vec<String>,
-    /// Whether a broker's certificate must have its name.
-    pub(crate) check_names: bool,
-}
-
-/// A client's certificate and key.
-#[cfg(feature = "tls")]
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    pub(crate) chain: Pem,
-    pub(crate) key: Pem,
-    /// The key's password; empty if it has none.
-    pub(crate) password: Secret,
-}
-
-/// A text in PEM, and the property that says where it is.
-#[cfg(feature = "tls")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pem {
-    pub(crate) property: &'static str,
-    pub(crate) place: Place,
-}
-
-/// Where a text is.
-#[cfg(feature = "tls")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    File(Arc<str>),
-    Inline(Secret),
-}
+use super::{
+    tls::{Identity, Pem, Place, TlsSettings},
+    values::{Secret, StoreType},
+};
 
 /// Applies the rules to `config`.
 pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
@@ -248,6 +210,7 @@ mod tests {
     #[cfg(feature = "tls")]
     mod with_tls {
         use super::*;
+        use crate::config::values::TlsVersions;
 
         const SSL: (&str, &str) = ("security.protocol", "SSL");
 

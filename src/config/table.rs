@@ -7,7 +7,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "tls")]
-use super::security::TlsSettings;
+use super::tls::TlsSettings;
 use super::{
     builder::ProducerBuilder,
     draft::Draft,

@@ -6,7 +6,7 @@
 use std::{fs, sync::Arc};
 
 use super::key::Text;
-use crate::config::security::{Identity, Pem, Place, TlsSettings};
+use crate::config::tls::{Identity, Pem, Place, TlsSettings};
 
 /// The texts of all settings.
 #[derive(Clone, PartialEq, Eq)]
