@@ -10,9 +10,10 @@ mod scram;
 
 #[cfg(feature = "scram")]
 use std::hash::{BuildHasher, RandomState};
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 pub(crate) use self::error::SaslError;
+use crate::secret::Secret;
 
 /// A way to prove who one is. The names are those of the IANA registry, which Kafka uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,31 +38,6 @@ impl Mechanism {
             #[cfg(feature = "scram")]
             Self::ScramSha512 => "SCRAM-SHA-512",
         }
-    }
-}
-
-/// Text that is never shown.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Secret(Arc<str>);
-
-impl Secret {
-    pub(crate) fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself. Whoever asks must not show it.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
     }
 }
 

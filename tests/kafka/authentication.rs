@@ -54,6 +54,12 @@ fn builder(mechanism: SaslMechanism, user: &str, password: &str) -> ProducerBuil
         .sasl(mechanism, user, password)
 }
 
+/// A reader with these settings.
+async fn reader(settings: [(&str, &str); 4]) -> Result<Admin, AdminError> {
+    let server = KAFKA.secured_server(SASL);
+    Admin::from_properties([("bootstrap.servers", &*server)].into_iter().chain(settings)).await
+}
+
 async fn refused(builder: ProducerBuilder) -> SendError {
     let producer = builder.build().await.unwrap();
     producer.send(Record::to("refused").value("a")).await.map(drop).expect_err("nobody is let in")
@@ -78,7 +84,7 @@ fn every_mechanism_lets_the_producer_and_the_reader_in() {
                 ("sasl.username", "alice"),
                 ("sasl.password", password),
             ];
-            let mut admin = Admin::connect_with(&KAFKA.secured_server(SASL), settings).await.unwrap();
+            let mut admin = reader(settings).await.unwrap();
             assert_eq!(admin.read_all(&topic).await.unwrap().len(), 1);
         }
     });
@@ -109,7 +115,7 @@ fn a_refusal_comes_at_once_and_says_who_was_refused_how_and_what_to_look_at() {
             ("sasl.username", "alice"),
             ("sasl.password", "hunter2"),
         ];
-        let error = Admin::connect_with(&KAFKA.secured_server(SASL), settings).await.unwrap_err();
+        let error = reader(settings).await.unwrap_err();
         assert!(matches!(error, AdminError::Unauthenticated { .. }) && !error.retriable(), "{error}");
     });
 }

@@ -12,6 +12,7 @@
 //! - `authentication`: every mechanism of SASL, sessions that end, and what a refusal says
 //! - `fault`: three real brokers, with faults of the brokers and of their connections
 //! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
+//! - `security`: TLS, with and without a client's certificate, and what does not fit
 //!
 //! milena reads the topics back and, on real Kafka, Apache's console consumer and `DumpLogSegments` as well: see
 //! [`log`]. The clusters of the scenarios are in [`cluster`].
@@ -32,6 +33,8 @@ mod limits;
 mod log;
 mod outages;
 mod partitions;
+#[cfg(feature = "kafka-tests")]
+mod security;
 mod topics;
 mod volume;
 

@@ -7,7 +7,10 @@ mod report;
 
 use std::time::{Duration, Instant};
 
-use milena::admin::{Admin, AdminError, ClusterDescription, TopicDescription};
+use milena::{
+    ProducerBuilder,
+    admin::{Admin, AdminError, ClusterDescription, TopicDescription},
+};
 use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
@@ -15,15 +18,15 @@ use tokio::{
 
 use self::report::{Check, Format, Step};
 use crate::{
+    connection::Connection,
     console,
     exit::{CliError, Exit},
     interrupt::Interrupt,
-    security::Security,
-    settings,
 };
 
 /// How long a name may take to be looked up, and a connection to be made.
 const PATIENCE: Duration = Duration::from_secs(10);
+const BOOTSTRAP: &str = "bootstrap.servers";
 
 /// Find out what is wrong between this machine and a cluster
 ///
@@ -39,12 +42,8 @@ Examples:
 
 Exit codes: 0 all is well, 1 a check failed, 2 arguments or configuration are wrong, 130 interrupted.")]
 pub(crate) struct Args {
-    /// Brokers to connect to first, as host:port,host:port
-    #[arg(long, short, value_name = "HOST:PORT", default_value = "localhost:9092", value_parser = settings::servers)]
-    bootstrap_server: String,
-
     #[command(flatten)]
-    security: Security,
+    connection: Connection,
 
     /// Topic to look at
     #[arg(long, short)]
@@ -66,9 +65,16 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
 }
 
 async fn examine(args: Args) -> Result<Exit, CliError> {
-    let mut examination = Examination { settings: args.security.settings()?, output: args.output, failed: false };
+    let settings = args.connection.settings()?;
+    ProducerBuilder::from_properties(settings.iter().cloned()).effective_properties()?;
+    let servers: Vec<String> = report::value(&settings, BOOTSTRAP)
+        .unwrap_or_default()
+        .split(',')
+        .map(|server| server.trim().to_owned())
+        .collect();
+    let mut examination = Examination { settings, output: args.output, failed: false };
     let mut description = None;
-    for server in args.bootstrap_server.split(',').map(str::trim) {
+    for server in &servers {
         let Some(mut admin) = examination.server("bootstrap server", server).await? else { continue };
         if description.is_none() {
             description = examination.cluster(server, &mut admin, args.topic.as_deref()).await;
@@ -77,7 +83,7 @@ async fn examine(args: Args) -> Result<Exit, CliError> {
     if let Some(description) = description {
         for broker in &description.brokers {
             let address = report::address(&broker.host, broker.port);
-            if args.bootstrap_server.split(',').all(|server| server.trim() != address) {
+            if !servers.contains(&address) {
                 examination.server(&format!("broker {}", broker.id), &address).await?;
             }
         }
@@ -125,7 +131,8 @@ impl Examination {
         if !reached {
             return Ok(None);
         }
-        match Admin::connect_with(server, self.settings.clone()).await {
+        let settings = self.settings.iter().cloned().chain([(BOOTSTRAP.to_owned(), server.to_owned())]);
+        match Admin::from_properties(settings).await {
             Ok(admin) => {
                 self.tell(&Check::new(&subject, Step::Kafka, Ok(report::let_in(&self.settings))));
                 Ok(Some(admin))

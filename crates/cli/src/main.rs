@@ -7,6 +7,7 @@
 
 mod broker;
 mod cluster;
+mod connection;
 mod console;
 mod consume;
 mod dlq;
@@ -21,7 +22,6 @@ mod perf;
 mod produce;
 mod properties;
 mod rate;
-mod security;
 mod settings;
 mod store;
 mod warned;

@@ -107,12 +107,15 @@ pub(super) fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
+/// The value of a setting: the last one that was given.
+pub(super) fn value<'a>(settings: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    settings.iter().rev().find(|(given, _)| given.trim() == name).map(|(_, value)| value.trim())
+}
+
 /// How the broker let the client in.
 pub(super) fn let_in(settings: &[(String, String)]) -> String {
-    let value =
-        |name: &str| settings.iter().rev().find(|(given, _)| given.trim() == name).map(|(_, value)| value.trim());
-    let protocol = value("security.protocol").unwrap_or("PLAINTEXT").to_uppercase();
-    match value("sasl.mechanism").filter(|_| protocol.starts_with("SASL")) {
+    let protocol = value(settings, "security.protocol").unwrap_or("PLAINTEXT").to_uppercase();
+    match value(settings, "sasl.mechanism").filter(|_| protocol.starts_with("SASL")) {
         Some(mechanism) => format!("{protocol}, authenticated by {mechanism}"),
         None => protocol,
     }
