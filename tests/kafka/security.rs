@@ -186,3 +186,43 @@ fn a_listener_without_tls_is_recognised() {
         assert!(sentence.contains("as a PLAINTEXT listener does: check the port"), "{sentence}");
     });
 }
+
+#[test]
+fn who_the_client_is_can_be_said_over_tls() {
+    crate::run(async {
+        let files = Files::shared();
+        let (keystore, truststore) = (files.path("broker.pem"), files.path("ca.pem"));
+        let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
+        let plain = "org.apache.kafka.common.security.plain.PlainLoginModule required user_alice=\"hunter2\";";
+        let settings = [
+            ("ssl.keystore.type", "PEM"),
+            ("ssl.keystore.location", &*keystore),
+            ("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-512"),
+            ("listener.name.sasl_ssl.plain.sasl.jaas.config", plain),
+            ("listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config", scram),
+        ];
+        let users = ["SCRAM-SHA-512=[name=alice,password=hunter2]"];
+        let kafka = block_in_place(|| RealKafka::start_secured(&["SASL_SSL"], &users, &settings));
+        let server = kafka.secured_server("SASL_SSL");
+        for mechanism in ["PLAIN", "SCRAM-SHA-512"] {
+            for version in ["TLSv1.2", "TLSv1.3"] {
+                let with = |password: &str| {
+                    let client = [
+                        ("bootstrap.servers", &*server),
+                        ("security.protocol", "SASL_SSL"),
+                        ("ssl.truststore.type", "PEM"),
+                        ("ssl.truststore.location", &truststore),
+                        ("ssl.enabled.protocols", version),
+                        ("sasl.mechanism", mechanism),
+                        ("sasl.username", "alice"),
+                        ("sasl.password", password),
+                    ];
+                    client.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+                };
+                round_trip(&with(PASSWORD), &format!("{mechanism}-{version}")).await;
+                let sentence = failure(with("wrong")).await;
+                assert!(sentence.contains(&format!("refused user \"alice\" by {mechanism}")), "{sentence}");
+            }
+        }
+    });
+}
