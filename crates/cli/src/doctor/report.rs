@@ -96,7 +96,7 @@ impl Check {
                 let word = if is_ok { "ok  " } else { "FAIL" };
                 let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
                 let line = format!("{word} {:<8} {}: {text}{hint}", self.step.name(), self.subject);
-                output::printable_lines(&line).into()
+                output::printable_lines(&line)
             }
         }
     }
