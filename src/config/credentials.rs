@@ -151,6 +151,23 @@ mod tests {
         }
     }
 
+    #[cfg(all(feature = "scram", feature = "tls"))]
+    #[test]
+    fn the_settings_of_the_usual_providers_are_valid() {
+        let page = include_str!("../../PROVIDERS.md");
+        let blocks: Vec<_> =
+            page.split("```properties\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(blocks.len() >= 7, "{}", blocks.len());
+        for block in blocks {
+            let block = block.replace(":PORT_FOR_SASL", ":1").replace(":PORT_FOR_CERTIFICATES", ":2");
+            let properties = block.lines().filter_map(|line| line.split_once('='));
+            let config = ProducerBuilder::from_properties(properties)
+                .validate()
+                .unwrap_or_else(|error| panic!("{block}{error}"));
+            assert!(config.tls.is_some());
+        }
+    }
+
     #[test]
     fn effective_properties_hide_what_is_secret() {
         let shown =
