@@ -13,7 +13,7 @@ use std::{future::Future, io, net::SocketAddr, time::Duration};
 use tokio::{
     net::{TcpSocket, TcpStream, lookup_host},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 pub(crate) use self::transport::{Security, Transport};
@@ -50,8 +50,13 @@ pub(crate) async fn dial(
     buffers: SocketBuffers,
     security: &Security,
 ) -> Result<Transport, Vec<String>> {
+    let started = Instant::now();
     let socket = connect_any(host, port, plan, buffers).await?;
-    security.secure(socket, host).await.map_err(|why| vec![why])
+    // A little less than is left, so that this reason comes before the caller's own.
+    let limit = plan.within.saturating_sub(started.elapsed()) * 9 / 10;
+    let silent =
+        |_| Err(format!("no answer to TLS within {} ms: check that the listener speaks it", limit.as_millis()));
+    timeout(limit, security.secure(socket, host)).await.unwrap_or_else(silent).map_err(|why| vec![why])
 }
 
 /// Connects to the first address of `host` that accepts.

@@ -58,6 +58,9 @@ fn truststore(config: &Config, draft: &mut Draft<'_>) -> Option<Pem> {
         conversion: trust_conversion,
     };
     store.check(draft);
+    if config.ssl_truststore_type != StoreType::Pem {
+        return None;
+    }
     let inline = || Pem::inline("ssl.truststore.certificates", &config.ssl_truststore_certificates);
     Pem::file("ssl.truststore.location", &config.ssl_truststore_location).or_else(inline)
 }
@@ -83,6 +86,9 @@ fn keystore(config: &Config, draft: &mut Draft<'_>) -> Option<Identity> {
             false => ("ssl.keystore.certificate.chain", "ssl.keystore.key"),
         };
         draft.violations.push(format!("{missing}: expected with {given}, got nothing"));
+    }
+    if config.ssl_keystore_type != StoreType::Pem {
+        return None;
     }
     let file = Pem::file("ssl.keystore.location", &config.ssl_keystore_location);
     let chain = file.clone().or_else(|| Pem::inline("ssl.keystore.certificate.chain", chain))?;

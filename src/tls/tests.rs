@@ -1,5 +1,6 @@
 //! TLS against servers of the tests' own.
 
+mod canary;
 mod encrypted;
 mod pki;
 mod server;
@@ -21,7 +22,11 @@ use self::{
     server::{BOTH, ONLY_12, ONLY_13, Setup, echo, plain, serve},
 };
 use super::{Stream, Tls, files::Texts, provider};
-use crate::{ProducerBuilder, config::Config};
+use crate::{
+    ProducerBuilder,
+    config::Config,
+    dial::{DialPlan, Security, SocketBuffers, dial},
+};
 
 /// Longer than anything takes here.
 const HANG: Duration = Duration::from_secs(20);
@@ -277,6 +282,16 @@ async fn peers_that_do_not_speak_tls_are_recognised() {
         let sentence = failure(&client(&ca, &[]), "localhost", port).await;
         assert!(sentence.contains(says), "{sentence}");
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_silent_is_told_as_one_that_may_not_speak_tls() {
+    let ca = Ca::new("Shop CA");
+    let port = plain(|mut socket| while let Ok(1..) = socket.read(&mut [0; 1024]) {});
+    let plan = DialPlan { failures: 0, within: Duration::from_millis(200) };
+    let security = Security::Tls(client(&ca, &[]));
+    let failed = dial("localhost", port, plan, SocketBuffers::default(), &security).await.unwrap_err();
+    assert!(failed[0].starts_with("no answer to TLS within "), "{failed:?}");
 }
 
 #[tokio::test]
