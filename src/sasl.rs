@@ -6,6 +6,8 @@
 pub(crate) mod jaas;
 #[cfg(feature = "scram")]
 mod scram;
+#[cfg(feature = "broker")]
+pub(crate) mod server;
 
 use std::{
     fmt,
@@ -120,8 +122,9 @@ impl Exchange {
             State::Plain => Ok(None),
             #[cfg(feature = "scram")]
             State::Scram(scram) => {
-                let sha512 = credentials.mechanism == Mechanism::ScramSha512;
-                scram.answer(sha512, credentials.password.reveal().as_bytes(), message)
+                let is_sha512 = credentials.mechanism == Mechanism::ScramSha512;
+                let hash = if is_sha512 { scram::Hash::Sha512 } else { scram::Hash::Sha256 };
+                scram.answer(hash, credentials.password.reveal().as_bytes(), message)
             }
         }
     }
@@ -147,6 +150,23 @@ pub(crate) enum SaslError {
         "the broker could not prove that it knows the password: it is not the broker, or has another password for this user"
     )]
     Signature,
+}
+
+/// Why a broker does not let a client in.
+#[cfg(feature = "broker")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Denied {
+    /// Apache Kafka says this to the client.
+    #[error("Authentication failed: {0}")]
+    Told(&'static str),
+    /// Apache Kafka does not say this, because it could tell who is a user.
+    #[error("{0}")]
+    Untold(&'static str),
+}
+
+#[cfg(feature = "broker")]
+impl Denied {
+    const OTHER_USER: Self = Self::Told("Client requested an authorization id that is different from username");
 }
 
 #[cfg(test)]
