@@ -159,6 +159,9 @@ pub(crate) enum Denied {
     /// Apache Kafka says this to the client.
     #[error("Authentication failed: {0}")]
     Told(&'static str),
+    /// And this, of PLAIN.
+    #[error("Invalid SASL/PLAIN response: expected 3 tokens, got {0}")]
+    Tokens(usize),
     /// Apache Kafka does not say this, because it could tell who is a user.
     #[error("{0}")]
     Untold(&'static str),

@@ -129,13 +129,14 @@ fn challenge(hash: Hash, nonce: &str, users: &Users, first: &First<'_>) -> Resul
     Ok(Challenge::new(hash, Arc::clone(name), credential.clone(), first, nonce))
 }
 
+/// Apache Kafka does not count further.
+const MOST_TOKENS: usize = 4;
+
 /// `acts for, NUL, user name, NUL, password` (RFC 4616).
 fn plain(users: &Users, message: &[u8]) -> Result<Arc<str>, Denied> {
     let message = String::from_utf8_lossy(message);
-    let parts: Vec<&str> = message.split('\0').collect();
-    let &[acts_for, name, password] = &parts[..] else {
-        return Err(Denied::Untold("expected three parts in the message of PLAIN"));
-    };
+    let parts: Vec<&str> = message.splitn(MOST_TOKENS, '\0').collect();
+    let &[acts_for, name, password] = &parts[..] else { return Err(Denied::Tokens(parts.len())) };
     if name.is_empty() {
         return Err(Denied::Told("username not specified"));
     }
@@ -220,9 +221,9 @@ mod tests {
                 "bob\0alice\0hunter2",
                 "Authentication failed: Client requested an authorization id that is different from username",
             ),
-            ("alice\0hunter2", "expected three parts in the message of PLAIN"),
-            ("", "expected three parts in the message of PLAIN"),
-            ("\0alice\0hunter2\0", "expected three parts in the message of PLAIN"),
+            ("alice\0hunter2", "Invalid SASL/PLAIN response: expected 3 tokens, got 2"),
+            ("", "Invalid SASL/PLAIN response: expected 3 tokens, got 1"),
+            ("\0alice\0hunter2\0\0", "Invalid SASL/PLAIN response: expected 3 tokens, got 4"),
         ] {
             assert_eq!(plain(&users(), message.as_bytes()).unwrap_err().to_string(), expected, "{message:?}");
         }

@@ -75,6 +75,11 @@ pub(super) enum Address {
 }
 
 impl Connection {
+    /// The broker ends its session. The producer counts on more time.
+    pub(super) fn end_session(&mut self) {
+        self.session.cut_short();
+    }
+
     /// Whether the broker has handled all that arrived on it.
     pub(super) fn is_quiet(&self) -> bool {
         !self.served || (self.pending.is_none() && self.inbox.is_empty())
