@@ -281,7 +281,7 @@ impl Plan {
 pub(crate) const USER: (&str, &str) = ("milena", "secret");
 
 /// By PLAIN: SCRAM differs by one more message, and takes milliseconds of hashing.
-fn credentials() -> impl Iterator<Item = (&'static str, String)> {
+pub(crate) fn credentials() -> impl Iterator<Item = (&'static str, String)> {
     let (user, password) = USER;
     let settings = [
         ("security.protocol", "SASL_PLAINTEXT"),
