@@ -71,9 +71,9 @@ fn says(error: &SendError, expected: &str) {
 }
 
 pub(crate) async fn a_listener_without_sasl_says_so(kind: Kind) {
-    let (cluster, plaintext) = (Secured::start(kind).await, kind.shared().await.bootstrap_servers());
+    let (cluster, plaintext) = (Secured::start(kind).await, kind.shared().await);
     let builder = cluster.builder(SaslMechanism::Plain, "alice", "secret");
-    let error = refused(builder.property("bootstrap.servers", plaintext)).await;
+    let error = refused(builder.property("bootstrap.servers", plaintext.bootstrap_servers())).await;
     assert_eq!(error.code(), ErrorCode::ILLEGAL_SASL_STATE, "{error}");
     assert!(error.to_string().contains("security.protocol"), "{error}");
 }

@@ -77,6 +77,6 @@ def aiokafka(mechanism, password):
 
 
 for client in [librdkafka, kafka_python, aiokafka]:
-    for mechanism in MECHANISMS:
-        for password in ["secret", "wrong"]:
-            print(client.__name__, mechanism, password, "sent" if client(mechanism, password) else "refused", flush=True)
+    # Two of them try for a while before they believe that the password is wrong.
+    for mechanism, password in [(mechanism, "secret") for mechanism in MECHANISMS] + [(MECHANISMS[1], "wrong")]:
+        print(client.__name__, mechanism, password, "sent" if client(mechanism, password) else "refused", flush=True)
