@@ -7,6 +7,7 @@
 mod connection;
 mod consumed;
 mod create;
+mod describe;
 mod error;
 mod leaders;
 pub(crate) mod metadata;
@@ -16,7 +17,6 @@ mod tests;
 use std::{
     collections::BTreeMap,
     ops::{ControlFlow, Range},
-    sync::Arc,
     time::Duration,
 };
 
@@ -25,16 +25,18 @@ use tokio::time::sleep;
 use crate::{
     cluster::{Broker, Cluster},
     config::{ProducerBuilder, servers},
-    error::ErrorCode,
-    sasl::Credentials,
+    dial::Security,
+    error::{ConfigError, ErrorCode},
     wire::apis::{
         fetch::{Fetch, FetchedBytes},
         list_offsets::AskOffset,
         request::Request,
     },
 };
-use connection::Connection;
+use connection::{Access, Connection};
 pub use consumed::{ConsumedRecord, Fetched, TimestampType};
+use describe::AskDescription;
+pub use describe::{BrokerAddress, ClusterDescription, TopicDescription};
 pub use error::AdminError;
 use metadata::AskMetadata;
 
@@ -80,7 +82,7 @@ pub enum OffsetSpec {
 #[derive(Debug)]
 pub struct Admin {
     bootstrap: Vec<(String, u16)>,
-    credentials: Option<Arc<Credentials>>,
+    access: Access,
     cluster: Cluster,
     any: Option<Connection>,
     by_node: BTreeMap<i32, Connection>,
@@ -94,26 +96,42 @@ impl Admin {
     /// [`AdminError::InvalidBootstrap`]; [`AdminError::Unreachable`] with what happened at each address; the last
     /// server's error if one accepted the connection but is no Kafka broker.
     pub async fn connect(bootstrap: &str) -> Result<Self, AdminError> {
-        Self::connect_with(bootstrap, std::iter::empty::<(&str, &str)>()).await
+        Self::open(bootstrap_servers(bootstrap)?, Access::PLAIN).await
     }
 
-    /// The same with a producer's settings, by their Java names. Those that begin with `security.`, `sasl.` or `ssl.` count; others have no
-    /// effect, so that a producer's configuration serves here as well.
+    /// As [`connect`](Self::connect), with the properties of a producer, such as those of its file: `bootstrap.servers`, and what secures
+    /// connections (`security.protocol`, `ssl.*`, `sasl.*`). Other properties of a producer are checked and have no effect.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); [`AdminError::InvalidConfig`]; [`AdminError::Unauthenticated`] if a broker does not let this client in.
-    pub async fn connect_with<N: AsRef<str>, V: AsRef<str>>(
-        bootstrap: &str,
+    /// [`AdminError::InvalidConfig`] with every violation; [`AdminError::Unauthenticated`] if a broker does not let this client in; otherwise as
+    /// [`connect`](Self::connect).
+    pub async fn from_properties<N: AsRef<str>, V: AsRef<str>>(
         properties: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, AdminError> {
-        let bootstrap = bootstrap_servers(bootstrap)?;
-        let counts = |(name, _): &(N, V)| {
-            ["security.", "sasl.", "ssl."].iter().any(|family| name.as_ref().trim().starts_with(family))
-        };
-        let settings = ProducerBuilder::new("localhost:9092").properties(properties.into_iter().filter(counts));
-        let credentials = settings.validate()?.credentials;
-        let any = Some(open_first(&bootstrap, credentials.as_ref()).await?);
-        Ok(Self { bootstrap, credentials, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
+        let (config, mut violations) = ProducerBuilder::from_properties(properties).read();
+        match Security::open(&config).await {
+            Ok(security) if violations.is_empty() => {
+                let access = Access { security, credentials: config.credentials };
+                Self::open(config.bootstrap_servers, access).await
+            }
+            opened => {
+                violations.extend(opened.err().into_iter().flatten());
+                Err(AdminError::InvalidConfig(ConfigError::new(violations)))
+            }
+        }
+    }
+
+    async fn open(bootstrap: Vec<(String, u16)>, access: Access) -> Result<Self, AdminError> {
+        let any = Some(open_first(&bootstrap, &access).await?);
+        Ok(Self { bootstrap, access, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
+    }
+
+    /// What a broker says of the cluster, and of a topic and this client's rights on it. Asks once. The topic is not created.
+    ///
+    /// # Errors
+    /// No broker responds, or not with what was asked. A topic that does not exist is no error: see [`TopicDescription::error`].
+    pub async fn describe(&mut self, topic: Option<&str>) -> Result<ClusterDescription, AdminError> {
+        self.ask_any_once(&AskDescription { topic }, topic.unwrap_or("the cluster")).await
     }
 
     /// How many partitions `topic` has. Always requests fresh metadata.
@@ -275,7 +293,7 @@ impl Admin {
     async fn ask_any_once<R: Request>(&mut self, request: &R, subject: &str) -> Result<R::Response, AdminError> {
         let connection = match self.any.take() {
             Some(connection) => connection,
-            None => open_first(&self.bootstrap, self.credentials.as_ref()).await?,
+            None => open_first(&self.bootstrap, &self.access).await?,
         };
         let (connection, response) = connection.call(request, subject).await?;
         self.any = Some(connection);
@@ -310,7 +328,7 @@ impl Admin {
     ) -> Result<R::Response, AdminError> {
         let connection = match self.by_node.remove(&broker.id) {
             Some(connection) => connection,
-            None => Connection::open(&broker.host, broker.port, self.credentials.as_ref()).await?,
+            None => Connection::open(&broker.host, broker.port, &self.access).await?,
         };
         let (connection, response) = connection.call(request, subject).await?;
         self.by_node.insert(broker.id, connection);
@@ -368,13 +386,10 @@ fn bootstrap_servers(text: &str) -> Result<Vec<(String, u16)>, AdminError> {
     Ok(servers)
 }
 
-async fn open_first(
-    bootstrap: &[(String, u16)],
-    credentials: Option<&Arc<Credentials>>,
-) -> Result<Connection, AdminError> {
+async fn open_first(bootstrap: &[(String, u16)], access: &Access) -> Result<Connection, AdminError> {
     let mut tried = Vec::new();
     for (host, port) in bootstrap {
-        match Connection::open(host, *port, credentials).await {
+        match Connection::open(host, *port, access).await {
             Ok(connection) => return Ok(connection),
             Err(AdminError::Unreachable { tried: here }) => tried.extend(here),
             Err(error) if bootstrap.len() == 1 => return Err(error),

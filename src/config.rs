@@ -3,12 +3,14 @@
 //! In: settings, by typed setters or by Java property names. Out: a valid [`Config`], which never changes, or a [`ConfigError`] with
 //! every violation. Pure. Deliberately absent: reading files.
 //!
-//! Layout, each file using those before it: `values` has the types of settings, `servers` reads `bootstrap.servers`, `kinds` reads and
+//! Layout, each file using those before it: `values` and `tls` have the types of settings, `servers` reads `bootstrap.servers`, `kinds` reads and
 //! writes all other values, `builder` is filled in by the user, `draft` holds the given properties while they are read, `table` has one
-//! row for each setting, `rules` holds between settings, `security` makes credentials, `unsupported` refuses names that are no settings, by the tables `java_defaults`
+//! row for each setting, `rules` and `security` hold between settings, `credentials` makes these, `unsupported` refuses names that are no settings,
+//! by the tables `java_defaults`
 //! and `strangers`.
 
 mod builder;
+mod credentials;
 mod draft;
 mod java_defaults;
 mod kinds;
@@ -17,11 +19,15 @@ mod security;
 pub(crate) mod servers;
 mod strangers;
 mod table;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod unsupported;
 mod values;
 
 pub use builder::ProducerBuilder;
 pub(crate) use table::Config;
+#[cfg(feature = "tls")]
+pub(crate) use values::TlsVersions;
 pub use values::{Acks, Compression, SaslMechanism, SecurityProtocol};
 
 use draft::Draft;
@@ -45,14 +51,20 @@ impl ProducerBuilder {
 
     /// The configuration, or every violation.
     pub(crate) fn validate(self) -> Result<Config, ConfigError> {
+        let (config, violations) = self.read();
+        if violations.is_empty() { Ok(config) } else { Err(ConfigError::new(violations)) }
+    }
+
+    /// The configuration, and every violation. A value in violation counts as its default.
+    pub(crate) fn read(self) -> (Config, Vec<String>) {
         let mut draft = Draft::new(&self.given);
         let mut config = Config::read(&mut draft);
         rules::apply(&mut config, &mut draft);
+        security::apply(&mut config, &mut draft);
+        credentials::apply(&mut config, &mut draft);
         unsupported::refuse(&mut draft);
-        if !draft.violations.is_empty() {
-            return Err(ConfigError::new(draft.violations));
-        }
-        Ok(Config { partitioner: self.partitioner, interceptors: self.interceptors, ..config })
+        let config = Config { partitioner: self.partitioner, interceptors: self.interceptors, ..config };
+        (config, draft.violations)
     }
 }
 
@@ -107,6 +119,19 @@ mod tests {
             ("compression.gzip.level", "-1"),
             ("compression.zstd.level", "3"),
             ("security.protocol", "PLAINTEXT"),
+            ("ssl.enabled.protocols", "TLSv1.2,TLSv1.3"),
+            ("ssl.cipher.suites", ""),
+            ("ssl.endpoint.identification.algorithm", "https"),
+            ("ssl.truststore.type", "JKS"),
+            ("ssl.truststore.location", ""),
+            ("ssl.truststore.password", ""),
+            ("ssl.truststore.certificates", ""),
+            ("ssl.keystore.type", "JKS"),
+            ("ssl.keystore.location", ""),
+            ("ssl.keystore.password", ""),
+            ("ssl.keystore.certificate.chain", ""),
+            ("ssl.keystore.key", ""),
+            ("ssl.key.password", ""),
             ("sasl.mechanism", "GSSAPI"),
             ("sasl.jaas.config", ""),
             ("sasl.username", ""),
@@ -253,8 +278,8 @@ mod tests {
 
     #[test]
     fn a_builder_and_a_configuration_print_no_secret() {
-        let builder = ProducerBuilder::new("localhost:9092").property("ssl.key.password", "hunter2");
-        assert_eq!(format!("{builder:?}"), r#"["bootstrap.servers", "ssl.key.password"]"#);
+        let builder = ProducerBuilder::new("localhost:9092").property("sasl.login.class", "hunter2");
+        assert_eq!(format!("{builder:?}"), r#"["bootstrap.servers", "sasl.login.class"]"#);
         assert!(!builder.validate().unwrap_err().to_string().contains("hunter2"));
         assert!(format!("{:?}", given(&[]).unwrap()).contains(r#""linger.ms": "5""#));
     }

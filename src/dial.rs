@@ -1,10 +1,12 @@
 //! Connects to a host and a port.
 //!
-//! In: a host, a port, and how long it may take. Out: a connected socket, or why there is none. Does input and output.
+//! In: a host, a port, how long it may take, and how it is secured. Out: a connection, or why there is none. Does input and output.
 //! The host is resolved again for each connection. All its addresses are tried, IPv4 first, because `localhost` often
 //! has an IPv6 address where no broker listens. If an address is silent, the next one is tried beside it ([RFC
 //! 8305](https://www.rfc-editor.org/rfc/rfc8305#section-5)). Deliberately absent: the time limit, which the caller
-//! keeps; TLS and SASL.
+//! keeps; SASL.
+
+mod transport;
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
@@ -13,6 +15,8 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+
+pub(crate) use self::transport::{Security, Transport};
 
 /// How long an address may be silent before the next one is tried beside it, as RFC 8305 recommends.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -35,7 +39,7 @@ pub(crate) struct DialPlan {
     pub(crate) within: Duration,
 }
 
-/// Connects to the first address of `host` that accepts.
+/// Connects to the first address of `host` that accepts, and secures the connection.
 ///
 /// # Cancel safety
 /// Dropping the future ends all its attempts.
@@ -44,7 +48,14 @@ pub(crate) async fn dial(
     port: u16,
     plan: DialPlan,
     buffers: SocketBuffers,
-) -> Result<TcpStream, Vec<String>> {
+    security: &Security,
+) -> Result<Transport, Vec<String>> {
+    let socket = connect_any(host, port, plan, buffers).await?;
+    security.secure(socket, host).await.map_err(|why| vec![why])
+}
+
+/// Connects to the first address of `host` that accepts.
+async fn connect_any(host: &str, port: u16, plan: DialPlan, buffers: SocketBuffers) -> Result<TcpStream, Vec<String>> {
     let unresolved = |error: io::Error| vec![format!("cannot resolve host {host}: {error}")];
     let resolved = lookup_host((host, port)).await.map_err(unresolved)?;
     let addresses = in_turn(resolved.collect(), plan.failures);
@@ -141,7 +152,7 @@ mod tests {
     async fn the_error_names_a_silent_address_with_its_share_of_the_time_and_a_refusing_one_with_its_reason() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let plan = DialPlan { failures: 0, within: Duration::from_secs(10) };
-        let error = dial("127.0.0.1", free, plan, SocketBuffers::default()).await.unwrap_err();
+        let error = dial("127.0.0.1", free, plan, SocketBuffers::default(), &Security::Plain).await.unwrap_err();
         assert!(error[0].contains("cannot connect to 127.0.0.1"), "{error:?}");
         let never = within(Duration::from_millis(3), std::future::pending::<io::Result<()>>()).await.unwrap_err();
         assert_eq!(never.to_string(), "no response within 3 ms");

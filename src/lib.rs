@@ -45,6 +45,10 @@
 //! | a broker inside the process, with scripted faults | `broker`, with the feature `broker` |
 //! | creating topics, listing offsets, reading records back | `admin`, with the feature `admin` |
 //!
+//! TLS (`security.protocol=SSL`) needs the feature `tls`, which builds no C: its cryptography is graviola's, for x86-64 and AArch64 processors
+//! of the last ten years. With `tls-ring` it is ring's in its place, and with `tls-aws-lc` AWS-LC's, also where both are on; these
+//! compile C. Certificates and keys are PEM. rustls's process-wide default is neither used nor set.
+//!
 //! Compression with gzip, snappy and lz4 is always there; zstd needs the feature `zstd`, which compiles C.
 //!
 //! # Examples
@@ -92,10 +96,13 @@ mod net;
 mod producer;
 mod record;
 mod sasl;
+mod secret;
 mod sender;
 #[cfg(all(test, feature = "broker"))]
 #[path = "../tests/sim/main.rs"]
 mod sim;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "only a broker reads all that a producer writes"))]
 mod wire;
 

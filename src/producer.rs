@@ -33,7 +33,7 @@ use self::{
 use crate::{
     config::ProducerBuilder,
     delivery::{Ack, Completion, Delivery},
-    dial::check_resolvable,
+    dial::{Security, check_resolvable},
     error::{ConfigError, DeliveryError, FlushError, SendError},
     metrics::{Gauges, Metrics},
     record::Record,
@@ -67,16 +67,25 @@ impl ProducerBuilder {
     /// background. If no broker can be reached, the first `send` returns the error.
     ///
     /// # Errors
-    /// The configuration is invalid (the error lists every violation), no host in `bootstrap.servers` can be resolved,
+    /// The configuration is invalid, or a file that it names (the error lists every violation), no host in `bootstrap.servers` can be resolved,
     /// or there is no tokio runtime.
     pub async fn build(self) -> Result<Producer, ConfigError> {
-        let config = Arc::new(self.validate()?);
-        let no_runtime = |_| ConfigError::new(vec!["a producer must be built within a tokio runtime".into()]);
-        let runtime = Handle::try_current().map_err(no_runtime)?;
+        let (config, mut violations) = self.read();
+        let Ok(runtime) = Handle::try_current() else {
+            violations.push("a producer must be built within a tokio runtime".into());
+            return Err(ConfigError::new(violations));
+        };
+        let security = match Security::open(&config).await {
+            Ok(security) if violations.is_empty() => security,
+            opened => {
+                violations.extend(opened.err().into_iter().flatten());
+                return Err(ConfigError::new(violations));
+            }
+        };
         if let Err(why) = check_resolvable(&config.bootstrap_servers).await {
             return Err(ConfigError::new(vec![format!("bootstrap.servers: no host can be resolved: {why}")]));
         }
-        Ok(Producer { inner: Arc::new(Inner::start(config, &runtime)) })
+        Ok(Producer { inner: Arc::new(Inner::start(Arc::new(config), security, &runtime)) })
     }
 }
 

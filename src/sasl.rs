@@ -3,17 +3,21 @@
 //! In: credentials, and the broker's messages. Out: the client's messages, and whether the broker has proved itself in turn. Pure.
 //! Deliberately absent: the requests that carry the messages (`wire/opening`), Kerberos, and tokens.
 
+mod error;
 pub(crate) mod jaas;
 #[cfg(feature = "scram")]
 mod scram;
 #[cfg(feature = "broker")]
 pub(crate) mod server;
 
-use std::{
-    fmt,
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-};
+#[cfg(feature = "scram")]
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+#[cfg(feature = "broker")]
+pub(crate) use self::error::Denied;
+pub(crate) use self::error::SaslError;
+use crate::secret::Secret;
 
 /// A way to prove who one is. The names are those of the IANA registry, which Kafka uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,46 +45,29 @@ impl Mechanism {
     }
 }
 
-/// Text that is never shown.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Secret(Arc<str>);
-
-impl Secret {
-    pub(crate) fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself. Whoever asks must not show it.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
-    }
-}
-
 /// Who a client is, and how it proves that.
 #[derive(Clone, Debug)]
 pub(crate) struct Credentials {
     pub(crate) mechanism: Mechanism,
     pub(crate) username: Arc<str>,
     password: Secret,
+    #[cfg(feature = "scram")]
     nonces: RandomState,
 }
 
 impl Credentials {
     pub(crate) fn new(mechanism: Mechanism, username: &str, password: Secret) -> Self {
-        Self { mechanism, username: username.into(), password, nonces: RandomState::new() }
+        Self {
+            mechanism,
+            username: username.into(),
+            password,
+            #[cfg(feature = "scram")]
+            nonces: RandomState::new(),
+        }
     }
 
     /// Begins to authenticate: returns the client's first message. `number` must be another one each time.
+    #[cfg_attr(not(feature = "scram"), expect(unused_variables, reason = "PLAIN has no nonce"))]
     pub(crate) fn begin(&self, number: u64) -> (Exchange, Vec<u8>) {
         match self.mechanism {
             Mechanism::Plain => {
@@ -96,7 +83,7 @@ impl Credentials {
     }
 
     /// Text that nobody can foresee: hashes with a random key that never leaves the process.
-    #[cfg(any(test, feature = "scram"))]
+    #[cfg(feature = "scram")]
     fn nonce(&self, number: u64) -> String {
         (0..3_u8).map(|part| format!("{:016x}", self.nonces.hash_one((number, part)))).collect()
     }
@@ -130,48 +117,6 @@ impl Exchange {
     }
 }
 
-/// Why a broker's message ends the authentication.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SaslError {
-    /// It is not what the mechanism has in this place.
-    #[error("expected {expected} in the broker's message, got {got}")]
-    Malformed { expected: &'static str, got: String },
-    /// The broker's nonce does not begin with the client's.
-    #[error("the broker's nonce is not made from this client's: its message belongs to another authentication")]
-    Nonce,
-    /// Fewer rounds would let a listener guess the password, and more would keep the client busy.
-    #[error("expected from {min} to {max} iterations of the password's hash, got {got}")]
-    Iterations { min: u32, max: u32, got: String },
-    /// The broker refused, in the mechanism's own words.
-    #[error("the broker refused: {0}")]
-    Refused(String),
-    /// The broker does not know the password.
-    #[error(
-        "the broker could not prove that it knows the password: it is not the broker, or has another password for this user"
-    )]
-    Signature,
-}
-
-/// Why a broker does not let a client in.
-#[cfg(feature = "broker")]
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Denied {
-    /// Apache Kafka says this to the client.
-    #[error("Authentication failed: {0}")]
-    Told(&'static str),
-    /// And this, of PLAIN.
-    #[error("Invalid SASL/PLAIN response: expected 3 tokens, got {0}")]
-    Tokens(usize),
-    /// Apache Kafka does not say this, because it could tell who is a user.
-    #[error("{0}")]
-    Untold(&'static str),
-}
-
-#[cfg(feature = "broker")]
-impl Denied {
-    const OTHER_USER: Self = Self::Told("Client requested an authorization id that is different from username");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +136,7 @@ mod tests {
         assert!(shown.contains("alice") && shown.contains("[hidden]") && !shown.contains("hunter2"), "{shown}");
     }
 
+    #[cfg(feature = "scram")]
     #[test]
     fn nonces_are_printable_and_never_the_same() {
         let credentials = Credentials::new(Mechanism::Plain, "alice", Secret::default());

@@ -9,6 +9,8 @@
 mod circles;
 #[path = "tidy/compose.rs"]
 mod compose;
+#[path = "tidy/crates.rs"]
+mod crates;
 #[path = "tidy/museum.rs"]
 mod museum;
 #[path = "tidy/samples.rs"]
@@ -26,9 +28,10 @@ use circles::circles;
 use source::{Source, contains_path, exports, functions, paths, starts_with_path, starts_word};
 
 /// Each may use those after it.
-const PIPELINE: [&str; 8] = ["bench", "mock", "producer", "net", "sender", "accumulator", "wire", "dial"];
+const PIPELINE: [&str; 9] = ["bench", "mock", "producer", "net", "sender", "accumulator", "wire", "dial", "tls"];
 /// Everybody may use these. They use each other only, and the table of error codes, which is vocabulary in wire's care.
-const VOCABULARY: [&str; 8] = ["record", "cluster", "config", "error", "delivery", "metrics", "sasl", "wire::errors"];
+const VOCABULARY: [&str; 9] =
+    ["record", "cluster", "config", "error", "delivery", "metrics", "sasl", "secret", "wire::errors"];
 /// These use wire, vocabulary, and what makes connections.
 const BESIDE: [&str; 2] = ["broker", "admin"];
 

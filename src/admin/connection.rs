@@ -13,16 +13,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use super::AdminError;
 use crate::{
     config::servers::shown,
-    dial::{DialPlan, SocketBuffers, dial},
+    dial::{DialPlan, Security, SocketBuffers, Transport, dial},
     sasl::Credentials,
     wire::{
         apis::{
@@ -41,10 +37,22 @@ const CLIENT_ID: &str = "milena-admin";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How brokers are connected to, and who the client says it is.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) security: Security,
+    pub(super) credentials: Option<Arc<Credentials>>,
+}
+
+impl Access {
+    /// Neither encrypted nor authenticated.
+    pub(super) const PLAIN: Self = Self { security: Security::Plain, credentials: None };
+}
+
 /// A connection, and the versions that its broker supports.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Transport,
     decoder: Decoder,
     broker: String,
     versions: Versions,
@@ -57,29 +65,26 @@ impl Connection {
     /// Connects, and requests the versions. If the broker closes the connection on our version of the request, connects
     /// again and uses the oldest one.
     /// Then authenticates, if it is to say who it is.
-    pub(super) async fn open(
-        host: &str,
-        port: u16,
-        credentials: Option<&Arc<Credentials>>,
-    ) -> Result<Self, AdminError> {
-        let mut connection = Self::dial(host, port).await?;
+    pub(super) async fn open(host: &str, port: u16, access: &Access) -> Result<Self, AdminError> {
+        let security = &access.security;
+        let mut connection = Self::dial(host, port, security).await?;
         let mut opened = connection.negotiate(opening::FIRST).await;
         if connection.ended
-            && let Ok(other) = Self::dial(host, port).await
+            && let Ok(other) = Self::dial(host, port, security).await
         {
             connection = other;
             opened = connection.negotiate(opening::OLDEST).await;
         }
         connection.versions = opened?;
-        if let Some(credentials) = credentials {
+        if let Some(credentials) = &access.credentials {
             connection.authenticate(Arc::clone(credentials)).await?;
         }
         Ok(connection)
     }
 
-    async fn dial(host: &str, port: u16) -> Result<Self, AdminError> {
+    async fn dial(host: &str, port: u16, security: &Security) -> Result<Self, AdminError> {
         let broker = shown(host, port);
-        let stream = connect(host, port, &broker).await?;
+        let stream = connect(host, port, security, &broker).await?;
         let (decoder, versions) = (Decoder::new(), Versions::default());
         Ok(Self { stream, decoder, broker, versions, correlation: 0, ended: false })
     }
@@ -173,7 +178,8 @@ impl Connection {
             }
             let read = self.stream.read_buf(self.decoder.buffer()).await.map_err(|error| self.end(error))?;
             if read == 0 {
-                return Err(self.end("the broker closed the connection before it answered"));
+                let hint = if self.correlation == 1 { self.stream.hint() } else { "" };
+                return Err(self.end(format!("the broker closed the connection before it answered{hint}")));
             }
         }
     }
@@ -209,10 +215,10 @@ impl Connection {
     }
 }
 
-/// Connects to the first IP address of the host that accepts, within 10 seconds.
-async fn connect(host: &str, port: u16, broker: &str) -> Result<TcpStream, AdminError> {
+/// Connects to the first IP address of the host that accepts, and secures the connection, within 10 seconds.
+async fn connect(host: &str, port: u16, security: &Security, broker: &str) -> Result<Transport, AdminError> {
     let plan = DialPlan { failures: 0, within: CONNECT_TIMEOUT };
-    let dialled = timeout(CONNECT_TIMEOUT, dial(host, port, plan, SocketBuffers::default())).await;
+    let dialled = timeout(CONNECT_TIMEOUT, dial(host, port, plan, SocketBuffers::default(), security)).await;
     let silent = || vec![format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())];
     dialled.unwrap_or_else(|_| Err(silent())).map_err(|tried| {
         let tried = tried.into_iter().map(|why| format!("{broker}: {why}")).collect();
@@ -222,7 +228,10 @@ async fn connect(host: &str, port: u16, broker: &str) -> Result<TcpStream, Admin
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     use super::*;
     use crate::{error::ErrorCode, wire::apis::list_offsets::AskOffset};
@@ -266,7 +275,7 @@ mod tests {
     async fn a_broker_without_our_version_of_api_versions_gets_the_version_that_it_supports() {
         let two = [ONE_API, &[0; 4]].concat();
         let (port, peer) = peer(vec![response(1, UNSUPPORTED), response(2, &two)]).await;
-        let connection = Connection::open(HOST, port, None).await.unwrap();
+        let connection = Connection::open(HOST, port, &Access::PLAIN).await.unwrap();
         assert_eq!(connection.versions.pick(Api::Metadata), Some(12));
         assert_eq!(peer.await.unwrap(), [4, 2]);
     }
@@ -274,7 +283,7 @@ mod tests {
     #[tokio::test]
     async fn a_broker_that_refuses_version_0_as_well_is_not_asked_forever() {
         let (port, peer) = peer((1..=3).map(|id| response(id, UNSUPPORTED)).collect()).await;
-        let error = Connection::open(HOST, port, None).await.unwrap_err();
+        let error = Connection::open(HOST, port, &Access::PLAIN).await.unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::UNSUPPORTED_VERSION));
         assert_eq!(peer.await.unwrap(), [4, 2, 0]);
     }
@@ -288,7 +297,7 @@ mod tests {
             [first, serve_one(&listener, vec![response(1, ONE_API)]).await].concat()
         };
         let peer = tokio::spawn(serve);
-        let connection = Connection::open(HOST, port, None).await.unwrap();
+        let connection = Connection::open(HOST, port, &Access::PLAIN).await.unwrap();
         assert_eq!(connection.versions.pick(Api::Metadata), Some(12));
         assert_eq!(peer.await.unwrap(), [4, 0]);
     }
@@ -296,7 +305,7 @@ mod tests {
     #[tokio::test]
     async fn an_api_that_the_broker_does_not_support_is_refused_before_anything_is_sent() {
         let (port, _peer) = peer(vec![response(1, OLD), response(2, ONE_API)]).await;
-        let connection = Connection::open(HOST, port, None).await.unwrap();
+        let connection = Connection::open(HOST, port, &Access::PLAIN).await.unwrap();
         let request = AskOffset { topic: "t", partition: 0, timestamp: -1 };
         let error = connection.call(&request, "t-0").await.unwrap_err().to_string();
         let expected =
@@ -315,7 +324,7 @@ mod tests {
             (Vec::new(), "closed the connection"),
         ] {
             let (port, _peer) = peer(vec![said]).await;
-            let error = Connection::open(HOST, port, None).await.unwrap_err().to_string();
+            let error = Connection::open(HOST, port, &Access::PLAIN).await.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -324,7 +333,7 @@ mod tests {
     async fn a_silent_peer_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let error = Connection::open(HOST, port, None).await.unwrap_err();
+        let error = Connection::open(HOST, port, &Access::PLAIN).await.unwrap_err();
         assert!(error.to_string().contains("no response within 30 s"), "{error}");
         assert!(error.retriable());
     }
@@ -332,7 +341,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_port_is_unreachable_with_its_address() {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        let error = Connection::open(HOST, port, None).await.unwrap_err();
+        let error = Connection::open(HOST, port, &Access::PLAIN).await.unwrap_err();
         assert!(matches!(&error, AdminError::Unreachable { tried } if tried.len() == 1), "{error}");
         assert!(error.to_string().contains(&format!("127.0.0.1:{port}")));
     }

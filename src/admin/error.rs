@@ -17,9 +17,9 @@ pub enum AdminError {
         /// What was expected instead.
         expected: String,
     },
-    /// The settings of security are wrong.
+    /// The properties are not valid.
     #[error(transparent)]
-    InvalidConfig(#[from] ConfigError),
+    InvalidConfig(ConfigError),
     /// The broker does not let this client in: user name, password or mechanism is wrong.
     #[error("broker {broker} does not let this client in: {reason}")]
     Unauthenticated {

@@ -121,7 +121,8 @@ mod tests {
 
     fn response(code: i16, partitions: &[i32]) -> ClusterView {
         let partitions = partitions.iter().map(|&number| (number, number - 1, 7)).collect();
-        let topic = TopicView { error: ErrorCode(code), name: TOPIC.into(), id: uuid::Uuid::nil(), partitions };
+        let topic =
+            TopicView { error: ErrorCode(code), name: TOPIC.into(), id: uuid::Uuid::nil(), partitions, rights: None };
         let brokers = vec![Broker { id: 1, host: "h".into(), port: 9092 }];
         ClusterView { brokers, topics: vec![topic], cluster_id: Some("cluster".into()), ..ClusterView::default() }
     }

@@ -20,18 +20,23 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// A draft of these properties. A later value of a name replaces an earlier one, as in a properties file.
     pub(super) fn new(given: &'a [(String, String)]) -> Self {
-        let given = given.iter().map(|(name, value)| (meant(name.trim()), value.trim())).collect();
+        let given = given.iter().map(|(name, value)| (meant(name.trim()), value.as_str())).collect();
         Self { given, unreadable: BTreeSet::new(), violations: Vec::new() }
     }
 
     /// The value of a setting. It is the default if none is given, or if the given one cannot be read.
     pub(super) fn read<T>(&mut self, name: &'static str, kind: &impl Kind<T>, default: &str) -> T {
-        let text = self.given.get(name).copied().unwrap_or(default);
+        let text = self.given.get(name).map_or(default, |given| kind.trimmed(given));
         kind.read(text).unwrap_or_else(|expected| {
             self.violations.push(format!("{name}: expected {expected}, got {}", echo(text)));
             self.unreadable.insert(name);
             kind.read(default).expect("a default can be read")
         })
+    }
+
+    /// Whether a property was given.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.given.contains_key(name)
     }
 
     /// Whether all of these properties could be read.

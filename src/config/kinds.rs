@@ -5,8 +5,8 @@
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
-use super::servers;
-use crate::sasl::Secret;
+use super::{servers, values::TlsVersions};
+use crate::secret::Secret;
 
 /// The greatest value of Java's `int`.
 pub(super) const INT: i64 = i32::MAX as i64;
@@ -21,6 +21,10 @@ pub(super) trait Kind<T> {
     fn read(&self, text: &str) -> Result<T, String>;
     /// Writes Java's notation.
     fn show(&self, value: &T) -> String;
+    /// What of a given text is the value. Blanks around it are not, except in a secret.
+    fn trimmed<'a>(&self, text: &'a str) -> &'a str {
+        text.trim()
+    }
 }
 
 /// A time in milliseconds, between two bounds. A negative one, where the bounds allow it, means "for ever".
@@ -114,17 +118,61 @@ impl Kind<Arc<str>> for Text {
     }
 }
 
-/// Text that is never shown. What stands for it is that of Java's `Password`.
-pub(super) struct SecretText;
+/// A text that is never printed.
+pub(super) struct Secrets;
 
-impl Kind<Secret> for SecretText {
+impl Kind<Secret> for Secrets {
     fn read(&self, text: &str) -> Result<Secret, String> {
         Ok(Secret::new(text))
     }
 
     fn show(&self, value: &Secret) -> String {
-        if value.is_empty() { String::new() } else { format!("{value:?}") }
+        value.to_string()
     }
+
+    /// As Java's `ConfigDef.parseType`: a blank may belong to a password.
+    fn trimmed<'a>(&self, text: &'a str) -> &'a str {
+        text
+    }
+}
+
+/// A list of names, with commas between them.
+pub(super) struct Names;
+
+impl Kind<Vec<String>> for Names {
+    fn read(&self, text: &str) -> Result<Vec<String>, String> {
+        Ok(names(text).map(str::to_owned).collect())
+    }
+
+    fn show(&self, value: &Vec<String>) -> String {
+        value.join(",")
+    }
+}
+
+/// A list of versions of TLS.
+pub(super) struct Versions;
+
+impl Kind<TlsVersions> for Versions {
+    fn read(&self, text: &str) -> Result<TlsVersions, String> {
+        let mut versions = TlsVersions { v12: false, v13: false };
+        for name in names(text) {
+            match name {
+                "TLSv1.2" => versions.v12 = true,
+                "TLSv1.3" => versions.v13 = true,
+                _ => return Err("TLSv1.2,TLSv1.3 or one of the two, since older versions are not safe".to_owned()),
+            }
+        }
+        if versions.v12 || versions.v13 { Ok(versions) } else { Err("TLSv1.2,TLSv1.3 or one of the two".to_owned()) }
+    }
+
+    fn show(&self, value: &TlsVersions) -> String {
+        let names = [("TLSv1.2", value.v12), ("TLSv1.3", value.v13)];
+        names.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
 /// A list of `host:port`.
@@ -193,6 +241,29 @@ mod tests {
         assert_eq!(SocketBuffer.read("0"), Ok(Some(0)));
         assert!(SocketBuffer.read("-2").is_err());
         assert_eq!((SocketBuffer.show(&None), SocketBuffer.show(&Some(7))), ("-1".into(), "7".into()));
+    }
+
+    #[test]
+    fn versions_of_tls_are_those_that_are_safe_and_at_least_one() {
+        let read = |text| Versions.read(text).map(|versions| Versions.show(&versions));
+        assert_eq!(read("TLSv1.3, TLSv1.2"), Ok("TLSv1.2,TLSv1.3".into()));
+        assert_eq!(read("TLSv1.3"), Ok("TLSv1.3".into()));
+        for text in ["", " , ", "TLSv1.1", "TLSv1.2,SSLv3", "tlsv1.2"] {
+            assert!(read(text).unwrap_err().starts_with("TLSv1.2,TLSv1.3 or one of the two"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_names_may_have_blanks_and_be_empty() {
+        assert_eq!(Names.read(" a , b,"), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(Names.show(&Names.read("").unwrap()), "");
+    }
+
+    #[test]
+    fn blanks_around_a_secret_belong_to_it_and_it_is_not_shown() {
+        assert_eq!(Secrets.trimmed(" s "), " s ");
+        assert_eq!(Servers.trimmed(" a:1 "), "a:1");
+        assert_eq!(Secrets.show(&Secrets.read(" s ").unwrap()), "[hidden]");
     }
 
     #[test]

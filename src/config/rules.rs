@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::{
     draft::Draft,
     kinds::INT,
-    security,
     table::Config,
     values::{Acks, Compression},
 };
@@ -24,7 +23,6 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     idempotence(config, draft);
     delivery_timeout(config, draft);
     compression(config, draft);
-    security::apply(config, draft);
     config.batch_size = config.batch_size.max(1);
     config.rebootstrap_after = config.rebootstrap.then_some(config.rebootstrap_trigger);
     cap("retry.backoff.ms", &mut config.retry_backoff, config.retry_backoff_max);
@@ -55,7 +53,7 @@ fn idempotence(config: &mut Config, draft: &mut Draft<'_>) {
     let acks = (config.acks != Acks::All).then_some("it needs acks=all");
     let retries = (config.retries == 0).then_some("it needs retries of at least 1");
     for obstacle in acks.into_iter().chain(retries) {
-        if draft.given.contains_key("enable.idempotence") {
+        if draft.has("enable.idempotence") {
             draft.violations.push(format!("enable.idempotence: {obstacle}"));
         } else {
             tracing::warn!("enable.idempotence is off: {obstacle}; set it to false to silence this");
@@ -79,7 +77,7 @@ fn delivery_timeout(config: &mut Config, draft: &mut Draft<'_>) {
         return;
     }
     let (given, least_ms) = (config.delivery_timeout.as_millis(), least.as_millis());
-    if draft.given.contains_key("delivery.timeout.ms") {
+    if draft.has("delivery.timeout.ms") {
         draft.violations.push(format!(
             "delivery.timeout.ms: expected at least linger.ms + request.timeout.ms = {least_ms}, got {given}"
         ));

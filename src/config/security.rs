@@ -1,176 +1,317 @@
-//! Who the producer says it is: credentials from settings.
+//! The rules of security: which protocol is possible, and what the settings `ssl.*` add up to.
 //!
-//! In: a configuration whose values are valid on their own. Out: credentials, or violations. Pure. No violation repeats a value of
-//! `sasl.jaas.config`, `sasl.username` or `sasl.password`. Source: `SaslConfigs` and `JaasContext` of Apache Kafka 4.2.
+//! In: a configuration whose values are valid on their own, and the draft. Out: violations, and what they add up to. Pure. Source:
+//! `SslConfigs` and `DefaultSslEngineFactory`. Deliberately absent: the files that settings name, which are read by [`crate::tls`].
 
+#[cfg(feature = "tls")]
 use std::sync::Arc;
 
+use super::{draft::Draft, table::Config};
+#[cfg(feature = "tls")]
 use super::{
-    draft::Draft,
-    table::Config,
-    values::{SaslMechanism, SecurityProtocol},
+    tls::{Identity, Pem, Place, TlsSettings},
+    values::StoreType,
 };
-use crate::sasl::{Credentials, Mechanism, Secret, jaas};
+#[cfg(feature = "tls")]
+use crate::secret::Secret;
 
-/// The login modules whose options are a user name and a password.
-const MODULES: [&str; 2] = [
-    "org.apache.kafka.common.security.plain.PlainLoginModule",
-    "org.apache.kafka.common.security.scram.ScramLoginModule",
-];
-
-/// Adds credentials to `config`, if it asks for them.
+/// Applies the rules to `config`.
 pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     if config.security_protocol.has_tls() {
-        let instead = if config.security_protocol == SecurityProtocol::Ssl { "PLAINTEXT" } else { "SASL_PLAINTEXT" };
-        draft.violations.push(format!("security.protocol: milena does not speak TLS yet: use a {instead} listener"));
-    }
-    if !config.security_protocol.has_sasl() {
-        let given = draft.given.keys().find(|name| name.starts_with("sasl."));
-        given.inspect(|name| {
-            tracing::warn!("{name} has no effect: security.protocol is not SASL_PLAINTEXT or SASL_SSL")
-        });
-        return;
-    }
-    match (mechanism(config.sasl_mechanism), user(config)) {
-        (Ok(mechanism), Ok((username, password))) => {
-            config.credentials = Some(Arc::new(Credentials::new(mechanism, &username, password)));
-        }
-        (mechanism, user) => draft.violations.extend(mechanism.err().into_iter().chain(user.err())),
+        tls(config, draft);
+    } else if let Some(idle) = ["ssl.truststore.location", "ssl.keystore.location"].iter().find(|name| draft.has(name))
+    {
+        tracing::warn!("{idle} has no effect without security.protocol=SSL or SASL_SSL");
     }
 }
 
-fn mechanism(named: SaslMechanism) -> Result<Mechanism, String> {
-    let refused = |why: &str| Err(format!("sasl.mechanism: {why}"));
-    match named {
-        SaslMechanism::Plain => Ok(Mechanism::Plain),
-        #[cfg(feature = "scram")]
-        SaslMechanism::ScramSha256 => Ok(Mechanism::ScramSha256),
-        #[cfg(feature = "scram")]
-        SaslMechanism::ScramSha512 => Ok(Mechanism::ScramSha512),
-        #[cfg(not(feature = "scram"))]
-        SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => {
-            refused("this build has no SCRAM: build milena with the feature `scram`, or choose PLAIN")
+#[cfg(not(feature = "tls"))]
+fn tls(_: &mut Config, draft: &mut Draft<'_>) {
+    let missing = "this build has no TLS: build milena with the feature `tls`, or use a PLAINTEXT listener";
+    draft.violations.push(format!("security.protocol: {missing}"));
+}
+
+#[cfg(feature = "tls")]
+fn tls(config: &mut Config, draft: &mut Draft<'_>) {
+    let trusted = truststore(config, draft);
+    let identity = keystore(config, draft);
+    config.tls = Some(TlsSettings {
+        trusted,
+        identity,
+        versions: config.ssl_enabled_protocols,
+        cipher_suites: config.ssl_cipher_suites.clone(),
+        check_names: config.ssl_check_names,
+    });
+}
+
+#[cfg(feature = "tls")]
+fn truststore(config: &Config, draft: &mut Draft<'_>) -> Option<Pem> {
+    let store = Store {
+        kind: config.ssl_truststore_type,
+        kind_property: "ssl.truststore.type",
+        location: &config.ssl_truststore_location,
+        location_property: "ssl.truststore.location",
+        has_password: !config.ssl_truststore_password.is_empty(),
+        password_property: "ssl.truststore.password",
+        is_inline: !config.ssl_truststore_certificates.is_empty(),
+        inline_property: "ssl.truststore.certificates",
+        conversion: trust_conversion,
+    };
+    store.check(draft);
+    let inline = || Pem::inline("ssl.truststore.certificates", &config.ssl_truststore_certificates);
+    Pem::file("ssl.truststore.location", &config.ssl_truststore_location).or_else(inline)
+}
+
+#[cfg(feature = "tls")]
+fn keystore(config: &Config, draft: &mut Draft<'_>) -> Option<Identity> {
+    let (chain, key) = (&config.ssl_keystore_certificate_chain, &config.ssl_keystore_key);
+    let store = Store {
+        kind: config.ssl_keystore_type,
+        kind_property: "ssl.keystore.type",
+        location: &config.ssl_keystore_location,
+        location_property: "ssl.keystore.location",
+        has_password: !config.ssl_keystore_password.is_empty(),
+        password_property: "ssl.keystore.password",
+        is_inline: !chain.is_empty() || !key.is_empty(),
+        inline_property: if chain.is_empty() { "ssl.keystore.key" } else { "ssl.keystore.certificate.chain" },
+        conversion: key_conversion,
+    };
+    store.check(draft);
+    if chain.is_empty() != key.is_empty() {
+        let (given, missing) = match chain.is_empty() {
+            true => ("ssl.keystore.key", "ssl.keystore.certificate.chain"),
+            false => ("ssl.keystore.certificate.chain", "ssl.keystore.key"),
+        };
+        draft.violations.push(format!("{missing}: expected with {given}, got nothing"));
+    }
+    let file = Pem::file("ssl.keystore.location", &config.ssl_keystore_location);
+    let chain = file.clone().or_else(|| Pem::inline("ssl.keystore.certificate.chain", chain))?;
+    let key = file.or_else(|| Pem::inline("ssl.keystore.key", key))?;
+    Some(Identity { chain, key, password: config.ssl_key_password.clone() })
+}
+
+#[cfg(feature = "tls")]
+impl Pem {
+    fn file(property: &'static str, path: &Arc<str>) -> Option<Self> {
+        (!path.is_empty()).then(|| Self { property, place: Place::File(Arc::clone(path)) })
+    }
+
+    fn inline(property: &'static str, text: &Secret) -> Option<Self> {
+        (!text.is_empty()).then(|| Self { property, place: Place::Inline(text.clone()) })
+    }
+}
+
+/// What is given of a truststore or a keystore.
+#[cfg(feature = "tls")]
+struct Store<'a> {
+    kind: StoreType,
+    kind_property: &'static str,
+    location: &'a str,
+    location_property: &'static str,
+    has_password: bool,
+    password_property: &'static str,
+    is_inline: bool,
+    inline_property: &'static str,
+    /// The command that makes PEM of a file.
+    conversion: fn(StoreType, &str) -> String,
+}
+
+#[cfg(feature = "tls")]
+impl Store<'_> {
+    fn check(&self, draft: &mut Draft<'_>) {
+        let (kind, location, inline) = (self.kind_property, self.location_property, self.inline_property);
+        let has_file = !self.location.is_empty();
+        if (!has_file && !self.is_inline) || !draft.readable(&[kind]) {
+            return;
         }
-        SaslMechanism::Gssapi => refused(
-            "milena has no Kerberos (GSSAPI, which is the default): choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
-        ),
-        SaslMechanism::OauthBearer => {
-            refused("milena has no OAUTHBEARER yet: choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+        if has_file && self.is_inline {
+            draft.violations.push(format!("{inline}: expected it or {location}, got both"));
+        }
+        if self.kind == StoreType::Pem {
+            if self.has_password {
+                let (password, hint) =
+                    (self.password_property, "leave it out; the password of a key is ssl.key.password");
+                draft.violations.push(format!("{password}: PEM has no password of its own: {hint}"));
+            }
+        } else if has_file {
+            let convert = (self.conversion)(self.kind, self.location);
+            let found = if draft.has(kind) {
+                "expected PEM, which milena reads"
+            } else {
+                "JKS if it is not set, and milena reads PEM"
+            };
+            draft
+                .violations
+                .push(format!("{kind}: {found}: set it to PEM, and convert a file of another type with {convert}"));
+        } else {
+            draft.violations.push(format!("{kind}: expected PEM, as {inline} is PEM"));
         }
     }
 }
 
-/// User name and password.
-fn user(config: &Config) -> Result<(String, Secret), String> {
-    let Config { sasl_jaas_config: jaas, sasl_username: username, sasl_password: password, .. } = config;
-    let has_user = !username.is_empty() || !password.is_empty();
-    match (jaas.is_empty(), has_user) {
-        (true, false) => {
-            Err("sasl.jaas.config: expected a login module with user name and password, got nothing; or set \
-                              sasl.username and sasl.password"
-                .to_owned())
-        }
-        (false, true) => Err("sasl.username, sasl.password: expected these or sasl.jaas.config, got both".to_owned()),
-        (true, true) if username.is_empty() => Err("sasl.username: expected a user name, got nothing".to_owned()),
-        (true, true) => Ok((username.to_string(), password.clone())),
-        (false, false) => of_module(jaas.reveal()).map_err(|expected| format!("sasl.jaas.config: expected {expected}")),
-    }
+/// How to make a truststore PEM. Java's `keytool` reads both of its types.
+#[cfg(feature = "tls")]
+fn trust_conversion(_: StoreType, location: &str) -> String {
+    format!("`keytool -list -rfc -keystore {location} > {}.pem`", stem(location))
 }
 
-fn of_module(text: &str) -> Result<(String, Secret), String> {
-    let mut module = jaas::read(text)?;
-    if !MODULES.contains(&module.class.as_str()) {
-        return Err(format!("{} or {}, got another class: a Java class cannot run here", MODULES[0], MODULES[1]));
+/// How to make a keystore PEM.
+#[cfg(feature = "tls")]
+fn key_conversion(kind: StoreType, location: &str) -> String {
+    let stem = stem(location);
+    if kind == StoreType::Pkcs12 {
+        return format!("`openssl pkcs12 -in {location} -out {stem}.pem`");
     }
-    let username = module.options.remove("username").filter(|name| !name.is_empty());
-    let username = username.ok_or("an option username=\"…\" in the login module")?;
-    let password = module.options.remove("password").ok_or("an option password=\"…\" in the login module")?;
-    Ok((username, Secret::new(&password)))
+    let to_pkcs12 =
+        format!("keytool -importkeystore -srckeystore {location} -destkeystore {stem}.p12 -deststoretype PKCS12");
+    format!("`{to_pkcs12} && openssl pkcs12 -in {stem}.p12 -out {stem}.pem`")
+}
+
+/// A path without its file's extension.
+#[cfg(feature = "tls")]
+fn stem(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(stem, extension)| if extension.contains('/') { path } else { stem })
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{ProducerBuilder, SaslMechanism, SecurityProtocol};
+    use super::*;
+    use crate::{ConfigError, ProducerBuilder};
 
-    const PLAIN: &str =
-        r#"org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="hunter2";"#;
-
-    fn builder(properties: &[(&str, &str)]) -> ProducerBuilder {
-        let protocol = [("security.protocol", "SASL_PLAINTEXT")];
-        ProducerBuilder::new("localhost:9092").properties(protocol.iter().chain(properties).copied())
+    fn check(properties: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let builder = ProducerBuilder::new("localhost:9092").properties(properties.iter().copied());
+        builder.validate().map_err(|error: ConfigError| error.violations().to_vec())
     }
 
-    fn violations(properties: &[(&str, &str)]) -> Vec<String> {
-        builder(properties).validate().unwrap_err().violations().to_vec()
-    }
-
+    #[cfg(not(feature = "tls"))]
     #[test]
-    fn credentials_come_from_a_login_module_or_from_user_name_and_password() {
-        let named = [("sasl.mechanism", "PLAIN"), ("sasl.username", "alice"), ("sasl.password", "hunter2")];
-        let typed = ProducerBuilder::new("localhost:9092").security_protocol(SecurityProtocol::SaslPlaintext).sasl(
-            SaslMechanism::Plain,
-            "alice",
-            "hunter2",
-        );
-        for builder in [builder(&[("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", PLAIN)]), builder(&named), typed] {
-            let credentials = builder.validate().unwrap().credentials.unwrap();
-            assert_eq!(credentials.begin(1).1, b"\0alice\0hunter2");
-        }
-        assert!(ProducerBuilder::new("localhost:9092").properties(named).validate().unwrap().credentials.is_none());
-    }
-
-    #[test]
-    fn what_is_missing_or_wrong_is_said_and_no_value_is_repeated() {
-        let jaas = |text| vec![("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", text)];
-        for (properties, expected) in [
-            (vec![], "sasl.mechanism: milena has no Kerberos"),
-            (
-                vec![("sasl.mechanism", "PLAIN")],
-                "sasl.jaas.config: expected a login module with user name and password, got nothing",
-            ),
-            (
-                vec![("sasl.mechanism", "OAUTHBEARER"), ("sasl.username", "a")],
-                "sasl.mechanism: milena has no OAUTHBEARER yet",
-            ),
-            (
-                vec![("sasl.mechanism", "PLAIN"), ("sasl.password", "hunter2")],
-                "sasl.username: expected a user name, got nothing",
-            ),
-            (
-                vec![("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", PLAIN), ("sasl.username", "alice")],
-                "sasl.username, sasl.password: expected these or sasl.jaas.config, got both",
-            ),
-            (jaas("hunter2"), "sasl.jaas.config: expected required after the class of the login module"),
-            (
-                jaas("com.example.Hunter2 required;"),
-                "sasl.jaas.config: expected org.apache.kafka.common.security.plain.PlainLoginModule or",
-            ),
-            (
-                jaas("org.apache.kafka.common.security.plain.PlainLoginModule required password=\"hunter2\";"),
-                "sasl.jaas.config: expected an option username=\"…\" in the login module",
-            ),
-        ] {
-            let violations = violations(&properties);
-            assert!(violations[0].starts_with(expected), "{violations:?}");
-            assert!(!violations.concat().to_lowercase().contains("hunter2"), "{violations:?}");
-        }
-    }
-
-    #[test]
-    fn effective_properties_hide_what_is_secret() {
-        let shown =
-            builder(&[("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", PLAIN)]).effective_properties().unwrap();
-        assert!(
-            shown.contains(&("sasl.jaas.config", "[hidden]".to_owned())) && !format!("{shown:?}").contains("hunter2")
+    fn tls_without_its_feature_fails_when_the_producer_is_built_and_names_the_feature() {
+        assert_eq!(
+            check(&[("security.protocol", "SSL")]).unwrap_err(),
+            [
+                "security.protocol: this build has no TLS: build milena with the feature `tls`, or use a PLAINTEXT listener"
+            ]
         );
     }
 
-    #[cfg(not(feature = "scram"))]
     #[test]
-    fn scram_without_its_feature_fails_when_the_producer_is_built() {
-        let [violation] = &violations(&[("sasl.mechanism", "SCRAM-SHA-256"), ("sasl.username", "a")])[..] else {
-            panic!()
-        };
-        assert!(violation.contains("build milena with the feature `scram`"), "{violation}");
+    fn what_belongs_to_tls_is_no_fault_without_it() {
+        assert!(check(&[("ssl.truststore.location", "trust.jks"), ("ssl.truststore.password", "secret")]).is_ok());
+    }
+
+    #[cfg(feature = "tls")]
+    mod with_tls {
+        use super::*;
+        use crate::config::values::TlsVersions;
+
+        const SSL: (&str, &str) = ("security.protocol", "SSL");
+
+        fn settings(properties: &[(&str, &str)]) -> TlsSettings {
+            check(&[&[SSL], properties].concat()).unwrap().tls.unwrap()
+        }
+
+        fn violations(properties: &[(&str, &str)]) -> Vec<String> {
+            check(&[&[SSL], properties].concat()).err().unwrap_or_default()
+        }
+
+        #[test]
+        fn without_any_ssl_setting_the_systems_roots_are_trusted_and_names_are_checked() {
+            let settings = settings(&[]);
+            assert!(settings.trusted.is_none() && settings.identity.is_none() && settings.check_names);
+            assert_eq!(settings.versions, TlsVersions { v12: true, v13: true });
+        }
+
+        #[test]
+        fn stores_are_files_or_texts() {
+            let (trust, key) = (("ssl.truststore.type", "PEM"), ("ssl.keystore.type", "PEM"));
+            let files =
+                settings(&[trust, key, ("ssl.truststore.location", "ca.pem"), ("ssl.keystore.location", "me.pem")]);
+            assert_eq!(files.trusted.unwrap().place, Place::File("ca.pem".into()));
+            let identity = files.identity.unwrap();
+            assert_eq!(identity.chain, identity.key);
+            let texts = settings(&[
+                trust,
+                key,
+                ("ssl.truststore.certificates", "a"),
+                ("ssl.keystore.certificate.chain", "b"),
+                ("ssl.keystore.key", "c"),
+                ("ssl.key.password", " d "),
+            ]);
+            assert_eq!(texts.trusted.unwrap().place, Place::Inline(Secret::new("a")));
+            let identity = texts.identity.unwrap();
+            assert_eq!(
+                (identity.chain.property, identity.key.property),
+                ("ssl.keystore.certificate.chain", "ssl.keystore.key")
+            );
+            assert_eq!(identity.password.reveal(), " d ");
+        }
+
+        #[test]
+        fn an_empty_algorithm_turns_the_check_of_names_off() {
+            assert!(!settings(&[("ssl.endpoint.identification.algorithm", "")]).check_names);
+            assert!(violations(&[("ssl.endpoint.identification.algorithm", "ldaps")])[0].contains("expected https or"));
+        }
+
+        #[test]
+        fn stores_of_java_are_refused_with_the_command_that_converts_them() {
+            for (kind, location, says) in [
+                ("ssl.truststore", "/etc/trust.jks", "`keytool -list -rfc -keystore /etc/trust.jks > /etc/trust.pem`"),
+                (
+                    "ssl.keystore",
+                    "a.b/key",
+                    "-destkeystore a.b/key.p12 -deststoretype PKCS12 && openssl pkcs12 -in a.b/key.p12 ",
+                ),
+            ] {
+                let (location_property, kind_property) = (format!("{kind}.location"), format!("{kind}.type"));
+                let [unset] = &violations(&[(&location_property, location)])[..] else { panic!("one") };
+                assert!(unset.contains("JKS if it is not set") && unset.contains(says), "{unset}");
+                let [set] = &violations(&[(&location_property, location), (&kind_property, "JKS")])[..] else {
+                    panic!("one")
+                };
+                assert!(set.contains("expected PEM, which milena reads") && set.contains(says), "{set}");
+            }
+            let pkcs12 = violations(&[("ssl.keystore.location", "key.p12"), ("ssl.keystore.type", "PKCS12")]);
+            assert!(pkcs12[0].ends_with("with `openssl pkcs12 -in key.p12 -out key.pem`"), "{pkcs12:?}");
+        }
+
+        #[test]
+        fn each_contradiction_between_stores_is_named_all_at_once() {
+            let pem = [("ssl.truststore.type", "PEM"), ("ssl.keystore.type", "PEM")];
+            let given = [
+                ("ssl.truststore.location", "ca.pem"),
+                ("ssl.truststore.certificates", "x"),
+                ("ssl.truststore.password", "hunter2"),
+                ("ssl.keystore.key", "x"),
+            ];
+            let found = violations(&[&pem[..], &given[..]].concat());
+            assert_eq!(
+                found,
+                [
+                    "ssl.truststore.certificates: expected it or ssl.truststore.location, got both",
+                    "ssl.truststore.password: PEM has no password of its own: leave it out; the password of a key is ssl.key.password",
+                    "ssl.keystore.certificate.chain: expected with ssl.keystore.key, got nothing",
+                ]
+            );
+            assert_eq!(
+                violations(&[("ssl.truststore.certificates", "x")]),
+                ["ssl.truststore.type: expected PEM, as ssl.truststore.certificates is PEM"]
+            );
+        }
+
+        #[test]
+        fn no_secret_is_in_what_is_printed_of_a_configuration() {
+            let names = [
+                "ssl.truststore.certificates",
+                "ssl.keystore.certificate.chain",
+                "ssl.keystore.key",
+                "ssl.key.password",
+            ];
+            let secrets = names.map(|name| (name, "hunter2"));
+            let all = [&[SSL, ("ssl.truststore.type", "PEM"), ("ssl.keystore.type", "PEM")][..], &secrets[..]].concat();
+            let config = check(&all).unwrap();
+            for printed in [format!("{config:?}"), format!("{:?}", config.tls), format!("{:?}", config.properties())] {
+                assert!(!printed.contains("hunter2") && printed.contains("[hidden]"), "{printed}");
+            }
+        }
     }
 }

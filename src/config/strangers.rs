@@ -59,6 +59,8 @@ static STRANGERS: &[(&str, &str)] = &[
     ("offsets.", BROKER),
     ("process.roles", BROKER),
     ("replica.", BROKER),
+    ("ssl.client.auth", BROKER),
+    ("ssl.principal.mapping.rules", BROKER),
     ("transaction.state.log.", BROKER),
     ("zookeeper.", BROKER),
 ];
@@ -88,6 +90,7 @@ mod tests {
             ("retention.ms", "topics"),
             ("log.retention.ms", "server.properties"),
             ("num.partitions", "brokers"),
+            ("ssl.client.auth", "brokers"),
         ] {
             assert!(owner(name).unwrap().contains(says), "{name}");
         }

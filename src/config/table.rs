@@ -6,15 +6,20 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "tls")]
+use super::tls::TlsSettings;
 use super::{
     builder::ProducerBuilder,
     draft::Draft,
-    kinds::{FLAG, GzipLevel, INT, Kind, LONG, Millis, Number, SecretText, Servers, SocketBuffer, Text, Words},
-    values::{Acks, Compression, SaslMechanism, SecurityProtocol},
+    kinds::{
+        FLAG, GzipLevel, INT, Kind, LONG, Millis, Names, Number, Secrets, Servers, SocketBuffer, Text, Versions, Words,
+    },
+    values::{Acks, Compression, SaslMechanism, SecurityProtocol, StoreType, TlsVersions},
 };
 use crate::{
     record::{intercept::Interceptor, partition::Partitioner},
-    sasl::{Credentials, Secret},
+    sasl::Credentials,
+    secret::Secret,
 };
 
 /// One row of the table.
@@ -39,6 +44,9 @@ macro_rules! settings {
             pub(crate) rebootstrap_after: Option<Duration>,
             /// Who the producer is; `None` if it does not say so.
             pub(crate) credentials: Option<Arc<Credentials>>,
+            /// What `ssl.*` adds up to. `None` is no TLS.
+            #[cfg(feature = "tls")]
+            pub(crate) tls: Option<TlsSettings>,
             /// The partitioner that replaces the built-in one.
             pub(crate) partitioner: Option<Arc<dyn Partitioner>>,
             /// The interceptors, in the order in which they are called.
@@ -52,6 +60,8 @@ macro_rules! settings {
                     $($field: draft.read($name, &$kind, $default),)*
                     rebootstrap_after: None,
                     credentials: None,
+                    #[cfg(feature = "tls")]
+                    tls: None,
                     partitioner: None,
                     interceptors: Vec::new(),
                 }
@@ -105,6 +115,12 @@ const MECHANISM: Words<SaslMechanism> = Words(&[
     ("SCRAM-SHA-512", SaslMechanism::ScramSha512),
     ("OAUTHBEARER", SaslMechanism::OauthBearer),
 ]);
+const STORE: Words<StoreType> =
+    Words(&[("JKS", StoreType::Jks), ("PKCS12", StoreType::Pkcs12), ("PEM", StoreType::Pem)]);
+/// Whether names are checked.
+const IDENTIFICATION: Words<bool> = Words(&[("https", true), ("", false)]);
+/// The longest path.
+const PATH: Text = Text(32 * 1024);
 const RECOVERY: Words<bool> = Words(&[("rebootstrap", true), ("none", false)]);
 
 settings! {
@@ -176,16 +192,42 @@ settings! {
     compression_zstd_level: i32 = "3", Number(-131_072, 22), "compression.zstd.level", fn compression_zstd_level,
         "How hard zstd tries, from -131072, the quickest, to 22.";
     security_protocol: SecurityProtocol = "PLAINTEXT", PROTOCOL, "security.protocol", fn security_protocol,
-        "Whether connections are encrypted, and whether the producer says who it is.";
+        "How connections are secured: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`. `SSL` and `SASL_SSL` need the feature `tls`.";
+    ssl_enabled_protocols: TlsVersions = "TLSv1.2,TLSv1.3", Versions, "ssl.enabled.protocols",
+        "The versions of TLS that may be used. The newest that the broker has as well is used.";
+    ssl_cipher_suites: Vec<String> = "", Names, "ssl.cipher.suites",
+        "The cipher suites that may be used, by their standard names with commas between them; all of the build's if empty.";
+    ssl_check_names: bool = "https", IDENTIFICATION, "ssl.endpoint.identification.algorithm",
+        "Whether a broker's certificate must have the host's name or IP address: `https`, or empty, which lets anybody with a          certificate of a trusted CA pose as a broker.";
+    ssl_truststore_type: StoreType = "JKS", STORE, "ssl.truststore.type",
+        "The format of the trusted certificates. milena reads `PEM` only, so it must be given with a truststore.";
+    ssl_truststore_location: Arc<str> = "", PATH, "ssl.truststore.location",
+        "A file of trusted certificates, read again for a new connection when it has changed; those of the system if no truststore          is given.";
+    ssl_truststore_password: Secret = "", Secrets, "ssl.truststore.password",
+        "The password of a truststore. PEM has none, so it must be empty.";
+    ssl_truststore_certificates: Secret = "", Secrets, "ssl.truststore.certificates",
+        "The trusted certificates themselves, as PEM, in place of a file.";
+    ssl_keystore_type: StoreType = "JKS", STORE, "ssl.keystore.type",
+        "The format of the client's certificate and key. milena reads `PEM` only, so it must be given with a keystore.";
+    ssl_keystore_location: Arc<str> = "", PATH, "ssl.keystore.location",
+        "A file of the client's private key and its certificate chain, the client's own first, read again for a new connection when it          has changed.";
+    ssl_keystore_password: Secret = "", Secrets, "ssl.keystore.password",
+        "The password of a keystore. PEM has none, so it must be empty; a key may have one.";
+    ssl_keystore_certificate_chain: Secret = "", Secrets, "ssl.keystore.certificate.chain",
+        "The client's certificate chain itself, its own first, as PEM, in place of a file.";
+    ssl_keystore_key: Secret = "", Secrets, "ssl.keystore.key",
+        "The client's private key itself, as PEM, in place of a file.";
+    ssl_key_password: Secret = "", Secrets, "ssl.key.password",
+        "The password of an encrypted private key (PKCS#8), in the file or in place of it.";
     sasl_mechanism: SaslMechanism = "GSSAPI", MECHANISM, "sasl.mechanism", fn sasl_mechanism,
         "How the producer proves who it is. Has to be set with `security.protocol` SASL_PLAINTEXT and SASL_SSL, because milena does not \
          have the default.";
-    sasl_jaas_config: Secret = "", SecretText, "sasl.jaas.config",
+    sasl_jaas_config: Secret = "", Secrets, "sasl.jaas.config",
         "User name and password as Java's clients take them: `CLASS required username=\"alice\" password=\"secret\";` with one of Kafka's \
          login modules for PLAIN or SCRAM. Never shown.";
     sasl_username: Arc<str> = "", Text(INT as usize), "sasl.username",
         "The user name, in place of `sasl.jaas.config`. Java does not have it, librdkafka does.";
-    sasl_password: Secret = "", SecretText, "sasl.password",
+    sasl_password: Secret = "", Secrets, "sasl.password",
         "The password that belongs to `sasl.username`. Never shown.";
 }
 

@@ -31,6 +31,9 @@ const DNS: &str = "milena always tries every address of a name: leave it out, or
 const PUSH: &str = "milena does not push its metrics to the broker (KIP-714): leave it out, or false";
 const TRANSACTIONS: &str = "milena has no transactions yet: leave it out";
 const METRICS: &str = "milena keeps metrics in its own way: leave it out";
+const JSSE: &str = "the name of a part of Java, which has no effect here: leave it out";
+const RANDOM: &[&str] =
+    &["", "SHA1PRNG", "DRBG", "NativePRNG", "NativePRNGBlocking", "NativePRNGNonBlocking", "Windows-PRNG"];
 const RACK: &str = "milena does not choose partitions by rack yet: leave it out";
 
 /// A property of Java's producer that milena does not have, or with a dot at its end the prefix of a family; values that are accepted,
@@ -43,7 +46,20 @@ static MISSING: &[(&str, &[&str], &str)] = &[
     ("metric.reporters", &["org.apache.kafka.common.metrics.JmxReporter", ""], REPORTERS),
     ("config.providers", &[""], "a Java class cannot run here: resolve the values before you pass them"),
     ("security.providers", &[""], "a Java class cannot run here: leave it out"),
-    ("ssl.", &[], "milena does not speak TLS yet: use a PLAINTEXT listener"),
+    (
+        "ssl.protocol",
+        &["TLSv1.3", "TLSv1.2", "TLS"],
+        "the versions of TLS are those of ssl.enabled.protocols: leave it out",
+    ),
+    (
+        "ssl.provider",
+        &[""],
+        "a Java class cannot run here: leave it out; which cryptography is used is a feature of milena's build",
+    ),
+    ("ssl.engine.factory.class", &[""], "a Java class cannot run here: leave it out"),
+    ("ssl.keymanager.algorithm", &["SunX509", "NewSunX509", "PKIX"], JSSE),
+    ("ssl.trustmanager.algorithm", &["PKIX", "SunX509"], JSSE),
+    ("ssl.secure.random.implementation", RANDOM, JSSE),
     ("sasl.", &[], "milena authenticates by PLAIN or SCRAM with a user name and a password: leave it out"),
     ("transactional.id", &[], "milena has no transactions yet: enable.idempotence keeps a session free of duplicates"),
     ("transaction.timeout.ms", &["60000"], TRANSACTIONS),
@@ -61,7 +77,7 @@ static MISSING: &[(&str, &[&str], &str)] = &[
 /// Adds a violation for every name that is refused.
 pub(super) fn refuse(draft: &mut Draft<'_>) {
     let strangers = draft.given.iter().filter(|(name, _)| SETTINGS.iter().all(|setting| setting.name != **name));
-    draft.violations.extend(strangers.filter_map(|(name, value)| refusal(name, value)));
+    draft.violations.extend(strangers.filter_map(|(name, value)| refusal(name, value.trim())));
 }
 
 /// Why a property that is no setting is refused. `None` if its value asks for what milena does anyway.
@@ -143,6 +159,9 @@ mod tests {
 
     #[test]
     fn what_asks_for_what_milena_does_anyway_is_let_pass() {
+        assert_eq!(refusal("ssl.protocol", "TLSv1.2"), None);
+        assert_eq!(refusal("ssl.secure.random.implementation", "SHA1PRNG"), None);
+        assert_eq!(refusal("ssl.trustmanager.algorithm", "PKIX"), None);
         assert_eq!(refusal("enable.metrics.push", "FALSE"), None);
         assert_eq!(refusal("enable.metrics.push", "true"), None, "Java's default");
         assert_eq!(refusal("interceptor.classes", ""), None);
@@ -156,8 +175,11 @@ mod tests {
     #[test]
     fn what_java_has_and_milena_has_not_is_refused_with_a_sentence_of_its_own() {
         for (name, value, says) in [
+            ("ssl.protocol", "SSLv3", "ssl.enabled.protocols"),
+            ("ssl.provider", "BCJSSE", "Java class"),
+            ("ssl.engine.factory.class", "com.example.Factory", "Java class"),
+            ("ssl.keymanager.algorithm", "IbmX509", "part of Java"),
             ("sasl.login.class", "secret", "PLAIN or SCRAM"),
-            ("ssl.truststore.password", "secret", "TLS"),
             ("transactional.id", "t", "no transactions"),
             ("key.serializer", "org.apache.kafka.common.serialization.LongSerializer", "serialize before you send"),
             ("value.serializer", "io.confluent.kafka.serializers.KafkaAvroSerializer", "ByteArraySerializer"),

@@ -1,6 +1,7 @@
 //! Types of settings.
 //!
-//! In: nothing. Out: types of the public API. Pure. Their notation in Java is in [`super::table`].
+//! In: nothing. Out: types of the public API, and those of settings without a setter. Pure. Their notation in Java is in
+//! [`super::table`].
 
 /// How many replicas must have a record before it counts as written (`acks`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,4 +70,24 @@ pub enum SaslMechanism {
     ScramSha512,
     /// `OAUTHBEARER`: a token. milena does not have it yet.
     OauthBearer,
+}
+
+/// The format of a file with certificates (`ssl.truststore.type`, `ssl.keystore.type`). milena reads PEM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreType {
+    /// Java's own.
+    Jks,
+    /// PKCS#12, which Java and OpenSSL write.
+    Pkcs12,
+    /// Text.
+    Pem,
+}
+
+/// Which versions of TLS may be used (`ssl.enabled.protocols`). At least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TlsVersions {
+    /// TLS 1.2.
+    pub(crate) v12: bool,
+    /// TLS 1.3.
+    pub(crate) v13: bool,
 }

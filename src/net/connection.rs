@@ -14,13 +14,12 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::{
-    net::TcpStream,
     sync::mpsc::{Sender, UnboundedReceiver},
     time::{sleep, timeout},
 };
 
 use crate::{
-    dial::{DialPlan, SocketBuffers, dial},
+    dial::{DialPlan, Security, SocketBuffers, Transport, dial},
     sender::{ConnectionId, Event},
     wire::frame::Decoder,
 };
@@ -45,13 +44,13 @@ pub(super) enum Command {
 }
 
 /// The broker to connect to.
-#[derive(Debug)]
 pub(super) struct Peer {
     pub(super) id: ConnectionId,
     pub(super) host: Arc<str>,
     pub(super) port: u16,
     pub(super) plan: DialPlan,
     pub(super) buffers: SocketBuffers,
+    pub(super) security: Security,
 }
 
 /// Connects, then writes requests and reads frames until either side ends the connection. Sends no event at the end if
@@ -63,7 +62,7 @@ pub(super) async fn run(peer: Peer, mut commands: UnboundedReceiver<Command>, ev
         Err(why) => (Err(why.join("; ")), None),
         Ok(stream) => {
             let (decoder, queue, events) = (Decoder::new(), WriteQueue::default(), events.clone());
-            let mut socket = Socket { connection, stream, decoder, queue, events, commands };
+            let mut socket = Socket { connection, stream, decoder, queue, events, commands, is_silent: true };
             (socket.run().await, socket.queue.written)
         }
     };
@@ -78,8 +77,8 @@ async fn connect(
     peer: &Peer,
     commands: &mut UnboundedReceiver<Command>,
     events: &Sender<Event>,
-) -> Option<Result<TcpStream, Vec<String>>> {
-    let mut dialling = pin!(dial(&peer.host, peer.port, peer.plan, peer.buffers));
+) -> Option<Result<Transport, Vec<String>>> {
+    let mut dialling = pin!(dial(&peer.host, peer.port, peer.plan, peer.buffers, &peer.security));
     loop {
         tokio::select! {
             dialled = &mut dialling => return Some(dialled),
@@ -95,11 +94,13 @@ async fn connect(
 
 struct Socket {
     connection: ConnectionId,
-    stream: TcpStream,
+    stream: Transport,
     decoder: Decoder,
     queue: WriteQueue,
     events: Sender<Event>,
     commands: UnboundedReceiver<Command>,
+    /// Nothing has arrived as yet.
+    is_silent: bool,
 }
 
 impl Socket {
@@ -116,7 +117,7 @@ impl Socket {
                     Some(command) => self.execute(command).await?,
                     None => return Ok(()),
                 },
-                writable = self.stream.writable(), if !self.queue.is_empty() => {
+                writable = self.stream.writable(), if self.has_to_write() => {
                     writable.map_err(broken)?;
                     self.write().await?;
                 }
@@ -150,14 +151,21 @@ impl Socket {
         self.tell(Event::Read { connection: self.connection }).await
     }
 
+    fn has_to_write(&self) -> bool {
+        !self.queue.is_empty() || self.stream.wants_write()
+    }
+
     async fn write(&mut self) -> Result<(), String> {
-        while !self.queue.is_empty() {
+        while self.has_to_write() {
             let slices = self.queue.slices();
             match self.stream.try_write_vectored(&slices) {
-                Ok(0) => return Err("connection closed while a request was written".into()),
+                Ok(0) if !self.queue.is_empty() => return Err("connection closed while a request was written".into()),
                 Ok(written) => self.written(written).await?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(format!("connection broke while a request was written: {error}")),
+                Err(error) => {
+                    let why = self.stream.why(error).await;
+                    return Err(format!("connection broke while a request was written: {why}"));
+                }
             }
         }
         Ok(())
@@ -171,14 +179,20 @@ impl Socket {
         Ok(())
     }
 
+    /// Why the broker closed the connection. A broker that speaks TLS cannot read a plain request.
+    fn closed(&self, why: String) -> String {
+        if self.is_silent { why + self.stream.hint() } else { why }
+    }
+
     /// Reads what has arrived, about 16 KiB at most, and sends an event for each frame. Returns false if no bytes are
     /// there.
     async fn read(&mut self) -> Result<bool, String> {
         self.decoder.buffer().reserve(READ);
         match self.stream.try_read_buf(self.decoder.buffer()) {
-            Ok(0) => return Err("broker closed the connection".into()),
-            Ok(_) => {}
+            Ok(0) => return Err(self.closed("broker closed the connection".into())),
+            Ok(_) => self.is_silent = false,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(self.closed(broken(error))),
             Err(error) => return Err(broken(error)),
         }
         let connection = self.connection;

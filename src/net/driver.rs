@@ -21,7 +21,7 @@ use super::{
 use crate::{
     accumulator::Accumulator,
     config::Config,
-    dial::{DialPlan, SocketBuffers},
+    dial::{DialPlan, Security, SocketBuffers},
     sender::{Action, ConnectionId, Event, Sender},
 };
 
@@ -46,6 +46,7 @@ pub(crate) struct Driver {
     sender: Sender,
     accumulator: Arc<Accumulator>,
     buffers: SocketBuffers,
+    security: Security,
     compressors: Compressors,
     connections: HashMap<ConnectionId, mpsc::UnboundedSender<Command>>,
     events: mpsc::Receiver<Event>,
@@ -59,6 +60,7 @@ impl Driver {
     /// is closed when the driver has ended, in whatever way.
     pub(crate) fn start(
         config: Arc<Config>,
+        security: Security,
         accumulator: Arc<Accumulator>,
         shutdown: watch::Receiver<Shutdown>,
         seed: u64,
@@ -68,7 +70,8 @@ impl Driver {
         let buffers = SocketBuffers { send: config.send_buffer_bytes, receive: config.receive_buffer_bytes };
         let sender = Sender::new(config, Arc::clone(&accumulator), Instant::now(), seed);
         let (connections, compressors) = (HashMap::new(), Compressors::new(accumulator.method()));
-        let driver = Self { sender, accumulator, buffers, compressors, connections, events, to_driver, shutdown };
+        let driver =
+            Self { sender, accumulator, buffers, security, compressors, connections, events, to_driver, shutdown };
         let (ended, has_ended) = watch::channel(());
         runtime.spawn(async move {
             // Dropped after the driver, also if the runtime drops this task. By then all undelivered records have
@@ -116,7 +119,8 @@ impl Driver {
             match action {
                 Action::Connect { connection, host, port, failures, within } => {
                     let (plan, buffers) = (DialPlan { failures, within }, self.buffers);
-                    self.connect(Peer { id: connection, host, port, plan, buffers });
+                    let security = self.security.clone();
+                    self.connect(Peer { id: connection, host, port, plan, buffers, security });
                 }
                 Action::Send { connection, correlation, segments, answered } => {
                     self.command(connection, Command::Send { correlation, segments, answered });

@@ -1,6 +1,6 @@
 //! The part of a producer that its clones share.
 //!
-//! In: a configuration. Out: the accumulator that records go to, the driver that sends them, and the clocks of both.
+//! In: a configuration, and how connections are secured. Out: the accumulator that records go to, the driver that sends them, and the clocks of both.
 //! Deliberately absent: what is done with one record (see [`super::append`]).
 
 use std::{
@@ -15,6 +15,7 @@ use crate::{
     accumulator::{self, Accumulator, Clock},
     config::Config,
     delivery::Callbacks,
+    dial::Security,
     error::FlushError,
     net::{Driver, Shutdown},
 };
@@ -39,12 +40,12 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    pub(super) fn start(config: Arc<Config>, runtime: &Handle) -> Self {
+    pub(super) fn start(config: Arc<Config>, security: Security, runtime: &Handle) -> Self {
         let limits = accumulator::Limits::of(&config);
         let callbacks = Callbacks::threaded(config.interceptors.clone());
         let accumulator = Accumulator::new(limits, callbacks);
         let (shutdown, watched) = watch::channel(Shutdown::No);
-        let driver = Driver::start(Arc::clone(&config), Arc::clone(&accumulator), watched, seed(), runtime);
+        let driver = Driver::start(Arc::clone(&config), security, Arc::clone(&accumulator), watched, seed(), runtime);
         Self::new(config, accumulator, TimeLimits::new(runtime), shutdown, driver)
     }
 

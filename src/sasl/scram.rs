@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
 pub(super) use self::keys::Hash;
 use self::keys::{Keys, xor};
-use super::SaslError;
+use super::error::SaslError;
 
 /// What RFC 7677 and `ScramMechanism` of Apache Kafka ask for at least. A broker stores 16,384 at most (KIP-554); this client takes some more, as long as
 /// it is not kept busy for a noticeable time.

@@ -10,7 +10,8 @@ use super::scram::{
     Hash,
     server::{Challenge, Credential, First},
 };
-use super::{Denied, Mechanism, Secret};
+use super::{Mechanism, error::Denied};
+use crate::secret::Secret;
 
 /// How often a password is hashed: what RFC 7677 and Apache Kafka ask for at least.
 #[cfg(feature = "scram")]

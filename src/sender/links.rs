@@ -17,7 +17,10 @@ use std::{
 
 use self::node::{InFlight, Link, Node, Overdue, Timeouts};
 use super::{Action, Backoff, Cause, Common, ConnectionId, Seen};
-use crate::cluster::{Broker, Cluster};
+use crate::{
+    cluster::{Broker, Cluster},
+    config::Config,
+};
 
 const NODE: &str = "the broker of a connection";
 
@@ -182,7 +185,7 @@ impl Links {
     /// A connection is gone: what was in flight has no response. `seen` is called for each request with its place in the row.
     fn lost(&mut self, id: i32, why: Cause, seen: impl Fn(usize) -> Seen, common: &mut Common) -> Option<Lost> {
         let Some(node) = self.nodes.get_mut(&id) else { return common.missing(NODE) };
-        let why = Cause { why: explained(node, &common.config.bootstrap_servers, &why.why), ..why };
+        let why = Cause { why: explained(node, &common.config, &why.why), ..why };
         let address = format!("{}:{}", node.host, node.port);
         let was_up = node.is_up();
         node.count_end(common.recorder(), common.now);
@@ -219,14 +222,19 @@ impl Links {
     }
 }
 
-/// Why a connection ended, with a word about its address if that looks like the cause: a broker that was found from afar
-/// and advertises `localhost` sends every client to its own machine.
-fn explained(node: &Node, bootstrap_servers: &[(String, u16)], why: &Arc<str>) -> Arc<str> {
-    let from_afar = !bootstrap_servers.iter().any(|(host, _)| is_local(host));
-    if node.id < 0 || !from_afar || !is_local(&node.host) {
-        return Arc::clone(why);
+/// Why a connection ended, with a word about what looks like the cause. A broker that was found from afar and advertises `localhost` sends every
+/// client to its own machine. A listener that wants to know who a client is tells its versions and ends the connection at the next request.
+fn explained(node: &Node, config: &Config, why: &Arc<str>) -> Arc<str> {
+    let from_afar = !config.bootstrap_servers.iter().any(|(host, _)| is_local(host));
+    if node.id >= 0 && from_afar && is_local(&node.host) {
+        let hint = "which is this machine: check its advertised.listeners";
+        return format!("{why} (the broker advertises {}, {hint})", node.host).into();
     }
-    format!("{why} (the broker advertises {}, which is this machine: check its advertised.listeners)", node.host).into()
+    if node.is_up() && !node.has_served && !node.in_flight.is_empty() && config.credentials.is_none() {
+        let hint = "a listener that wants SASL does so: check the port, and security.protocol";
+        return format!("{why} before it served anything ({hint})").into();
+    }
+    Arc::clone(why)
 }
 
 fn is_local(host: &str) -> bool {
@@ -242,7 +250,8 @@ mod tests {
         let now = Instant::now();
         let hint = |id, host: &str, bootstrap: &str| {
             let node = Node::new(id, host.into(), 9092, now);
-            explained(&node, &[(bootstrap.to_owned(), 9092)], &"refused".into()).contains("advertised.listeners")
+            let config = crate::ProducerBuilder::new(&format!("{bootstrap}:9092")).validate().unwrap();
+            explained(&node, &config, &"refused".into()).contains("advertised.listeners")
         };
         let cases = [
             (0, "localhost", "kafka.example", true),

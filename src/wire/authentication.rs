@@ -135,7 +135,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::sasl::{Mechanism, Secret};
+    use crate::{sasl::Mechanism, secret::Secret};
 
     fn plain() -> Authentication {
         Authentication::new(Arc::new(Credentials::new(Mechanism::Plain, "alice", Secret::new("hunter2"))), 1)

@@ -24,7 +24,7 @@ pub(crate) enum FrameError {
     #[error("peer speaks HTTP, not Kafka: check the port in bootstrap.servers")]
     Http,
     /// The four bytes are the start of a TLS record.
-    #[error("peer speaks TLS on this port: expected plaintext, use the PLAINTEXT listener")]
+    #[error("peer speaks TLS on this port: set security.protocol=SSL, or use a PLAINTEXT listener")]
     Tls,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: the response to such a request. Out: the next request, or the versions that the broker supports, or why the
 //! connection cannot be used. Pure: the sender and the admin client send the requests, each in its own way. TLS comes
-//! before this, when the connection is dialled. Deliberately absent: SASL, whose requests belong here.
+//! before this, when the connection is dialled. Deliberately absent: SASL, which comes after this ([`super::authentication`]).
 
 use bytes::Bytes;
 

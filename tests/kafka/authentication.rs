@@ -26,13 +26,16 @@ async fn refused(builder: ProducerBuilder) -> SendError {
     producer.send(Record::to("refused").value("a")).await.map(drop).expect_err("nobody is let in")
 }
 
-fn settings<'a>(mechanism: &'a str, password: &'a str) -> [(&'a str, &'a str); 4] {
-    [
+/// A reader for alice.
+async fn reader(cluster: &Secured, mechanism: &str, password: &str) -> Result<Admin, AdminError> {
+    let properties = [
+        ("bootstrap.servers", &*cluster.server()),
         ("security.protocol", PROTOCOL),
         ("sasl.mechanism", mechanism),
         ("sasl.username", "alice"),
         ("sasl.password", password),
-    ]
+    ];
+    Admin::from_properties(properties).await
 }
 
 pub(crate) async fn every_mechanism_lets_the_producer_and_the_reader_in(kind: Kind) {
@@ -43,7 +46,7 @@ pub(crate) async fn every_mechanism_lets_the_producer_and_the_reader_in(kind: Ki
         let ack = producer.send(Record::to(&topic).key("k").value("v")).await.unwrap().await.unwrap();
         assert_eq!(ack.offset(), Some(0));
         producer.close().await.unwrap();
-        let mut admin = Admin::connect_with(&cluster.server(), settings(name, password)).await.unwrap();
+        let mut admin = reader(&cluster, name, password).await.unwrap();
         assert_eq!(admin.read_all(&topic).await.unwrap().len(), 1);
     }
 }
@@ -60,7 +63,7 @@ pub(crate) async fn a_refusal_comes_at_once_and_says_who_was_refused_how_and_wha
         let error = refused(cluster.builder(SaslMechanism::ScramSha512, "bob", "secret-256")).await;
         says(&error, "credentials of this mechanism");
     }
-    let error = Admin::connect_with(&cluster.server(), settings("PLAIN", "hunter2")).await.unwrap_err();
+    let error = reader(&cluster, "PLAIN", "hunter2").await.unwrap_err();
     assert!(matches!(error, AdminError::Unauthenticated { .. }) && !error.retriable(), "{error}");
 }
 
@@ -76,6 +79,12 @@ pub(crate) async fn a_listener_without_sasl_says_so(kind: Kind) {
     let error = refused(builder.property("bootstrap.servers", plaintext.bootstrap_servers())).await;
     assert_eq!(error.code(), ErrorCode::ILLEGAL_SASL_STATE, "{error}");
     assert!(error.to_string().contains("security.protocol"), "{error}");
+}
+
+pub(crate) async fn a_listener_that_wants_sasl_is_recognised_by_a_client_without_it(kind: Kind) {
+    let cluster = Secured::start(kind).await;
+    let error = refused(ProducerBuilder::new(&cluster.server()).max_block(Duration::from_secs(1))).await;
+    assert!(error.to_string().contains("a listener that wants SASL does so"), "{error}");
 }
 
 pub(crate) async fn sessions_that_end_every_three_seconds_cost_no_record_and_no_connection(kind: Kind) {

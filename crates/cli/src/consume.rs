@@ -18,11 +18,11 @@ use self::{
     printer::Printer,
 };
 use crate::{
+    connection::Connection,
     console,
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::{self, Format},
-    security::Security,
 };
 
 /// Read the records of a topic's partitions
@@ -43,6 +43,8 @@ Examples:
     milena consume --topic orders
   The next ten records of partition 2 that arrive, as JSON:
     milena consume --topic orders --partition 2 --from end --max-messages 10 --output json
+  All records of a cluster that speaks TLS, with the settings of its producers:
+    milena consume --topic orders --config producer.properties
   One record by its offset:
     milena consume --topic orders --partition 0 --from 42 --max-messages 1
 
@@ -53,12 +55,8 @@ pub(crate) struct Args {
     #[arg(long, short)]
     topic: String,
 
-    /// Brokers to connect to first, as host:port,host:port
-    #[arg(long, short, value_name = "HOST:PORT", default_value = "localhost:9092", value_parser = crate::settings::servers)]
-    bootstrap_server: String,
-
     #[command(flatten)]
-    security: Security,
+    connection: Connection,
 
     /// Partition to read; may be repeated [default: all]
     #[arg(long = "partition", short, value_name = "NUMBER", allow_negative_numbers = true,
@@ -116,7 +114,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
 }
 
 async fn read(args: Args) -> Result<(), CliError> {
-    let mut admin = args.security.connect(&args.bootstrap_server).await?;
+    let mut admin = Admin::from_properties(args.connection.settings()?).await?;
     let positions = positions(&mut admin, &args).await?;
     let mut printer = Printer::new(&args.topic, args.output, args.max_messages);
     if args.follow || args.from == From::End {

@@ -60,6 +60,7 @@ impl From<ConfigError> for CliError {
 impl From<AdminError> for CliError {
     fn from(error: AdminError) -> Self {
         match error {
+            AdminError::InvalidConfig(error) => error.into(),
             AdminError::InvalidBootstrap { .. } | AdminError::UnknownPartition { .. } => Self::Usage(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }

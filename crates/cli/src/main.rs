@@ -7,9 +7,11 @@
 
 mod broker;
 mod cluster;
+mod connection;
 mod console;
 mod consume;
 mod dlq;
+mod doctor;
 mod exit;
 mod interrupt;
 mod lab;
@@ -20,7 +22,6 @@ mod perf;
 mod produce;
 mod properties;
 mod rate;
-mod security;
 mod settings;
 mod store;
 mod warned;
@@ -85,6 +86,7 @@ enum Command {
     Broker(broker::Args),
     Outbox(outbox::Args),
     Dlq(dlq::Args),
+    Doctor(doctor::Args),
 }
 
 fn main() -> ExitCode {
@@ -143,6 +145,7 @@ async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit,
         Command::Broker(args) => broker::run(args).await,
         Command::Outbox(args) => outbox::run(args).await,
         Command::Dlq(args) => dlq::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
     }
 }
 

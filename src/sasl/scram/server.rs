@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
 use super::keys::{Hash, Keys, xor};
-use crate::sasl::Denied;
+use crate::sasl::error::Denied;
 
 /// What a broker stores of a user's password.
 #[derive(Clone, PartialEq, Eq)]

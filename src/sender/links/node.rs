@@ -85,6 +85,8 @@ pub(crate) struct Node {
     pub(crate) last_used: Instant,
     /// Why the last connection ended.
     pub(crate) why_lost: Option<Cause>,
+    /// Whether the broker has responded to anything but ApiVersions over the connection of now.
+    pub(crate) has_served: bool,
     /// The version of the first ApiVersions request.
     pub(crate) first_version: i16,
     next_correlation: i32,
@@ -115,6 +117,7 @@ impl Node {
             throttled_until: None,
             last_used: now,
             why_lost: None,
+            has_served: false,
             first_version: opening::FIRST,
             next_correlation: 0,
             unconfirmed: Unconfirmed::default(),
@@ -137,6 +140,7 @@ impl Node {
     pub(crate) fn take_request(&mut self, now: Instant) -> Option<InFlight> {
         let place = self.in_flight.iter().position(|request| request.responds)?;
         let request = self.in_flight.remove(place)?;
+        self.has_served |= !matches!(request.purpose, Purpose::ApiVersions);
         // Where more responses are missing, which of the records went out before this one's request is not known.
         if !self.in_flight.iter().any(|request| request.responds) {
             self.unconfirmed.before = 0;
@@ -278,6 +282,7 @@ impl Node {
         // A connection that was lost says nothing of how long it takes to make one.
         self.failures = if matches!(self.link, Link::Up { .. }) { 0 } else { self.failures.saturating_add(1) };
         self.ends = self.ends.saturating_add(1);
+        self.has_served = false;
         // A broker throttles a connection.
         self.throttled_until = None;
         self.link = Link::Down { until: now + backoff.delay(self.ends, chance) };

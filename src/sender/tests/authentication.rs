@@ -72,6 +72,25 @@ fn a_listener_without_sasl_is_recognised() {
 }
 
 #[test]
+fn a_listener_that_ends_the_connection_of_a_client_without_credentials_is_explained() {
+    let mut rig = Rig::new(&[]);
+    rig.mute = vec![3, 22];
+    rig.accumulator.topics().want(TOPIC);
+    rig.run();
+    let connection = rig.open[0].0;
+    rig.cut(connection, Some(i32::MAX));
+    let why = || rig.accumulator.topics().known().metadata_failure.clone().unwrap().why.to_string();
+    assert!(why().contains("cut before it served anything (a listener that wants SASL does so"), "{}", why());
+    let mut rig = Rig::ready(&[]);
+    rig.push(0, "a");
+    let connection = rig.ack(0).connection;
+    rig.push(0, "b");
+    rig.cut(connection, Some(i32::MAX));
+    let why = rig.accumulator.topics().known().metadata_failure.clone().unwrap().why.to_string();
+    assert!(!why.contains("SASL"), "{why}");
+}
+
+#[test]
 fn what_waits_for_a_broker_that_refuses_is_sent_when_it_does_not_any_more() {
     let mut rig = Rig::ready(&PLAIN);
     let first = rig.send(0, "a");

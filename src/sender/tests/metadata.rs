@@ -85,7 +85,13 @@ fn broker(id: i32) -> Broker {
 
 fn topic(name: &str, id: u128, partitions: &[(i32, i32, i32)]) -> TopicView {
     let name = Arc::from(name);
-    TopicView { error: ErrorCode::NONE, name, id: TopicId::from_u128(id), partitions: partitions.to_vec() }
+    TopicView {
+        error: ErrorCode::NONE,
+        name,
+        id: TopicId::from_u128(id),
+        partitions: partitions.to_vec(),
+        rights: None,
+    }
 }
 
 fn response(topics: Vec<TopicView>) -> ClusterView {

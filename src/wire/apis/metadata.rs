@@ -27,6 +27,10 @@ use crate::{
 /// The first version with reliable leader epochs.
 const RELIABLE_EPOCHS_FROM: i16 = 9;
 
+/// The first version in which a broker tells what a client may do (KIP-430).
+#[cfg(feature = "admin")]
+const RIGHTS_FROM: i16 = 8;
+
 /// A broker's view of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClusterView {
@@ -52,6 +56,8 @@ pub(crate) struct TopicView {
     /// `(partition, leader or -1, leader epoch or -1)`. Below Metadata 9 there is no epoch: brokers before 2.4 do not
     /// send reliable ones while a partition is being reassigned (`MetadataResponse.hasReliableLeaderEpochs`).
     pub(crate) partitions: Vec<(i32, i32, i32)>,
+    /// What the client may do with it, a bit for each `AclOperation`. `None` if the broker does not tell.
+    pub(crate) rights: Option<u32>,
 }
 
 /// Encodes a request for the brokers and for `topics`. With `may_create`, a broker with `auto.create.topics.enable`
@@ -66,6 +72,17 @@ pub(crate) fn encode<'t>(
     let request = MetadataRequest::default()
         .with_topics(Some(topics.map(named).collect()))
         .with_allow_auto_topic_creation(may_create);
+    frame(caller, Api::Metadata, version, &request)
+}
+
+/// Encodes a request for the brokers, and for one topic with what the client may do with it (KIP-430, from version 8 on). Creates nothing.
+#[cfg(feature = "admin")]
+pub(crate) fn encode_with_rights(caller: Caller<'_>, version: i16, topic: Option<&str>) -> Bytes {
+    let named = |topic: &str| MetadataRequestTopic::default().with_name(Some(StrBytes::from(topic.to_owned()).into()));
+    let request = MetadataRequest::default()
+        .with_topics(Some(topic.map(named).into_iter().collect()))
+        .with_allow_auto_topic_creation(false)
+        .with_include_topic_authorized_operations(version >= RIGHTS_FROM);
     frame(caller, Api::Metadata, version, &request)
 }
 
@@ -95,6 +112,8 @@ fn told(topic: MetadataResponseTopic, has_epochs: bool) -> Option<TopicView> {
         name: Arc::from(topic.name?.0.as_str()),
         id: topic.topic_id,
         partitions: partitions.collect(),
+        // The least number stands for none.
+        rights: u32::try_from(topic.topic_authorized_operations).ok(),
     })
 }
 
@@ -127,6 +146,17 @@ mod tests {
         super::tests::{CALLER, answered, decoded},
         *,
     };
+
+    #[cfg(feature = "admin")]
+    #[test]
+    fn rights_are_asked_for_where_the_version_has_them() {
+        for version in 4..=Api::Metadata.latest() {
+            let frame = encode_with_rights(CALLER, version, Some("a"));
+            let request: MetadataRequest = decoded(frame, Api::Metadata, version);
+            assert_eq!(request.include_topic_authorized_operations, version >= 8);
+            assert!(!request.allow_auto_topic_creation && request.topics.unwrap().len() == 1);
+        }
+    }
 
     #[test]
     fn every_version_of_the_request_can_be_encoded() {

@@ -33,7 +33,8 @@ pub async fn run(place: &Place, rows: usize, publishers: usize, sink: &str) -> R
     Ok(())
 }
 
-async fn store_all(publisher: &ResilientPublisher, rows: usize, publishers: usize) -> Result<(), Failure> {
+/// Publishes so many events, all of which have to be stored.
+pub async fn store_all(publisher: &ResilientPublisher, rows: usize, publishers: usize) -> Result<(), Failure> {
     let events = Arc::new(Events::new());
     let publish = |task| {
         let (publisher, events) = (publisher.clone(), Arc::clone(&events));
@@ -61,10 +62,15 @@ async fn drain(publisher: &ResilientPublisher, rows: usize) -> Result<(Duration,
     reach(publisher, 1).await;
     let first = start.elapsed();
     reach(publisher, rows as u64).await;
-    while publisher.retry_stats().await?.unsettled() > 0 {
+    await_empty(publisher).await;
+    Ok((first, rate(rows, start)))
+}
+
+/// Waits until no event is stored.
+pub async fn await_empty(publisher: &ResilientPublisher) {
+    while publisher.retry_stats().await.is_ok_and(|stats| stats.unsettled() > 0) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    Ok((first, rate(rows, start)))
 }
 
 /// Waits until so many stored events were acknowledged.

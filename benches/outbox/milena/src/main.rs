@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cycle STORE ROWS PUBLISHERS HOST:PORT` | `stored=R/s group=N first_ms=T drained=R/s` |
 //! | `floor STORE ROWS GROUP` | `inserted=R/s deleted=R/s` |
+//! | `fresh STORE ROWS PER_SECOND HOST:PORT` | `calm_p50_ms=T … beside_p99_ms=T … drained=R/s` |
 //! | `closed direct\|publisher HOST:PORT RECORDS TASKS` | `published=R/s` |
 //!
 //! `STORE` is `sqlite:PATH` or `postgres:CONNECTION`. See `benches/outbox/README.md`.
@@ -12,6 +13,7 @@ mod closed;
 mod cycle;
 mod events;
 mod floor;
+mod fresh;
 mod place;
 
 use std::{env, error::Error};
@@ -29,8 +31,11 @@ async fn main() -> Result<(), Failure> {
             cycle::run(&Place::parse(store)?, rows.parse()?, publishers.parse()?, sink).await
         }
         ["floor", store, rows, group] => floor::run(&Place::parse(store)?, rows.parse()?, group.parse()?).await,
+        ["fresh", store, rows, per_second, sink] => {
+            fresh::run(&Place::parse(store)?, rows.parse()?, per_second.parse()?, sink).await
+        }
         ["closed", mode, sink, records, tasks] => closed::run(mode, sink, records.parse()?, tasks.parse()?).await,
-        _ => Err(format!("expected cycle, floor or closed with its arguments, got {args:?}").into()),
+        _ => Err(format!("expected cycle, floor, fresh or closed with its arguments, got {args:?}").into()),
     }
 }
 

@@ -2,10 +2,8 @@
 //!
 //! In: arguments. Out: one value for each command. Pure.
 
-use std::path::PathBuf;
-
 use super::start::Start;
-use crate::settings;
+use crate::connection::Connection;
 
 /// List the letters of a dead-letter topic, and replay them to the topics that they were for
 ///
@@ -30,9 +28,8 @@ pub(super) struct Letters {
     #[arg(long, short)]
     pub(super) topic: String,
 
-    /// Brokers to connect to first, as host:port,host:port
-    #[arg(long, short, value_name = "HOST:PORT", default_value = "localhost:9092", value_parser = settings::servers)]
-    pub(super) bootstrap_server: String,
+    #[command(flatten)]
+    pub(super) connection: Connection,
 
     /// Partition to read; may be repeated [default: all]
     #[arg(long = "partition", short, value_name = "NUMBER", allow_negative_numbers = true,
@@ -122,12 +119,4 @@ pub(super) struct ReplayArgs {
     /// Mark every record as a possible duplicate, as after a run that ended without knowing the outcome of a record
     #[arg(long)]
     pub(super) possible_duplicates: bool,
-
-    /// Producer setting by its Java name, as in acks=all; may be repeated
-    #[arg(long = "property", short = 'X', value_name = "NAME=VALUE", value_parser = settings::name_and_value)]
-    pub(super) properties: Vec<(String, String)>,
-
-    /// File of producer settings in the form of Java's .properties, in UTF-8
-    #[arg(long, value_name = "PATH")]
-    pub(super) config: Option<PathBuf>,
 }

@@ -29,7 +29,7 @@ pub(super) struct Reading {
 impl Reading {
     /// Finds out where to begin.
     pub(super) async fn start(letters: &Letters) -> Result<Self, CliError> {
-        let mut admin = Admin::connect(&letters.bootstrap_server).await?;
+        let mut admin = Admin::from_properties(letters.connection.settings()?).await?;
         let mut wanted = letters.partitions.clone();
         if wanted.is_empty() {
             wanted = (0..admin.partitions(&letters.topic).await?).collect();

@@ -24,7 +24,6 @@ use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::printable_lines,
-    properties,
     rate::Pacer,
 };
 
@@ -202,15 +201,11 @@ fn failed(failure: &Failure) -> Fate {
 /// A file that cannot be read, or acknowledgements that say nothing: without them nobody knows where it stopped.
 fn settings(args: &ReplayArgs) -> Result<Vec<(String, String)>, CliError> {
     let mut settings = vec![("linger.ms".to_owned(), "0".to_owned())];
-    if let Some(path) = &args.config {
-        settings.extend(properties::load(path).map_err(CliError::Usage)?);
-    }
-    settings.extend(args.properties.iter().cloned());
+    settings.extend(args.letters.connection.settings()?);
     let acks = settings.iter().rfind(|(name, _)| name == "acks").map(|(_, value)| value.trim());
     if acks == Some("0") {
         let text = "acks: a replay has to know which records are written; expected all or 1, got 0; nothing was sent";
         return Err(CliError::Usage(text.to_owned()));
     }
-    settings.push(("bootstrap.servers".to_owned(), args.letters.bootstrap_server.clone()));
     Ok(settings)
 }

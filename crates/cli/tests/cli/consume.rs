@@ -33,6 +33,22 @@ fn nobody_listening_is_told_with_the_address() {
 }
 
 #[test]
+fn settings_of_tls_in_a_file_are_those_of_a_producer_and_what_is_wrong_with_them_is_named() {
+    let folder = Scratch::new();
+    folder.write(
+        "ssl.properties",
+        b"security.protocol=SSL\nssl.truststore.type=PEM\nssl.truststore.location=nowhere.pem\nssl.keystore.location=me.jks\n",
+    );
+    let config = folder.path().join("ssl.properties");
+    let config = config.to_str().unwrap();
+    for command in [&["consume", "-t", "t"][..], &["dlq", "list", "-t", "t"], &["produce", "-t", "t"]] {
+        let ran = milena(&[command, &["--config", config]].concat()).expect(2);
+        assert!(ran.stderr.contains("ssl.truststore.location: cannot read nowhere.pem"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("`keytool -importkeystore -srckeystore me.jks"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 #[cfg(unix)]
 fn following_goes_on_until_it_is_interrupted() {
     let broker = Broker::start(&["--topic", "orders:1"]);

@@ -4,6 +4,7 @@
 //! - [`broker`]: the embedded broker as a process
 //! - [`consume`]: reading where nothing was written by us
 //! - [`dlq`]: letters are listed, and replayed once
+//! - [`doctor`]: what is wrong is found, and named with a hint
 //! - [`outbox`]: what a store keeps is listed, replayed and removed, and nothing is created
 //! - [`produce`]: every line ends in the log or in the file of failed lines
 //! - [`lab`]: the labs hold what they claim
@@ -13,6 +14,7 @@
 mod broker;
 mod consume;
 mod dlq;
+mod doctor;
 mod lab;
 mod outbox;
 mod perf;

@@ -16,7 +16,7 @@ use milena_resilience::{
     event::EventId,
     publisher::{Mode, Publication, PublishError, ResilientPublisher},
     relay::{RelayConfig, Schedule},
-    store::{NewEvent, Store, postgres::PostgresStore},
+    store::{NewEvent, Store, StoreErrorKind, postgres::PostgresStore},
 };
 use tokio::{
     task::JoinSet,
@@ -26,6 +26,8 @@ use tokio::{
 pub(crate) const TOPIC: &str = "orders";
 /// How long a lease lasts: after that, another process takes over. It is longer than a call of the store takes on a busy machine.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
+/// How often the store is opened, if the server does not answer in time.
+const OPENINGS: usize = 20;
 /// How many keys there are.
 const KEYS: u64 = 200;
 
@@ -58,13 +60,24 @@ impl Order {
         Some(Self { database: database?, schema: schema?, bootstrap: bootstrap?, owner: owner?, from, writes_ahead })
     }
 
+    /// The store, also on a machine that is so busy that the server does not answer in time.
+    async fn store(&self) -> PostgresStore {
+        let opening = PostgresStore::builder(&self.database).schema(&self.schema).timeout(Duration::from_secs(5));
+        for _ in 0..OPENINGS {
+            match opening.clone().open().await {
+                Err(error) if error.kind() == StoreErrorKind::Unavailable => eprintln!("trying again: {error}"),
+                opened => return opened.unwrap(),
+            }
+        }
+        panic!("the store cannot be opened {OPENINGS} times in a row");
+    }
+
     /// A publisher that does as ordered, and its store.
     pub(crate) async fn publisher(&self) -> (ResilientPublisher, Arc<PostgresStore>) {
         let ms = Duration::from_millis;
         let producer = Producer::builder(&self.bootstrap).linger(ms(0)).max_block(ms(400)).request_timeout(ms(200));
         let producer = producer.delivery_timeout(ms(400)).build().await.unwrap();
-        let store = PostgresStore::builder(&self.database).schema(&self.schema).timeout(Duration::from_secs(5));
-        let store = Arc::new(store.open().await.unwrap());
+        let store = Arc::new(self.store().await);
         let breaker = BreakerConfig::consecutive_failures(3).wait_duration_in_open_state(ms(100));
         // The broker comes and goes all the time, and the relay has to use what there is of it.
         let breaker = breaker.max_wait_duration_in_open_state(ms(100));

@@ -7,7 +7,8 @@ use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest, SaslAuthenti
 use super::*;
 use crate::{
     SaslMechanism,
-    sasl::{Credentials, Mechanism, Secret},
+    sasl::{Credentials, Mechanism},
+    secret::Secret,
 };
 
 const LISTENER: &str = "SASL_PLAINTEXT";

@@ -1,0 +1,38 @@
+//! Arguments that say how to connect, for commands that read.
+//!
+//! In: arguments. Out: settings by their Java names, as the library takes them. Reads the file that is named.
+
+use std::path::PathBuf;
+
+use crate::{exit::CliError, properties, settings};
+
+const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
+
+/// How to connect.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Connection {
+    /// Brokers to connect to first, as host:port,host:port [default: those of --config, or localhost:9092]
+    #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
+    bootstrap_server: Option<String>,
+
+    /// Setting by its Java name, as in security.protocol=SSL; may be repeated
+    #[arg(long = "property", short = 'X', value_name = "NAME=VALUE", value_parser = settings::name_and_value)]
+    properties: Vec<(String, String)>,
+
+    /// File of settings in the form of Java's .properties, in UTF-8; those of a producer will do
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+}
+
+impl Connection {
+    /// All settings; a later one overrides an earlier one.
+    pub(crate) fn settings(&self) -> Result<Vec<(String, String)>, CliError> {
+        let mut settings = vec![("bootstrap.servers".to_owned(), DEFAULT_BOOTSTRAP.to_owned())];
+        if let Some(path) = &self.config {
+            settings.extend(properties::load(path).map_err(CliError::Usage)?);
+        }
+        settings.extend(self.properties.iter().cloned());
+        settings.extend(self.bootstrap_server.clone().map(|servers| ("bootstrap.servers".to_owned(), servers)));
+        Ok(settings)
+    }
+}

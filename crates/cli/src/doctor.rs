@@ -1,0 +1,166 @@
+//! `milena doctor`: what is wrong between this machine and a cluster, step by step.
+//!
+//! In: servers, settings of security, perhaps a topic. Out: a line for each check, with a hint where it failed. Does I/O. What is printed and
+//! hinted is in [`report`]. Deliberately absent: anything that changes the cluster. No record is sent.
+
+mod report;
+
+use std::time::{Duration, Instant};
+
+use milena::{
+    ProducerBuilder,
+    admin::{Admin, AdminError, ClusterDescription, TopicDescription},
+};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+
+use self::report::{Check, Format, Step};
+use crate::{
+    connection::Connection,
+    console,
+    exit::{CliError, Exit},
+    interrupt::Interrupt,
+};
+
+/// How long a name may take to be looked up, and a connection to be made.
+const PATIENCE: Duration = Duration::from_secs(10);
+const BOOTSTRAP: &str = "bootstrap.servers";
+
+/// Find out what is wrong between this machine and a cluster
+///
+/// For each server: whether its name has addresses, whether each can be connected to, and whether a Kafka broker is there that lets this
+/// client in. Then what that broker says of the cluster, the same for the address that each broker advertises, and, with --topic, whether
+/// the topic is there, has leaders, and may be written to. Nothing is changed, and no record is sent.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  milena doctor
+  milena doctor --bootstrap-server kafka.example:9092 --config client.properties --topic orders
+  milena doctor --output json
+
+Exit codes: 0 all is well, 1 a check failed, 2 arguments or configuration are wrong, 130 interrupted.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    connection: Connection,
+
+    /// Topic to look at
+    #[arg(long, short)]
+    topic: Option<String>,
+
+    /// How to print checks
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
+    let mut interrupt = Interrupt::listen()?;
+    tokio::select! {
+        biased;
+        () = interrupt.next() => Ok(Exit::Interrupted),
+        done = examine(args) => done,
+    }
+}
+
+async fn examine(args: Args) -> Result<Exit, CliError> {
+    let settings = args.connection.settings()?;
+    ProducerBuilder::from_properties(settings.iter().cloned()).effective_properties()?;
+    let servers: Vec<String> = report::value(&settings, BOOTSTRAP)
+        .unwrap_or_default()
+        .split(',')
+        .map(|server| server.trim().to_owned())
+        .collect();
+    let mut examination = Examination { settings, output: args.output, failed: false };
+    let mut description = None;
+    for server in &servers {
+        let Some(mut admin) = examination.server("bootstrap server", server).await? else { continue };
+        if description.is_none() {
+            description = examination.cluster(server, &mut admin, args.topic.as_deref()).await;
+        }
+    }
+    if let Some(description) = description {
+        for broker in &description.brokers {
+            let address = report::address(&broker.host, broker.port);
+            if !servers.contains(&address) {
+                examination.server(&format!("broker {}", broker.id), &address).await?;
+            }
+        }
+        if let (Some(name), Some(topic)) = (&args.topic, &description.topic) {
+            examination.topic(name, topic);
+        }
+    }
+    Ok(if examination.failed { Exit::Failed } else { Exit::Good })
+}
+
+/// The checks until now.
+struct Examination {
+    settings: Vec<(String, String)>,
+    output: Format,
+    failed: bool,
+}
+
+impl Examination {
+    fn tell(&mut self, check: &Check) {
+        self.failed |= check.result.is_err();
+        console::to_stdout(&check.line(self.output));
+    }
+
+    /// Checks one address, step by step. Returns a client that the broker there has let in.
+    async fn server(&mut self, what: &str, server: &str) -> Result<Option<Admin>, CliError> {
+        let subject = format!("{what} {server}");
+        let found = match timeout(PATIENCE, lookup_host(server)).await {
+            Ok(Ok(found)) => Ok(found.collect::<Vec<_>>()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        };
+        let shown = found.clone().map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        self.tell(&Check::new(&subject, Step::Name, shown));
+        let mut reached = false;
+        for address in found.unwrap_or_default() {
+            let start = Instant::now();
+            let connected = match timeout(PATIENCE, TcpStream::connect(address)).await {
+                Ok(Ok(_)) => Ok(format!("{address} in {} ms", start.elapsed().as_millis())),
+                Ok(Err(error)) => Err(format!("{address}: {error}")),
+                Err(_) => Err(format!("{address}: no answer within {} s", PATIENCE.as_secs())),
+            };
+            reached |= connected.is_ok();
+            self.tell(&Check::new(&subject, Step::Tcp, connected));
+        }
+        if !reached {
+            return Ok(None);
+        }
+        let settings = self.settings.iter().cloned().chain([(BOOTSTRAP.to_owned(), server.to_owned())]);
+        match Admin::from_properties(settings).await {
+            Ok(admin) => {
+                self.tell(&Check::new(&subject, Step::Kafka, Ok(report::let_in(&self.settings))));
+                Ok(Some(admin))
+            }
+            Err(error @ (AdminError::InvalidConfig(_) | AdminError::InvalidBootstrap { .. })) => Err(error.into()),
+            Err(error) => {
+                self.tell(&Check::new(&subject, Step::Kafka, Err(error.to_string())));
+                Ok(None)
+            }
+        }
+    }
+
+    /// What the broker says of the cluster.
+    async fn cluster(&mut self, server: &str, admin: &mut Admin, topic: Option<&str>) -> Option<ClusterDescription> {
+        let described = admin.describe(topic).await;
+        let said = match &described {
+            Ok(description) => report::cluster(description),
+            Err(error) => Err(error.to_string()),
+        };
+        self.tell(&Check::new(server, Step::Metadata, said));
+        described.ok()
+    }
+
+    fn topic(&mut self, name: &str, topic: &TopicDescription) {
+        let subject = format!("topic {name}");
+        self.tell(&Check::new(&subject, Step::Topic, report::topic(topic)));
+        if topic.partitions > 0 {
+            self.tell(&Check::new(&subject, Step::Rights, report::rights(topic)));
+        }
+    }
+}

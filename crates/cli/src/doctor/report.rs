@@ -1,0 +1,208 @@
+//! What is said of a check, and what helps where it failed.
+//!
+//! In: results of checks. Out: lines. Pure.
+
+use milena::{
+    ErrorCode,
+    admin::{ClusterDescription, TopicDescription},
+};
+use serde::Serialize;
+
+use crate::output;
+
+/// How checks are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+/// What is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Step {
+    Name,
+    Tcp,
+    Kafka,
+    Metadata,
+    Topic,
+    Rights,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Tcp => "tcp",
+            Self::Kafka => "kafka",
+            Self::Metadata => "metadata",
+            Self::Topic => "topic",
+            Self::Rights => "rights",
+        }
+    }
+
+    /// What helps if it failed. The library's errors have hints of their own.
+    fn hint(self, why: &str) -> Option<&'static str> {
+        match self {
+            Self::Name => Some("check the spelling, and the name server of this machine"),
+            Self::Tcp if why.contains("refused") => {
+                Some("nothing listens there: check the port, and that the broker runs and listens on this address")
+            }
+            Self::Tcp => Some("check the network and firewalls between this machine and the broker"),
+            Self::Metadata => Some("check advertised.listeners of the brokers"),
+            Self::Rights => Some("grant this client the operation WRITE on the topic, or use another user"),
+            Self::Kafka | Self::Topic => None,
+        }
+    }
+}
+
+/// One check.
+#[derive(Debug)]
+pub(super) struct Check {
+    subject: String,
+    step: Step,
+    pub(super) result: Result<String, String>,
+}
+
+/// A check as JSON.
+#[derive(Serialize)]
+struct Row<'a> {
+    subject: &'a str,
+    step: Step,
+    ok: bool,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+}
+
+impl Check {
+    pub(super) fn new(subject: &str, step: Step, result: Result<String, String>) -> Self {
+        Self { subject: subject.to_owned(), step, result }
+    }
+
+    /// The check as a line.
+    pub(super) fn line(&self, format: Format) -> String {
+        let (is_ok, text) = match &self.result {
+            Ok(text) => (true, text),
+            Err(text) => (false, text),
+        };
+        let hint = self.step.hint(text).filter(|_| !is_ok);
+        match format {
+            Format::Json => {
+                let row = Row { subject: &self.subject, step: self.step, ok: is_ok, text, hint };
+                serde_json::to_string(&row).unwrap_or_default()
+            }
+            Format::Text => {
+                let word = if is_ok { "ok  " } else { "FAIL" };
+                let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+                let line = format!("{word} {:<8} {}: {text}{hint}", self.step.name(), self.subject);
+                output::printable_lines(&line)
+            }
+        }
+    }
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+pub(super) fn address(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// The value of a setting: the last one that was given.
+pub(super) fn value<'a>(settings: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    settings.iter().rev().find(|(given, _)| given.trim() == name).map(|(_, value)| value.trim())
+}
+
+/// How the broker let the client in.
+pub(super) fn let_in(settings: &[(String, String)]) -> String {
+    let protocol = value(settings, "security.protocol").unwrap_or("PLAINTEXT").to_uppercase();
+    match value(settings, "sasl.mechanism").filter(|_| protocol.starts_with("SASL")) {
+        Some(mechanism) => format!("{protocol}, authenticated by {mechanism}"),
+        None => protocol,
+    }
+}
+
+/// What is said of the cluster.
+pub(super) fn cluster(description: &ClusterDescription) -> Result<String, String> {
+    if let Some(why) = &description.unusable {
+        return Err(why.clone());
+    }
+    if description.brokers.is_empty() {
+        return Err("the broker names no broker that can be connected to".to_owned());
+    }
+    let brokers = description.brokers.iter();
+    let brokers = brokers.map(|broker| format!("{} at {}", broker.id, address(&broker.host, broker.port)));
+    let cluster = description.cluster_id.as_deref().map_or_else(String::new, |id| format!("cluster {id}, "));
+    let controller = description.controller.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    Ok(format!("{cluster}controller {controller}, brokers {}", brokers.collect::<Vec<_>>().join(", ")))
+}
+
+/// What is said of a topic.
+pub(super) fn topic(topic: &TopicDescription) -> Result<String, String> {
+    let TopicDescription { error, partitions, leaderless, .. } = topic;
+    if *error != ErrorCode::NONE {
+        return Err(format!("{error}; {}", error.advice()));
+    }
+    if !leaderless.is_empty() {
+        let list = leaderless.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return Err(format!(
+            "{} of {partitions} partitions have no leader: {list}; check the brokers with their replicas",
+            leaderless.len()
+        ));
+    }
+    Ok(format!("{partitions} partition{}, each with a leader", if *partitions == 1 { "" } else { "s" }))
+}
+
+/// What is said of the client's rights.
+pub(super) fn rights(topic: &TopicDescription) -> Result<String, String> {
+    match topic.may_write {
+        Some(true) => Ok("this client may write to it".to_owned()),
+        Some(false) => Err("this client may not write to it".to_owned()),
+        None => Ok("the broker does not tell what this client may do".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(step: Step, result: Result<&str, &str>) -> String {
+        Check::new("bootstrap server k:9092", step, result.map(Into::into).map_err(Into::into)).line(Format::Text)
+    }
+
+    #[test]
+    fn a_failed_check_has_a_hint_and_a_good_one_has_none() {
+        assert_eq!(line(Step::Name, Ok("10.0.0.1:9092")), "ok   name     bootstrap server k:9092: 10.0.0.1:9092");
+        assert_eq!(
+            line(Step::Tcp, Err("10.0.0.1:9092: Connection refused (os error 111)")),
+            "FAIL tcp      bootstrap server k:9092: 10.0.0.1:9092: Connection refused (os error 111); nothing listens there: check the \
+             port, and that the broker runs and listens on this address"
+        );
+        assert!(line(Step::Tcp, Err("no answer within 10 s")).contains("firewalls"));
+        assert!(line(Step::Rights, Err("this client may not write to it")).contains("grant this client"));
+    }
+
+    #[test]
+    fn a_check_as_json_is_one_object() {
+        let check = Check::new("k:9092", Step::Name, Err("no such \"name\"".into()));
+        let row: serde_json::Value = serde_json::from_str(&check.line(Format::Json)).unwrap();
+        assert_eq!(
+            (&row["step"], &row["ok"], &row["text"]),
+            (&"name".into(), &false.into(), &"no such \"name\"".into())
+        );
+        assert!(row["hint"].as_str().unwrap().contains("spelling"));
+    }
+
+    #[test]
+    fn how_the_client_was_let_in_is_said_without_a_secret() {
+        let settings =
+            [("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "PLAIN"), ("sasl.password", "hunter2")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(let_in(&settings), "SASL_PLAINTEXT, authenticated by PLAIN");
+        assert_eq!(let_in(&[]), "PLAINTEXT");
+    }
+
+    #[test]
+    fn addresses_of_ipv6_have_brackets() {
+        assert_eq!([address("k", 1), address("::1", 2)], ["k:1", "[::1]:2"]);
+    }
+}

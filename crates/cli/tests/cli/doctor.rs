@@ -1,0 +1,53 @@
+//! What is wrong is found, and named with a hint.
+
+use crate::support::{Broker, milena};
+
+/// Runs the command, which has to end with this code. Returns what it printed.
+fn doctor(arguments: &[&str], code: i32) -> String {
+    let arguments: Vec<_> = [&["doctor"], arguments].concat();
+    String::from_utf8(milena(&arguments).expect(code).stdout).unwrap()
+}
+
+#[test]
+fn a_cluster_where_all_is_well_has_a_line_for_each_check() {
+    let broker = Broker::start(&["--topic", "orders:3"]);
+    let told = doctor(&["-b", &broker.bootstrap, "-t", "orders"], 0);
+    let steps: Vec<_> = told.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(steps, ["name", "tcp", "kafka", "metadata", "topic", "rights"]);
+    assert!(told.lines().all(|line| line.starts_with("ok ")), "{told}");
+}
+
+#[test]
+fn every_server_is_looked_at_and_a_failure_says_what_to_do() {
+    let broker = Broker::start(&[]);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let servers = format!("{closed},{}", broker.bootstrap);
+    let told = doctor(&["-b", &servers, "-t", "nowhere"], 1);
+    let failed: Vec<_> = told.lines().filter(|line| line.starts_with("FAIL")).collect();
+    let [tcp, topic] = failed[..] else { panic!("{told}") };
+    assert!(tcp.contains(&closed) && tcp.contains("nothing listens there"), "{tcp}");
+    assert!(topic.contains("topic nowhere: UNKNOWN_TOPIC_OR_PARTITION"), "{topic}");
+}
+
+#[test]
+fn a_wrong_login_is_told_as_json_without_the_password() {
+    let broker = Broker::start(&[]);
+    let login =
+        ["security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", "sasl.username=alice", "sasl.password=hunter2"];
+    let login = login.iter().flat_map(|setting| ["-X", setting]);
+    let arguments: Vec<_> = ["-b", &broker.bootstrap, "-o", "json"].into_iter().chain(login).collect();
+    let told = doctor(&arguments, 1);
+    let rows: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = rows.last().unwrap();
+    assert_eq!((&last["step"], &last["ok"]), (&"kafka".into(), &false.into()));
+    assert!(last["text"].as_str().unwrap().contains("check security.protocol"), "{last}");
+    assert!(!told.contains("hunter2"));
+}
+
+#[test]
+fn a_setting_that_is_wrong_is_told_before_anybody_is_asked() {
+    let ran = milena(&["doctor", "-b", "127.0.0.1:1", "-X", "security.protocol=TLS"]).expect(2);
+    assert!(ran.stderr.contains("security.protocol: expected PLAINTEXT or SSL"), "{}", ran.stderr);
+    let ran = milena(&["doctor", "-b", "127.0.0.1:1", "-X", "securty.protocol=SSL"]).expect(2);
+    assert!(ran.stderr.contains("did you mean security.protocol?"), "{}", ran.stderr);
+}

@@ -1,0 +1,237 @@
+//! An encrypted connection.
+//!
+//! In: a connected socket, bytes to encrypt. Out: decrypted bytes, or why there are none. Does input and output, by the readiness of
+//! the socket, as [`TcpStream`] itself: nothing waits but [`Stream::open`] and [`Stream::why`]. Reading never waits for writing.
+//! At most one record is encrypted ahead, so what was written is known exactly: a peer cannot use a part of a record.
+
+use std::{
+    fmt,
+    io::{self, BufRead, IoSlice, Read, Write},
+    mem,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
+use tokio::{net::TcpStream, time::timeout};
+
+use super::words::{Client, explain};
+
+/// The most bytes that one record holds.
+const RECORD: usize = 16 * 1024;
+/// How long to wait for what a peer said before it ended a connection. Mostly it is there already.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// A socket and the TLS session on it.
+pub(crate) struct Stream {
+    socket: TcpStream,
+    session: ClientConnection,
+    client: Client,
+    /// How many bytes are in the record that the kernel has not taken whole.
+    unsent: usize,
+    /// Why the session failed. What was decrypted before is read first.
+    failed: Option<String>,
+}
+
+impl Stream {
+    /// Shakes hands. The caller limits the time.
+    pub(super) async fn open(
+        socket: TcpStream,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        client: Client,
+    ) -> Result<Self, String> {
+        let mut session = ClientConnection::new(config, name).map_err(|error| error.to_string())?;
+        session.set_buffer_limit(Some(RECORD));
+        let mut stream = Self { socket, session, client, unsent: 0, failed: None };
+        let mut heard = false;
+        match stream.shake_hands(&mut heard).await {
+            Ok(()) => Ok(stream),
+            Err(error) => Err(in_words(&stream.why(error).await, heard)),
+        }
+    }
+
+    /// `heard` becomes true with the peer's first byte.
+    async fn shake_hands(&mut self, heard: &mut bool) -> io::Result<()> {
+        loop {
+            while self.wants_write() {
+                self.socket.writable().await?;
+                later(self.flush())?;
+            }
+            if !self.session.is_handshaking() {
+                return Ok(());
+            }
+            self.socket.readable().await?;
+            match later(self.receive())? {
+                Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(_) => *heard = true,
+                None => {}
+            }
+        }
+    }
+
+    /// Resolves when the socket may have bytes.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Resolves when the socket may take bytes.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
+    /// Whether bytes wait for the socket that nobody asked to write: the session's own, or the rest of a record.
+    pub(crate) fn wants_write(&self) -> bool {
+        self.session.wants_write()
+    }
+
+    /// As [`TcpStream::try_read_buf`]: appends what arrived. 0 is the end.
+    pub(crate) fn try_read_buf(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        loop {
+            let decrypted = self.take(buffer);
+            if decrypted > 0 {
+                return Ok(decrypted);
+            }
+            if self.receive()? == 0 {
+                return Ok(0);
+            }
+        }
+    }
+
+    /// As [`TcpStream::try_write_vectored`], of one record at most. While it would block, the bytes at the front of `slices` must stay
+    /// the same, because they are encrypted already.
+    pub(crate) fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.unsent == 0 {
+            self.flush()?;
+            self.unsent = self.session.writer().write_vectored(slices)?;
+        }
+        self.flush()?;
+        Ok(mem::take(&mut self.unsent))
+    }
+
+    /// Why a connection broke: what the peer said before it ended it, or else `error`.
+    pub(crate) async fn why(&mut self, error: io::Error) -> io::Error {
+        while self.failed.is_none() {
+            match timeout(LAST_WORDS, self.socket.readable()).await {
+                Ok(Ok(())) => {}
+                _ => break,
+            }
+            match later(self.receive()) {
+                Ok(Some(0)) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        self.failed.clone().map_or(error, io::Error::other)
+    }
+
+    /// Appends what is decrypted.
+    fn take(&mut self, buffer: &mut BytesMut) -> usize {
+        let (before, mut reader) = (buffer.len(), self.session.reader());
+        // An error means that there is nothing more as yet, or at all.
+        while let Ok(decrypted) = reader.fill_buf() {
+            let len = decrypted.len();
+            if len == 0 {
+                break;
+            }
+            buffer.extend_from_slice(decrypted);
+            reader.consume(len);
+        }
+        buffer.len().saturating_sub(before)
+    }
+
+    /// Reads once and decrypts. 0 is the end.
+    fn receive(&mut self) -> io::Result<usize> {
+        if let Some(why) = &self.failed {
+            return Err(io::Error::other(why.clone()));
+        }
+        let read = self.session.read_tls(&mut Socket(&self.socket))?;
+        if read > 0
+            && let Err(error) = self.session.process_new_packets()
+        {
+            self.failed = Some(explain(&error, self.client));
+            self.part();
+        }
+        Ok(read)
+    }
+
+    /// Hands the kernel what is encrypted.
+    fn flush(&mut self) -> io::Result<()> {
+        while self.session.wants_write() {
+            if self.session.write_tls(&mut Socket(&self.socket))? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the peer why, or that, the session ends, if the socket takes it. A record that is not whole in the kernel stays in part: it
+    /// counts as not written.
+    fn part(&mut self) {
+        if self.unsent == 0 {
+            let _ = self.flush();
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.session.send_close_notify();
+        self.part();
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = self.session.protocol_version();
+        f.debug_struct("Stream").field("socket", &self.socket).field("version", &version).finish_non_exhaustive()
+    }
+}
+
+/// The socket as rustls takes it.
+struct Socket<'a>(&'a TcpStream);
+
+impl Read for Socket<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for Socket<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `None` if it would block.
+fn later<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Why a handshake failed. A broker that does not speak TLS cannot read it, and closes the connection, with or without a reset.
+fn in_words(error: &io::Error, heard: bool) -> String {
+    use io::ErrorKind as Kind;
+    let is_end = matches!(
+        error.kind(),
+        Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe
+    );
+    match (is_end, heard) {
+        (true, false) => "the peer closed the connection without an answer to TLS, as a PLAINTEXT listener does: check the port, or use \
+             security.protocol=PLAINTEXT"
+            .to_owned(),
+        (true, true) => "the broker closed the connection in the middle of the TLS handshake: its log says why".to_owned(),
+        (false, _) => error.to_string(),
+    }
+}

@@ -1,0 +1,34 @@
+//! A key that OpenSSL encrypted with the password `hunter2`, and its certificate. Both are of no use to anybody else.
+
+/// The certificate.
+pub(super) const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBczCCARmgAwIBAgIUZnCuxzrOuz1QVIeLyBGskhFRY5IwCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGY2xpZW50MCAXDTI2MTEyODAwNTk1MVoYDzIxMjYxMTA0MDA1
+OTUxWjARMQ8wDQYDVQQDDAZjbGllbnQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAQDytnvc8/9wd2Xo3ag5l9GPtOYtyYkCQ2oxLfLC07NEDvjwuZ5/PecHoNDKsvL
+ASiuyXbi3Vrrb7WyOuBSwv8Yo00wSzAdBgNVHQ4EFgQUSFIZujn4nqt4x4D4RMgv
+DWpHJMswHwYDVR0jBBgwFoAUSFIZujn4nqt4x4D4RMgvDWpHJMswCQYDVR0TBAIw
+ADAKBggqhkjOPQQDAgNIADBFAiBvZGLgwpq48fb6cz7QoGQeyrG++OM88MuqYDsB
+qqmemAIhAPfhZRB2cCfj6RLAXeE7IJaVkhlLm+8tlSsAWWnRj8Nm
+-----END CERTIFICATE-----
+";
+/// With PBES2 and AES-256.
+pub(super) const AES: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAg8zAxDEmSfUAICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEPfttpL5S7moS8F8atAzEqwEgZBN
+TrAa7Nojp5aCceWvuKJtN+OFb8vStCIlVQM/FnEFhqUcFlygDJRurSOBzY00FYE1
+xGuk30UNbCRjqjS7FbhjKnPcpZmlihviliry3Amhp+mNfEIyU3yuUWVb6KTLzTY1
+AMspift0l1Cc/Zn/k1mYAwATsVPYuhdtXbA86JBouM9Mj6hoDm9jb9mo1PVV5mk=
+-----END ENCRYPTED PRIVATE KEY-----
+";
+/// With PBES1, as old versions did it.
+pub(super) const PBES1: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGxMBwGCiqGSIb3DQEMAQMwDgQIZH8sHhnsG+ACAggABIGQg3Gi1+YOzZpoKOQN
+npLyz1rh607Bn4ltKIX5HLqaZbQapciZQ6p3F25jRraV7KPKsI476Z3BvXhN/6/8
+A1fFbUq7KQ4pY1UtTh9+Yhg8J1qJJbQ9DZ88BVwRK/WV3kObfUJJiNmmPx6uRWv8
+W1sJoMh5qWwirLNyEgFCmdaxPWKsTXaMqlv/4BZW4L0Lmww5
+-----END ENCRYPTED PRIVATE KEY-----
+";
