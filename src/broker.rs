@@ -18,8 +18,8 @@
 //! ```
 //!
 //! # What it does
-//! Produce 3–13, Fetch 4–12, ListOffsets 1–10, Metadata 0–13, ApiVersions 0–4, CreateTopics 2–7, InitProducerId 0–5 and
-//! DescribeConfigs 1–4. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
+//! Produce 3–13, Fetch 4–12, ListOffsets 1–10, Metadata 0–13, SaslHandshake 1, ApiVersions 0–4, CreateTopics 2–7, InitProducerId 0–5,
+//! DescribeConfigs 1–4 and SaslAuthenticate 0–2. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
 //! have Apache Kafka's window of five batches and its epoch rules.
 //!
 //! As Apache Kafka does, the broker ignores bytes that follow a request and tagged fields that it does not know. A request that it
@@ -29,8 +29,11 @@
 //! `kafka-configs --describe`, and the console consumer with a partition and an offset (`--partition 0 --offset earliest`).
 //! So do librdkafka, kafka-python, aiokafka, franz-go, sarama and kafka-go, which `tests/clients` runs.
 //!
+//! With users ([`Builder::user`]) its listeners are `SASL_PLAINTEXT`: clients authenticate by PLAIN or SCRAM, and again before their session
+//! ends ([`Builder::session_lifetime`]). Only ApiVersions is served before. Users can change while it runs.
+//!
 //! # What it does not do
-//! Consumer groups, so a consumer must assign its partitions itself. Transactions, TLS and SASL, retention and compaction. zstd without
+//! Consumer groups, so a consumer must assign its partitions itself. Transactions, TLS, what users may do, retention and compaction. zstd without
 //! the feature `zstd`. **Logs are in memory** and grow until the broker is dropped.
 //!
 //! # Replication
@@ -48,6 +51,8 @@ mod log;
 mod producers;
 mod refusals;
 mod requests;
+mod security;
+mod session;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -65,8 +70,6 @@ use std::{
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use self::listener::Shared;
-#[cfg(any(test, fuzzing))]
-pub(crate) use self::requests::{Pending, Polled};
 pub(crate) use self::state::State;
 pub use self::{
     builder::Builder,
@@ -74,6 +77,11 @@ pub use self::{
     faults::{Fault, FaultId},
     kind::Api,
     log::StoredRecord,
+};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{
+    requests::{Pending, Polled},
+    session::Session,
 };
 
 /// A cluster of one or more brokers in this process. Dropping it stops its tasks and closes its ports.
@@ -160,6 +168,18 @@ impl EmbeddedBroker {
     #[must_use]
     pub fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
         self.shared.read(|state| state.leader(topic, partition))
+    }
+
+    /// Adds a user, or changes the password of one. It counts from the next authentication on. Clients authenticate only if the broker
+    /// was started with [`Builder::user`] or [`Builder::sasl`].
+    pub fn set_user(&self, name: &str, password: &str) {
+        self.shared.change(|state| state.set_user(name, password));
+    }
+
+    /// Removes a user, who cannot authenticate any more. Connections that have are served until their session ends. Returns whether the
+    /// user existed.
+    pub fn remove_user(&self, name: &str) -> bool {
+        self.shared.change(|state| state.remove_user(name))
     }
 
     /// How many requests of this kind have arrived.

@@ -7,11 +7,15 @@ mod error;
 pub(crate) mod jaas;
 #[cfg(feature = "scram")]
 mod scram;
+#[cfg(feature = "broker")]
+pub(crate) mod server;
 
 #[cfg(feature = "scram")]
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+#[cfg(feature = "broker")]
+pub(crate) use self::error::Denied;
 pub(crate) use self::error::SaslError;
 use crate::secret::Secret;
 
@@ -105,8 +109,9 @@ impl Exchange {
             State::Plain => Ok(None),
             #[cfg(feature = "scram")]
             State::Scram(scram) => {
-                let sha512 = credentials.mechanism == Mechanism::ScramSha512;
-                scram.answer(sha512, credentials.password.reveal().as_bytes(), message)
+                let is_sha512 = credentials.mechanism == Mechanism::ScramSha512;
+                let hash = if is_sha512 { scram::Hash::Sha512 } else { scram::Hash::Sha256 };
+                scram.answer(hash, credentials.password.reveal().as_bytes(), message)
             }
         }
     }

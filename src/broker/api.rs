@@ -10,10 +10,12 @@ mod k00_produce;
 mod k01_fetch;
 mod k02_list_offsets;
 mod k03_metadata;
+mod k17_sasl_handshake;
 mod k18_api_versions;
 mod k19_create_topics;
 mod k22_init_producer_id;
 mod k32_describe_configs;
+mod k36_sasl_authenticate;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,7 @@ use kafka_protocol::{
 };
 
 use self::table::{Body, ENTRIES};
-use super::{faults::Target, kind::Api, state::State};
+use super::{faults::Target, kind::Api, session::Unwelcome, state::State};
 use crate::wire::shape::{self, ShapeError};
 
 /// One request, read.
@@ -52,7 +54,7 @@ impl ReceivedRequest {
         self.body.software()
     }
 
-    pub(super) fn respond(&self, state: &mut State, call: &Call<'_>) -> Response<Bytes> {
+    pub(super) fn respond(&self, state: &mut State, call: &mut Call<'_>) -> Response<Bytes> {
         self.body.respond(self.correlation_id, state, call)
     }
 }
@@ -68,6 +70,8 @@ pub(crate) enum Malformed {
     UnsupportedVersion { key: i16, version: i16, min: i16, max: i16 },
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    #[error(transparent)]
+    Unwelcome(#[from] Unwelcome),
 }
 
 /// Reads a frame, without its length prefix.

@@ -3,14 +3,16 @@
 //! In: settings, under Apache Kafka's names where it has them. Out: a broker whose ports are open, or an error. Pure; the listener
 //! does the I/O.
 
-use std::io;
+use std::{fmt, io, time::Duration};
 
 use super::{
     EmbeddedBroker,
     config::TopicConfig,
     listener,
+    security::Security,
     state::{Settings, State, partition_count},
 };
+use crate::config::SaslMechanism;
 
 /// The address that all nodes listen on.
 const HOST: &str = "127.0.0.1";
@@ -18,7 +20,7 @@ const HOST: &str = "127.0.0.1";
 const MAX_NODES: usize = 100;
 
 /// Settings of an [`EmbeddedBroker`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Builder {
     nodes: usize,
@@ -29,6 +31,23 @@ pub struct Builder {
     replication_factor: Option<i16>,
     defaults: Vec<(String, String)>,
     topics: Vec<NewTopic>,
+    mechanisms: Option<Vec<SaslMechanism>>,
+    users: Vec<(String, String)>,
+    session_lifetime: Duration,
+}
+
+impl fmt::Debug for Builder {
+    /// Without passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let users: Vec<_> = self.users.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Builder")
+            .field("nodes", &self.nodes)
+            .field("port", &self.port)
+            .field("topics", &self.topics)
+            .field("mechanisms", &self.mechanisms)
+            .field("users", &users)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +68,9 @@ impl Default for Builder {
             replication_factor: None,
             defaults: Vec::new(),
             topics: Vec::new(),
+            mechanisms: None,
+            users: Vec::new(),
+            session_lifetime: Duration::ZERO,
         }
     }
 }
@@ -120,6 +142,28 @@ impl Builder {
         self
     }
 
+    /// A user. With at least one, every listener is `SASL_PLAINTEXT`, and clients have to authenticate.
+    /// [`EmbeddedBroker::set_user`] changes users later.
+    pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        self.users.push((name.into(), password.into()));
+        self
+    }
+
+    /// `sasl.enabled.mechanisms`: how clients may authenticate. They have to, also while there is no user. Defaults to `PLAIN` and, with
+    /// feature `scram`, `SCRAM-SHA-256` and `SCRAM-SHA-512` if there is a [`user`](Self::user), and to none otherwise.
+    pub fn sasl(mut self, mechanisms: impl IntoIterator<Item = SaslMechanism>) -> Self {
+        self.mechanisms = Some(mechanisms.into_iter().collect());
+        self
+    }
+
+    /// `connections.max.reauth.ms`: after this time, in milliseconds, the broker ends a connection that goes on without having
+    /// authenticated again (KIP-368). Zero, the default, is never. As with Apache Kafka, a client may not authenticate more than once a
+    /// second, so a session should last for 1.2 s or longer: clients authenticate when 85 % of it have passed.
+    pub fn session_lifetime(mut self, lifetime: Duration) -> Self {
+        self.session_lifetime = lifetime;
+        self
+    }
+
     /// Opens the ports and serves them on the current tokio runtime.
     ///
     /// # Errors
@@ -157,7 +201,8 @@ impl Builder {
             default_replication_factor: self.replication_factor.unwrap_or(most),
             topic_defaults,
         };
-        let mut state = State::new(settings, ports.iter().map(|port| (HOST.to_owned(), *port)));
+        let security = Security::new(self.mechanisms.as_deref(), &self.users, self.session_lifetime)?;
+        let mut state = State::new(settings, security, ports.iter().map(|port| (HOST.to_owned(), *port)));
         state.place(-1, -1).map_err(|refusal| refusal.message)?;
         for topic in self.topics {
             let mut config = state.settings.topic_defaults.clone();

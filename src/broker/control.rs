@@ -39,6 +39,16 @@ pub enum BrokerError {
 }
 
 impl State {
+    /// Adds a user, or changes the password of one.
+    pub(crate) fn set_user(&mut self, name: &str, password: &str) {
+        self.security.set_user(name, password);
+    }
+
+    /// Removes a user. Returns whether there was one of that name.
+    pub(crate) fn remove_user(&mut self, name: &str) -> bool {
+        self.security.remove_user(name)
+    }
+
     /// Injects a fault, which strikes requests that arrive from now on.
     pub(crate) fn inject(&mut self, fault: Fault) -> FaultId {
         self.faults.inject(fault)

@@ -12,6 +12,8 @@ pub enum Api {
     ListOffsets,
     /// Lists nodes, topics, partitions and their leaders (key 3).
     Metadata,
+    /// Names the mechanism by which a client authenticates (key 17).
+    SaslHandshake,
     /// Lists the requests that the broker understands (key 18).
     ApiVersions,
     /// Creates topics (key 19).
@@ -20,4 +22,6 @@ pub enum Api {
     InitProducerId,
     /// Lists settings (key 32).
     DescribeConfigs,
+    /// Carries a message by which a client proves who it is (key 36).
+    SaslAuthenticate,
 }

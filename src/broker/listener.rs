@@ -22,6 +22,7 @@ use super::{
     api::Malformed,
     refusals::{Client, Refusals},
     requests::{Pending, Polled, Reply},
+    session::Session,
     state::State,
 };
 use crate::wire::frame::{Decoder, FrameError, MAX_FRAME};
@@ -55,8 +56,8 @@ impl Shared {
     }
 
     /// Takes a request's frame. An error is logged, once for each client.
-    fn arrive(&self, node: i32, client: &Client, frame: Bytes) -> Result<Pending, Malformed> {
-        let arrived = self.lock().arrive(now_ms(), node, frame.clone());
+    fn arrive(&self, node: i32, client: &Client, session: &Session, frame: Bytes) -> Result<Pending, Malformed> {
+        let arrived = self.lock().arrive(now_ms(), node, session, frame.clone());
         arrived.inspect_err(|wrong| self.refuse(node, client, &frame, wrong))
     }
 
@@ -67,8 +68,8 @@ impl Shared {
         }
     }
 
-    fn poll(&self, pending: &Pending) -> Polled {
-        let outcome = self.lock().poll(now_ms(), pending);
+    fn poll(&self, session: &mut Session, pending: &Pending) -> Polled {
+        let outcome = self.lock().poll(now_ms(), session, pending);
         if matches!(outcome, Polled::Done(_)) {
             self.changed.send_replace(());
         }
@@ -129,12 +130,13 @@ async fn converse(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     socket.set_nodelay(true)?;
     let mut decoder = Decoder::with_max(MAX_FRAME);
+    let mut session = Session::default();
     let mut changed = shared.changed.subscribe();
     while let Some(frame) = next_frame(socket, &mut decoder).await? {
         let frame = frame.inspect_err(|wrong| shared.refuse(node, &client, &[], wrong))?;
-        let pending = shared.arrive(node, &client, frame)?;
+        let pending = shared.arrive(node, &client, &session, frame)?;
         client.software = pending.software().or(client.software);
-        let reply = settle(shared, &pending, &mut changed).await?;
+        let reply = settle(shared, &mut session, &pending, &mut changed).await?;
         sleep_until(reply.at_ms).await;
         socket.write_all(&reply.bytes).await?;
         if reply.close {
@@ -158,12 +160,13 @@ async fn next_frame(socket: &mut TcpStream, decoder: &mut Decoder) -> io::Result
 /// Polls a request until it is done. A change between a poll and the wait after it ends the wait at once.
 async fn settle(
     shared: &Shared,
+    session: &mut Session,
     pending: &Pending,
     changed: &mut watch::Receiver<()>,
 ) -> Result<Reply, watch::error::RecvError> {
     loop {
         changed.mark_unchanged();
-        match shared.poll(pending) {
+        match shared.poll(session, pending) {
             Polled::Done(reply) => return Ok(reply),
             Polled::Hold { until_ms } => tokio::select! {
                 changed = changed.changed() => changed?,

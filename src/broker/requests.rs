@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::{
     api::{self, Call, Malformed, ReceivedRequest, Response},
     faults::Plan,
+    session::Session,
     state::State,
 };
 
@@ -45,10 +46,18 @@ pub(crate) struct Reply {
 }
 
 impl State {
-    /// Takes a frame that reached `node`, without its length prefix. After an error the connection must be closed.
-    pub(crate) fn arrive(&mut self, now_ms: i64, node: i32, frame: Bytes) -> Result<Pending, Malformed> {
+    /// Takes a frame that reached `node` over the connection of `session`, without its length prefix. The request before it has its
+    /// response. After an error the connection must be closed.
+    pub(crate) fn arrive(
+        &mut self,
+        now_ms: i64,
+        node: i32,
+        session: &Session,
+        frame: Bytes,
+    ) -> Result<Pending, Malformed> {
         let request = api::parse(frame)?;
         let api = request.api();
+        session.admit(now_ms, &self.security, api)?;
         self.count_request(api);
         let targets = if self.faults.none() { Vec::new() } else { request.targets(self) };
         let plan = self.faults.plan(node, api, &targets);
@@ -57,7 +66,7 @@ impl State {
     }
 
     /// Handles a request, or holds it.
-    pub(crate) fn poll(&mut self, now_ms: i64, pending: &Pending) -> Polled {
+    pub(crate) fn poll(&mut self, now_ms: i64, session: &mut Session, pending: &Pending) -> Polled {
         match self.nodes.get(&pending.node) {
             Some(node) if node.up && node.paused => return Polled::Hold { until_ms: i64::MAX },
             Some(node) if node.up => {}
@@ -69,11 +78,12 @@ impl State {
         if pending.plan.drops_request() {
             return Polled::Done(Reply::close(now_ms));
         }
-        match pending.request.respond(self, &pending.call(now_ms)) {
+        match pending.request.respond(self, &mut pending.call(now_ms, session)) {
             Response::Hold { until_ms } => Polled::Hold { until_ms },
             Response::Close => Polled::Done(Reply::close(now_ms)),
             Response::Silent => Polled::Done(pending.spoil(now_ms, Bytes::new())),
             Response::Reply(bytes) => Polled::Done(pending.spoil(now_ms, bytes)),
+            Response::Last(bytes) => Polled::Done(Reply { close: true, ..pending.spoil(now_ms, bytes) }),
         }
     }
 }
@@ -90,8 +100,9 @@ impl Pending {
         self.request.software()
     }
 
-    fn call(&self, now_ms: i64) -> Call<'_> {
-        Call { now_ms, arrived_ms: self.arrived_ms, node: self.node, version: self.request.version, plan: &self.plan }
+    fn call<'a>(&'a self, now_ms: i64, session: &'a mut Session) -> Call<'a> {
+        let (node, version, plan) = (self.node, self.request.version, &self.plan);
+        Call { now_ms, arrived_ms: self.arrived_ms, node, version, plan, session }
     }
 
     /// Whether a fault strikes the request.
@@ -236,7 +247,7 @@ mod tests {
 
     #[test]
     fn frames_that_are_no_requests_are_refused_by_what_is_wrong_with_them() {
-        let refused = |frame: Bytes| cluster().state.arrive(NOW, 1, frame).err().unwrap();
+        let refused = |frame: Bytes| cluster().state.arrive(NOW, 1, &Session::default(), frame).err().unwrap();
         let with = |place: usize, value: i16| {
             let mut bytes = BytesMut::from(&frame(12, 7, &write())[..]);
             bytes[place..place + 2].copy_from_slice(&value.to_be_bytes());

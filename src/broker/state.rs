@@ -10,6 +10,7 @@ use super::{
     config::TopicConfig,
     faults::Faults,
     kind::Api,
+    security::Security,
     topic::{PartitionLog, TopicLog},
     validate::Refusal,
 };
@@ -45,6 +46,7 @@ pub(crate) struct State {
     pub(super) nodes: BTreeMap<i32, BrokerNode>,
     pub(super) topics: BTreeMap<String, TopicLog>,
     pub(super) faults: Faults,
+    pub(super) security: Security,
     requests: BTreeMap<Api, u64>,
     next_producer_id: i64,
     topics_created: u128,
@@ -52,13 +54,18 @@ pub(crate) struct State {
 
 impl State {
     /// A cluster with a node at each address. Node ids count from 1.
-    pub(crate) fn new(settings: Settings, addresses: impl IntoIterator<Item = (String, u16)>) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        security: Security,
+        addresses: impl IntoIterator<Item = (String, u16)>,
+    ) -> Self {
         let node = |(host, port)| BrokerNode { host, port, up: true, paused: false };
         Self {
             settings,
             nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
             topics: BTreeMap::new(),
             faults: Faults::default(),
+            security,
             requests: BTreeMap::new(),
             next_producer_id: 0,
             topics_created: 0,

@@ -11,8 +11,10 @@ use kafka_protocol::{
 };
 
 use super::{
+    api::Malformed,
     builder::Builder,
     requests::{Pending, Polled, Reply},
+    session::Session,
     state::State,
 };
 use crate::wire::shape::{self, Shaped};
@@ -43,24 +45,34 @@ where
     shape::decode(version, frame).unwrap()
 }
 
-/// A cluster without network.
+/// A cluster without network, and one client.
 pub(super) struct TestCluster {
     pub(super) state: State,
+    pub(super) session: Session,
     pub(super) now_ms: i64,
 }
 
 impl TestCluster {
     pub(super) fn new(builder: Builder, nodes: u16) -> Self {
         let ports: Vec<u16> = (1..=nodes).map(|node| 9000 + node).collect();
-        Self { state: builder.state(&ports).unwrap(), now_ms: NOW }
+        Self { state: builder.state(&ports).unwrap(), session: Session::default(), now_ms: NOW }
     }
 
     pub(super) fn arrive<R: Request>(&mut self, node: i32, version: i16, request: &R) -> Pending {
-        self.state.arrive(self.now_ms, node, frame(version, 7, request)).unwrap()
+        self.try_arrive(node, version, request).unwrap()
+    }
+
+    pub(super) fn try_arrive<R: Request>(
+        &mut self,
+        node: i32,
+        version: i16,
+        request: &R,
+    ) -> Result<Pending, Malformed> {
+        self.state.arrive(self.now_ms, node, &self.session, frame(version, 7, request))
     }
 
     pub(super) fn poll(&mut self, pending: &Pending) -> Polled {
-        self.state.poll(self.now_ms, pending)
+        self.state.poll(self.now_ms, &mut self.session, pending)
     }
 
     /// Sends a request and expects it to be handled at once.

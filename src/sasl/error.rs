@@ -1,6 +1,6 @@
 //! Why an authentication ends.
 //!
-//! In: what a broker said. Out: a [`SaslError`]. Pure.
+//! In: what a broker said, or a client. Out: a [`SaslError`], or why the client is denied. Pure.
 
 /// Why a broker's message ends the authentication.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,4 +23,26 @@ pub(crate) enum SaslError {
         "the broker could not prove that it knows the password: it is not the broker, or has another password for this user"
     )]
     Signature,
+}
+
+/// Why a broker does not let a client in.
+#[cfg(feature = "broker")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Denied {
+    /// Apache Kafka says this to the client.
+    #[error("Authentication failed: {0}")]
+    Told(&'static str),
+    /// And this, of PLAIN.
+    #[error("Invalid SASL/PLAIN response: expected 3 tokens, got {0}")]
+    Tokens(usize),
+    /// Apache Kafka does not say this, because it could tell who is a user.
+    #[cfg_attr(not(any(test, feature = "scram")), expect(dead_code, reason = "of PLAIN everything is said"))]
+    #[error("{0}")]
+    Untold(&'static str),
+}
+
+#[cfg(feature = "broker")]
+impl Denied {
+    pub(super) const OTHER_USER: Self =
+        Self::Told("Client requested an authorization id that is different from username");
 }

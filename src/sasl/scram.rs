@@ -3,10 +3,14 @@
 //! In: a user name, a password, a nonce, the broker's messages. Out: the client's messages. Pure. Deliberately absent: channel binding, which
 //! Kafka does not have, and SASLprep, which Kafka's own classes do not apply: a password is its UTF-8.
 
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256, Sha512};
+mod keys;
+#[cfg(feature = "broker")]
+pub(super) mod server;
 
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+
+pub(super) use self::keys::Hash;
+use self::keys::{Keys, xor};
 use super::error::SaslError;
 
 /// What RFC 7677 and `ScramMechanism` of Apache Kafka ask for at least. A broker stores 16,384 at most (KIP-554); this client takes some more, as long as
@@ -35,12 +39,7 @@ impl Scram {
     }
 
     /// Takes the broker's message. Returns the client's next one, or `None` if the broker has proved itself.
-    pub(super) fn answer(
-        &mut self,
-        is_sha512: bool,
-        password: &[u8],
-        message: &[u8],
-    ) -> Result<Option<Vec<u8>>, SaslError> {
+    pub(super) fn answer(&mut self, hash: Hash, password: &[u8], message: &[u8]) -> Result<Option<Vec<u8>>, SaslError> {
         let message =
             std::str::from_utf8(message).map_err(|_| malformed("text", &format!("{} bytes", message.len())))?;
         match self.signature.take() {
@@ -49,9 +48,9 @@ impl Scram {
                 let challenge = Challenge::read(message, &self.nonce)?;
                 let bare = format!("c=biws,r={}", challenge.nonce);
                 let auth_message = format!("{},{message},{bare}", self.first);
-                let keys = if is_sha512 { keys_sha512 } else { keys_sha256 };
-                let Keys { proof, signature } = keys(password, &challenge, auth_message.as_bytes());
-                self.signature = Some(signature);
+                let Keys { client, stored, server } = hash.keys(password, &challenge.salt, challenge.iterations);
+                self.signature = Some(hash.sign(&server, auth_message.as_bytes()));
+                let proof = xor(&client, &hash.sign(&stored, auth_message.as_bytes()));
                 Ok(Some(format!("{bare},p={}", BASE64.encode(proof)).into_bytes()))
             }
         }
@@ -104,34 +103,6 @@ fn verify(signature: &[u8], message: &str) -> Result<(), SaslError> {
     if got == signature { Ok(()) } else { Err(SaslError::Signature) }
 }
 
-/// What follows from the password and the messages.
-struct Keys {
-    proof: Vec<u8>,
-    signature: Vec<u8>,
-}
-
-/// The functions of one hash. Generic ones would need bounds that are longer than they are.
-macro_rules! keys {
-    ($name:ident, $hash:ty, $len:literal) => {
-        fn $name(password: &[u8], challenge: &Challenge<'_>, auth_message: &[u8]) -> Keys {
-            let mac = |key: &[u8], message: &[u8]| {
-                let mut mac = Hmac::<$hash>::new_from_slice(key).expect("a key of any length");
-                mac.update(message);
-                mac.finalize().into_bytes()
-            };
-            let mut salted = [0; $len];
-            pbkdf2::pbkdf2_hmac::<$hash>(password, &challenge.salt, challenge.iterations, &mut salted);
-            let client_key = mac(&salted, b"Client Key");
-            let client_signature = mac(&<$hash>::digest(client_key), auth_message);
-            let proof = client_key.iter().zip(client_signature).map(|(key, signature)| key ^ signature).collect();
-            Keys { proof, signature: mac(&mac(&salted, b"Server Key"), auth_message).to_vec() }
-        }
-    };
-}
-
-keys!(keys_sha256, Sha256, 32);
-keys!(keys_sha512, Sha512, 64);
-
 fn malformed(expected: &'static str, got: &str) -> SaslError {
     SaslError::Malformed { expected, got: format!("{:?}", echo(got)) }
 }
@@ -156,23 +127,23 @@ mod tests {
     fn the_example_of_rfc_7677_is_said_word_by_word() {
         let (mut scram, first) = Scram::begin("user", NONCE);
         assert_eq!(first, format!("n,,n=user,r={NONCE}").into_bytes());
-        let answer = scram.answer(false, b"pencil", CHALLENGE.as_bytes()).unwrap().unwrap();
+        let answer = scram.answer(Hash::Sha256, b"pencil", CHALLENGE.as_bytes()).unwrap().unwrap();
         let expected = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
         assert_eq!(String::from_utf8(answer).unwrap(), expected);
-        assert_eq!(scram.answer(false, b"pencil", b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="), Ok(None));
+        assert_eq!(scram.answer(Hash::Sha256, b"pencil", b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="), Ok(None));
     }
 
     #[test]
     fn a_broker_that_does_not_know_the_password_is_found_out() {
         let mut scram = begun(NONCE);
-        scram.answer(false, b"pencil", CHALLENGE.as_bytes()).unwrap();
+        scram.answer(Hash::Sha256, b"pencil", CHALLENGE.as_bytes()).unwrap();
         let forged = format!("v={}", BASE64.encode([7; 32]));
-        assert_eq!(scram.answer(false, b"pencil", forged.as_bytes()), Err(SaslError::Signature));
+        assert_eq!(scram.answer(Hash::Sha256, b"pencil", forged.as_bytes()), Err(SaslError::Signature));
     }
 
     #[test]
     fn sha_512_makes_proofs_of_64_bytes() {
-        let answer = begun(NONCE).answer(true, b"pencil", CHALLENGE.as_bytes()).unwrap().unwrap();
+        let answer = begun(NONCE).answer(Hash::Sha512, b"pencil", CHALLENGE.as_bytes()).unwrap().unwrap();
         let answer = String::from_utf8(answer).unwrap();
         let (_, proof) = answer.rsplit_once("p=").unwrap();
         assert_eq!(BASE64.decode(proof).unwrap().len(), 64);
@@ -186,7 +157,8 @@ mod tests {
 
     #[test]
     fn challenges_that_are_none_are_refused_with_what_was_expected() {
-        let refused = |message: &str| begun("abc").answer(false, b"", message.as_bytes()).unwrap_err().to_string();
+        let refused =
+            |message: &str| begun("abc").answer(Hash::Sha256, b"", message.as_bytes()).unwrap_err().to_string();
         for (message, expected) in [
             ("", "expected the nonce (r=…) in the broker's message, got \"\""),
             ("s=QQ==,i=4096", "expected the nonce (r=…)"),
@@ -203,7 +175,7 @@ mod tests {
         ] {
             assert!(refused(message).contains(expected), "{message}: {}", refused(message));
         }
-        assert!(begun("abc").answer(false, b"", &[0xff]).unwrap_err().to_string().contains("expected text"));
+        assert!(begun("abc").answer(Hash::Sha256, b"", &[0xff]).unwrap_err().to_string().contains("expected text"));
         assert!(refused(&"x".repeat(1_000_000)).len() < 200, "what is repeated is short");
     }
 
@@ -211,8 +183,8 @@ mod tests {
     fn a_last_message_without_a_signature_is_no_proof() {
         for message in ["", "v=", "v=***", "x=QQ==", "e=other-error"] {
             let mut scram = begun(NONCE);
-            scram.answer(false, b"pencil", CHALLENGE.as_bytes()).unwrap();
-            assert!(scram.answer(false, b"pencil", message.as_bytes()).is_err(), "{message}");
+            scram.answer(Hash::Sha256, b"pencil", CHALLENGE.as_bytes()).unwrap();
+            assert!(scram.answer(Hash::Sha256, b"pencil", message.as_bytes()).is_err(), "{message}");
         }
     }
 }

@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use milena::broker::{EmbeddedBroker, StoredRecord};
@@ -196,6 +197,26 @@ async fn sarama_works() {
 #[tokio::test]
 async fn kafka_go_works() {
     works(go("kafka-go"), &["plain"]).await;
+}
+
+/// On a broker with users.
+#[tokio::test]
+async fn clients_authenticate_by_each_mechanism() {
+    let broker = EmbeddedBroker::builder().user("alice", "secret").session_lifetime(Duration::from_secs(60));
+    let broker = broker.topic(TOPIC, 1).start().await.expect("the embedded broker starts");
+    let mut client = python("sasl.py");
+    client.args([&broker.bootstrap_servers(), TOPIC]);
+    let output = spawn_blocking(move || client.output().unwrap_or_else(|e| panic!("cannot start {client:?}: {e}")));
+    let output = output.await.expect("waiting does not panic");
+    let mut expected = String::new();
+    for client in ["librdkafka", "kafka_python", "aiokafka"] {
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            writeln!(expected, "{client} {mechanism} secret sent").unwrap();
+        }
+        writeln!(expected, "{client} SCRAM-SHA-256 wrong refused").unwrap();
+    }
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(broker.log(TOPIC, 0).len(), 9);
 }
 
 /// The tools that the broker's documentation names, beside the console tools of `tests/kafka`.

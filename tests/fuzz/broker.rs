@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::input::Input;
 use crate::{
-    broker::{Api, EmbeddedBroker, Fault, Pending, Polled, State},
+    broker::{Api, EmbeddedBroker, Fault, Pending, Polled, Session, State},
     cluster::TopicId,
     error::ErrorCode,
     wire::{
@@ -37,6 +37,7 @@ const MOST_HELD: usize = 16;
 
 struct Bench {
     state: State,
+    session: Session,
     now_ms: i64,
     correlation: i32,
     held: Vec<(i32, Pending)>,
@@ -49,7 +50,14 @@ pub fn broker(data: &[u8]) {
     let broker = EmbeddedBroker::builder().nodes(NODES).topic("orders", 2).topic("payments", 1);
     let state = broker.topic_default("max.message.bytes", "1000").state(&[9_001, 9_002, 9_003]).unwrap();
     let mut input = Input::new(data);
-    let mut bench = Bench { state, now_ms: 1_000_000, correlation: 0, held: Vec::new(), forgets: input.yes() };
+    let mut bench = Bench {
+        state,
+        session: Session::default(),
+        now_ms: 1_000_000,
+        correlation: 0,
+        held: Vec::new(),
+        forgets: input.yes(),
+    };
     while !input.is_empty() {
         bench.step(&mut input);
     }
@@ -160,7 +168,9 @@ impl Bench {
 
     fn arrive(&mut self, node: usize, frame: Bytes) {
         let correlation = frame.get(4..8).map(|id| i32::from_be_bytes(*id.first_chunk().unwrap()));
-        if let (Ok(pending), Some(correlation)) = (self.state.arrive(self.now_ms, node as i32, frame), correlation) {
+        if let (Ok(pending), Some(correlation)) =
+            (self.state.arrive(self.now_ms, node as i32, &self.session, frame), correlation)
+        {
             self.held.push((correlation, pending));
         }
         self.poll_held();
@@ -168,8 +178,8 @@ impl Bench {
     }
 
     fn poll_held(&mut self) {
-        let (state, now_ms) = (&mut self.state, self.now_ms);
-        self.held.retain(|(correlation, pending)| match state.poll(now_ms, pending) {
+        let (state, session, now_ms) = (&mut self.state, &mut self.session, self.now_ms);
+        self.held.retain(|(correlation, pending)| match state.poll(now_ms, session, pending) {
             Polled::Hold { until_ms } => {
                 assert!(until_ms > now_ms, "a held request is held until later");
                 true

@@ -9,18 +9,17 @@
 //! - [`topics`]: topics that do not exist yet, or never will
 //! - [`outages`]: brokers that stop and restart, or start late
 //! - [`limits`]: the largest record, the smallest, and records that are too large
-//! - `authentication`: every mechanism of SASL, sessions that end, and what a refusal says
+//! - [`authentication`]: every mechanism of SASL, sessions that end, what a refusal says, passwords that are corrected
 //! - `fault`: three real brokers, with faults of the brokers and of their connections
 //! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
 //! - `security`: TLS, with and without a client's certificate, and what does not fit
 //!
 //! milena reads the topics back and, on real Kafka, Apache's console consumer and `DumpLogSegments` as well: see
-//! [`log`]. The clusters of the scenarios are in [`cluster`].
+//! [`log`]. The clusters of the scenarios are in [`cluster`] and [`secured`].
 //!
 //! Real Kafka and Apache's tools need the feature `kafka-tests`. Without it, the scenarios use only the embedded broker.
 
 mod acks;
-#[cfg(feature = "kafka-tests")]
 mod authentication;
 mod cluster;
 mod compression;
@@ -33,6 +32,7 @@ mod limits;
 mod log;
 mod outages;
 mod partitions;
+mod secured;
 #[cfg(feature = "kafka-tests")]
 mod security;
 mod topics;
@@ -73,6 +73,14 @@ scenarios! {
         acks_all_without_idempotence_returns_the_offset_of_each_record,
         acks_one_returns_the_offset_of_each_record,
         acks_zero_writes_every_record_and_invents_no_offset;
+    authentication:
+        every_mechanism_lets_the_producer_and_the_reader_in,
+        a_refusal_comes_at_once_and_says_who_was_refused_how_and_what_to_look_at,
+        a_listener_without_sasl_says_so,
+        a_listener_that_wants_sasl_is_recognised_by_a_client_without_it,
+        sessions_that_end_every_three_seconds_cost_no_record_and_no_connection,
+        a_record_that_waits_is_delivered_once_the_brokers_have_the_password_again,
+        a_producer_that_was_refused_sends_once_its_password_is_right;
     compression:
         every_codec_is_compressed_in_the_log_and_read_by_every_reader,
         batches_that_do_not_compress_are_sent_uncompressed,

@@ -33,6 +33,7 @@
 //! - `send` refuses a record only after `max.block.ms` without a calm stretch, or if a broker sends an error for its
 //!   topic that only the topic's owner can mend (not authorised, illegal name). One response with any other error is no
 //!   reason.
+//! - `send` blames the password only while it is wrong, and for `settle` after that.
 //! - A rejected record has its own reason: a broker sent an error for its partition, or the record would be too large in
 //!   a batch without others. It is no reason that other records of its batch were rejected, or that its batch was split.
 //! - A connection on which a broker throttles, and has said so, is not closed.
@@ -61,6 +62,8 @@ pub(crate) enum End {
     Full,
     /// `send` refused it because a broker sent this error for its topic.
     Refused(ErrorCode),
+    /// `send` refused it because the brokers did not let the producer in.
+    KeptOut,
 }
 
 /// One record, from the call of `send` to its end.
@@ -86,6 +89,8 @@ pub(crate) enum Neglect {
     Neglected { id: Id, end: End, could_by: Duration, until: Duration },
     /// `send` refused a record although its topic existed and no broker sent a lasting error.
     RefusedForNothing { id: Id, code: ErrorCode },
+    /// `send` refused a record for the producer's password, long after the brokers had it again.
+    KeptOutForNothing { id: Id },
     /// A record was rejected although no broker sent an error for it.
     RejectedForOthers { id: Id, code: ErrorCode },
     /// A connection was closed although its broker had announced how long it would throttle.
@@ -149,6 +154,15 @@ impl Allowance {
     }
 }
 
+impl Allowance {
+    /// Where brokers want SASL, a new connection takes 2 trips more, and so does every renewal of a session, for which all records wait.
+    /// So `start` has 6 more (a bootstrap server, the leader, a renewal), and `turn` one.
+    pub(crate) fn with_sasl(self, way: Duration) -> Self {
+        let trip = way * 2;
+        Self { start: self.start + trip * 6, settle: self.settle + trip * 6, turn: self.turn + trip }
+    }
+}
+
 /// A stretch of time with an outage. A disturbance is a stretch without length.
 pub(crate) type Stretch = (Duration, Duration);
 
@@ -203,6 +217,8 @@ pub(crate) struct Objections {
     pub(crate) produce: BTreeMap<Place, Vec<(Duration, ErrorCode)>>,
     /// `max.message.bytes`.
     pub(crate) max_message_bytes: usize,
+    /// When the brokers had another password for the producer.
+    pub(crate) kept_out: Vec<Stretch>,
 }
 
 /// Whether an error of a topic lasts until its owner changes something.
@@ -225,10 +241,17 @@ pub(crate) fn judge(
         match fate.end {
             End::Acked | End::Expired | End::Blocked | End::Full => could_by(fate, stretches, allowance).map(neglected),
             End::Refused(code) => (!lasts(code)).then_some(Neglect::RefusedForNothing { id: fate.id, code }),
+            End::KeptOut => kept_out(fate, objections, allowance),
             End::Rejected(code) => rejected(fate, code, stretches, objections),
         }
     };
     fates.iter().filter_map(verdict).collect()
+}
+
+/// A neglect, if the brokers would have let the producer in for long enough.
+fn kept_out(fate: &Fate, objections: &Objections, allowance: Allowance) -> Option<Neglect> {
+    let explains = |(from, to): &Stretch| *from <= fate.until && fate.since <= *to + allowance.settle;
+    (!objections.kept_out.iter().any(explains)).then_some(Neglect::KeptOutForNothing { id: fate.id })
 }
 
 /// A neglect, if a rejected record had no reason.
@@ -315,10 +338,24 @@ mod tests {
     }
 
     #[test]
+    fn send_blames_the_password_only_while_it_is_wrong_or_was_a_moment_ago() {
+        let objections = Objections { kept_out: vec![(s(20), s(30))], ..Objections::default() };
+        for (since, is_excused) in [(19, false), (20, true), (30, true), (40, true), (41, false)] {
+            let fate = fate(since, since, End::KeptOut);
+            let neglects = judge(&[fate], &Interruptions::default(), &objections, ALLOWANCE);
+            assert_eq!(neglects.is_empty(), is_excused, "at {since} s: {neglects:?}");
+        }
+    }
+
+    #[test]
     fn a_rejected_record_has_a_reason_of_its_own() {
         const LARGE: ErrorCode = ErrorCode::MESSAGE_TOO_LARGE;
         const INVALID: ErrorCode = ErrorCode::INVALID_RECORD;
-        let said = |code| Objections { produce: [(HERE, vec![(s(1), code)])].into(), max_message_bytes: 1_000 };
+        let said = |code| Objections {
+            produce: [(HERE, vec![(s(1), code)])].into(),
+            max_message_bytes: 1_000,
+            ..Objections::default()
+        };
         let rejected = |code, alone| Fate { alone, ..fate(0, 5, End::Rejected(code)) };
         let table = [
             (rejected(LARGE, 1_000), said(INVALID), true),

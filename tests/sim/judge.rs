@@ -103,6 +103,7 @@ impl Simulation {
         let splits = self.plan.number("batch.size").is_some_and(|bytes| bytes > self.plan.max_message_bytes as u64);
         let swallows = self.plan.has(Kind::Move);
         let allowance = Allowance::of(&self.config, way, self.plan.nodes, swallows, splits, self.plan.silent_addresses);
+        let allowance = if self.plan.session_ms.is_some() { allowance.with_sasl(way) } else { allowance };
         let mut neglects = std::mem::take(&mut self.neglects);
         // Without responses a producer cannot know what a broker did.
         if !self.plan.acks_0 {

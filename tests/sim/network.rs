@@ -17,7 +17,7 @@ use super::{
     simulation::{BOOTSTRAP, Scheduled, Simulation},
 };
 use crate::{
-    broker::{Pending, Polled},
+    broker::{Pending, Polled, Session},
     sender::{ConnectionId, Event},
     wire::testing::lie,
 };
@@ -50,6 +50,8 @@ pub(super) struct Connection {
     /// The correlation id of the request that the broker handles, and of the one whose response has the throttle time.
     working_on: Option<i32>,
     throttled_response: Option<i32>,
+    /// Who the broker knows the producer as.
+    session: Session,
     inbox: VecDeque<Bytes>,
     pending: Option<Pending>,
     /// The key and version of the request that is pending.
@@ -73,6 +75,11 @@ pub(super) enum Address {
 }
 
 impl Connection {
+    /// The broker ends its session. The producer counts on more time.
+    pub(super) fn end_session(&mut self) {
+        self.session.cut_short();
+    }
+
     /// Whether the broker has handled all that arrived on it.
     pub(super) fn is_quiet(&self) -> bool {
         !self.served || (self.pending.is_none() && self.inbox.is_empty())
@@ -320,7 +327,7 @@ impl Simulation {
             connection.working_on = frame.get(4..8).and_then(|id| id.first_chunk().copied()).map(i32::from_be_bytes);
             connection.request_kind =
                 (i16::from_be_bytes([frame[0], frame[1]]), i16::from_be_bytes([frame[2], frame[3]]));
-            match self.cluster.arrive(now_ms, connection.node, frame) {
+            match self.cluster.arrive(now_ms, connection.node, &connection.session, frame) {
                 Ok(pending) => {
                     connection.faulty |= pending.is_struck() && pending.throttle_ms() == 0;
                     connection.pending = Some(pending);
@@ -332,7 +339,7 @@ impl Simulation {
             }
         }
         let Some(pending) = &connection.pending else { return false };
-        match self.cluster.poll(now_ms, pending) {
+        match self.cluster.poll(now_ms, &mut connection.session, pending) {
             Polled::Hold { until_ms } => {
                 if until_ms < i64::MAX {
                     let wait = u64::try_from(until_ms - now_ms).unwrap_or(0).max(1);

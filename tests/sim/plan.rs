@@ -69,11 +69,15 @@ pub(crate) enum Kind {
     Move,
     /// The process that the producer runs in is stopped for a while.
     Stop,
+    /// The brokers have another password for the producer for a while.
+    KeepOut,
+    /// The brokers end the sessions of all connections before their time. The next request of each is not served.
+    EndSessions,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::CutBefore,
         Self::CutWithin,
         Self::CutAfter,
@@ -101,12 +105,19 @@ impl Kind {
         Self::Lie,
         Self::Move,
         Self::Stop,
+        Self::KeepOut,
+        Self::EndSessions,
     ];
 
     /// Faults of a single request or connection. All others strike the cluster at a planned time.
     pub(crate) fn is_of_the_network(self) -> bool {
         use Kind::{AnswerLost, CutAfter, CutBefore, CutWithin, HalfOpen, RequestLost, Slow};
         matches!(self, CutBefore | CutWithin | CutAfter | RequestLost | AnswerLost | HalfOpen | Slow)
+    }
+
+    /// Faults of a cluster that wants to know who the producer is.
+    fn is_of_sasl(self) -> bool {
+        matches!(self, Self::KeepOut | Self::EndSessions)
     }
 
     /// One of this many seeds has the fault. Faults that only brokers can be blamed for, and faults that end a
@@ -165,6 +176,8 @@ pub(crate) struct Plan {
     pub(crate) idempotent: bool,
     pub(crate) acks_0: bool,
     pub(crate) max_message_bytes: usize,
+    /// If the brokers want to know who the producer is, how long it may be known for, in milliseconds; 0 is for ever.
+    pub(crate) session_ms: Option<u64>,
     /// How many silent addresses each name has before the true one.
     pub(crate) silent_addresses: usize,
     pub(crate) tasks: u32,
@@ -198,7 +211,7 @@ impl Plan {
         let setup_ms = one_of(&[300, 1_000, 10_000]);
         let batch = one_of(&[1, 100, 300, 1_000, 16_384, 16_384]);
         let memory = one_of(&[4_000, 20_000, 1_000_000, 33_554_432]);
-        let properties = vec![
+        let mut properties = vec![
             ("acks", acks.to_owned()),
             ("enable.idempotence", (idempotent && !control).to_string()),
             ("linger.ms", one_of(&[0, 0, 1, 5, 50]).to_string()),
@@ -233,15 +246,20 @@ impl Plan {
         let ends_ms = one_of(&[1, 20, 200, 2_000]);
         let callbacks = one_of(&[0, 1]) == 1;
         let flushes = (0..one_of(&[0, 0, 1, 3])).map(|_| one_of(&[0, 3, 30, 300, 3_000])).collect();
-        let (network, faults) = faults(chance);
+        let (network, mut faults) = faults(chance);
+        let seed_of_run = chance.next();
+        // Drawn separately, so that older seeds keep the rest of their plans.
+        let session_ms = session(&mut Chance::new(seed.rotate_left(17)), &mut faults);
+        properties.extend(credentials().filter(|_| session_ms.is_some()));
         Self {
-            seed: chance.next(),
+            seed: seed_of_run,
             nodes,
             topics: topics.to_vec(),
             properties,
             idempotent: idempotent && !control,
             acks_0: acks == "0",
             max_message_bytes,
+            session_ms,
             // Drawn separately, so that older seeds keep the rest of their plans.
             silent_addresses: [0, 0, 0, 0, 0, 0, 1, 2][Chance::new(!seed).below(8)],
             tasks,
@@ -259,6 +277,36 @@ impl Plan {
     }
 }
 
+/// Who the producer is, and its password.
+pub(crate) const USER: (&str, &str) = ("milena", "secret");
+
+/// By PLAIN: SCRAM differs by one more message, and takes milliseconds of hashing.
+pub(crate) fn credentials() -> impl Iterator<Item = (&'static str, String)> {
+    let (user, password) = USER;
+    let settings = [
+        ("security.protocol", "SASL_PLAINTEXT"),
+        ("sasl.mechanism", "PLAIN"),
+        ("sasl.username", user),
+        ("sasl.password", password),
+    ];
+    settings.into_iter().map(|(name, value)| (name, value.to_owned()))
+}
+
+/// Whether the brokers want to know who the producer is, and for how long they then know. Adds faults of that kind.
+fn session(chance: &mut Chance, faults: &mut Vec<Fault>) -> Option<u64> {
+    if chance.below(4) != 0 {
+        return None;
+    }
+    let span_ms = [300, 2_000, 8_000][chance.below(3)];
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_of_sasl()) {
+        let times = [0, 0, 1, 3][chance.below(4)];
+        let fault = |_| Fault { at_ms: chance.below(span_ms) as u64, kind, seed: chance.next() };
+        faults.extend((0..times).map(fault));
+    }
+    faults.sort();
+    Some([0, 1_200, 1_500, 10_000][chance.below(4)])
+}
+
 /// Some kinds of faults, with random probabilities. Some runs have none, to find faults of the producer alone.
 fn faults(chance: &mut Chance) -> (Network, Vec<Fault>) {
     if chance.below(8) == 0 {
@@ -267,7 +315,7 @@ fn faults(chance: &mut Chance) -> (Network, Vec<Fault>) {
     let span_ms = [50, 300, 2_000, 8_000][chance.below(4)];
     let (mut network, mut cluster) = (Vec::new(), Vec::new());
     let density = [1, 3, 6][chance.below(3)];
-    for kind in Kind::ALL {
+    for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_of_sasl()) {
         if chance.below(kind.rarity()) != 0 {
             continue;
         }
@@ -307,6 +355,9 @@ impl fmt::Display for Plan {
             "{tasks} tasks send {records} records each, of up to {bytes} bytes, up to {} us apart",
             self.pause_us
         )?;
+        if let Some(session_ms) = self.session_ms {
+            writeln!(f, "brokers want SASL, sessions last for {session_ms} ms")?;
+        }
         writeln!(f, "flushes at {:?} ms; {:?} at {} ms", self.flushes, self.ending, self.ends_ms)?;
         match &self.network {
             Network::ByChance(rates) => writeln!(f, "of a thousand requests meet: {rates:?}")?,

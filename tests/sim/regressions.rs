@@ -4,7 +4,7 @@
 //! strikes, how long it lasts, and which variant it is.
 
 use super::{
-    plan::{Ending, Fault, Kind, Network, Plan},
+    plan::{Ending, Fault, Kind, Network, Plan, credentials},
     simulation::Simulation,
 };
 
@@ -18,6 +18,7 @@ fn calm(properties: &[(&'static str, &str)]) -> Plan {
         idempotent: true,
         acks_0: false,
         max_message_bytes: 1_048_588,
+        session_ms: None,
         silent_addresses: 0,
         tasks: 1,
         records_per_task: 60,
@@ -46,6 +47,41 @@ fn holds(plan: &Plan, kind: Kind, at_ms: u64) {
 fn a_calm_run_has_no_finding() {
     let report = Simulation::judge(&calm(&[]), false);
     assert_eq!((report.violations, report.neglects, report.records), (vec![], vec![], 60));
+}
+
+/// A run on a cluster that wants SASL, with sessions of this length.
+fn secured(session_ms: u64) -> Plan {
+    let mut plan = Plan { session_ms: Some(session_ms), pause_us: 200_000, ..calm(&[]) };
+    plan.properties.extend(credentials());
+    plan
+}
+
+#[test]
+fn sessions_that_end_cost_no_connection() {
+    let report = Simulation::judge(&secured(1_200), true);
+    assert_eq!((report.violations, report.neglects, report.records), (vec![], vec![], 60));
+    let lines = |what: &str| report.trace.iter().filter(|line| line.contains(what)).count();
+    assert!(lines("(api 17,") > 5, "the producer authenticates again");
+    assert_eq!(lines("is broken"), 0, "no connection ends");
+}
+
+#[test]
+fn records_that_wait_are_delivered_once_the_brokers_have_the_password_again() {
+    for seed in 0..20 {
+        let faults = [Kind::KeepOut, Kind::EndSessions].map(|kind| Fault { at_ms: 700, kind, seed }).to_vec();
+        let report = Simulation::judge(&Plan { faults, ..secured(0) }, false);
+        assert_eq!((report.violations, report.neglects, report.records), (vec![], vec![], 60), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_producer_that_begins_with_the_wrong_password_is_refused_until_it_is_right() {
+    let faults = vec![Fault { at_ms: 0, kind: Kind::KeepOut, seed: 1 }];
+    // A refused call is followed by the next one after a millisecond, and the password is wrong for three seconds at most.
+    let report = Simulation::judge(&Plan { faults, records_per_task: 4_000, pause_us: 300, ..secured(0) }, true);
+    assert_eq!((report.violations, report.neglects), (vec![], vec![]));
+    assert!(report.trace.iter().any(|line| line.ends_with("is refused: KeptOut")), "at first");
+    assert!(report.records > 0, "in the end");
 }
 
 #[test]

@@ -19,11 +19,11 @@ use super::{
     checker::{Harm, Id, Log, Place, Violation},
     judge::Trace,
     network::Connection,
-    plan::{Ending, Fault, Kind, Network, Plan, TOPICS},
+    plan::{Ending, Fault, Kind, Network, Plan, TOPICS, USER},
     tasks::{CallbackCall, Flush, Task, Waiting},
 };
 use crate::{
-    Producer, ProducerBuilder,
+    Producer, ProducerBuilder, SaslMechanism,
     accumulator::{Accumulator, Limits, Work},
     broker::{EmbeddedBroker, State},
     config::Config,
@@ -97,6 +97,8 @@ pub(super) enum Recovery {
     Resume(i32),
     /// A deleted topic is created with this many partitions.
     Create(usize, usize),
+    /// The brokers know the producer's password again.
+    LetIn,
 }
 
 pub(crate) struct Simulation {
@@ -455,6 +457,12 @@ fn cluster(plan: &Plan) -> State {
         .auto_create(false)
         .topic_default("max.message.bytes", max_message_bytes)
         .topic_default("min.insync.replicas", if plan.nodes > 1 { "2" } else { "1" });
+    let broker = match plan.session_ms {
+        None => broker,
+        Some(ms) => {
+            broker.sasl([SaslMechanism::Plain]).user(USER.0, USER.1).session_lifetime(Duration::from_millis(ms))
+        }
+    };
     let topics = TOPICS.iter().zip(&plan.topics);
     let broker = topics.fold(broker, |broker, (topic, partitions)| broker.topic(*topic, *partitions));
     broker.state(&ports).expect("plans are valid")

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::{
     checker::{Harm, Place},
     judge::MAX_PARTITIONS,
-    plan::{Ending, Fault, Kind, Network, TOPICS},
+    network::Connection,
+    plan::{Ending, Fault, Kind, Network, TOPICS, USER},
     simulation::{Recovery, Scheduled, Simulation},
 };
 use crate::{
@@ -101,6 +102,8 @@ impl Simulation {
             Kind::Lie => self.lies.push((name, LIES[chance.below(LIES.len())])),
             Kind::Move => self.relocate(node, chance),
             Kind::Stop => self.stop_process(chance),
+            Kind::KeepOut => self.keep_out(soon),
+            Kind::EndSessions => self.connections.values_mut().for_each(Connection::end_session),
             Kind::CutBefore
             | Kind::CutWithin
             | Kind::CutAfter
@@ -130,6 +133,15 @@ impl Simulation {
             self.cluster.change_port(node, port + PORTS);
             self.end_connections(node);
         }
+    }
+
+    /// Gives the producer another password than it has. Connections that know it go on until their session ends.
+    fn keep_out(&mut self, soon: Duration) {
+        self.cluster.set_user(USER.0, "another one");
+        let stretch = (self.now, self.now + soon);
+        self.interruptions.everywhere.push(stretch);
+        self.objections.kept_out.push(stretch);
+        self.later(soon, Scheduled::Recovers(Recovery::LetIn));
     }
 
     /// Stops the producer's process, often for longer than `delivery.timeout.ms`.
@@ -210,6 +222,7 @@ impl Simulation {
         match *recovery {
             Recovery::Start(node) => self.cluster.restart(node),
             Recovery::Resume(node) => drop(self.cluster.set_paused(node, false)),
+            Recovery::LetIn => self.cluster.set_user(USER.0, USER.1),
             Recovery::Create(topic, partitions) => {
                 let count = i32::try_from(partitions).unwrap_or(1);
                 if self.cluster.add_topic(TOPICS[topic], count).is_err() {

@@ -261,6 +261,7 @@ impl Simulation {
             SendError::Timeout { waited_for: WaitedFor::Memory, .. } => End::Full,
             SendError::Timeout { .. } | SendError::UnknownTopic { .. } => End::Blocked,
             SendError::TopicRefused { code, .. } => End::Refused(*code),
+            SendError::Unauthenticated { .. } => End::KeptOut,
             SendError::InvalidPartition { .. } => {
                 return self.later(Duration::from_millis(10), Scheduled::Sends(number));
             }

@@ -8,12 +8,13 @@ use crate::{
     broker::{
         faults::{Plan, Target},
         kind::Api,
+        session::Session,
         state::State,
     },
     wire::shape::Shaped,
 };
 
-/// The circumstances of a request: when and where it arrived, its version, and its faults.
+/// The circumstances of a request: when, where and from whom it arrived, its version, and its faults.
 pub(in crate::broker) struct Call<'a> {
     pub(in crate::broker) now_ms: i64,
     pub(in crate::broker) arrived_ms: i64,
@@ -21,11 +22,15 @@ pub(in crate::broker) struct Call<'a> {
     pub(in crate::broker) node: i32,
     pub(in crate::broker) version: i16,
     pub(in crate::broker) plan: &'a Plan,
+    /// Who the client of its connection is.
+    pub(in crate::broker) session: &'a mut Session,
 }
 
 /// The result of a handler.
 pub(in crate::broker) enum Response<T> {
     Reply(T),
+    /// The connection is closed after it.
+    Last(T),
     /// The request has no response (`acks=0`).
     Silent,
     /// The connection is closed.
@@ -52,5 +57,5 @@ pub(super) trait Handler: Shaped + Message + Send + Sync + 'static {
         None
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<<Self as Message>::Response>;
+    fn handle(&self, state: &mut State, call: &mut Call<'_>) -> Response<<Self as Message>::Response>;
 }

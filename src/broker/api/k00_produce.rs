@@ -63,7 +63,7 @@ impl Handler for ProduceRequest {
         self.topic_data.iter().flat_map(partitions).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<ProduceResponse> {
+    fn handle(&self, state: &mut State, call: &mut Call<'_>) -> Response<ProduceResponse> {
         let topics: Vec<_> = self.topic_data.iter().map(|topic| answer_topic(self, state, call, topic)).collect();
         let failed = topics.iter().flat_map(|topic| &topic.partition_responses).any(|p| p.error_code != 0);
         match self.acks {

@@ -38,7 +38,7 @@ impl Handler for FetchRequest {
         self.topics.iter().flat_map(partitions).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<FetchResponse> {
+    fn handle(&self, state: &mut State, call: &mut Call<'_>) -> Response<FetchResponse> {
         let response = FetchResponse::default().with_throttle_time_ms(call.plan.throttle_ms());
         if self.session_id != 0 {
             return Response::Reply(response.with_error_code(ErrorCode::FETCH_SESSION_ID_NOT_FOUND.0));
@@ -113,6 +113,7 @@ mod tests {
     use crate::broker::{
         EmbeddedBroker, Fault,
         requests::Polled,
+        session::Session,
         testing::{BatchOf, NOW, TestCluster, name, read},
     };
 
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(cluster.poll(&held), Polled::Hold { until_ms: NOW + 500 });
         cluster.now_ms += 499;
         assert_eq!(cluster.poll(&held), Polled::Hold { until_ms: NOW + 500 });
-        let mut late = TestCluster { state: cluster.state.clone(), now_ms: NOW + 500 };
+        let mut late = TestCluster { state: cluster.state.clone(), session: Session::default(), now_ms: NOW + 500 };
         cluster.produce(BatchOf::values(&["b"]).encode());
         for (cluster, watermark) in [(&mut cluster, 3), (&mut late, 2)] {
             let Polled::Done(reply) = cluster.poll(&held) else { panic!("still held") };

@@ -40,7 +40,7 @@ impl Handler for ListOffsetsRequest {
         self.topics.iter().flat_map(partitions).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<ListOffsetsResponse> {
+    fn handle(&self, state: &mut State, call: &mut Call<'_>) -> Response<ListOffsetsResponse> {
         let topics = self.topics.iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|wanted| respond(state, call, &topic.name, wanted));
             ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())

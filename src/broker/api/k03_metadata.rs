@@ -41,7 +41,7 @@ impl Handler for MetadataRequest {
         names.map(|name| Target { topic: name.to_string(), partition: None }).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<MetadataResponse> {
+    fn handle(&self, state: &mut State, call: &mut Call<'_>) -> Response<MetadataResponse> {
         let all = self.topics.as_ref().is_none_or(|topics| call.version == 0 && topics.is_empty());
         let topics = if all {
             let names: Vec<_> = state.topics.keys().cloned().collect();

@@ -2,7 +2,7 @@
 //!
 //! Behaviour:
 //! * Lists what this broker serves. Produce starts at v3: Apache Kafka advertises v0 for the sake of old librdkafka, and
-//!   then refuses it.
+//!   then refuses it. SaslHandshake and SaslAuthenticate are listed also where nobody has to authenticate.
 //! * A version that is too new is answered in v0 with `UNSUPPORTED_VERSION` and the range of ApiVersions (KIP-511).
 //! * A client's software name or version with other characters than Apache Kafka allows is an `INVALID_REQUEST`.
 //!
@@ -31,14 +31,17 @@ impl Handler for ApiVersionsRequest {
         named.then(|| printable(&format!("{} {}", self.client_software_name, self.client_software_version)))
     }
 
-    fn handle(&self, _state: &mut State, call: &Call<'_>) -> Response<ApiVersionsResponse> {
+    fn handle(&self, _state: &mut State, call: &mut Call<'_>) -> Response<ApiVersionsResponse> {
         let named = [&self.client_software_name, &self.client_software_version];
         let valid = call.version < 3 || named.iter().all(|name| is_software_name(name));
         let error = call.plan.top_error().or_else(|| (!valid).then_some(ErrorCode::INVALID_REQUEST));
         let response = ApiVersionsResponse::default().with_throttle_time_ms(call.plan.throttle_ms());
         Response::Reply(match error {
             Some(code) => response.with_error_code(code.0),
-            None => response.with_api_keys(ENTRIES.iter().map(line).collect()),
+            None => {
+                call.session.told();
+                response.with_api_keys(ENTRIES.iter().map(line).collect())
+            }
         })
     }
 }
@@ -70,7 +73,7 @@ impl Body for TooNew {
         None
     }
 
-    fn respond(&self, correlation_id: i32, _state: &mut State, _call: &Call<'_>) -> Response<Bytes> {
+    fn respond(&self, correlation_id: i32, _state: &mut State, _call: &mut Call<'_>) -> Response<Bytes> {
         let own = ENTRIES.iter().filter(|entry| entry.key == 18).map(line).collect();
         let response =
             ApiVersionsResponse::default().with_error_code(ErrorCode::UNSUPPORTED_VERSION.0).with_api_keys(own);
@@ -103,7 +106,7 @@ mod tests {
             let response = cluster().ask(1, version, &request("milena"));
             assert_eq!(response.error_code, 0);
             let keys: Vec<_> = response.api_keys.iter().map(|line| line.api_key).collect();
-            assert_eq!(keys, [0, 1, 2, 3, 18, 19, 22, 32]);
+            assert_eq!(keys, [0, 1, 2, 3, 17, 18, 19, 22, 32, 36]);
             assert_eq!((response.api_keys[0].min_version, response.api_keys[0].max_version), (3, 13));
         }
     }
@@ -114,7 +117,7 @@ mod tests {
             let mut bytes = frame(4, 7, &request("milena")).to_vec();
             bytes[2..4].copy_from_slice(&version.to_be_bytes());
             let mut cluster = cluster();
-            let pending = cluster.state.arrive(0, 1, bytes.into()).unwrap();
+            let pending = cluster.state.arrive(0, 1, &cluster.session, bytes.into()).unwrap();
             let crate::broker::requests::Polled::Done(reply) = cluster.poll(&pending) else { panic!("held") };
             let response = read::<ApiVersionsRequest>(0, reply.bytes);
             assert_eq!(response.error_code, ErrorCode::UNSUPPORTED_VERSION.0);

@@ -39,7 +39,7 @@ impl Handler for CreateTopicsRequest {
         self.topics.iter().map(|topic| Target { topic: topic.name.to_string(), partition: None }).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<CreateTopicsResponse> {
+    fn handle(&self, state: &mut State, call: &mut Call<'_>) -> Response<CreateTopicsResponse> {
         let mut names = BTreeSet::new();
         let distinct = self.topics.iter().filter(|topic| names.insert(topic.name.as_str()));
         let topics = distinct.map(|topic| respond(self, state, call, topic)).collect();

@@ -21,7 +21,7 @@ impl Handler for InitProducerIdRequest {
     const API: Api = Api::InitProducerId;
     const SERVED: (i16, i16) = (0, 5);
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<InitProducerIdResponse> {
+    fn handle(&self, state: &mut State, call: &mut Call<'_>) -> Response<InitProducerIdResponse> {
         let response = InitProducerIdResponse::default().with_throttle_time_ms(call.plan.throttle_ms());
         let error = call.plan.top_error().or_else(|| refuse(self));
         Response::Reply(match error {

@@ -49,7 +49,7 @@ impl Handler for DescribeConfigsRequest {
         topics.map(|resource| Target { topic: resource.resource_name.to_string(), partition: None }).collect()
     }
 
-    fn handle(&self, state: &mut State, call: &Call<'_>) -> Response<DescribeConfigsResponse> {
+    fn handle(&self, state: &mut State, call: &mut Call<'_>) -> Response<DescribeConfigsResponse> {
         let results = self.resources.iter().map(|resource| {
             let result = match describe(state, call, resource) {
                 Ok((source, settings)) => {

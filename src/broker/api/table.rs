@@ -6,7 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
         ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, InitProducerIdRequest,
-        ListOffsetsRequest, MetadataRequest, ProduceRequest, ResponseHeader,
+        ListOffsetsRequest, MetadataRequest, ProduceRequest, ResponseHeader, SaslAuthenticateRequest,
+        SaslHandshakeRequest,
     },
     protocol::{Encodable, HeaderVersion},
 };
@@ -22,7 +23,7 @@ pub(super) trait Body: Send + Sync {
     fn api(&self) -> Api;
     fn targets(&self, state: &State) -> Vec<Target>;
     fn software(&self) -> Option<String>;
-    fn respond(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Response<Bytes>;
+    fn respond(&self, correlation_id: i32, state: &mut State, call: &mut Call<'_>) -> Response<Bytes>;
 }
 
 impl<T: Handler> Body for T {
@@ -38,9 +39,13 @@ impl<T: Handler> Body for T {
         Handler::software(self)
     }
 
-    fn respond(&self, correlation_id: i32, state: &mut State, call: &Call<'_>) -> Response<Bytes> {
+    fn respond(&self, correlation_id: i32, state: &mut State, call: &mut Call<'_>) -> Response<Bytes> {
         match self.handle(state, call) {
             Response::Reply(response) => encode(correlation_id, call.version, &response),
+            Response::Last(response) => match encode(correlation_id, call.version, &response) {
+                Response::Reply(bytes) => Response::Last(bytes),
+                closed => closed,
+            },
             Response::Silent => Response::Silent,
             Response::Close => Response::Close,
             Response::Hold { until_ms } => Response::Hold { until_ms },
@@ -77,10 +82,12 @@ pub(super) const ENTRIES: &[ApiEntry] = &[
     ApiEntry::of::<FetchRequest>(),
     ApiEntry::of::<ListOffsetsRequest>(),
     ApiEntry::of::<MetadataRequest>(),
+    ApiEntry::of::<SaslHandshakeRequest>(),
     ApiEntry::of::<ApiVersionsRequest>(),
     ApiEntry::of::<CreateTopicsRequest>(),
     ApiEntry::of::<InitProducerIdRequest>(),
     ApiEntry::of::<DescribeConfigsRequest>(),
+    ApiEntry::of::<SaslAuthenticateRequest>(),
 ];
 
 /// A response with its header and its length.

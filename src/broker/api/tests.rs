@@ -4,7 +4,8 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
         ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, InitProducerIdRequest,
-        ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader,
+        ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest,
+        SaslHandshakeRequest,
     },
     protocol::Encodable,
 };
@@ -38,7 +39,7 @@ fn header<R: Handler>(version: i16, client_id: Option<&'static str>, tags: &[(i3
 
 fn outcome(name: &str, parts: &[&[u8]]) -> Polled {
     let mut cluster = TestCluster::new(EmbeddedBroker::builder().topic("orders", 1), 1);
-    let pending = cluster.state.arrive(NOW, 1, Bytes::from(parts.concat()));
+    let pending = cluster.state.arrive(NOW, 1, &cluster.session, Bytes::from(parts.concat()));
     cluster.poll(&pending.unwrap_or_else(|error| panic!("{name}: {error}")))
 }
 
@@ -76,6 +77,8 @@ fn bytes_behind_a_request_and_unknown_tagged_fields_change_nothing() {
     tolerates::<CreateTopicsRequest>();
     tolerates::<InitProducerIdRequest>();
     tolerates::<DescribeConfigsRequest>();
+    tolerates::<SaslHandshakeRequest>();
+    tolerates::<SaslAuthenticateRequest>();
 }
 
 #[test]

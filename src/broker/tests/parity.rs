@@ -3,6 +3,7 @@
 //! What is compared are error codes, offsets, timestamps and the records to blame, never wording. Where the two differ on
 //! purpose, a test says so by name.
 
+mod authenticating;
 mod managing;
 mod reading;
 mod tolerance;

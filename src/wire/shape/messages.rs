@@ -211,7 +211,8 @@ shapes! {
 mod requests {
     use kafka_protocol::messages::{
         ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, InitProducerIdRequest,
-        ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader,
+        ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest,
+        SaslHandshakeRequest,
     };
 
     use super::*;
@@ -312,6 +313,14 @@ mod requests {
             ]),
             bool("include_synonyms"),
             bool("include_documentation").since(3),
+        ]
+
+        SaslHandshakeRequest 0..=1 flexible 99 [
+            text("mechanism"),
+        ]
+
+        SaslAuthenticateRequest 0..=2 flexible 2 [
+            records("auth_bytes"),
         ]
     }
 }

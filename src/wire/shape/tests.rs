@@ -7,7 +7,8 @@ use kafka_protocol::{
         ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest,
         DescribeConfigsResponse, FetchRequest, FetchResponse, InitProducerIdRequest, InitProducerIdResponse,
         ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
-        RequestHeader, ResponseHeader,
+        RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
+        SaslHandshakeResponse,
         produce_response::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse},
     },
     protocol::{Encodable, StrBytes},
@@ -203,7 +204,8 @@ macro_rules! for_every_message {
             RequestHeader ResponseHeader ApiVersionsRequest ApiVersionsResponse MetadataRequest MetadataResponse
             InitProducerIdRequest InitProducerIdResponse ProduceRequest ProduceResponse CreateTopicsRequest
             CreateTopicsResponse ListOffsetsRequest ListOffsetsResponse FetchRequest FetchResponse
-            DescribeConfigsRequest DescribeConfigsResponse)
+            DescribeConfigsRequest DescribeConfigsResponse SaslHandshakeRequest SaslHandshakeResponse
+            SaslAuthenticateRequest SaslAuthenticateResponse)
     };
     ($check:ident: $($message:ident)*) => { $(every_version::<$message>($check::<$message>);)* };
 }

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Harness, PATIENCE};
 use crate::{
-    broker::Polled,
+    broker::{Polled, Session},
     sender::{Action, ConnectionId, Event},
 };
 
@@ -22,6 +22,8 @@ pub(super) struct Link {
     open: bool,
     /// Whether the broker still reads it.
     served: bool,
+    /// Who the broker knows the producer as.
+    session: Session,
     /// Whether all further requests are lost.
     jammed: bool,
     /// The last request that was written whole.
@@ -57,6 +59,7 @@ impl Harness {
             made: false,
             open: true,
             served: true,
+            session: Session::default(),
             jammed: false,
             written: None,
             requests: VecDeque::new(),
@@ -103,8 +106,11 @@ impl Harness {
         let now_ms = self.now_ms();
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(frame) = link.requests.pop_front() else { return };
-        let pending = self.cluster.arrive(now_ms, link.node, frame).expect("milena's requests can be decoded");
-        let Polled::Done(reply) = self.cluster.poll(now_ms, &pending) else { panic!("nothing is held here") };
+        let pending =
+            self.cluster.arrive(now_ms, link.node, &link.session, frame).expect("milena's requests can be decoded");
+        let Polled::Done(reply) = self.cluster.poll(now_ms, &mut link.session, &pending) else {
+            panic!("nothing is held here")
+        };
         if !reply.bytes.is_empty() {
             link.responses.push_back(reply.bytes.slice(4..));
         }

@@ -1,0 +1,144 @@
+//! Who may use the cluster: the mechanisms of SASL that are enabled, the users, and for how long a client is known.
+//!
+//! In: a builder's settings, and a test's commands. Out: what a connection's session asks for. Pure. Deliberately absent: what a connection
+//! has said so far (`session`), and what a user may do: everybody who is let in may do everything.
+
+use std::time::Duration;
+
+use crate::{
+    config::SaslMechanism,
+    sasl::{
+        Mechanism,
+        server::{Users, Verification},
+    },
+};
+
+/// Every mechanism of this build.
+const ALL: &[Mechanism] = &[
+    Mechanism::Plain,
+    #[cfg(feature = "scram")]
+    Mechanism::ScramSha256,
+    #[cfg(feature = "scram")]
+    Mechanism::ScramSha512,
+];
+
+/// Who may use the cluster.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Security {
+    /// `sasl.enabled.mechanisms`. Without any, nobody has to authenticate.
+    mechanisms: Vec<Mechanism>,
+    users: Users,
+    /// `connections.max.reauth.ms`; 0 if a session never ends.
+    pub(super) lifetime_ms: i64,
+    /// How many authentications have begun.
+    begun: u64,
+}
+
+impl Security {
+    /// Users with their passwords. Without `mechanisms` they may choose any.
+    pub(super) fn new(
+        mechanisms: Option<&[SaslMechanism]>,
+        users: &[(String, String)],
+        lifetime: Duration,
+    ) -> Result<Self, String> {
+        let mechanisms = match mechanisms {
+            Some(named) => named.iter().map(|named| mechanism(*named)).collect::<Result<_, _>>()?,
+            None if users.is_empty() => Vec::new(),
+            None => ALL.to_vec(),
+        };
+        let lifetime_ms = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
+        let mut security = Self { mechanisms, users: Users::default(), lifetime_ms, begun: 0 };
+        users.iter().for_each(|(name, password)| security.set_user(name, password));
+        Ok(security)
+    }
+
+    /// Whether clients have to authenticate.
+    pub(super) fn is_on(&self) -> bool {
+        !self.mechanisms.is_empty()
+    }
+
+    /// The mechanisms that are enabled, by their names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.mechanisms.iter().map(|mechanism| mechanism.name())
+    }
+
+    /// The mechanism of this name, if it is enabled.
+    pub(super) fn mechanism(&self, name: &str) -> Option<Mechanism> {
+        self.mechanisms.iter().copied().find(|mechanism| mechanism.name() == name)
+    }
+
+    /// Begins an authentication.
+    pub(super) fn verify(&mut self, mechanism: Mechanism) -> Verification {
+        self.begun = self.begun.wrapping_add(1);
+        Verification::new(mechanism, self.begun)
+    }
+
+    pub(super) fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Adds a user, or changes the password of one.
+    pub(super) fn set_user(&mut self, name: &str, password: &str) {
+        self.users.set(name, password, &self.mechanisms);
+    }
+
+    /// Removes a user. Returns whether there was one of that name.
+    pub(super) fn remove_user(&mut self, name: &str) -> bool {
+        self.users.remove(name)
+    }
+}
+
+fn mechanism(named: SaslMechanism) -> Result<Mechanism, String> {
+    match named {
+        SaslMechanism::Plain => Ok(Mechanism::Plain),
+        #[cfg(feature = "scram")]
+        SaslMechanism::ScramSha256 => Ok(Mechanism::ScramSha256),
+        #[cfg(feature = "scram")]
+        SaslMechanism::ScramSha512 => Ok(Mechanism::ScramSha512),
+        #[cfg(not(feature = "scram"))]
+        SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => {
+            Err(format!("{named:?} is not in this build: build milena with the feature `scram`, or choose PLAIN"))
+        }
+        SaslMechanism::Gssapi | SaslMechanism::OauthBearer => {
+            Err(format!("the embedded broker does not have {named:?}: choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn security(mechanisms: Option<&[SaslMechanism]>, users: &[&str]) -> Result<Security, String> {
+        let users: Vec<_> = users.iter().map(|name| ((*name).to_owned(), "secret".to_owned())).collect();
+        Security::new(mechanisms, &users, Duration::ZERO)
+    }
+
+    #[test]
+    fn users_or_mechanisms_make_clients_authenticate() {
+        for (mechanisms, users, is_on) in [
+            (None, &[][..], false),
+            (None, &["alice"][..], true),
+            (Some(&[SaslMechanism::Plain][..]), &[], true),
+            (Some(&[]), &["alice"], false),
+        ] {
+            assert_eq!(security(mechanisms, users).unwrap().is_on(), is_on, "{mechanisms:?} {users:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_enabled_is_what_was_named_and_without_names_all_of_it() {
+        let plain = security(Some(&[SaslMechanism::Plain]), &["alice"]).unwrap();
+        assert_eq!(plain.names().collect::<Vec<_>>(), ["PLAIN"]);
+        assert_eq!((plain.mechanism("PLAIN"), plain.mechanism("plain")), (Some(Mechanism::Plain), None));
+        assert_eq!(security(None, &["alice"]).unwrap().names().count(), ALL.len());
+    }
+
+    #[test]
+    fn a_mechanism_that_this_broker_does_not_have_is_refused_at_the_start() {
+        for named in [SaslMechanism::Gssapi, SaslMechanism::OauthBearer] {
+            let refused = security(Some(&[named]), &[]).unwrap_err();
+            assert!(refused.contains("choose PLAIN"), "{refused}");
+        }
+    }
+}
