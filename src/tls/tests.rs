@@ -180,6 +180,7 @@ async fn each_fault_of_a_brokers_certificate_has_its_sentence() {
             "is issued by \"Other CA\", which is not trusted: add that CA to ssl.truststore.location",
         ),
         (self_signed(&wanted()), "localhost", "\"broker\" is self-signed and not trusted"),
+        (self_signed(&Wanted { is_ca: true, ..wanted() }), "localhost", "\"broker\" is self-signed and not trusted"),
         (ca.issue(&Wanted { years: (2019, 2020), ..wanted() }), "localhost", "expired "),
         (ca.issue(&Wanted { years: (2090, 2091), ..wanted() }), "localhost", "check the clock of this machine"),
         (ca.issue(&wanted()), "kafka-1", "is for localhost, 127.0.0.1, expected kafka-1"),

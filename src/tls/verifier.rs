@@ -48,7 +48,9 @@ impl ServerCertVerifier for Verifier {
         let algorithms = self.algorithms.all;
         match verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms) {
             Err(Error::InvalidCertificate(error)) if is_ca(&error) && self.trusted.contains(end_entity) => {}
-            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => return Err(untrusted(end_entity)),
+            Err(Error::InvalidCertificate(error)) if is_foreign(&error, end_entity) => {
+                return Err(untrusted(end_entity));
+            }
             checked => checked?,
         }
         if self.check_names {
@@ -86,13 +88,21 @@ fn is_ca(error: &CertificateError) -> bool {
     matches!(inner.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
+/// Whether nobody that is trusted has signed a certificate. One that is self-signed is often a CA's, since that is what OpenSSL makes.
+fn is_foreign(error: &CertificateError, end_entity: &CertificateDer<'_>) -> bool {
+    matches!(error, CertificateError::UnknownIssuer) || (is_ca(error) && issuer(end_entity).is_self_signed)
+}
+
 fn untrusted(end_entity: &CertificateDer<'_>) -> Error {
+    CertificateError::Other(OtherError(Arc::new(issuer(end_entity)))).into()
+}
+
+fn issuer(end_entity: &CertificateDer<'_>) -> Untrusted {
     let parsed = webpki::EndEntityCert::try_from(end_entity);
-    let untrusted = parsed.map_or(Untrusted { issuer: None, is_self_signed: false }, |certificate| Untrusted {
+    parsed.map_or(Untrusted { issuer: None, is_self_signed: false }, |certificate| Untrusted {
         issuer: common_name(certificate.issuer()),
         is_self_signed: certificate.issuer() == certificate.subject(),
-    });
-    CertificateError::Other(OtherError(Arc::new(untrusted))).into()
+    })
 }
 
 /// The common name of a distinguished name in DER: what follows its object identifier, 2.5.4.3, and the tag of a text.
