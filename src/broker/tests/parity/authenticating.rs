@@ -85,7 +85,10 @@ fn log_in(client: &mut Client, mechanism: Mechanism, user: &str, password: &str)
 fn ends(client: &mut Client, soon: Duration) -> String {
     client.socket.set_read_timeout(Some(soon)).unwrap();
     match client.socket.read(&mut [0; 1]) {
-        Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => "goes on".into(),
+        Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
+            client.socket.set_read_timeout(None).unwrap();
+            "goes on".into()
+        }
         Ok(1..) => "says more".into(),
         _ => {
             client.socket = TcpStream::connect(&client.address).unwrap();
@@ -192,9 +195,12 @@ fn a_client_authenticates_again_as_the_same_user_by_the_same_mechanism_and_not_a
             (Mechanism::ScramSha256, "bob"),
         ] {
             seen.extend(log_in(client, Mechanism::Plain, "alice", "secret"));
-            seen.extend(log_in(client, mechanism, user, "secret"));
-            // Within a second after that.
-            seen.extend([shake(client, "PLAIN"), serves(client)]);
+            let again = log_in(client, mechanism, user, "secret");
+            if again.last().is_some_and(|answer| answer.starts_with("NONE")) {
+                // Within a second after that.
+                seen.extend([shake(client, "PLAIN"), serves(client)]);
+            }
+            seen.extend(again);
             client.socket = TcpStream::connect(&client.address).unwrap();
         }
         seen.extend(log_in(client, Mechanism::Plain, "alice", "secret"));
