@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-pub(crate) use self::transport::{Security, Transport};
+pub(crate) use self::transport::{DialError, Security, Transport};
 
 /// How long an address may be silent before the next one is tried beside it, as RFC 8305 recommends.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -49,14 +49,16 @@ pub(crate) async fn dial(
     plan: DialPlan,
     buffers: SocketBuffers,
     security: &Security,
-) -> Result<Transport, Vec<String>> {
+) -> Result<Transport, DialError> {
     let started = Instant::now();
-    let socket = connect_any(host, port, plan, buffers).await?;
+    let socket = connect_any(host, port, plan, buffers).await.map_err(DialError::passing)?;
     // A little less than is left, so that this reason comes before the caller's own.
     let limit = plan.within.saturating_sub(started.elapsed()) * 9 / 10;
-    let silent =
-        |_| Err(format!("no answer to TLS within {} ms: check that the listener speaks it", limit.as_millis()));
-    timeout(limit, security.secure(socket, host)).await.unwrap_or_else(silent).map_err(|why| vec![why])
+    let silent = |_| {
+        let why = format!("no answer to TLS within {} ms: check that the listener speaks it", limit.as_millis());
+        Err(DialError::passing(vec![why]))
+    };
+    timeout(limit, security.secure(socket, host)).await.unwrap_or_else(silent)
 }
 
 /// Connects to the first address of `host` that accepts.
@@ -158,7 +160,7 @@ mod tests {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let plan = DialPlan { failures: 0, within: Duration::from_secs(10) };
         let error = dial("127.0.0.1", free, plan, SocketBuffers::default(), &Security::Plain).await.unwrap_err();
-        assert!(error[0].contains("cannot connect to 127.0.0.1"), "{error:?}");
+        assert!(error.tried[0].contains("cannot connect to 127.0.0.1"), "{error:?}");
         let never = within(Duration::from_millis(3), std::future::pending::<io::Result<()>>()).await.unwrap_err();
         assert_eq!(never.to_string(), "no response within 3 ms");
     }

@@ -291,13 +291,13 @@ pub enum SendError {
         /// The broker's error.
         code: ErrorCode,
     },
-    /// No broker lets this client in: user name, password or mechanism is wrong. The producer goes on trying while records wait for it, so
-    /// it can be sent to when the cause is mended, without a restart.
-    #[error("no broker lets this client in to send to {topic}: {reason}")]
+    /// No broker and this client accept each other: user name, password or mechanism is wrong, or a certificate is not trusted. The producer
+    /// goes on trying while records wait for it, so it can be sent to when the cause is mended, without a restart.
+    #[error("no broker and this client accept each other, so nothing can be sent to {topic}: {reason}")]
     Unauthenticated {
         /// The record's topic.
         topic: Arc<str>,
-        /// `SASL_AUTHENTICATION_FAILED`, `UNSUPPORTED_SASL_MECHANISM` or `ILLEGAL_SASL_STATE`.
+        /// `SASL_AUTHENTICATION_FAILED`, `UNSUPPORTED_SASL_MECHANISM` or `ILLEGAL_SASL_STATE`; `NETWORK_EXCEPTION` for TLS.
         code: ErrorCode,
         /// Which broker refused whom, what it said, and what to look at.
         reason: Arc<str>,

@@ -83,7 +83,9 @@ impl Sender {
         self.handle_timeout(now);
         match event {
             Event::Connected { connection } => self.links.connected(connection, &mut self.common),
-            Event::Disconnected { connection, why, written } => self.disconnected(connection, &why, written),
+            Event::Disconnected { connection, why, written, is_refused } => {
+                self.disconnected(connection, &why, written, is_refused);
+            }
             Event::Frame { connection, frame } => self.frame(connection, &frame),
             Event::Written { connection, correlation } => self.written(connection, correlation),
             Event::Read { connection } => self.reading.read(connection),

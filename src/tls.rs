@@ -30,7 +30,7 @@ use rustls::{
 };
 use tokio::{net::TcpStream, task::spawn_blocking};
 
-pub(crate) use self::stream::Stream;
+pub(crate) use self::stream::{Refusal, Stream};
 use self::{files::Texts, verifier::Verifier, words::Client};
 use crate::config::{TlsVersions, tls::TlsSettings};
 
@@ -81,17 +81,20 @@ impl Tls {
     ///
     /// # Errors
     /// Why the handshake failed, in words.
-    pub(crate) async fn secure(self: Arc<Self>, socket: TcpStream, host: &str) -> Result<Stream, String> {
+    pub(crate) async fn secure(self: Arc<Self>, socket: TcpStream, host: &str) -> Result<Stream, Refusal> {
         // The scope of an IPv6 address is no part of a name.
         let name = host.split_once('%').map_or(host, |(address, _)| address).to_owned();
         let name = ServerName::try_from(name);
-        let name =
-            name.map_err(|_| format!("{host} cannot be in a certificate: expected a DNS name or an IP address"))?;
+        let unfit = |_| {
+            let why = format!("{host} cannot be in a certificate: expected a DNS name or an IP address");
+            Refusal { why, is_final: true }
+        };
+        let name = name.map_err(unfit)?;
         let client = Client { has_identity: self.settings.identity.is_some() };
         let config = match files::has_files(&self.settings) {
-            true => {
-                spawn_blocking(move || self.newest()).await.map_err(|_| "the runtime is shutting down".to_owned())?
-            }
+            true => spawn_blocking(move || self.newest())
+                .await
+                .map_err(|_| Refusal::passing("the runtime is shutting down"))?,
             false => self.current(),
         };
         Stream::open(socket, config, name, client).await

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::AdminError;
 use crate::{
     config::servers::shown,
-    dial::{DialPlan, Security, SocketBuffers, Transport, dial},
+    dial::{DialError, DialPlan, Security, SocketBuffers, Transport, dial},
     sasl::Credentials,
     wire::{
         apis::{
@@ -220,7 +220,7 @@ async fn connect(host: &str, port: u16, security: &Security, broker: &str) -> Re
     let plan = DialPlan { failures: 0, within: CONNECT_TIMEOUT };
     let dialled = timeout(CONNECT_TIMEOUT, dial(host, port, plan, SocketBuffers::default(), security)).await;
     let silent = || vec![format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())];
-    dialled.unwrap_or_else(|_| Err(silent())).map_err(|tried| {
+    dialled.unwrap_or_else(|_| Err(DialError::passing(silent()))).map_err(|DialError { tried, .. }| {
         let tried = tried.into_iter().map(|why| format!("{broker}: {why}")).collect();
         AdminError::Unreachable { tried }
     })

@@ -17,7 +17,22 @@ use tokio::task::spawn_blocking;
 
 use crate::config::Config;
 #[cfg(feature = "tls")]
-use crate::tls::{Stream, Tls};
+use crate::tls::{Refusal, Stream, Tls};
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) struct DialError {
+    /// What happened at each address.
+    pub(crate) tried: Vec<String>,
+    /// Whether the peer and this client do not accept each other, so that it will be the same the next time, unless somebody acts.
+    pub(crate) is_final: bool,
+}
+
+impl DialError {
+    pub(crate) fn passing(tried: Vec<String>) -> Self {
+        Self { tried, is_final: false }
+    }
+}
 
 /// How connections are secured. A clone is the same.
 #[derive(Clone)]
@@ -51,13 +66,14 @@ impl Security {
 
     /// Secures a socket that is connected to `host`.
     #[cfg_attr(not(feature = "tls"), expect(clippy::unused_async, unused_variables, reason = "only TLS asks the peer"))]
-    pub(super) async fn secure(&self, socket: TcpStream, host: &str) -> Result<Transport, String> {
+    pub(super) async fn secure(&self, socket: TcpStream, host: &str) -> Result<Transport, DialError> {
         match self {
             Self::Plain => Ok(Transport::Plain(socket)),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => {
                 let secured = Arc::clone(tls).secure(socket, host).await;
-                secured.map(|stream| Transport::Tls(Box::new(stream)))
+                let failed = |Refusal { why, is_final }| DialError { tried: vec![why], is_final };
+                secured.map(|stream| Transport::Tls(Box::new(stream))).map_err(failed)
             }
         }
     }
@@ -97,6 +113,15 @@ impl Transport {
             Self::Plain(socket) => socket.writable().await,
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.writable().await,
+        }
+    }
+
+    /// Whether the connection broke because the peer and this client do not accept each other.
+    pub(crate) fn is_refused(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.is_refused(),
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    dial::{DialPlan, Security, SocketBuffers, Transport, dial},
+    dial::{DialError, DialPlan, Security, SocketBuffers, Transport, dial},
     sender::{ConnectionId, Event},
     wire::frame::Decoder,
 };
@@ -58,16 +58,16 @@ pub(super) struct Peer {
 pub(super) async fn run(peer: Peer, mut commands: UnboundedReceiver<Command>, events: Sender<Event>) {
     let connection = peer.id;
     let Some(dialled) = connect(&peer, &mut commands, &events).await else { return };
-    let (ended, written) = match dialled {
-        Err(why) => (Err(why.join("; ")), None),
+    let (ended, written, is_refused) = match dialled {
+        Err(DialError { tried, is_final }) => (Err(tried.join("; ")), None, is_final),
         Ok(stream) => {
             let (decoder, queue, events) = (Decoder::new(), WriteQueue::default(), events.clone());
             let mut socket = Socket { connection, stream, decoder, queue, events, commands, is_silent: true };
-            (socket.run().await, socket.queue.written)
+            (socket.run().await, socket.queue.written, socket.stream.is_refused())
         }
     };
     if let Err(why) = ended {
-        let _ = events.send(Event::Disconnected { connection, why: why.into(), written }).await;
+        let _ = events.send(Event::Disconnected { connection, why: why.into(), written, is_refused }).await;
     }
 }
 
@@ -77,7 +77,7 @@ async fn connect(
     peer: &Peer,
     commands: &mut UnboundedReceiver<Command>,
     events: &Sender<Event>,
-) -> Option<Result<Transport, Vec<String>>> {
+) -> Option<Result<Transport, DialError>> {
     let mut dialling = pin!(dial(&peer.host, peer.port, peer.plan, peer.buffers, &peer.security));
     loop {
         tokio::select! {

@@ -16,7 +16,8 @@ pub(crate) enum Event {
     Connected { connection: ConnectionId },
     /// A connection ended, or could not be made. `written` is the correlation id of the last request that was handed to the
     /// kernel whole: a broker cannot have seen the whole of a later one.
-    Disconnected { connection: ConnectionId, why: Arc<str>, written: Option<i32> },
+    /// `is_refused`: one side does not accept the other, and will not the next time either, unless somebody acts.
+    Disconnected { connection: ConnectionId, why: Arc<str>, written: Option<i32>, is_refused: bool },
     /// A frame came.
     Frame { connection: ConnectionId, frame: Bytes },
     /// A request without a response was handed to the kernel whole.

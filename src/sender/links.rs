@@ -45,6 +45,8 @@ pub(super) struct Lost {
     pub(super) broker: i32,
     pub(super) address: String,
     pub(super) why: Cause,
+    /// Whether one side does not accept the other.
+    pub(super) is_refused: bool,
     /// The requests that were in flight, the oldest first, and what the broker can have seen of them.
     pub(super) unanswered: Vec<(InFlight, Seen)>,
     /// Records that went out without a response that would show that they were taken (`acks=0`).
@@ -194,7 +196,7 @@ impl Links {
         let requests = was_up.then_some(unanswered.len());
         common.warnings.connection_ended(id, &address, &why.why, requests, common.now);
         let unanswered = unanswered.into_iter().enumerate().map(|(place, request)| (request, seen(place))).collect();
-        Some(Lost { broker: id, address, why, unanswered, unconfirmed })
+        Some(Lost { broker: id, address, why, is_refused: false, unanswered, unconfirmed })
     }
 
     /// Connections that take too long, for what, and since when.

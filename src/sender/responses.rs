@@ -27,9 +27,15 @@ use crate::{
 
 impl Sender {
     /// A connection ended. `written` is the last request that went out whole.
-    pub(super) fn disconnected(&mut self, connection: ConnectionId, why: &Arc<str>, written: Option<i32>) {
+    pub(super) fn disconnected(
+        &mut self,
+        connection: ConnectionId,
+        why: &Arc<str>,
+        written: Option<i32>,
+        is_refused: bool,
+    ) {
         if let Some(lost) = self.links.disconnected(connection, why, written, &mut self.common) {
-            self.lost(lost);
+            self.lost(Lost { is_refused, ..lost });
             self.metadata.refresh(self.common.now);
         }
     }
@@ -43,7 +49,7 @@ impl Sender {
 
     /// A connection is gone: what was in flight has no response.
     pub(super) fn lost(&mut self, lost: Lost) {
-        let Lost { broker, address, why, unanswered, unconfirmed } = lost;
+        let Lost { broker, address, why, is_refused, unanswered, unconfirmed } = lost;
         // That the broker does not let the client in again says nothing of what it was sent before.
         let code = if is_refusal(why.code) { ErrorCode::NETWORK_EXCEPTION } else { why.code };
         for (request, seen) in unanswered {
@@ -59,7 +65,7 @@ impl Sender {
             }
         }
         // A broker that lets nobody in says the same next time, unless somebody acts. Another one may be better.
-        let is_final = is_refusal(why.code) && !self.links.is_any_up();
+        let is_final = (is_refused || is_refusal(why.code)) && !self.links.is_any_up();
         let failure =
             MetadataFailure { code: why.code, why: format!("broker at {address}: {}", why.why).into(), is_final };
         self.common.accumulator.topics().set_metadata_failure(Some(failure));

@@ -23,6 +23,20 @@ const RECORD: usize = 16 * 1024;
 /// How long to wait for what a peer said before it ended a connection. Mostly it is there already.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
+/// Why there is no session.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) why: String,
+    /// Whether it will be the same the next time, unless somebody acts.
+    pub(crate) is_final: bool,
+}
+
+impl Refusal {
+    pub(crate) fn passing(why: impl Into<String>) -> Self {
+        Self { why: why.into(), is_final: false }
+    }
+}
+
 /// A socket and the TLS session on it.
 pub(crate) struct Stream {
     socket: TcpStream,
@@ -41,14 +55,18 @@ impl Stream {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
         client: Client,
-    ) -> Result<Self, String> {
-        let mut session = ClientConnection::new(config, name).map_err(|error| error.to_string())?;
+    ) -> Result<Self, Refusal> {
+        let invalid = |error: rustls::Error| Refusal { why: error.to_string(), is_final: true };
+        let mut session = ClientConnection::new(config, name).map_err(invalid)?;
         session.set_buffer_limit(Some(RECORD));
         let mut stream = Self { socket, session, client, unsent: 0, failed: None };
         let mut heard = false;
         match stream.shake_hands(&mut heard).await {
             Ok(()) => Ok(stream),
-            Err(error) => Err(in_words(&stream.why(error).await, heard)),
+            Err(error) => {
+                let error = stream.why(error).await;
+                Err(Refusal { why: in_words(&error, heard), is_final: stream.is_refused() })
+            }
         }
     }
 
@@ -69,6 +87,11 @@ impl Stream {
                 None => {}
             }
         }
+    }
+
+    /// Whether one side does not accept the other. It will not the next time either, unless somebody acts.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.failed.is_some()
     }
 
     /// Resolves when the socket may have bytes.

@@ -56,7 +56,8 @@ fn identity(issued: &Issued) -> [(&'static str, String); 2] {
 
 async fn connect(tls: &Arc<Tls>, host: &str, port: u16) -> Result<Stream, String> {
     let socket = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    timeout(HANG, Arc::clone(tls).secure(socket, host)).await.expect("the handshake hangs")
+    let secured = timeout(HANG, Arc::clone(tls).secure(socket, host)).await.expect("the handshake hangs");
+    secured.map_err(|refusal| refusal.why)
 }
 
 /// Sends a few bytes and waits until they are back.
@@ -292,7 +293,7 @@ async fn a_peer_that_is_silent_is_told_as_one_that_may_not_speak_tls() {
     let plan = DialPlan { failures: 0, within: Duration::from_millis(200) };
     let security = Security::Tls(client(&ca, &[]));
     let failed = dial("localhost", port, plan, SocketBuffers::default(), &security).await.unwrap_err();
-    assert!(failed[0].starts_with("no answer to TLS within "), "{failed:?}");
+    assert!(failed.tried[0].starts_with("no answer to TLS within ") && !failed.is_final, "{failed:?}");
 }
 
 #[tokio::test]

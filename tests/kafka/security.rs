@@ -12,7 +12,7 @@ use std::{
 };
 
 use milena::{
-    Producer, ProducerBuilder, Record,
+    Producer, ProducerBuilder, Record, SendError,
     admin::{Admin, AdminError},
 };
 use milena_test_support::kafka::RealKafka;
@@ -129,9 +129,13 @@ async fn round_trip(properties: &[(String, String)], topic: &str) {
 
 /// Why `send` fails.
 async fn failure(properties: Vec<(String, String)>) -> String {
+    error(properties).await.to_string()
+}
+
+async fn error(properties: Vec<(String, String)>) -> SendError {
     let builder = ProducerBuilder::from_properties(properties).max_block(Duration::from_secs(3));
     let producer = builder.build().await.expect("the settings are valid");
-    producer.send(Record::to("t").value("v")).await.expect_err("nothing can be sent").to_string()
+    producer.send(Record::to("t").value("v")).await.expect_err("nothing can be sent")
 }
 
 #[test]
@@ -144,7 +148,12 @@ fn records_come_back_over_each_version_of_tls() {
         }
         round_trip(&properties(&kafka, "ca.pem", &[]), "both").await;
 
-        let sentence = failure(properties(&kafka, "other.pem", &[])).await;
+        let untrusted = error(properties(&kafka, "other.pem", &[])).await;
+        assert!(
+            matches!(untrusted, SendError::Unauthenticated { .. }),
+            "it does not wait for max.block.ms: {untrusted}"
+        );
+        let sentence = untrusted.to_string();
         assert!(sentence.contains("is issued by \"Kafka ca\", which is not trusted"), "{sentence}");
         let error = Admin::from_properties(properties(&kafka, "other.pem", &[])).await.expect_err("it is not trusted");
         assert!(

@@ -300,7 +300,7 @@ impl Simulation {
         let written = self.connections.get(&id).and_then(|connection| connection.written);
         self.note(|| format!("connection {id} is {why}"));
         self.end_slowness(id);
-        self.notify_sender(id, Event::Disconnected { connection: id, why: why.into(), written });
+        self.notify_sender(id, Event::Disconnected { connection: id, why: why.into(), written, is_refused: false });
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.open = false;
         }

@@ -52,6 +52,21 @@ fn a_broker_that_refuses_the_password_fails_callers_at_once_and_lets_them_in_whe
 }
 
 #[test]
+fn a_certificate_that_is_not_trusted_fails_callers_at_once_and_a_closed_port_does_not() {
+    for refuses_tls in [true, false] {
+        let mut rig = Rig::new(&[]);
+        (rig.refuses, rig.refuses_tls) = (vec![9000], refuses_tls);
+        rig.accumulator.topics().want(TOPIC);
+        rig.run();
+        assert_eq!(final_failure(&rig).is_some(), refuses_tls);
+        rig.refuses.clear();
+        rig.pass_ms(2_000);
+        assert_eq!(final_failure(&rig), None);
+        assert!(matches!(rig.accumulator.topics().state(TOPIC), Some(TopicState::Ready(_))));
+    }
+}
+
+#[test]
 fn a_mechanism_that_is_not_enabled_is_named_with_those_that_are() {
     let mut rig = wanting();
     rig.handshake_error = 33;

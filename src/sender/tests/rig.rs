@@ -78,6 +78,8 @@ pub(super) struct Rig {
     pub(super) dials: usize,
     /// Ports that refuse connections.
     pub(super) refuses: Vec<u16>,
+    /// Whether they do so because of a certificate.
+    pub(super) refuses_tls: bool,
     /// Ports where connections are neither made nor refused.
     pub(super) silent: Vec<u16>,
     pub(super) metadata_requests: usize,
@@ -128,6 +130,7 @@ impl Rig {
             open: Vec::new(),
             dials: 0,
             refuses: Vec::new(),
+            refuses_tls: false,
             silent: Vec::new(),
             metadata_requests: 0,
             unread: Vec::new(),
@@ -160,7 +163,9 @@ impl Rig {
             Action::Connect { connection, port, .. } => {
                 self.dials += 1;
                 if self.refuses.contains(&port) {
-                    self.event(Event::Disconnected { connection, why: "refused".into(), written: None });
+                    let is_refused = self.refuses_tls;
+                    let why = "refused".into();
+                    self.event(Event::Disconnected { connection, why, written: None, is_refused });
                 } else if !self.silent.contains(&port) {
                     self.open.push((connection, port));
                     self.event(Event::Connected { connection });
@@ -384,7 +389,7 @@ impl Rig {
         let last = node.and_then(|node| node.in_flight.back()).map(|request| request.correlation);
         let written = if written == Some(i32::MAX) { last } else { written };
         self.close(connection);
-        self.event(Event::Disconnected { connection, why: "cut".into(), written });
+        self.event(Event::Disconnected { connection, why: "cut".into(), written, is_refused: false });
         self.run();
     }
 }

@@ -138,7 +138,7 @@ impl Harness {
         let Some(link) = self.links.get_mut(&connection) else { return };
         (link.open, link.served) = (false, link.served && !lost);
         let written = link.written;
-        self.notify(Event::Disconnected { connection, why: "cut".into(), written });
+        self.notify(Event::Disconnected { connection, why: "cut".into(), written, is_refused: false });
     }
 
     /// Loses all further requests of a connection, which the producer does not notice yet.

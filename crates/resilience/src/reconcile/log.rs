@@ -51,7 +51,8 @@ struct Settings {
 /// # Ok(()) }
 /// ```
 pub struct LogLookup {
-    bootstrap: String,
+    /// How to connect, by Java's names.
+    properties: Vec<(String, String)>,
     settings: Settings,
     questions: tokio::sync::OnceCell<mpsc::Sender<Question>>,
 }
@@ -67,7 +68,9 @@ struct Question {
 
 impl fmt::Debug for LogLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogLookup").field("bootstrap", &self.bootstrap).field("settings", &self.settings).finish()
+        // A value may be a password.
+        let names: Vec<_> = self.properties.iter().map(|(name, _)| name).collect();
+        f.debug_struct("LogLookup").field("properties", &names).field("settings", &self.settings).finish()
     }
 }
 
@@ -75,8 +78,16 @@ impl LogLookup {
     /// Looks into the logs of this cluster, given as `bootstrap.servers`.
     #[must_use]
     pub fn new(bootstrap: impl Into<String>) -> Self {
+        Self::from_properties([("bootstrap.servers", bootstrap.into())])
+    }
+
+    /// The same with the properties of a producer, by their Java names, such as those of its file: `bootstrap.servers`, and what secures connections
+    /// (`security.protocol`, `ssl.*`, `sasl.*`). They are checked when the log is first read; if they are wrong, that is logged, and outcomes stay unknown.
+    #[must_use]
+    pub fn from_properties<N: Into<String>, V: Into<String>>(properties: impl IntoIterator<Item = (N, V)>) -> Self {
+        let properties = properties.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         let settings = Settings { margin: Duration::from_secs(300), absent_after: None, max_events: 1_000_000 };
-        Self { bootstrap: bootstrap.into(), settings, questions: tokio::sync::OnceCell::new() }
+        Self { properties, settings, questions: tokio::sync::OnceCell::new() }
     }
 
     /// Sets how long before it was stored an event may have been written first, by the clocks of the store and of whoever sets the
@@ -123,7 +134,7 @@ impl Lookup for LogLookup {
         Box::pin(async move {
             let start = || async {
                 let (sender, receiver) = mpsc::channel(TOGETHER);
-                crate::task::spawn(answer(self.bootstrap.clone(), self.settings.max_events, receiver));
+                crate::task::spawn(answer(self.properties.clone(), self.settings.max_events, receiver));
                 sender
             };
             let (answer, found) = oneshot::channel();
@@ -134,8 +145,8 @@ impl Lookup for LogLookup {
 }
 
 /// Answers questions until nobody can ask any more.
-async fn answer(bootstrap: String, max_events: usize, mut questions: mpsc::Receiver<Question>) {
-    let mut reader = Reader { bootstrap, max_events, admin: None, topics: HashMap::new() };
+async fn answer(properties: Vec<(String, String)>, max_events: usize, mut questions: mpsc::Receiver<Question>) {
+    let mut reader = Reader { properties, max_events, admin: None, topics: HashMap::new() };
     let mut together = Vec::new();
     loop {
         match timeout(IDLE, questions.recv_many(&mut together, TOGETHER)).await {
@@ -169,7 +180,7 @@ async fn answer(bootstrap: String, max_events: usize, mut questions: mpsc::Recei
 }
 
 struct Reader {
-    bootstrap: String,
+    properties: Vec<(String, String)>,
     max_events: usize,
     admin: Option<Admin>,
     topics: HashMap<String, Index>,
@@ -178,16 +189,16 @@ struct Reader {
 impl Reader {
     /// Reads what is new in a topic. Returns whether all of it was read.
     async fn read(&mut self, topic: &str, since: i64) -> bool {
-        let (bootstrap, max_events) = (self.bootstrap.clone(), self.max_events);
+        let max_events = self.max_events;
         let index = self.topics.entry(topic.to_owned()).or_insert_with(|| Index::new(since, max_events));
         if since < index.since {
             *index = Index::new(since, max_events);
         }
-        let admin = self.admin.take();
+        let (admin, properties) = (self.admin.take(), self.properties.clone());
         let reading = async {
             let mut admin = match admin {
                 Some(admin) => admin,
-                None => Admin::connect(&bootstrap).await?,
+                None => Admin::from_properties(properties).await?,
             };
             extend(&mut admin, topic, index).await?;
             Ok::<Admin, AdminError>(admin)
