@@ -54,6 +54,7 @@ const OF_KAFKA: [ErrorCode; 31] = [
 /// |---|---|---|
 /// | `QueueFull` | failure | records leave `buffer.memory` more slowly than they come |
 /// | `Timeout` | failure | no metadata or no memory came within `max.block.ms` |
+/// | `Unauthenticated` | failure | no broker lets the program in, and nothing gets through until somebody acts |
 /// | `Closed`, `Fatal` | nothing | this producer is gone, not the cluster |
 /// | `NotReady` | nothing | `try_send` finds each new topic so, and says it at once |
 /// | `UnknownTopic`, `InvalidTopic`, `TopicRefused` | nothing | the cluster answered; it is about one topic |
