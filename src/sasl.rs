@@ -33,6 +33,16 @@ pub(crate) enum Mechanism {
 }
 
 impl Mechanism {
+    /// Every mechanism of this build.
+    #[cfg(feature = "broker")]
+    pub(crate) const ALL: &[Self] = &[
+        Self::Plain,
+        #[cfg(feature = "scram")]
+        Self::ScramSha256,
+        #[cfg(feature = "scram")]
+        Self::ScramSha512,
+    ];
+
     /// Its name on the wire.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -13,15 +13,6 @@ use crate::{
     },
 };
 
-/// Every mechanism of this build.
-const ALL: &[Mechanism] = &[
-    Mechanism::Plain,
-    #[cfg(feature = "scram")]
-    Mechanism::ScramSha256,
-    #[cfg(feature = "scram")]
-    Mechanism::ScramSha512,
-];
-
 /// Who may use the cluster.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Security {
@@ -44,7 +35,7 @@ impl Security {
         let mechanisms = match mechanisms {
             Some(named) => named.iter().map(|named| mechanism(*named)).collect::<Result<_, _>>()?,
             None if users.is_empty() => Vec::new(),
-            None => ALL.to_vec(),
+            None => Mechanism::ALL.to_vec(),
         };
         let lifetime_ms = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
         let mut security = Self { mechanisms, users: Users::default(), lifetime_ms, begun: 0 };
@@ -89,20 +80,12 @@ impl Security {
 }
 
 fn mechanism(named: SaslMechanism) -> Result<Mechanism, String> {
-    match named {
-        SaslMechanism::Plain => Ok(Mechanism::Plain),
-        #[cfg(feature = "scram")]
-        SaslMechanism::ScramSha256 => Ok(Mechanism::ScramSha256),
-        #[cfg(feature = "scram")]
-        SaslMechanism::ScramSha512 => Ok(Mechanism::ScramSha512),
-        #[cfg(not(feature = "scram"))]
-        SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => {
-            Err(format!("{named:?} is not in this build: build milena with the feature `scram`, or choose PLAIN"))
-        }
+    named.built_in().ok_or_else(|| match named {
         SaslMechanism::Gssapi | SaslMechanism::OauthBearer => {
-            Err(format!("the embedded broker does not have {named:?}: choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"))
+            format!("the embedded broker does not have {named:?}: choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
         }
-    }
+        _ => format!("{named:?} is not in this build: build milena with the feature `scram`, or choose PLAIN"),
+    })
 }
 
 #[cfg(test)]
@@ -131,7 +114,7 @@ mod tests {
         let plain = security(Some(&[SaslMechanism::Plain]), &["alice"]).unwrap();
         assert_eq!(plain.names().collect::<Vec<_>>(), ["PLAIN"]);
         assert_eq!((plain.mechanism("PLAIN"), plain.mechanism("plain")), (Some(Mechanism::Plain), None));
-        assert_eq!(security(None, &["alice"]).unwrap().names().count(), ALL.len());
+        assert_eq!(security(None, &["alice"]).unwrap().names().count(), Mechanism::ALL.len());
     }
 
     #[test]

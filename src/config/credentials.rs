@@ -34,25 +34,29 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     }
 }
 
-fn mechanism(named: SaslMechanism) -> Result<Mechanism, String> {
-    let refused = |why: &str| Err(format!("sasl.mechanism: {why}"));
-    match named {
-        SaslMechanism::Plain => Ok(Mechanism::Plain),
-        #[cfg(feature = "scram")]
-        SaslMechanism::ScramSha256 => Ok(Mechanism::ScramSha256),
-        #[cfg(feature = "scram")]
-        SaslMechanism::ScramSha512 => Ok(Mechanism::ScramSha512),
-        #[cfg(not(feature = "scram"))]
-        SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => {
-            refused("this build has no SCRAM: build milena with the feature `scram`, or choose PLAIN")
-        }
-        SaslMechanism::Gssapi => refused(
-            "milena has no Kerberos (GSSAPI, which is the default): choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
-        ),
-        SaslMechanism::OauthBearer => {
-            refused("milena has no OAUTHBEARER yet: choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+impl SaslMechanism {
+    /// The mechanism, if this build has it.
+    pub(crate) fn built_in(self) -> Option<Mechanism> {
+        match self {
+            Self::Plain => Some(Mechanism::Plain),
+            #[cfg(feature = "scram")]
+            Self::ScramSha256 => Some(Mechanism::ScramSha256),
+            #[cfg(feature = "scram")]
+            Self::ScramSha512 => Some(Mechanism::ScramSha512),
+            _ => None,
         }
     }
+}
+
+fn mechanism(named: SaslMechanism) -> Result<Mechanism, String> {
+    let why = match named {
+        SaslMechanism::Gssapi => {
+            "milena has no Kerberos (GSSAPI, which is the default): choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+        }
+        SaslMechanism::OauthBearer => "milena has no OAUTHBEARER yet: choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+        _ => "this build has no SCRAM: build milena with the feature `scram`, or choose PLAIN",
+    };
+    named.built_in().ok_or_else(|| format!("sasl.mechanism: {why}"))
 }
 
 /// User name and password.

@@ -155,17 +155,9 @@ mod tests {
     use super::*;
     use crate::sasl::Credentials;
 
-    const ALL: &[Mechanism] = &[
-        Mechanism::Plain,
-        #[cfg(feature = "scram")]
-        Mechanism::ScramSha256,
-        #[cfg(feature = "scram")]
-        Mechanism::ScramSha512,
-    ];
-
     fn users() -> Users {
         let mut users = Users::default();
-        users.set("alice", "hunter2", ALL);
+        users.set("alice", "hunter2", Mechanism::ALL);
         users.set("bob", "secret", &[Mechanism::Plain]);
         users
     }
@@ -190,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_user_is_known_by_each_mechanism_and_nobody_else_is() {
-        for mechanism in ALL {
+        for mechanism in Mechanism::ALL {
             let talk = |name, password| talk(&users(), *mechanism, name, password);
             assert_eq!(talk("alice", "hunter2").unwrap(), "alice".into());
             for (name, password) in [("alice", "hunter3"), ("nobody", "hunter2"), ("bob", "hunter2")] {
@@ -203,8 +195,8 @@ mod tests {
     #[test]
     fn a_changed_password_counts_from_the_next_authentication_on() {
         let mut users = users();
-        users.set("alice", "new", ALL);
-        for mechanism in ALL {
+        users.set("alice", "new", Mechanism::ALL);
+        for mechanism in Mechanism::ALL {
             assert!(talk(&users, *mechanism, "alice", "hunter2").is_err());
             assert!(talk(&users, *mechanism, "alice", "new").is_ok());
         }

@@ -2,7 +2,7 @@
 //!
 //! In: arguments. Out: settings by their Java names, as the library takes them. Reads the file that is named.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{exit::CliError, properties, settings};
 
@@ -27,12 +27,21 @@ pub(crate) struct Connection {
 impl Connection {
     /// All settings; a later one overrides an earlier one.
     pub(crate) fn settings(&self) -> Result<Vec<(String, String)>, CliError> {
-        let mut settings = vec![("bootstrap.servers".to_owned(), DEFAULT_BOOTSTRAP.to_owned())];
-        if let Some(path) = &self.config {
-            settings.extend(properties::load(path).map_err(CliError::Usage)?);
-        }
-        settings.extend(self.properties.iter().cloned());
-        settings.extend(self.bootstrap_server.clone().map(|servers| ("bootstrap.servers".to_owned(), servers)));
-        Ok(settings)
+        merged(self.config.as_deref(), &self.properties, &[("bootstrap.servers", &self.bootstrap_server)])
     }
+}
+
+/// The default server, then the settings of the file, those given by name, and those of flags; a later one overrides an earlier one.
+pub(crate) fn merged(
+    config: Option<&Path>,
+    named: &[(String, String)],
+    flags: &[(&str, &Option<String>)],
+) -> Result<Vec<(String, String)>, CliError> {
+    let mut settings = vec![("bootstrap.servers".to_owned(), DEFAULT_BOOTSTRAP.to_owned())];
+    if let Some(path) = config {
+        settings.extend(properties::load(path).map_err(CliError::Usage)?);
+    }
+    settings.extend(named.iter().cloned());
+    settings.extend(flags.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value).clone()?))));
+    Ok(settings)
 }

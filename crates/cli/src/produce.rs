@@ -22,11 +22,12 @@ use milena::Producer;
 use tokio::io::AsyncRead;
 
 use crate::{
+    connection::merged,
     console::to_stderr,
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::Format,
-    properties, settings,
+    settings,
 };
 use failed::FailedLines;
 use ledger::Ledger;
@@ -34,8 +35,6 @@ use lines::Lines;
 use report::End;
 use session::{Session, Stop};
 use template::Template;
-
-const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 
 /// Send each line of a file or of stdin as a record
 ///
@@ -184,18 +183,12 @@ fn format(output: Output) -> Option<Format> {
 
 /// All settings; a later one overrides an earlier one.
 fn settings(args: &Args) -> Result<Vec<(String, String)>, CliError> {
-    let mut settings = vec![("bootstrap.servers".to_owned(), DEFAULT_BOOTSTRAP.to_owned())];
-    if let Some(path) = &args.config {
-        settings.extend(properties::load(path).map_err(CliError::Usage)?);
-    }
-    settings.extend(args.properties.iter().cloned());
     let flags = [
         ("bootstrap.servers", &args.bootstrap_server),
         ("compression.type", &args.compression_type),
         ("acks", &args.acks),
     ];
-    settings.extend(flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))));
-    Ok(settings)
+    merged(args.config.as_deref(), &args.properties, &flags)
 }
 
 fn failed_path(args: &Args) -> Result<PathBuf, CliError> {

@@ -17,7 +17,7 @@ fn wanting() -> Rig {
 }
 
 fn final_failure(rig: &Rig) -> Option<(ErrorCode, String)> {
-    let failure = rig.accumulator.topics().known().metadata_failure.clone();
+    let failure = rig.metadata_failure();
     failure.filter(|failure| failure.is_final).map(|failure| (failure.code, failure.why.to_string()))
 }
 
@@ -94,14 +94,14 @@ fn a_listener_that_ends_the_connection_of_a_client_without_credentials_is_explai
     rig.run();
     let connection = rig.open[0].0;
     rig.cut(connection, Some(i32::MAX));
-    let why = || rig.accumulator.topics().known().metadata_failure.clone().unwrap().why.to_string();
+    let why = || rig.metadata_failure().unwrap().why.to_string();
     assert!(why().contains("cut before it served anything (a listener that wants SASL does so"), "{}", why());
     let mut rig = Rig::ready(&[]);
     rig.push(0, "a");
     let connection = rig.ack(0).connection;
     rig.push(0, "b");
     rig.cut(connection, Some(i32::MAX));
-    let why = rig.accumulator.topics().known().metadata_failure.clone().unwrap().why.to_string();
+    let why = rig.metadata_failure().unwrap().why.to_string();
     assert!(!why.contains("SASL"), "{why}");
 }
 

@@ -31,7 +31,7 @@ fn a_connection_that_is_not_made_is_given_up_and_each_one_after_it_gets_twice_th
         assert!((expected * 8 / 10..=(expected * 12 / 10).min(3_010)).contains(wait), "{waits:?}");
     }
     assert!(waits.iter().any(|wait| wait % 1_000 > 10), "20 % more or less: {waits:?}");
-    let trouble = rig.accumulator.topics().known().metadata_failure.clone();
+    let trouble = rig.metadata_failure();
     assert!(trouble.is_some_and(|failure| failure.why.contains("socket.connection.setup.timeout.ms")));
 }
 

@@ -148,14 +148,7 @@ fn a_broker_too_old_to_be_written_to_is_told_of_and_not_hammered() {
     rig.run();
     rig.pass_ms(10_000);
     assert!(rig.dials < 40, "{} connections in ten seconds", rig.dials);
-    assert!(
-        rig.accumulator
-            .topics()
-            .known()
-            .metadata_failure
-            .as_ref()
-            .is_some_and(|failure| failure.why.contains("2.1 or newer"))
-    );
+    assert!(rig.metadata_failure().is_some_and(|failure| failure.why.contains("2.1 or newer")));
 }
 
 #[test]
@@ -175,14 +168,7 @@ fn brokers_that_refuse_connections_are_tried_less_and_less_often() {
     rig.refuses = vec![9000];
     rig.pass_ms(10_000);
     assert!((10..30).contains(&rig.dials), "{} connections in ten seconds", rig.dials);
-    assert!(
-        rig.accumulator
-            .topics()
-            .known()
-            .metadata_failure
-            .as_ref()
-            .is_some_and(|failure| failure.why.contains("refused"))
-    );
+    assert!(rig.metadata_failure().is_some_and(|failure| failure.why.contains("refused")));
 }
 
 #[test]
@@ -208,7 +194,7 @@ fn a_connection_that_is_not_used_is_ended_before_the_broker_does_it() {
     rig.ack(0);
     rig.pass_ms(10_001);
     assert!(rig.open.is_empty(), "{:?}", rig.open);
-    assert_eq!(rig.accumulator.topics().known().metadata_failure, None);
+    assert_eq!(rig.metadata_failure(), None);
     let delivery = rig.send(0, "b");
     rig.ack(1);
     assert_eq!(offset(&delivery), Some(1));

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     Ack, DeliveryError, ProducerBuilder,
-    accumulator::{Accumulator, Limits, TopicState},
+    accumulator::{Accumulator, Limits, MetadataFailure, TopicState},
     cluster::TopicId,
     delivery::{Callbacks, Delivery},
     metrics::{Gauges, Metrics},
@@ -251,6 +251,11 @@ impl Rig {
             other => panic!("request {other}"),
         };
         self.event(Event::Frame { connection, frame });
+    }
+
+    /// Why callers cannot have metadata, if that is so.
+    pub(super) fn metadata_failure(&self) -> Option<MetadataFailure> {
+        self.accumulator.topics().known().metadata_failure.clone()
     }
 
     /// What was counted until now.
