@@ -36,9 +36,12 @@ use crate::{
 use connection::{Access, Connection};
 pub use consumed::{ConsumedRecord, Fetched, TimestampType};
 use describe::AskDescription;
-pub use describe::{BrokerAddress, ClusterDescription, TopicDescription};
+pub use describe::{BrokerAddress, ClusterDescription, ConnectionDescription, TopicDescription};
 pub use error::AdminError;
 use metadata::AskMetadata;
+
+#[cfg(feature = "tls")]
+pub use crate::tls::TlsHandshake;
 
 const MAX_RETRIES: u32 = 9;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
@@ -111,7 +114,8 @@ impl Admin {
         let (config, mut violations) = ProducerBuilder::from_properties(properties).read();
         match Security::open(&config).await {
             Ok(security) if violations.is_empty() => {
-                let access = Access { security, credentials: config.credentials };
+                let needs = (config.idempotence, config.compression);
+                let access = Access { security, credentials: config.credentials, needs };
                 Self::open(config.bootstrap_servers, access).await
             }
             opened => {
@@ -124,6 +128,33 @@ impl Admin {
     async fn open(bootstrap: Vec<(String, u16)>, access: Access) -> Result<Self, AdminError> {
         let any = Some(open_first(&bootstrap, &access).await?);
         Ok(Self { bootstrap, access, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
+    }
+
+    /// Connects to `server` (`host:port`) and shakes hands as `properties` have it, within ten seconds. `None` if they ask for no TLS. Nothing else
+    /// is sent. A handshake that fails is no error: see [`TlsHandshake::outcome`].
+    ///
+    /// # Errors
+    /// [`AdminError::InvalidConfig`] with every violation; [`AdminError::InvalidBootstrap`] if `server` is none; [`AdminError::Unreachable`] if
+    /// it cannot be connected to, or does not answer.
+    #[cfg(feature = "tls")]
+    pub async fn tls_handshake<N: AsRef<str>, V: AsRef<str>>(
+        properties: impl IntoIterator<Item = (N, V)>,
+        server: &str,
+    ) -> Result<Option<TlsHandshake>, AdminError> {
+        let (config, violations) = ProducerBuilder::new(server).properties(properties).read();
+        let invalid = |violations| AdminError::InvalidConfig(ConfigError::new(violations));
+        if !violations.is_empty() {
+            return Err(invalid(violations));
+        }
+        let Some(settings) = &config.tls else { return Ok(None) };
+        let (host, port) = bootstrap_servers(server)?.swap_remove(0);
+        let shown = connection::handshake(&host, port, settings).await?;
+        shown.map(Some).map_err(invalid)
+    }
+
+    /// What the broker supports whose connection serves requests to the cluster as a whole. `None` if there is no such connection now.
+    pub fn connection(&self) -> Option<ConnectionDescription> {
+        self.any.as_ref().map(|connection| connection.described(&self.access))
     }
 
     /// What a broker says of the cluster, and of a topic and this client's rights on it. Asks once. The topic is not created.
@@ -291,7 +322,7 @@ impl Admin {
     }
 
     async fn ask_any_once<R: Request>(&mut self, request: &R, subject: &str) -> Result<R::Response, AdminError> {
-        let connection = match self.any.take() {
+        let connection = match self.any.take().filter(|connection| !connection.is_session_over()) {
             Some(connection) => connection,
             None => open_first(&self.bootstrap, &self.access).await?,
         };
@@ -326,7 +357,7 @@ impl Admin {
         request: &R,
         subject: &str,
     ) -> Result<R::Response, AdminError> {
-        let connection = match self.by_node.remove(&broker.id) {
+        let connection = match self.by_node.remove(&broker.id).filter(|connection| !connection.is_session_over()) {
             Some(connection) => connection,
             None => Connection::open(&broker.host, broker.port, &self.access).await?,
         };

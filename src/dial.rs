@@ -17,6 +17,11 @@ use tokio::{
 };
 
 pub(crate) use self::transport::{DialError, Security, Transport};
+#[cfg(all(feature = "admin", feature = "tls"))]
+use crate::{
+    config::tls::TlsSettings,
+    tls::{self, TlsHandshake},
+};
 
 /// How long an address may be silent before the next one is tried beside it, as RFC 8305 recommends.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -50,6 +55,30 @@ pub(crate) async fn dial(
     buffers: SocketBuffers,
     security: &Security,
 ) -> Result<Transport, DialError> {
+    let secure = async |socket| security.secure(socket, host).await;
+    connect_and(host, port, plan, buffers, secure).await
+}
+
+/// Connects in the same way, and tells what the server shows in a TLS handshake; or every violation of a setting or file.
+#[cfg(all(feature = "admin", feature = "tls"))]
+pub(crate) async fn examine(
+    host: &str,
+    port: u16,
+    plan: DialPlan,
+    settings: &TlsSettings,
+) -> Result<Result<TlsHandshake, Vec<String>>, DialError> {
+    let shake_hands = async |socket| Ok(tls::examine(settings, socket, host).await);
+    connect_and(host, port, plan, SocketBuffers::default(), shake_hands).await
+}
+
+/// Connects to the first address of `host` that accepts, and does what is to be done before anything of Kafka is sent.
+async fn connect_and<T>(
+    host: &str,
+    port: u16,
+    plan: DialPlan,
+    buffers: SocketBuffers,
+    secure: impl AsyncFnOnce(TcpStream) -> Result<T, DialError>,
+) -> Result<T, DialError> {
     let started = Instant::now();
     let socket = connect_any(host, port, plan, buffers).await.map_err(DialError::passing)?;
     // A little less than is left, so that this reason comes before the caller's own.
@@ -58,7 +87,7 @@ pub(crate) async fn dial(
         let why = format!("no answer to TLS within {} ms: check that the listener speaks it", limit.as_millis());
         Err(DialError::passing(vec![why]))
     };
-    timeout(limit, security.secure(socket, host)).await.unwrap_or_else(silent)
+    timeout(limit, secure(socket)).await.unwrap_or_else(silent)
 }
 
 /// Connects to the first address of `host` that accepts.

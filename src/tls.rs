@@ -6,8 +6,10 @@
 //! process-wide default is neither used nor set. Deliberately absent: certificate revocation lists, which Java does not check by default.
 //!
 //! Layout: `provider` chooses the cryptography, `pem` and `key` read texts, `files` reads files, `verifier` judges a broker's
-//! certificate, `words` says what went wrong, `stream` is a connection.
+//! certificate, `words` says what went wrong, `stream` is a connection, `examine` tells what a handshake shows.
 
+#[cfg(feature = "admin")]
+mod examine;
 mod files;
 mod key;
 mod pem;
@@ -22,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::{
     ClientConfig, RootCertStore,
-    client::Resumption,
+    client::{Resumption, danger::ServerCertVerifier},
     crypto::CryptoProvider,
     pki_types::ServerName,
     sign::{CertifiedKey, SingleCertAndKey},
@@ -30,6 +32,10 @@ use rustls::{
 };
 use tokio::{net::TcpStream, task::spawn_blocking};
 
+#[cfg(feature = "admin")]
+pub use self::examine::TlsHandshake;
+#[cfg(feature = "admin")]
+pub(crate) use self::examine::examine;
 pub(crate) use self::stream::{Refusal, Stream};
 use self::{files::Texts, verifier::Verifier, words::Client};
 use crate::config::{TlsVersions, tls::TlsSettings};
@@ -82,15 +88,7 @@ impl Tls {
     /// # Errors
     /// Why the handshake failed, in words.
     pub(crate) async fn secure(self: Arc<Self>, socket: TcpStream, host: &str) -> Result<Stream, Refusal> {
-        // The scope of an IPv6 address is no part of a name.
-        let name = host.split_once('%').map_or(host, |(address, _)| address).to_owned();
-        let name = ServerName::try_from(name);
-        let unfit = |_| {
-            let why = format!("{host} cannot be in a certificate: expected a DNS name or an IP address");
-            Refusal { why, is_final: true }
-        };
-        let name = name.map_err(unfit)?;
-        let client = Client { has_identity: self.settings.identity.is_some() };
+        let (name, client) = (name_of(host)?, Client::of(&self.settings));
         let config = match files::has_files(&self.settings) {
             true => spawn_blocking(move || self.newest())
                 .await
@@ -131,8 +129,29 @@ impl Tls {
     }
 }
 
+/// A host as certificates name it.
+fn name_of(host: &str) -> Result<ServerName<'static>, Refusal> {
+    // The scope of an IPv6 address is no part of a name.
+    let name = host.split_once('%').map_or(host, |(address, _)| address).to_owned();
+    let unfit = |_| {
+        let why = format!("{host} cannot be in a certificate: expected a DNS name or an IP address");
+        Refusal { why, is_final: true }
+    };
+    ServerName::try_from(name).map_err(unfit)
+}
+
 /// The configuration of connections, or every violation.
 fn config(settings: &TlsSettings, provider: &Arc<CryptoProvider>, texts: &Texts) -> Result<ClientConfig, Vec<String>> {
+    verified_by(|verifier| verifier, settings, provider, texts)
+}
+
+/// As [`config`], with what `wrap` makes of the verifier in its place.
+fn verified_by<V: ServerCertVerifier + 'static>(
+    wrap: impl FnOnce(Verifier) -> V,
+    settings: &TlsSettings,
+    provider: &Arc<CryptoProvider>,
+    texts: &Texts,
+) -> Result<ClientConfig, Vec<String>> {
     let (verifier, identity) = (verifier(settings, provider, texts), identity(settings, provider, texts));
     let (verifier, identity) = match (verifier, identity) {
         (Ok(verifier), Ok(identity)) => (verifier, identity),
@@ -145,7 +164,7 @@ fn config(settings: &TlsSettings, provider: &Arc<CryptoProvider>, texts: &Texts)
         [(v13, &TLS13), (v12, &TLS12)].into_iter().filter(|(is_on, _)| *is_on).map(|(_, v)| v).collect();
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider)).with_protocol_versions(&versions);
     let unfit = |_| vec!["ssl.cipher.suites: none of them is for a version in ssl.enabled.protocols".to_owned()];
-    let builder = builder.map_err(unfit)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    let builder = builder.map_err(unfit)?.dangerous().with_custom_certificate_verifier(Arc::new(wrap(verifier)));
     let mut config = match identity {
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
         None => builder.with_no_client_auth(),

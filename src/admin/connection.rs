@@ -9,15 +9,15 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::AdminError;
+use super::{AdminError, ConnectionDescription};
 use crate::{
-    config::servers::shown,
+    config::{Compression, servers::shown},
     dial::{DialError, DialPlan, Security, SocketBuffers, Transport, dial},
     sasl::Credentials,
     wire::{
@@ -33,20 +33,29 @@ use crate::{
     },
 };
 
+#[cfg(feature = "tls")]
+use crate::{config::tls::TlsSettings, dial::examine, tls::TlsHandshake};
+
 const CLIENT_ID: &str = "milena-admin";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const PLAN: DialPlan = DialPlan { failures: 0, within: CONNECT_TIMEOUT };
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of a session is used before the client authenticates again, as Java's client does at the earliest.
+const USABLE_PERCENT: u32 = 85;
 
 /// How brokers are connected to, and who the client says it is.
 #[derive(Debug)]
 pub(super) struct Access {
     pub(super) security: Security,
     pub(super) credentials: Option<Arc<Credentials>>,
+    /// Whether a producer with the same settings is idempotent, and how it compresses: a broker may be too old for that.
+    pub(super) needs: (bool, Compression),
 }
 
 impl Access {
     /// Neither encrypted nor authenticated.
-    pub(super) const PLAIN: Self = Self { security: Security::Plain, credentials: None };
+    pub(super) const PLAIN: Self =
+        Self { security: Security::Plain, credentials: None, needs: (true, Compression::None) };
 }
 
 /// A connection, and the versions that its broker supports.
@@ -57,6 +66,8 @@ pub(super) struct Connection {
     broker: String,
     versions: Versions,
     correlation: i32,
+    /// How long the broker knows the client, and since when (KIP-368).
+    session: Option<(Duration, Instant)>,
     /// The broker closed the connection.
     ended: bool,
 }
@@ -86,7 +97,23 @@ impl Connection {
         let broker = shown(host, port);
         let stream = connect(host, port, security, &broker).await?;
         let (decoder, versions) = (Decoder::new(), Versions::default());
-        Ok(Self { stream, decoder, broker, versions, correlation: 0, ended: false })
+        Ok(Self { stream, decoder, broker, versions, correlation: 0, session: None, ended: false })
+    }
+
+    /// What the broker said of itself and of the client until now.
+    pub(super) fn described(&self, access: &Access) -> ConnectionDescription {
+        let (idempotence, compression) = access.needs;
+        ConnectionDescription {
+            apis: self.versions.count(),
+            produce: self.versions.of(Api::Produce),
+            lack: opening::lack(&self.versions, idempotence, compression),
+            session: self.session.map(|(lifetime, _)| lifetime),
+        }
+    }
+
+    /// Whether the broker is about to forget the client.
+    pub(super) fn is_session_over(&self) -> bool {
+        self.session.is_some_and(|(lifetime, since)| since.elapsed() >= lifetime / 100 * USABLE_PERCENT)
     }
 
     /// Sends `request`, and waits at most 30 seconds for its response. `subject` is what the request is about, for
@@ -109,6 +136,7 @@ impl Connection {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let (handshake, authenticate) =
             authentication::versions(&self.versions).map_err(|refusal| self.kept_out(refusal))?;
+        let since = Instant::now();
         let mut authentication = Authentication::new(credentials, NUMBER.fetch_add(1, Relaxed));
         let mut ask = authentication.first();
         loop {
@@ -129,7 +157,10 @@ impl Connection {
             };
             match step.map_err(|refusal| self.kept_out(refusal))? {
                 authentication::Step::Ask(next) => ask = next,
-                authentication::Step::Done(_) => return Ok(()),
+                authentication::Step::Done(lifetime) => {
+                    self.session = lifetime.map(|lifetime| (lifetime, since));
+                    return Ok(());
+                }
             }
         }
     }
@@ -217,8 +248,21 @@ impl Connection {
 
 /// Connects to the first IP address of the host that accepts, and secures the connection, within 10 seconds.
 async fn connect(host: &str, port: u16, security: &Security, broker: &str) -> Result<Transport, AdminError> {
-    let plan = DialPlan { failures: 0, within: CONNECT_TIMEOUT };
-    let dialled = timeout(CONNECT_TIMEOUT, dial(host, port, plan, SocketBuffers::default(), security)).await;
+    in_time(broker, dial(host, port, PLAN, SocketBuffers::default(), security)).await
+}
+
+/// Connects in the same way, and tells what the server shows in the TLS handshake.
+#[cfg(feature = "tls")]
+pub(super) async fn handshake(
+    host: &str,
+    port: u16,
+    settings: &TlsSettings,
+) -> Result<Result<TlsHandshake, Vec<String>>, AdminError> {
+    in_time(&shown(host, port), examine(host, port, PLAN, settings)).await
+}
+
+async fn in_time<T>(broker: &str, dialling: impl Future<Output = Result<T, DialError>>) -> Result<T, AdminError> {
+    let dialled = timeout(CONNECT_TIMEOUT, dialling).await;
     let silent = || vec![format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())];
     dialled.unwrap_or_else(|_| Err(DialError::passing(silent()))).map_err(|DialError { tried, .. }| {
         let tried = tried.into_iter().map(|why| format!("{broker}: {why}")).collect();

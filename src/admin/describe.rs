@@ -2,6 +2,8 @@
 //!
 //! In: a Metadata response. Out: a [`ClusterDescription`]. Pure. A broker with an impossible address is no error here: it may be the fault.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{
@@ -15,6 +17,20 @@ use crate::{
 
 /// `AclOperation.WRITE` of Apache Kafka.
 const WRITE: u32 = 4;
+
+/// What a broker supports, and for how long it knows this client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionDescription {
+    /// How many kinds of request it supports.
+    pub apis: usize,
+    /// The lowest and the highest version of Produce that it supports.
+    pub produce: Option<(i16, i16)>,
+    /// What it lacks that a producer with these settings needs.
+    pub lack: Option<String>,
+    /// After how long the client has to authenticate again (`connections.max.reauth.ms`); `None` if never.
+    pub session: Option<Duration>,
+}
 
 /// A broker's view of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub(super) fn choose(suites: &[String]) -> Result<CryptoProvider, String> {
 }
 
 /// The standard name, which is Java's. rustls has a prefix of its own for suites of TLS 1.3.
-fn name(suite: &SupportedCipherSuite) -> String {
+pub(super) fn name(suite: &SupportedCipherSuite) -> String {
     format!("{:?}", suite.suite()).replacen("TLS13_", "TLS_", 1)
 }
 

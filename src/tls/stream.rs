@@ -13,9 +13,13 @@ use std::{
 };
 
 use bytes::BytesMut;
+#[cfg(feature = "admin")]
+use rustls::ProtocolVersion;
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 use tokio::{net::TcpStream, time::timeout};
 
+#[cfg(feature = "admin")]
+use super::provider;
 use super::words::{Client, explain};
 
 /// The most bytes that one record holds.
@@ -92,6 +96,17 @@ impl Stream {
     /// Whether one side does not accept the other. It will not the next time either, unless somebody acts.
     pub(crate) fn is_refused(&self) -> bool {
         self.failed.is_some()
+    }
+
+    /// The version, as `ssl.enabled.protocols` names it, and the cipher suite.
+    #[cfg(feature = "admin")]
+    pub(super) fn agreed(&self) -> (String, String) {
+        let version = match self.session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLSv1.2",
+        };
+        let suite = self.session.negotiated_cipher_suite();
+        (version.to_owned(), suite.as_ref().map(provider::name).unwrap_or_default())
     }
 
     /// Resolves when the socket may have bytes.

@@ -2,6 +2,8 @@
 
 mod canary;
 mod encrypted;
+#[cfg(feature = "admin")]
+mod examine;
 mod pki;
 mod server;
 

@@ -9,12 +9,20 @@ use rustls::{
 };
 
 use super::verifier::Untrusted;
+use crate::config::tls::TlsSettings;
 
 /// What of a client matters to an explanation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Client {
     /// Whether it has a certificate.
     pub(super) has_identity: bool,
+}
+
+impl Client {
+    /// The one with these settings.
+    pub(super) fn of(settings: &TlsSettings) -> Self {
+        Self { has_identity: settings.identity.is_some() }
+    }
 }
 
 /// How many names of a certificate are printed.

@@ -10,9 +10,11 @@ use super::{
     apis::{
         Api, BadResponse,
         api_versions::{self, Versions},
+        produce::ZSTD_FROM,
     },
     errors::ErrorCode,
 };
+use crate::config::Compression;
 
 /// The version of the first ApiVersions request.
 pub(crate) const FIRST: i16 = Api::ApiVersions.latest();
@@ -54,6 +56,24 @@ pub(crate) fn step(frame: &Bytes, version: i16) -> Result<Step, OpeningError> {
     }
 }
 
+/// What a broker has not that this producer needs.
+pub(crate) fn lack(versions: &Versions, idempotent: bool, compression: Compression) -> Option<String> {
+    let needed = [Some(Api::Metadata), Some(Api::Produce), idempotent.then_some(Api::InitProducerId)];
+    if let Some(api) = needed.into_iter().flatten().find(|api| versions.pick(*api).is_none()) {
+        return Some(format!(
+            "broker speaks no version of {api} that milena speaks, expected Apache Kafka 2.1 or newer"
+        ));
+    }
+    let produce = versions.pick(Api::Produce)?;
+    let too_old = compression == Compression::Zstd && produce < ZSTD_FROM;
+    too_old.then(|| {
+        format!(
+            "broker speaks Produce up to version {produce} and does not know zstd, expected version {ZSTD_FROM} (Apache \
+             Kafka 2.1 or newer); choose another compression.type"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +109,20 @@ mod tests {
         assert!(error.to_string().starts_with("broker refused to say what it speaks (ApiVersions 4): INVALID_REQUEST"));
         let unreadable = step(&Bytes::from_static(b"1234?"), 4).unwrap_err().to_string();
         assert!(unreadable.starts_with("ApiVersions response (version 4) cannot be read"), "{unreadable}");
+    }
+
+    #[test]
+    fn a_broker_that_does_not_know_zstd_is_no_broker_for_a_producer_that_uses_it() {
+        for (produce, compression, is_lacking) in [
+            (6, Compression::Zstd, true),
+            (7, Compression::Zstd, false),
+            (13, Compression::Zstd, false),
+            (3, Compression::Lz4, false),
+            (3, Compression::None, false),
+        ] {
+            let versions = Versions::new([(0, 0, produce), (3, 0, 9)]);
+            let lack = lack(&versions, false, compression);
+            assert_eq!(lack.is_some(), is_lacking, "Produce {produce} with {compression:?}");
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! In: servers, settings of security, perhaps a topic. Out: a line for each check, with a hint where it failed. Does I/O. What is printed and
 //! hinted is in [`report`]. Deliberately absent: anything that changes the cluster. No record is sent.
 
+#[cfg(feature = "tls")]
+mod certificates;
 mod report;
 
 use std::time::{Duration, Instant};
@@ -30,8 +32,8 @@ const BOOTSTRAP: &str = "bootstrap.servers";
 
 /// Find out what is wrong between this machine and a cluster
 ///
-/// For each server: whether its name has addresses, whether each can be connected to, and whether a Kafka broker is there that lets this
-/// client in. Then what that broker says of the cluster, the same for the address that each broker advertises, and, with --topic, whether
+/// For each server: whether its name has addresses, whether each can be connected to, which certificates it shows, whether a Kafka broker is
+/// there that supports what is needed, and whether it lets this client in. Then what that broker says of the cluster, the same for the address that each broker advertises, and, with --topic, whether
 /// the topic is there, has leaders, and may be written to. Nothing is changed, and no record is sent.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -128,21 +130,44 @@ impl Examination {
             reached |= connected.is_ok();
             self.tell(&Check::new(&subject, Step::Tcp, connected));
         }
-        if !reached {
+        if !reached || !self.tls(&subject, server).await? {
             return Ok(None);
         }
         let settings = self.settings.iter().cloned().chain([(BOOTSTRAP.to_owned(), server.to_owned())]);
-        match Admin::from_properties(settings).await {
-            Ok(admin) => {
-                self.tell(&Check::new(&subject, Step::Kafka, Ok(report::let_in(&self.settings))));
-                Ok(Some(admin))
+        let opened = match Admin::from_properties(settings).await {
+            Err(error @ (AdminError::InvalidConfig(_) | AdminError::InvalidBootstrap { .. })) => {
+                return Err(error.into());
             }
-            Err(error @ (AdminError::InvalidConfig(_) | AdminError::InvalidBootstrap { .. })) => Err(error.into()),
-            Err(error) => {
-                self.tell(&Check::new(&subject, Step::Kafka, Err(error.to_string())));
-                Ok(None)
-            }
+            opened => opened,
+        };
+        let described = match &opened {
+            Ok(admin) => Ok(admin.connection()),
+            Err(error) => Err(error),
+        };
+        for (step, result) in report::opened(&self.settings, described) {
+            self.tell(&Check::new(&subject, step, result));
         }
+        Ok(opened.ok())
+    }
+
+    /// Shakes hands, if the settings ask for TLS. Returns whether it is worth going on.
+    #[cfg(feature = "tls")]
+    async fn tls(&mut self, subject: &str, server: &str) -> Result<bool, CliError> {
+        let shown = match Admin::tls_handshake(self.settings.iter().cloned(), server).await {
+            Ok(None) => return Ok(true),
+            Ok(Some(handshake)) => report::handshake(&handshake, jiff::Timestamp::now()),
+            Err(error @ AdminError::Unreachable { .. }) => Err(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        let is_good = shown.is_ok();
+        self.tell(&Check::new(subject, Step::Tls, shown));
+        Ok(is_good)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_async, clippy::unused_self, reason = "with the feature it shakes hands")]
+    async fn tls(&mut self, _: &str, _: &str) -> Result<bool, CliError> {
+        Ok(true)
     }
 
     /// What the broker says of the cluster.

@@ -12,13 +12,11 @@ use super::{
     node::{InFlight, Link, Node, Session},
 };
 use crate::{
-    config::Compression,
     sender::{Action, Cause, Common, Purpose},
     wire::{
         apis::{
             Api, Caller,
             api_versions::{self, Versions},
-            produce::ZSTD_FROM,
             sasl_authenticate::{self, AuthenticateResult},
             sasl_handshake::{self, HandshakeResult},
         },
@@ -102,7 +100,7 @@ impl Links {
         match opening::step(frame, version).map_err(|error| Cause::network(error.to_string()))? {
             opening::Step::Ask(lower) => self.request_versions(id, lower, common),
             opening::Step::Ready(versions) => {
-                if let Some(why) = lack(&versions, common.config.idempotence, common.config.compression) {
+                if let Some(why) = opening::lack(&versions, common.config.idempotence, common.config.compression) {
                     return Err(Cause::network(why));
                 }
                 match common.config.credentials.clone() {
@@ -230,44 +228,6 @@ impl Links {
             let until = common.now + throttle.min(LONGEST_THROTTLE);
             node.throttled_until = node.throttled_until.max(Some(until));
             node.muted_until = node.muted_until.max(Some(until.min(common.now + common.config.delivery_timeout)));
-        }
-    }
-}
-
-/// What a broker has not that this producer needs.
-fn lack(versions: &Versions, idempotent: bool, compression: Compression) -> Option<String> {
-    let needed = [Some(Api::Metadata), Some(Api::Produce), idempotent.then_some(Api::InitProducerId)];
-    if let Some(api) = needed.into_iter().flatten().find(|api| versions.pick(*api).is_none()) {
-        return Some(format!(
-            "broker speaks no version of {api} that milena speaks, expected Apache Kafka 2.1 or newer"
-        ));
-    }
-    let produce = versions.pick(Api::Produce)?;
-    let too_old = compression == Compression::Zstd && produce < ZSTD_FROM;
-    too_old.then(|| {
-        format!(
-            "broker speaks Produce up to version {produce} and does not know zstd, expected version {ZSTD_FROM} (Apache \
-             Kafka 2.1 or newer); choose another compression.type"
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_broker_that_does_not_know_zstd_is_no_broker_for_a_producer_that_uses_it() {
-        for (produce, compression, is_lacking) in [
-            (6, Compression::Zstd, true),
-            (7, Compression::Zstd, false),
-            (13, Compression::Zstd, false),
-            (3, Compression::Lz4, false),
-            (3, Compression::None, false),
-        ] {
-            let versions = Versions::new([(0, 0, produce), (3, 0, 9)]);
-            let lack = lack(&versions, false, compression);
-            assert_eq!(lack.is_some(), is_lacking, "Produce {produce} with {compression:?}");
         }
     }
 }

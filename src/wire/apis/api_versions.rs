@@ -35,6 +35,12 @@ impl Versions {
         Self(ranges.into_iter().map(|(key, min, max)| (key, (min, max))).collect())
     }
 
+    /// How many APIs the broker supports.
+    #[cfg(feature = "admin")]
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The broker's lowest and highest version of `api`, if it supports it.
     #[cfg(feature = "admin")]
     pub(crate) fn of(&self, api: Api) -> Option<(i16, i16)> {

@@ -2,9 +2,13 @@
 //!
 //! In: results of checks. Out: lines. Pure.
 
+use std::time::Duration;
+
+#[cfg(feature = "tls")]
+use milena::admin::TlsHandshake;
 use milena::{
     ErrorCode,
-    admin::{ClusterDescription, TopicDescription},
+    admin::{AdminError, ClusterDescription, ConnectionDescription, TopicDescription},
 };
 use serde::Serialize;
 
@@ -23,7 +27,10 @@ pub(super) enum Format {
 pub(super) enum Step {
     Name,
     Tcp,
-    Kafka,
+    #[cfg(feature = "tls")]
+    Tls,
+    Versions,
+    Sasl,
     Metadata,
     Topic,
     Rights,
@@ -34,7 +41,10 @@ impl Step {
         match self {
             Self::Name => "name",
             Self::Tcp => "tcp",
-            Self::Kafka => "kafka",
+            #[cfg(feature = "tls")]
+            Self::Tls => "tls",
+            Self::Versions => "versions",
+            Self::Sasl => "sasl",
             Self::Metadata => "metadata",
             Self::Topic => "topic",
             Self::Rights => "rights",
@@ -51,7 +61,9 @@ impl Step {
             Self::Tcp => Some("check the network and firewalls between this machine and the broker"),
             Self::Metadata => Some("check advertised.listeners of the brokers"),
             Self::Rights => Some("grant this client the operation WRITE on the topic, or use another user"),
-            Self::Kafka | Self::Topic => None,
+            #[cfg(feature = "tls")]
+            Self::Tls => None,
+            Self::Versions | Self::Sasl | Self::Topic => None,
         }
     }
 }
@@ -112,12 +124,59 @@ pub(super) fn value<'a>(settings: &'a [(String, String)], name: &str) -> Option<
     settings.iter().rev().find(|(given, _)| given.trim() == name).map(|(_, value)| value.trim())
 }
 
-/// How the broker let the client in.
-pub(super) fn let_in(settings: &[(String, String)]) -> String {
-    let protocol = value(settings, "security.protocol").unwrap_or("PLAINTEXT").to_uppercase();
-    match value(settings, "sasl.mechanism").filter(|_| protocol.starts_with("SASL")) {
-        Some(mechanism) => format!("{protocol}, authenticated by {mechanism}"),
-        None => protocol,
+/// What is said of a TLS handshake.
+#[cfg(feature = "tls")]
+pub(super) fn handshake(shown: &TlsHandshake, now: jiff::Timestamp) -> Result<String, String> {
+    let chain = super::certificates::chain(&shown.certificates, now);
+    match &shown.outcome {
+        Ok((version, suite)) => Ok(format!("{version}, {suite}; {chain}")),
+        Err(why) if chain.is_empty() => Err(why.clone()),
+        Err(why) => Err(format!("{why} (it showed {chain})")),
+    }
+}
+
+/// What is said of a connection of which TLS is no longer in question: what the broker supports, and whether it let the client in.
+pub(super) fn opened(
+    settings: &[(String, String)],
+    opened: Result<Option<ConnectionDescription>, &AdminError>,
+) -> Vec<(Step, Result<String, String>)> {
+    let mechanism = mechanism(settings);
+    match opened {
+        Ok(Some(description)) => {
+            let versions = (Step::Versions, supported(&description));
+            let sasl = mechanism.map(|mechanism| (Step::Sasl, Ok(let_in(&mechanism, description.session))));
+            [versions].into_iter().chain(sasl).collect()
+        }
+        Ok(None) => Vec::new(),
+        Err(error) => vec![(if is_of_sasl(error) { Step::Sasl } else { Step::Versions }, Err(error.to_string()))],
+    }
+}
+
+fn supported(description: &ConnectionDescription) -> Result<String, String> {
+    if let Some(lack) = &description.lack {
+        return Err(lack.clone());
+    }
+    let produce = description.produce.map(|(lowest, highest)| format!(", Produce in versions {lowest} to {highest}"));
+    Ok(format!("{} kinds of request{}", description.apis, produce.unwrap_or_default()))
+}
+
+/// The mechanism by which the settings have the client authenticate, if they do.
+fn mechanism(settings: &[(String, String)]) -> Option<String> {
+    let protocol = value(settings, "security.protocol").unwrap_or_default().to_uppercase();
+    let mechanism = value(settings, "sasl.mechanism").filter(|_| protocol.starts_with("SASL"));
+    mechanism.map(str::to_owned)
+}
+
+fn let_in(mechanism: &str, session: Option<Duration>) -> String {
+    let session = session.map(|length| format!(", for {} s, then again", length.as_secs()));
+    format!("authenticated by {mechanism}{}", session.unwrap_or_default())
+}
+
+fn is_of_sasl(error: &AdminError) -> bool {
+    match error {
+        AdminError::Unauthenticated { .. } => true,
+        AdminError::Connection { api, .. } | AdminError::Malformed { api, .. } => api.starts_with("Sasl"),
+        _ => false,
     }
 }
 
@@ -193,12 +252,24 @@ mod tests {
     }
 
     #[test]
-    fn how_the_client_was_let_in_is_said_without_a_secret() {
-        let settings =
-            [("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "PLAIN"), ("sasl.password", "hunter2")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(let_in(&settings), "SASL_PLAINTEXT, authenticated by PLAIN");
-        assert_eq!(let_in(&[]), "PLAINTEXT");
+    fn the_mechanism_is_said_where_the_client_authenticates() {
+        let settings = |protocol: &str| {
+            [("security.protocol", protocol), ("sasl.mechanism", "PLAIN"), ("sasl.password", "hunter2")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        };
+        assert_eq!(mechanism(&settings("sasl_plaintext")).as_deref(), Some("PLAIN"));
+        assert_eq!((mechanism(&settings("SSL")), mechanism(&[])), (None, None));
+        assert_eq!(let_in("PLAIN", None), "authenticated by PLAIN");
+        assert_eq!(let_in("PLAIN", Some(Duration::from_secs(3))), "authenticated by PLAIN, for 3 s, then again");
+    }
+
+    #[test]
+    fn an_error_belongs_to_the_step_in_which_it_came() {
+        let broken = |api| AdminError::Connection { broker: "k:9092".into(), api, reason: "closed".into() };
+        let code = ErrorCode::SASL_AUTHENTICATION_FAILED;
+        let refused = AdminError::Unauthenticated { broker: "k:9092".into(), code, reason: "wrong".into() };
+        let errors = [broken("ApiVersions"), broken("SaslAuthenticate"), refused];
+        assert_eq!(errors.map(|error| opened(&[], Err(&error)).remove(0).0), [Step::Versions, Step::Sasl, Step::Sasl]);
     }
 
     #[test]
