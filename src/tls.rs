@@ -6,7 +6,7 @@
 //! process-wide default is neither used nor set. Deliberately absent: certificate revocation lists, which Java does not check by default.
 //!
 //! Layout: `provider` chooses the cryptography, `pem` and `key` read texts, `files` reads files, `verifier` judges a broker's
-//! certificate, `words` says what went wrong, `stream` is a connection, `examine` tells what a handshake shows.
+//! certificate, `words` says what went wrong, `stream` is a connection, `records` counts what it has written, `examine` tells what a handshake shows.
 
 #[cfg(feature = "admin")]
 mod examine;
@@ -14,6 +14,7 @@ mod files;
 mod key;
 mod pem;
 mod provider;
+mod records;
 mod stream;
 #[cfg(test)]
 mod tests;

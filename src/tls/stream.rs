@@ -2,12 +2,11 @@
 //!
 //! In: a connected socket, bytes to encrypt. Out: decrypted bytes, or why there are none. Does input and output, by the readiness of
 //! the socket, as [`TcpStream`] itself: nothing waits but [`Stream::open`] and [`Stream::why`]. Reading never waits for writing.
-//! At most one record is encrypted ahead, so what was written is known exactly: a peer cannot use a part of a record.
+//! Several records are encrypted ahead, and passed to the kernel in one call: a call costs as much as to encrypt a record.
 
 use std::{
     fmt,
     io::{self, BufRead, IoSlice, Read, Write},
-    mem,
     sync::Arc,
     time::Duration,
 };
@@ -20,10 +19,13 @@ use tokio::{net::TcpStream, time::timeout};
 
 #[cfg(feature = "admin")]
 use super::provider;
-use super::words::{Client, explain};
+use super::{
+    records::{RECORD, Records},
+    words::{Client, explain},
+};
 
-/// The most bytes that one record holds.
-const RECORD: usize = 16 * 1024;
+/// How many bytes are encrypted ahead.
+const AHEAD: usize = 8 * RECORD;
 /// How long to wait for what a peer said before it ended a connection. Mostly it is there already.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -46,8 +48,9 @@ pub(crate) struct Stream {
     socket: TcpStream,
     session: ClientConnection,
     client: Client,
-    /// How many bytes are in the record that the kernel has not taken whole.
+    /// How many bytes are encrypted, in records that the kernel is not known to have taken whole.
     unsent: usize,
+    records: Records,
     /// Why the session failed. What was decrypted before is read first.
     failed: Option<String>,
 }
@@ -62,8 +65,8 @@ impl Stream {
     ) -> Result<Self, Refusal> {
         let invalid = |error: rustls::Error| Refusal { why: error.to_string(), is_final: true };
         let mut session = ClientConnection::new(config, name).map_err(invalid)?;
-        session.set_buffer_limit(Some(RECORD));
-        let mut stream = Self { socket, session, client, unsent: 0, failed: None };
+        session.set_buffer_limit(Some(AHEAD));
+        let mut stream = Self { socket, session, client, unsent: 0, records: Records::default(), failed: None };
         let mut heard = false;
         match stream.shake_hands(&mut heard).await {
             Ok(()) => Ok(stream),
@@ -137,15 +140,18 @@ impl Stream {
         }
     }
 
-    /// As [`TcpStream::try_write_vectored`], of one record at most. While it would block, the bytes at the front of `slices` must stay
-    /// the same, because they are encrypted already.
+    /// As [`TcpStream::try_write_vectored`]. Counts whole records: a peer cannot use a part of one. The bytes of `slices` behind what was
+    /// written must stay the same, because some are encrypted already.
     pub(crate) fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         if self.unsent == 0 {
             self.flush()?;
             self.unsent = self.session.writer().write_vectored(slices)?;
         }
-        self.flush()?;
-        Ok(mem::take(&mut self.unsent))
+        self.records.take();
+        let flushed = self.flush();
+        let whole = if flushed.is_ok() { self.unsent } else { self.records.take() };
+        self.unsent -= whole;
+        if whole > 0 { Ok(whole) } else { flushed.map(|()| 0) }
     }
 
     /// Why a connection broke: what the peer said before it ended it, or else `error`.
@@ -196,15 +202,15 @@ impl Stream {
     /// Hands the kernel what is encrypted.
     fn flush(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
-            if self.session.write_tls(&mut Socket(&self.socket))? == 0 {
+            if self.session.write_tls(&mut Counted { socket: &self.socket, records: &mut self.records })? == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
         }
         Ok(())
     }
 
-    /// Tells the peer why, or that, the session ends, if the socket takes it. A record that is not whole in the kernel stays in part: it
-    /// counts as not written.
+    /// Tells the peer why, or that, the session ends, if the socket takes it. Records that are not whole in the kernel stay behind: they count as
+    /// not written.
     fn part(&mut self) {
         if self.unsent == 0 {
             let _ = self.flush();
@@ -226,7 +232,7 @@ impl fmt::Debug for Stream {
     }
 }
 
-/// The socket as rustls takes it.
+/// The socket as rustls reads it.
 struct Socket<'a>(&'a TcpStream);
 
 impl Read for Socket<'_> {
@@ -235,13 +241,26 @@ impl Read for Socket<'_> {
     }
 }
 
-impl Write for Socket<'_> {
+/// The socket as rustls writes it.
+struct Counted<'a> {
+    socket: &'a TcpStream,
+    records: &'a mut Records,
+}
+
+impl Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        self.write_vectored(&[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
+        let written = self.socket.try_write_vectored(slices)?;
+        let mut left = written;
+        for slice in slices {
+            let passed = slice.get(..left.min(slice.len())).unwrap_or_default();
+            self.records.pass(passed);
+            left -= passed.len();
+        }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

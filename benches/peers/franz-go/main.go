@@ -2,10 +2,13 @@
 //
 // Called as every client here, see benches/peers/README.md. TASKS and TOPICS in the environment: how many goroutines
 // send, and over how many topics (NAME-0, NAME-1, …) records are spread. RATE: records a second, with latencies printed.
+// TRUST: the CA's certificate, for TLS.
 package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log"
 	"os"
@@ -93,7 +96,7 @@ func options(args []string) []kgo.Opt {
 	if !known {
 		log.Fatalf("no codec %s", args[6])
 	}
-	return []kgo.Opt{
+	opts := []kgo.Opt{
 		kgo.SeedBrokers(args[0]),
 		kgo.ProducerBatchMaxBytes(int32(number(args[4]))),
 		kgo.ProducerLinger(time.Duration(number(args[5])) * time.Millisecond),
@@ -102,6 +105,14 @@ func options(args []string) []kgo.Opt {
 		kgo.MaxBufferedRecords(1 << 18),
 		kgo.MaxBufferedBytes(32 << 20),
 	}
+	if trust := os.Getenv("TRUST"); trust != "" {
+		pem, err := os.ReadFile(trust)
+		check(err)
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(pem)
+		opts = append(opts, kgo.DialTLSConfig(&tls.Config{RootCAs: roots}))
+	}
+	return opts
 }
 
 func (w *work) record(i int) *kgo.Record {

@@ -1,11 +1,48 @@
 """What the clients send to: the sink, or a real Apache Kafka."""
 
-import os, pathlib, shutil, socket, subprocess, time
+import os, pathlib, shutil, socket, subprocess, tempfile, time
 
 from . import peers
 
 
-class Sink:
+class Certificates:
+    """A CA's certificate, and a broker's that it has issued, in a folder of their own."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="milena-peers-"))
+        new = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+        self.openssl(*new, "-subj", "/CN=bench CA", "-keyout", "ca.key", "-out", "ca.pem")
+        names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"]
+        issue = ["-CA", "ca.pem", "-CAkey", "ca.key", "-subj", "/CN=broker", "-keyout", "broker.key", "-out", "broker.crt"]
+        self.openssl(*new, *names, *issue)
+        (self.folder / "broker.pem").write_text(self.read("broker.key") + self.read("broker.crt"))
+
+    def openssl(self, *command):
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+
+    def read(self, name):
+        return (self.folder / name).read_text()
+
+    def environment(self):
+        """What a client needs to know."""
+        return {"TRUST": str(self.folder / "ca.pem")}
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Broker:
+    """What a client is told of a broker beside its address."""
+
+    def __init__(self, certificates=None):
+        self.certificates = certificates
+        self.title += ", TLS" if certificates else ""
+
+    def environment(self):
+        return self.certificates.environment() if self.certificates else {}
+
+
+class Sink(Broker):
     """A sink for each run, so that it starts with nothing and what it took can be told."""
 
     title = "sink: checks headers and acknowledges at once"
@@ -18,6 +55,9 @@ class Sink:
 
     def open(self, work):
         command = [f"{peers.TARGET}/release/bench-sink", str(work.partitions)]
+        if self.certificates:
+            folder = self.certificates.folder
+            command += ["0", str(folder / "broker.crt"), str(folder / "broker.key")]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self.process.stdout.readline().split()[1], "bench"
 
@@ -31,7 +71,7 @@ class Sink:
         return {name: int(value) for name, value in counted.items()}, usage.ru_utime + usage.ru_stime
 
 
-class Kafka:
+class Kafka(Broker):
     """One node of Apache Kafka, broker and controller at once, and a fresh topic for each run."""
 
     title = "Apache Kafka, one node on this machine"
@@ -41,7 +81,7 @@ class Kafka:
             raise SystemExit("Kafka is not in $MILENA_CACHE (target/kafka): run tests/run once, it fetches it")
         self.folder = peers.TARGET / f"kafka-{os.getpid()}"
         self.folder.mkdir(parents=True)
-        self.port, self.runs = free_port(), 0
+        self.port, self.secured_port, self.runs = free_port(), free_port(), 0
         (self.folder / "server.properties").write_text(self.properties(free_port()))
         self.tool("kafka.tools.StorageTool", "format", "-t", "milenaBenchClust0000w", "-c", "server.properties")
         log = open(self.folder / "log", "w")
@@ -52,7 +92,7 @@ class Kafka:
         except BaseException:
             self.__exit__()
             raise
-        self.title = f"Apache Kafka {peers.java_version()}, one node on this machine"
+        self.title = self.title.replace("Kafka", f"Kafka {peers.java_version()}", 1)
         return self
 
     def properties(self, controller):
@@ -60,15 +100,24 @@ class Kafka:
             "node.id=1",
             "process.roles=broker,controller",
             f"controller.quorum.voters=1@127.0.0.1:{controller}",
-            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}"
+            + (f",SECURED://127.0.0.1:{self.secured_port}" if self.certificates else ""),
             "controller.listener.names=CONTROLLER",
-            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURED:SSL",
+            "inter.broker.listener.name=PLAINTEXT",
+            *self.secured(),
             f"log.dirs={self.folder}/data",
             "offsets.topic.replication.factor=1",
             "auto.create.topics.enable=false",
             # A topic that was deleted is to leave the disk before the next run.
             "log.segment.delete.delay.ms=500",
         ])
+
+    def secured(self):
+        if not self.certificates:
+            return []
+        store = self.certificates.folder / "broker.pem"
+        return ["ssl.keystore.type=PEM", f"ssl.keystore.location={store}"]
 
     def await_start(self):
         deadline = time.monotonic() + 120
@@ -92,7 +141,7 @@ class Kafka:
         names = [self.topic] if work.topics == 1 else [f"{self.topic}-{i}" for i in range(work.topics)]
         for name in names:
             self.topics("--create", "--topic", name, "--partitions", str(work.partitions))
-        return f"127.0.0.1:{self.port}", self.topic
+        return f"127.0.0.1:{self.secured_port if self.certificates else self.port}", self.topic
 
     def close(self):
         self.topics("--delete", "--topic", f"{self.topic}(-.*)?")

@@ -43,7 +43,9 @@ def cargo(name, binary, what, tools=("cargo",)):
 
 def sink():
     """What the clients send to; built as they are."""
-    return cargo("sink", "bench-sink", "checks headers and acknowledges at once")
+    peer = cargo("sink", "bench-sink", "checks headers and acknowledges at once")
+    peer.build += ["--features", "tls"]
+    return peer
 
 
 def peers():

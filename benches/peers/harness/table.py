@@ -4,7 +4,8 @@ import os, platform, statistics, subprocess
 
 from . import peers
 
-NOT_PEERS = ("milena", "floor")
+def is_peer(name):
+    return name != "floor" and not name.startswith("milena")
 
 
 def median(runs, field):
@@ -23,7 +24,7 @@ def show(work, where, results, failures):
     print("| client | records/s | spread | of the best peer | CPU s per M records | peak MiB | records a batch | bytes a record | p50 / p99 ms |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     rates = {name: median(runs, "rate") for name, runs in results.items() if runs}
-    best = max((rate for name, rate in rates.items() if name not in NOT_PEERS), default=None)
+    best = max((rate for name, rate in rates.items() if is_peer(name)), default=None)
     for name, runs in results.items():
         if runs:
             print(row(name, runs, best if work.rate == 0 else None))

@@ -1,6 +1,7 @@
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.HashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
@@ -48,9 +49,14 @@ public final class BenchJava {
     }
 
     private void run() throws Exception {
-        Map<String, Object> settings = Map.of(
+        Map<String, Object> settings = new HashMap<>(Map.of(
             "bootstrap.servers", arguments[0], "acks", "all", "batch.size", arguments[4], "linger.ms", arguments[5],
-            "compression.type", arguments[6]);
+            "compression.type", arguments[6]));
+        String trust = System.getenv("TRUST");
+        if (trust != null) {
+            settings.putAll(Map.of(
+                "security.protocol", "SSL", "ssl.truststore.type", "PEM", "ssl.truststore.location", trust));
+        }
         ByteArraySerializer bytes = new ByteArraySerializer();
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(settings, bytes, bytes)) {
             for (String topic : topics) {

@@ -3,15 +3,14 @@
 //! In: a socket. Out: the fields of one frame after the other. Fields that are not needed are skipped within a buffer
 //! that stays in the processor's cache, so the sink takes little CPU.
 
-use std::{
-    io::{self, ErrorKind, Read},
-    net::TcpStream,
-};
+use std::io::{self, ErrorKind, Read, Write};
+
+use crate::peer::Peer;
 
 const BUFFER: usize = 256 << 10;
 
 pub(crate) struct Input {
-    from: TcpStream,
+    peer: Peer,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -20,8 +19,14 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    pub(crate) fn new(from: TcpStream) -> Self {
-        Self { from, buffer: vec![0; BUFFER], start: 0, end: 0, left: 0 }
+    pub(crate) fn new(peer: Peer) -> Self {
+        Self { peer, buffer: vec![0; BUFFER], start: 0, end: 0, left: 0 }
+    }
+
+    /// Sends a response.
+    pub(crate) fn respond(&mut self, response: &[u8]) -> io::Result<()> {
+        self.peer.write_all(response)?;
+        self.peer.flush()
     }
 
     /// Goes to the next frame; false when the client is gone.
@@ -75,7 +80,7 @@ impl Input {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
-        let read = self.from.read(&mut self.buffer[self.end..])?;
+        let read = self.peer.read(&mut self.buffer[self.end..])?;
         self.end += read;
         Ok(read)
     }

@@ -8,10 +8,11 @@
 mod input;
 mod log;
 mod output;
+mod peer;
 mod responses;
 
 use std::{
-    io::{self, Write},
+    io,
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -19,6 +20,8 @@ use std::{
 
 use input::Input;
 use log::Logs;
+use peer::Peer;
+pub use peer::Secure;
 use responses::Responses;
 
 /// A sink that listens.
@@ -33,11 +36,19 @@ impl Sink {
     /// # Errors
     /// The port is taken.
     pub fn start(partitions: u16, port: u16) -> io::Result<Self> {
+        Self::start_secured(partitions, port, Secure::default())
+    }
+
+    /// As [`start`](Self::start), with or without TLS.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub fn start_secured(partitions: u16, port: u16, secure: Secure) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port))?;
         let address = listener.local_addr()?;
         let logs = Arc::new(Mutex::new(Logs::new(i32::from(partitions))));
         let responses = Responses { logs: Arc::clone(&logs), port: address.port(), partitions: i32::from(partitions) };
-        thread::spawn(move || listen(&listener, &responses));
+        thread::spawn(move || listen(&listener, &responses, &secure));
         Ok(Self { address, logs })
     }
 
@@ -54,26 +65,25 @@ impl Sink {
     }
 }
 
-fn listen(listener: &TcpListener, responses: &Responses) {
+fn listen(listener: &TcpListener, responses: &Responses, secure: &Secure) {
     for stream in listener.incoming().flatten() {
-        let responses = responses.clone();
+        let (responses, secure) = (responses.clone(), secure.clone());
         thread::spawn(move || {
-            if let Err(error) = serve(stream, &responses) {
+            if let Err(error) = serve(stream, &responses, &secure) {
                 eprintln!("sink: {error}");
             }
         });
     }
 }
 
-fn serve(stream: TcpStream, responses: &Responses) -> io::Result<()> {
+fn serve(stream: TcpStream, responses: &Responses, secure: &Secure) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut to = stream.try_clone()?;
-    let mut input = Input::new(stream);
+    let mut input = Input::new(Peer::new(stream, secure)?);
     while input.next_frame()? {
         let response = responses.respond(&mut input)?;
         input.skip_rest()?;
         if let Some(response) = response {
-            to.write_all(&response)?;
+            input.respond(&response)?;
         }
     }
     Ok(())

@@ -60,7 +60,8 @@ fn config(work: &Work) -> Result<ProducerConfig, confluent_kafka::common::Error>
         ("compression.type", &work.codec),
         ("buffer.memory", "33554432"),
     ];
-    ProducerConfig::new(&properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+    let properties = properties.into_iter().chain(work.security());
+    ProducerConfig::new(&properties.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 fn spawned(

@@ -19,7 +19,9 @@ const YIELD_AFTER: usize = 64;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let work = Work::from_environment();
-    let producer = Producer::builder()
+    let builder =
+        work.security().into_iter().fold(Producer::builder(), |builder, (name, value)| builder.set(name, value));
+    let producer = builder
         .set("bootstrap.servers", work.bootstrap.as_str())
         .set("acks", "all")
         .set("enable.idempotence", "true")

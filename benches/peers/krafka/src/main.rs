@@ -7,7 +7,11 @@ use std::{
 
 use bench_work::{Work, report_latencies};
 use bytes::Bytes;
-use krafka::{Compression, Kafka, Record, producer::DeliveryHandle};
+use krafka::{
+    Compression, Kafka, Record,
+    auth::{AuthConfig, TlsConfig},
+    producer::DeliveryHandle,
+};
 use tokio::sync::mpsc;
 
 /// The most handles that wait to be awaited.
@@ -16,7 +20,12 @@ const WAITING: usize = 65_536;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let work = Work::from_environment();
-    let kafka = Kafka::builder(work.bootstrap.as_str()).connect().await?;
+    let kafka = Kafka::builder(work.bootstrap.as_str());
+    let kafka = match &work.trust {
+        Some(trust) => kafka.auth(AuthConfig::ssl(TlsConfig::new().with_ca_cert(trust.as_str()))),
+        None => kafka,
+    };
+    let kafka = kafka.connect().await?;
     let producer = kafka
         .producer()
         .batch_size(work.batch.parse()?)

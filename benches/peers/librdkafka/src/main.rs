@@ -50,7 +50,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let work = Work::from_environment();
     let (paced, latencies) = (work.rate > 0.0, Mutex::default());
     let counted = Arc::new(Counted { start: Instant::now(), paced, ok: AtomicU64::new(0), latencies });
-    let producer: ThreadedProducer<Context> = ClientConfig::new()
+    let mut config = ClientConfig::new();
+    if let Some(trust) = &work.trust {
+        config.set("security.protocol", "ssl").set("ssl.ca.location", trust);
+    }
+    let producer: ThreadedProducer<Context> = config
         .set("bootstrap.servers", &work.bootstrap)
         .set("acks", "all")
         .set("enable.idempotence", "true")

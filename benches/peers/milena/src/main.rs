@@ -22,6 +22,7 @@ async fn main() -> Result<(), Failure> {
     let work = Arc::new(Work::from_environment());
     let producer = Producer::builder(&work.bootstrap)
         .properties([("batch.size", &work.batch), ("linger.ms", &work.linger), ("compression.type", &work.codec)])
+        .properties(work.security())
         .build()
         .await?;
     for topic in &work.topics {

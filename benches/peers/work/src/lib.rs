@@ -1,7 +1,7 @@
 //! The workload of a client, from the command line and the environment, and the lines that it prints at the end.
 //!
-//! `CMD HOST:PORT TOPIC RECORDS SIZE BATCH LINGER CODEC key|null [handle|callback]`, with `TASKS`, `TOPICS` and `RATE`:
-//! see `benches/peers/README.md`.
+//! `CMD HOST:PORT TOPIC RECORDS SIZE BATCH LINGER CODEC key|null [handle|callback]`, with `TASKS`, `TOPICS`, `RATE` and
+//! `TRUST`: see `benches/peers/README.md`.
 
 use std::{
     env,
@@ -23,6 +23,8 @@ pub struct Work {
     pub tasks: usize,
     /// Records a second; 0 is no limit.
     pub rate: f64,
+    /// The file with the CA's certificate, in PEM, if the connection is to be encrypted.
+    pub trust: Option<String>,
     values: Vec<Vec<u8>>,
     keys: Option<Vec<Vec<u8>>>,
 }
@@ -44,9 +46,18 @@ impl Work {
             callbacks: args.get(8).is_some_and(|mode| mode == "callback"),
             tasks: variable("TASKS", 1),
             rate: variable("RATE", 0) as f64,
+            trust: env::var("TRUST").ok(),
             values: values(number(3)),
             keys: (args[7] == "key").then(keys),
         }
+    }
+
+    /// The settings of the connection, by Java's names.
+    #[must_use]
+    pub fn security(&self) -> Vec<(&'static str, &str)> {
+        let tls =
+            |trust| [("security.protocol", "SSL"), ("ssl.truststore.type", "PEM"), ("ssl.truststore.location", trust)];
+        self.trust.as_deref().map(tls).into_iter().flatten().collect()
     }
 
     /// The records that one of the tasks sends.
