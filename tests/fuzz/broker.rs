@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::input::Input;
 use crate::{
+    SaslMechanism,
     broker::{Api, EmbeddedBroker, Fault, Pending, Polled, Session, State},
     cluster::TopicId,
     error::ErrorCode,
@@ -22,6 +23,7 @@ use crate::{
             metadata,
             produce::{self, Head, PartitionBatch},
             request::Request,
+            sasl_authenticate, sasl_handshake,
         },
         record_batch::writer::{Payload, Stamp, Writer, stamp},
     },
@@ -30,9 +32,10 @@ use crate::{
 const NODES: usize = 3;
 const TOPICS: [&str; 3] = ["orders", "payments", "nobody"];
 /// The APIs that are served, and some that are not.
-const KEYS: [i16; 10] = [0, 1, 2, 3, 18, 19, 22, 32, 4, -1];
+const KEYS: [i16; 12] = [0, 1, 2, 3, 17, 18, 19, 22, 32, 36, 4, -1];
 /// The id of the first topic; the others have the following ids.
 const FIRST_ID: u128 = u128::from_be_bytes(*b"milena topic\0\0\0\0") + 1;
+const PASSWORD: &str = "pencil";
 const MOST_HELD: usize = 16;
 
 struct Bench {
@@ -48,8 +51,11 @@ struct Bench {
 /// The target.
 pub fn broker(data: &[u8]) {
     let broker = EmbeddedBroker::builder().nodes(NODES).topic("orders", 2).topic("payments", 1);
-    let state = broker.topic_default("max.message.bytes", "1000").state(&[9_001, 9_002, 9_003]).unwrap();
     let mut input = Input::new(data);
+    // Else every request is served, and those that authenticate are refused.
+    let broker =
+        if input.byte() % 8 == 7 { broker.user("alice", PASSWORD).sasl([SaslMechanism::Plain]) } else { broker };
+    let state = broker.topic_default("max.message.bytes", "1000").state(&[9_001, 9_002, 9_003]).unwrap();
     let mut bench = Bench {
         state,
         session: Session::default(),
@@ -151,7 +157,7 @@ impl Bench {
         };
         let fetch =
             Fetch { topic, partition: 0, offset: i64::from(number), max_wait_ms: number * 10, max_bytes: number * 10 };
-        let frame = match input.below(7) {
+        let frame = match input.below(10) {
             0 => api_versions::encode(caller, input.below(5) as i16),
             1 => metadata::encode(caller, 4 + input.below(10) as i16, [topic, "new"].into_iter(), true),
             2 => init_producer_id::encode(caller, input.below(6) as i16),
@@ -161,6 +167,9 @@ impl Bench {
                 ask.encode(caller, 1 + input.below(7) as i16)
             }
             5 => create(&String::from_utf8_lossy(input.bytes()), 2 + input.below(6) as i16),
+            6 => sasl_handshake::encode(caller, input.below(2) as i16, input.one_of(&["PLAIN", "SCRAM-SHA-256", "x"])),
+            7 => sasl_authenticate::encode(caller, input.below(3) as i16, b"\0alice\0pencil".to_vec()),
+            8 => sasl_authenticate::encode(caller, input.below(3) as i16, input.bytes().to_vec()),
             _ => metadata::encode(caller, 4 + input.below(9) as i16, [topic].into_iter(), false),
         };
         self.arrive(node, frame.slice(4..));

@@ -8,10 +8,15 @@ mod batches;
 mod broker;
 mod frame;
 mod input;
+#[cfg(feature = "tls")]
+mod pem;
 mod produce_request;
 mod responses;
+mod sasl;
 mod sender;
 
+#[cfg(feature = "tls")]
+pub use self::pem::pem;
 pub use self::{
     accumulator::accumulator,
     batches::{batch_decode, batch_round_trip},
@@ -19,6 +24,7 @@ pub use self::{
     frame::frame,
     produce_request::produce_request,
     responses::responses,
+    sasl::sasl,
     sender::sender,
 };
 
@@ -95,5 +101,7 @@ mod corpus {
         };
     }
 
-    replays!(frame, responses, batch_decode, batch_round_trip, produce_request, accumulator, sender, broker);
+    replays!(frame, responses, batch_decode, batch_round_trip, produce_request, accumulator, sender, broker, sasl);
+    #[cfg(feature = "tls")]
+    replays!(pem);
 }

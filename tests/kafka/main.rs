@@ -12,6 +12,7 @@
 //! - [`authentication`]: every mechanism of SASL, sessions that end, what a refusal says, passwords that are corrected
 //! - `fault`: three real brokers, with faults of the brokers and of their connections
 //! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
+//! - `keys`: TLS with each kind of key, in each version, with each way to authenticate
 //! - `security`: TLS, with and without a client's certificate, and what does not fit
 //!
 //! milena reads the topics back and, on real Kafka, Apache's console consumer and `DumpLogSegments` as well: see
@@ -28,6 +29,8 @@ mod content;
 mod fault;
 #[cfg(feature = "kafka-tests")]
 mod java_clients;
+#[cfg(feature = "kafka-tests")]
+mod keys;
 mod limits;
 mod log;
 mod outages;

@@ -19,16 +19,16 @@ use milena_test_support::kafka::RealKafka;
 use tokio::task::block_in_place;
 
 const RECORDS: usize = 500;
-const PASSWORD: &str = "hunter2";
+pub(crate) const PASSWORD: &str = "hunter2";
 
 /// Files in PEM: two CAs, and what the first has issued.
-struct Files {
+pub(crate) struct Files {
     folder: PathBuf,
 }
 
 impl Files {
     /// The files, made once. They are removed with the machine's other temporary files.
-    fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static FILES: OnceLock<Files> = OnceLock::new();
         FILES.get_or_init(Self::make)
     }
@@ -39,8 +39,8 @@ impl Files {
         let files = Self { folder };
         files.ca("ca");
         files.ca("other");
-        files.issue("broker", "rsa:2048");
-        files.issue("client", "rsa:2048");
+        files.issue("broker", &["rsa:2048"]);
+        files.issue("client", &["rsa:2048"]);
         let encrypt = ["pkcs8", "-topk8", "-in", "client.key", "-out", "client.encrypted", "-passout", "pass:hunter2"];
         openssl(&files.folder, &encrypt);
         files.join("client-encrypted.pem", &["client.encrypted", "client.crt"]);
@@ -53,13 +53,21 @@ impl Files {
         openssl(&self.folder, &[&new[..], &["-keyout", &key, "-out", &certificate]].concat());
     }
 
-    fn issue(&self, name: &str, algorithm: &str) {
+    /// A certificate from `ca`, and its key: `name.crt`, `name.key`, and both in `name.pem`. `algorithm` is what follows `-newkey`.
+    pub(crate) fn issue(&self, name: &str, algorithm: &[&str]) {
         let (key, certificate, subject) = (format!("{name}.key"), format!("{name}.crt"), format!("/CN={name}"));
-        let new = ["req", "-x509", "-CA", "ca.pem", "-CAkey", "ca.key", "-newkey", algorithm, "-nodes", "-days", "30"];
+        let new = ["req", "-x509", "-CA", "ca.pem", "-CAkey", "ca.key", "-nodes", "-days", "30", "-newkey"];
         let names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"];
         let files = ["-subj", &subject, "-keyout", &key, "-out", &certificate];
-        openssl(&self.folder, &[&new[..], &names, &files].concat());
+        openssl(&self.folder, &[&new[..], algorithm, &names, &files].concat());
         self.join(&format!("{name}.pem"), &[&key, &certificate]);
+    }
+
+    /// What `issue` has made of this name, as Java's own kind of keystore, with [`PASSWORD`]. Returns its path.
+    pub(crate) fn pkcs12(&self, name: &str) -> String {
+        let (from, to, password) = (format!("{name}.pem"), format!("{name}.p12"), format!("pass:{PASSWORD}"));
+        openssl(&self.folder, &["pkcs12", "-export", "-in", &from, "-out", &to, "-passout", &password]);
+        self.path(&to)
     }
 
     fn join(&self, name: &str, parts: &[&str]) {
@@ -68,7 +76,7 @@ impl Files {
         fs::write(self.folder.join(name), text).expect("the folder is writable");
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.join(name).to_str().expect("a UTF-8 path").to_owned()
     }
 }
@@ -105,12 +113,12 @@ fn properties(kafka: &RealKafka, ca: &str, more: &[(&str, &str)]) -> Vec<(String
 }
 
 /// Sends records and reads them back, all with the same properties.
-async fn round_trip(properties: &[(String, String)], topic: &str) {
+pub(crate) async fn round_trip(properties: &[(String, String)], topic: &str, records: usize) {
     let properties = || properties.iter().map(|(name, value)| (name, value));
     let producer = Producer::from_properties(properties()).await.expect("the settings are valid");
     let value = |number: usize| format!("{number}-{}", "x".repeat(number * 20));
     let mut deliveries = Vec::new();
-    for number in 0..RECORDS {
+    for number in 0..records {
         let value = value(number);
         deliveries.push(producer.send(Record::to(topic).value(&value)).await.expect("it is accepted"));
     }
@@ -121,10 +129,10 @@ async fn round_trip(properties: &[(String, String)], topic: &str) {
     let mut admin = Admin::from_properties(properties()).await.expect("the broker responds");
     let read = admin.read_all(topic).await.expect("the topic can be read");
     let mut read: Vec<_> = read.into_iter().filter_map(|record| record.value).collect();
-    let mut sent: Vec<_> = (0..RECORDS).map(|number| value(number).into_bytes()).collect();
+    let mut sent: Vec<_> = (0..records).map(|number| value(number).into_bytes()).collect();
     read.sort();
     sent.sort();
-    assert!(read == sent, "{} of {RECORDS} records came back", read.len());
+    assert!(read == sent, "{} of {records} records came back", read.len());
 }
 
 /// Why `send` fails.
@@ -144,9 +152,9 @@ fn records_come_back_over_each_version_of_tls() {
         let kafka = start(&[]);
         for version in ["TLSv1.2", "TLSv1.3"] {
             let properties = properties(&kafka, "ca.pem", &[("ssl.enabled.protocols", version)]);
-            round_trip(&properties, &format!("only-{version}")).await;
+            round_trip(&properties, &format!("only-{version}"), RECORDS).await;
         }
-        round_trip(&properties(&kafka, "ca.pem", &[]), "both").await;
+        round_trip(&properties(&kafka, "ca.pem", &[]), "both", RECORDS).await;
 
         let untrusted = error(properties(&kafka, "other.pem", &[])).await;
         assert!(
@@ -179,11 +187,11 @@ fn a_client_shows_its_certificate_to_a_broker_that_requires_one() {
         let encrypted = [pem, ("ssl.keystore.location", &encrypted), ("ssl.key.password", PASSWORD)];
         for version in ["TLSv1.2", "TLSv1.3"] {
             let version = ("ssl.enabled.protocols", version);
-            round_trip(&properties(&kafka, "ca.pem", &[&plain[..], &[version]].concat()), version.1).await;
+            round_trip(&properties(&kafka, "ca.pem", &[&plain[..], &[version]].concat()), version.1, RECORDS).await;
             let sentence = failure(properties(&kafka, "ca.pem", &[version])).await;
             assert!(sentence.contains("the broker requires a client certificate"), "{version:?}: {sentence}");
         }
-        round_trip(&properties(&kafka, "ca.pem", &encrypted), "encrypted-key").await;
+        round_trip(&properties(&kafka, "ca.pem", &encrypted), "encrypted-key", RECORDS).await;
     });
 }
 
@@ -228,7 +236,7 @@ fn who_the_client_is_can_be_said_over_tls() {
                     ];
                     client.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
                 };
-                round_trip(&with(PASSWORD), &format!("{mechanism}-{version}")).await;
+                round_trip(&with(PASSWORD), &format!("{mechanism}-{version}"), RECORDS).await;
                 let sentence = failure(with("wrong")).await;
                 assert!(sentence.contains(&format!("refused user \"alice\" by {mechanism}")), "{sentence}");
             }
