@@ -6,6 +6,7 @@
 //! - [`configuration`]: settings that contradict each other
 //! - [`endings`]: a producer that is closed, is dropped, or loses its runtime
 //! - [`outside`]: a producer that is used outside of its runtime
+//! - [`canary`]: passwords, which are never printed
 //! - [`callbacks`]: callbacks that misbehave
 //! - [`partitioners`]: custom partitioners
 //! - [`metrics`]: the producer's metrics
@@ -13,6 +14,7 @@
 
 mod bootstrap;
 mod callbacks;
+mod canary;
 mod configuration;
 mod endings;
 mod metrics;
