@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{exit::CliError, properties, settings};
+use crate::{console, exit::CliError, properties, settings};
 
 const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 
@@ -41,7 +41,43 @@ pub(crate) fn merged(
     if let Some(path) = config {
         settings.extend(properties::load(path).map_err(CliError::Usage)?);
     }
+    warn_of_secrets(named);
     settings.extend(named.iter().cloned());
     settings.extend(flags.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value).clone()?))));
     Ok(settings)
+}
+
+/// Warns of secrets among the settings that were given as arguments.
+pub(crate) fn warn_of_secrets(named: &[(String, String)]) {
+    for (name, _) in named.iter().filter(|(name, value)| is_secret(name) && !value.is_empty()) {
+        console::to_stderr(&format!(
+            "warning: {name} is on the command line, where other users of this machine can see it; put it into a file, and name that by --config"
+        ));
+    }
+}
+
+/// Whether a setting is a password, a key, or what contains one.
+fn is_secret(name: &str) -> bool {
+    let name = name.trim();
+    ["password", "secret", "jaas.config", "keystore.key"].iter().any(|end| name.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_told_from_other_settings() {
+        for (name, expected) in [
+            ("sasl.password", true),
+            (" ssl.key.password", true),
+            ("sasl.jaas.config", true),
+            ("ssl.keystore.key", true),
+            ("sasl.oauthbearer.client.credentials.client.secret", true),
+            ("sasl.username", false),
+            ("ssl.keystore.location", false),
+        ] {
+            assert_eq!(is_secret(name), expected, "{name}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::payload::{KeyDistribution, Payload};
-use crate::{console::to_stderr, exit::CliError, properties, settings};
+use crate::{connection::warn_of_secrets, console::to_stderr, exit::CliError, properties, settings};
 
 /// Measure how fast records are produced, as kafka-producer-perf-test does
 ///
@@ -159,7 +159,10 @@ impl Args {
         for path in self.producer_config.iter().chain(&self.command_config) {
             settings.extend(properties::load(path).map_err(CliError::Usage)?);
         }
-        settings.extend(self.producer_props.iter().chain(&self.command_property).cloned());
+        for named in [&self.producer_props, &self.command_property] {
+            warn_of_secrets(named);
+            settings.extend(named.iter().cloned());
+        }
         settings.extend(self.bootstrap_server.clone().map(|servers| ("bootstrap.servers".to_owned(), servers)));
         Ok(settings)
     }

@@ -36,7 +36,10 @@ fn a_wrong_login_is_told_as_json_without_the_password() {
         ["security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", "sasl.username=alice", "sasl.password=hunter2"];
     let login = login.iter().flat_map(|setting| ["-X", setting]);
     let arguments: Vec<_> = ["-b", &broker.bootstrap, "-o", "json"].into_iter().chain(login).collect();
-    let told = doctor(&arguments, 1);
+    let ran = milena(&[&["doctor"], &arguments[..]].concat()).expect(1);
+    assert!(ran.stderr.contains("warning: sasl.password is on the command line"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("hunter2"));
+    let told = String::from_utf8(ran.stdout).unwrap();
     let rows: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let last = rows.last().unwrap();
     assert_eq!((&last["step"], &last["ok"]), (&"sasl".into(), &false.into()));
