@@ -35,6 +35,11 @@ impl Report {
         self.state.starts_with("CLOSED")
     }
 
+    /// Whether the poison event was published, and is stored.
+    pub(super) fn is_poison_stored(&self) -> bool {
+        self.poison.is_some_and(|number| self.stored.contains(&number))
+    }
+
     /// Reads lines until a state is reached.
     pub(super) async fn follow(
         &mut self,
