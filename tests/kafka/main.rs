@@ -13,6 +13,7 @@
 //! - `fault`: three real brokers, with faults of the brokers and of their connections
 //! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
 //! - `keys`: TLS with each kind of key, in each version, with each way to authenticate
+//! - `rotation`: sessions that end and certificates that are replaced, under full load
 //! - `security`: TLS, with and without a client's certificate, and what does not fit
 //!
 //! milena reads the topics back and, on real Kafka, Apache's console consumer and `DumpLogSegments` as well: see
@@ -35,6 +36,8 @@ mod limits;
 mod log;
 mod outages;
 mod partitions;
+#[cfg(feature = "kafka-tests")]
+mod rotation;
 mod secured;
 #[cfg(feature = "kafka-tests")]
 mod security;
@@ -47,9 +50,13 @@ use std::time::Duration;
 const HANG: Duration = Duration::from_secs(300);
 
 fn run(scenario: impl Future<Output = ()>) {
+    run_within(HANG, scenario);
+}
+
+fn run_within(limit: Duration, scenario: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime can be built");
-    runtime.block_on(async { tokio::time::timeout(HANG, scenario).await.expect("the scenario hangs") });
+    runtime.block_on(async { tokio::time::timeout(limit, scenario).await.expect("the scenario hangs") });
 }
 
 macro_rules! scenarios {
