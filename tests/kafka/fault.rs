@@ -1,5 +1,5 @@
 //! Three real brokers under faults, and a producer with records in flight. An oracle compares the outcome of each
-//! record with the log.
+//! record with the log. With `MILENA_FAULTS_SECURITY=SASL_SSL` clients speak TLS, and authenticate every three seconds.
 //!
 //! The short form is these tests by themselves: each fault once, with 6,000 records or more at 2,000 a second. All
 //! tests use one cluster, one after the other. Its session timeout is 3 s (Kafka: 9 s), so that a failed leader is
@@ -13,6 +13,7 @@ mod oracle;
 mod race;
 mod report;
 mod scenario;
+mod secured;
 mod standings;
 mod strike;
 
@@ -148,6 +149,9 @@ fn check(short: Fault, long: &[Fault]) {
     // After a failed test the cluster can still be used by the next.
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let form = Form::chosen();
+    if secured::is_on() && !secured::can_be(short) {
+        return println!("{short} needs a proxy that can read what it carries");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime can be built");
     match form {
@@ -199,12 +203,24 @@ async fn race_often(fault: Fault, form: Form, runs: usize) {
     assert_eq!(failed, 0, "runs of {fault} without effect or in which milena has violations");
 }
 
+/// Where clients connect to, while this fault strikes.
+fn servers(stage: &Stage, fault: Fault) -> String {
+    let is_proxied = fault.is_proxied() || secured::is_on();
+    if is_proxied { stage.kafka.proxied_servers() } else { stage.kafka.bootstrap_servers() }
+}
+
 /// The cluster that all faults share, one after the other.
 fn stage(form: Form) -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
     STAGE.get_or_init(|| {
         let started = Instant::now();
-        let kafka = RealKafka::start_with_proxies(NODES, &form.settings());
+        let secured = if secured::is_on() { secured::of_brokers() } else { Vec::new() };
+        let secured = secured.iter().map(|(name, value)| (*name, &**value));
+        let settings: Vec<_> = form.settings().into_iter().chain(secured).collect();
+        let kafka = match secured::is_on() {
+            true => RealKafka::start_with_opaque_proxies(NODES, &settings),
+            false => RealKafka::start_with_proxies(NODES, &settings),
+        };
         let overseer = Overseer::start(&kafka.bootstrap_servers());
         println!("{NODES} brokers in {:?}", started.elapsed());
         Stage { kafka, overseer }

@@ -88,6 +88,19 @@ impl RealKafka {
         kafka
     }
 
+    /// As [`start_with_proxies`](Self::start_with_proxies), where `settings` give the listener `PROXIED` a protocol that the proxies cannot read.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with_opaque_proxies(nodes: usize, settings: &[(&str, &str)]) -> Self {
+        let behind = |port| (port, Proxy::start_opaque(port));
+        let ports = (0..nodes).map(|_| Ports { behind: Some(behind(ports::free())), ..Ports::choose(None) });
+        let kafka = Self::format(ports.collect(), &[], settings);
+        kafka.start_all();
+        kafka
+    }
+
     /// Starts a broker that listens for these protocols as well, such as `SASL_PLAINTEXT`. The `users` are those of SCRAM, as
     /// `SCRAM-SHA-256=[name=alice,password=secret]`.
     ///

@@ -40,12 +40,14 @@ pub struct Proxy {
 pub struct Cuts {
     /// Connections that were reset.
     pub connections: usize,
-    /// Responses to Produce requests that the client never received.
+    /// Responses to Produce requests that the client never received; of an opaque proxy, pieces of what the broker sent.
     pub responses: usize,
 }
 
 #[derive(Debug)]
 struct Shared {
+    /// Whether the bytes are encrypted, and are passed on as they come.
+    is_opaque: bool,
     /// How long connections pass no responses before they are reset. A change cuts all open connections.
     deaf: watch::Sender<Duration>,
     /// The response to every n-th Produce request is lost; 0 loses none.
@@ -62,10 +64,24 @@ impl Proxy {
     /// When loopback has no free port.
     #[must_use]
     pub fn start(port: u16) -> Self {
+        Self::open(port, false)
+    }
+
+    /// As [`start`](Self::start), for connections that are encrypted. It cannot lose a response that it chooses.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_opaque(port: u16) -> Self {
+        Self::open(port, true)
+    }
+
+    fn open(port: u16, is_opaque: bool) -> Self {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
         listener.set_nonblocking(true).expect("a socket can be made non-blocking");
         let shared = Arc::new(Shared {
+            is_opaque,
             deaf: watch::channel(Duration::ZERO).0,
             lose_every: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
@@ -171,6 +187,9 @@ impl Connection {
     }
 
     async fn pass_requests(&mut self) -> io::Result<()> {
+        if self.shared.is_opaque {
+            return self.broker.write_all(&std::mem::take(&mut self.requests.0)).await;
+        }
         while self.fatal.is_none()
             && let Some(frame) = self.requests.next()?
         {
@@ -186,6 +205,15 @@ impl Connection {
 
     /// Forwards responses. Breaks at the response that must be lost.
     async fn pass_responses(&mut self) -> io::Result<ControlFlow<()>> {
+        if self.shared.is_opaque {
+            let bytes = std::mem::take(&mut self.responses.0);
+            if self.end.is_some() {
+                self.shared.responses.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.client.write_all(&bytes).await?;
+            }
+            return Ok(ControlFlow::Continue(()));
+        }
         while let Some(frame) = self.responses.next()? {
             let correlation = number(&frame, 4);
             let produced = self

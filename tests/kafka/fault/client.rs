@@ -26,6 +26,7 @@ use super::{
     REQUEST_TIMEOUT,
     load::{History, Load, Order, SentRecord, Step},
     oracle::{Id, Place, Reported},
+    secured,
 };
 
 const VARIABLE: &str = "MILENA_FAULT_ORDER";
@@ -49,6 +50,7 @@ impl Client {
     pub(crate) fn start(test: &str, bootstrap_servers: &str, order: &Order) -> Self {
         let mut command = Command::new(env::current_exe().expect("this binary has a path"));
         command.args(["--exact", test, "--nocapture"]).env(VARIABLE, words(bootstrap_servers, order).join(" "));
+        command.envs(secured::environment());
         Self::spawn(command)
     }
 
@@ -147,7 +149,8 @@ pub(crate) fn run_as_client() -> bool {
     let order = Order { topic: words[1].to_owned(), client: number(2), first: number(3), at_least: number(4) };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime can be built").block_on(async {
-        let producer = Producer::builder(words[0]).request_timeout(REQUEST_TIMEOUT).build().await.expect("valid");
+        let builder = Producer::builder(words[0]).request_timeout(REQUEST_TIMEOUT).properties(secured::of_clients());
+        let producer = builder.build().await.expect("valid");
         let load = Load::start(producer, order, print);
         tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink()))
             .await

@@ -14,6 +14,7 @@ use super::{
     load::{self, History, Load, Order, SentRecord},
     oracle::{self, Id, Judgement, Reported, Violation},
     report::{self, Row},
+    secured,
     strike::{self, Fault, Seen, Stage},
 };
 use crate::cluster::unique;
@@ -67,8 +68,8 @@ pub(crate) async fn run(stage: &Stage, fault: Fault, form: Form) -> Outcome {
 
 /// Runs a producer under load while a fault strikes, and again afterwards.
 async fn strike(stage: &Stage, fault: Fault, topic: &str, records: u32) -> Observed {
-    let servers = if fault.is_proxied() { stage.kafka.proxied_servers() } else { stage.kafka.bootstrap_servers() };
-    let builder = Producer::builder(&servers).request_timeout(REQUEST_TIMEOUT);
+    let builder = Producer::builder(&super::servers(stage, fault)).request_timeout(REQUEST_TIMEOUT);
+    let builder = builder.properties(secured::of_clients());
     let builder = if fault == Fault::CutPlain { builder.idempotence(false) } else { builder };
     let producer = builder.build().await.expect("the settings are valid");
     let order = |first, at_least| Order { topic: topic.to_owned(), client: 0, first, at_least };
@@ -99,7 +100,7 @@ async fn strike_java(stage: &Stage, fault: Fault, topic: &str, records: u32) -> 
 
 /// Kills a client under load, and starts another that continues with the first record that was not sent.
 fn kill_client(stage: &Stage, topic: &str, records: u32) -> Observed {
-    let servers = stage.kafka.bootstrap_servers();
+    let servers = super::servers(stage, Fault::KillClient);
     let start = |client, first, at_least| {
         Client::start(CLIENT_TEST, &servers, &Order { topic: topic.to_owned(), client, first, at_least })
     };
