@@ -22,8 +22,11 @@ pub(super) fn sections(text: &[u8]) -> Result<Vec<Section>, String> {
     let mut sections = Vec::new();
     let mut rest = text.as_ref();
     while let Some((_, after)) = rest.split_once(BEGIN) {
-        let (label, after) =
-            after.split_once(DASHES).ok_or("a line that begins with -----BEGIN does not end with -----")?;
+        // Where dashes are missing, what follows is no label but a part of the content, which may be secret.
+        let (label, after) = after
+            .split_once(DASHES)
+            .filter(|(label, _)| is_label(label))
+            .ok_or("a line that begins with -----BEGIN does not end with -----")?;
         let label = label.trim();
         let end = format!("-----END {label}-----");
         let (content, after) =
@@ -32,6 +35,11 @@ pub(super) fn sections(text: &[u8]) -> Result<Vec<Section>, String> {
         rest = after;
     }
     Ok(sections)
+}
+
+/// Whether a text can be a label, as in `RSA PRIVATE KEY`.
+fn is_label(text: &str) -> bool {
+    text.len() <= LINE && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' ')
 }
 
 fn section(label: &str, content: &str, end: &str) -> Result<Section, String> {
@@ -84,6 +92,8 @@ mod tests {
     fn what_is_wrong_with_a_section_is_said_without_its_content() {
         for (text, says) in [
             ("-----BEGIN PRIVATE KEY", "does not end with -----"),
+            ("-----BEGIN PRIVATE KEY\nhunter2\n-----END PRIVATE KEY-----", "does not end with -----"),
+            ("-----BEGIN hunter2-----\n-----END hunter2-----", "does not end with -----"),
             ("-----BEGIN PRIVATE KEY-----\nhunter2", "no -----END PRIVATE KEY-----"),
             ("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END CERTIFICATE-----", "no -----END PRIVATE KEY-----"),
             ("-----BEGIN PRIVATE KEY-----\nhunter2!\n-----END PRIVATE KEY-----", "a PRIVATE KEY that is damaged"),
