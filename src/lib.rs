@@ -90,6 +90,9 @@ pub mod fuzzing;
 #[cfg(all(test, feature = "kafka-tests"))]
 #[path = "../tests/golden/main.rs"]
 mod golden;
+#[cfg(test)]
+#[path = "../tests/logs.rs"]
+mod logs;
 mod metrics;
 pub mod mock;
 mod net;

@@ -11,10 +11,9 @@
 //! idempotent producer. Deliberately absent: any way to skip a client that is missing.
 
 use std::{
-    fmt::{Debug, Write as _},
+    fmt::Write as _,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -25,11 +24,12 @@ use tokio::{
     net::TcpStream,
     task::spawn_blocking,
 };
-use tracing::{
-    Event, Level, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
+use tracing::Level;
+
+#[path = "../logs.rs"]
+mod logs;
+
+use logs::Logs;
 
 const TOPIC: &str = "clients";
 const CODECS: &[&str] = if cfg!(feature = "zstd") {
@@ -60,14 +60,15 @@ fn fetched(path: &str) -> PathBuf {
 
 /// Runs a client against a new broker, and checks its output and the broker's log.
 async fn works(mut client: Command, modes: &[&str]) {
-    let refused = Refused::default();
-    let _listening = tracing::subscriber::set_default(refused.clone());
+    let logs = Logs::default();
+    // The broker's tasks run in the thread of their test, and it warns of each request that it refuses.
+    let _listening = tracing::subscriber::set_default(logs.listener(Level::WARN));
     let broker = EmbeddedBroker::builder().topic("orders", 3).start().await.expect("the embedded broker starts");
     client.args([&broker.bootstrap_servers(), TOPIC, &CODECS.join(",")]);
     let output = spawn_blocking(move || client.output().unwrap_or_else(|e| panic!("cannot start {client:?}: {e}")));
     let output = output.await.expect("waiting does not panic");
     let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let refused = refused.0.lock().unwrap().clone();
+    let refused = logs.take();
     assert_eq!(printed, expected(modes), "{}, the broker refused {refused:#?}\n{errors}", output.status);
     assert!(output.status.success(), "{}\n{errors}", output.status);
     let written: Vec<_> = broker.log(TOPIC, 0).iter().map(describe).collect();
@@ -112,38 +113,6 @@ fn line(codec: &str, mode: &str, number: usize) -> String {
     }
 }
 
-/// The broker's log lines about refused requests. Its tasks run in the thread of their test.
-#[derive(Clone, Default)]
-struct Refused(Arc<Mutex<Vec<String>>>);
-
-impl Subscriber for Refused {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN && metadata.target().starts_with("milena::broker")
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        write!(self.0, "{field}={value:?} ").unwrap();
-    }
-}
-
 /// ApiVersions in version 3, by "tool 7"; FindCoordinator in version 6; and an HTTP request.
 const VERSIONS: &[u8] = b"\0\0\0\x17\0\x12\0\x03\0\0\0\x01\0\x04shop\0\x05tool\x027\0";
 const COORDINATOR: &[u8] = b"\0\0\0\x0f\0\x0a\0\x06\0\0\0\x01\0\x04shop\0";
@@ -151,8 +120,9 @@ const HTTP: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 
 #[tokio::test]
 async fn a_refused_request_is_logged_once_for_each_client() {
-    let refused = Refused::default();
-    let _listening = tracing::subscriber::set_default(refused.clone());
+    let logs = Logs::default();
+    // The broker's tasks run in the thread of their test, and it warns of each request that it refuses.
+    let _listening = tracing::subscriber::set_default(logs.listener(Level::WARN));
     let broker = EmbeddedBroker::builder().start().await.expect("the embedded broker starts");
     let address = broker.bootstrap_servers();
     for sent in [COORDINATOR, HTTP, COORDINATOR, HTTP, &[VERSIONS, COORDINATOR].concat()] {
@@ -161,7 +131,7 @@ async fn a_refused_request_is_logged_once_for_each_client() {
         // Returns when the connection is closed or reset.
         socket.read_to_end(&mut Vec::new()).await.ok();
     }
-    let lines = refused.0.lock().unwrap().clone();
+    let lines = logs.take();
     let request = "FindCoordinator request (api key 10, version 6, client id \"shop\") from";
     let [coordinator, http, named] = &lines[..] else { panic!("{lines:#?}") };
     assert!(coordinator.contains(&format!("{request} a client at 127.0.0.1 refused")), "{coordinator}");
@@ -222,8 +192,9 @@ async fn clients_authenticate_by_each_mechanism() {
 /// The tools that the broker's documentation names, beside the console tools of `tests/kafka`.
 #[tokio::test]
 async fn javas_own_tools_work() {
-    let refused = Refused::default();
-    let _listening = tracing::subscriber::set_default(refused.clone());
+    let logs = Logs::default();
+    // The broker's tasks run in the thread of their test, and it warns of each request that it refuses.
+    let _listening = tracing::subscriber::set_default(logs.listener(Level::WARN));
     let broker = EmbeddedBroker::builder().nodes(2).start().await.expect("the embedded broker starts");
     let servers = broker.bootstrap_servers();
     let printed = spawn_blocking(move || {
@@ -248,7 +219,7 @@ async fn javas_own_tools_work() {
         assert!(described.contains(part), "{part} is not in {described}");
     }
     assert!(config.contains("retention.ms=123456"), "{config}");
-    assert_eq!(*refused.0.lock().unwrap(), Vec::<String>::new());
+    assert_eq!(logs.take(), Vec::<String>::new());
 }
 
 #[tokio::test]

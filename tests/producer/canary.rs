@@ -3,22 +3,14 @@
 //! In: users who authenticate by each mechanism, rightly and wrongly, and settings that are wrong. Out: a failing test if a password, or what it is
 //! sent as, is in anything that was written.
 
-use std::{
-    fmt::{Debug, Write as _},
-    sync::{Arc, Mutex},
-};
-
 use milena::{
     Producer, ProducerBuilder, Record,
     admin::Admin,
     broker::{EmbeddedBroker, Fault},
 };
-use tracing::{
-    Event, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-    subscriber::set_default,
-};
+use tracing::{Level, subscriber::set_default};
+
+use crate::logs::Logs;
 
 const PASSWORD: &str = "hunter2-canary";
 const WRONG: &str = "hunter2-wrong";
@@ -26,36 +18,6 @@ const MECHANISMS: &[&str] =
     if cfg!(feature = "scram") { &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] } else { &["PLAIN"] };
 /// The passwords, and as Base64, alone and in the message of PLAIN, whatever stands before.
 const SECRETS: [&str; 4] = ["hunter2", "aHVudGVyMi", "h1bnRlcjI", "odW50ZXIy"];
-
-/// Keeps all that is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-impl Subscriber for Log {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut Line(&mut self.0.lock().expect("no test panics while it logs")));
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-struct Line<'a>(&'a mut String);
-
-impl Visit for Line<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        writeln!(self.0, "{field}={value:?}").expect("a string takes all");
-    }
-}
 
 /// Settings of alice.
 fn settings(servers: &str, mechanism: &str, password: &str) -> Vec<(&'static str, String)> {
@@ -96,8 +58,8 @@ async fn outcome(producer: &Producer) -> String {
 
 #[tokio::test]
 async fn a_password_is_in_nothing_that_is_printed() {
-    let log = Log::default();
-    let guard = set_default(log.clone());
+    let logs = Logs::default();
+    let guard = set_default(logs.listener(Level::TRACE));
     let broker = EmbeddedBroker::builder().user("alice", PASSWORD).start().await.expect("it starts");
     let servers = broker.bootstrap_servers();
     let mut printed = vec![format!("{broker:?}")];
@@ -118,9 +80,9 @@ async fn a_password_is_in_nothing_that_is_printed() {
         printed.extend(attempt(settings).await);
     }
     drop(guard);
-    let logged = log.0.lock().expect("nobody panics").clone();
-    assert!(logged.contains("alice"), "the log is heard");
-    printed.push(logged);
+    let logged = logs.take();
+    assert!(logged.iter().any(|line| line.contains("alice")), "the log is heard");
+    printed.extend(logged);
     for secret in SECRETS {
         assert!(printed.iter().all(|text| !text.contains(secret)), "{secret} is in {printed:#?}");
     }

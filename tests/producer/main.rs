@@ -17,6 +17,8 @@ mod callbacks;
 mod canary;
 mod configuration;
 mod endings;
+#[path = "../logs.rs"]
+mod logs;
 mod metrics;
 mod museum;
 mod names;

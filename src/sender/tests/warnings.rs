@@ -1,94 +1,27 @@
 //! What an operator is told while brokers misbehave.
 
-use std::{
-    fmt::{Debug, Write as _},
-    sync::{Arc, Mutex},
-};
+use std::io;
 
-use tracing::{
-    Event, Level, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
+use tracing::Level;
 
 use super::rig::{Rig, is_pending, offset};
+use crate::logs::Logs;
 
-/// Keeps every line from `INFO` up, as `LEVEL message field=value …`.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl Lines {
-    /// What was written since the last call.
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-
-    fn expect(&self, expected: &[&[&str]]) {
-        let lines = self.take();
-        assert_eq!(lines.len(), expected.len(), "{lines:#?}");
-        for (line, parts) in lines.iter().zip(expected) {
-            parts.iter().for_each(|part| assert!(line.contains(part), "{line:?} lacks {part:?}"));
-        }
+fn expect(logs: &Logs, expected: &[&[&str]]) {
+    let lines = logs.take();
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, parts) in lines.iter().zip(expected) {
+        parts.iter().for_each(|part| assert!(line.contains(part), "{line:?} lacks {part:?}"));
     }
 }
 
-impl Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::INFO
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new(), String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push(format!("{} {}{}", event.metadata().level(), line.0, line.1));
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-/// Listens and keeps nothing.
-struct Deaf;
-
-impl Subscriber for Deaf {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::INFO
-    }
-
-    fn event(&self, _: &Event<'_>) {}
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-/// An event's message, and its fields.
-struct Line(String, String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        match field.name() {
-            "message" => write!(self.0, "{value:?}").unwrap(),
-            name => write!(self.1, " {name}={value:?}").unwrap(),
-        }
-    }
-}
-
-/// Runs a scenario with everything that it logs kept.
-fn watching(scenario: impl FnOnce(&Lines)) {
+/// Runs a scenario with everything kept that it logs from `INFO` up.
+fn watching(scenario: impl FnOnce(&Logs)) {
     // Other tests log at the same time and nobody listens there; somebody has to, or tracing may take it that nobody ever does.
-    let _ = tracing::subscriber::set_global_default(Deaf);
-    let lines = Lines::default();
-    tracing::subscriber::with_default(lines.clone(), || scenario(&lines));
+    let deaf = tracing_subscriber::fmt().with_max_level(Level::INFO).with_writer(io::sink).finish();
+    let _ = tracing::subscriber::set_global_default(deaf);
+    let logs = Logs::default();
+    tracing::subscriber::with_default(logs.listener(Level::INFO), || scenario(&logs));
 }
 
 /// What is logged during a scenario.
@@ -110,12 +43,12 @@ fn what_must_be_there_and_is_not_stops_a_test_and_is_counted_and_told_once_in_a_
         for _ in 0..3 {
             assert_eq!(rig.sender.common.missing::<Option<u8>>("a lane"), None);
         }
-        lines.expect(&[&["ERROR", "the sender lacks a lane", "faults=1"]]);
+        expect(lines, &[&["ERROR", "the sender lacks a lane", "faults=1"]]);
         rig.pass_ms(1_000);
         rig.run();
         lines.take();
         assert!(!rig.sender.common.missing::<bool>("a lane"));
-        lines.expect(&[&["ERROR", "the sender lacks a lane", "faults=4", "held_back=2"]]);
+        expect(lines, &[&["ERROR", "the sender lacks a lane", "faults=4", "held_back=2"]]);
     });
 }
 
@@ -126,12 +59,15 @@ fn a_retry_tells_partition_broker_attempt_error_and_what_happens_next() {
         let delivery = rig.send(0, "a");
         lines.take();
         rig.refuse(19);
-        lines.expect(&[&[
-            "WARN retry: the same batch is sent again",
-            "topic=\"orders\" partition=0 broker=1 attempt=1",
-            "error=NOT_ENOUGH_REPLICAS (19)",
-            "min.insync.replicas",
-        ]]);
+        expect(
+            lines,
+            &[&[
+                "WARN retry: the same batch is sent again",
+                "topic=\"orders\" partition=0 broker=1 attempt=1",
+                "error=NOT_ENOUGH_REPLICAS (19)",
+                "min.insync.replicas",
+            ]],
+        );
         rig.pass_ms(200);
         rig.ack(7);
         assert_eq!(offset(&delivery), Some(7));
@@ -152,7 +88,7 @@ fn a_partition_that_fails_again_and_again_has_one_line_a_second() {
         assert!(first.len() == 1 && first[0].contains("attempt=1") && !first[0].contains("held_back"), "{first:#?}");
         rig.pass_ms(1_000);
         rig.refuse(19);
-        lines.expect(&[&["attempt=6", "held_back=4"]]);
+        expect(lines, &[&["attempt=6", "held_back=4"]]);
         assert!(is_pending(&delivery));
     });
 }
@@ -167,7 +103,7 @@ fn a_connection_that_is_lost_is_told_with_broker_reason_and_what_was_on_its_way(
         rig.pass_ms(500);
         let lost = ["WARN connection lost", "broker=1", "127.0.0.1:9001", "within request.timeout.ms", "unanswered=1"];
         let again = ["WARN retry: the same batch is sent again", "attempt=1", "error=REQUEST_TIMED_OUT (7)"];
-        lines.expect(&[&lost, &again]);
+        expect(lines, &[&lost, &again]);
         assert!(is_pending(&delivery));
     });
 }
@@ -179,7 +115,7 @@ fn a_broker_that_cannot_be_reached_is_told_after_ever_longer_times_and_its_retur
         rig.accumulator.topics().want(super::rig::TOPIC);
         rig.refuses = vec![9000];
         rig.pass_ms(900);
-        lines.expect(&[&["WARN no connection; it is tried again", "127.0.0.1:9000", "why=\"refused\""]]);
+        expect(lines, &[&["WARN no connection; it is tried again", "127.0.0.1:9000", "why=\"refused\""]]);
         rig.refuses.clear();
         rig.pass_ms(900);
         let lines = lines.take();

@@ -2,17 +2,7 @@
 //!
 //! In: settings with passwords and keys. Out: a failing test if a piece of one is in anything that was written, down to `TRACE`.
 
-use std::{
-    fmt::{Debug, Write as _},
-    sync::{Arc, Mutex},
-};
-
-use tracing::{
-    Event, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-    subscriber::set_default,
-};
+use tracing::{Level, subscriber::set_default};
 
 use super::{
     Folder, client, config, connect, encrypted, identity, open,
@@ -21,41 +11,12 @@ use super::{
     server::{Setup, echo},
     violations,
 };
-
-/// Keeps all that is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-impl Subscriber for Log {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut Line(&mut self.0.lock().unwrap()));
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-struct Line<'a>(&'a mut String);
-
-impl Visit for Line<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        writeln!(self.0, "{field}={value:?}").unwrap();
-    }
-}
+use crate::logs::Logs;
 
 #[tokio::test]
 async fn no_piece_of_a_password_or_a_key_is_in_anything_that_is_printed() {
-    let log = Log::default();
-    let guard = set_default(log.clone());
+    let logs = Logs::default();
+    let guard = set_default(logs.listener(Level::TRACE));
     let ca = Ca::new("Shop CA");
     let issued = ca.issue(&Wanted::default());
     let (folder, damaged) = (Folder::new("canary"), issued.key.replace("-----END", "hunter2\n-----END"));
@@ -77,7 +38,8 @@ async fn no_piece_of_a_password_or_a_key_is_in_anything_that_is_printed() {
     let with_file = open(&[("ssl.truststore.certificates", &ca.pem), ("ssl.keystore.location", &store)]).unwrap();
     folder.file("store.pem", &damaged);
     with_file.newest();
-    assert!(log.0.lock().unwrap().contains("cannot be used"), "the log is heard");
+    printed.extend(logs.take());
+    assert!(printed.iter().any(|line| line.contains("cannot be used")), "the log is heard");
     let (port, _seen) = echo(&Setup { clients: Some(ca.pem.clone()), ..Setup::new(issued.clone()) });
     let own = identity(&issued);
     let own = client(&ca, &own.each_ref().map(|(name, value)| (*name, value.as_str())));
@@ -85,7 +47,7 @@ async fn no_piece_of_a_password_or_a_key_is_in_anything_that_is_printed() {
     round_trip(&mut stream).await.unwrap();
     printed.push(format!("{stream:?}"));
     drop(guard);
-    printed.push(log.0.lock().unwrap().clone());
+    printed.extend(logs.take());
     let lines = [encrypted::AES, encrypted::PBES1, &issued.key].map(|key| key.lines().nth(1).unwrap());
     for secret in [&["hunter2"][..], &lines].concat() {
         assert!(printed.iter().all(|text| !text.contains(secret)), "{secret} is in {printed:#?}");
