@@ -41,7 +41,7 @@ pub use error::AdminError;
 use metadata::AskMetadata;
 
 #[cfg(feature = "tls")]
-pub use crate::tls::TlsHandshake;
+pub use crate::dial::TlsHandshake;
 
 const MAX_RETRIES: u32 = 9;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);

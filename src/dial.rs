@@ -18,10 +18,9 @@ use tokio::{
 
 pub(crate) use self::transport::{DialError, Security, Transport};
 #[cfg(all(feature = "admin", feature = "tls"))]
-use crate::{
-    config::tls::TlsSettings,
-    tls::{self, TlsHandshake},
-};
+pub use crate::tls::TlsHandshake;
+#[cfg(all(feature = "admin", feature = "tls"))]
+use crate::{config::tls::TlsSettings, tls};
 
 /// How long an address may be silent before the next one is tried beside it, as RFC 8305 recommends.
 const HEAD_START: Duration = Duration::from_millis(250);

@@ -5,9 +5,10 @@
 //! changed, the next connection gets a new one, and those in use go on. The cryptography is always passed explicitly, so rustls's
 //! process-wide default is neither used nor set. Deliberately absent: certificate revocation lists, which Java does not check by default.
 //!
-//! Layout: `provider` chooses the cryptography, `pem` and `key` read texts, `files` reads files, `verifier` judges a broker's
+//! Layout: `provider` chooses the cryptography, `pem` and `key` read texts, `files` reads files, `assemble` puts them together, `verifier` judges a broker's
 //! certificate, `words` says what went wrong, `stream` is a connection, `records` counts what it has written, `examine` tells what a handshake shows.
 
+mod assemble;
 #[cfg(feature = "admin")]
 mod examine;
 mod files;
@@ -23,14 +24,7 @@ mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    client::{Resumption, danger::ServerCertVerifier},
-    crypto::CryptoProvider,
-    pki_types::ServerName,
-    sign::{CertifiedKey, SingleCertAndKey},
-    version::{TLS12, TLS13},
-};
+use rustls::{ClientConfig, crypto::CryptoProvider};
 use tokio::{net::TcpStream, task::spawn_blocking};
 
 #[cfg(feature = "admin")]
@@ -38,11 +32,12 @@ pub use self::examine::TlsHandshake;
 #[cfg(feature = "admin")]
 pub(crate) use self::examine::examine;
 pub(crate) use self::stream::{Refusal, Stream};
-use self::{files::Texts, verifier::Verifier, words::Client};
-use crate::config::{TlsVersions, tls::TlsSettings};
-
-/// How many sessions are kept, to be resumed.
-const SESSIONS: usize = 256;
+use self::{
+    assemble::{config, name_of},
+    files::Texts,
+    words::Client,
+};
+use crate::config::tls::TlsSettings;
 
 /// What encrypts the connections of a client.
 pub(crate) struct Tls {
@@ -128,86 +123,4 @@ impl Tls {
         }
         Arc::clone(&current.config)
     }
-}
-
-/// A host as certificates name it.
-fn name_of(host: &str) -> Result<ServerName<'static>, Refusal> {
-    // The scope of an IPv6 address is no part of a name.
-    let name = host.split_once('%').map_or(host, |(address, _)| address).to_owned();
-    let unfit = |_| {
-        let why = format!("{host} cannot be in a certificate: expected a DNS name or an IP address");
-        Refusal { why, is_final: true }
-    };
-    ServerName::try_from(name).map_err(unfit)
-}
-
-/// The configuration of connections, or every violation.
-fn config(settings: &TlsSettings, provider: &Arc<CryptoProvider>, texts: &Texts) -> Result<ClientConfig, Vec<String>> {
-    verified_by(|verifier| verifier, settings, provider, texts)
-}
-
-/// As [`config`], with what `wrap` makes of the verifier in its place.
-fn verified_by<V: ServerCertVerifier + 'static>(
-    wrap: impl FnOnce(Verifier) -> V,
-    settings: &TlsSettings,
-    provider: &Arc<CryptoProvider>,
-    texts: &Texts,
-) -> Result<ClientConfig, Vec<String>> {
-    let (verifier, identity) = (verifier(settings, provider, texts), identity(settings, provider, texts));
-    let (verifier, identity) = match (verifier, identity) {
-        (Ok(verifier), Ok(identity)) => (verifier, identity),
-        (verifier, identity) => {
-            return Err(verifier.err().into_iter().chain(identity.err().into_iter().flatten()).collect());
-        }
-    };
-    let TlsVersions { v12, v13 } = settings.versions;
-    let versions: Vec<_> =
-        [(v13, &TLS13), (v12, &TLS12)].into_iter().filter(|(is_on, _)| *is_on).map(|(_, v)| v).collect();
-    let builder = ClientConfig::builder_with_provider(Arc::clone(provider)).with_protocol_versions(&versions);
-    let unfit = |_| vec!["ssl.cipher.suites: none of them is for a version in ssl.enabled.protocols".to_owned()];
-    let builder = builder.map_err(unfit)?.dangerous().with_custom_certificate_verifier(Arc::new(wrap(verifier)));
-    let mut config = match identity {
-        Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
-        None => builder.with_no_client_auth(),
-    };
-    config.resumption = Resumption::in_memory_sessions(SESSIONS);
-    Ok(config)
-}
-
-fn verifier(settings: &TlsSettings, provider: &CryptoProvider, texts: &Texts) -> Result<Verifier, String> {
-    let algorithms = provider.signature_verification_algorithms;
-    let (mut roots, mut trusted) = (RootCertStore::empty(), Vec::new());
-    match texts.trusted(settings) {
-        None => roots = systems_roots()?,
-        Some(text) => {
-            trusted = key::certificates(text)?;
-            for (certificate, number) in trusted.iter().zip(1..) {
-                let unreadable = |_| format!("{}: certificate {number} cannot be read", text.property);
-                roots.add(certificate.clone()).map_err(unreadable)?;
-            }
-        }
-    }
-    Ok(Verifier { roots, trusted, algorithms, check_names: settings.check_names })
-}
-
-fn systems_roots() -> Result<RootCertStore, String> {
-    let (mut roots, found) = (RootCertStore::empty(), rustls_native_certs::load_native_certs());
-    roots.add_parsable_certificates(found.certs);
-    if !roots.is_empty() {
-        return Ok(roots);
-    }
-    let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
-    Err(format!(
-        "ssl.truststore.location: not set, and this system has no trusted certificates{why}: set it, or install ca-certificates"
-    ))
-}
-
-fn identity(
-    settings: &TlsSettings,
-    provider: &CryptoProvider,
-    texts: &Texts,
-) -> Result<Option<CertifiedKey>, Vec<String>> {
-    let Some(identity) = &settings.identity else { return Ok(None) };
-    let Some((chain, key)) = texts.identity(identity) else { return Ok(None) };
-    key::certified(chain, key, &identity.password, provider).map(Some)
 }

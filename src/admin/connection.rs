@@ -34,7 +34,10 @@ use crate::{
 };
 
 #[cfg(feature = "tls")]
-use crate::{config::tls::TlsSettings, dial::examine, tls::TlsHandshake};
+use crate::{
+    config::tls::TlsSettings,
+    dial::{TlsHandshake, examine},
+};
 
 const CLIENT_ID: &str = "milena-admin";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -16,10 +16,10 @@ use rustls::{
 use tokio::{net::TcpStream, task::spawn_blocking};
 
 use super::{
+    assemble::{name_of, verified_by},
     files::Texts,
-    name_of, provider,
+    provider,
     stream::{Refusal, Stream},
-    verified_by,
     verifier::Verifier,
     words::Client,
 };
