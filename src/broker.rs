@@ -29,17 +29,21 @@
 //! `kafka-configs --describe`, and the console consumer with a partition and an offset (`--partition 0 --offset earliest`).
 //! So do librdkafka, kafka-python, aiokafka, franz-go, sarama and kafka-go, which `tests/clients` runs.
 //!
-//! With users ([`Builder::user`]) its listeners are `SASL_PLAINTEXT`: clients authenticate by PLAIN or SCRAM, and again before their session
+//! With users ([`Builder::user`]) its listeners are `SASL_PLAINTEXT` or `SASL_SSL`: clients authenticate by PLAIN or SCRAM, and again before their session
 //! ends ([`Builder::session_lifetime`]). Only ApiVersions is served before. Users can change while it runs.
 //!
+//! With rules ([`Builder::acl`], [`Builder::authorize`]) users may do only what these allow, as with Apache Kafka's `StandardAuthorizer`. Rules can
+//! change while it runs.
+//!
 //! # What it does not do
-//! Consumer groups, so a consumer must assign its partitions itself. Transactions, TLS, what users may do, retention and compaction. zstd without
+//! Consumer groups, so a consumer must assign its partitions itself. Transactions, TLS, rules that hold for some hosts only, retention and compaction. zstd without
 //! the feature `zstd`. **Logs are in memory** and grow until the broker is dropped.
 //!
 //! # Replication
 //! A partition has one log, whichever node leads it. So every replica is always up to date, and a new leader has the same log and the
 //! same producer state. The replicas in sync are those that are up; see [`EmbeddedBroker::limit_in_sync`].
 
+mod acls;
 mod api;
 mod builder;
 mod config;
@@ -72,6 +76,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use self::listener::Shared;
 pub(crate) use self::state::State;
 pub use self::{
+    acls::{Acl, AclError, Operation, Resource},
     builder::Builder,
     control::BrokerError,
     faults::{Fault, FaultId},
@@ -180,6 +185,17 @@ impl EmbeddedBroker {
     /// user existed.
     pub fn remove_user(&self, name: &str) -> bool {
         self.shared.change(|state| state.remove_user(name))
+    }
+
+    /// Adds a rule of what users may do. It counts from the next request on. Rules count only if the broker was started with
+    /// [`Builder::acl`] or [`Builder::authorize`].
+    pub fn add_acl(&self, rule: Acl) {
+        self.shared.change(|state| state.add_acl(rule));
+    }
+
+    /// Removes a rule of what users may do. Returns whether it was there.
+    pub fn remove_acl(&self, rule: &Acl) -> bool {
+        self.shared.change(|state| state.remove_acl(rule))
     }
 
     /// How many requests of this kind have arrived.

@@ -7,6 +7,7 @@ use std::{fmt, io, time::Duration};
 
 use super::{
     EmbeddedBroker,
+    acls::{Acl, Acls},
     config::TopicConfig,
     listener,
     security::Security,
@@ -34,6 +35,10 @@ pub struct Builder {
     mechanisms: Option<Vec<SaslMechanism>>,
     users: Vec<(String, String)>,
     session_lifetime: Duration,
+    authorizes: bool,
+    super_users: Vec<String>,
+    allows_unruled: bool,
+    acls: Vec<Acl>,
 }
 
 impl fmt::Debug for Builder {
@@ -46,6 +51,7 @@ impl fmt::Debug for Builder {
             .field("topics", &self.topics)
             .field("mechanisms", &self.mechanisms)
             .field("users", &users)
+            .field("acls", &self.acls)
             .finish_non_exhaustive()
     }
 }
@@ -71,6 +77,10 @@ impl Default for Builder {
             mechanisms: None,
             users: Vec::new(),
             session_lifetime: Duration::ZERO,
+            authorizes: false,
+            super_users: Vec::new(),
+            allows_unruled: false,
+            acls: Vec::new(),
         }
     }
 }
@@ -142,7 +152,7 @@ impl Builder {
         self
     }
 
-    /// A user. With at least one, every listener is `SASL_PLAINTEXT`, and clients have to authenticate.
+    /// A user. With at least one, every listener is `SASL_PLAINTEXT` (`SASL_SSL` with TLS), and clients have to authenticate.
     /// [`EmbeddedBroker::set_user`] changes users later.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.users.push((name.into(), password.into()));
@@ -161,6 +171,32 @@ impl Builder {
     /// second, so a session should last for 1.2 s or longer: clients authenticate when 85 % of it have passed.
     pub fn session_lifetime(mut self, lifetime: Duration) -> Self {
         self.session_lifetime = lifetime;
+        self
+    }
+
+    /// `authorizer.class.name`: a client may do only what a rule allows, as with Apache Kafka's `StandardAuthorizer`. Off by default, so that
+    /// everybody may do everything.
+    pub fn authorize(mut self) -> Self {
+        self.authorizes = true;
+        self
+    }
+
+    /// A rule of what users may do. With at least one, the broker [authorizes](Self::authorize). [`EmbeddedBroker::add_acl`] and
+    /// [`EmbeddedBroker::remove_acl`] change rules later.
+    pub fn acl(mut self, rule: Acl) -> Self {
+        self.acls.push(rule);
+        self.authorize()
+    }
+
+    /// `super.users`: a principal, such as `User:admin`, that may do everything.
+    pub fn super_user(mut self, principal: impl Into<String>) -> Self {
+        self.super_users.push(principal.into());
+        self
+    }
+
+    /// `allow.everyone.if.no.acl.found`: whether everybody may use what no rule is about. Defaults to false.
+    pub fn allow_everyone_if_no_acl_found(mut self, allow: bool) -> Self {
+        self.allows_unruled = allow;
         self
     }
 
@@ -202,7 +238,8 @@ impl Builder {
             topic_defaults,
         };
         let security = Security::new(self.mechanisms.as_deref(), &self.users, self.session_lifetime)?;
-        let mut state = State::new(settings, security, ports.iter().map(|port| (HOST.to_owned(), *port)));
+        let acls = Acls::new(self.authorizes, &self.super_users, self.allows_unruled, &self.acls)?;
+        let mut state = State::new(settings, security, acls, ports.iter().map(|port| (HOST.to_owned(), *port)));
         state.place(-1, -1).map_err(|refusal| refusal.message)?;
         for topic in self.topics {
             let mut config = state.settings.topic_defaults.clone();

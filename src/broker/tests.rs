@@ -1,5 +1,6 @@
 //! The broker over TCP, alone and beside a real Apache Kafka.
 
+mod authorizing;
 #[cfg(feature = "kafka-tests")]
 mod parity;
 
