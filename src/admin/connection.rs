@@ -42,11 +42,13 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Access {
     pub(super) security: Security,
     pub(super) credentials: Option<Arc<Credentials>>,
+    /// Who that is to the brokers, if it is known.
+    pub(super) principal: Option<Arc<str>>,
 }
 
 impl Access {
     /// Neither encrypted nor authenticated.
-    pub(super) const PLAIN: Self = Self { security: Security::Plain, credentials: None };
+    pub(super) const PLAIN: Self = Self { security: Security::Plain, credentials: None, principal: None };
 }
 
 /// A connection, and the versions that its broker supports.

@@ -10,6 +10,7 @@
 //! - [`outages`]: brokers that stop and restart, or start late
 //! - [`limits`]: the largest record, the smallest, and records that are too large
 //! - [`authentication`]: every mechanism of SASL, sessions that end, what a refusal says, passwords that are corrected
+//! - [`authorization`]: rights that are missing, and are granted later
 //! - `fault`: three real brokers, with faults of the brokers and of their connections
 //! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
 //! - `security`: TLS, with and without a client's certificate, and what does not fit
@@ -21,6 +22,7 @@
 
 mod acks;
 mod authentication;
+mod authorization;
 mod cluster;
 mod compression;
 mod content;
@@ -81,6 +83,14 @@ scenarios! {
         sessions_that_end_every_three_seconds_cost_no_record_and_no_connection,
         a_record_that_waits_is_delivered_once_the_brokers_have_the_password_again,
         a_producer_that_was_refused_sends_once_its_password_is_right;
+    authorization:
+        a_topic_that_may_not_be_written_to_fails_its_records_until_the_right_is_granted,
+        a_topic_that_may_not_be_seen_is_refused_at_once_until_the_right_is_granted,
+        a_topic_that_may_not_be_created_is_refused_at_once_until_the_right_is_granted,
+        a_client_that_gets_no_producer_id_is_told_which_right_it_lacks,
+        a_right_that_is_taken_and_given_back_costs_only_the_records_between,
+        a_topic_that_is_refused_does_not_hold_back_another_one,
+        a_description_of_a_topic_says_the_same;
     compression:
         every_codec_is_compressed_in_the_log_and_read_by_every_reader,
         batches_that_do_not_compress_are_sent_uncompressed,
