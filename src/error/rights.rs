@@ -39,7 +39,7 @@ pub(crate) fn not_written(code: ErrorCode, principal: Option<&str>, topic: &str)
         )),
         ErrorCode::CLUSTER_AUTHORIZATION_FAILED => Some(format!(
             "{who} has neither WRITE on any topic nor IDEMPOTENT_WRITE on the cluster, so it gets no producer id: grant WRITE by `{grant} \
-             --operation WRITE --topic {topic}` (before Apache Kafka 2.8 also IDEMPOTENT_WRITE by `{grant} --operation IDEMPOTENT_WRITE \
+             --operation WRITE --topic {topic}` (before Apache Kafka 2.8 also IDEMPOTENT_WRITE by `{grant} --operation IdempotentWrite \
              --cluster`), or set enable.idempotence=false"
         )),
         _ => None,
@@ -83,7 +83,7 @@ mod tests {
         assert!(
             identified.starts_with("User:alice has neither WRITE on any topic nor IDEMPOTENT_WRITE on the cluster")
         );
-        assert!(identified.contains(&format!("{add} --operation IDEMPOTENT_WRITE --cluster`")), "{identified}");
+        assert!(identified.contains(&format!("{add} --operation IdempotentWrite --cluster`")), "{identified}");
     }
 
     #[test]

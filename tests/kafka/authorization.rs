@@ -183,7 +183,7 @@ async fn values(cluster: &Guarded, topic: &str) -> Vec<String> {
 pub(crate) async fn a_topic_that_may_not_be_written_to_fails_its_records_until_the_right_is_granted(kind: Kind) {
     let cluster = Guarded::start(kind).await;
     let topic = cluster.topic("guarded").await;
-    cluster.grant("writer", "--operation IDEMPOTENT_WRITE --cluster");
+    cluster.grant("writer", "--operation IdempotentWrite --cluster");
     cluster.grant("writer", &format!("--operation DESCRIBE --topic {topic}"));
     let producer = cluster.producer("writer").await;
     let error = fails(&producer, &topic).await;
