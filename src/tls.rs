@@ -6,15 +6,17 @@
 //! process-wide default is neither used nor set. Deliberately absent: certificate revocation lists, which Java does not check by default.
 //!
 //! Layout: `provider` chooses the cryptography, `pem` and `key` read texts, `files` reads files, `verifier` judges a broker's
-//! certificate, `words` says what went wrong, `stream` is a connection.
+//! certificate, `words` says what went wrong, `stream` is a connection. `server` is the other side, for the embedded broker.
 
 mod files;
 mod key;
 mod pem;
 mod provider;
+#[cfg(feature = "broker-tls")]
+pub(crate) mod server;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verifier;
 mod words;
 

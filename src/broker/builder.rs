@@ -5,11 +5,13 @@
 
 use std::{fmt, io, time::Duration};
 
+#[cfg(feature = "broker-tls")]
+use super::tls::{Certificates, Tls};
 use super::{
     EmbeddedBroker,
     acls::{Acl, Acls},
     config::TopicConfig,
-    listener,
+    listener::{self, Shared},
     security::Security,
     state::{Settings, State, partition_count},
 };
@@ -39,6 +41,8 @@ pub struct Builder {
     super_users: Vec<String>,
     allows_unruled: bool,
     acls: Vec<Acl>,
+    #[cfg(feature = "broker-tls")]
+    tls: Option<Tls>,
 }
 
 impl fmt::Debug for Builder {
@@ -81,6 +85,8 @@ impl Default for Builder {
             super_users: Vec::new(),
             allows_unruled: false,
             acls: Vec::new(),
+            #[cfg(feature = "broker-tls")]
+            tls: None,
         }
     }
 }
@@ -174,6 +180,14 @@ impl Builder {
         self
     }
 
+    /// Every listener speaks TLS: `SSL`, or `SASL_SSL` with users. Needs the feature `broker-tls`. What is wrong with certificates or settings is an
+    /// error of [`start`](Self::start).
+    #[cfg(feature = "broker-tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// `authorizer.class.name`: a client may do only what a rule allows, as with Apache Kafka's `StandardAuthorizer`. Off by default, so that
     /// everybody may do everything.
     pub fn authorize(mut self) -> Self {
@@ -211,10 +225,18 @@ impl Builder {
         if !(1..=MAX_NODES).contains(&self.nodes) {
             return Err(invalid(format!("number of nodes is {}, expected 1 to {MAX_NODES}", self.nodes)));
         }
+        #[cfg(feature = "broker-tls")]
+        let certificates = self.tls.clone().map(Certificates::open).transpose().map_err(invalid)?;
         let listeners = listener::bind(HOST, &self.ports()?).await?;
         let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().map(|a| a.port())).collect::<io::Result<_>>()?;
         let state = self.state(&ports).map_err(invalid)?;
-        Ok(EmbeddedBroker::start(state, listeners))
+        #[cfg_attr(not(feature = "broker-tls"), expect(unused_mut, reason = "certificates are for TLS"))]
+        let mut shared = Shared::new(state);
+        #[cfg(feature = "broker-tls")]
+        {
+            shared.certificates = certificates;
+        }
+        Ok(EmbeddedBroker::start(shared, listeners))
     }
 
     /// The port of each node. For 0 the system chooses.

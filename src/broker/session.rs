@@ -74,7 +74,7 @@ impl Known {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unwelcome {
     #[error(
-        "{api:?} came before the client has authenticated, expected {expected}; set security.protocol=SASL_PLAINTEXT in the client"
+        "{api:?} came before the client has authenticated, expected {expected}; set security.protocol=SASL_PLAINTEXT in the client, or SASL_SSL if it speaks TLS"
     )]
     Unauthenticated { api: Api, expected: &'static str },
     #[error(
@@ -99,6 +99,12 @@ pub(super) struct Refused {
 }
 
 impl Session {
+    /// The session of a client that has shown a certificate with this subject, or none.
+    #[cfg(feature = "broker-tls")]
+    pub(super) fn new(subject: Option<String>) -> Self {
+        Self { stage: Stage::New, subject }
+    }
+
     /// Who the client is to those who judge what it may do: the user that it has authenticated as, else the subject of its certificate
     /// (`DefaultKafkaPrincipalBuilder`).
     pub(super) fn principal(&self) -> Cow<'static, str> {
