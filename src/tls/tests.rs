@@ -1,9 +1,9 @@
 //! TLS against servers of the tests' own.
 
 mod canary;
-mod encrypted;
-mod pki;
-mod server;
+pub(crate) mod encrypted;
+pub(crate) mod pki;
+pub(crate) mod server;
 
 use std::{
     fs,

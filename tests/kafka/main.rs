@@ -35,7 +35,7 @@ mod log;
 mod outages;
 mod partitions;
 mod secured;
-#[cfg(feature = "kafka-tests")]
+#[cfg(all(feature = "broker-tls", feature = "scram"))]
 mod security;
 mod topics;
 mod volume;
@@ -116,6 +116,19 @@ scenarios! {
         a_batch_of_exactly_max_message_bytes_is_written_and_one_byte_more_is_refused,
         a_record_over_max_message_bytes_fails_alone,
         ten_thousand_headers_arrive;
+}
+
+/// Scenarios that need TLS, with either cluster.
+#[cfg(all(feature = "broker-tls", feature = "scram"))]
+mod encrypted {
+    scenarios! {
+        security:
+            records_come_back_over_each_version_of_tls,
+            a_broker_that_is_not_trusted_and_a_client_without_tls_are_told,
+            a_client_shows_its_certificate_to_a_broker_that_requires_one,
+            a_listener_without_tls_is_recognised,
+            who_the_client_is_can_be_said_over_tls;
+    }
 }
 
 /// Scenarios that need Apache's tools, with either cluster.
