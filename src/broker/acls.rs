@@ -158,11 +158,13 @@ mod tests {
     }
 
     const ORDERS: (Kind, &str) = (Kind::Topic, "orders");
+    /// Rules, who wants to do what with which resource, and whether it is allowed.
+    type Row<'a> = (&'a [&'a str], &'a str, Operation, (Kind, &'a str), bool);
 
     #[test]
     fn what_is_allowed_follows_from_the_rules_as_apache_kafka_follows_them() {
         use Operation as O;
-        let table: &[(&[&str], &str, O, (Kind, &str), bool)] = &[
+        let table: &[Row<'_>] = &[
             // Nothing is allowed without a rule, except to super users.
             (&[], "User:alice", O::Write, ORDERS, false),
             (&[], "User:admin", O::Write, ORDERS, true),

@@ -142,7 +142,14 @@ async fn secure(mut socket: TcpStream, client: Client, shared: &Shared, node: i3
     #[cfg(feature = "broker-tls")]
     if let Some(certificates) = &shared.certificates {
         let accepted = crate::tls::server::accept(certificates.current(), socket).await;
-        let (mut stream, subject) = accepted.inspect_err(|wrong| shared.refuse(node, &client, &[], wrong))?;
+        // A client that goes away without a word is nothing to tell of.
+        let is_told = |wrong: &io::Error| wrong.kind() != io::ErrorKind::UnexpectedEof;
+        let refuse = |wrong: &io::Error| {
+            if is_told(wrong) {
+                shared.refuse(node, &client, &[], wrong)
+            }
+        };
+        let (mut stream, subject) = accepted.inspect_err(refuse)?;
         let ended = converse(&mut stream, client, Session::new(subject), shared, node).await;
         // So that the client can tell the end from a connection that was cut.
         stream.shutdown().await?;

@@ -23,7 +23,6 @@ impl Config {
     }
 
     #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unused_self, reason = "with the feature it looks at the settings")]
     fn has_certificate(&self) -> bool {
         false
     }

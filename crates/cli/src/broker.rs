@@ -35,9 +35,9 @@ Examples:
     milena doctor -X security.protocol=SASL_SSL -X ssl.truststore.type=PEM -X ssl.truststore.location=ca.pem \\
       -X sasl.mechanism=SCRAM-SHA-256 -X sasl.username=alice -X sasl.password=... --topic orders
 
-A rule is PRINCIPAL OPERATION RESOURCE, where the resource is \"topic NAME\", \"group NAME\" or \"cluster\"; NAME * is all of them. PREFIXED
-and DENY may follow. Operations: ALL, READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS,
-IDEMPOTENT_WRITE.
+A rule is PRINCIPAL OPERATION RESOURCE, where the resource is \"topic NAME\", \"group NAME\" or \"cluster\"; NAME * is all of them. \
+PREFIXED and DENY may follow. Operations: ALL, READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, \
+ALTER_CONFIGS, IDEMPOTENT_WRITE.
 
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 it could not start (the port is taken?), 2 arguments are wrong.")]
 pub(crate) struct Args {

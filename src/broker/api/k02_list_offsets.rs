@@ -4,6 +4,7 @@
 //! * -1: the log's end. -2 and -4 (earliest local): its start. -3: the first record with the largest timestamp.
 //!   -5 (latest tiered): none, as without tiered storage.
 //! * Otherwise: the first record whose timestamp is at least that. None: offset and timestamp -1.
+//!
 //! A client that may not DESCRIBE a topic: `TOPIC_AUTHORIZATION_FAILED`.
 //!
 //! Version notes:

@@ -102,7 +102,6 @@ impl Security {
     }
 
     #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unused_self, reason = "with the feature it looks at the arguments")]
     fn encrypt(&self, builder: Builder) -> Builder {
         builder
     }
@@ -125,7 +124,6 @@ impl Security {
     }
 
     #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "with the feature it writes files")]
     pub(super) fn write_files(&self, _: &EmbeddedBroker) -> Result<(), CliError> {
         Ok(())
     }
