@@ -114,8 +114,9 @@ impl Admin {
         let (config, mut violations) = ProducerBuilder::from_properties(properties).read();
         match Security::open(&config).await {
             Ok(security) if violations.is_empty() => {
+                let principal = config.principal().map(Into::into);
                 let needs = (config.idempotence, config.compression);
-                let access = Access { security, credentials: config.credentials, needs };
+                let access = Access { security, credentials: config.credentials, principal, needs };
                 Self::open(config.bootstrap_servers, access).await
             }
             opened => {
@@ -162,7 +163,9 @@ impl Admin {
     /// # Errors
     /// No broker responds, or not with what was asked. A topic that does not exist is no error: see [`TopicDescription::error`].
     pub async fn describe(&mut self, topic: Option<&str>) -> Result<ClusterDescription, AdminError> {
-        self.ask_any_once(&AskDescription { topic }, topic.unwrap_or("the cluster")).await
+        let principal = self.access.principal.clone();
+        self.ask_any_once(&AskDescription { topic, principal: principal.as_deref() }, topic.unwrap_or("the cluster"))
+            .await
     }
 
     /// How many partitions `topic` has. Always requests fresh metadata.

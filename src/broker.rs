@@ -29,17 +29,23 @@
 //! `kafka-configs --describe`, and the console consumer with a partition and an offset (`--partition 0 --offset earliest`).
 //! So do librdkafka, kafka-python, aiokafka, franz-go, sarama and kafka-go, which `tests/clients` runs.
 //!
-//! With users ([`Builder::user`]) its listeners are `SASL_PLAINTEXT`: clients authenticate by PLAIN or SCRAM, and again before their session
+//! With users ([`Builder::user`]) its listeners are `SASL_PLAINTEXT` or `SASL_SSL`: clients authenticate by PLAIN or SCRAM, and again before their session
 //! ends ([`Builder::session_lifetime`]). Only ApiVersions is served before. Users can change while it runs.
 //!
+//! With the feature `broker-tls` its listeners can speak TLS (`Builder::tls`), with and without certificates of clients.
+//!
+//! With rules ([`Builder::acl`], [`Builder::authorize`]) users may do only what these allow, as with Apache Kafka's `StandardAuthorizer`. Rules can
+//! change while it runs.
+//!
 //! # What it does not do
-//! Consumer groups, so a consumer must assign its partitions itself. Transactions, TLS, what users may do, retention and compaction. zstd without
+//! Consumer groups, so a consumer must assign its partitions itself. Transactions, rules that hold for some hosts only, retention and compaction. zstd without
 //! the feature `zstd`. **Logs are in memory** and grow until the broker is dropped.
 //!
 //! # Replication
 //! A partition has one log, whichever node leads it. So every replica is always up to date, and a new leader has the same log and the
 //! same producer state. The replicas in sync are those that are up; see [`EmbeddedBroker::limit_in_sync`].
 
+mod acls;
 mod api;
 mod builder;
 mod config;
@@ -58,6 +64,8 @@ mod state;
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "broker-tls")]
+mod tls;
 mod topic;
 mod validate;
 
@@ -71,7 +79,10 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use self::listener::Shared;
 pub(crate) use self::state::State;
+#[cfg(feature = "broker-tls")]
+pub use self::tls::{ClientAuth, Tls};
 pub use self::{
+    acls::{Acl, AclError, Operation, Resource},
     builder::Builder,
     control::BrokerError,
     faults::{Fault, FaultId},
@@ -103,8 +114,8 @@ impl fmt::Debug for EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    fn start(state: State, listeners: Vec<TcpListener>) -> Self {
-        let broker = Self { shared: Arc::new(Shared::new(state)), running: Mutex::default() };
+    fn start(shared: Shared, listeners: Vec<TcpListener>) -> Self {
+        let broker = Self { shared: Arc::new(shared), running: Mutex::default() };
         for (node, listener) in (1..).zip(listeners) {
             broker.run(node, listener);
         }
@@ -180,6 +191,51 @@ impl EmbeddedBroker {
     /// user existed.
     pub fn remove_user(&self, name: &str) -> bool {
         self.shared.change(|state| state.remove_user(name))
+    }
+
+    /// The certificate of the broker's own CA as PEM, for the client's `ssl.truststore.certificates`. `None` if it speaks no TLS, or this processor
+    /// cannot make keys.
+    #[cfg(feature = "broker-tls")]
+    #[must_use]
+    pub fn ca_pem(&self) -> Option<String> {
+        self.shared.certificates.as_ref().and_then(|certificates| certificates.ca_pem().map(str::to_owned))
+    }
+
+    /// A private key and a certificate for a client in one text, as PEM, for `ssl.keystore.location`. The broker's own CA issues it, and its
+    /// subject is `CN=` and the name.
+    ///
+    /// # Errors
+    /// The broker speaks no TLS, or this processor cannot make keys.
+    #[cfg(feature = "broker-tls")]
+    pub fn client_keystore(&self, name: &str) -> io::Result<String> {
+        self.certificates()?.client_keystore(name).map_err(io::Error::other)
+    }
+
+    /// From the next connection on the broker shows another certificate: that of a keystore as for [`Tls::keystore`], or without one a new
+    /// certificate of its own CA. Connections that there are go on.
+    ///
+    /// # Errors
+    /// The broker speaks no TLS, or the keystore cannot be used. Then the last certificate stays.
+    #[cfg(feature = "broker-tls")]
+    pub fn rotate_certificate(&self, keystore: Option<&str>) -> io::Result<()> {
+        self.certificates()?.rotate(keystore).map_err(io::Error::other)
+    }
+
+    #[cfg(feature = "broker-tls")]
+    fn certificates(&self) -> io::Result<&tls::Certificates> {
+        let none = || io::Error::other("the embedded broker speaks no TLS: start it with Builder::tls");
+        self.shared.certificates.as_ref().ok_or_else(none)
+    }
+
+    /// Adds a rule of what users may do. It counts from the next request on. Rules count only if the broker was started with
+    /// [`Builder::acl`] or [`Builder::authorize`].
+    pub fn add_acl(&self, rule: Acl) {
+        self.shared.change(|state| state.add_acl(rule));
+    }
+
+    /// Removes a rule of what users may do. Returns whether it was there.
+    pub fn remove_acl(&self, rule: &Acl) -> bool {
+        self.shared.change(|state| state.remove_acl(rule))
     }
 
     /// How many requests of this kind have arrived.

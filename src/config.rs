@@ -5,7 +5,7 @@
 //!
 //! Layout, each file using those before it: `values` and `tls` have the types of settings, `servers` reads `bootstrap.servers`, `kinds` reads and
 //! writes all other values, `builder` is filled in by the user, `draft` holds the given properties while they are read, `table` has one
-//! row for each setting, `rules` and `security` hold between settings, `credentials` makes these, `unsupported` refuses names that are no settings,
+//! row for each setting, `rules` and `security` hold between settings, `credentials` makes these, `principal` names who they are, `unsupported` refuses names that are no settings,
 //! by the tables `java_defaults`
 //! and `strangers`.
 
@@ -14,6 +14,7 @@ mod credentials;
 mod draft;
 mod java_defaults;
 mod kinds;
+mod principal;
 mod rules;
 mod security;
 pub(crate) mod servers;

@@ -6,6 +6,7 @@
 //! [`crate::wire::errors`].
 
 mod made;
+pub(crate) mod rights;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -83,6 +84,8 @@ pub(crate) struct DeliveryFailure {
     pub(crate) attempts: u32,
     pub(crate) elapsed: Duration,
     pub(crate) cause: Option<String>,
+    /// What helps, if it is more than the code tells.
+    pub(crate) advice: Option<String>,
 }
 
 impl DeliveryError {
@@ -152,9 +155,11 @@ impl DeliveryError {
         self.0.cause.as_deref()
     }
 
-    fn hint(&self) -> &'static str {
+    fn hint(&self) -> &str {
         match self.0.kind {
-            FailureKind::Rejected | FailureKind::Fatal => self.0.code.advice(),
+            FailureKind::Rejected | FailureKind::Fatal => {
+                self.0.advice.as_deref().unwrap_or_else(|| self.0.code.advice())
+            }
             FailureKind::Expired if self.0.attempts == 0 => {
                 "no request with it was sent: check that the partition has a reachable leader, or raise delivery.timeout.ms"
             }
@@ -283,13 +288,16 @@ pub enum SendError {
         /// How many partitions the topic has.
         count: usize,
     },
-    /// The cluster refused the topic. The producer is not authorised, or the name is illegal by the broker's rules.
-    #[error("{code} for topic {topic}; {}", code.advice())]
+    /// The cluster refused the topic. The producer is not authorised, or the name is illegal by the broker's rules. The topic's metadata are
+    /// requested again with each record for it, so it can be sent to when the right was granted, without a restart.
+    #[error("{code} for topic {topic}; {reason}")]
     TopicRefused {
         /// The record's topic.
         topic: Arc<str>,
         /// The broker's error.
         code: ErrorCode,
+        /// Who may not do what, and which rule allows it.
+        reason: Arc<str>,
     },
     /// No broker and this client accept each other: user name, password or mechanism is wrong, or a certificate is not trusted. The producer
     /// goes on trying while records wait for it, so it can be sent to when the cause is mended, without a restart.

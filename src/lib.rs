@@ -42,7 +42,7 @@
 //! | what the producer has done, in numbers | [`Producer::metrics`] |
 //! | sending again in the application, and dead letters | the crate `milena-resilience` |
 //! | tests without a broker | [`mock`] |
-//! | a broker inside the process, with scripted faults | `broker`, with the feature `broker` |
+//! | a broker inside the process, with scripted faults | `broker`, with the feature `broker`, and `broker-tls` for TLS |
 //! | creating topics, listing offsets, reading records back | `admin`, with the feature `admin` |
 //!
 //! TLS (`security.protocol=SSL`) needs the feature `tls`, which builds no C: its cryptography is graviola's, for x86-64 and AArch64 processors
@@ -95,6 +95,9 @@ mod golden;
 mod logs;
 mod metrics;
 pub mod mock;
+#[cfg(all(test, feature = "broker-tls", feature = "scram"))]
+#[path = "../tests/negatives/main.rs"]
+mod negatives;
 mod net;
 mod producer;
 mod record;

@@ -7,6 +7,7 @@
 //!
 //! Layout: `provider` chooses the cryptography, `pem` and `key` read texts, `files` reads files, `assemble` puts them together, `verifier` judges a broker's
 //! certificate, `words` says what went wrong, `stream` is a connection, `records` counts what it has written, `examine` tells what a handshake shows.
+//! `server` is the other side, for the embedded broker.
 
 mod assemble;
 #[cfg(feature = "admin")]
@@ -16,9 +17,11 @@ mod key;
 mod pem;
 mod provider;
 mod records;
+#[cfg(feature = "broker-tls")]
+pub(crate) mod server;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verifier;
 mod words;
 

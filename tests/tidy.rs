@@ -102,7 +102,7 @@ fn may_use(from: &str, path: &str, exports: &BTreeMap<String, String>) -> bool {
     let common = VOCABULARY.iter().any(|word| starts_with_path(to, word) || starts_with_path(path, word));
     let below = matches!((layer(from), layer(to)), (Some(from), Some(to)) if from < to);
     let module = layer(to).is_some() || BESIDE.contains(&to);
-    to == from || common || below || (BESIDE.contains(&from) && ["wire", "dial"].contains(&to)) || !module
+    to == from || common || below || (BESIDE.contains(&from) && ["wire", "dial", "tls"].contains(&to)) || !module
 }
 
 /// Labs are at the end of the arrows: main starts them, and no other command uses what is theirs.

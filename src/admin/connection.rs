@@ -53,12 +53,14 @@ pub(super) struct Access {
     pub(super) credentials: Option<Arc<Credentials>>,
     /// Whether a producer with the same settings is idempotent, and how it compresses: a broker may be too old for that.
     pub(super) needs: (bool, Compression),
+    /// Who that is to the brokers, if it is known.
+    pub(super) principal: Option<Arc<str>>,
 }
 
 impl Access {
     /// Neither encrypted nor authenticated.
     pub(super) const PLAIN: Self =
-        Self { security: Security::Plain, credentials: None, needs: (true, Compression::None) };
+        Self { security: Security::Plain, credentials: None, principal: None, needs: (true, Compression::None) };
 }
 
 /// A connection, and the versions that its broker supports.

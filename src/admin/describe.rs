@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    error::ErrorCode,
+    error::{ErrorCode, rights},
     wire::apis::{
         Api, Caller,
         metadata::{self, ClusterView, TopicView},
@@ -72,12 +72,16 @@ pub struct TopicDescription {
     pub leaderless: Vec<i32>,
     /// Whether this client may write to it. `None` if the broker does not tell.
     pub may_write: Option<bool>,
+    /// Who may not do what with it, and which rule allows it, if this client may not see it or not write to it.
+    pub denied: Option<String>,
 }
 
 /// Asks for the brokers, and for one topic with what this client may do with it. Never creates it.
 #[derive(Debug)]
 pub(super) struct AskDescription<'a> {
     pub(super) topic: Option<&'a str>,
+    /// Who the client is to the brokers, if it is known.
+    pub(super) principal: Option<&'a str>,
 }
 
 impl Request for AskDescription<'_> {
@@ -89,11 +93,11 @@ impl Request for AskDescription<'_> {
     }
 
     fn decode(&self, frame: &Bytes, version: i16) -> Result<ClusterDescription, Unusable> {
-        described(&metadata::decode(frame, version)?, self.topic)
+        described(&metadata::decode(frame, version)?, self)
     }
 }
 
-fn described(response: &ClusterView, topic: Option<&str>) -> Result<ClusterDescription, Unusable> {
+fn described(response: &ClusterView, asked: &AskDescription<'_>) -> Result<ClusterDescription, Unusable> {
     accept(ErrorCode(response.error), None)?;
     let broker = |b: &crate::cluster::Broker| BrokerAddress { id: b.id, host: b.host.to_string(), port: b.port };
     let named =
@@ -103,17 +107,21 @@ fn described(response: &ClusterView, topic: Option<&str>) -> Result<ClusterDescr
         controller: response.controller,
         brokers: response.brokers.iter().map(broker).collect(),
         unusable: response.undialled.clone(),
-        topic: topic.map(named).transpose()?.map(of_topic),
+        topic: asked.topic.map(named).transpose()?.map(|topic| of_topic(topic, asked.principal)),
     })
 }
 
-fn of_topic(topic: &TopicView) -> TopicDescription {
+fn of_topic(topic: &TopicView, principal: Option<&str>) -> TopicDescription {
     let leaderless = topic.partitions.iter().filter(|(_, leader, _)| *leader < 0).map(|(partition, ..)| *partition);
+    let may_write = topic.rights.map(|rights| rights & (1 << WRITE) != 0);
+    let not_written = || rights::not_written(ErrorCode::TOPIC_AUTHORIZATION_FAILED, principal, &topic.name);
+    let unseen = rights::not_described(topic.error, principal, &topic.name);
     TopicDescription {
         error: topic.error,
         partitions: topic.partitions.len(),
         leaderless: leaderless.collect(),
-        may_write: topic.rights.map(|rights| rights & (1 << WRITE) != 0),
+        may_write,
+        denied: unseen.or_else(|| if may_write == Some(false) { not_written() } else { None }),
     }
 }
 
@@ -121,6 +129,9 @@ fn of_topic(topic: &TopicView) -> TopicDescription {
 mod tests {
     use super::*;
     use crate::cluster::Broker;
+
+    const NONE: AskDescription<'_> = AskDescription { topic: None, principal: Some("User:alice") };
+    const ORDERS: AskDescription<'_> = AskDescription { topic: Some("orders"), ..NONE };
 
     fn view(rights: Option<u32>) -> ClusterView {
         let partitions = vec![(0, 1, 3), (1, -1, 3)];
@@ -133,20 +144,31 @@ mod tests {
     #[test]
     fn rights_and_partitions_without_a_leader_are_told() {
         for (rights, may_write) in [(None, None), (Some(1 << WRITE), Some(true)), (Some(1 << 8), Some(false))] {
-            let topic = described(&view(rights), Some("orders")).unwrap().topic.unwrap();
+            let topic = described(&view(rights), &ORDERS).unwrap().topic.unwrap();
             assert_eq!((topic.partitions, topic.leaderless, topic.may_write), (2, vec![1], may_write));
+            let denied = topic.denied.filter(|denied| denied.starts_with("User:alice may not WRITE to topic orders"));
+            assert_eq!(denied.is_some(), may_write == Some(false));
         }
-        assert_eq!(described(&view(None), None).unwrap().topic, None);
+        assert_eq!(described(&view(None), &NONE).unwrap().topic, None);
+    }
+
+    #[test]
+    fn a_topic_that_may_not_be_seen_is_told_with_the_rule_that_helps() {
+        let mut view = view(None);
+        view.topics[0].error = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+        let denied = described(&view, &ORDERS).unwrap().topic.unwrap().denied.unwrap();
+        assert!(denied.starts_with("User:alice may not DESCRIBE topic orders, so it is not told whether"), "{denied}");
     }
 
     #[test]
     fn a_response_without_the_topic_is_none() {
-        assert!(matches!(described(&view(None), Some("other")), Err(Unusable::Malformed(_))));
+        let other = AskDescription { topic: Some("other"), ..NONE };
+        assert!(matches!(described(&view(None), &other), Err(Unusable::Malformed(_))));
     }
 
     #[test]
     fn a_broker_that_cannot_be_connected_to_is_told() {
         let view = ClusterView { undialled: Some("broker 2 has port 0".into()), ..view(None) };
-        assert_eq!(described(&view, None).unwrap().unusable.as_deref(), Some("broker 2 has port 0"));
+        assert_eq!(described(&view, &NONE).unwrap().unusable.as_deref(), Some("broker 2 has port 0"));
     }
 }

@@ -5,10 +5,13 @@
 
 use std::{fmt, io, time::Duration};
 
+#[cfg(feature = "broker-tls")]
+use super::tls::{Certificates, Tls};
 use super::{
     EmbeddedBroker,
+    acls::{Acl, Acls},
     config::TopicConfig,
-    listener,
+    listener::{self, Shared},
     security::Security,
     state::{Settings, State, partition_count},
 };
@@ -34,6 +37,12 @@ pub struct Builder {
     mechanisms: Option<Vec<SaslMechanism>>,
     users: Vec<(String, String)>,
     session_lifetime: Duration,
+    authorizes: bool,
+    super_users: Vec<String>,
+    allows_unruled: bool,
+    acls: Vec<Acl>,
+    #[cfg(feature = "broker-tls")]
+    tls: Option<Tls>,
 }
 
 impl fmt::Debug for Builder {
@@ -46,6 +55,7 @@ impl fmt::Debug for Builder {
             .field("topics", &self.topics)
             .field("mechanisms", &self.mechanisms)
             .field("users", &users)
+            .field("acls", &self.acls)
             .finish_non_exhaustive()
     }
 }
@@ -71,6 +81,12 @@ impl Default for Builder {
             mechanisms: None,
             users: Vec::new(),
             session_lifetime: Duration::ZERO,
+            authorizes: false,
+            super_users: Vec::new(),
+            allows_unruled: false,
+            acls: Vec::new(),
+            #[cfg(feature = "broker-tls")]
+            tls: None,
         }
     }
 }
@@ -142,7 +158,7 @@ impl Builder {
         self
     }
 
-    /// A user. With at least one, every listener is `SASL_PLAINTEXT`, and clients have to authenticate.
+    /// A user. With at least one, every listener is `SASL_PLAINTEXT` (`SASL_SSL` with TLS), and clients have to authenticate.
     /// [`EmbeddedBroker::set_user`] changes users later.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.users.push((name.into(), password.into()));
@@ -164,6 +180,40 @@ impl Builder {
         self
     }
 
+    /// Every listener speaks TLS: `SSL`, or `SASL_SSL` with users. Needs the feature `broker-tls`. What is wrong with certificates or settings is an
+    /// error of [`start`](Self::start).
+    #[cfg(feature = "broker-tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// `authorizer.class.name`: a client may do only what a rule allows, as with Apache Kafka's `StandardAuthorizer`. Off by default, so that
+    /// everybody may do everything.
+    pub fn authorize(mut self) -> Self {
+        self.authorizes = true;
+        self
+    }
+
+    /// A rule of what users may do. With at least one, the broker [authorizes](Self::authorize). [`EmbeddedBroker::add_acl`] and
+    /// [`EmbeddedBroker::remove_acl`] change rules later.
+    pub fn acl(mut self, rule: Acl) -> Self {
+        self.acls.push(rule);
+        self.authorize()
+    }
+
+    /// `super.users`: a principal, such as `User:admin`, that may do everything.
+    pub fn super_user(mut self, principal: impl Into<String>) -> Self {
+        self.super_users.push(principal.into());
+        self
+    }
+
+    /// `allow.everyone.if.no.acl.found`: whether everybody may use what no rule is about. Defaults to false.
+    pub fn allow_everyone_if_no_acl_found(mut self, allow: bool) -> Self {
+        self.allows_unruled = allow;
+        self
+    }
+
     /// Opens the ports and serves them on the current tokio runtime.
     ///
     /// # Errors
@@ -175,10 +225,18 @@ impl Builder {
         if !(1..=MAX_NODES).contains(&self.nodes) {
             return Err(invalid(format!("number of nodes is {}, expected 1 to {MAX_NODES}", self.nodes)));
         }
+        #[cfg(feature = "broker-tls")]
+        let certificates = self.tls.clone().map(Certificates::open).transpose().map_err(invalid)?;
         let listeners = listener::bind(HOST, &self.ports()?).await?;
         let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().map(|a| a.port())).collect::<io::Result<_>>()?;
         let state = self.state(&ports).map_err(invalid)?;
-        Ok(EmbeddedBroker::start(state, listeners))
+        #[cfg_attr(not(feature = "broker-tls"), expect(unused_mut, reason = "certificates are for TLS"))]
+        let mut shared = Shared::new(state);
+        #[cfg(feature = "broker-tls")]
+        {
+            shared.certificates = certificates;
+        }
+        Ok(EmbeddedBroker::start(shared, listeners))
     }
 
     /// The port of each node. For 0 the system chooses.
@@ -202,7 +260,8 @@ impl Builder {
             topic_defaults,
         };
         let security = Security::new(self.mechanisms.as_deref(), &self.users, self.session_lifetime)?;
-        let mut state = State::new(settings, security, ports.iter().map(|port| (HOST.to_owned(), *port)));
+        let acls = Acls::new(self.authorizes, &self.super_users, self.allows_unruled, &self.acls)?;
+        let mut state = State::new(settings, security, acls, ports.iter().map(|port| (HOST.to_owned(), *port)));
         state.place(-1, -1).map_err(|refusal| refusal.message)?;
         for topic in self.topics {
             let mut config = state.settings.topic_defaults.clone();

@@ -3,6 +3,7 @@
 //! In: commands. Out: a changed state, or an error. Pure, so the simulator gives the same commands as [`super::EmbeddedBroker`].
 
 use super::{
+    acls::Acl,
     faults::{Fault, FaultId},
     log::StoredRecord,
     state::{State, rotate},
@@ -47,6 +48,16 @@ impl State {
     /// Removes a user. Returns whether there was one of that name.
     pub(crate) fn remove_user(&mut self, name: &str) -> bool {
         self.security.remove_user(name)
+    }
+
+    /// Adds a rule of what users may do.
+    pub(crate) fn add_acl(&mut self, rule: Acl) {
+        self.acls.add(rule);
+    }
+
+    /// Removes a rule. Returns whether it was there.
+    pub(crate) fn remove_acl(&mut self, rule: &Acl) -> bool {
+        self.acls.remove(rule)
     }
 
     /// Injects a fault, which strikes requests that arrive from now on.

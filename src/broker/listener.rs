@@ -12,12 +12,14 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{oneshot, watch},
     task::JoinSet,
 };
 
+#[cfg(feature = "broker-tls")]
+use super::tls::Certificates;
 use super::{
     api::Malformed,
     refusals::{Client, Refusals},
@@ -32,11 +34,20 @@ pub(super) struct Shared {
     state: Mutex<State>,
     changed: watch::Sender<()>,
     refusals: Mutex<Refusals>,
+    /// `None` if listeners speak no TLS.
+    #[cfg(feature = "broker-tls")]
+    pub(super) certificates: Option<Certificates>,
 }
 
 impl Shared {
     pub(super) fn new(state: State) -> Self {
-        Self { state: Mutex::new(state), changed: watch::Sender::new(()), refusals: Mutex::default() }
+        Self {
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+            refusals: Mutex::default(),
+            #[cfg(feature = "broker-tls")]
+            certificates: None,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -115,22 +126,46 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, node: i32,
     connections.shutdown().await;
 }
 
-async fn connection(mut socket: TcpStream, address: IpAddr, shared: Arc<Shared>, node: i32) {
+async fn connection(socket: TcpStream, address: IpAddr, shared: Arc<Shared>, node: i32) {
     let client = Client { address, software: None };
-    if let Err(error) = converse(&mut socket, client, &shared, node).await {
+    if let Err(error) = secure(socket, client, &shared, node).await {
         tracing::debug!(node, %error, "connection closed");
     }
 }
 
+/// How a connection ended.
+type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Shakes hands if the listener speaks TLS, and serves the connection.
+async fn secure(mut socket: TcpStream, client: Client, shared: &Shared, node: i32) -> Ended {
+    socket.set_nodelay(true)?;
+    #[cfg(feature = "broker-tls")]
+    if let Some(certificates) = &shared.certificates {
+        let accepted = crate::tls::server::accept(certificates.current(), socket).await;
+        // A client that goes away without a word is nothing to tell of.
+        let is_told = |wrong: &io::Error| wrong.kind() != io::ErrorKind::UnexpectedEof;
+        let refuse = |wrong: &io::Error| {
+            if is_told(wrong) {
+                shared.refuse(node, &client, &[], wrong)
+            }
+        };
+        let (mut stream, subject) = accepted.inspect_err(refuse)?;
+        let ended = converse(&mut stream, client, Session::new(subject), shared, node).await;
+        // So that the client can tell the end from a connection that was cut.
+        stream.shutdown().await?;
+        return ended;
+    }
+    converse(&mut socket, client, Session::default(), shared, node).await
+}
+
 async fn converse(
-    socket: &mut TcpStream,
+    socket: &mut (impl AsyncRead + AsyncWrite + Unpin),
     mut client: Client,
+    mut session: Session,
     shared: &Shared,
     node: i32,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    socket.set_nodelay(true)?;
+) -> Ended {
     let mut decoder = Decoder::with_max(MAX_FRAME);
-    let mut session = Session::default();
     let mut changed = shared.changed.subscribe();
     while let Some(frame) = next_frame(socket, &mut decoder).await? {
         let frame = frame.inspect_err(|wrong| shared.refuse(node, &client, &[], wrong))?;
@@ -139,6 +174,7 @@ async fn converse(
         let reply = settle(shared, &mut session, &pending, &mut changed).await?;
         sleep_until(reply.at_ms).await;
         socket.write_all(&reply.bytes).await?;
+        socket.flush().await?;
         if reply.close {
             break;
         }
@@ -146,7 +182,10 @@ async fn converse(
     Ok(())
 }
 
-async fn next_frame(socket: &mut TcpStream, decoder: &mut Decoder) -> io::Result<Option<Result<Bytes, FrameError>>> {
+async fn next_frame(
+    socket: &mut (impl AsyncRead + Unpin),
+    decoder: &mut Decoder,
+) -> io::Result<Option<Result<Bytes, FrameError>>> {
     loop {
         if let Some(frame) = decoder.next_frame().transpose() {
             return Ok(Some(frame));

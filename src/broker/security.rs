@@ -1,7 +1,7 @@
 //! Who may use the cluster: the mechanisms of SASL that are enabled, the users, and for how long a client is known.
 //!
 //! In: a builder's settings, and a test's commands. Out: what a connection's session asks for. Pure. Deliberately absent: what a connection
-//! has said so far (`session`), and what a user may do: everybody who is let in may do everything.
+//! has said so far (`session`), and what a user may do (`acls`).
 
 use std::time::Duration;
 

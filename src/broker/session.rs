@@ -7,7 +7,7 @@
 //! Two differences on purpose. A request in the middle of an authentication ends the connection; Apache Kafka says `ILLEGAL_SASL_STATE`
 //! first. And a refusal is sent at once, not after `connection.failed.authentication.delay.ms`.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{kind::Api, security::Security};
 use crate::{
@@ -21,9 +21,16 @@ use crate::{
 /// A client that authenticates again must wait for so long after it began to do so the last time (`KafkaChannel`).
 const MIN_RENEWAL_MS: i64 = 1_000;
 
+/// The principal of a client that has not said who it is (`KafkaPrincipal.ANONYMOUS`).
+const ANONYMOUS: &str = "User:ANONYMOUS";
+
 /// Who the client of a connection is.
 #[derive(Debug, Default)]
-pub(crate) struct Session(Stage);
+pub(crate) struct Session {
+    stage: Stage,
+    /// The subject of its certificate, if it has shown one.
+    subject: Option<String>,
+}
 
 #[derive(Debug, Default)]
 enum Stage {
@@ -67,7 +74,7 @@ impl Known {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unwelcome {
     #[error(
-        "{api:?} came before the client has authenticated, expected {expected}; set security.protocol=SASL_PLAINTEXT in the client"
+        "{api:?} came before the client has authenticated, expected {expected}; set security.protocol=SASL_PLAINTEXT in the client, or SASL_SSL if it speaks TLS"
     )]
     Unauthenticated { api: Api, expected: &'static str },
     #[error(
@@ -92,9 +99,25 @@ pub(super) struct Refused {
 }
 
 impl Session {
+    /// The session of a client that has shown a certificate with this subject, or none.
+    #[cfg(feature = "broker-tls")]
+    pub(super) fn new(subject: Option<String>) -> Self {
+        Self { stage: Stage::New, subject }
+    }
+
+    /// Who the client is to those who judge what it may do: the user that it has authenticated as, else the subject of its certificate
+    /// (`DefaultKafkaPrincipalBuilder`).
+    pub(super) fn principal(&self) -> Cow<'static, str> {
+        match (&self.stage, &self.subject) {
+            (Stage::Known(Known { user, .. }), _) => format!("User:{user}").into(),
+            (_, Some(subject)) => format!("User:{subject}").into(),
+            (_, None) => ANONYMOUS.into(),
+        }
+    }
+
     /// Whether a request that has just arrived is served.
     pub(super) fn admit(&self, now_ms: i64, security: &Security, api: Api) -> Result<(), Unwelcome> {
-        let expected = match (&self.0, api) {
+        let expected = match (&self.stage, api) {
             _ if !security.is_on() => return Ok(()),
             (Stage::Known(known), Api::SaslHandshake) if known.may_renew(now_ms) => return Ok(()),
             (Stage::Known(known), _) => return in_time(known, now_ms, api),
@@ -111,30 +134,30 @@ impl Session {
 
     /// The client has learnt the versions. It may not ask for them again before it has authenticated.
     pub(super) fn told(&mut self) {
-        if matches!(self.0, Stage::New) {
-            self.0 = Stage::Told;
+        if matches!(self.stage, Stage::New) {
+            self.stage = Stage::Told;
         }
     }
 
     /// The client names a mechanism, for the first time or to authenticate again.
     pub(super) fn begin(&mut self, now_ms: i64, security: &mut Security, name: &str) -> Result<(), ErrorCode> {
-        let before = match &self.0 {
+        let before = match &self.stage {
             _ if !security.is_on() => return Err(ErrorCode::ILLEGAL_SASL_STATE),
             Stage::Known(known) if !known.may_renew(now_ms) => return Err(ErrorCode::ILLEGAL_SASL_STATE),
             Stage::Known(known) => Some(Known { renewed_ms: Some(now_ms), ..known.clone() }),
             _ => None,
         };
-        self.0 = Stage::Over;
+        self.stage = Stage::Over;
         let mechanism = security.mechanism(name).ok_or(ErrorCode::UNSUPPORTED_SASL_MECHANISM)?;
         if before.as_ref().is_none_or(|before| before.mechanism == mechanism) {
-            self.0 = Stage::Verifying { mechanism, verification: security.verify(mechanism), before };
+            self.stage = Stage::Verifying { mechanism, verification: security.verify(mechanism), before };
         }
         Ok(())
     }
 
     /// The client sends a message of the mechanism.
     pub(super) fn answer(&mut self, now_ms: i64, security: &Security, message: &[u8]) -> Result<Answer, Refused> {
-        let Stage::Verifying { mechanism, verification, before } = &mut self.0 else {
+        let Stage::Verifying { mechanism, verification, before } = &mut self.stage else {
             let why = "SaslAuthenticate request received after successful authentication".to_owned();
             return Err(Refused { code: ErrorCode::ILLEGAL_SASL_STATE, why });
         };
@@ -145,11 +168,11 @@ impl Session {
                 let lifetime_ms = security.lifetime_ms;
                 let until_ms = (lifetime_ms > 0).then(|| now_ms.saturating_add(lifetime_ms));
                 let renewed_ms = before.as_ref().and_then(|before| before.renewed_ms);
-                self.0 = Stage::Known(Known { user, mechanism: *mechanism, until_ms, renewed_ms });
+                self.stage = Stage::Known(Known { user, mechanism: *mechanism, until_ms, renewed_ms });
                 Ok(Answer { message, lifetime_ms })
             }
             Err(why) => {
-                self.0 = Stage::Over;
+                self.stage = Stage::Over;
                 Err(Refused { code: ErrorCode::SASL_AUTHENTICATION_FAILED, why })
             }
         }
@@ -158,7 +181,7 @@ impl Session {
     /// Ends the session early: the client counts on more time than it has.
     #[cfg(test)]
     pub(crate) fn cut_short(&mut self) {
-        if let Stage::Known(known) = &mut self.0 {
+        if let Stage::Known(known) = &mut self.stage {
             known.until_ms = Some(i64::MIN);
         }
     }
@@ -268,6 +291,15 @@ mod tests {
         let answer = session.answer(NOW + LIFETIME_MS + 2, &security(), b"\0alice\0secret").unwrap();
         assert_eq!(answer, Answer { message: Vec::new(), lifetime_ms: LIFETIME_MS });
         assert_eq!(admits(&session, NOW + 2 * LIFETIME_MS + 2), APIS);
+    }
+
+    #[test]
+    fn the_principal_is_the_user_then_the_subject_of_the_certificate_then_anonymous() {
+        assert_eq!(Session::default().principal(), "User:ANONYMOUS");
+        assert_eq!(verifying().principal(), "User:ANONYMOUS");
+        let shown = |session: Session| Session { subject: Some("CN=shop".to_owned()), ..session };
+        assert_eq!(shown(Session::default()).principal(), "User:CN=shop");
+        assert_eq!([known().principal(), shown(known()).principal()], ["User:alice", "User:alice"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    acls::Acls,
     config::TopicConfig,
     faults::Faults,
     kind::Api,
@@ -47,6 +48,7 @@ pub(crate) struct State {
     pub(super) topics: BTreeMap<String, TopicLog>,
     pub(super) faults: Faults,
     pub(super) security: Security,
+    pub(super) acls: Acls,
     requests: BTreeMap<Api, u64>,
     next_producer_id: i64,
     topics_created: u128,
@@ -57,6 +59,7 @@ impl State {
     pub(super) fn new(
         settings: Settings,
         security: Security,
+        acls: Acls,
         addresses: impl IntoIterator<Item = (String, u16)>,
     ) -> Self {
         let node = |(host, port)| BrokerNode { host, port, up: true, paused: false };
@@ -66,6 +69,7 @@ impl State {
             topics: BTreeMap::new(),
             faults: Faults::default(),
             security,
+            acls,
             requests: BTreeMap::new(),
             next_producer_id: 0,
             topics_created: 0,

@@ -1,5 +1,8 @@
 //! The broker over TCP, alone and beside a real Apache Kafka.
 
+mod authorizing;
+#[cfg(feature = "broker-tls")]
+mod encrypted;
 #[cfg(feature = "kafka-tests")]
 mod parity;
 

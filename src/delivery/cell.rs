@@ -89,6 +89,7 @@ impl Origin {
             attempts: u32::from(sent),
             elapsed: Duration::ZERO,
             cause: None,
+            advice: None,
         })
     }
 }

@@ -38,6 +38,7 @@ impl DeliveryError {
             attempts: 0,
             elapsed: Duration::ZERO,
             cause: None,
+            advice: None,
         })
     }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     accumulator::{AppendMode, Charge, MetadataFailure, ReadyTopic, Refused, Route, TopicState},
     delivery::{Accepted, Callback, Delivery, Listener, listener},
-    error::{ErrorCode, SendError, WaitedFor},
+    error::{ErrorCode, SendError, WaitedFor, rights},
     record::{
         Record, intercept,
         partition::{Candidate, Partitions, ask, choose, fixed},
@@ -269,11 +269,15 @@ impl Inner {
             _ if self.accumulator.is_closed() => Stop::Fail(self.closed(name)),
             Some(TopicState::Refused(code)) => {
                 // The topic may have been permitted meanwhile. Fresh metadata is requested for a later call.
-                let refused = SendError::TopicRefused { topic: Arc::from(name), code };
-                Stop::Fail(self.ask_for(name).err().unwrap_or(refused))
+                Stop::Fail(self.ask_for(name).err().unwrap_or_else(|| self.refused(name, code)))
             }
             Some(TopicState::Ready(_) | TopicState::Awaited(_)) | None => Stop::Topic,
         }
+    }
+
+    fn refused(&self, topic: &str, code: ErrorCode) -> SendError {
+        let reason = rights::not_seen(code, self.config.principal().as_deref(), topic);
+        SendError::TopicRefused { topic: Arc::from(topic), code, reason: reason.into() }
     }
 
     /// Has the sender request a topic's metadata.
@@ -334,7 +338,7 @@ impl Inner {
             match topics.state(topic) {
                 _ if self.accumulator.is_closed() => return Err(self.closed(topic)),
                 Some(TopicState::Refused(code)) if topics.responses() != seen => {
-                    return Err(SendError::TopicRefused { topic: Arc::from(topic), code });
+                    return Err(self.refused(topic, code));
                 }
                 _ if topics.responses() != seen => return Ok(()),
                 _ => self.wait_for_change(topic, &mut waiting, changed).await?,

@@ -249,8 +249,10 @@ impl Lanes {
                 }
             }
             Err(cause) => {
-                common.warnings.no_producer_id(&cause.why, common.now);
-                if !identity::heals(cause.code) {
+                let heals = identity::heals(cause.code);
+                let advice = (!heals).then(|| cause.code.advice());
+                common.warnings.no_producer_id(&cause.why, advice, common.now);
+                if !heals {
                     self.refuse_unidentified(&cause, common);
                 }
             }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     accumulator::{MetadataFailure, TopicState},
-    error::ErrorCode,
+    error::{ErrorCode, rights},
     wire::apis::metadata::ClusterView,
 };
 
@@ -50,10 +50,16 @@ impl Sender {
         let topics = self.common.accumulator.topics();
         for (topic, code) in &changes.missing {
             let state = if is_refusal(*code) { TopicState::Refused(*code) } else { TopicState::Awaited(Some(*code)) };
-            if !cluster.topics.contains_key(topic) {
-                self.common.warnings.no_topic(topic, *code, self.common.now);
-                topics.set(topic, Some(state));
+            if cluster.topics.contains_key(topic) {
+                continue;
             }
+            if is_refusal(*code) {
+                let advice = rights::not_seen(*code, self.common.config.principal().as_deref(), topic);
+                self.common.warnings.topic_refused(topic, *code, &advice, self.common.now);
+            } else {
+                self.common.warnings.no_topic(topic, *code, self.common.now);
+            }
+            topics.set(topic, Some(state));
         }
         topics.answered();
     }

@@ -168,6 +168,13 @@ impl Warnings {
         }
     }
 
+    /// A topic cannot be used as things are: records for it are refused.
+    pub(super) fn topic_refused(&mut self, topic: &Arc<str>, code: ErrorCode, advice: &str, now: Instant) {
+        if let Some(held_back) = self.admit(Subject::Topic(Arc::clone(topic)), now) {
+            tracing::warn!(%topic, error = %code, advice, held_back, "the topic is refused; the next record asks for it again");
+        }
+    }
+
     /// Too many of the brokers that are known cannot be reached.
     pub(super) fn out_of_reach(&mut self, now: Instant) {
         if let Some(held_back) = self.admit(Subject::KnownBrokers, now) {
@@ -196,10 +203,10 @@ impl Warnings {
         self.is_over(&Subject::ProducerId);
     }
 
-    /// A broker gave no producer id, without which nothing is sent.
-    pub(super) fn no_producer_id(&mut self, why: &str, now: Instant) {
+    /// A broker gave no producer id, without which nothing is sent. `advice` is what helps, if that is not a part of `why`.
+    pub(super) fn no_producer_id(&mut self, why: &str, advice: Option<&str>, now: Instant) {
         if let Some(held_back) = self.admit(Subject::ProducerId, now) {
-            tracing::warn!(why, held_back, "no producer id; it is asked for again");
+            tracing::warn!(why, advice, held_back, "no producer id; it is asked for again");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! TLS against servers of the tests' own.
 
 mod canary;
-mod encrypted;
+pub(crate) mod encrypted;
 #[cfg(feature = "admin")]
 mod examine;
-mod pki;
-mod server;
+pub(crate) mod pki;
+pub(crate) mod server;
 
 use std::{
     fs,

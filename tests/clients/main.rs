@@ -11,13 +11,15 @@
 //! idempotent producer. Deliberately absent: any way to skip a client that is missing.
 
 use std::{
+    env,
     fmt::Write as _,
+    fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{self, Command},
     time::Duration,
 };
 
-use milena::broker::{EmbeddedBroker, StoredRecord};
+use milena::broker::{Builder, ClientAuth, EmbeddedBroker, StoredRecord, Tls};
 use milena_test_support::{console, java};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -169,13 +171,35 @@ async fn kafka_go_works() {
     works(go("kafka-go"), &["plain"]).await;
 }
 
-/// On a broker with users.
+/// A broker with users.
+fn with_users() -> Builder {
+    let broker = EmbeddedBroker::builder().user("alice", "secret").session_lifetime(Duration::from_secs(60));
+    broker.topic(TOPIC, 1)
+}
+
+/// Writes a file that goes with the machine's other temporary ones.
+fn temporary(name: &str, text: &str) -> String {
+    let path = env::temp_dir().join(format!("milena-clients-{}-{name}", process::id()));
+    fs::write(&path, text).expect("the folder for temporary files is writable");
+    path.to_str().expect("a UTF-8 path").to_owned()
+}
+
 #[tokio::test]
 async fn clients_authenticate_by_each_mechanism() {
-    let broker = EmbeddedBroker::builder().user("alice", "secret").session_lifetime(Duration::from_secs(60));
-    let broker = broker.topic(TOPIC, 1).start().await.expect("the embedded broker starts");
+    let broker = with_users().start().await.expect("the embedded broker starts");
+    authenticate(&broker, None).await;
+}
+
+#[tokio::test]
+async fn clients_authenticate_by_each_mechanism_over_tls() {
+    let broker = with_users().tls(Tls::new()).start().await.expect("the embedded broker starts");
+    let ca = temporary("ca.pem", &broker.ca_pem().expect("it makes keys"));
+    authenticate(&broker, Some(&ca)).await;
+}
+
+async fn authenticate(broker: &EmbeddedBroker, ca: Option<&str>) {
     let mut client = python("sasl.py");
-    client.args([&broker.bootstrap_servers(), TOPIC]);
+    client.args([&broker.bootstrap_servers(), TOPIC]).args(ca);
     let output = spawn_blocking(move || client.output().unwrap_or_else(|e| panic!("cannot start {client:?}: {e}")));
     let output = output.await.expect("waiting does not panic");
     let mut expected = String::new();
@@ -220,6 +244,25 @@ async fn javas_own_tools_work() {
     }
     assert!(config.contains("retention.ms=123456"), "{config}");
     assert_eq!(logs.take(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn java_shows_its_certificate_over_tls() {
+    let tls = Tls::new().client_auth(ClientAuth::Required);
+    let rule = "User:CN=java DESCRIBE topic clients".parse().expect("a rule");
+    let broker = EmbeddedBroker::builder().tls(tls).topic(TOPIC, 1).acl(rule);
+    let broker = broker.start().await.expect("the embedded broker starts");
+    let ca = temporary("java-ca.pem", &broker.ca_pem().expect("it makes keys"));
+    let keystore = temporary("java.pem", &broker.client_keystore("java").expect("as well"));
+    let stores = format!("ssl.truststore.location={ca}\nssl.keystore.location={keystore}\n");
+    let types = "security.protocol=SSL\nssl.truststore.type=PEM\nssl.keystore.type=PEM\n";
+    let settings = temporary("java.properties", &(types.to_owned() + &stores));
+    let servers = broker.bootstrap_servers();
+    let told = spawn_blocking(move || {
+        let arguments = ["--bootstrap-server", &servers, "--command-config", &settings, "--topic", TOPIC];
+        java::run_class("org.apache.kafka.tools.GetOffsetShell", &arguments, "")
+    });
+    assert_eq!(told.await.expect("the tool works"), "clients:0:0\n");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 //! - [`outages`]: brokers that stop and restart, or start late
 //! - [`limits`]: the largest record, the smallest, and records that are too large
 //! - [`authentication`]: every mechanism of SASL, sessions that end, what a refusal says, passwords that are corrected
+//! - [`authorization`]: rights that are missing, and are granted later
 //! - `fault`: three real brokers, with faults of the brokers and of their connections
 //! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
 //! - `keys`: TLS with each kind of key, in each version, with each way to authenticate
@@ -23,6 +24,7 @@
 
 mod acks;
 mod authentication;
+mod authorization;
 mod cluster;
 mod compression;
 mod content;
@@ -39,7 +41,7 @@ mod partitions;
 #[cfg(feature = "kafka-tests")]
 mod rotation;
 mod secured;
-#[cfg(feature = "kafka-tests")]
+#[cfg(all(feature = "broker-tls", feature = "scram"))]
 mod security;
 mod topics;
 mod volume;
@@ -91,6 +93,14 @@ scenarios! {
         sessions_that_end_every_three_seconds_cost_no_record_and_no_connection,
         a_record_that_waits_is_delivered_once_the_brokers_have_the_password_again,
         a_producer_that_was_refused_sends_once_its_password_is_right;
+    authorization:
+        a_topic_that_may_not_be_written_to_fails_its_records_until_the_right_is_granted,
+        a_topic_that_may_not_be_seen_is_refused_at_once_until_the_right_is_granted,
+        a_topic_that_may_not_be_created_is_refused_at_once_until_the_right_is_granted,
+        a_client_that_gets_no_producer_id_is_told_which_right_it_lacks,
+        a_right_that_is_taken_and_given_back_costs_only_the_records_between,
+        a_topic_that_is_refused_does_not_hold_back_another_one,
+        a_description_of_a_topic_says_the_same;
     compression:
         every_codec_is_compressed_in_the_log_and_read_by_every_reader,
         batches_that_do_not_compress_are_sent_uncompressed,
@@ -116,6 +126,19 @@ scenarios! {
         a_batch_of_exactly_max_message_bytes_is_written_and_one_byte_more_is_refused,
         a_record_over_max_message_bytes_fails_alone,
         ten_thousand_headers_arrive;
+}
+
+/// Scenarios that need TLS, with either cluster.
+#[cfg(all(feature = "broker-tls", feature = "scram"))]
+mod encrypted {
+    scenarios! {
+        security:
+            records_come_back_over_each_version_of_tls,
+            a_broker_that_is_not_trusted_and_a_client_without_tls_are_told,
+            a_client_shows_its_certificate_to_a_broker_that_requires_one,
+            a_listener_without_tls_is_recognised,
+            who_the_client_is_can_be_said_over_tls;
+    }
 }
 
 /// Scenarios that need Apache's tools, with either cluster.

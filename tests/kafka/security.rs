@@ -14,9 +14,12 @@ use std::{
 use milena::{
     Producer, ProducerBuilder, Record, SendError,
     admin::{Admin, AdminError},
+    broker::{ClientAuth, EmbeddedBroker, Tls},
 };
 use milena_test_support::kafka::RealKafka;
 use tokio::task::block_in_place;
+
+use crate::cluster::{Kind, unique};
 
 const RECORDS: usize = 500;
 pub(crate) const PASSWORD: &str = "hunter2";
@@ -86,30 +89,100 @@ fn openssl(folder: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A broker whose one listener for clients speaks TLS; the listener keeps its name.
-fn start(more: &[(&str, &str)]) -> RealKafka {
-    let files = Files::shared();
-    let (keystore, truststore) = (files.path("broker.pem"), files.path("ca.pem"));
-    let ssl = [
-        ("listener.security.protocol.map", "PLAINTEXT:SSL,CONTROLLER:PLAINTEXT"),
-        ("ssl.keystore.type", "PEM"),
-        ("ssl.keystore.location", &keystore),
-        ("ssl.truststore.type", "PEM"),
-        ("ssl.truststore.location", &truststore),
-    ];
-    block_in_place(|| RealKafka::start(1, &[&ssl, more].concat()))
+/// A cluster whose listener for clients speaks TLS, and the files that its clients need.
+struct Encrypted {
+    /// Kept while the scenario runs.
+    _cluster: Running,
+    server: String,
+    ca: String,
+    /// The issuer of the broker's certificate.
+    issuer: &'static str,
+    /// Key and certificate of a client.
+    client: String,
+    /// The same with a key that has a password.
+    encrypted: Option<String>,
 }
 
-/// The properties of a client that trusts `ca`.
-fn properties(kafka: &RealKafka, ca: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
-    let (servers, truststore) = (kafka.bootstrap_servers(), Files::shared().path(ca));
-    let ssl = [
-        ("bootstrap.servers", servers.as_str()),
-        ("security.protocol", "SSL"),
-        ("ssl.truststore.type", "PEM"),
-        ("ssl.truststore.location", &truststore),
-    ];
-    ssl.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+enum Running {
+    Embedded { _broker: EmbeddedBroker },
+    Real { _kafka: RealKafka },
+}
+
+impl Encrypted {
+    /// With or without SASL, and with or without certificates of clients.
+    async fn start(kind: Kind, protocol: &'static str, auth: ClientAuth) -> Self {
+        match kind {
+            Kind::Embedded => Self::embedded(protocol, auth).await,
+            Kind::Real => block_in_place(|| Self::real(protocol, auth)),
+        }
+    }
+
+    async fn embedded(protocol: &str, auth: ClientAuth) -> Self {
+        let builder = EmbeddedBroker::builder().tls(Tls::new().client_auth(auth));
+        let builder = if protocol == "SASL_SSL" { builder.user("alice", PASSWORD) } else { builder };
+        let broker = builder.start().await.expect("the embedded broker starts");
+        let (ca, client) =
+            (broker.ca_pem().expect("it makes keys"), broker.client_keystore("client").expect("as well"));
+        let folder = env::temp_dir().join(format!("{}-{}", unique("milena-security"), process::id()));
+        fs::create_dir_all(&folder).expect("the folder for temporary files is writable");
+        let write = |name: &str, text: &str| {
+            fs::write(folder.join(name), text).expect("the folder is writable");
+            folder.join(name).to_str().expect("a UTF-8 path").to_owned()
+        };
+        Self {
+            server: broker.bootstrap_servers(),
+            ca: write("ca.pem", &ca),
+            issuer: "milena embedded broker",
+            client: write("client.pem", &client),
+            encrypted: None,
+            _cluster: Running::Embedded { _broker: broker },
+        }
+    }
+
+    fn real(protocol: &'static str, auth: ClientAuth) -> Self {
+        let files = Files::shared();
+        let (keystore, truststore) = (files.path("broker.pem"), files.path("ca.pem"));
+        let ssl = [
+            ("ssl.keystore.type", "PEM"),
+            ("ssl.keystore.location", &*keystore),
+            ("ssl.truststore.type", "PEM"),
+            ("ssl.truststore.location", &truststore),
+            ("ssl.client.auth", if auth == ClientAuth::Required { "required" } else { "none" }),
+            ("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-512"),
+            (
+                "listener.name.sasl_ssl.plain.sasl.jaas.config",
+                "org.apache.kafka.common.security.plain.PlainLoginModule required user_alice=\"hunter2\";",
+            ),
+            (
+                "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config",
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+            ),
+        ];
+        let kafka = RealKafka::start_secured(&[protocol], &["SCRAM-SHA-512=[name=alice,password=hunter2]"], &ssl);
+        Self {
+            server: kafka.secured_server(protocol),
+            ca: files.path("ca.pem"),
+            issuer: "Kafka ca",
+            client: files.path("client.pem"),
+            encrypted: Some(files.path("client-encrypted.pem")),
+            _cluster: Running::Real { _kafka: kafka },
+        }
+    }
+
+    /// The properties of a client that trusts the cluster's CA.
+    fn properties(&self, more: &[(&str, &str)]) -> Vec<(String, String)> {
+        self.trusting(&self.ca, more)
+    }
+
+    fn trusting(&self, ca: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
+        let ssl = [
+            ("bootstrap.servers", self.server.as_str()),
+            ("security.protocol", "SSL"),
+            ("ssl.truststore.type", "PEM"),
+            ("ssl.truststore.location", ca),
+        ];
+        ssl.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
 }
 
 /// Sends records and reads them back, all with the same properties.
@@ -146,100 +219,77 @@ async fn error(properties: Vec<(String, String)>) -> SendError {
     producer.send(Record::to("t").value("v")).await.expect_err("nothing can be sent")
 }
 
-#[test]
-fn records_come_back_over_each_version_of_tls() {
-    crate::run(async {
-        let kafka = start(&[]);
+pub(crate) async fn records_come_back_over_each_version_of_tls(kind: Kind) {
+    let cluster = Encrypted::start(kind, "SSL", ClientAuth::None).await;
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        round_trip(&cluster.properties(&[("ssl.enabled.protocols", version)]), &format!("only-{version}"), RECORDS)
+            .await;
+    }
+    round_trip(&cluster.properties(&[]), "both", RECORDS).await;
+}
+
+pub(crate) async fn a_broker_that_is_not_trusted_and_a_client_without_tls_are_told(kind: Kind) {
+    let cluster = Encrypted::start(kind, "SSL", ClientAuth::None).await;
+    let other = Encrypted::embedded("SSL", ClientAuth::None).await;
+    let untrusted = error(cluster.trusting(&other.ca, &[])).await;
+    assert!(matches!(untrusted, SendError::Unauthenticated { .. }), "it does not wait for max.block.ms: {untrusted}");
+    let issued = if cluster.issuer == other.issuer {
+        // The names are the same, and the keys are not.
+        "is not signed by the CA whose name it bears".to_owned()
+    } else {
+        format!("is issued by {:?}, which is not trusted", cluster.issuer)
+    };
+    let sentence = untrusted.to_string();
+    assert!(sentence.contains(&issued), "{sentence}");
+    let error = Admin::from_properties(cluster.trusting(&other.ca, &[])).await.expect_err("it is not trusted");
+    assert!(matches!(&error, AdminError::Unreachable { .. }) && error.to_string().contains(&issued), "{error}");
+
+    let plain = [("bootstrap.servers".to_owned(), cluster.server.clone())];
+    let sentence = failure(plain.to_vec()).await;
+    assert!(sentence.contains("TLS"), "{sentence}");
+    let error = Admin::connect(&cluster.server).await.expect_err("it speaks TLS").to_string();
+    assert!(error.contains("TLS"), "{error}");
+}
+
+pub(crate) async fn a_client_shows_its_certificate_to_a_broker_that_requires_one(kind: Kind) {
+    let cluster = Encrypted::start(kind, "SSL", ClientAuth::Required).await;
+    let pem = ("ssl.keystore.type", "PEM");
+    let shown = [pem, ("ssl.keystore.location", &cluster.client)];
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        let version = ("ssl.enabled.protocols", version);
+        round_trip(&cluster.properties(&[&shown[..], &[version]].concat()), version.1, RECORDS).await;
+        let sentence = failure(cluster.properties(&[version])).await;
+        assert!(sentence.contains("the broker requires a client certificate"), "{version:?}: {sentence}");
+    }
+    if let Some(encrypted) = &cluster.encrypted {
+        let shown = [pem, ("ssl.keystore.location", encrypted), ("ssl.key.password", PASSWORD)];
+        round_trip(&cluster.properties(&shown), "encrypted-key", RECORDS).await;
+    }
+}
+
+pub(crate) async fn a_listener_without_tls_is_recognised(kind: Kind) {
+    let (cluster, plain) = (Encrypted::embedded("SSL", ClientAuth::None).await, kind.shared().await);
+    let servers = plain.bootstrap_servers();
+    let sentence = failure(cluster.properties(&[("bootstrap.servers", &servers)])).await;
+    assert!(sentence.contains("as a PLAINTEXT listener does: check the port"), "{sentence}");
+}
+
+pub(crate) async fn who_the_client_is_can_be_said_over_tls(kind: Kind) {
+    let cluster = Encrypted::start(kind, "SASL_SSL", ClientAuth::None).await;
+    for mechanism in ["PLAIN", "SCRAM-SHA-512"] {
         for version in ["TLSv1.2", "TLSv1.3"] {
-            let properties = properties(&kafka, "ca.pem", &[("ssl.enabled.protocols", version)]);
-            round_trip(&properties, &format!("only-{version}"), RECORDS).await;
+            let with = |password: &str| {
+                cluster.properties(&[
+                    ("security.protocol", "SASL_SSL"),
+                    ("ssl.enabled.protocols", version),
+                    ("sasl.mechanism", mechanism),
+                    ("sasl.username", "alice"),
+                    ("sasl.password", password),
+                ])
+            };
+            round_trip(&with(PASSWORD), &format!("{mechanism}-{version}"), RECORDS).await;
+            let sentence = failure(with("wrong")).await;
+            assert!(sentence.contains(&format!("refused user \"alice\" by {mechanism}")), "{sentence}");
         }
-        round_trip(&properties(&kafka, "ca.pem", &[]), "both", RECORDS).await;
-
-        let untrusted = error(properties(&kafka, "other.pem", &[])).await;
-        assert!(
-            matches!(untrusted, SendError::Unauthenticated { .. }),
-            "it does not wait for max.block.ms: {untrusted}"
-        );
-        let sentence = untrusted.to_string();
-        assert!(sentence.contains("is issued by \"Kafka ca\", which is not trusted"), "{sentence}");
-        let error = Admin::from_properties(properties(&kafka, "other.pem", &[])).await.expect_err("it is not trusted");
-        assert!(
-            matches!(&error, AdminError::Unreachable { .. }) && error.to_string().contains("is not trusted"),
-            "{error}"
-        );
-
-        let plain = [("bootstrap.servers".to_owned(), kafka.bootstrap_servers())];
-        let sentence = failure(plain.to_vec()).await;
-        assert!(sentence.contains("TLS"), "{sentence}");
-        let error = Admin::connect(&kafka.bootstrap_servers()).await.expect_err("it speaks TLS").to_string();
-        assert!(error.contains("TLS"), "{error}");
-    });
-}
-
-#[test]
-fn a_client_shows_its_certificate_to_a_broker_that_requires_one() {
-    crate::run(async {
-        let kafka = start(&[("ssl.client.auth", "required")]);
-        let (keystore, encrypted) = (Files::shared().path("client.pem"), Files::shared().path("client-encrypted.pem"));
-        let pem = ("ssl.keystore.type", "PEM");
-        let plain = [pem, ("ssl.keystore.location", &keystore)];
-        let encrypted = [pem, ("ssl.keystore.location", &encrypted), ("ssl.key.password", PASSWORD)];
-        for version in ["TLSv1.2", "TLSv1.3"] {
-            let version = ("ssl.enabled.protocols", version);
-            round_trip(&properties(&kafka, "ca.pem", &[&plain[..], &[version]].concat()), version.1, RECORDS).await;
-            let sentence = failure(properties(&kafka, "ca.pem", &[version])).await;
-            assert!(sentence.contains("the broker requires a client certificate"), "{version:?}: {sentence}");
-        }
-        round_trip(&properties(&kafka, "ca.pem", &encrypted), "encrypted-key", RECORDS).await;
-    });
-}
-
-#[test]
-fn a_listener_without_tls_is_recognised() {
-    crate::run(async {
-        let kafka = block_in_place(|| RealKafka::start(1, &[]));
-        let sentence = failure(properties(&kafka, "ca.pem", &[])).await;
-        assert!(sentence.contains("as a PLAINTEXT listener does: check the port"), "{sentence}");
-    });
-}
-
-#[test]
-fn who_the_client_is_can_be_said_over_tls() {
-    crate::run(async {
-        let files = Files::shared();
-        let (keystore, truststore) = (files.path("broker.pem"), files.path("ca.pem"));
-        let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
-        let plain = "org.apache.kafka.common.security.plain.PlainLoginModule required user_alice=\"hunter2\";";
-        let settings = [
-            ("ssl.keystore.type", "PEM"),
-            ("ssl.keystore.location", &*keystore),
-            ("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-512"),
-            ("listener.name.sasl_ssl.plain.sasl.jaas.config", plain),
-            ("listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config", scram),
-        ];
-        let users = ["SCRAM-SHA-512=[name=alice,password=hunter2]"];
-        let kafka = block_in_place(|| RealKafka::start_secured(&["SASL_SSL"], &users, &settings));
-        let server = kafka.secured_server("SASL_SSL");
-        for mechanism in ["PLAIN", "SCRAM-SHA-512"] {
-            for version in ["TLSv1.2", "TLSv1.3"] {
-                let with = |password: &str| {
-                    let client = [
-                        ("bootstrap.servers", &*server),
-                        ("security.protocol", "SASL_SSL"),
-                        ("ssl.truststore.type", "PEM"),
-                        ("ssl.truststore.location", &truststore),
-                        ("ssl.enabled.protocols", version),
-                        ("sasl.mechanism", mechanism),
-                        ("sasl.username", "alice"),
-                        ("sasl.password", password),
-                    ];
-                    client.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
-                };
-                round_trip(&with(PASSWORD), &format!("{mechanism}-{version}"), RECORDS).await;
-                let sentence = failure(with("wrong")).await;
-                assert!(sentence.contains(&format!("refused user \"alice\" by {mechanism}")), "{sentence}");
-            }
-        }
-    });
+    }
 }

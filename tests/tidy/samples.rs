@@ -17,6 +17,7 @@ fn arrows_point_down() {
         ("src/wire/frame.rs", "use crate::record::Header; use super::varint; // crate::sender is above"),
         ("src/error.rs", "pub use crate::wire::errors::ErrorCode;"),
         ("src/broker/state.rs", "use crate::wire::record_batch; use crate::cluster::Broker;"),
+        ("src/broker/tls.rs", "use crate::tls::server;"),
         ("src/wire/varint.rs", "#[cfg(test)]\nmod tests { use crate::sender::lane; }"),
         ("crates/cli/src/main.rs", "use crate::producer::Args;"),
         ("src/lib.rs", "pub use producer::Producer;"),

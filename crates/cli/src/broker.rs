@@ -1,12 +1,15 @@
 //! `milena broker`: the embedded broker in the foreground.
 //!
-//! In: the number of nodes, and topics. Out: the address to connect to. Does I/O. Deliberately absent: anything beyond a broker
+//! In: the number of nodes, topics, and who may do what. Out: the address to connect to. Does I/O. Deliberately absent: anything beyond a broker
 //! for experiments, which keeps its log in memory.
+
+mod security;
 
 use std::io::{self, ErrorKind};
 
 use milena::broker::EmbeddedBroker;
 
+use self::security::Security;
 use crate::{
     console::{self, to_stderr, to_stdout},
     exit::{CliError, Exit},
@@ -17,6 +20,9 @@ use crate::{
 ///
 /// The broker speaks Kafka's protocol, so any client can connect. It listens on 127.0.0.1 only. It keeps its records in memory:
 /// they are gone when it stops. The first line on stdout is the address to connect to.
+///
+/// Clients may be asked to authenticate, connections to be encrypted, and users to have rights, to try how a program does with that. It is no
+/// protection for anything of value.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -24,6 +30,14 @@ Examples:
     milena broker --topic orders:3
   Three nodes on ports that the system chooses, no topic unless it is created:
     milena broker --port 0 --nodes 3 --no-auto-create
+  Clients use TLS and authenticate, and alice may write to one topic and to no other:
+    milena broker --users-file users.txt --tls ca.pem --topic orders:3 --acl 'User:alice WRITE topic orders'
+    milena doctor -X security.protocol=SASL_SSL -X ssl.truststore.type=PEM -X ssl.truststore.location=ca.pem \\
+      -X sasl.mechanism=SCRAM-SHA-256 -X sasl.username=alice -X sasl.password=... --topic orders
+
+A rule is PRINCIPAL OPERATION RESOURCE, where the resource is \"topic NAME\", \"group NAME\" or \"cluster\"; NAME * is all of them. \
+PREFIXED and DENY may follow. Operations: ALL, READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, \
+ALTER_CONFIGS, IDEMPOTENT_WRITE.
 
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 it could not start (the port is taken?), 2 arguments are wrong.")]
 pub(crate) struct Args {
@@ -47,6 +61,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 1,
         value_parser = clap::value_parser!(u16).range(1..=10_000))]
     default_partitions: u16,
+
+    #[command(flatten)]
+    security: Security,
 }
 
 fn topic(text: &str) -> Result<(String, usize), String> {
@@ -67,7 +84,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     for (name, partitions) in &args.topics {
         builder = builder.topic(name, *partitions);
     }
-    let broker = builder.start().await.map_err(|e| CliError::Failed(cannot_start(&e)))?;
+    let broker = args.security.apply(builder)?.start().await.map_err(|e| CliError::Failed(cannot_start(&e)))?;
+    args.security.write_files(&broker)?;
     to_stdout(&broker.bootstrap_servers());
     if !console::all_taken() {
         broker.shutdown().await;

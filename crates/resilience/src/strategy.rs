@@ -173,7 +173,7 @@ mod tests {
                 cause: None,
             };
             assert_eq!(strategies(&timeout.into()), [RetryWithBackoff, StoreAndAlert], "{code}");
-            let refused = SendError::TopicRefused { topic: "orders".into(), code };
+            let refused = SendError::TopicRefused { topic: "orders".into(), code, reason: "refused".into() };
             assert_eq!(strategies(&refused.into()), [FailFast; 2], "{code}");
             let fatal = SendError::Fatal { topic: "orders".into(), code, reason: "fenced".into() };
             assert_eq!(strategies(&fatal.into()), [StoreAndAlert; 2], "{code}");

@@ -52,7 +52,11 @@ pub(crate) fn every_failure() -> Vec<Failure> {
         SendError::TooLarge { topic: t(), size: 2, limit: 1, setting: "max.request.size" },
         SendError::InvalidTopic { topic: t(), reason: "it is empty" },
         SendError::InvalidPartition { topic: t(), partition: 9, count: 3 },
-        SendError::TopicRefused { topic: t(), code: ErrorCode::TOPIC_AUTHORIZATION_FAILED },
+        SendError::TopicRefused {
+            topic: t(),
+            code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+            reason: "not authorized".into(),
+        },
         SendError::Unauthenticated {
             topic: t(),
             code: ErrorCode::SASL_AUTHENTICATION_FAILED,

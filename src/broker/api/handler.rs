@@ -6,6 +6,7 @@ use kafka_protocol::protocol::Request as Message;
 
 use crate::{
     broker::{
+        acls::{CLUSTER, Kind, Operation},
         faults::{Plan, Target},
         kind::Api,
         session::Session,
@@ -24,6 +25,19 @@ pub(in crate::broker) struct Call<'a> {
     pub(in crate::broker) plan: &'a Plan,
     /// Who the client of its connection is.
     pub(in crate::broker) session: &'a mut Session,
+}
+
+impl Call<'_> {
+    /// Whether the client may do this with a topic.
+    pub(super) fn may(&self, state: &State, operation: Operation, topic: &str) -> bool {
+        // Without an authorizer nobody is asked for, since that takes a text.
+        !state.acls.is_on() || state.acls.allows(&self.session.principal(), operation, Kind::Topic, topic)
+    }
+
+    /// Whether the client may do this with the cluster.
+    pub(super) fn may_with_cluster(&self, state: &State, operation: Operation) -> bool {
+        !state.acls.is_on() || state.acls.allows(&self.session.principal(), operation, Kind::Cluster, CLUSTER)
+    }
 }
 
 /// The result of a handler.

@@ -1,6 +1,7 @@
 //! Produce (0), v3–13. Pure.
 //!
 //! Behaviour, for each partition on its own and in Apache Kafka's order:
+//! * the client may not WRITE: `TOPIC_AUTHORIZATION_FAILED`
 //! * `UNKNOWN_TOPIC_OR_PARTITION` (by name) or `UNKNOWN_TOPIC_ID`
 //! * not exactly one batch, or not format v2: `INVALID_RECORD`
 //! * acks other than -1, 0 and 1: `INVALID_REQUIRED_ACKS`
@@ -36,6 +37,7 @@ use kafka_protocol::{
 use super::handler::{Call, Handler, Response};
 use crate::{
     broker::{
+        acls::Operation,
         config::TopicConfig,
         faults::Target,
         kind::Api,
@@ -115,6 +117,9 @@ fn answer_partition(
     if let Some(code) = call.plan.refusal(topic, Some(data.index)) {
         return failure(data.index, &Refusal::new(code, "injected fault"));
     }
+    if !call.may(state, Operation::Write, topic) {
+        return failure(data.index, &Refusal::new(ErrorCode::TOPIC_AUTHORIZATION_FAILED, ""));
+    }
     let denial = call.plan.denial(topic, Some(data.index));
     let State { nodes, topics, .. } = state;
     let is_up = |node: i32| nodes.get(&node).is_some_and(|node| node.up);
@@ -190,7 +195,7 @@ fn failure(index: i32, refusal: &Refusal) -> PartitionProduceResponse {
         .with_base_offset(-1)
         .with_log_append_time_ms(-1)
         .with_record_errors(refusal.records.iter().map(blame).collect())
-        .with_error_message(text(&refusal.message))
+        .with_error_message(text(&refusal.message).filter(|message| !message.is_empty()))
 }
 
 fn hint(response: PartitionProduceResponse, partition: &PartitionLog, call: &Call<'_>) -> PartitionProduceResponse {

@@ -5,6 +5,7 @@
 //!   of a response comes even if it is larger (KIP-74).
 //! * Waits until `min_bytes` are there or `max_wait_ms` are over; an error ends the wait.
 //! * `OFFSET_OUT_OF_RANGE` before the start and behind the end; `FENCED_LEADER_EPOCH`, `UNKNOWN_LEADER_EPOCH`.
+//! * A client that may not READ a topic: `TOPIC_AUTHORIZATION_FAILED`.
 //! * Never opens a session (KIP-227): it answers session 0, so that a client names all partitions every time.
 //! * The high watermark and the last stable offset are the log's end: replicas never lag, and there are no
 //!   transactions.
@@ -21,7 +22,7 @@ use kafka_protocol::messages::{
 
 use super::handler::{Call, Handler, Response};
 use crate::{
-    broker::{faults::Target, kind::Api, state::State},
+    broker::{acls::Operation, faults::Target, kind::Api, state::State},
     error::ErrorCode,
 };
 
@@ -88,6 +89,9 @@ impl Reader {
     ) -> Result<PartitionData, ErrorCode> {
         if let Some(code) = call.plan.refusal(topic, Some(wanted.partition)) {
             return Err(code);
+        }
+        if !call.may(state, Operation::Read, topic) {
+            return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
         }
         let topic = state.topics.get(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         let partition = topic.partition(wanted.partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;

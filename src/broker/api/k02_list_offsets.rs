@@ -5,6 +5,8 @@
 //!   -5 (latest tiered): none, as without tiered storage.
 //! * Otherwise: the first record whose timestamp is at least that. None: offset and timestamp -1.
 //!
+//! A client that may not DESCRIBE a topic: `TOPIC_AUTHORIZATION_FAILED`.
+//!
 //! Version notes:
 //! * v2: isolation level, disregarded; v4: leader epoch; v6: flexible; v7: -3; v8: -4; v9: -5; v10: timeout,
 //!   disregarded
@@ -17,7 +19,7 @@ use kafka_protocol::messages::{
 
 use super::handler::{Call, Handler, Response};
 use crate::{
-    broker::{faults::Target, kind::Api, log::Found, state::State, topic::PartitionLog},
+    broker::{acls::Operation, faults::Target, kind::Api, log::Found, state::State, topic::PartitionLog},
     error::ErrorCode,
 };
 
@@ -73,6 +75,9 @@ fn look_up(
 ) -> Result<Option<Found>, ErrorCode> {
     if let Some(code) = call.plan.refusal(topic, Some(wanted.partition_index)) {
         return Err(code);
+    }
+    if !call.may(state, Operation::Describe, topic) {
+        return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     }
     let topic = state.topics.get(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let partition = topic.partition(wanted.partition_index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;

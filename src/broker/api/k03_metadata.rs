@@ -5,11 +5,15 @@
 //! * A topic that does not exist is created if both the broker (`auto.create.topics.enable`) and the request allow it.
 //!   The response is `UNKNOWN_TOPIC_OR_PARTITION` all the same and the next request finds the topic, as with KRaft.
 //! * An illegal name is `INVALID_TOPIC_EXCEPTION`, an unknown id `UNKNOWN_TOPIC_ID`.
+//! * A topic that the client may not DESCRIBE is left out of a list of all topics, and else `TOPIC_AUTHORIZATION_FAILED`, whether it
+//!   exists or not. So is one that does not exist and that the client may CREATE neither itself nor on the cluster, where the
+//!   request would create it.
 //! * A partition without leader has the error `LEADER_NOT_AVAILABLE` and the leader -1.
 //!
 //! Version notes:
 //! * v0: an empty list of topics stands for all of them; from v1 on that is null
 //! * v4: `allow_auto_topic_creation`; before, it is implied
+//! * v8: what the client may do with a topic, if it asks (KIP-430). It is not told of the cluster.
 //! * v10: topic ids in the response; v12: in the request
 
 use kafka_protocol::{
@@ -23,12 +27,20 @@ use kafka_protocol::{
 
 use super::handler::{Call, Handler, Response};
 use crate::{
-    broker::{faults::Target, kind::Api, state::State, topic::PartitionLog},
+    broker::{
+        acls::{Kind, Operation},
+        faults::Target,
+        kind::Api,
+        state::State,
+        topic::PartitionLog,
+    },
     cluster::TopicId,
     error::ErrorCode,
     record::topic::check_topic_name,
 };
 
+/// The first version that tells what a client may do.
+const RIGHTS_SINCE: i16 = 8;
 /// The first version in which a request may name a topic by its id.
 const IDS_SINCE: i16 = 12;
 
@@ -43,13 +55,17 @@ impl Handler for MetadataRequest {
 
     fn handle(&self, state: &mut State, call: &mut Call<'_>) -> Response<MetadataResponse> {
         let all = self.topics.as_ref().is_none_or(|topics| call.version == 0 && topics.is_empty());
-        let topics = if all {
+        let mut topics: Vec<_> = if all {
             let names: Vec<_> = state.topics.keys().cloned().collect();
-            names.iter().map(|name| by_name(state, call, name, false)).collect()
+            let names = names.iter().filter(|name| call.may(state, Operation::Describe, name)).collect::<Vec<_>>();
+            names.into_iter().map(|name| by_name(state, call, name, false)).collect()
         } else {
             let may_create = self.allow_auto_topic_creation || call.version < 4;
             self.topics.iter().flatten().map(|topic| describe(state, call, topic, may_create)).collect()
         };
+        if self.include_topic_authorized_operations && call.version >= RIGHTS_SINCE {
+            topics.iter_mut().for_each(|topic| tell_rights(state, call, topic));
+        }
         let nodes = state.nodes_up().map(|(id, node)| {
             let host = StrBytes::from_string(node.host.clone());
             MetadataResponseBroker::default().with_node_id(id.into()).with_host(host).with_port(node.port.into())
@@ -64,6 +80,14 @@ impl Handler for MetadataRequest {
     }
 }
 
+/// What the client may do with a topic that it may see, if it wants to know.
+fn tell_rights(state: &State, call: &Call<'_>, topic: &mut MetadataResponseTopic) {
+    let is_hidden = topic.error_code == ErrorCode::TOPIC_AUTHORIZATION_FAILED.0;
+    if let Some(name) = topic.name.as_ref().filter(|_| !is_hidden) {
+        topic.topic_authorized_operations = state.acls.operations(&call.session.principal(), Kind::Topic, name);
+    }
+}
+
 fn describe(
     state: &mut State,
     call: &Call<'_>,
@@ -74,6 +98,10 @@ fn describe(
         Some(name) if wanted.topic_id.is_nil() => by_name(state, call, name, may_create),
         _ if call.version < IDS_SINCE => failed(ErrorCode::INVALID_REQUEST),
         _ => match state.topic_by_id(wanted.topic_id).map(|(name, _)| name.clone()) {
+            // Ids are no secret, as names are.
+            Some(name) if !call.may(state, Operation::Describe, &name) => {
+                failed(ErrorCode::TOPIC_AUTHORIZATION_FAILED).with_topic_id(wanted.topic_id).with_name(None)
+            }
             Some(name) => by_name(state, call, &name, false),
             None => failed(ErrorCode::UNKNOWN_TOPIC_ID).with_topic_id(wanted.topic_id).with_name(None),
         },
@@ -85,7 +113,10 @@ fn by_name(state: &mut State, call: &Call<'_>, name: &str, may_create: bool) -> 
     if let Some(code) = call.plan.topic_refusal(name) {
         return named(failed(code));
     }
-    let Some(topic) = state.topics.get(name) else { return named(failed(missing(state, name, may_create))) };
+    if !call.may(state, Operation::Describe, name) {
+        return named(failed(ErrorCode::TOPIC_AUTHORIZATION_FAILED));
+    }
+    let Some(topic) = state.topics.get(name) else { return named(failed(missing(state, call, name, may_create))) };
     let partitions = (0..).zip(&topic.partitions).map(|(index, partition)| {
         let injected = call.plan.refusal(name, Some(index));
         response_of(state, partition).with_partition_index(index).with_error_code(match (injected, partition.leader) {
@@ -102,11 +133,17 @@ fn failed(code: ErrorCode) -> MetadataResponseTopic {
 }
 
 /// The error for a topic that does not exist. The topic is created if it may be.
-fn missing(state: &mut State, name: &str, may_create: bool) -> ErrorCode {
+fn missing(state: &mut State, call: &Call<'_>, name: &str, may_create: bool) -> ErrorCode {
+    let creates = may_create && state.settings.auto_create;
+    let may =
+        |state: &State| call.may_with_cluster(state, Operation::Create) || call.may(state, Operation::Create, name);
+    if creates && !may(state) {
+        return ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+    }
     if check_topic_name(name).is_err() {
         return ErrorCode::INVALID_TOPIC_EXCEPTION;
     }
-    if may_create && state.settings.auto_create {
+    if creates {
         let config = state.settings.topic_defaults.clone();
         if let Err(refusal) = state.create_topic(name, -1, -1, config) {
             return refusal.code;

@@ -1,6 +1,7 @@
 //! CreateTopics (19), v2–7. Pure.
 //!
 //! Behaviour, for each topic on its own and in the controller's order:
+//! * a client that may CREATE neither the topic nor on the cluster: `TOPIC_AUTHORIZATION_FAILED`
 //! * an illegal name, or one that differs from another only in '.' and '_': `INVALID_TOPIC_EXCEPTION`
 //! * `TOPIC_ALREADY_EXISTS`; named twice in one request: `INVALID_REQUEST`, once
 //! * a setting that does not exist or a value out of range: `INVALID_CONFIG`
@@ -12,7 +13,7 @@
 //! there when the response comes.
 //!
 //! Version notes:
-//! * v5: flexible; counts and settings in the response (KIP-525); v7: topic id
+//! * v5: flexible; counts and settings in the response (KIP-525), unless the client may not DESCRIBE_CONFIGS; v7: topic id
 
 use std::collections::BTreeSet;
 
@@ -27,7 +28,10 @@ use kafka_protocol::{
 
 use super::handler::{Call, Handler, Response};
 use crate::{
-    broker::{config::TopicConfig, faults::Target, kind::Api, state::State, topic::TopicLog, validate::Refusal},
+    broker::{
+        acls::Operation, config::TopicConfig, faults::Target, kind::Api, state::State, topic::TopicLog,
+        validate::Refusal,
+    },
     error::ErrorCode,
 };
 
@@ -57,8 +61,14 @@ fn respond(
     let twice = request.topics.iter().filter(|other| other.name == topic.name).count() > 1;
     let created = match call.plan.refusal(&topic.name, None) {
         Some(code) => Err(Refusal::new(code, "injected fault")),
+        None if !may_create(state, call, &topic.name) => {
+            Err(Refusal::new(ErrorCode::TOPIC_AUTHORIZATION_FAILED, "Authorization failed."))
+        }
         None if twice => Err(Refusal::new(ErrorCode::INVALID_REQUEST, "the request names this topic twice")),
-        None => create(state, topic).map(|topic| success(topic, call)),
+        None => {
+            let may_see = call.may(state, Operation::DescribeConfigs, &topic.name);
+            create(state, topic).map(|topic| success(topic, call, may_see))
+        }
     };
     let created = match (created, call.plan.denial(&topic.name, None)) {
         (Ok(_), Some(code)) => Err(Refusal::new(code, "injected fault, after the topic was created")),
@@ -121,10 +131,17 @@ fn assign(state: &State, assignments: &[CreatableReplicaAssignment]) -> Result<V
     Ok(all)
 }
 
-fn success(topic: &TopicLog, call: &Call<'_>) -> CreatableTopicResult {
+fn may_create(state: &State, call: &Call<'_>, topic: &str) -> bool {
+    call.may_with_cluster(state, Operation::Create) || call.may(state, Operation::Create, topic)
+}
+
+fn success(topic: &TopicLog, call: &Call<'_>, may_see: bool) -> CreatableTopicResult {
     let result = CreatableTopicResult::default().with_topic_id(topic.id);
     if call.version < 5 {
         return result;
+    }
+    if !may_see {
+        return result.with_topic_config_error_code(ErrorCode::TOPIC_AUTHORIZATION_FAILED.0);
     }
     let settings = topic.config.settings().into_iter().map(|setting| {
         CreatableTopicConfigs::default()

@@ -3,6 +3,7 @@
 //! Behaviour:
 //! * Without a transactional id: a new producer id with epoch 0, whatever id and epoch the request names.
 //! * With one: `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`, because this broker has no transactions.
+//! * A client that may neither IDEMPOTENT_WRITE on the cluster nor WRITE to any topic: `CLUSTER_AUTHORIZATION_FAILED` (KIP-679).
 //! * An empty transactional id, or a producer id without epoch, or the reverse: `INVALID_REQUEST`.
 //!
 //! Version notes:
@@ -13,7 +14,11 @@ use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
 use super::handler::{Call, Handler, Response};
 use crate::{
-    broker::{kind::Api, state::State},
+    broker::{
+        acls::{Kind, Operation},
+        kind::Api,
+        state::State,
+    },
     error::ErrorCode,
 };
 
@@ -23,7 +28,7 @@ impl Handler for InitProducerIdRequest {
 
     fn handle(&self, state: &mut State, call: &mut Call<'_>) -> Response<InitProducerIdResponse> {
         let response = InitProducerIdResponse::default().with_throttle_time_ms(call.plan.throttle_ms());
-        let error = call.plan.top_error().or_else(|| refuse(self));
+        let error = call.plan.top_error().or_else(|| refuse(self)).or_else(|| forbid(state, call));
         Response::Reply(match error {
             Some(code) => response.with_error_code(code.0).with_producer_id((-1).into()).with_producer_epoch(-1),
             None => response.with_producer_id(state.take_producer_id().into()).with_producer_epoch(0),
@@ -39,6 +44,12 @@ fn refuse(request: &InitProducerIdRequest) -> Option<ErrorCode> {
     }
     let halves = (request.producer_id.0 == -1) != (request.producer_epoch == -1);
     halves.then_some(ErrorCode::INVALID_REQUEST)
+}
+
+fn forbid(state: &State, call: &Call<'_>) -> Option<ErrorCode> {
+    let may = call.may_with_cluster(state, Operation::IdempotentWrite)
+        || state.acls.allows_any(&call.session.principal(), Operation::Write, Kind::Topic);
+    (!may).then_some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED)
 }
 
 #[cfg(test)]

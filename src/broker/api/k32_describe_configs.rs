@@ -5,6 +5,8 @@
 //!   `INVALID_TOPIC_EXCEPTION`.
 //! * Brokers (resource type 4): `auto.create.topics.enable`, `num.partitions` and `default.replication.factor`, by the
 //!   id of the node that is asked; `INVALID_REQUEST` for another id.
+//! * A client that may not DESCRIBE_CONFIGS of the topic or, for a broker, of the cluster: `TOPIC_AUTHORIZATION_FAILED`,
+//!   `CLUSTER_AUTHORIZATION_FAILED`.
 //! * Anything else: `INVALID_REQUEST`.
 //! * Synonyms and documentation are left empty.
 //!
@@ -23,6 +25,7 @@ use kafka_protocol::{
 use super::handler::{Call, Handler, Response};
 use crate::{
     broker::{
+        acls::Operation,
         config::ConfigEntry,
         faults::Target,
         kind::Api,
@@ -77,6 +80,12 @@ fn describe(
         return Err(Refusal::new(code, "injected fault"));
     }
     match resource.resource_type {
+        TOPIC if !call.may(state, Operation::DescribeConfigs, name) => {
+            Err(Refusal::new(ErrorCode::TOPIC_AUTHORIZATION_FAILED, "Topic authorization failed."))
+        }
+        BROKER if !call.may_with_cluster(state, Operation::DescribeConfigs) => {
+            Err(Refusal::new(ErrorCode::CLUSTER_AUTHORIZATION_FAILED, "Cluster authorization failed."))
+        }
         TOPIC => describe_topic(state, name).map(|settings| (FROM_TOPIC, settings)),
         BROKER if name == call.node.to_string() => Ok((FROM_BROKER, broker_settings(&state.settings))),
         BROKER => {

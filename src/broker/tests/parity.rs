@@ -4,6 +4,7 @@
 //! purpose, a test says so by name.
 
 mod authenticating;
+mod authorizing;
 mod managing;
 mod reading;
 mod tolerance;

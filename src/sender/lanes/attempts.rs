@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use super::{
     LANE, Lanes,
     entry::FailedAttempt,
-    expiry::failure_of,
+    expiry::{advice, failure_of},
     index,
     lane::Lane,
     verdict::{Facts, Verdict, verdict},
@@ -288,12 +288,13 @@ fn fail(lane: &mut Lane, position: usize, persisted: Persisted, result: &Attempt
     let kind = if is_fatal { FailureKind::Fatal } else { FailureKind::Rejected };
     let Some(mut entry) = lane.failed(position, persisted) else { return common.missing(ENTRY) };
     let origin = &lane.queue.origin;
-    let failure = DeliveryFailure {
+    let mut failure = DeliveryFailure {
         code: result.error,
         retriable: result.error.retriable(),
         cause: result.message.as_ref().map(ToString::to_string),
         ..failure_of(&entry, origin, kind, common.now)
     };
+    failure.advice = advice(&failure, common);
     entry.settle(refused(failure, result), &origin.topic, common.recorder(), common.now);
 }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     delivery::{Origin, Outcome},
-    error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted},
+    error::{DeliveryError, DeliveryFailure, ErrorCode, FailureKind, Persisted, rights},
     sender::{Cause, Common},
 };
 
@@ -107,6 +107,7 @@ fn give_up(lane: &mut Lane, position: usize, kind: FailureKind, cause: Option<&C
     if in_flight {
         failure.persisted = Persisted::Unknown;
     }
+    failure.advice = advice(&failure, common);
     let persisted = failure.persisted;
     let outcome = Outcome::Failed(DeliveryError::new(failure));
     entry.settle(outcome, &queue.origin.topic, common.recorder(), common.now);
@@ -131,5 +132,11 @@ pub(super) fn failure_of(entry: &Entry, origin: &Origin, kind: FailureKind, now:
         attempts: entry.attempts,
         elapsed: now.saturating_duration_since(entry.created),
         cause: last.map(|last| last.message.as_ref().map_or_else(|| ended(last.code), ToString::to_string)),
+        advice: None,
     }
+}
+
+/// What helps against a failure, if it is for want of a right.
+pub(super) fn advice(failure: &DeliveryFailure, common: &Common) -> Option<String> {
+    rights::not_written(failure.code, common.config.principal().as_deref(), &failure.topic)
 }

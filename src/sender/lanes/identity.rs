@@ -63,8 +63,9 @@ impl ProducerId {
             *self = Self { current: Some(producer_id), ..Self::new(false, self.backoff, now) };
             return Ok(());
         }
-        let cause =
-            Cause { code, why: format!("broker {broker} gave no producer id: {code}; {}", code.advice()).into() };
+        // What is refused for good gets its advice with the records that fail.
+        let advice = if heals(code) { format!("; {}", code.advice()) } else { String::new() };
+        let cause = Cause { code, why: format!("broker {broker} gave no producer id: {code}{advice}").into() };
         self.failed(cause.clone(), now, chance);
         self.wanted = heals(code);
         Err(cause)

@@ -270,3 +270,16 @@ fn a_topic_that_is_not_there_is_warned_about_with_the_clusters_answer() {
     assert_eq!(about.len(), 4, "at 0, 1, 3 and 7 s: {lines:#?}");
     assert!(about.iter().all(|line| line.contains("orders") && line.contains("UNKNOWN_TOPIC_OR_PARTITION")));
 }
+
+#[test]
+fn a_topic_that_is_refused_is_warned_about_with_who_may_not_do_what() {
+    let lines = super::warnings::heard(|| {
+        let mut rig = Rig::new(&[]);
+        rig.topic_error = 29;
+        rig.accumulator.topics().want(TOPIC);
+        rig.pass_ms(10_000);
+    });
+    let about: Vec<_> = lines.iter().filter(|line| line.contains("the topic is refused")).collect();
+    assert_eq!(about.len(), 1, "nobody asks again: {lines:#?}");
+    assert!(about[0].contains("User:ANONYMOUS may not DESCRIBE topic orders"), "{about:?}");
+}

@@ -132,7 +132,9 @@ fn a_producer_id_that_is_refused_is_told() {
         rig.accumulator.topics().want(super::rig::TOPIC);
         rig.pass_ms(100);
         let refused = lines.take().into_iter().find(|line| line.starts_with("WARN no producer id"));
-        assert!(refused.is_some_and(|line| line.contains("CLUSTER_AUTHORIZATION_FAILED (31)")));
+        let refused = refused.expect("it is told");
+        assert!(refused.contains("CLUSTER_AUTHORIZATION_FAILED (31)"), "{refused}");
+        assert!(refused.contains("grant IDEMPOTENT_WRITE"), "{refused}");
     });
 }
 

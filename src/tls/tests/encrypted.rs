@@ -1,7 +1,7 @@
 //! A key that OpenSSL encrypted with the password `hunter2`, and its certificate. Both are of no use to anybody else.
 
 /// The certificate.
-pub(super) const CERTIFICATE: &str = "\
+pub(crate) const CERTIFICATE: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBczCCARmgAwIBAgIUZnCuxzrOuz1QVIeLyBGskhFRY5IwCgYIKoZIzj0EAwIw
 ETEPMA0GA1UEAwwGY2xpZW50MCAXDTI2MTEyODAwNTk1MVoYDzIxMjYxMTA0MDA1
@@ -14,7 +14,7 @@ qqmemAIhAPfhZRB2cCfj6RLAXeE7IJaVkhlLm+8tlSsAWWnRj8Nm
 -----END CERTIFICATE-----
 ";
 /// With PBES2 and AES-256.
-pub(super) const AES: &str = "\
+pub(crate) const AES: &str = "\
 -----BEGIN ENCRYPTED PRIVATE KEY-----
 MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAg8zAxDEmSfUAICCAAw
 DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEPfttpL5S7moS8F8atAzEqwEgZBN
@@ -24,7 +24,7 @@ AMspift0l1Cc/Zn/k1mYAwATsVPYuhdtXbA86JBouM9Mj6hoDm9jb9mo1PVV5mk=
 -----END ENCRYPTED PRIVATE KEY-----
 ";
 /// With PBES1, as old versions did it.
-pub(super) const PBES1: &str = "\
+pub(crate) const PBES1: &str = "\
 -----BEGIN ENCRYPTED PRIVATE KEY-----
 MIGxMBwGCiqGSIb3DQEMAQMwDgQIZH8sHhnsG+ACAggABIGQg3Gi1+YOzZpoKOQN
 npLyz1rh607Bn4ltKIX5HLqaZbQapciZQ6p3F25jRraV7KPKsI476Z3BvXhN/6/8

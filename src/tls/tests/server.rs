@@ -114,7 +114,7 @@ pub(super) fn serve(setup: &Setup, serve: impl Fn(ServerConnection, TcpStream) +
 }
 
 /// A server that hands each socket to `serve`.
-pub(super) fn plain(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
+pub(crate) fn plain(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let serve = Arc::new(serve);

@@ -1,6 +1,10 @@
-"""librdkafka, kafka-python and aiokafka authenticate by each mechanism, and are told when the password is wrong."""
+"""librdkafka, kafka-python and aiokafka authenticate by each mechanism, and are told when the password is wrong.
+
+With the file of a CA they do so over TLS.
+"""
 
 import asyncio
+import ssl
 import sys
 
 from aiokafka import AIOKafkaProducer
@@ -13,6 +17,8 @@ SECONDS = 20
 MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 servers, topic = sys.argv[1], sys.argv[2]
+ca = sys.argv[3] if len(sys.argv) > 3 else None
+PROTOCOL = "SASL_SSL" if ca else "SASL_PLAINTEXT"
 
 
 def librdkafka(mechanism, password):
@@ -20,7 +26,8 @@ def librdkafka(mechanism, password):
     errors = []
     settings = {
         "bootstrap.servers": servers,
-        "security.protocol": "SASL_PLAINTEXT",
+        "security.protocol": PROTOCOL,
+        **({"ssl.ca.location": ca} if ca else {}),
         "sasl.mechanism": mechanism,
         "sasl.username": "alice",
         "sasl.password": password,
@@ -39,7 +46,8 @@ def librdkafka(mechanism, password):
 def kafka_python(mechanism, password):
     settings = {
         "bootstrap_servers": servers,
-        "security_protocol": "SASL_PLAINTEXT",
+        "security_protocol": PROTOCOL,
+        "ssl_cafile": ca,
         "sasl_mechanism": mechanism,
         "sasl_plain_username": "alice",
         "sasl_plain_password": password,
@@ -57,7 +65,8 @@ def kafka_python(mechanism, password):
 async def send_by_aiokafka(mechanism, password):
     producer = AIOKafkaProducer(
         bootstrap_servers=servers,
-        security_protocol="SASL_PLAINTEXT",
+        security_protocol=PROTOCOL,
+        ssl_context=ssl.create_default_context(cafile=ca) if ca else None,
         sasl_mechanism=mechanism,
         sasl_plain_username="alice",
         sasl_plain_password=password,

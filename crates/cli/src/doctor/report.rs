@@ -60,10 +60,9 @@ impl Step {
             }
             Self::Tcp => Some("check the network and firewalls between this machine and the broker"),
             Self::Metadata => Some("check advertised.listeners of the brokers"),
-            Self::Rights => Some("grant this client the operation WRITE on the topic, or use another user"),
             #[cfg(feature = "tls")]
             Self::Tls => None,
-            Self::Versions | Self::Sasl | Self::Topic => None,
+            Self::Versions | Self::Sasl | Self::Topic | Self::Rights => None,
         }
     }
 }
@@ -199,7 +198,8 @@ pub(super) fn cluster(description: &ClusterDescription) -> Result<String, String
 pub(super) fn topic(topic: &TopicDescription) -> Result<String, String> {
     let TopicDescription { error, partitions, leaderless, .. } = topic;
     if *error != ErrorCode::NONE {
-        return Err(format!("{error}; {}", error.advice()));
+        let advice = topic.denied.as_deref().unwrap_or_else(|| error.advice());
+        return Err(format!("{error}; {advice}"));
     }
     if !leaderless.is_empty() {
         let list = leaderless.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -215,7 +215,7 @@ pub(super) fn topic(topic: &TopicDescription) -> Result<String, String> {
 pub(super) fn rights(topic: &TopicDescription) -> Result<String, String> {
     match topic.may_write {
         Some(true) => Ok("this client may write to it".to_owned()),
-        Some(false) => Err("this client may not write to it".to_owned()),
+        Some(false) => Err(topic.denied.clone().unwrap_or_else(|| "this client may not write to it".to_owned())),
         None => Ok("the broker does not tell what this client may do".to_owned()),
     }
 }
@@ -237,7 +237,8 @@ mod tests {
              port, and that the broker runs and listens on this address"
         );
         assert!(line(Step::Tcp, Err("no answer within 10 s")).contains("firewalls"));
-        assert!(line(Step::Rights, Err("this client may not write to it")).contains("grant this client"));
+        let denied = "User:alice may not WRITE to topic orders: grant it by `kafka-acls.sh`";
+        assert!(line(Step::Rights, Err(denied)).ends_with(denied));
     }
 
     #[test]

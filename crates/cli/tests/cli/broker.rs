@@ -1,6 +1,6 @@
 //! The embedded broker as a process.
 
-use crate::support::{Broker, milena};
+use crate::support::{Broker, Process, Scratch, milena, run_in};
 
 #[test]
 #[cfg(unix)]
@@ -37,5 +37,88 @@ fn several_nodes_are_one_cluster() {
     let broker = Broker::start(&["--nodes", "3", "--topic", "orders:3"]);
     for bootstrap in broker.bootstrap.split(',') {
         milena(&["consume", "-b", bootstrap, "-t", "orders"]).expect(0);
+    }
+}
+
+/// Starts `milena broker` in a folder. Returns the process and its address.
+fn start_in(folder: &Scratch, args: &[&str]) -> (Process, String) {
+    let mut process = Process::start(folder, &[&["broker", "--port", "0"], args].concat());
+    let bootstrap = process.line();
+    assert!(bootstrap.starts_with("127.0.0.1:"), "{bootstrap:?}");
+    (process, bootstrap)
+}
+
+fn settings<'a>(settings: &[&'a str]) -> Vec<&'a str> {
+    settings.iter().flat_map(|setting| ["-X", setting]).collect()
+}
+
+#[test]
+fn users_of_a_file_write_over_tls_where_a_rule_allows_it_and_nowhere_else() {
+    let folder = Scratch::new();
+    folder.write("users", b"# two users\nalice:secret\nbob:secret\n");
+    let secured = ["--users-file", "users", "--tls", "ca.pem", "--acl", "User:alice WRITE topic orders"];
+    let (broker, bootstrap) =
+        start_in(&folder, &[&secured[..], &["--topic", "orders:1", "--topic", "other:1"]].concat());
+    let as_user = |user: &'static str, command: &[&str]| {
+        let login = [
+            "security.protocol=SASL_SSL",
+            "ssl.truststore.type=PEM",
+            "ssl.truststore.location=ca.pem",
+            "sasl.mechanism=SCRAM-SHA-256",
+            user,
+            "sasl.password=secret",
+        ];
+        run_in(&folder, &[command, &["-b", &bootstrap], &settings(&login)].concat(), b"one\n")
+    };
+    let (alice, bob) = ("sasl.username=alice", "sasl.username=bob");
+    as_user(alice, &["produce", "--topic", "orders"]).expect(0);
+    for (user, topic, name) in [(alice, "other", "alice"), (bob, "orders", "bob")] {
+        let ran = as_user(user, &["produce", "--topic", topic]).expect(1);
+        let expected = format!("User:{name} may not DESCRIBE topic {topic}");
+        assert!(ran.stderr.contains(&expected) && ran.stderr.contains("kafka-acls.sh --add"), "{}", ran.stderr);
+    }
+    let told = as_user(alice, &["doctor", "--topic", "orders"]).expect(0);
+    assert!(String::from_utf8(told.stdout).unwrap().contains("this client may write to it"));
+    let told = String::from_utf8(as_user(bob, &["doctor", "--topic", "orders"]).expect(1).stdout).unwrap();
+    assert!(
+        told.contains("FAIL topic    topic orders: TOPIC_AUTHORIZATION_FAILED (29); User:bob may not DESCRIBE"),
+        "{told}"
+    );
+    drop(broker);
+}
+
+#[test]
+fn a_client_shows_the_certificate_that_the_broker_made_for_it() {
+    let folder = Scratch::new();
+    let rule = "User:CN=client ALL topic *";
+    let secured = ["--tls", "ca.pem", "--tls-client", "client.pem", "--acl", rule, "--topic", "orders:1"];
+    let (broker, bootstrap) = start_in(&folder, &secured);
+    let tls = ["security.protocol=SSL", "ssl.truststore.type=PEM", "ssl.truststore.location=ca.pem"];
+    let shown = ["ssl.keystore.type=PEM", "ssl.keystore.location=client.pem"];
+    let with = |more: &[&str]| {
+        let command = ["produce", "--topic", "orders", "-b", &bootstrap];
+        run_in(&folder, &[&command[..], &settings(&tls), &settings(more)].concat(), b"one\n")
+    };
+    let refused = with(&[]).expect(1);
+    assert!(refused.stderr.contains("the broker requires a client certificate"), "{}", refused.stderr);
+    // The first one needs a producer id, for which the rule is enough.
+    with(&shown).expect(0);
+    drop(broker);
+}
+
+#[test]
+fn users_and_rules_that_are_none_are_refused_without_a_password() {
+    let folder = Scratch::new();
+    folder.write("users", b"alice:secret\nhunter2\n");
+    for (args, expected) in [
+        (["--users-file", "users"], "users: line 2 is no user, expected NAME:PASSWORD"),
+        (["--users-file", "nowhere"], "cannot read nowhere"),
+        (["--acl", "alice WRITE topic orders"], "principal \"alice\" has no type"),
+        (["--acl", "User:alice EAT topic orders"], "no operation (ALL, READ,"),
+        (["--sasl", "GSSAPI"], "SCRAM-SHA-256"),
+        (["--tls-client", "client.pem"], "--tls <FILE>"),
+    ] {
+        let ran = run_in(&folder, &[&["broker", "--port", "0"], &args[..]].concat(), b"").expect(2);
+        assert!(ran.stderr.contains(expected) && !ran.stderr.contains("hunter2"), "{args:?}: {}", ran.stderr);
     }
 }

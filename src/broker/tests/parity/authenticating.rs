@@ -66,7 +66,7 @@ fn say(client: &mut Client, message: &[u8]) -> (String, Bytes) {
 }
 
 /// Authenticates, first or again.
-fn log_in(client: &mut Client, mechanism: Mechanism, user: &str, password: &str) -> Seen {
+pub(super) fn log_in(client: &mut Client, mechanism: Mechanism, user: &str, password: &str) -> Seen {
     let credentials = Credentials::new(mechanism, user, Secret::new(password));
     let mut seen = vec![shake(client, mechanism.name())];
     let (mut exchange, mut message) = credentials.begin(1);

@@ -1,0 +1,136 @@
+//! The other side of TLS, for the embedded broker: what it shows to clients, and what it asks of them.
+//!
+//! In: PEM, and settings by their Java names. Out: a configuration of rustls; an encrypted connection and the subject of the client's
+//! certificate. Only for tests of clients: there is no protection against clients that hold a handshake up. The cryptography is the client's.
+
+pub(crate) mod authority;
+
+use std::{io, sync::Arc};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::CryptoProvider,
+    pki_types::CertificateDer,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::SingleCertAndKey,
+    version::{TLS12, TLS13},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use x509_cert::der::{Decode, Reader, SliceReader};
+
+use super::{
+    key::{self, Text},
+    provider,
+};
+use crate::secret::Secret;
+
+/// What a server is like.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerSettings {
+    /// `ssl.enabled.protocols`; both versions if none is named.
+    pub(crate) protocols: Vec<String>,
+    /// `ssl.cipher.suites`; all if none is named.
+    pub(crate) cipher_suites: Vec<String>,
+    /// The CAs of clients as PEM, and whether each client has to have a certificate. `None` if none is asked for.
+    pub(crate) clients: Option<(String, bool)>,
+}
+
+/// A configuration that shows the certificates of `keystore`, or every violation.
+pub(crate) fn config(settings: &ServerSettings, keystore: &str) -> Result<Arc<ServerConfig>, Vec<String>> {
+    let one = |wrong: String| vec![wrong];
+    let provider = Arc::new(provider::choose(&settings.cipher_suites).map_err(one)?);
+    let store = Text { property: "ssl.keystore", text: keystore.as_bytes() };
+    let identity = key::certified(store, store, &Secret::new(""), &provider)?;
+    let names = |name: &str| settings.protocols.is_empty() || settings.protocols.iter().any(|other| other == name);
+    if let Some(unknown) = settings.protocols.iter().find(|name| !["TLSv1.2", "TLSv1.3"].contains(&name.as_str())) {
+        return Err(one(format!("ssl.enabled.protocols: expected TLSv1.2, TLSv1.3 or both, got {unknown:?}")));
+    }
+    let versions: Vec<_> = [("TLSv1.3", &TLS13), ("TLSv1.2", &TLS12)]
+        .into_iter()
+        .filter(|(name, _)| names(name))
+        .map(|(_, v)| v)
+        .collect();
+    let verifier = clients(settings, &provider).map_err(one)?;
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions);
+    let unfit = |_| one("ssl.cipher.suites: none of them is for a version in ssl.enabled.protocols".to_owned());
+    let builder = builder.map_err(unfit)?.with_client_cert_verifier(verifier);
+    Ok(Arc::new(builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))))
+}
+
+/// What judges the certificates of clients.
+fn clients(settings: &ServerSettings, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let Some((trusted, is_required)) = &settings.clients else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+    let mut roots = RootCertStore::empty();
+    for certificate in key::certificates(Text { property: "ssl.truststore", text: trusted.as_bytes() })? {
+        roots.add(certificate).map_err(|error| format!("ssl.truststore: {error}"))?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(provider));
+    let builder = if *is_required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error| format!("ssl.truststore: {error}"))
+}
+
+/// Shakes hands. Returns the connection and, if the client has shown a certificate, its subject.
+pub(crate) async fn accept(
+    config: Arc<ServerConfig>,
+    socket: TcpStream,
+) -> io::Result<(TlsStream<TcpStream>, Option<String>)> {
+    let stream = TlsAcceptor::from(config).accept(socket).await?;
+    let (_, session) = stream.get_ref();
+    let subject = session.peer_certificates().and_then(<[_]>::first).and_then(subject);
+    Ok((stream, subject))
+}
+
+/// The subject of a certificate in the form of RFC 2253, as `X500Principal.getName` of Java has it: `CN=shop,O=Example`.
+fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
+    let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
+    // webpki has the content of the sequence, without its tag and its length.
+    let mut reader = SliceReader::new(parsed.subject()).ok()?;
+    let mut names = Vec::new();
+    while !reader.is_finished() {
+        names.push(x509_cert::name::RelativeDistinguishedName::decode(&mut reader).ok()?.to_string());
+    }
+    names.reverse();
+    Some(names.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{authority::Authority, *};
+
+    fn keystore() -> String {
+        Authority::new("test").unwrap().issue("broker", &["localhost"]).unwrap()
+    }
+
+    #[test]
+    fn the_subject_of_a_certificate_is_written_as_java_writes_it() {
+        let ca = Authority::new("test").unwrap();
+        for (name, subject_expected) in [("shop", "CN=shop"), ("a, b", "CN=a\\, b"), ("käse", "CN=käse")] {
+            let store = ca.issue(name, &[]).unwrap();
+            let chain = key::certificates(Text { property: "", text: store.as_bytes() }).unwrap();
+            assert_eq!(subject(&chain[0]).as_deref(), Some(subject_expected));
+        }
+        assert_eq!(subject(&CertificateDer::from(vec![0x30, 0])), None);
+    }
+
+    #[test]
+    fn a_keystore_and_settings_that_do_not_fit_are_refused() {
+        let good = keystore();
+        assert!(config(&ServerSettings::default(), &good).is_ok());
+        let with = |protocols: &[&str], suites: &[&str], clients: Option<&str>| ServerSettings {
+            protocols: protocols.iter().map(|name| (*name).to_owned()).collect(),
+            cipher_suites: suites.iter().map(|name| (*name).to_owned()).collect(),
+            clients: clients.map(|pem| (pem.to_owned(), true)),
+        };
+        for (settings, keystore, says) in [
+            (with(&[], &[], None), "", "ssl.keystore: expected certificates in PEM"),
+            (with(&["TLSv1.1"], &[], None), &*good, "ssl.enabled.protocols: expected TLSv1.2, TLSv1.3 or both"),
+            (with(&[], &["TLS_NONE"], None), &*good, "ssl.cipher.suites: expected some of"),
+            (with(&["TLSv1.2"], &["TLS_AES_128_GCM_SHA256"], None), &*good, "none of them is for a version"),
+            (with(&[], &[], Some("")), &*good, "ssl.truststore: expected certificates in PEM"),
+        ] {
+            let violations = config(&settings, keystore).unwrap_err();
+            assert!(violations[0].starts_with(says) || violations[0].contains(says), "{violations:?}");
+        }
+    }
+}
