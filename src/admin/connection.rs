@@ -19,6 +19,7 @@ use super::AdminError;
 use crate::{
     config::servers::shown,
     dial::{DialError, DialPlan, Security, SocketBuffers, Transport, dial},
+    oauth::Tokens,
     sasl::Credentials,
     wire::{
         apis::{
@@ -42,11 +43,19 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Access {
     pub(super) security: Security,
     pub(super) credentials: Option<Arc<Credentials>>,
+    /// In their place, where tokens come from.
+    pub(super) tokens: Tokens,
 }
 
 impl Access {
     /// Neither encrypted nor authenticated.
-    pub(super) const PLAIN: Self = Self { security: Security::Plain, credentials: None };
+    pub(super) const PLAIN: Self = Self { security: Security::Plain, credentials: None, tokens: Tokens::NONE };
+
+    /// Who the client says it is, if it says so.
+    async fn login(&self) -> Result<Option<Arc<Credentials>>, AdminError> {
+        let token = self.tokens.credentials().await.map_err(|why| AdminError::NoToken { reason: why.to_string() })?;
+        Ok(token.or_else(|| self.credentials.clone()))
+    }
 }
 
 /// A connection, and the versions that its broker supports.
@@ -66,7 +75,7 @@ impl Connection {
     /// again and uses the oldest one.
     /// Then authenticates, if it is to say who it is.
     pub(super) async fn open(host: &str, port: u16, access: &Access) -> Result<Self, AdminError> {
-        let security = &access.security;
+        let (security, login) = (&access.security, access.login().await?);
         let mut connection = Self::dial(host, port, security).await?;
         let mut opened = connection.negotiate(opening::FIRST).await;
         if connection.ended
@@ -76,8 +85,8 @@ impl Connection {
             opened = connection.negotiate(opening::OLDEST).await;
         }
         connection.versions = opened?;
-        if let Some(credentials) = &access.credentials {
-            connection.authenticate(Arc::clone(credentials)).await?;
+        if let Some(credentials) = login {
+            connection.authenticate(credentials).await?;
         }
         Ok(connection)
     }

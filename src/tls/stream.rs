@@ -94,6 +94,12 @@ impl Stream {
         self.failed.is_some()
     }
 
+    /// The socket, to wait for.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     /// Resolves when the socket may have bytes.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await

@@ -2,6 +2,8 @@
 
 mod canary;
 mod encrypted;
+#[cfg(all(feature = "admin", feature = "oidc"))]
+mod endpoint;
 mod pki;
 mod server;
 

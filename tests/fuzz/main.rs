@@ -11,7 +11,11 @@ mod input;
 mod produce_request;
 mod responses;
 mod sender;
+#[cfg(feature = "oauth")]
+mod tokens;
 
+#[cfg(feature = "oauth")]
+pub use self::tokens::tokens;
 pub use self::{
     accumulator::accumulator,
     batches::{batch_decode, batch_round_trip},
@@ -96,4 +100,6 @@ mod corpus {
     }
 
     replays!(frame, responses, batch_decode, batch_round_trip, produce_request, accumulator, sender, broker);
+    #[cfg(feature = "oauth")]
+    replays!(tokens);
 }

@@ -10,6 +10,7 @@
 //! - [`outages`]: brokers that stop and restart, or start late
 //! - [`limits`]: the largest record, the smallest, and records that are too large
 //! - [`authentication`]: every mechanism of SASL, sessions that end, what a refusal says, passwords that are corrected
+//! - `tokens`: OAUTHBEARER with tokens of each source, sources that fail, tokens that end (feature `oidc`)
 //! - `fault`: three real brokers, with faults of the brokers and of their connections
 //! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
 //! - `security`: TLS, with and without a client's certificate, and what does not fit
@@ -35,6 +36,8 @@ mod partitions;
 mod secured;
 #[cfg(feature = "kafka-tests")]
 mod security;
+#[cfg(feature = "oidc")]
+mod tokens;
 mod topics;
 mod volume;
 
@@ -106,6 +109,19 @@ scenarios! {
         a_batch_of_exactly_max_message_bytes_is_written_and_one_byte_more_is_refused,
         a_record_over_max_message_bytes_fails_alone,
         ten_thousand_headers_arrive;
+}
+
+/// Scenarios with tokens.
+#[cfg(feature = "oidc")]
+mod oidc {
+    scenarios! {
+        tokens:
+            a_token_of_each_source_lets_the_producer_and_the_reader_in,
+            what_is_wrong_with_a_source_comes_at_once_with_its_reason,
+            a_token_that_brokers_refuse_is_told_with_their_words_and_replaced,
+            tokens_that_end_every_few_seconds_cost_no_record_and_no_connection,
+            a_source_that_fails_costs_nothing_while_the_last_token_is_valid_and_heals;
+    }
 }
 
 /// Scenarios that need Apache's tools, with either cluster.
