@@ -147,10 +147,7 @@ enum State {
 
 impl Exchange {
     /// Takes the broker's message. Returns the client's next one; `None` if nothing more is to be said.
-    #[cfg_attr(
-        not(any(feature = "scram", feature = "oauth")),
-        expect(unused_variables, reason = "PLAIN has one message")
-    )]
+    #[cfg_attr(not(feature = "scram"), expect(unused_variables, reason = "only SCRAM makes an answer of them"))]
     pub(crate) fn answer(&mut self, credentials: &Credentials, message: &[u8]) -> Result<Option<Vec<u8>>, SaslError> {
         match &mut self.0 {
             // Kafka's brokers send nothing. What others say cannot change anything.

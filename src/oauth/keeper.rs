@@ -9,9 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "admin")]
+use tokio::sync::Mutex;
 use tokio::{
     runtime::Handle,
-    sync::{Mutex, Notify, mpsc},
+    sync::{Notify, mpsc},
     time::sleep_until,
 };
 
@@ -35,6 +37,7 @@ pub(crate) struct Tokens(Option<Source>);
 struct Source {
     retriever: Arc<Retriever>,
     /// The last token of a client without a task.
+    #[cfg(feature = "admin")]
     last: Mutex<Option<Retrieved>>,
 }
 
@@ -50,7 +53,11 @@ impl Tokens {
     pub(crate) async fn open(config: &Config) -> Result<Self, Vec<String>> {
         let Some(settings) = config.tokens.clone() else { return Ok(Self(None)) };
         let retriever = Arc::new(Retriever::open(settings).await?);
-        Ok(Self(Some(Source { retriever, last: Mutex::new(None) })))
+        Ok(Self(Some(Source {
+            retriever,
+            #[cfg(feature = "admin")]
+            last: Mutex::new(None),
+        })))
     }
 
     /// Starts the task that keeps a token.

@@ -17,7 +17,7 @@ impl Tokens {
     #[cfg(feature = "admin")]
     pub(crate) const NONE: Self = Self;
 
-    #[expect(clippy::unused_async, clippy::unnecessary_wraps, reason = "with the feature it reads files")]
+    #[expect(clippy::unused_async, reason = "with the feature it reads files")]
     pub(crate) async fn open(_: &Config) -> Result<Self, Vec<String>> {
         Ok(Self)
     }
@@ -28,7 +28,6 @@ impl Tokens {
     }
 
     #[cfg(feature = "admin")]
-    #[expect(clippy::unused_async, clippy::unused_self, clippy::unnecessary_wraps, reason = "with the feature it asks")]
     pub(crate) async fn credentials(&self) -> Result<Option<Arc<Credentials>>, Arc<str>> {
         Ok(None)
     }

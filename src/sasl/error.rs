@@ -40,7 +40,10 @@ pub(crate) enum Denied {
     #[error("Invalid SASL/PLAIN response: expected 3 tokens, got {0}")]
     Tokens(usize),
     /// Apache Kafka does not say this, because it could tell who is a user.
-    #[cfg_attr(not(any(test, feature = "scram")), expect(dead_code, reason = "of PLAIN everything is said"))]
+    #[cfg_attr(
+        not(any(test, feature = "oauth", feature = "scram")),
+        expect(dead_code, reason = "of PLAIN everything is said")
+    )]
     #[error("{0}")]
     Untold(&'static str),
 }

@@ -196,7 +196,7 @@ impl TokenError {
 ///
 /// ```no_run
 /// # use std::time::{Duration, SystemTime};
-/// # async fn fetch() -> Result<String, std::io::Error> { todo!() }
+/// # async fn fetch() -> Result<String, std::io::Error> { Ok(String::new()) }
 /// use milena::{Producer, SecurityProtocol, oauth::{Token, TokenError}};
 ///
 /// # async fn example() -> Result<(), milena::ConfigError> {

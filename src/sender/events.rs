@@ -27,7 +27,6 @@ pub(crate) enum Event {
     /// A connection has been read after [`Action::Read`]: all that had come is in the events before this one.
     Read { connection: ConnectionId },
     /// There is another token, or none could be had, for this reason.
-    #[cfg_attr(not(feature = "oauth"), expect(dead_code, reason = "this build has no tokens"))]
     Token(Result<Arc<Credentials>, Arc<str>>),
     /// The accumulator has changed: a batch can be sent, or a caller wants a topic.
     Woken,
