@@ -86,7 +86,11 @@ impl Connection {
         }
         connection.versions = opened?;
         if let Some(credentials) = login {
-            connection.authenticate(credentials).await?;
+            let let_in = connection.authenticate(credentials).await;
+            if matches!(let_in, Err(AdminError::Unauthenticated { .. })) {
+                access.tokens.forget().await;
+            }
+            let_in?;
         }
         Ok(connection)
     }

@@ -4,7 +4,6 @@
 //! it reports to. A token that is the same as the last one counts as the last one.
 
 use std::{
-    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -89,6 +88,14 @@ impl Tokens {
         }
         Ok(last.as_ref().map(|last| Arc::clone(&last.credentials)))
     }
+
+    /// A broker does not accept the last token, so it is not used again.
+    #[cfg(feature = "admin")]
+    pub(crate) async fn forget(&self) {
+        if let Some(source) = &self.0 {
+            *source.last.lock().await = None;
+        }
+    }
 }
 
 /// The task's other end.
@@ -135,15 +142,13 @@ async fn keep(retriever: Arc<Retriever>, updates: mpsc::Sender<Update>, renew: A
                 (Err(why), Instant::now() + pause)
             }
         };
-        // A permit that was given before this attempt is of no use after it.
-        let mut asked = pin!(renew.notified());
         if updates.send(update).await.is_err() {
             return;
         }
         tokio::select! {
             () = sleep_until(next.into()) => {}
             () = retriever.changed(&version) => {}
-            () = &mut asked => sleep_until((since + BETWEEN).into()).await,
+            () = renew.notified() => sleep_until((since + BETWEEN).into()).await,
             () = updates.closed() => return,
         }
     }

@@ -31,6 +31,9 @@ impl Tokens {
     pub(crate) async fn credentials(&self) -> Result<Option<Arc<Credentials>>, Arc<str>> {
         Ok(None)
     }
+
+    #[cfg(feature = "admin")]
+    pub(crate) async fn forget(&self) {}
 }
 
 /// Nobody who keeps a token.

@@ -139,8 +139,7 @@ async fn a_file_that_changes_is_read_again_and_the_last_token_stays_while_it_is_
 }
 
 #[tokio::test]
-async fn without_a_task_the_last_token_is_used_until_it_is_due_and_while_there_is_no_other() {
-    // The second token is due at once: settings can make it so, a test need not wait.
+async fn without_a_task_the_last_token_is_used_until_it_is_due_or_refused() {
     let answers = |number| match number {
         0 => Token::jwt(jwt(3_600)),
         _ => Err(TokenError::new("down")),
@@ -149,6 +148,8 @@ async fn without_a_task_the_last_token_is_used_until_it_is_due_and_while_there_i
     let first = tokens.credentials().await.unwrap().unwrap();
     let again = tokens.credentials().await.unwrap().unwrap();
     assert!(Arc::ptr_eq(&first, &again));
+    tokens.forget().await;
+    assert!(tokens.credentials().await.unwrap_err().ends_with("down"), "a broker refused it");
 }
 
 #[cfg(feature = "oidc")]
