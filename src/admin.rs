@@ -27,6 +27,7 @@ use crate::{
     config::{ProducerBuilder, servers},
     dial::Security,
     error::{ConfigError, ErrorCode},
+    oauth::Tokens,
     wire::apis::{
         fetch::{Fetch, FetchedBytes},
         list_offsets::AskOffset,
@@ -111,16 +112,24 @@ impl Admin {
     pub async fn from_properties<N: AsRef<str>, V: AsRef<str>>(
         properties: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, AdminError> {
-        let (config, mut violations) = ProducerBuilder::from_properties(properties).read();
-        match Security::open(&config).await {
-            Ok(security) if violations.is_empty() => {
+        Self::from_builder(ProducerBuilder::from_properties(properties)).await
+    }
+
+    /// As [`from_properties`](Self::from_properties), with the builder of a producer, which may have a source of tokens.
+    ///
+    /// # Errors
+    /// As [`from_properties`](Self::from_properties).
+    pub async fn from_builder(builder: ProducerBuilder) -> Result<Self, AdminError> {
+        let (config, mut violations) = builder.read();
+        match (Security::open(&config).await, Tokens::open(&config).await) {
+            (Ok(security), Ok(tokens)) if violations.is_empty() => {
                 let principal = config.principal().map(Into::into);
                 let needs = (config.idempotence, config.compression);
-                let access = Access { security, credentials: config.credentials, principal, needs };
+                let access = Access { security, credentials: config.credentials, tokens, principal, needs };
                 Self::open(config.bootstrap_servers, access).await
             }
-            opened => {
-                violations.extend(opened.err().into_iter().flatten());
+            (security, tokens) => {
+                violations.extend(security.err().into_iter().chain(tokens.err()).flatten());
                 Err(AdminError::InvalidConfig(ConfigError::new(violations)))
             }
         }

@@ -204,6 +204,7 @@ impl Step {
             Action::Connect { connection, .. } => self.event(Event::Connected { connection }),
             Action::Disconnect { connection } => self.requests.retain(|request| request.connection != connection),
             Action::Read { connection } => self.event(Event::Read { connection }),
+            Action::RenewToken => {}
             Action::Send { connection, correlation, segments, .. } => {
                 self.requests.push(BenchRequest { connection, correlation, segments });
             }

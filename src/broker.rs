@@ -238,6 +238,19 @@ impl EmbeddedBroker {
         self.shared.change(|state| state.remove_acl(rule))
     }
 
+    /// Accepts a token as this user's, from the next authentication on, as [`Builder::token`] does.
+    #[cfg(feature = "oauth")]
+    pub fn set_token(&self, name: &str, token: &str) {
+        self.shared.change(|state| state.set_token(name, token));
+    }
+
+    /// Accepts a token no more, from the next authentication on. Returns whether it was accepted by [`set_token`](Self::set_token) or
+    /// [`Builder::token`].
+    #[cfg(feature = "oauth")]
+    pub fn remove_token(&self, token: &str) -> bool {
+        self.shared.change(|state| state.remove_token(token))
+    }
+
     /// How many requests of this kind have arrived.
     #[must_use]
     pub fn requests(&self, api: Api) -> u64 {

@@ -5,7 +5,8 @@
 //!
 //! Layout, each file using those before it: `values` and `tls` have the types of settings, `servers` reads `bootstrap.servers`, `kinds` reads and
 //! writes all other values, `builder` is filled in by the user, `draft` holds the given properties while they are read, `table` has one
-//! row for each setting, `rules` and `security` hold between settings, `credentials` makes these, `principal` names who they are, `unsupported` refuses names that are no settings,
+//! row for each setting, `rules` and `security` hold between settings, `credentials` makes these, `principal` names who they are, `oauth` reads where tokens
+//! come from (`tokens` has the types), `unsupported` refuses names that are no settings,
 //! by the tables `java_defaults`
 //! and `strangers`.
 
@@ -14,6 +15,8 @@ mod credentials;
 mod draft;
 mod java_defaults;
 mod kinds;
+#[cfg(feature = "oauth")]
+mod oauth;
 mod principal;
 mod rules;
 mod security;
@@ -22,6 +25,8 @@ mod strangers;
 mod table;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
+#[cfg(feature = "oauth")]
+pub(crate) mod tokens;
 mod unsupported;
 mod values;
 
@@ -62,7 +67,12 @@ impl ProducerBuilder {
         let mut config = Config::read(&mut draft);
         rules::apply(&mut config, &mut draft);
         security::apply(&mut config, &mut draft);
-        credentials::apply(&mut config, &mut draft);
+        credentials::apply(
+            &mut config,
+            &mut draft,
+            #[cfg(feature = "oauth")]
+            self.token_source.as_ref(),
+        );
         unsupported::refuse(&mut draft);
         let config = Config { partitioner: self.partitioner, interceptors: self.interceptors, ..config };
         (config, draft.violations)
@@ -137,6 +147,21 @@ mod tests {
             ("sasl.jaas.config", ""),
             ("sasl.username", ""),
             ("sasl.password", ""),
+            ("sasl.oauthbearer.token.endpoint.url", ""),
+            ("sasl.oauthbearer.client.credentials.client.id", ""),
+            ("sasl.oauthbearer.client.credentials.client.secret", ""),
+            ("sasl.oauthbearer.scope", ""),
+            ("sasl.oauthbearer.scope.claim.name", "scope"),
+            ("sasl.oauthbearer.sub.claim.name", "sub"),
+            ("sasl.oauthbearer.header.urlencode", "false"),
+            ("sasl.login.refresh.window.factor", "0.8"),
+            ("sasl.login.refresh.window.jitter", "0.05"),
+            ("sasl.login.refresh.min.period.seconds", "60"),
+            ("sasl.login.refresh.buffer.seconds", "300"),
+            ("sasl.login.connect.timeout.ms", ""),
+            ("sasl.login.read.timeout.ms", ""),
+            ("sasl.login.retry.backoff.ms", "100"),
+            ("sasl.login.retry.backoff.max.ms", "10000"),
         ];
         assert_eq!(properties, expected.map(|(name, value)| (name, value.to_owned())));
     }
@@ -234,7 +259,7 @@ mod tests {
                 r#"acks: expected all or -1 or 1 or 0, got "2""#,
                 r#"retries: expected an integer from 0 to 2147483647, got "-1""#,
                 r#""linger": unknown property, did you mean linger.ms?"#,
-                "sasl.login.class: milena authenticates by PLAIN or SCRAM with a user name and a password: leave it out",
+                "sasl.login.class: milena authenticates by PLAIN, SCRAM or OAUTHBEARER, in Rust: leave it out",
             ]
         );
     }

@@ -299,7 +299,8 @@ pub enum SendError {
         /// Who may not do what, and which rule allows it.
         reason: Arc<str>,
     },
-    /// No broker and this client accept each other: user name, password or mechanism is wrong, or a certificate is not trusted. The producer
+    /// No broker and this client accept each other: user name, password, token or mechanism is wrong, a certificate is not trusted, or there is no
+    /// valid token. The producer
     /// goes on trying while records wait for it, so it can be sent to when the cause is mended, without a restart.
     #[error("no broker and this client accept each other, so nothing can be sent to {topic}: {reason}")]
     Unauthenticated {
@@ -307,7 +308,7 @@ pub enum SendError {
         topic: Arc<str>,
         /// `SASL_AUTHENTICATION_FAILED`, `UNSUPPORTED_SASL_MECHANISM` or `ILLEGAL_SASL_STATE`; `NETWORK_EXCEPTION` for TLS.
         code: ErrorCode,
-        /// Which broker refused whom, what it said, and what to look at.
+        /// Which broker refused whom, or which source has no token, what it said, and what to look at.
         reason: Arc<str>,
     },
     /// The producer cannot send any more; see [`FailureKind::Fatal`].

@@ -49,6 +49,9 @@
 //! of the last ten years. With `tls-ring` it is ring's in its place, and with `tls-aws-lc` AWS-LC's, also where both are on; these
 //! compile C. Certificates and keys are PEM. rustls's process-wide default is neither used nor set.
 //!
+//! Authentication by `sasl.mechanism` PLAIN is always there; SCRAM needs the feature `scram`, and OAUTHBEARER `oauth`, or `oidc` for tokens from a
+//! provider: see `oauth`.
+//!
 //! Compression with gzip, snappy and lz4 is always there; zstd needs the feature `zstd`, which compiles C.
 //!
 //! # Examples
@@ -99,6 +102,10 @@ pub mod mock;
 #[path = "../tests/negatives/main.rs"]
 mod negatives;
 mod net;
+#[cfg(not(feature = "oauth"))]
+mod oauth;
+#[cfg(feature = "oauth")]
+pub mod oauth;
 mod producer;
 mod record;
 mod sasl;

@@ -36,6 +36,7 @@ use crate::{
     dial::{Security, check_resolvable},
     error::{ConfigError, DeliveryError, FlushError, SendError},
     metrics::{Gauges, Metrics},
+    oauth::Tokens,
     record::Record,
 };
 
@@ -75,17 +76,17 @@ impl ProducerBuilder {
             violations.push("a producer must be built within a tokio runtime".into());
             return Err(ConfigError::new(violations));
         };
-        let security = match Security::open(&config).await {
-            Ok(security) if violations.is_empty() => security,
-            opened => {
-                violations.extend(opened.err().into_iter().flatten());
+        let (security, tokens) = match (Security::open(&config).await, Tokens::open(&config).await) {
+            (Ok(security), Ok(tokens)) if violations.is_empty() => (security, tokens),
+            (security, tokens) => {
+                violations.extend(security.err().into_iter().chain(tokens.err()).flatten());
                 return Err(ConfigError::new(violations));
             }
         };
         if let Err(why) = check_resolvable(&config.bootstrap_servers).await {
             return Err(ConfigError::new(vec![format!("bootstrap.servers: no host can be resolved: {why}")]));
         }
-        Ok(Producer { inner: Arc::new(Inner::start(Arc::new(config), security, &runtime)) })
+        Ok(Producer { inner: Arc::new(Inner::start(Arc::new(config), security, tokens, &runtime)) })
     }
 }
 

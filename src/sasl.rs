@@ -1,18 +1,24 @@
 //! SASL: how a client proves to a broker who it is.
 //!
 //! In: credentials, and the broker's messages. Out: the client's messages, and whether the broker has proved itself in turn. Pure.
-//! Deliberately absent: the requests that carry the messages (`wire/opening`), Kerberos, and tokens.
+//! Deliberately absent: the requests that carry the messages (`wire/authentication`), where tokens come from (`oauth`), and Kerberos.
 
+#[cfg(feature = "oauth")]
+mod bearer;
 mod error;
 pub(crate) mod jaas;
+#[cfg(feature = "oauth")]
+pub(crate) mod jwt;
 #[cfg(feature = "scram")]
 mod scram;
 #[cfg(feature = "broker")]
 pub(crate) mod server;
+#[cfg(feature = "oauth")]
+pub(crate) mod token;
 
 #[cfg(feature = "scram")]
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 #[cfg(feature = "broker")]
 pub(crate) use self::error::Denied;
@@ -30,10 +36,13 @@ pub(crate) enum Mechanism {
     /// The same with a longer hash.
     #[cfg(feature = "scram")]
     ScramSha512,
+    /// A token (RFC 7628).
+    #[cfg(feature = "oauth")]
+    OauthBearer,
 }
 
 impl Mechanism {
-    /// Every mechanism of this build.
+    /// Every mechanism of this build by which a user has a password.
     #[cfg(feature = "broker")]
     pub(crate) const ALL: &[Self] = &[
         Self::Plain,
@@ -51,6 +60,8 @@ impl Mechanism {
             Self::ScramSha256 => "SCRAM-SHA-256",
             #[cfg(feature = "scram")]
             Self::ScramSha512 => "SCRAM-SHA-512",
+            #[cfg(feature = "oauth")]
+            Self::OauthBearer => "OAUTHBEARER",
         }
     }
 }
@@ -59,8 +70,14 @@ impl Mechanism {
 #[derive(Clone, Debug)]
 pub(crate) struct Credentials {
     pub(crate) mechanism: Mechanism,
+    /// Empty if it is not known whose a token is.
     pub(crate) username: Arc<str>,
+    /// The password or the token.
     password: Secret,
+    /// Until when a token is valid; `None` is for ever.
+    pub(crate) valid_until: Option<Instant>,
+    #[cfg(feature = "oauth")]
+    behind_token: Secret,
     #[cfg(feature = "scram")]
     nonces: RandomState,
 }
@@ -71,13 +88,23 @@ impl Credentials {
             mechanism,
             username: username.into(),
             password,
+            valid_until: None,
+            #[cfg(feature = "oauth")]
+            behind_token: Secret::default(),
             #[cfg(feature = "scram")]
             nonces: RandomState::new(),
         }
     }
 
+    /// A token that is valid until then.
+    #[cfg(feature = "oauth")]
+    pub(crate) fn of_token(token: &token::Token, valid_until: Option<Instant>) -> Self {
+        let behind_token = Secret::new(&bearer::behind(token));
+        Self { valid_until, behind_token, ..Self::new(Mechanism::OauthBearer, token.owner(), token.value().clone()) }
+    }
+
     /// Begins to authenticate: returns the client's first message. `number` must be another one each time.
-    #[cfg_attr(not(feature = "scram"), expect(unused_variables, reason = "PLAIN has no nonce"))]
+    #[cfg_attr(not(feature = "scram"), expect(unused_variables, reason = "only SCRAM has a nonce"))]
     pub(crate) fn begin(&self, number: u64) -> (Exchange, Vec<u8>) {
         match self.mechanism {
             Mechanism::Plain => {
@@ -88,6 +115,11 @@ impl Credentials {
             Mechanism::ScramSha256 | Mechanism::ScramSha512 => {
                 let (scram, first) = scram::Scram::begin(&self.username, &self.nonce(number));
                 (Exchange(State::Scram(Box::new(scram))), first)
+            }
+            #[cfg(feature = "oauth")]
+            Mechanism::OauthBearer => {
+                let parts = [bearer::BEFORE, self.password.reveal(), self.behind_token.reveal()];
+                (Exchange(State::Bearer(None)), parts.concat().into_bytes())
             }
         }
     }
@@ -108,11 +140,14 @@ enum State {
     Plain,
     #[cfg(feature = "scram")]
     Scram(Box<scram::Scram>),
+    /// What the broker has against the token.
+    #[cfg(feature = "oauth")]
+    Bearer(Option<String>),
 }
 
 impl Exchange {
     /// Takes the broker's message. Returns the client's next one; `None` if nothing more is to be said.
-    #[cfg_attr(not(feature = "scram"), expect(unused_variables, reason = "PLAIN has one message"))]
+    #[cfg_attr(not(feature = "scram"), expect(unused_variables, reason = "only SCRAM makes an answer of them"))]
     pub(crate) fn answer(&mut self, credentials: &Credentials, message: &[u8]) -> Result<Option<Vec<u8>>, SaslError> {
         match &mut self.0 {
             // Kafka's brokers send nothing. What others say cannot change anything.
@@ -123,6 +158,24 @@ impl Exchange {
                 let hash = if is_sha512 { scram::Hash::Sha512 } else { scram::Hash::Sha256 };
                 scram.answer(hash, credentials.password.reveal().as_bytes(), message)
             }
+            #[cfg(feature = "oauth")]
+            State::Bearer(Some(refused)) => Err(SaslError::Refused(refused.clone())),
+            #[cfg(feature = "oauth")]
+            State::Bearer(None) if message.is_empty() => Ok(None),
+            #[cfg(feature = "oauth")]
+            State::Bearer(refused) => {
+                *refused = Some(bearer::words(message));
+                Ok(Some(bearer::GO_ON.to_vec()))
+            }
+        }
+    }
+
+    /// What the broker has said against the client, in the mechanism's own words, if it did.
+    pub(crate) fn refused(&self) -> Option<&str> {
+        match &self.0 {
+            #[cfg(feature = "oauth")]
+            State::Bearer(refused) => refused.as_deref(),
+            _ => None,
         }
     }
 }
@@ -144,6 +197,22 @@ mod tests {
         let credentials = Credentials::new(Mechanism::Plain, "alice", Secret::new("hunter2"));
         let shown = format!("{credentials:?} {:?}", Secret::new("hunter2"));
         assert!(shown.contains("alice") && shown.contains("[hidden]") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[cfg(feature = "oauth")]
+    #[test]
+    fn a_token_is_one_message_and_a_refusal_of_it_is_answered_so_that_it_is_told() {
+        let token = token::Token::new("abc", std::time::SystemTime::UNIX_EPOCH).unwrap().principal("alice");
+        let credentials = Credentials::of_token(&token, None);
+        let (mut exchange, first) = credentials.begin(1);
+        assert_eq!((&*credentials.username, &*first), ("alice", &b"n,,\x01auth=Bearer abc\x01\x01"[..]));
+        assert_eq!(exchange.answer(&credentials, b""), Ok(None));
+        let (mut exchange, _) = credentials.begin(2);
+        assert_eq!(exchange.answer(&credentials, br#"{"status":"invalid_token"}"#), Ok(Some(vec![1])));
+        assert_eq!(exchange.refused(), Some("invalid_token"));
+        let let_in_all_the_same = exchange.answer(&credentials, b"");
+        assert_eq!(let_in_all_the_same, Err(SaslError::Refused("invalid_token".to_owned())));
+        assert!(!format!("{credentials:?}").contains("abc"));
     }
 
     #[cfg(feature = "scram")]

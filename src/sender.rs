@@ -10,11 +10,12 @@
 //! Two parts own its state and know nothing of each other: [`links`] (brokers, connections, requests in flight) and [`lanes`] (batches,
 //! timers, the producer id). The sender is the only one that knows both, and beside them [`metadata`]. What it does itself:
 //! [`requests`] (what is requested, from metadata to Produce), [`responses`] (from links to lanes), [`learning`] (metadata taken over),
-//! [`expiry`] (what takes too long), [`late`] (what is read before that). Both parts use [`common`]: [`backoff`], and
-//! [`warnings`] (what is logged for an operator). [`events`] is what comes in and goes out, [`request`] what goes from lanes to links
+//! [`expiry`] (what takes too long), [`late`] (what is read before that). Both parts use [`common`]: [`backoff`], [`login`] (who the producer
+//! says it is), and [`warnings`] (what is logged for an operator). [`events`] is what comes in and goes out, [`request`] what goes from lanes to links
 //! and back.
 
 mod backoff;
+mod cause;
 mod common;
 mod events;
 mod expiry;
@@ -22,6 +23,7 @@ mod lanes;
 mod late;
 mod learning;
 mod links;
+mod login;
 mod metadata;
 mod request;
 mod requests;
@@ -36,7 +38,8 @@ use std::{sync::Arc, time::Instant};
 pub(crate) use self::lanes::verdict::{Facts, Verdict, verdict};
 pub(crate) use self::{
     backoff::{Backoff, Chance},
-    common::{Cause, Common},
+    cause::Cause,
+    common::Common,
     events::{Action, ConnectionId, Event},
     request::{Purpose, Seen, SentBatches, SentPart},
 };
@@ -44,6 +47,7 @@ use self::{
     lanes::Lanes,
     late::Reading,
     links::Links,
+    login::Login,
     metadata::{Metadata, Policy, TopicChange},
     warnings::Warnings,
 };
@@ -66,8 +70,8 @@ impl Sender {
     pub(crate) fn new(config: Arc<Config>, accumulator: Arc<Accumulator>, now: Instant, seed: u64) -> Self {
         let retry = Backoff { initial: config.retry_backoff, max: config.retry_backoff_max };
         let policy = Policy { max_age: config.metadata_max_age, max_idle: config.metadata_max_idle, backoff: retry };
-        let warnings = Warnings::default();
-        let common = Common { config, accumulator, chance: Chance::new(seed), warnings, retry, now };
+        let (warnings, login) = (Warnings::default(), Login::new(&config));
+        let common = Common { config, accumulator, chance: Chance::new(seed), warnings, login, retry, now };
         Self {
             links: Links::new(&common),
             lanes: Lanes::new(&common),
@@ -89,6 +93,7 @@ impl Sender {
             Event::Frame { connection, frame } => self.frame(connection, &frame),
             Event::Written { connection, correlation } => self.written(connection, correlation),
             Event::Read { connection } => self.reading.read(connection),
+            Event::Token(token) => self.token(token),
             Event::Woken => {}
         }
         self.lanes.strike_moved();

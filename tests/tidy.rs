@@ -28,11 +28,12 @@ use circles::circles;
 use source::{Source, contains_path, exports, functions, paths, starts_with_path, starts_word};
 
 /// Each may use those after it.
-const PIPELINE: [&str; 9] = ["bench", "mock", "producer", "net", "sender", "accumulator", "wire", "dial", "tls"];
+const PIPELINE: [&str; 10] =
+    ["bench", "mock", "producer", "net", "sender", "accumulator", "oauth", "wire", "dial", "tls"];
 /// Everybody may use these. They use each other only, and the table of error codes, which is vocabulary in wire's care.
 const VOCABULARY: [&str; 9] =
     ["record", "cluster", "config", "error", "delivery", "metrics", "sasl", "secret", "wire::errors"];
-/// These use wire, vocabulary, and what makes connections.
+/// These use wire, vocabulary, tokens, and what makes connections.
 const BESIDE: [&str; 2] = ["broker", "admin"];
 
 /// Parts of one module that do not know each other.
@@ -102,7 +103,11 @@ fn may_use(from: &str, path: &str, exports: &BTreeMap<String, String>) -> bool {
     let common = VOCABULARY.iter().any(|word| starts_with_path(to, word) || starts_with_path(path, word));
     let below = matches!((layer(from), layer(to)), (Some(from), Some(to)) if from < to);
     let module = layer(to).is_some() || BESIDE.contains(&to);
-    to == from || common || below || (BESIDE.contains(&from) && ["wire", "dial", "tls"].contains(&to)) || !module
+    to == from
+        || common
+        || below
+        || (BESIDE.contains(&from) && ["oauth", "wire", "dial", "tls"].contains(&to))
+        || !module
 }
 
 /// Labs are at the end of the arrows: main starts them, and no other command uses what is theirs.

@@ -19,6 +19,7 @@ use super::{AdminError, ConnectionDescription};
 use crate::{
     config::{Compression, servers::shown},
     dial::{DialError, DialPlan, Security, SocketBuffers, Transport, dial},
+    oauth::Tokens,
     sasl::Credentials,
     wire::{
         apis::{
@@ -51,6 +52,8 @@ const USABLE_PERCENT: u32 = 85;
 pub(super) struct Access {
     pub(super) security: Security,
     pub(super) credentials: Option<Arc<Credentials>>,
+    /// In their place, where tokens come from.
+    pub(super) tokens: Tokens,
     /// Whether a producer with the same settings is idempotent, and how it compresses: a broker may be too old for that.
     pub(super) needs: (bool, Compression),
     /// Who that is to the brokers, if it is known.
@@ -59,8 +62,19 @@ pub(super) struct Access {
 
 impl Access {
     /// Neither encrypted nor authenticated.
-    pub(super) const PLAIN: Self =
-        Self { security: Security::Plain, credentials: None, principal: None, needs: (true, Compression::None) };
+    pub(super) const PLAIN: Self = Self {
+        security: Security::Plain,
+        credentials: None,
+        tokens: Tokens::NONE,
+        principal: None,
+        needs: (true, Compression::None),
+    };
+
+    /// Who the client says it is, if it says so.
+    async fn login(&self) -> Result<Option<Arc<Credentials>>, AdminError> {
+        let token = self.tokens.credentials().await.map_err(|why| AdminError::NoToken { reason: why.to_string() })?;
+        Ok(token.or_else(|| self.credentials.clone()))
+    }
 }
 
 /// A connection, and the versions that its broker supports.
@@ -82,7 +96,7 @@ impl Connection {
     /// again and uses the oldest one.
     /// Then authenticates, if it is to say who it is.
     pub(super) async fn open(host: &str, port: u16, access: &Access) -> Result<Self, AdminError> {
-        let security = &access.security;
+        let (security, login) = (&access.security, access.login().await?);
         let mut connection = Self::dial(host, port, security).await?;
         let mut opened = connection.negotiate(opening::FIRST).await;
         if connection.ended
@@ -92,8 +106,12 @@ impl Connection {
             opened = connection.negotiate(opening::OLDEST).await;
         }
         connection.versions = opened?;
-        if let Some(credentials) = &access.credentials {
-            connection.authenticate(Arc::clone(credentials)).await?;
+        if let Some(credentials) = login {
+            let let_in = connection.authenticate(credentials).await;
+            if matches!(let_in, Err(AdminError::Unauthenticated { .. })) {
+                access.tokens.forget().await;
+            }
+            let_in?;
         }
         Ok(connection)
     }

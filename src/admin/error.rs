@@ -30,6 +30,12 @@ pub enum AdminError {
         /// Who was refused, what the broker said, and what to look at.
         reason: String,
     },
+    /// There is no token to authenticate with (`sasl.mechanism=OAUTHBEARER`).
+    #[error("there is no valid token to authenticate with: {reason}")]
+    NoToken {
+        /// Which source has none, and why.
+        reason: String,
+    },
     /// No address could be connected to.
     #[error("no broker could be reached: {}; check host and port, and that the broker is running", tried.join(", "))]
     Unreachable {
@@ -155,7 +161,11 @@ impl AdminError {
     pub fn retriable(&self) -> bool {
         match self {
             Self::Refused { code, .. } => code.retriable(),
-            Self::Connection { .. } | Self::Unreachable { .. } | Self::NoLeader { .. } | Self::Stalled { .. } => true,
+            Self::Connection { .. }
+            | Self::NoToken { .. }
+            | Self::Unreachable { .. }
+            | Self::NoLeader { .. }
+            | Self::Stalled { .. } => true,
             _ => false,
         }
     }

@@ -36,6 +36,8 @@ pub struct Builder {
     topics: Vec<NewTopic>,
     mechanisms: Option<Vec<SaslMechanism>>,
     users: Vec<(String, String)>,
+    #[cfg(feature = "oauth")]
+    tokens: Vec<(String, String)>,
     session_lifetime: Duration,
     authorizes: bool,
     super_users: Vec<String>,
@@ -80,6 +82,8 @@ impl Default for Builder {
             topics: Vec::new(),
             mechanisms: None,
             users: Vec::new(),
+            #[cfg(feature = "oauth")]
+            tokens: Vec::new(),
             session_lifetime: Duration::ZERO,
             authorizes: false,
             super_users: Vec::new(),
@@ -165,8 +169,17 @@ impl Builder {
         self
     }
 
+    /// A token that is accepted as this user's, whatever it is. With at least one, OAUTHBEARER is enabled, and clients have to authenticate.
+    /// Besides, as with Apache Kafka's default, every JWT without a signature is accepted (`"alg":"none"`) until it expires, as that of its `sub`.
+    #[cfg(feature = "oauth")]
+    pub fn token(mut self, name: impl Into<String>, token: impl Into<String>) -> Self {
+        self.tokens.push((name.into(), token.into()));
+        self
+    }
+
     /// `sasl.enabled.mechanisms`: how clients may authenticate. They have to, also while there is no user. Defaults to `PLAIN` and, with
-    /// feature `scram`, `SCRAM-SHA-256` and `SCRAM-SHA-512` if there is a [`user`](Self::user), and to none otherwise.
+    /// feature `scram`, `SCRAM-SHA-256` and `SCRAM-SHA-512` if there is a [`user`](Self::user), to `OAUTHBEARER` if there is a token, and to
+    /// none otherwise.
     pub fn sasl(mut self, mechanisms: impl IntoIterator<Item = SaslMechanism>) -> Self {
         self.mechanisms = Some(mechanisms.into_iter().collect());
         self
@@ -261,6 +274,8 @@ impl Builder {
         };
         let security = Security::new(self.mechanisms.as_deref(), &self.users, self.session_lifetime)?;
         let acls = Acls::new(self.authorizes, &self.super_users, self.allows_unruled, &self.acls)?;
+        #[cfg(feature = "oauth")]
+        let security = security.with_tokens(&self.tokens, self.mechanisms.is_none());
         let mut state = State::new(settings, security, acls, ports.iter().map(|port| (HOST.to_owned(), *port)));
         state.place(-1, -1).map_err(|refusal| refusal.message)?;
         for topic in self.topics {

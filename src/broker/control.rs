@@ -60,6 +60,18 @@ impl State {
         self.acls.remove(rule)
     }
 
+    /// Accepts a token as this user's.
+    #[cfg(feature = "oauth")]
+    pub(crate) fn set_token(&mut self, name: &str, token: &str) {
+        self.security.set_token(name, token);
+    }
+
+    /// Accepts a token no more. Returns whether it was accepted.
+    #[cfg(feature = "oauth")]
+    pub(crate) fn remove_token(&mut self, token: &str) -> bool {
+        self.security.remove_token(token)
+    }
+
     /// Injects a fault, which strikes requests that arrive from now on.
     pub(crate) fn inject(&mut self, fault: Fault) -> FaultId {
         self.faults.inject(fault)

@@ -43,6 +43,16 @@ impl Security {
         Ok(security)
     }
 
+    /// With tokens, for which OAUTHBEARER is enabled unless the mechanisms were named.
+    #[cfg(feature = "oauth")]
+    pub(super) fn with_tokens(mut self, tokens: &[(String, String)], enable: bool) -> Self {
+        if enable && !tokens.is_empty() {
+            self.mechanisms.push(Mechanism::OauthBearer);
+        }
+        tokens.iter().for_each(|(name, token)| self.set_token(name, token));
+        self
+    }
+
     /// Whether clients have to authenticate.
     pub(super) fn is_on(&self) -> bool {
         !self.mechanisms.is_empty()
@@ -73,6 +83,18 @@ impl Security {
         self.users.set(name, password, &self.mechanisms);
     }
 
+    /// Accepts a token as this user's.
+    #[cfg(feature = "oauth")]
+    pub(super) fn set_token(&mut self, name: &str, token: &str) {
+        self.users.tokens.insert(name, token);
+    }
+
+    /// Accepts a token no more. Returns whether it was accepted.
+    #[cfg(feature = "oauth")]
+    pub(super) fn remove_token(&mut self, token: &str) -> bool {
+        self.users.tokens.remove(token)
+    }
+
     /// Removes a user. Returns whether there was one of that name.
     pub(super) fn remove_user(&mut self, name: &str) -> bool {
         self.users.remove(name)
@@ -81,8 +103,13 @@ impl Security {
 
 fn mechanism(named: SaslMechanism) -> Result<Mechanism, String> {
     named.built_in().ok_or_else(|| match named {
-        SaslMechanism::Gssapi | SaslMechanism::OauthBearer => {
-            format!("the embedded broker does not have {named:?}: choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+        SaslMechanism::Gssapi => {
+            format!(
+                "the embedded broker does not have {named:?}: choose PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+            )
+        }
+        SaslMechanism::OauthBearer => {
+            format!("{named:?} is not in this build: build milena with the feature `oauth`, or choose PLAIN")
         }
         _ => format!("{named:?} is not in this build: build milena with the feature `scram`, or choose PLAIN"),
     })
@@ -117,11 +144,20 @@ mod tests {
         assert_eq!(security(None, &["alice"]).unwrap().names().count(), Mechanism::ALL.len());
     }
 
+    #[cfg(feature = "oauth")]
+    #[test]
+    fn tokens_enable_their_mechanism_unless_others_were_named() {
+        let tokens = [("alice".to_owned(), "abc".to_owned())];
+        let names = |security: Security| security.names().collect::<Vec<_>>();
+        assert_eq!(names(security(None, &[]).unwrap().with_tokens(&tokens, true)), ["OAUTHBEARER"]);
+        assert_eq!(names(security(None, &[]).unwrap().with_tokens(&[], true)), [""; 0]);
+        let plain = security(Some(&[SaslMechanism::Plain]), &[]).unwrap();
+        assert_eq!(names(plain.with_tokens(&tokens, false)), ["PLAIN"]);
+    }
+
     #[test]
     fn a_mechanism_that_this_broker_does_not_have_is_refused_at_the_start() {
-        for named in [SaslMechanism::Gssapi, SaslMechanism::OauthBearer] {
-            let refused = security(Some(&[named]), &[]).unwrap_err();
-            assert!(refused.contains("choose PLAIN"), "{refused}");
-        }
+        let refused = security(Some(&[SaslMechanism::Gssapi]), &[]).unwrap_err();
+        assert!(refused.contains("choose PLAIN"), "{refused}");
     }
 }

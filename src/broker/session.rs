@@ -161,11 +161,12 @@ impl Session {
             let why = "SaslAuthenticate request received after successful authentication".to_owned();
             return Err(Refused { code: ErrorCode::ILLEGAL_SASL_STATE, why });
         };
-        let verdict = verification.take(security.users(), message);
+        let verdict = verification.take(security.users(), now_ms, message);
         match verdict.map_err(|denied| why(&denied, *mechanism, before.is_some())).and_then(|v| same_user(v, before)) {
             Ok(Verdict::GoesOn(message)) => Ok(Answer { message, lifetime_ms: 0 }),
             Ok(Verdict::Known(user, message)) => {
-                let lifetime_ms = security.lifetime_ms;
+                let left = verification.until_ms().map(|until| until.saturating_sub(now_ms).max(0));
+                let lifetime_ms = shorter(security.lifetime_ms, left);
                 let until_ms = (lifetime_ms > 0).then(|| now_ms.saturating_add(lifetime_ms));
                 let renewed_ms = before.as_ref().and_then(|before| before.renewed_ms);
                 self.stage = Stage::Known(Known { user, mechanism: *mechanism, until_ms, renewed_ms });
@@ -184,6 +185,14 @@ impl Session {
         if let Stage::Known(known) = &mut self.stage {
             known.until_ms = Some(i64::MIN);
         }
+    }
+}
+
+/// The shorter of a broker's limit, where 0 is none, and what is left of a token, if there is one.
+fn shorter(limit_ms: i64, left_ms: Option<i64>) -> i64 {
+    match left_ms {
+        Some(left_ms) if limit_ms == 0 || left_ms < limit_ms => left_ms,
+        _ => limit_ms,
     }
 }
 
@@ -211,6 +220,8 @@ fn same_user(verdict: Verdict, before: &Option<Known>) -> Result<Verdict, String
 fn why(denied: &Denied, mechanism: Mechanism, is_again: bool) -> String {
     match denied {
         Denied::Told(_) | Denied::Tokens(_) => denied.to_string(),
+        #[cfg(feature = "oauth")]
+        Denied::Said(_) => denied.to_string(),
         Denied::Untold(_) => {
             let what = if is_again { "re-authentication" } else { "authentication" };
             let mechanism = mechanism.name();
@@ -323,6 +334,39 @@ mod tests {
         session.answer(NOW + 1 + MIN_RENEWAL_MS, &security(), b"\0alice\0secret").unwrap();
         session.cut_short();
         assert_eq!(admits(&session, NOW + 2 + MIN_RENEWAL_MS), []);
+    }
+
+    #[cfg(feature = "oauth")]
+    #[test]
+    fn a_session_ends_with_its_token_if_that_is_sooner() {
+        for (limit_ms, left_ms, expected) in
+            [(0, None, 0), (9, None, 9), (0, Some(5), 5), (9, Some(5), 5), (9, Some(12), 9), (9, Some(0), 0)]
+        {
+            assert_eq!(shorter(limit_ms, left_ms), expected, "{limit_ms} {left_ms:?}");
+        }
+        let security = Security::new(None, &[], Duration::ZERO).unwrap();
+        let mut security = security.with_tokens(&[("bob".to_owned(), "abc".to_owned())], true);
+        let claims = serde_json::json!({"sub": "alice", "exp": NOW / 1_000 + 60});
+        let token = crate::sasl::jwt::unsigned(claims.as_object().unwrap());
+        let answer = |security: &mut Security, token: &str| {
+            let mut session = Session::default();
+            session.begin(NOW, security, "OAUTHBEARER").unwrap();
+            let answer =
+                session.answer(NOW, security, format!("n,,\u{1}auth=Bearer {token}\u{1}\u{1}").as_bytes()).unwrap();
+            (session, answer)
+        };
+        assert_eq!(answer(&mut security, "abc").1.lifetime_ms, 0);
+        let (session, told) = answer(&mut security, &token);
+        assert_eq!(told.lifetime_ms, 60_000);
+        assert!(session.admit(NOW + 60_000, &security, Api::Produce).is_ok());
+        assert!(session.admit(NOW + 60_001, &security, Api::Produce).is_err());
+        let (mut session, told) = answer(&mut security, "other");
+        assert_eq!(told.message, br#"{"status":"invalid_token"}"#);
+        let refused = session.answer(NOW, &security, &[1]).unwrap_err();
+        assert_eq!(
+            (refused.code, &*refused.why),
+            (ErrorCode::SASL_AUTHENTICATION_FAILED, r#"{"status":"invalid_token"}"#)
+        );
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{kinds::show_millis, values::SaslMechanism};
 use crate::record::{intercept::Interceptor, partition::Partitioner};
+#[cfg(feature = "oauth")]
+use crate::sasl::token::TokenSource;
 
 /// Configures a producer and builds it.
 ///
@@ -28,6 +30,8 @@ pub struct ProducerBuilder {
     pub(super) given: Vec<(String, String)>,
     pub(super) partitioner: Option<Arc<dyn Partitioner>>,
     pub(super) interceptors: Vec<Arc<dyn Interceptor>>,
+    #[cfg(feature = "oauth")]
+    pub(super) token_source: Option<Arc<dyn TokenSource>>,
 }
 
 impl ProducerBuilder {
@@ -111,6 +115,15 @@ impl ProducerBuilder {
     /// `sasl.mechanism` and `sasl.jaas.config`; here as well `sasl.username` and `sasl.password`.
     pub fn sasl(self, mechanism: SaslMechanism, username: &str, password: &str) -> Self {
         self.sasl_mechanism(mechanism).property("sasl.username", username).property("sasl.password", password)
+    }
+
+    /// Has the producer say who it is by tokens from this source, and sets `sasl.mechanism` to OAUTHBEARER. `security.protocol` has to be
+    /// SASL_PLAINTEXT or SASL_SSL. In Java, `sasl.login.callback.handler.class`. By default tokens come from
+    /// `sasl.oauthbearer.token.endpoint.url`.
+    #[cfg(feature = "oauth")]
+    pub fn oauth_bearer(mut self, source: impl TokenSource) -> Self {
+        self.token_source = Some(Arc::new(source));
+        self.sasl_mechanism(SaslMechanism::OauthBearer)
     }
 
     fn millis(self, name: &str, value: Duration) -> Self {

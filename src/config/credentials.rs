@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "oauth")]
+use super::oauth;
 use super::{draft::Draft, table::Config, values::SaslMechanism};
+#[cfg(feature = "oauth")]
+use crate::sasl::token::TokenSource;
 use crate::{
     sasl::{Credentials, Mechanism, jaas},
     secret::Secret,
@@ -18,13 +22,29 @@ const MODULES: [&str; 2] = [
 ];
 
 /// Adds credentials to `config`, if it asks for them.
-pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
+pub(super) fn apply(
+    config: &mut Config,
+    draft: &mut Draft<'_>,
+    #[cfg(feature = "oauth")] source: Option<&Arc<dyn TokenSource>>,
+) {
     if !config.security_protocol.has_sasl() {
         let given = draft.given.keys().find(|name| name.starts_with("sasl."));
         given.inspect(|name| {
             tracing::warn!("{name} has no effect: security.protocol is not SASL_PLAINTEXT or SASL_SSL")
         });
         return;
+    }
+    #[cfg(feature = "oauth")]
+    if config.sasl_mechanism == SaslMechanism::OauthBearer {
+        match oauth::read(config, draft, source) {
+            Ok(settings) => config.tokens = Some(Arc::new(settings)),
+            Err(violations) => draft.violations.extend(violations),
+        }
+        return;
+    }
+    #[cfg(feature = "oauth")]
+    if source.is_some() {
+        draft.violations.push("sasl.mechanism: expected OAUTHBEARER, as there is a source of tokens".to_owned());
     }
     match (mechanism(config.sasl_mechanism), user(config)) {
         (Ok(mechanism), Ok((username, password))) => {
@@ -43,6 +63,8 @@ impl SaslMechanism {
             Self::ScramSha256 => Some(Mechanism::ScramSha256),
             #[cfg(feature = "scram")]
             Self::ScramSha512 => Some(Mechanism::ScramSha512),
+            #[cfg(feature = "oauth")]
+            Self::OauthBearer => Some(Mechanism::OauthBearer),
             _ => None,
         }
     }
@@ -51,9 +73,11 @@ impl SaslMechanism {
 fn mechanism(named: SaslMechanism) -> Result<Mechanism, String> {
     let why = match named {
         SaslMechanism::Gssapi => {
-            "milena has no Kerberos (GSSAPI, which is the default): choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+            "milena has no Kerberos (GSSAPI, which is the default): choose PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
         }
-        SaslMechanism::OauthBearer => "milena has no OAUTHBEARER yet: choose PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+        SaslMechanism::OauthBearer => {
+            "this build has no OAUTHBEARER: build milena with the feature `oauth`, or `oidc` for tokens from a provider"
+        }
         _ => "this build has no SCRAM: build milena with the feature `scram`, or choose PLAIN",
     };
     named.built_in().ok_or_else(|| format!("sasl.mechanism: {why}"))
@@ -128,10 +152,6 @@ mod tests {
                 "sasl.jaas.config: expected a login module with user name and password, got nothing",
             ),
             (
-                vec![("sasl.mechanism", "OAUTHBEARER"), ("sasl.username", "a")],
-                "sasl.mechanism: milena has no OAUTHBEARER yet",
-            ),
-            (
                 vec![("sasl.mechanism", "PLAIN"), ("sasl.password", "hunter2")],
                 "sasl.username: expected a user name, got nothing",
             ),
@@ -155,13 +175,13 @@ mod tests {
         }
     }
 
-    #[cfg(all(feature = "scram", feature = "tls"))]
+    #[cfg(all(feature = "scram", feature = "oidc"))]
     #[test]
     fn the_settings_of_the_usual_providers_are_valid() {
         let page = include_str!("../../PROVIDERS.md");
         let blocks: Vec<_> =
             page.split("```properties\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-        assert!(blocks.len() >= 7, "{}", blocks.len());
+        assert!(blocks.len() >= 10, "{}", blocks.len());
         for block in blocks {
             let block = block.replace(":PORT_FOR_SASL", ":1").replace(":PORT_FOR_CERTIFICATES", ":2");
             let properties = block.lines().filter_map(|line| line.split_once('='));
@@ -179,6 +199,15 @@ mod tests {
         assert!(
             shown.contains(&("sasl.jaas.config", "[hidden]".to_owned())) && !format!("{shown:?}").contains("hunter2")
         );
+    }
+
+    #[cfg(not(feature = "oauth"))]
+    #[test]
+    fn tokens_without_their_feature_fail_when_the_producer_is_built() {
+        let [violation] = &violations(&[("sasl.mechanism", "OAUTHBEARER"), ("sasl.username", "a")])[..] else {
+            panic!()
+        };
+        assert!(violation.contains("build milena with the feature `oauth`"), "{violation}");
     }
 
     #[cfg(not(feature = "scram"))]

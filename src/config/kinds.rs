@@ -41,6 +41,34 @@ impl Kind<Duration> for Millis {
     }
 }
 
+/// A time in milliseconds, or nothing.
+pub(super) struct OptionalMillis;
+
+impl Kind<Option<Duration>> for OptionalMillis {
+    fn read(&self, text: &str) -> Result<Option<Duration>, String> {
+        if text.is_empty() { Ok(None) } else { Millis(0, INT).read(text).map(Some) }
+    }
+
+    fn show(&self, value: &Option<Duration>) -> String {
+        value.map_or_else(String::new, show_millis)
+    }
+}
+
+/// A fraction between two bounds.
+pub(super) struct Ratio(pub(super) f64, pub(super) f64);
+
+impl Kind<f64> for Ratio {
+    fn read(&self, text: &str) -> Result<f64, String> {
+        let Self(min, max) = *self;
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        number.ok_or_else(|| format!("a number from {min} to {max}"))
+    }
+
+    fn show(&self, value: &f64) -> String {
+        value.to_string()
+    }
+}
+
 /// A time in whole milliseconds, rounded up so that a short one does not become 0.
 pub(super) fn show_millis(value: Duration) -> String {
     value.min(FOREVER).as_nanos().div_ceil(1_000_000).to_string()
@@ -223,6 +251,17 @@ mod tests {
         assert_eq!(Millis(0, INT).show(&Duration::from_micros(1)), "1");
         assert_eq!(Millis(0, INT).show(&Duration::from_micros(2_001)), "3");
         assert_eq!(Millis(0, INT).show(&Duration::ZERO), "0");
+    }
+
+    #[test]
+    fn a_fraction_keeps_to_its_bounds_and_a_time_may_be_left_out() {
+        assert_eq!((Ratio(0.5, 1.0).read("0.8"), Ratio(0.5, 1.0).show(&0.8)), (Ok(0.8), "0.8".into()));
+        for text in ["0.4", "1.1", "NaN", "", "80%"] {
+            assert_eq!(Ratio(0.5, 1.0).read(text).unwrap_err(), "a number from 0.5 to 1", "{text}");
+        }
+        assert_eq!((OptionalMillis.read(""), OptionalMillis.show(&None)), (Ok(None), String::new()));
+        assert_eq!(OptionalMillis.read("7"), Ok(Some(Duration::from_millis(7))));
+        assert!(OptionalMillis.read("-1").is_err());
     }
 
     #[test]

@@ -9,11 +9,12 @@ use super::table::Config;
 const ANONYMOUS: &str = "User:ANONYMOUS";
 
 impl Config {
-    /// The user that the client authenticates as, or nobody. `None` if it shows a certificate instead, whose subject is not known here.
+    /// The user that the client authenticates as, or nobody. `None` if it shows a token or a certificate instead, whose subject is not known
+    /// here.
     pub(crate) fn principal(&self) -> Option<String> {
         match &self.credentials {
             Some(credentials) => Some(format!("User:{}", credentials.username)),
-            None => (!self.has_certificate()).then(|| ANONYMOUS.to_owned()),
+            None => (!self.has_tokens() && !self.has_certificate()).then(|| ANONYMOUS.to_owned()),
         }
     }
 

@@ -8,11 +8,14 @@ use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "tls")]
 use super::tls::TlsSettings;
+#[cfg(feature = "oauth")]
+use super::tokens::TokenSettings;
 use super::{
     builder::ProducerBuilder,
     draft::Draft,
     kinds::{
-        FLAG, GzipLevel, INT, Kind, LONG, Millis, Names, Number, Secrets, Servers, SocketBuffer, Text, Versions, Words,
+        FLAG, GzipLevel, INT, Kind, LONG, Millis, Names, Number, OptionalMillis, Ratio, Secrets, Servers, SocketBuffer,
+        Text, Versions, Words,
     },
     values::{Acks, Compression, SaslMechanism, SecurityProtocol, StoreType, TlsVersions},
 };
@@ -44,6 +47,9 @@ macro_rules! settings {
             pub(crate) rebootstrap_after: Option<Duration>,
             /// Who the producer is; `None` if it does not say so.
             pub(crate) credentials: Option<Arc<Credentials>>,
+            /// Where tokens come from, if they say who the producer is.
+            #[cfg(feature = "oauth")]
+            pub(crate) tokens: Option<Arc<TokenSettings>>,
             /// What `ssl.*` adds up to. `None` is no TLS.
             #[cfg(feature = "tls")]
             pub(crate) tls: Option<TlsSettings>,
@@ -60,6 +66,8 @@ macro_rules! settings {
                     $($field: draft.read($name, &$kind, $default),)*
                     rebootstrap_after: None,
                     credentials: None,
+                    #[cfg(feature = "oauth")]
+                    tokens: None,
                     #[cfg(feature = "tls")]
                     tls: None,
                     partitioner: None,
@@ -224,14 +232,64 @@ settings! {
          have the default.";
     sasl_jaas_config: Secret = "", Secrets, "sasl.jaas.config",
         "User name and password as Java's clients take them: `CLASS required username=\"alice\" password=\"secret\";` with one of Kafka's \
-         login modules for PLAIN or SCRAM. Never shown.";
+         login modules for PLAIN or SCRAM; for OAUTHBEARER the options `clientId`, `clientSecret`, `scope`, `extension_NAME` and `ssl.*` of \
+         `OAuthBearerLoginModule`. Never shown.";
     sasl_username: Arc<str> = "", Text(INT as usize), "sasl.username",
         "The user name, in place of `sasl.jaas.config`. Java does not have it, librdkafka does.";
     sasl_password: Secret = "", Secrets, "sasl.password",
         "The password that belongs to `sasl.username`. Never shown.";
+    sasl_token_endpoint: Arc<str> = "", PATH, "sasl.oauthbearer.token.endpoint.url",
+        "Where tokens come from (`sasl.mechanism=OAUTHBEARER`): `https://...` is an OIDC provider, which is asked by client credentials \
+         (KIP-768; feature `oidc`), and `file:///...` a file with a token, which is read again when it is due or has changed.";
+    sasl_client_id: Arc<str> = "", Text(INT as usize), "sasl.oauthbearer.client.credentials.client.id",
+        "Who the producer is to the provider, in place of the option `clientId` in `sasl.jaas.config`.";
+    sasl_client_secret: Secret = "", Secrets, "sasl.oauthbearer.client.credentials.client.secret",
+        "The provider's secret for that client, in place of the option `clientSecret` in `sasl.jaas.config`. Never shown.";
+    sasl_scope: Arc<str> = "", Text(INT as usize), "sasl.oauthbearer.scope",
+        "The scope that is asked for, in place of the option `scope` in `sasl.jaas.config`; if empty, the provider chooses.";
+    sasl_scope_claim: Arc<str> = "scope", Text(INT as usize), "sasl.oauthbearer.scope.claim.name",
+        "The claim of a token that has its scope. It is checked for its type only.";
+    sasl_sub_claim: Arc<str> = "sub", Text(INT as usize), "sasl.oauthbearer.sub.claim.name",
+        "The claim of a token that says whose it is.";
+    sasl_urlencode: bool = "false", FLAG, "sasl.oauthbearer.header.urlencode",
+        "Whether client id and secret are URL-encoded for the header `Authorization`, as RFC 6749 wants it and some providers do not.";
+    sasl_refresh_factor: f64 = "0.8", Ratio(0.5, 1.0), "sasl.login.refresh.window.factor",
+        "Which part of a token's life passes before another one is asked for.";
+    sasl_refresh_jitter: f64 = "0.05", Ratio(0.0, 0.25), "sasl.login.refresh.window.jitter",
+        "The most that is added to that part by chance.";
+    sasl_refresh_min: u16 = "60", Number(0, 900), "sasl.login.refresh.min.period.seconds",
+        "The least time before another token is asked for, in seconds. It does not count for tokens that are too short for it.";
+    sasl_refresh_buffer: u16 = "300", Number(0, 3_600), "sasl.login.refresh.buffer.seconds",
+        "How long before a token's end another one is asked for at the latest, in seconds. It does not count for tokens that are too short for it.";
+    sasl_login_connect: Option<Duration> = "", OptionalMillis, "sasl.login.connect.timeout.ms",
+        "How long a connection to the provider may take to be made; `socket.connection.setup.timeout.ms` if empty.";
+    sasl_login_read: Option<Duration> = "", OptionalMillis, "sasl.login.read.timeout.ms",
+        "How long the provider may take to answer; `socket.connection.setup.timeout.ms` if empty.";
+    sasl_login_backoff: Duration = "100", Millis(0, LONG), "sasl.login.retry.backoff.ms",
+        "The first pause after a token could not be had. It doubles with each further failure.";
+    sasl_login_backoff_max: Duration = "10000", Millis(0, LONG), "sasl.login.retry.backoff.max.ms",
+        "The longest such pause. While there is no valid token, it is a second at most.";
 }
 
 impl Config {
+    /// Whether the producer says who it is.
+    pub(crate) fn has_login(&self) -> bool {
+        self.credentials.is_some() || self.has_tokens()
+    }
+
+    /// Whether tokens say who it is.
+    #[cfg(feature = "oauth")]
+    pub(crate) fn has_tokens(&self) -> bool {
+        self.tokens.is_some()
+    }
+
+    /// Whether tokens say who it is, which this build has not.
+    #[cfg(not(feature = "oauth"))]
+    #[expect(clippy::unused_self, reason = "with the feature it is a setting")]
+    pub(crate) fn has_tokens(&self) -> bool {
+        false
+    }
+
     /// The Java name and value of every setting, in the order in which they are documented.
     pub(crate) fn properties(&self) -> Vec<(&'static str, String)> {
         SETTINGS.iter().map(|setting| (setting.name, (setting.show)(self))).collect()

@@ -36,6 +36,20 @@ const RANDOM: &[&str] =
     &["", "SHA1PRNG", "DRBG", "NativePRNG", "NativePRNGBlocking", "NativePRNGNonBlocking", "Windows-PRNG"];
 const RACK: &str = "milena does not choose partitions by rack yet: leave it out";
 
+/// What milena does with `sasl.oauthbearer.token.endpoint.url` anyway; the second is the name before Apache Kafka 3.4.
+const LOGIN_HANDLERS: &[&str] = &[
+    "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler",
+    "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerLoginCallbackHandler",
+    "",
+];
+const LOGIN_HANDLER: &str = "a Java class cannot run here: leave it out, or Kafka's OAuthBearerLoginCallbackHandler, which is built in; a Rust \
+     program can give the builder a source of tokens (oauth_bearer)";
+const RETRIEVERS: &[&str] = &[
+    "org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever",
+    "org.apache.kafka.common.security.oauthbearer.ClientCredentialsJwtRetriever",
+    "org.apache.kafka.common.security.oauthbearer.FileJwtRetriever",
+];
+
 /// A property of Java's producer that milena does not have, or with a dot at its end the prefix of a family; values that are accepted,
 /// which are Java's default and others that ask for what milena does anyway; what milena does instead, and what the user can do.
 static MISSING: &[(&str, &[&str], &str)] = &[
@@ -60,7 +74,13 @@ static MISSING: &[(&str, &[&str], &str)] = &[
     ("ssl.keymanager.algorithm", &["SunX509", "NewSunX509", "PKIX"], JSSE),
     ("ssl.trustmanager.algorithm", &["PKIX", "SunX509"], JSSE),
     ("ssl.secure.random.implementation", RANDOM, JSSE),
-    ("sasl.", &[], "milena authenticates by PLAIN or SCRAM with a user name and a password: leave it out"),
+    ("sasl.login.callback.handler.class", LOGIN_HANDLERS, LOGIN_HANDLER),
+    (
+        "sasl.oauthbearer.jwt.retriever.class",
+        RETRIEVERS,
+        "milena gets tokens from a file or by client credentials (KIP-768): leave it out",
+    ),
+    ("sasl.", &[], "milena authenticates by PLAIN, SCRAM or OAUTHBEARER, in Rust: leave it out"),
     ("transactional.id", &[], "milena has no transactions yet: enable.idempotence keeps a session free of duplicates"),
     ("transaction.timeout.ms", &["60000"], TRANSACTIONS),
     ("transaction.two.phase.commit.enable", &["false"], TRANSACTIONS),
@@ -179,7 +199,13 @@ mod tests {
             ("ssl.provider", "BCJSSE", "Java class"),
             ("ssl.engine.factory.class", "com.example.Factory", "Java class"),
             ("ssl.keymanager.algorithm", "IbmX509", "part of Java"),
-            ("sasl.login.class", "secret", "PLAIN or SCRAM"),
+            ("sasl.login.class", "secret", "PLAIN, SCRAM or OAUTHBEARER"),
+            ("sasl.login.callback.handler.class", "com.example.Handler", "oauth_bearer"),
+            (
+                "sasl.oauthbearer.jwt.retriever.class",
+                "org.apache.kafka.common.security.oauthbearer.JwtBearerJwtRetriever",
+                "KIP-768",
+            ),
             ("transactional.id", "t", "no transactions"),
             ("key.serializer", "org.apache.kafka.common.serialization.LongSerializer", "serialize before you send"),
             ("value.serializer", "io.confluent.kafka.serializers.KafkaAvroSerializer", "ByteArraySerializer"),

@@ -68,7 +68,8 @@ pub enum SaslMechanism {
     ScramSha256,
     /// `SCRAM-SHA-512`: the same with a longer hash.
     ScramSha512,
-    /// `OAUTHBEARER`: a token. milena does not have it yet.
+    /// `OAUTHBEARER`: a token (RFC 7628). It needs the feature `oauth`, and `oidc` for tokens from a provider; without it, building the
+    /// producer fails.
     OauthBearer,
 }
 

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "tls")]
 use std::sync::Arc;
+#[cfg(feature = "oidc")]
+use std::task::{Context, Poll};
 use std::{
     fmt,
     io::{self, IoSlice},
@@ -16,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 
 use crate::config::Config;
+#[cfg(feature = "tls")]
+use crate::config::tls::TlsSettings;
 #[cfg(feature = "tls")]
 use crate::tls::{Refusal, Stream, Tls};
 
@@ -51,7 +55,16 @@ impl Security {
     /// Every violation by a file that they name.
     #[cfg(feature = "tls")]
     pub(crate) async fn open(config: &Config) -> Result<Self, Vec<String>> {
-        let Some(settings) = config.tls.clone() else { return Ok(Self::Plain) };
+        Self::of(config.tls.clone()).await
+    }
+
+    /// What these settings of TLS ask for, if there are any.
+    ///
+    /// # Errors
+    /// Every violation by a file that they name.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn of(settings: Option<TlsSettings>) -> Result<Self, Vec<String>> {
+        let Some(settings) = settings else { return Ok(Self::Plain) };
         let opened = spawn_blocking(move || Tls::open(&settings)).await;
         let opened = opened.unwrap_or_else(|_| Err(vec!["the runtime is shutting down".to_owned()]))?;
         Ok(Self::Tls(opened.into()))
@@ -113,6 +126,24 @@ impl Transport {
             Self::Plain(socket) => socket.writable().await,
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.writable().await,
+        }
+    }
+
+    /// As [`TcpStream::poll_read_ready`].
+    #[cfg(feature = "oidc")]
+    pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => socket.poll_read_ready(context),
+            Self::Tls(stream) => stream.socket().poll_read_ready(context),
+        }
+    }
+
+    /// As [`TcpStream::poll_write_ready`].
+    #[cfg(feature = "oidc")]
+    pub(crate) fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => socket.poll_write_ready(context),
+            Self::Tls(stream) => stream.socket().poll_write_ready(context),
         }
     }
 

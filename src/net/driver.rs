@@ -22,6 +22,7 @@ use crate::{
     accumulator::Accumulator,
     config::Config,
     dial::{DialPlan, Security, SocketBuffers},
+    oauth::{Keeper, Tokens},
     sender::{Action, ConnectionId, Event, Sender},
 };
 
@@ -48,6 +49,7 @@ pub(crate) struct Driver {
     buffers: SocketBuffers,
     security: Security,
     compressors: Compressors,
+    tokens: Keeper,
     connections: HashMap<ConnectionId, mpsc::UnboundedSender<Command>>,
     events: mpsc::Receiver<Event>,
     /// For the tasks of the connections.
@@ -60,7 +62,7 @@ impl Driver {
     /// is closed when the driver has ended, in whatever way.
     pub(crate) fn start(
         config: Arc<Config>,
-        security: Security,
+        (security, tokens): (Security, Tokens),
         accumulator: Arc<Accumulator>,
         shutdown: watch::Receiver<Shutdown>,
         seed: u64,
@@ -70,8 +72,19 @@ impl Driver {
         let buffers = SocketBuffers { send: config.send_buffer_bytes, receive: config.receive_buffer_bytes };
         let sender = Sender::new(config, Arc::clone(&accumulator), Instant::now(), seed);
         let (connections, compressors) = (HashMap::new(), Compressors::new(accumulator.method()));
-        let driver =
-            Self { sender, accumulator, buffers, security, compressors, connections, events, to_driver, shutdown };
+        let tokens = tokens.keep(runtime);
+        let driver = Self {
+            sender,
+            accumulator,
+            buffers,
+            security,
+            compressors,
+            tokens,
+            connections,
+            events,
+            to_driver,
+            shutdown,
+        };
         let (ended, has_ended) = watch::channel(());
         runtime.spawn(async move {
             // Dropped after the driver, also if the runtime drops this task. By then all undelivered records have
@@ -90,6 +103,7 @@ impl Driver {
                 biased;
                 () = async { drop(self.shutdown.wait_for(|shutdown| *shutdown != Shutdown::No).await) } => break,
                 Some(event) = self.events.recv() => self.handle_events(event),
+                Some(token) = self.tokens.next() => self.sender.handle_event(Instant::now(), Event::Token(token)),
                 Some(()) = self.compressors.done() => {}
                 () = self.accumulator.to_compress(), if self.compressors.is_free() => {
                     self.compressors.begin(&self.accumulator);
@@ -127,6 +141,7 @@ impl Driver {
                 }
                 Action::Read { connection } => self.command(connection, Command::Read),
                 Action::Disconnect { connection } => drop(self.connections.remove(&connection)),
+                Action::RenewToken => self.tokens.renew(),
             }
         }
         self.connections.retain(|_, commands| !commands.is_closed());

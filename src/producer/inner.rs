@@ -18,6 +18,7 @@ use crate::{
     dial::Security,
     error::FlushError,
     net::{Driver, Shutdown},
+    oauth::Tokens,
 };
 
 pub(super) struct Inner {
@@ -40,12 +41,13 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    pub(super) fn start(config: Arc<Config>, security: Security, runtime: &Handle) -> Self {
+    pub(super) fn start(config: Arc<Config>, security: Security, tokens: Tokens, runtime: &Handle) -> Self {
         let limits = accumulator::Limits::of(&config);
         let callbacks = Callbacks::threaded(config.interceptors.clone());
         let accumulator = Accumulator::new(limits, callbacks);
         let (shutdown, watched) = watch::channel(Shutdown::No);
-        let driver = Driver::start(Arc::clone(&config), security, Arc::clone(&accumulator), watched, seed(), runtime);
+        let access = (security, tokens);
+        let driver = Driver::start(Arc::clone(&config), access, Arc::clone(&accumulator), watched, seed(), runtime);
         Self::new(config, accumulator, TimeLimits::new(runtime), shutdown, driver)
     }
 

@@ -4,7 +4,7 @@
 
 /// Why a broker's message ends the authentication.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[cfg_attr(not(feature = "scram"), expect(dead_code, reason = "PLAIN has no message that could be wrong"))]
+#[cfg_attr(not(feature = "scram"), expect(dead_code, reason = "PLAIN has no message that could be wrong, a token one"))]
 pub(crate) enum SaslError {
     /// It is not what the mechanism has in this place.
     #[error("expected {expected} in the broker's message, got {got}")]
@@ -32,11 +32,18 @@ pub(crate) enum Denied {
     /// Apache Kafka says this to the client.
     #[error("Authentication failed: {0}")]
     Told(&'static str),
+    /// Apache Kafka says this to the client as it is, of OAUTHBEARER.
+    #[cfg(feature = "oauth")]
+    #[error("{0}")]
+    Said(&'static str),
     /// And this, of PLAIN.
     #[error("Invalid SASL/PLAIN response: expected 3 tokens, got {0}")]
     Tokens(usize),
     /// Apache Kafka does not say this, because it could tell who is a user.
-    #[cfg_attr(not(any(test, feature = "scram")), expect(dead_code, reason = "of PLAIN everything is said"))]
+    #[cfg_attr(
+        not(any(test, feature = "oauth", feature = "scram")),
+        expect(dead_code, reason = "of PLAIN everything is said")
+    )]
     #[error("{0}")]
     Untold(&'static str),
 }

@@ -1,10 +1,12 @@
 //! SASL, from a broker's side: who a client is.
 //!
-//! In: users with their passwords, a nonce, the client's messages. Out: the broker's messages, and the client's name. Pure. Source:
+//! In: users with their passwords, tokens, a nonce, the client's messages. Out: the broker's messages, and the client's name. Pure. Source:
 //! `PlainSaslServer` and `ScramSaslServer` of Apache Kafka 4.2. Deliberately absent: the requests that carry the messages, and sessions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
+#[cfg(feature = "oauth")]
+use super::bearer::server::{Bearer, Tokens};
 #[cfg(feature = "scram")]
 use super::scram::{
     Hash,
@@ -19,7 +21,11 @@ const ITERATIONS: u32 = 4_096;
 
 /// Those whom a broker knows, by name.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Users(BTreeMap<Arc<str>, Account>);
+pub(crate) struct Users {
+    accounts: BTreeMap<Arc<str>, Account>,
+    #[cfg(feature = "oauth")]
+    pub(crate) tokens: Tokens,
+}
 
 #[derive(Clone, Debug)]
 struct Account {
@@ -47,16 +53,16 @@ impl Users {
             #[cfg(feature = "scram")]
             sha512: credential(Mechanism::ScramSha512, Hash::Sha512),
         };
-        self.0.insert(name.into(), account);
+        self.accounts.insert(name.into(), account);
     }
 
     /// Removes a user. Returns whether there was one of that name.
     pub(crate) fn remove(&mut self, name: &str) -> bool {
-        self.0.remove(name).is_some()
+        self.accounts.remove(name).is_some()
     }
 
     fn find(&self, name: &str) -> Option<(&Arc<str>, &Account)> {
-        self.0.get_key_value(name)
+        self.accounts.get_key_value(name)
     }
 }
 
@@ -64,7 +70,7 @@ impl Users {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The broker says this, and the client has to answer.
-    #[cfg_attr(not(feature = "scram"), expect(dead_code, reason = "PLAIN has one message"))]
+    #[cfg_attr(not(any(feature = "scram", feature = "oauth")), expect(dead_code, reason = "PLAIN has one message"))]
     GoesOn(Vec<u8>),
     /// The client is this user; the broker's last message.
     Known(Arc<str>, Vec<u8>),
@@ -81,6 +87,8 @@ enum Stage {
     Begins(Hash, String),
     #[cfg(feature = "scram")]
     Challenged(Box<Challenge>),
+    #[cfg(feature = "oauth")]
+    Bearer(Bearer),
 }
 
 impl Verification {
@@ -93,12 +101,15 @@ impl Verification {
             Mechanism::ScramSha256 => Stage::Begins(Hash::Sha256, nonce(number)),
             #[cfg(feature = "scram")]
             Mechanism::ScramSha512 => Stage::Begins(Hash::Sha512, nonce(number)),
+            #[cfg(feature = "oauth")]
+            Mechanism::OauthBearer => Stage::Bearer(Bearer::default()),
         })
     }
 
-    /// Takes the client's message.
-    pub(crate) fn take(&mut self, users: &Users, message: &[u8]) -> Result<Verdict, Denied> {
-        match &self.0 {
+    /// Takes the client's message. `now_ms` is after 1970.
+    #[cfg_attr(not(feature = "oauth"), expect(unused_variables, reason = "only tokens expire"))]
+    pub(crate) fn take(&mut self, users: &Users, now_ms: i64, message: &[u8]) -> Result<Verdict, Denied> {
+        match &mut self.0 {
             Stage::Plain => plain(users, message).map(|user| Verdict::Known(user, Vec::new())),
             #[cfg(feature = "scram")]
             Stage::Begins(hash, nonce) => {
@@ -111,6 +122,20 @@ impl Verification {
             Stage::Challenged(challenge) => {
                 challenge.verify(message).map(|(user, message)| Verdict::Known(user, message))
             }
+            #[cfg(feature = "oauth")]
+            Stage::Bearer(bearer) => Ok(match bearer.take(&users.tokens, now_ms, message)? {
+                Ok(user) => Verdict::Known(user, Vec::new()),
+                Err(error) => Verdict::GoesOn(error),
+            }),
+        }
+    }
+
+    /// Until when the client is known at the most, in milliseconds after 1970: until its token expires.
+    pub(crate) fn until_ms(&self) -> Option<i64> {
+        match &self.0 {
+            #[cfg(feature = "oauth")]
+            Stage::Bearer(bearer) => bearer.until_ms,
+            _ => None,
         }
     }
 }
@@ -168,7 +193,7 @@ mod tests {
         let (mut client, mut message) = credentials.begin(1);
         let mut broker = Verification::new(mechanism, 7);
         loop {
-            let (said, known) = match broker.take(users, &message)? {
+            let (said, known) = match broker.take(users, 0, &message)? {
                 Verdict::GoesOn(said) => (said, None),
                 Verdict::Known(user, said) => (said, Some(user)),
             };

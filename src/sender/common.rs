@@ -6,11 +6,10 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     backoff::{Backoff, Chance},
+    login::Login,
     warnings::Warnings,
 };
-use crate::{
-    accumulator::Accumulator, config::Config, error::ErrorCode, metrics::Recorder, wire::authentication::Refusal,
-};
+use crate::{accumulator::Accumulator, config::Config, metrics::Recorder};
 
 /// What both parts use.
 #[derive(Debug)]
@@ -19,30 +18,12 @@ pub(crate) struct Common {
     pub(crate) accumulator: Arc<Accumulator>,
     pub(crate) chance: Chance,
     pub(crate) warnings: Warnings,
+    /// Who the producer says it is.
+    pub(crate) login: Login,
     /// `retry.backoff.ms` and its maximum.
     pub(crate) retry: Backoff,
     /// The latest time that was passed in.
     pub(crate) now: Instant,
-}
-
-/// Why something cannot be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cause {
-    pub(crate) code: ErrorCode,
-    pub(crate) why: Arc<str>,
-}
-
-impl Cause {
-    /// No broker said it: the connection failed.
-    pub(crate) fn network(why: impl Into<Arc<str>>) -> Self {
-        Self { code: ErrorCode::NETWORK_EXCEPTION, why: why.into() }
-    }
-}
-
-impl From<Refusal> for Cause {
-    fn from(Refusal { code, why }: Refusal) -> Self {
-        Self { code, why: why.into() }
-    }
 }
 
 impl Common {

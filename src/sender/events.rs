@@ -6,6 +6,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+use crate::sasl::Credentials;
+
 /// A connection. Numbers are never used again, so events of a connection that has ended are recognised.
 pub(crate) type ConnectionId = u64;
 
@@ -24,6 +26,8 @@ pub(crate) enum Event {
     Written { connection: ConnectionId, correlation: i32 },
     /// A connection has been read after [`Action::Read`]: all that had come is in the events before this one.
     Read { connection: ConnectionId },
+    /// There is another token, or none could be had, for this reason.
+    Token(Result<Arc<Credentials>, Arc<str>>),
     /// The accumulator has changed: a batch can be sent, or a caller wants a topic.
     Woken,
 }
@@ -39,4 +43,6 @@ pub(crate) enum Action {
     Read { connection: ConnectionId },
     /// End a connection. Its later events do not count.
     Disconnect { connection: ConnectionId },
+    /// Get another token soon: a broker does not accept this one.
+    RenewToken,
 }

@@ -14,7 +14,7 @@ impl Sender {
         if let Some(at) = self.reading.ends_at() {
             return Some(at);
         }
-        let links = self.links.deadline(self.common.now, |broker| self.lanes.waits_for(broker));
+        let links = self.links.deadline(&self.common, |broker| self.lanes.waits_for(broker));
         links.into_iter().chain([self.lanes.expires]).min()
     }
 
@@ -44,6 +44,9 @@ impl Sender {
             let failed = |failure: &MetadataFailure| Cause { code: failure.code, why: Arc::clone(&failure.why) };
             return Some(failure.as_ref().map_or_else(leaderless, failed));
         };
+        if let Some(lack) = self.common.login.lack(self.common.now) {
+            return Some(lack);
+        }
         if node.why_lost.is_some() {
             return node.why_lost.clone();
         }

@@ -2,11 +2,12 @@
 //!
 //! In: brokers, what became of connections, requests to send. Out: [`Action`]s; and what was in flight comes back as a value, with its
 //! response or without. Pure. Deliberately absent: lanes, what metadata say of topics, producer ids. The brokers that lanes wait for are
-//! an argument. Parts: [`node`] (one broker), [`requests`] (what goes out, and what comes back), [`asking`] (which broker is next).
+//! an argument. Parts: [`node`] (one broker), [`session`] (for how long it knows the client), [`requests`] (what goes out, and what comes back), [`asking`] (which broker is next).
 
 mod asking;
 pub(super) mod node;
 mod requests;
+mod session;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -81,6 +82,16 @@ impl Links {
     /// Whether any broker can be sent to.
     pub(super) fn is_any_up(&self) -> bool {
         self.nodes.values().any(Node::is_up)
+    }
+
+    /// Whether any broker knows who the producer is.
+    pub(super) fn is_any_session(&self, now: Instant) -> bool {
+        self.nodes.values().any(|node| node.is_up() && !node.is_session_over(now))
+    }
+
+    /// There is a token that the sessions do not have which began before.
+    pub(super) fn token_came(&mut self, now: Instant) {
+        self.nodes.values_mut().for_each(|node| node.token_came(now));
     }
 
     /// Adds those of `bootstrap.servers`.
@@ -206,8 +217,10 @@ impl Links {
     }
 
     /// When something is overdue or may be tried again; `waits` says whether a lane waits for a broker.
-    pub(super) fn deadline(&self, now: Instant, waits: impl Fn(i32) -> bool) -> Option<Instant> {
-        self.nodes.values().filter_map(|node| node.deadline(now, self.timeouts, waits(node.id))).min()
+    pub(super) fn deadline(&self, common: &Common, waits: impl Fn(i32) -> bool) -> Option<Instant> {
+        let may_connect = common.login.may_connect(common.now);
+        let deadline = |node: &Node| node.deadline(common.now, self.timeouts, waits(node.id), may_connect);
+        self.nodes.values().filter_map(deadline).min()
     }
 
     /// Has every connection read that may have something to say.
@@ -232,7 +245,7 @@ fn explained(node: &Node, config: &Config, why: &Arc<str>) -> Arc<str> {
         let hint = "which is this machine: check its advertised.listeners";
         return format!("{why} (the broker advertises {}, {hint})", node.host).into();
     }
-    if node.is_up() && !node.has_served && !node.in_flight.is_empty() && config.credentials.is_none() {
+    if node.is_up() && !node.has_served && !node.in_flight.is_empty() && !config.has_login() {
         let hint = "a listener that wants SASL does so: check the port, and security.protocol";
         return format!("{why} before it served anything ({hint})").into();
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Cause, ConnectionId, Purpose, Seen, Sender, SentBatches,
+    Action, Cause, ConnectionId, Purpose, Seen, Sender, SentBatches,
     lanes::{attempts::AttemptResult, lane::Leader},
     links::{Lost, node::InFlight},
 };
@@ -18,6 +18,7 @@ use crate::{
     cluster::Broker,
     config::Acks,
     error::ErrorCode,
+    sasl::Credentials,
     wire::apis::{
         self, BadResponse, init_producer_id, metadata,
         produce::{self, ProduceResults},
@@ -69,6 +70,35 @@ impl Sender {
         let failure =
             MetadataFailure { code: why.code, why: format!("broker at {address}: {}", why.why).into(), is_final };
         self.common.accumulator.topics().set_metadata_failure(Some(failure));
+        if is_refusal(why.code) && self.common.login.has_tokens() {
+            self.links.actions.push_back(Action::RenewToken);
+        }
+    }
+
+    /// There is another token, or none could be had. While there is no valid one, nobody need wait for metadata.
+    pub(super) fn token(&mut self, token: Result<Arc<Credentials>, Arc<str>>) {
+        let (now, had_none) = (self.common.now, !self.common.login.may_connect(self.common.now));
+        let failed = token.as_ref().err().cloned();
+        let is_another = self.common.login.take(token);
+        let lack = self.common.login.lack(now);
+        match (failed, lack) {
+            (None, _) => {
+                self.common.warnings.has_token();
+                if is_another {
+                    self.links.token_came(now);
+                }
+                if had_none {
+                    self.common.accumulator.topics().set_metadata_failure(None);
+                }
+            }
+            (Some(why), lack) => {
+                self.common.warnings.no_token(&why, lack.is_none(), now);
+                if let Some(Cause { code, why }) = lack.filter(|_| !self.links.is_any_session(now)) {
+                    let failure = MetadataFailure { code, why, is_final: true };
+                    self.common.accumulator.topics().set_metadata_failure(Some(failure));
+                }
+            }
+        }
     }
 
     /// A request has no response, or none that can be used.

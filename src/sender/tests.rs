@@ -20,5 +20,7 @@ mod rig;
 mod semantics;
 mod sequences;
 mod splitting;
+#[cfg(feature = "oauth")]
+mod tokens;
 mod unacknowledged;
 mod warnings;

@@ -36,6 +36,8 @@ pub(super) enum Subject {
     Topic(Arc<str>),
     /// The producer id.
     ProducerId,
+    /// The token that says who the producer is.
+    Token,
     /// The cluster, of which all is learned anew.
     Cluster,
     /// The brokers that are known, of which too few can be reached.
@@ -201,6 +203,28 @@ impl Warnings {
     /// There is a producer id.
     pub(super) fn has_producer_id(&mut self) {
         self.is_over(&Subject::ProducerId);
+    }
+
+    /// There is another token.
+    pub(super) fn has_token(&mut self) {
+        if self.last.contains_key(&Subject::Token) {
+            tracing::info!("there is another token");
+        }
+        self.is_over(&Subject::Token);
+    }
+
+    /// No token could be had; the last one is valid, or not any more.
+    pub(super) fn no_token(&mut self, why: &str, is_last_valid: bool, now: Instant) {
+        if let Some(held_back) = self.admit(Subject::Token, now) {
+            match is_last_valid {
+                true => tracing::warn!(why, held_back, "no new token; the last one is used, and it is asked for again"),
+                false => tracing::warn!(
+                    why,
+                    held_back,
+                    "no valid token, so nobody lets the producer in; it is asked for again"
+                ),
+            }
+        }
     }
 
     /// A broker gave no producer id, without which nothing is sent. `advice` is what helps, if that is not a part of `why`.

@@ -112,6 +112,12 @@ impl Stream {
         (version.to_owned(), suite.as_ref().map(provider::name).unwrap_or_default())
     }
 
+    /// The socket, to wait for.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     /// Resolves when the socket may have bytes.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await

@@ -2,6 +2,8 @@
 
 mod canary;
 pub(crate) mod encrypted;
+#[cfg(all(feature = "admin", feature = "oidc"))]
+mod endpoint;
 #[cfg(feature = "admin")]
 mod examine;
 pub(crate) mod pki;

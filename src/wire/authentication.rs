@@ -10,8 +10,9 @@ use std::{sync::Arc, time::Duration};
 use super::{
     apis::{Api, api_versions::Versions, sasl_authenticate::AuthenticateResult, sasl_handshake::HandshakeResult},
     errors::ErrorCode,
+    text::printable,
 };
-use crate::sasl::{Credentials, Exchange, SaslError};
+use crate::sasl::{Credentials, Exchange, Mechanism, SaslError};
 
 /// An authentication that is under way.
 #[derive(Debug)]
@@ -88,14 +89,8 @@ impl Authentication {
 
     /// Handles the broker's message.
     pub(crate) fn answered(&mut self, response: &AuthenticateResult) -> Result<Step, Refusal> {
-        let user = &self.credentials.username;
         if response.error != ErrorCode::NONE {
-            let said = response.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
-            let mechanism = self.credentials.mechanism.name();
-            let hint =
-                "check user name, password and sasl.mechanism, and that the user has credentials of this mechanism";
-            let why = format!("the broker refused user {user:?} by {mechanism}: {}{said}; {hint}", response.error);
-            return Err(Refusal { code: response.error, why });
+            return Err(self.refusal(response));
         }
         let exchange = self.exchange.as_mut().ok_or_else(|| Refusal {
             code: ErrorCode::ILLEGAL_SASL_STATE,
@@ -106,6 +101,32 @@ impl Authentication {
             Ok(None) => Ok(Step::Done(response.lifetime)),
             Err(error) => Err(unproved(&error)),
         }
+    }
+
+    /// The broker does not let the client in. What it said of a token comes before the error code.
+    fn refusal(&self, response: &AuthenticateResult) -> Refusal {
+        let Credentials { mechanism, username, .. } = &*self.credentials;
+        let token = self.exchange.as_ref().and_then(Exchange::refused).map(printable);
+        let said = token.or_else(|| response.why.clone()).map_or_else(String::new, |why| format!(" ({why})"));
+        let who = if username.is_empty() { "the client".to_owned() } else { format!("user {username:?}") };
+        let (mechanism, code, hint) = (mechanism.name(), response.error, hint(*mechanism));
+        Refusal { code, why: format!("the broker refused {who} by {mechanism}: {code}{said}; {hint}") }
+    }
+
+    /// Who the client says it is.
+    pub(crate) fn credentials(&self) -> &Arc<Credentials> {
+        &self.credentials
+    }
+}
+
+/// What to look at when a broker does not let the client in.
+fn hint(mechanism: Mechanism) -> &'static str {
+    match mechanism {
+        #[cfg(feature = "oauth")]
+        Mechanism::OauthBearer => {
+            "check the token's issuer, audience, scope and lifetime against what the broker expects, and both clocks"
+        }
+        _ => "check user name, password and sasl.mechanism, and that the user has credentials of this mechanism",
     }
 }
 
@@ -135,7 +156,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{sasl::Mechanism, secret::Secret};
+    use crate::secret::Secret;
 
     fn plain() -> Authentication {
         Authentication::new(Arc::new(Credentials::new(Mechanism::Plain, "alice", Secret::new("hunter2"))), 1)
@@ -191,6 +212,22 @@ mod tests {
         );
         assert!(wrong.why.contains("(Authentication failed: Invalid username or password)"), "{wrong}");
         assert!(!wrong.why.contains("hunter2"));
+    }
+
+    #[cfg(feature = "oauth")]
+    #[test]
+    fn a_token_that_is_refused_is_told_with_the_broker_s_words_and_without_the_token() {
+        let token = crate::sasl::token::Token::new("hunter2", std::time::SystemTime::UNIX_EPOCH).unwrap();
+        let mut authentication = Authentication::new(Arc::new(Credentials::of_token(&token, None)), 1);
+        authentication.agreed(&agrees(0, &[])).unwrap();
+        let message = Bytes::from_static(br#"{"status":"invalid_token", "scope":"kafka\u001b[2J"}"#);
+        let refused = AuthenticateResult { message, ..says(0, None, None) };
+        assert_eq!(authentication.answered(&refused), Ok(Step::Ask(Ask::Authenticate(vec![1]))));
+        let error = r#"{"status":"invalid_token"}"#;
+        let why = authentication.answered(&says(58, Some(error), None)).unwrap_err().why;
+        assert!(why.starts_with("the broker refused the client by OAUTHBEARER: SASL_AUTHENTICATION_FAILED"), "{why}");
+        assert!(why.contains("(invalid_token, expected scope kafka\u{fffd}[2J); check the token's issuer"), "{why}");
+        assert!(!why.contains("hunter2"), "{why}");
     }
 
     #[test]

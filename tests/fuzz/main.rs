@@ -14,9 +14,13 @@ mod produce_request;
 mod responses;
 mod sasl;
 mod sender;
+#[cfg(feature = "oauth")]
+mod tokens;
 
 #[cfg(feature = "tls")]
 pub use self::pem::pem;
+#[cfg(feature = "oauth")]
+pub use self::tokens::tokens;
 pub use self::{
     accumulator::accumulator,
     batches::{batch_decode, batch_round_trip},
@@ -104,4 +108,6 @@ mod corpus {
     replays!(frame, responses, batch_decode, batch_round_trip, produce_request, accumulator, sender, broker, sasl);
     #[cfg(feature = "tls")]
     replays!(pem);
+    #[cfg(feature = "oauth")]
+    replays!(tokens);
 }

@@ -47,7 +47,7 @@ fn believe_each_other(input: &mut Input<'_>) -> bool {
     let mut message = first;
     for _ in 0..ROUNDS {
         damage(&mut message, input);
-        let mut said = match broker.take(&USERS, &message) {
+        let mut said = match broker.take(&USERS, 0, &message) {
             Err(denied) => return short(&denied.to_string()),
             Ok(Verdict::GoesOn(said)) => said,
             Ok(Verdict::Known(user, said)) => {

@@ -11,6 +11,7 @@
 //! - [`limits`]: the largest record, the smallest, and records that are too large
 //! - [`authentication`]: every mechanism of SASL, sessions that end, what a refusal says, passwords that are corrected
 //! - [`authorization`]: rights that are missing, and are granted later
+//! - `tokens`: OAUTHBEARER with tokens of each source, sources that fail, tokens that end (feature `oidc`)
 //! - `fault`: three real brokers, with faults of the brokers and of their connections
 //! - `java_clients`: Apache's own producer and consumer on the same topics, and that Java chooses the same partition for a key
 //! - `keys`: TLS with each kind of key, in each version, with each way to authenticate
@@ -43,6 +44,8 @@ mod rotation;
 mod secured;
 #[cfg(all(feature = "broker-tls", feature = "scram"))]
 mod security;
+#[cfg(feature = "oidc")]
+mod tokens;
 mod topics;
 mod volume;
 
@@ -138,6 +141,19 @@ mod encrypted {
             a_client_shows_its_certificate_to_a_broker_that_requires_one,
             a_listener_without_tls_is_recognised,
             who_the_client_is_can_be_said_over_tls;
+    }
+}
+
+/// Scenarios with tokens.
+#[cfg(feature = "oidc")]
+mod oidc {
+    scenarios! {
+        tokens:
+            a_token_of_each_source_lets_the_producer_and_the_reader_in,
+            what_is_wrong_with_a_source_comes_at_once_with_its_reason,
+            a_token_that_brokers_refuse_is_told_with_their_words_and_replaced,
+            tokens_that_end_every_few_seconds_cost_no_record_and_no_connection,
+            a_source_that_fails_costs_nothing_while_the_last_token_is_valid_and_heals;
     }
 }
 

@@ -163,6 +163,15 @@ impl Allowance {
     }
 }
 
+impl Allowance {
+    /// Where tokens say who the producer is, the source takes a trip, and a source that fails is asked again within a second: see
+    /// `src/oauth/schedule.rs`. A broker that refuses a token is asked again after `reconnect.backoff.max.ms`, which is in `settle`.
+    pub(crate) fn with_tokens(self, way: Duration) -> Self {
+        let trip = way * 2;
+        Self { start: self.start + trip, settle: self.settle + trip * 2 + Duration::from_millis(1_500), ..self }
+    }
+}
+
 /// A stretch of time with an outage. A disturbance is a stretch without length.
 pub(crate) type Stretch = (Duration, Duration);
 

@@ -104,6 +104,7 @@ impl Simulation {
         let swallows = self.plan.has(Kind::Move);
         let allowance = Allowance::of(&self.config, way, self.plan.nodes, swallows, splits, self.plan.silent_addresses);
         let allowance = if self.plan.session_ms.is_some() { allowance.with_sasl(way) } else { allowance };
+        let allowance = if self.plan.token_life_s.is_some() { allowance.with_tokens(way) } else { allowance };
         let mut neglects = std::mem::take(&mut self.neglects);
         // Without responses a producer cannot know what a broker did.
         if !self.plan.acks_0 {

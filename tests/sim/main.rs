@@ -2,7 +2,7 @@
 //!
 //! The producer is the real one, from `send` to `close`, and the broker is the embedded broker's pure state. A
 //! simulated network and a simulated clock connect them. Only the driver and the sockets are not the real ones.
-//! [`plan`] draws a run from its seed, and [`simulation`] runs it ([`network`], [`tasks`], [`strikes`]). [`judge`] and
+//! [`plan`] draws a run from its seed, and [`simulation`] runs it ([`network`], [`tasks`], [`strikes`], and `source` for tokens). [`judge`] and
 //! [`checker`] find false outcomes, and [`availability`] finds needless failures and delays. [`shrink`] makes a failing
 //! plan small.
 //!
@@ -17,6 +17,8 @@ mod plan;
 mod regressions;
 mod shrink;
 mod simulation;
+#[cfg(feature = "oauth")]
+mod source;
 mod strikes;
 mod tasks;
 

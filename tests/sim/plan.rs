@@ -69,7 +69,7 @@ pub(crate) enum Kind {
     Move,
     /// The process that the producer runs in is stopped for a while.
     Stop,
-    /// The brokers have another password for the producer for a while.
+    /// The brokers have another password for the producer for a while; or the source of tokens gives none, or some that no broker accepts.
     KeepOut,
     /// The brokers end the sessions of all connections before their time. The next request of each is not served.
     EndSessions,
@@ -178,6 +178,8 @@ pub(crate) struct Plan {
     pub(crate) max_message_bytes: usize,
     /// If the brokers want to know who the producer is, how long it may be known for, in milliseconds; 0 is for ever.
     pub(crate) session_ms: Option<u64>,
+    /// If the producer says who it is by tokens, how long each is valid, in seconds.
+    pub(crate) token_life_s: Option<u64>,
     /// How many silent addresses each name has before the true one.
     pub(crate) silent_addresses: usize,
     pub(crate) tasks: u32,
@@ -250,7 +252,12 @@ impl Plan {
         let seed_of_run = chance.next();
         // Drawn separately, so that older seeds keep the rest of their plans.
         let session_ms = session(&mut Chance::new(seed.rotate_left(17)), &mut faults);
-        properties.extend(credentials().filter(|_| session_ms.is_some()));
+        let token_life_s = token_life(&mut Chance::new(seed.rotate_left(29)), session_ms);
+        if token_life_s.is_some() {
+            // Brokers judge tokens by the wall clock.
+            faults.retain(|fault| fault.kind != Kind::ClockJump);
+        }
+        properties.extend(login(token_life_s).filter(|_| session_ms.is_some()));
         Self {
             seed: seed_of_run,
             nodes,
@@ -260,6 +267,7 @@ impl Plan {
             acks_0: acks == "0",
             max_message_bytes,
             session_ms,
+            token_life_s,
             // Drawn separately, so that older seeds keep the rest of their plans.
             silent_addresses: [0, 0, 0, 0, 0, 0, 1, 2][Chance::new(!seed).below(8)],
             tasks,
@@ -279,6 +287,24 @@ impl Plan {
 
 /// Who the producer is, and its password.
 pub(crate) const USER: (&str, &str) = ("milena", "secret");
+
+/// How the producer says who it is.
+fn login(token_life_s: Option<u64>) -> impl Iterator<Item = (&'static str, String)> {
+    let tokens = [
+        ("security.protocol", "SASL_PLAINTEXT"),
+        ("sasl.mechanism", "OAUTHBEARER"),
+        ("sasl.oauthbearer.token.endpoint.url", "file:///never/read"),
+    ];
+    let tokens = tokens.into_iter().filter(move |_| token_life_s.is_some());
+    let tokens = tokens.map(|(name, value)| (name, value.to_owned()));
+    tokens.chain(credentials().filter(move |_| token_life_s.is_none()))
+}
+
+/// Of two producers that say who they are, one does so by tokens.
+fn token_life(chance: &mut Chance, session_ms: Option<u64>) -> Option<u64> {
+    let has_tokens = cfg!(feature = "oauth") && session_ms.is_some() && chance.below(2) == 0;
+    has_tokens.then(|| [3, 5, 20, 3_600][chance.below(4)])
+}
 
 /// By PLAIN: SCRAM differs by one more message, and takes milliseconds of hashing.
 pub(crate) fn credentials() -> impl Iterator<Item = (&'static str, String)> {
@@ -356,7 +382,7 @@ impl fmt::Display for Plan {
             self.pause_us
         )?;
         if let Some(session_ms) = self.session_ms {
-            writeln!(f, "brokers want SASL, sessions last for {session_ms} ms")?;
+            writeln!(f, "brokers want SASL, sessions last for {session_ms} ms, tokens for {:?} s", self.token_life_s)?;
         }
         writeln!(f, "flushes at {:?} ms; {:?} at {} ms", self.flushes, self.ending, self.ends_ms)?;
         match &self.network {

@@ -19,6 +19,7 @@ fn calm(properties: &[(&'static str, &str)]) -> Plan {
         acks_0: false,
         max_message_bytes: 1_048_588,
         session_ms: None,
+        token_life_s: None,
         silent_addresses: 0,
         tasks: 1,
         records_per_task: 60,

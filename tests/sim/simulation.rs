@@ -14,6 +14,8 @@ use std::{
 
 use bytes::Bytes;
 
+#[cfg(feature = "oauth")]
+use super::source::Keeper;
 use super::{
     availability::{Fate, Interruptions, Neglect, Objections},
     checker::{Harm, Id, Log, Place, Violation},
@@ -67,6 +69,11 @@ pub(super) enum Scheduled {
     Ends,
     /// The stopped process resumes.
     Resumes,
+    /// The source of tokens is asked, unless it was asked otherwise since; and it answers.
+    #[cfg(feature = "oauth")]
+    Asks(u64),
+    #[cfg(feature = "oauth")]
+    Answers(u64),
 }
 
 impl Scheduled {
@@ -165,6 +172,9 @@ pub(crate) struct Simulation {
     pub(super) fates: Vec<Fate>,
     pub(super) neglects: Vec<Neglect>,
     pub(super) trace: Trace,
+    /// Who keeps the producer's token, if it has one.
+    #[cfg(feature = "oauth")]
+    pub(super) keeper: Option<Keeper>,
 }
 
 impl Simulation {
@@ -184,6 +194,8 @@ impl Simulation {
             tasks: (0..plan.tasks).map(|number| Task::new(number, chance.next(), &woken)).collect(),
             cluster: cluster(&plan),
             trace: Trace::new(traced),
+            #[cfg(feature = "oauth")]
+            keeper: config.tokens.clone().map(|settings| Keeper::new(settings, plan.seed)),
             ports: (9_001..).zip(1..).take(plan.nodes).collect(),
             swallows: false,
             lies: Vec::new(),
@@ -235,6 +247,8 @@ impl Simulation {
 
     /// Schedules the plan's events.
     fn schedule(&mut self) {
+        #[cfg(feature = "oauth")]
+        self.ask_source(Duration::ZERO);
         for task in 0..self.plan.tasks {
             self.later(Duration::ZERO, Scheduled::Sends(task));
         }
@@ -403,6 +417,10 @@ impl Simulation {
                 }
                 Action::Disconnect { connection } => self.close(connection),
                 Action::Read { connection } => self.read(connection),
+                #[cfg(feature = "oauth")]
+                Action::RenewToken => self.renew_token(),
+                #[cfg(not(feature = "oauth"))]
+                Action::RenewToken => {}
                 Action::Send { connection, correlation, segments, answered } => {
                     self.send(connection, correlation, Bytes::from(segments.concat()), answered);
                 }
@@ -444,6 +462,10 @@ impl Simulation {
             Scheduled::Recovers(recovery) => self.recover(&recovery),
             Scheduled::Ends => self.end(),
             Scheduled::Resumes => self.resume(),
+            #[cfg(feature = "oauth")]
+            Scheduled::Asks(attempt) => self.asks(attempt),
+            #[cfg(feature = "oauth")]
+            Scheduled::Answers(attempt) => self.answers(attempt),
         }
     }
 }
@@ -460,7 +482,8 @@ fn cluster(plan: &Plan) -> State {
     let broker = match plan.session_ms {
         None => broker,
         Some(ms) => {
-            broker.sasl([SaslMechanism::Plain]).user(USER.0, USER.1).session_lifetime(Duration::from_millis(ms))
+            let mechanism = if plan.token_life_s.is_some() { SaslMechanism::OauthBearer } else { SaslMechanism::Plain };
+            broker.sasl([mechanism]).user(USER.0, USER.1).session_lifetime(Duration::from_millis(ms))
         }
     };
     let topics = TOPICS.iter().zip(&plan.topics);

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "oauth")]
+use super::source::Source;
 use super::{
     checker::{Harm, Place},
     judge::MAX_PARTITIONS,
@@ -102,7 +104,7 @@ impl Simulation {
             Kind::Lie => self.lies.push((name, LIES[chance.below(LIES.len())])),
             Kind::Move => self.relocate(node, chance),
             Kind::Stop => self.stop_process(chance),
-            Kind::KeepOut => self.keep_out(soon),
+            Kind::KeepOut => self.keep_out(soon, chance.below(2) == 0),
             Kind::EndSessions => self.connections.values_mut().for_each(Connection::end_session),
             Kind::CutBefore
             | Kind::CutWithin
@@ -136,8 +138,14 @@ impl Simulation {
     }
 
     /// Gives the producer another password than it has. Connections that know it go on until their session ends.
-    fn keep_out(&mut self, soon: Duration) {
+    /// Where tokens say who it is, their source gives none for a while, or `wrong` ones.
+    #[cfg_attr(not(feature = "oauth"), expect(unused_variables, reason = "only tokens can be wrong"))]
+    fn keep_out(&mut self, soon: Duration, wrong: bool) {
         self.cluster.set_user(USER.0, "another one");
+        #[cfg(feature = "oauth")]
+        if let Some(keeper) = &mut self.keeper {
+            keeper.source = if wrong { Source::Errs } else { Source::Fails };
+        }
         let stretch = (self.now, self.now + soon);
         self.interruptions.everywhere.push(stretch);
         self.objections.kept_out.push(stretch);
@@ -222,7 +230,11 @@ impl Simulation {
         match *recovery {
             Recovery::Start(node) => self.cluster.restart(node),
             Recovery::Resume(node) => drop(self.cluster.set_paused(node, false)),
-            Recovery::LetIn => self.cluster.set_user(USER.0, USER.1),
+            Recovery::LetIn => {
+                self.cluster.set_user(USER.0, USER.1);
+                #[cfg(feature = "oauth")]
+                self.keeper.iter_mut().for_each(|keeper| keeper.source = Source::Works);
+            }
             Recovery::Create(topic, partitions) => {
                 let count = i32::try_from(partitions).unwrap_or(1);
                 if self.cluster.add_topic(TOPICS[topic], count).is_err() {

@@ -284,7 +284,8 @@ impl Keeper {
         let broker = java::java("INFO");
         let mut command = Command::new("sh");
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/node.sh")).arg(folder);
-        command.arg(broker.get_program()).args(broker.get_args()).arg("kafka.Kafka").arg(properties);
+        command.arg(broker.get_program()).args(broker.get_args()).args(allowed(properties));
+        command.arg("kafka.Kafka").arg(properties);
         // A separate process group: an interrupt at the terminal must not end the keeper before it has cleaned up.
         command.process_group(0);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh can be started");
@@ -300,6 +301,13 @@ impl Keeper {
         self.responses.read_line(&mut response).expect("the keeper responds");
         assert_eq!(response, "ok\n", "the keeper of a broker did not carry out {word}");
     }
+}
+
+/// Since Kafka 4.0 a property of the virtual machine has to name each URL that tokens or their keys come from.
+fn allowed(properties: &Path) -> Option<String> {
+    let settings = fs::read_to_string(properties).expect("the settings were written");
+    let url = settings.lines().find_map(|line| line.strip_prefix("sasl.oauthbearer.jwks.endpoint.url="))?;
+    Some(format!("-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={url}"))
 }
 
 impl Drop for Keeper {

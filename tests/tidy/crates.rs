@@ -33,8 +33,8 @@ fn a_build_without_features_has_only_the_crates_of_the_list() {
 
 #[test]
 fn tls_and_the_admin_client_and_the_broker_come_without_c() {
-    let found = crates("admin,broker,tls");
-    assert!(found.contains("rustls") && found.contains("graviola"), "{found:?}");
+    let found = crates("admin,broker,oidc,scram,tls");
+    assert!(found.contains("rustls") && found.contains("graviola") && found.contains("hyper"), "{found:?}");
     assert!(C.iter().all(|name| !found.contains(*name)), "{found:?}");
     assert!(crates("tls-ring").contains("cc"), "what compiles C is seen");
 }

@@ -31,6 +31,9 @@ impl Links {
         if let Some(node) = up.min_by_key(|node| node.in_flight.len()) {
             return Some(node.id);
         }
+        if !common.login.may_connect(now) {
+            return None;
+        }
         let over = self.nodes.values().find(|node| node.is_session_over(now)).map(|node| node.id);
         if over.is_some() {
             self.renew_sessions(|id| Some(id) == over, common);
@@ -65,6 +68,9 @@ impl Links {
 
     /// Begins connections to brokers that lanes wait for.
     pub(crate) fn connect_wanted(&mut self, waits: impl Fn(i32) -> bool, common: &mut Common) {
+        if !common.login.may_connect(common.now) {
+            return;
+        }
         let wanted = self.nodes.values().filter(|node| node.may_connect(common.now) && waits(node.id));
         let wanted: Vec<i32> = wanted.map(|node| node.id).collect();
         wanted.into_iter().for_each(|id| self.connect(id, common));

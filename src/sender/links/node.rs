@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::session::Session;
 use crate::{
+    error::ErrorCode,
     metrics::Recorder,
     sender::{Backoff, Cause, Chance, ConnectionId, Purpose, backoff::PATIENCE},
     wire::{
@@ -45,25 +47,6 @@ pub(crate) enum Link {
     Authenticating { id: ConnectionId, since: Instant, versions: Versions, authentication: Authentication },
     /// Requests can be sent.
     Up { id: ConnectionId, versions: Versions, session: Session },
-}
-
-/// For how long the broker knows who the client is (KIP-368).
-#[derive(Debug)]
-pub(crate) struct Session {
-    since: Instant,
-    /// When the client is to authenticate again; `None` is never.
-    pub(crate) renew_at: Option<Instant>,
-    /// While it does, nothing else is sent. What is in flight goes on.
-    pub(crate) authentication: Option<Authentication>,
-}
-
-impl Session {
-    /// A session of this length, counted from now. The client authenticates again when 85 to 95 % of it have passed, as Java's does.
-    pub(crate) fn new(lifetime: Option<Duration>, now: Instant, chance: &mut Chance) -> Self {
-        let mut early = |lifetime: Duration| lifetime / 100 * (85 + u32::try_from(chance.below(11)).unwrap_or(0));
-        let renew_at = lifetime.and_then(|lifetime| now.checked_add(early(lifetime)));
-        Self { since: now, renew_at, authentication: None }
-    }
 }
 
 /// One broker. Before any is known, those of `bootstrap.servers` stand under negative ids.
@@ -206,7 +189,17 @@ impl Node {
 
     /// Whether the client has to authenticate again before it sends anything else.
     pub(crate) fn is_session_over(&self, now: Instant) -> bool {
-        matches!(&self.link, Link::Up { session: Session { renew_at: Some(at), authentication: None, .. }, .. } if *at <= now)
+        matches!(&self.link, Link::Up { session, .. } if session.is_over(now))
+    }
+
+    /// There is another token. A broker that refused the last one is tried with it at once.
+    pub(crate) fn token_came(&mut self, now: Instant) {
+        let was_refused = self.why_lost.as_ref().is_some_and(|why| why.code == ErrorCode::SASL_AUTHENTICATION_FAILED);
+        match &mut self.link {
+            Link::Up { session, .. } => session.token_came(),
+            Link::Down { until } if was_refused => *until = (*until).min(now),
+            _ => {}
+        }
     }
 
     /// Whether a connection may be tried now.
@@ -304,13 +297,15 @@ impl Node {
     }
 
     /// When something is to happen here, if nothing else does: the connection is overdue; or, if a lane `waits` for the broker, a
-    /// backoff, a throttle or our patience ends.
-    pub(crate) fn deadline(&self, now: Instant, timeouts: Timeouts, waits: bool) -> Option<Instant> {
+    /// backoff, a throttle, a session or our patience ends. While the producer cannot say who it is it may not connect, so what is over
+    /// already is nothing to wait for.
+    pub(crate) fn deadline(&self, now: Instant, timeouts: Timeouts, waits: bool, may_connect: bool) -> Option<Instant> {
         let backoff = match &self.link {
             Link::Down { until } => Some(*until),
-            Link::Up { session, .. } => session.renew_at.filter(|_| session.authentication.is_none()),
+            Link::Up { session, .. } => session.renewal(),
             _ => None,
         };
+        let backoff = backoff.filter(|at| may_connect || *at > now);
         let later = [self.muted_until, self.patient_until()].into_iter().flatten().filter(|until| *until > now);
         let waited_for = backoff.into_iter().chain(later).filter(|_| waits);
         self.due(timeouts).map(|(_, due)| due).into_iter().chain(waited_for).min()

@@ -3,13 +3,14 @@
 //! In: requests, frames, and what a broker says of itself. Out: [`Action`]s, and requests that have their response. Pure. Deliberately
 //! absent: what a response means to lanes or metadata.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 use super::{
     Links, NODE,
-    node::{InFlight, Link, Node, Session},
+    node::{InFlight, Link, Node},
+    session::{Session, Token},
 };
 use crate::{
     sender::{Action, Cause, Common, Purpose},
@@ -28,6 +29,9 @@ use crate::{
 /// The most that is believed of how long a broker leaves requests unread. Quotas lead to minutes where requests are large and what is
 /// allowed is little (KIP-219 knows no limit).
 const LONGEST_THROTTLE: Duration = Duration::from_secs(3_600);
+
+/// The first version of SaslAuthenticate with which a client can authenticate again (KIP-368).
+const RENEWS_FROM: i16 = 1;
 
 impl Links {
     /// Sends a request to a broker that can take one now, in the highest version that both sides support.
@@ -103,17 +107,13 @@ impl Links {
                 if let Some(why) = opening::lack(&versions, common.config.idempotence, common.config.compression) {
                     return Err(Cause::network(why));
                 }
-                match common.config.credentials.clone() {
-                    Some(credentials) => {
-                        authentication::versions(&versions)?;
-                        let authentication = Authentication::new(credentials, common.chance.next());
-                        self.authenticate(id, versions, authentication, common);
-                    }
-                    None => {
-                        let session = Session::new(None, common.now, &mut common.chance);
-                        self.up(id, versions, session, common);
-                    }
+                if !common.login.is_wanted() {
+                    self.up(id, versions, Session::endless(common.now), common);
+                    return Ok(());
                 }
+                authentication::versions(&versions)?;
+                let authentication = authentication(common).ok_or_else(|| lacks_token(common))?;
+                self.authenticate(id, versions, authentication, common);
             }
         }
         Ok(())
@@ -133,12 +133,15 @@ impl Links {
     /// Authenticates again where a session is nearly over. A connection that was not used since the last time is left alone, unless `wanted` says
     /// that something waits for the broker.
     pub(crate) fn renew_sessions(&mut self, wanted: impl Fn(i32) -> bool, common: &mut Common) {
-        let Some(credentials) = common.config.credentials.clone() else { return };
+        if !common.login.is_wanted() || !common.login.may_connect(common.now) {
+            return;
+        }
         let is_wanted = |node: &&mut Node| node.is_in_use() || wanted(node.id);
-        let over = self.nodes.values_mut().filter(|node| node.is_session_over(common.now)).filter(is_wanted);
+        let now = common.now;
+        let over = self.nodes.values_mut().filter(|node| node.is_session_over(now)).filter(is_wanted);
         let mut asks = Vec::new();
         for node in over {
-            let authentication = Authentication::new(credentials.clone(), common.chance.next());
+            let Some(authentication) = authentication(common) else { continue };
             asks.push((node.id, authentication.first()));
             if let Link::Up { session, .. } = &mut node.link {
                 session.authentication = Some(authentication);
@@ -185,14 +188,18 @@ impl Links {
         step: impl FnOnce(&mut Authentication) -> Result<Step, Refusal>,
         common: &mut Common,
     ) -> Result<(), Cause> {
-        let Some((authentication, _)) = self.nodes.get_mut(&id).and_then(Node::authentication) else {
+        let Some((authentication, versions)) = self.nodes.get_mut(&id).and_then(Node::authentication) else {
             common.missing::<()>("an authentication under way");
             return Ok(());
         };
+        // Brokers before KIP-368 do not let a client authenticate again.
+        let can_renew = authentication::versions(versions).is_ok_and(|(_, authenticate)| authenticate >= RENEWS_FROM);
         match step(authentication)? {
             Step::Ask(ask) => self.ask(id, ask, common),
             Step::Done(lifetime) => {
-                let session = Session::new(lifetime, common.now, &mut common.chance);
+                let used = Arc::clone(authentication.credentials());
+                let token = Token::of(&used, common).filter(|_| can_renew);
+                let session = Session::new(lifetime, token, common.now, &mut common.chance);
                 self.let_in(id, session, common);
             }
         }
@@ -230,4 +237,15 @@ impl Links {
             node.muted_until = node.muted_until.max(Some(until.min(common.now + common.config.delivery_timeout)));
         }
     }
+}
+
+/// An authentication that begins now, if there is something to authenticate with.
+fn authentication(common: &mut Common) -> Option<Authentication> {
+    let credentials = common.login.credentials(common.now).cloned()?;
+    Some(Authentication::new(credentials, common.chance.next()))
+}
+
+/// The token ended while the connection was made.
+fn lacks_token(common: &Common) -> Cause {
+    common.login.lack(common.now).unwrap_or_else(|| Cause::network("there is no valid token"))
 }

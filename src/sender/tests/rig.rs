@@ -68,6 +68,8 @@ pub(super) struct Rig {
     pub(super) session_ms: i64,
     /// The messages of SaslAuthenticate requests.
     pub(super) sasl_messages: usize,
+    /// How often another token was asked for.
+    pub(super) renewals: usize,
     /// Version ranges as brokers tell them.
     pub(super) ranges: Vec<(i16, i16, i16)>,
     /// Names of APIs whose requests stay without a response.
@@ -124,6 +126,7 @@ impl Rig {
             sasl_error: 0,
             session_ms: 0,
             sasl_messages: 0,
+            renewals: 0,
             ranges: vec![(0, 0, 12), (3, 0, 13), (17, 0, 1), (18, 0, 4), (22, 0, 5), (36, 0, 2)],
             mute: Vec::new(),
             disconnected: Vec::new(),
@@ -173,6 +176,7 @@ impl Rig {
             }
             Action::Read { connection } if self.reads => self.read(connection),
             Action::Read { .. } => {}
+            Action::RenewToken => self.renewals += 1,
             Action::Disconnect { connection } => {
                 self.disconnected.push(connection);
                 self.close(connection);

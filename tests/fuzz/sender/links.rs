@@ -44,6 +44,7 @@ impl Harness {
                 Some(Action::Disconnect { connection }) => {
                     self.links.get_mut(&connection).into_iter().for_each(|link| link.open = false);
                 }
+                Some(Action::RenewToken) => {}
                 Some(Action::Read { connection }) => self.notify(Event::Read { connection }),
                 Some(Action::Send { connection, correlation, segments, answered }) => {
                     self.send(connection, correlation, Bytes::from(segments.concat()), answered);

@@ -48,6 +48,24 @@ fn a_wrong_login_is_told_as_json_without_the_password() {
 }
 
 #[test]
+fn a_source_without_a_token_is_named_and_its_secret_is_not() {
+    let broker = Broker::start(&[]);
+    let login = [
+        "security.protocol=SASL_PLAINTEXT",
+        "sasl.mechanism=OAUTHBEARER",
+        "sasl.oauthbearer.token.endpoint.url=http://127.0.0.1:1/token",
+        "sasl.oauthbearer.client.credentials.client.id=alice",
+        "sasl.oauthbearer.client.credentials.client.secret=hunter2",
+    ];
+    let arguments: Vec<_> = ["-b", &broker.bootstrap].into_iter().chain(login.iter().flat_map(|s| ["-X", s])).collect();
+    let told = doctor(&arguments, 1);
+    let expected =
+        "there is no valid token to authenticate with: http://127.0.0.1:1/token: cannot connect to 127.0.0.1:1";
+    assert!(told.lines().last().is_some_and(|line| line.starts_with("FAIL") && line.contains(expected)), "{told}");
+    assert!(!told.contains("hunter2"));
+}
+
+#[test]
 fn a_setting_that_is_wrong_is_told_before_anybody_is_asked() {
     let ran = milena(&["doctor", "-b", "127.0.0.1:1", "-X", "security.protocol=TLS"]).expect(2);
     assert!(ran.stderr.contains("security.protocol: expected PLAINTEXT or SSL"), "{}", ran.stderr);

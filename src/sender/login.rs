@@ -1,0 +1,119 @@
+//! Who the producer says it is: a password, which never changes, or the last token, which ends.
+//!
+//! In: tokens, or why none could be had. Out: what can be authenticated with now. Pure. Deliberately absent: where tokens come from, and when
+//! they are refreshed, which is the keeper's (`oauth/keeper`). The last token stays when another one cannot be had, for as long as it is valid.
+
+use std::{sync::Arc, time::Instant};
+
+use super::Cause;
+use crate::{config::Config, error::ErrorCode, sasl::Credentials};
+
+/// Who the producer says it is.
+#[derive(Debug)]
+pub(crate) struct Login {
+    credentials: Option<Arc<Credentials>>,
+    has_tokens: bool,
+    /// Why the last attempt to get a token failed, if it did.
+    failure: Option<Arc<str>>,
+}
+
+impl Login {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { credentials: config.credentials.clone(), has_tokens: config.has_tokens(), failure: None }
+    }
+
+    /// Whether it is said at all.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.has_tokens || self.credentials.is_some()
+    }
+
+    /// Whether by tokens.
+    pub(crate) fn has_tokens(&self) -> bool {
+        self.has_tokens
+    }
+
+    /// What to authenticate with; `None` while there is no valid token.
+    pub(crate) fn credentials(&self, now: Instant) -> Option<&Arc<Credentials>> {
+        self.credentials.as_ref().filter(|credentials| credentials.valid_until.is_none_or(|until| now < until))
+    }
+
+    /// Whether a connection can be of use: not while there is nothing to authenticate with.
+    pub(crate) fn may_connect(&self, now: Instant) -> bool {
+        !self.is_wanted() || self.credentials(now).is_some()
+    }
+
+    /// There is a token, or none could be had. Returns whether it is another one than before.
+    pub(crate) fn take(&mut self, token: Result<Arc<Credentials>, Arc<str>>) -> bool {
+        match token {
+            Ok(credentials) => {
+                self.failure = None;
+                let before = self.credentials.replace(Arc::clone(&credentials));
+                before.is_none_or(|before| !Arc::ptr_eq(&before, &credentials))
+            }
+            Err(why) => {
+                self.failure = Some(why);
+                false
+            }
+        }
+    }
+
+    /// Why there is nothing to authenticate with, if that is so.
+    pub(crate) fn lack(&self, now: Instant) -> Option<Cause> {
+        if self.may_connect(now) {
+            return None;
+        }
+        let why = match (&self.failure, &self.credentials) {
+            (Some(why), _) => format!("there is no valid token: {why}"),
+            (None, Some(_)) => "the token has expired, and its source has not given another one yet".to_owned(),
+            (None, None) => "the source of tokens has not given one yet".to_owned(),
+        };
+        Some(Cause { code: ErrorCode::SASL_AUTHENTICATION_FAILED, why: why.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{ProducerBuilder, sasl::Mechanism, secret::Secret};
+
+    fn token(valid_until: Instant) -> Arc<Credentials> {
+        let mut credentials = Credentials::new(Mechanism::Plain, "alice", Secret::new("token"));
+        credentials.valid_until = Some(valid_until);
+        Arc::new(credentials)
+    }
+
+    #[test]
+    fn the_last_token_stays_when_another_one_cannot_be_had_for_as_long_as_it_is_valid() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut login = Login { credentials: None, has_tokens: true, failure: None };
+        let lack = |login: &Login, at| login.lack(at).map(|cause| cause.why.to_string());
+        assert_eq!(lack(&login, start).unwrap(), "the source of tokens has not given one yet");
+        login.take(Err("down".into()));
+        assert_eq!(lack(&login, start).unwrap(), "there is no valid token: down");
+        login.take(Ok(token(start + second)));
+        assert!(login.may_connect(start) && login.lack(start).is_none());
+        assert_eq!(
+            lack(&login, start + second).unwrap(),
+            "the token has expired, and its source has not given another one yet"
+        );
+        login.take(Err("down again".into()));
+        assert!(login.may_connect(start));
+        assert_eq!(lack(&login, start + second).unwrap(), "there is no valid token: down again");
+        login.take(Ok(token(start + 9 * second)));
+        assert!(login.may_connect(start + second));
+    }
+
+    #[test]
+    fn who_says_nothing_may_always_connect_and_a_password_never_ends() {
+        let config = |properties: &[(&str, &str)]| {
+            ProducerBuilder::new("localhost:9092").properties(properties.iter().copied()).validate().unwrap()
+        };
+        let login = Login::new(&config(&[]));
+        assert!(!login.is_wanted() && login.may_connect(Instant::now()));
+        let sasl = [("security.protocol", "SASL_PLAINTEXT"), ("sasl.mechanism", "PLAIN"), ("sasl.username", "a")];
+        let login = Login::new(&config(&sasl));
+        assert!(login.is_wanted() && !login.has_tokens() && login.credentials(Instant::now()).is_some());
+    }
+}
