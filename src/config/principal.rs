@@ -46,6 +46,14 @@ mod tests {
         assert_eq!(principal(sasl).as_deref(), Some("User:alice"));
     }
 
+    #[cfg(feature = "oauth")]
+    #[test]
+    fn with_a_token_the_broker_knows_and_the_client_does_not() {
+        let sasl = ProducerBuilder::new("localhost:9092").security_protocol(SecurityProtocol::SaslPlaintext);
+        let none = || async { Err(crate::oauth::TokenError::new("none")) };
+        assert_eq!(principal(sasl.oauth_bearer(none)), None);
+    }
+
     #[cfg(feature = "tls")]
     #[test]
     fn with_a_certificate_the_broker_knows_and_the_client_does_not() {

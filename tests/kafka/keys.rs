@@ -18,7 +18,9 @@ const KINDS: [(&str, &[&str]); 4] = [
 ];
 /// graviola cannot check the signature of an Ed25519 key in TLS 1.2.
 const HAS_ED25519_IN_12: bool = cfg!(any(feature = "tls-ring", feature = "tls-aws-lc"));
-const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+/// A token that the client makes, and that the broker takes without a signature.
+const TOKEN: &str = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"alice\";";
 
 /// The listeners for a kind of key: one that wants nothing, one that wants a certificate, one that wants a user.
 fn listeners(kind: &str) -> [String; 3] {
@@ -53,6 +55,12 @@ fn start() -> RealKafka {
                 set("ssl.client.auth", "required".to_owned());
             }
             let module = "org.apache.kafka.common.security";
+            set(
+                "oauthbearer.sasl.jaas.config",
+                format!(
+                    "{module}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";"
+                ),
+            );
             set(
                 "plain.sasl.jaas.config",
                 format!("{module}.plain.PlainLoginModule required user_alice=\"{PASSWORD}\";"),
@@ -93,9 +101,12 @@ fn each_kind_of_key_works_in_each_version_with_each_way_to_say_who_one_is() {
                     ("mTLS", &mtls, [&[("security.protocol", "SSL")], &identity[..]].concat()),
                 ];
                 for mechanism in MECHANISMS {
-                    let user = [("sasl.username", "alice"), ("sasl.password", PASSWORD)];
+                    let user: &[_] = match mechanism {
+                        "OAUTHBEARER" => &[("sasl.jaas.config", TOKEN)],
+                        _ => &[("sasl.username", "alice"), ("sasl.password", PASSWORD)],
+                    };
                     let who = [("security.protocol", "SASL_SSL"), ("sasl.mechanism", mechanism)];
-                    ways.push((mechanism, &sasl, [&who[..], &user].concat()));
+                    ways.push((mechanism, &sasl, [&who[..], user].concat()));
                 }
                 for (way, listener, settings) in ways {
                     let server = kafka.secured_server(listener);
