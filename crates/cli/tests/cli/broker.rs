@@ -48,6 +48,9 @@ fn start_in(folder: &Scratch, args: &[&str]) -> (Process, String) {
     (process, bootstrap)
 }
 
+/// A CA that has issued nothing.
+const OTHER_CA: &str = include_str!("../../../../tests/fuzz/pem/certificate.pem");
+
 fn settings<'a>(settings: &[&'a str]) -> Vec<&'a str> {
     settings.iter().flat_map(|setting| ["-X", setting]).collect()
 }
@@ -78,12 +81,24 @@ fn users_of_a_file_write_over_tls_where_a_rule_allows_it_and_nowhere_else() {
         assert!(ran.stderr.contains(&expected) && ran.stderr.contains("kafka-acls.sh --add"), "{}", ran.stderr);
     }
     let told = as_user(alice, &["doctor", "--topic", "orders"]).expect(0);
-    assert!(String::from_utf8(told.stdout).unwrap().contains("this client may write to it"));
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("this client may write to it"), "{told}");
+    for line in ["ok   tls      ", "ok   versions ", "ok   sasl     "] {
+        assert!(told.contains(line), "{told}");
+    }
+    assert!(told.contains("TLSv1.3, TLS_") && told.contains(", 127.0.0.1") && told.contains("issued by"), "{told}");
+    assert!(told.contains("authenticated by SCRAM-SHA-256"), "{told}");
     let told = String::from_utf8(as_user(bob, &["doctor", "--topic", "orders"]).expect(1).stdout).unwrap();
     assert!(
         told.contains("FAIL topic    topic orders: TOPIC_AUTHORIZATION_FAILED (29); User:bob may not DESCRIBE"),
         "{told}"
     );
+    folder.write("other.pem", OTHER_CA.as_bytes());
+    let untrusted = ["security.protocol=SSL", "ssl.truststore.type=PEM", "ssl.truststore.location=other.pem"];
+    let ran = run_in(&folder, &[&["doctor", "-b", &bootstrap], &settings(&untrusted)[..]].concat(), b"").expect(1);
+    let told = String::from_utf8(ran.stdout).unwrap();
+    let failed = told.lines().find(|line| line.starts_with("FAIL tls")).unwrap_or_else(|| panic!("{told}"));
+    assert!(failed.contains("which is not trusted") && failed.contains("(it showed \""), "{failed}");
     drop(broker);
 }
 
