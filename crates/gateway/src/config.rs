@@ -39,7 +39,7 @@ settings! {
     "allowed-topics" "GATEWAY_ALLOWED_TOPICS" = "", "Topics that may be written to, with commas; nothing is all";
     "max-body-bytes" "GATEWAY_MAX_BODY_BYTES" = "1048576", "Longest body, and longest line of a stream, in bytes";
     "max-key-bytes" "GATEWAY_MAX_KEY_BYTES" = "8192", "Longest key of a record, in bytes";
-    "max-headers" "GATEWAY_MAX_HEADERS" = "100", "Most headers of a record, and of a request";
+    "max-headers" "GATEWAY_MAX_HEADERS" = "100", "Most headers of a record; a request may have 100";
     "max-header-bytes" "GATEWAY_MAX_HEADER_BYTES" = "16384", "Longest headers of a record, together, in bytes";
     "max-batch-records" "GATEWAY_MAX_BATCH_RECORDS" = "1000", "Most records of a batch";
     "max-connections" "GATEWAY_MAX_CONNECTIONS" = "10000", "Most connections; others wait until one ends";
@@ -177,7 +177,9 @@ impl Config {
             violations.push(format!("default-topic: {:?} is none of allowed-topics; add it there", self.default_topic));
         }
         if self.property("enable.idempotence").is_some() {
-            violations.push("enable.idempotence: each request chooses it by mode=plain or mode=idempotent; leave it out".into());
+            violations.push(
+                "enable.idempotence: each request chooses it by mode=plain or mode=idempotent; leave it out".into(),
+            );
         }
         for mode in [Mode::Idempotent, Mode::Plain] {
             let refused = self.producer(mode, "localhost:9092").effective_properties().err();
@@ -234,7 +236,9 @@ impl Draft<'_> {
         u64: TryFrom<T>,
     {
         let (value, default) = self.value(name);
-        let read = |text: &str| text.parse().ok().filter(|number| *number >= least).and_then(|number| T::try_from(number).ok());
+        let read = |text: &str| {
+            text.parse().ok().filter(|number| *number >= least).and_then(|number| T::try_from(number).ok())
+        };
         let greatest = u64::MAX >> (64 - 8 * size_of::<T>());
         read(&value).unwrap_or_else(|| {
             self.violations.push(format!("{name}: expected a number from {least} to {greatest}, got {value:?}"));

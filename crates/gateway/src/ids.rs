@@ -16,7 +16,7 @@ const LEN: usize = 2 * PART + 1;
 
 /// The id of a request: the hexadecimal digits of a number and of a tag, as in `000000000000002a-9f0c6a1be47d3358`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RequestId([u8; LEN]);
+pub(crate) struct RequestId([u8; LEN]);
 
 impl RequestId {
     fn new(number: u64, tag: u64) -> Self {
@@ -29,7 +29,7 @@ impl RequestId {
 
     /// The id as text.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         // They are digits and a hyphen.
         str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -94,7 +94,8 @@ mod tests {
     fn text_that_is_no_id_has_no_number() {
         let ids = Ids::default();
         let upper = ids.id(0xabc).to_string().to_uppercase();
-        for text in ["", "a", "-", "000000000000002a", "000000000000002a-0000000000000000", "é00000000000000", &upper] {
+        for text in ["", "a", "-", "000000000000002a", "000000000000002a-0000000000000000", "é00000000000000", &upper]
+        {
             assert_eq!(ids.number(text), None, "{text}");
         }
     }

@@ -10,12 +10,12 @@ use serde::{Serialize, Serializer};
 use crate::ids::RequestId;
 
 /// The media type of a problem.
-pub const MEDIA_TYPE: &str = "application/problem+json";
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It is certainly not in the log.
     NotPersisted,
     /// It may be in the log.
@@ -44,13 +44,14 @@ macro_rules! kinds {
     ($($name:ident $status:literal $slug:literal $title:literal, $doc:literal;)*) => {
         /// The kinds of problems. Each has one HTTP status.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Kind {
+        pub(crate) enum Kind {
             $(#[doc = $doc] $name,)*
         }
 
         impl Kind {
             /// Every kind.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+            #[cfg(test)]
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// Its HTTP status, the last part of its type, and its title.
             const fn row(self) -> (u16, &'static str, &'static str) {
@@ -85,13 +86,13 @@ kinds! {
 impl Kind {
     /// The HTTP status.
     #[must_use]
-    pub const fn status(self) -> u16 {
+    pub(crate) const fn status(self) -> u16 {
         self.row().0
     }
 
     /// After how many seconds a client may try again, where it may.
     #[must_use]
-    pub const fn retry_after(self) -> Option<u32> {
+    pub(crate) const fn retry_after(self) -> Option<u32> {
         match self {
             Self::BufferFull => Some(1),
             Self::Unavailable => Some(5),
@@ -102,7 +103,7 @@ impl Kind {
 
 /// Why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     kind: Kind,
     detail: String,
     code: ErrorCode,
@@ -114,50 +115,50 @@ pub struct Problem {
 impl Problem {
     /// A problem before anything was sent: nothing is written, and the same request fails again unless its kind says when to try again.
     #[must_use]
-    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (code, retriable) = (ErrorCode::NONE, kind.retry_after().is_some());
         Self { kind, detail: detail.into(), code, retriable, outcome: Outcome::NotPersisted, request_id: None }
     }
 
     /// The same problem of the request with this id.
     #[must_use]
-    pub fn of(self, request: RequestId) -> Self {
+    pub(crate) fn of(self, request: RequestId) -> Self {
         Self { request_id: Some(request), ..self }
     }
 
     /// Its kind.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
     /// Its HTTP status.
     #[must_use]
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.kind.status()
     }
 
     /// What happened, in a sentence.
     #[must_use]
-    pub fn detail(&self) -> &str {
+    pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
     /// Kafka's name of the error, where there is one.
     #[must_use]
-    pub fn code(&self) -> Option<&'static str> {
+    pub(crate) fn code(&self) -> Option<&'static str> {
         (self.code != ErrorCode::NONE).then(|| self.code.name())
     }
 
     /// Whether the same request may succeed later.
     #[must_use]
-    pub fn retriable(&self) -> bool {
+    pub(crate) fn retriable(&self) -> bool {
         self.retriable
     }
 
     /// What became of the record.
     #[must_use]
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         self.outcome
     }
 }
@@ -181,7 +182,8 @@ impl Serialize for Problem {
         let (status, r#type, title) = self.kind.row();
         let Self { detail, retriable, outcome, request_id, .. } = self;
         let (retriable, outcome, request_id) = (*retriable, *outcome, *request_id);
-        Members { r#type, title, status, detail, code: self.code(), retriable, outcome, request_id }.serialize(serializer)
+        Members { r#type, title, status, detail, code: self.code(), retriable, outcome, request_id }
+            .serialize(serializer)
     }
 }
 
@@ -192,7 +194,9 @@ impl From<&SendError> for Problem {
         let retriable = error.retriable() || kind.retry_after().is_some();
         let detail = match error {
             // Who the gateway is to Kafka is not for its callers.
-            SendError::Unauthenticated { .. } => "Kafka and the gateway do not accept each other; see the gateway's log".into(),
+            SendError::Unauthenticated { .. } => {
+                "Kafka and the gateway do not accept each other; see the gateway's log".into()
+            }
             error => error.to_string(),
         };
         Self { kind, detail, code, retriable, outcome: Outcome::NotPersisted, request_id: None }
@@ -323,7 +327,13 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_504_whatever_the_error() {
-        for kind in [FailureKind::Rejected, FailureKind::Expired, FailureKind::Closed, FailureKind::Abandoned, FailureKind::Fatal] {
+        for kind in [
+            FailureKind::Rejected,
+            FailureKind::Expired,
+            FailureKind::Closed,
+            FailureKind::Abandoned,
+            FailureKind::Fatal,
+        ] {
             let problem = Problem::from(&DeliveryError::of(kind, "t", 0).with_persisted(Persisted::Unknown));
             assert_eq!((problem.status(), problem.outcome()), (504, Outcome::Unknown), "{kind}");
         }

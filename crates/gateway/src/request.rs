@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::problem::{Kind, Problem};
 
 /// The longest event id, in bytes.
-pub const MAX_EVENT_ID: usize = 256;
+pub(crate) const MAX_EVENT_ID: usize = 256;
 
 /// Which producer sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,7 +27,7 @@ pub enum Mode {
 
 /// When a request is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SendMode {
+pub(crate) enum SendMode {
     /// When its record has an outcome.
     #[default]
     Sync,
@@ -37,19 +37,19 @@ pub enum SendMode {
 
 /// The parameters of `POST /api/v1/send`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct SendQuery<'a> {
+pub(crate) struct SendQuery<'a> {
     /// `mode`, by default `idempotent`.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// `sendMode`, by default `sync`.
-    pub send_mode: SendMode,
+    pub(crate) send_mode: SendMode,
     /// `eventId`; without it there is a new one.
-    pub event_id: Option<Cow<'a, str>>,
+    pub(crate) event_id: Option<Cow<'a, str>>,
     /// `key`; without it the record has none.
-    pub key: Option<Cow<'a, str>>,
+    pub(crate) key: Option<Cow<'a, str>>,
     /// `partition`; without it the key decides, or the producer.
-    pub partition: Option<i32>,
+    pub(crate) partition: Option<i32>,
     /// `topic`; without it the gateway's default topic.
-    pub topic: Option<Cow<'a, str>>,
+    pub(crate) topic: Option<Cow<'a, str>>,
 }
 
 impl<'a> SendQuery<'a> {
@@ -57,7 +57,7 @@ impl<'a> SendQuery<'a> {
     ///
     /// # Errors
     /// The first parameter that is wrong, and what was expected.
-    pub fn read(query: &'a str) -> Result<Self, Problem> {
+    pub(crate) fn read(query: &'a str) -> Result<Self, Problem> {
         let names = ["mode", "sendMode", "eventId", "key", "partition", "topic"];
         let [mode, send_mode, event_id, key, partition, topic] = parameters(query, names)?;
         Ok(Self {
@@ -75,7 +75,7 @@ impl<'a> SendQuery<'a> {
 ///
 /// # Errors
 /// As [`SendQuery::read`].
-pub fn records_query(query: &str) -> Result<Mode, Problem> {
+pub(crate) fn records_query(query: &str) -> Result<Mode, Problem> {
     let [mode] = parameters(query, ["mode"])?;
     mode.map_or(Ok(Mode::default()), |text| read_mode(&text))
 }
@@ -84,7 +84,7 @@ pub fn records_query(query: &str) -> Result<Mode, Problem> {
 ///
 /// # Errors
 /// As [`SendQuery::read`]; the id is missing.
-pub fn status_query(query: &str) -> Result<Cow<'_, str>, Problem> {
+pub(crate) fn status_query(query: &str) -> Result<Cow<'_, str>, Problem> {
     let [id] = parameters(query, ["requestId"])?;
     id.ok_or_else(|| bad("requestId", "expected the id of a request that was answered with 202, got none"))
 }
@@ -93,7 +93,7 @@ pub fn status_query(query: &str) -> Result<Cow<'_, str>, Problem> {
 ///
 /// # Errors
 /// It is no text.
-pub fn path_part<'a>(name: &str, part: &'a str) -> Result<Cow<'a, str>, Problem> {
+pub(crate) fn path_part<'a>(name: &str, part: &'a str) -> Result<Cow<'a, str>, Problem> {
     text(name, percent_decode_str(part).decode_utf8().ok())
 }
 
@@ -209,7 +209,9 @@ mod tests {
 
     #[test]
     fn escapes_stand_for_bytes_and_what_has_none_is_borrowed() {
-        for (value, key) in [("a%20b", "a b"), ("a+b", "a b"), ("%C3%A9", "é"), ("a%2Bb", "a+b"), ("a=b", "a=b"), ("%", "%")] {
+        for (value, key) in
+            [("a%20b", "a b"), ("a+b", "a b"), ("%C3%A9", "é"), ("a%2Bb", "a+b"), ("a=b", "a=b"), ("%", "%")]
+        {
             let query = format!("key={value}");
             assert_eq!(SendQuery::read(&query).unwrap().key.as_deref(), Some(key), "{value}");
         }

@@ -27,7 +27,7 @@ const TRIES: usize = 32;
 
 /// The state of a request.
 #[derive(Clone, Debug, PartialEq)]
-pub enum State {
+pub(crate) enum State {
     /// Its record has no outcome yet.
     Pending,
     /// Kafka has acknowledged its record.
@@ -38,7 +38,7 @@ pub enum State {
 
 /// What is known of an id.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub(crate) enum Found {
     /// The request's state.
     State(State),
     /// There was a state, which is too old, or made room for others.
@@ -49,11 +49,11 @@ pub enum Found {
 
 /// A request that was begun; its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket(u64);
+pub(crate) struct Ticket(u64);
 
 /// The states of requests. Shared by all; a place has a lock of its own, which nobody holds for long.
 #[derive(Debug)]
-pub struct Statuses {
+pub(crate) struct Statuses {
     places: Box<[Mutex<Place>]>,
     next: AtomicU64,
     ids: Ids,
@@ -71,13 +71,13 @@ struct Place {
 impl Statuses {
     /// Room for the states of `capacity` requests, at least one, each for `max_age` from its beginning on.
     #[must_use]
-    pub fn new(capacity: usize, max_age: Duration) -> Self {
+    pub(crate) fn new(capacity: usize, max_age: Duration) -> Self {
         let places = (0..capacity.max(1)).map(|_| Mutex::default()).collect();
         Self { places, next: AtomicU64::new(1), ids: Ids::default(), max_age }
     }
 
     /// Begins a request at this time since a fixed moment. `None`: too many are pending.
-    pub fn begin(&self, now: Duration) -> Option<Ticket> {
+    pub(crate) fn begin(&self, now: Duration) -> Option<Ticket> {
         (0..TRIES.min(self.places.len())).find_map(|_| {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             self.with(number, |place| {
@@ -92,12 +92,12 @@ impl Statuses {
 
     /// The id of a request that was begun.
     #[must_use]
-    pub fn id(&self, ticket: Ticket) -> RequestId {
+    pub(crate) fn id(&self, ticket: Ticket) -> RequestId {
         self.ids.id(ticket.0)
     }
 
     /// The outcome of a request.
-    pub fn finish(&self, ticket: Ticket, outcome: Result<Ack, Problem>) {
+    pub(crate) fn finish(&self, ticket: Ticket, outcome: Result<Ack, Problem>) {
         let state = match outcome {
             Ok(ack) => State::Ok(ack),
             Err(problem) => State::Error(Arc::new(problem.of(self.id(ticket)))),
@@ -106,13 +106,13 @@ impl Statuses {
     }
 
     /// A request that was not accepted after all, whose id was not given.
-    pub fn withdraw(&self, ticket: Ticket) {
+    pub(crate) fn withdraw(&self, ticket: Ticket) {
         self.put(ticket, None);
     }
 
     /// What is known of an id at this time since the same moment.
     #[must_use]
-    pub fn find(&self, id: &str, now: Duration) -> Found {
+    pub(crate) fn find(&self, id: &str, now: Duration) -> Found {
         let Some(number) = self.ids.number(id) else { return Found::Unknown };
         self.with(number, |place| match &place.state {
             Some(State::Pending) if place.number == number => Found::State(State::Pending),
@@ -125,7 +125,7 @@ impl Statuses {
 
     /// How many requests are pending. It looks at every place.
     #[must_use]
-    pub fn pending(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         let is_pending = |place: &&Mutex<Place>| lock(place).state == Some(State::Pending);
         self.places.iter().filter(is_pending).count()
     }
