@@ -5,10 +5,12 @@
 use axum::{
     body::Body,
     http::{
-        HeaderValue, Response, StatusCode,
+        HeaderMap, HeaderValue, Response, StatusCode,
         header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
     },
 };
+use bytes::Bytes;
+use http_body_util::BodyExt;
 use milena::Ack;
 use serde::Serialize;
 
@@ -192,6 +194,31 @@ pub(crate) fn problem(problem: &Problem) -> Response<Body> {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// An answer that can be given again.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Kept {
+    /// Keeps an answer whose body is there already.
+    pub(crate) async fn of(answer: Response<Body>) -> Self {
+        let (parts, body) = answer.into_parts();
+        // A body that is there cannot fail.
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// The answer.
+    pub(crate) fn answer(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body));
+        (*response.status_mut(), *response.headers_mut()) = (self.status, self.headers);
+        response
+    }
 }
 
 /// An answer in text.

@@ -45,6 +45,8 @@ settings! {
     "max-connections" "GATEWAY_MAX_CONNECTIONS" = "10000", "Most connections; others wait until one ends";
     "max-statuses" "GATEWAY_MAX_STATUSES" = "100000", "Most requests whose state is kept";
     "status-age-ms" "GATEWAY_STATUS_AGE_MS" = "3600000", "Time for which a request's state is kept, in milliseconds";
+    "max-idempotency-keys" "GATEWAY_MAX_IDEMPOTENCY_KEYS" = "100000", "Most keys of Idempotency-Key that are known at once";
+    "idempotency-age-ms" "GATEWAY_IDEMPOTENCY_AGE_MS" = "86400000", "Time for which such a key is known, in milliseconds";
     "read-timeout-ms" "GATEWAY_READ_TIMEOUT_MS" = "10000", "Longest time for a request's head, for its body, and for a line of a stream";
     "drain-ms" "GATEWAY_DRAIN_MS" = "0", "Time from the signal to end, when /readyz turns 503, until no connection is accepted";
     "shutdown-ms" "GATEWAY_SHUTDOWN_MS" = "30000", "Longest time for requests and records to be finished after that";
@@ -97,6 +99,10 @@ pub struct Config {
     pub max_statuses: usize,
     /// `status-age-ms`.
     pub status_age: Duration,
+    /// `max-idempotency-keys`.
+    pub max_idempotency_keys: usize,
+    /// `idempotency-age-ms`.
+    pub idempotency_age: Duration,
     /// `read-timeout-ms`.
     pub read_timeout: Duration,
     /// `drain-ms`.
@@ -132,6 +138,8 @@ impl Config {
             max_connections: draft.number("max-connections", 1),
             max_statuses: draft.number("max-statuses", 1),
             status_age: draft.millis("status-age-ms"),
+            max_idempotency_keys: draft.number("max-idempotency-keys", 1),
+            idempotency_age: draft.millis("idempotency-age-ms"),
             read_timeout: draft.millis("read-timeout-ms"),
             drain: draft.millis("drain-ms"),
             shutdown: draft.millis("shutdown-ms"),

@@ -5,8 +5,9 @@
 //! `max.block.ms`, and those that wait are bounded in bytes. Deliberately absent: an order between requests that wait so.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,7 +20,9 @@ use tokio::{
 };
 
 use crate::{
+    answer::Kept,
     config::Config,
+    idempotency::{Keys, Verdict},
     ids::{Ids, RequestId},
     metrics::{Http, merge, single},
     order::Order,
@@ -48,6 +51,9 @@ pub struct Gateway {
     ids: Ids,
     next: AtomicU64,
     waiting: Arc<Semaphore>,
+    /// Only requests with such a key take the lock.
+    keys: Mutex<Keys<Kept>>,
+    fingerprints: RandomState,
     started: Instant,
     /// When a broker answered last, in milliseconds since the start; 0 is never.
     seen: AtomicU64,
@@ -76,6 +82,8 @@ impl Gateway {
             statuses: Arc::new(Statuses::new(config.max_statuses, config.status_age)),
             ids: Ids::default(),
             next: AtomicU64::new(1),
+            keys: Mutex::new(Keys::new(config.max_idempotency_keys, config.idempotency_age)),
+            fingerprints: RandomState::new(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             started: Instant::now(),
             seen: AtomicU64::new(0),
@@ -155,6 +163,24 @@ impl Gateway {
             statuses.finish(ticket, outcome);
         });
         Ok(())
+    }
+
+    /// Begins a request with an idempotency key, which asks for `asked`.
+    pub(crate) fn begin_once(&self, key: &str, asked: impl std::hash::Hash) -> Verdict<Kept> {
+        let fingerprint = self.fingerprints.hash_one(asked);
+        self.keys().begin(key, fingerprint, self.started.elapsed())
+    }
+
+    /// The answer of such a request; `None` if it certainly changed nothing, so that it may be tried again.
+    pub(crate) fn end_once(&self, key: &str, answer: Option<Kept>) {
+        match answer {
+            Some(answer) => self.keys().finish(key, answer),
+            None => self.keys().forget(key),
+        }
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Keys<Kept>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of a request.

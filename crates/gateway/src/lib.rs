@@ -21,6 +21,7 @@
 mod answer;
 mod config;
 mod gateway;
+mod idempotency;
 mod ids;
 mod metrics;
 mod order;

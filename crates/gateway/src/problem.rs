@@ -72,10 +72,12 @@ kinds! {
     NoSuchPath 404 "no-such-path" "Nothing is at this path", "A path that is not served.";
     BadMethod 405 "bad-method" "The path does not have this method", "A method that the path does not have.";
     SlowBody 408 "slow-body" "The body did not arrive in time", "A body that arrives too slowly.";
+    Running 409 "running" "The request with this Idempotency-Key is not over yet", "A key whose request is being carried out.";
     ExpiredRequest 410 "expired-request" "The state of this request is not kept any more", "An id whose state was too old, or one of too many.";
     TooLarge 413 "too-large" "It is too large", "A body, key, header or record beyond a limit.";
     BadType 415 "bad-type" "The content type is not one of those that are read", "A `Content-Type` that is not read.";
     Refused 422 "refused" "Kafka does not take such a record", "A record that no attempt can write.";
+    KeyReused 422 "key-reused" "The Idempotency-Key belongs to another request", "A key that came with another request before.";
     BufferFull 429 "buffer-full" "More is sent than Kafka takes", "`buffer.memory`, or the place for states, is full.";
     Internal 500 "internal" "The gateway failed", "A fault of the gateway.";
     BrokerError 502 "broker-error" "Kafka failed", "An error of Kafka that another attempt does not mend.";
@@ -94,7 +96,7 @@ impl Kind {
     #[must_use]
     pub(crate) const fn retry_after(self) -> Option<u32> {
         match self {
-            Self::BufferFull => Some(1),
+            Self::BufferFull | Self::Running => Some(1),
             Self::Unavailable => Some(5),
             _ => None,
         }

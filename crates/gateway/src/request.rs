@@ -61,8 +61,8 @@ impl<'a> SendQuery<'a> {
         let names = ["mode", "sendMode", "eventId", "key", "partition", "topic"];
         let [mode, send_mode, event_id, key, partition, topic] = parameters(query, names)?;
         Ok(Self {
-            mode: mode.map_or(Ok(Mode::default()), |text| read_mode(&text))?,
-            send_mode: send_mode.map_or(Ok(SendMode::default()), |text| read_send_mode(&text))?,
+            mode: mode.map_or(Ok(Mode::Idempotent), |text| read_mode(&text))?,
+            send_mode: send_mode.map_or(Ok(SendMode::Sync), |text| read_send_mode(&text))?,
             event_id: event_id.map(check_event_id).transpose()?,
             key,
             partition: partition.map(|text| read_partition(&text)).transpose()?,
@@ -77,7 +77,7 @@ impl<'a> SendQuery<'a> {
 /// As [`SendQuery::read`].
 pub(crate) fn records_query(query: &str) -> Result<Mode, Problem> {
     let [mode] = parameters(query, ["mode"])?;
-    mode.map_or(Ok(Mode::default()), |text| read_mode(&text))
+    mode.map_or(Ok(Mode::Idempotent), |text| read_mode(&text))
 }
 
 /// Reads the query of `GET /api/v1/status`: the id of a request.
@@ -87,6 +87,21 @@ pub(crate) fn records_query(query: &str) -> Result<Mode, Problem> {
 pub(crate) fn status_query(query: &str) -> Result<Cow<'_, str>, Problem> {
     let [id] = parameters(query, ["requestId"])?;
     id.ok_or_else(|| bad("requestId", "expected the id of a request that was answered with 202, got none"))
+}
+
+/// Reads the header `Idempotency-Key`: text, with or without quotation marks.
+///
+/// # Errors
+/// It is not one key of 1 to 255 visible characters.
+pub(crate) fn idempotency_key<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a str>, Problem> {
+    let mut values = values.into_iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let value = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
+    let is_key = (1..=255).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic) && values.next().is_none();
+    match str::from_utf8(value) {
+        Ok(key) if is_key => Ok(Some(key)),
+        _ => Err(bad("Idempotency-Key", "expected one key of 1 to 255 visible characters of ASCII")),
+    }
 }
 
 /// Decodes one part of a path.
@@ -246,6 +261,18 @@ mod tests {
         assert_eq!(status_query("requestId=ab").unwrap(), "ab");
         for query in ["", "requestId=", "id=ab", "requestId=a&requestId=b"] {
             assert_eq!(status_query(query).unwrap_err().status(), 400, "{query}");
+        }
+    }
+
+    #[test]
+    fn an_idempotency_key_is_one_key_with_or_without_quotation_marks() {
+        for (values, key) in [(&[][..], None), (&["a-1"], Some("a-1")), (&["\"a-1\""], Some("a-1"))] {
+            let values = values.iter().map(|value: &&str| value.as_bytes());
+            assert_eq!(idempotency_key(values), Ok(key));
+        }
+        let long = "x".repeat(256);
+        for values in [&[""][..], &["\"\""], &["a", "a"], &["a b"], &["é"], &[long.as_str()]] {
+            assert!(idempotency_key(values.iter().map(|value| value.as_bytes())).is_err(), "{values:?}");
         }
     }
 

@@ -20,11 +20,12 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    answer,
+    answer::{self, Kept},
     gateway::Gateway,
+    idempotency::Verdict,
     ids::RequestId,
     order::Order,
-    problem::{Kind, Problem},
+    problem::{Kind, Outcome, Problem},
     record::{self, Records},
     request::{self, Mode, SendMode, SendQuery},
     status::Found,
@@ -34,6 +35,8 @@ use crate::{
 
 /// The header of a record with the id of its event.
 const EVENT_ID: &str = "eventId";
+/// The header by which a request is carried out once.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The media type of Prometheus' text.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
@@ -96,19 +99,106 @@ async fn status(State(gateway): Shared, uri: Uri) -> Answer {
     answer::problem(&problem.of(gateway.new_id()))
 }
 
-async fn send(State(gateway): Shared, request: Request) -> Answer {
-    let id = gateway.new_id();
-    let (parts, body) = request.into_parts();
-    send_one(&gateway, &parts, body, id).await.unwrap_or_else(|problem| answer::problem(&problem.of(id)))
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, Hash)]
+enum Asked {
+    Send,
+    Records,
 }
 
-async fn send_one(gateway: &Gateway, parts: &Parts, body: Body, id: RequestId) -> Result<Answer, Problem> {
+async fn send(State(gateway): Shared, request: Request) -> Answer {
+    carry_out(Asked::Send, gateway, request).await
+}
+
+async fn records(State(gateway): Shared, request: Request) -> Answer {
+    carry_out(Asked::Records, gateway, request).await
+}
+
+/// Carries a request out, once if it has an idempotency key.
+async fn carry_out(asked: Asked, gateway: Arc<Gateway>, request: Request) -> Answer {
+    let id = gateway.new_id();
+    let (parts, body) = request.into_parts();
+    let answer = if parts.headers.contains_key(IDEMPOTENCY_KEY) {
+        once(asked, gateway, parts, body, id).await
+    } else {
+        answer_to(asked, &gateway, &parts, body, id, None).await
+    };
+    answer.unwrap_or_else(|problem| answer::problem(&problem.of(id)))
+}
+
+async fn answer_to(
+    asked: Asked,
+    gateway: &Arc<Gateway>,
+    parts: &Parts,
+    body: Body,
+    id: RequestId,
+    key: Option<&str>,
+) -> Result<Answer, Problem> {
+    match asked {
+        Asked::Send => send_one(gateway, parts, body, id, key).await,
+        Asked::Records => send_records(gateway, parts, body, id, key).await,
+    }
+}
+
+/// Carries out a request with an idempotency key, unless it was carried out before.
+async fn once(asked: Asked, gateway: Arc<Gateway>, parts: Parts, body: Body, id: RequestId) -> Result<Answer, Problem> {
+    let keys = parts.headers.get_all(IDEMPOTENCY_KEY).iter().map(|value| value.as_bytes());
+    let key = request::idempotency_key(keys)?.unwrap_or_default().to_owned();
+    let body = whole(&gateway, body).await?;
+    let (path, media_type) = (parts.uri.path(), media_type(&parts.headers));
+    match gateway.begin_once(&key, (asked, path, parts.uri.query(), media_type, &body)) {
+        Verdict::CarryOut => {}
+        Verdict::Answered(kept) => return Ok(kept.answer()),
+        Verdict::Running => return Err(Problem::new(Kind::Running, "ask again shortly, with the same key")),
+        Verdict::Other => {
+            return Err(Problem::new(
+                Kind::KeyReused,
+                "the key came with other parameters or another body; use a new one",
+            ));
+        }
+        Verdict::Full => {
+            let most = gateway.config().max_idempotency_keys;
+            return Err(Problem::new(Kind::BufferFull, format!("{most} keys are known, and none is old enough to go")));
+        }
+    }
+    // A task of its own: a caller who goes away leaves no key without an answer.
+    let task = tokio::spawn(async move {
+        let answer = answer_to(asked, &gateway, &parts, body.into(), id, Some(&key)).await;
+        conclude(&gateway, &key, id, answer).await
+    });
+    task.await
+        .map_err(|_| Problem::new(Kind::Internal, "the request ended without an answer; the record may be written"))
+}
+
+/// Keeps the answer, unless it says that nothing was written.
+async fn conclude(gateway: &Gateway, key: &str, id: RequestId, answer: Result<Answer, Problem>) -> Answer {
+    let answer = match answer {
+        Err(problem) if problem.outcome() == Outcome::NotPersisted => {
+            gateway.end_once(key, None);
+            return answer::problem(&problem.of(id));
+        }
+        Err(problem) => answer::problem(&problem.of(id)),
+        Ok(answer) => answer,
+    };
+    let kept = Kept::of(answer).await;
+    gateway.end_once(key, Some(kept.clone()));
+    kept.answer()
+}
+
+async fn send_one(
+    gateway: &Gateway,
+    parts: &Parts,
+    body: Body,
+    id: RequestId,
+    idempotency_key: Option<&str>,
+) -> Result<Answer, Problem> {
     let SendQuery { mode, send_mode, event_id, key, partition, topic } =
         SendQuery::read(parts.uri.query().unwrap_or_default())?;
     let topic = topic.unwrap_or(Cow::Borrowed(&gateway.config().default_topic));
     check_topic(gateway, &topic)?;
     let body = whole(gateway, body).await?;
-    let event_id = event_id.unwrap_or_else(|| Uuid::now_v7().to_string().into());
+    let event_id =
+        event_id.or_else(|| idempotency_key.map(Cow::Borrowed)).unwrap_or_else(|| Uuid::now_v7().to_string().into());
     let mut order = Order {
         topic: Cow::Borrowed(&*topic),
         partition,
@@ -132,13 +222,13 @@ fn event(event_id: &str) -> Vec<u8> {
     format!("{{\"eventId\":{id}}}").into_bytes()
 }
 
-async fn records(State(gateway): Shared, request: Request) -> Answer {
-    let id = gateway.new_id();
-    let (parts, body) = request.into_parts();
-    send_records(&gateway, &parts, body, id).await.unwrap_or_else(|problem| answer::problem(&problem.of(id)))
-}
-
-async fn send_records(gateway: &Arc<Gateway>, parts: &Parts, body: Body, id: RequestId) -> Result<Answer, Problem> {
+async fn send_records(
+    gateway: &Arc<Gateway>,
+    parts: &Parts,
+    body: Body,
+    id: RequestId,
+    idempotency_key: Option<&str>,
+) -> Result<Answer, Problem> {
     let mode = request::records_query(parts.uri.query().unwrap_or_default())?;
     let topic = topic_of(parts.uri.path())?;
     check_topic(gateway, &topic)?;
@@ -146,6 +236,7 @@ async fn send_records(gateway: &Arc<Gateway>, parts: &Parts, body: Body, id: Req
     match media_type(&parts.headers).as_deref() {
         Some(answer::JSON) => {}
         Some(answer::NDJSON) => {
+            only_one(idempotency_key)?;
             let (topic, trace) = (topic.into_owned(), trace.map(<[u8]>::to_vec));
             let common = Common { gateway: Arc::clone(gateway), mode, topic, trace };
             return Ok(answer::stream(stream::start(common, body)));
@@ -158,13 +249,25 @@ async fn send_records(gateway: &Arc<Gateway>, parts: &Parts, body: Body, id: Req
     let body = whole(gateway, body).await?;
     match record::records(&body, &gateway.config().limits)? {
         Records::Batch(batch) => {
+            only_one(idempotency_key)?;
             let results = send_batch(gateway, mode, &topic, trace, &batch).await;
             Ok(answer::results(id, &results))
         }
         Records::One(text) => {
             let mut order = record::order(&topic, text, &gateway.config().limits)?;
+            order.headers.extend(idempotency_key.map(|key| Header::new(EVENT_ID, key.as_bytes())));
             order.trace(trace);
             Ok(answer::written(id, &gateway.send(mode, &order).await?))
+        }
+    }
+}
+
+/// Several records have no one outcome, by which a key would be kept or forgotten.
+fn only_one(idempotency_key: Option<&str>) -> Result<(), Problem> {
+    match idempotency_key {
+        None => Ok(()),
+        Some(_) => {
+            Err(Problem::new(Kind::BadParameter, "Idempotency-Key: expected one record, got a batch or a stream"))
         }
     }
 }

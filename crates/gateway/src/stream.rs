@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_refusal_of_one_record_ends_no_stream() {
-        let topic = || std::sync::Arc::from("t");
+        let topic = || Arc::from("t");
         assert!(!concerns_all(&SendError::TooLarge { topic: topic(), size: 2, limit: 1, setting: "max.request.size" }));
         assert!(!concerns_all(&SendError::InvalidPartition { topic: topic(), partition: 3, count: 3 }));
         assert!(concerns_all(&SendError::UnknownTopic { topic: topic(), elapsed: Duration::ZERO }));

@@ -6,7 +6,7 @@ use milena::{
 };
 use serde_json::json;
 
-use crate::support::{JSON, NDJSON, broker, nowhere, serve};
+use crate::support::{JSON, NDJSON, broker, nowhere, serve, soon};
 
 const SEND: &str = "/api/v1/send?topic=t";
 const RECORDS: &str = "/api/v1/topics/t/records";
@@ -186,4 +186,66 @@ async fn a_stream_is_answered_line_by_line_in_order_however_long_it_is() {
     let lines = |text: &str| text.lines().filter(|line| line.starts_with('{')).count();
     assert_eq!(lines(&reply.body), 3_002, "each line has a result");
     assert!(reply.body.contains("urn:milena:problem:bad-body"));
+}
+
+#[tokio::test]
+async fn a_request_with_an_idempotency_key_is_carried_out_once_and_answered_alike() {
+    let broker = broker("t").await;
+    let gateway = serve(&broker.bootstrap_servers(), &[], &[]).await;
+    let key = "Idempotency-Key: order-7";
+    for path in [&format!("{SEND}&partition=0"), &format!("{SEND}&partition=1&sendMode=async")] {
+        let key = format!("{key}-{}", path.len());
+        let first = gateway.post(path, &[&key], b"a").await;
+        let again = gateway.post(path, &[&key], b"a").await;
+        assert!(first.status < 300, "{first:?}");
+        assert_eq!((first.status, first.body), (again.status, again.body));
+        let other = gateway.post(path, &[&key], b"b").await;
+        assert_eq!((other.status, &other.json()["type"]), (422, &"urn:milena:problem:key-reused".into()));
+    }
+    let log = broker.log("t", 0);
+    assert_eq!(log.len(), 1);
+    assert!(log[0].headers[0].1.as_deref().unwrap().starts_with(b"order-7-"), "the key is the event's id");
+    let batch = gateway.post(RECORDS, &[JSON, "Idempotency-Key: order-8"], b"[{}]").await;
+    assert_eq!(batch.status, 400, "{batch:?}");
+}
+
+#[tokio::test]
+async fn a_key_whose_record_was_certainly_not_written_may_be_used_again() {
+    let broker = broker("t").await;
+    let gateway = serve(&broker.bootstrap_servers(), &[], &[]).await;
+    broker.inject(Fault::error(ErrorCode::INVALID_RECORD).on(Api::Produce));
+    let path = format!("{SEND}&partition=0");
+    let statuses = [
+        gateway.post(&path, &["Idempotency-Key: a"], b"").await,
+        gateway.post(&path, &["Idempotency-Key: a"], b"").await,
+    ];
+    assert_eq!(statuses.map(|reply| reply.status), [422, 200]);
+}
+
+#[tokio::test]
+async fn a_key_is_taken_while_its_request_is_carried_out_and_a_caller_who_left_finds_the_answer() {
+    let broker = broker("t").await;
+    let gateway = serve(&broker.bootstrap_servers(), &[], &[("request.timeout.ms", "60000")]).await;
+    assert_eq!(gateway.post(&format!("{SEND}&partition=0"), &[], b"").await.status, 200, "the topic is known");
+    broker.pause(1).unwrap();
+    let head =
+        format!("POST {SEND}&partition=2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nIdempotency-Key: a\r\n\r\n");
+    let leaving = gateway.raw(&head).await;
+    let held = r#"kafka_producer_undelivered_batches{client_id="milena-gateway-idempotent"} 1"#;
+    soon(async { while !gateway.get("/metrics").await.body.contains(held) {} }).await;
+    let again = || gateway.post("/api/v1/send?topic=t&partition=2", &["Idempotency-Key: a"], b"");
+    let reply = again().await;
+    assert_eq!((reply.status, &reply.json()["retriable"]), (409, &true.into()), "{reply:?}");
+    drop(leaving);
+    broker.resume(1).unwrap();
+    let reply = soon(async {
+        loop {
+            let reply = again().await;
+            if reply.status != 409 {
+                break reply;
+            }
+        }
+    });
+    assert_eq!(reply.await.status, 200);
+    assert_eq!(broker.log("t", 2).len(), 1);
 }
