@@ -6,7 +6,7 @@
 
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use milena::broker::EmbeddedBroker;
-use milena_gateway::{Config, Ended, Gateway, SETTINGS, Server};
+use milena_gateway::{Config, Ended, Gateway, SETTINGS, Server, Tokens};
 
 use crate::{
     console::{all_taken, to_stderr, to_stdout},
@@ -82,6 +82,7 @@ impl FromArgMatches for Flags {
 pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let mut interrupt = Interrupt::listen()?;
     let config = read(args)?;
+    let tokens = config.token_file.as_deref().map(read_tokens).transpose()?;
     for variable in &config.unused {
         tracing::warn!("{variable} is no setting of milena's producer and is not used");
     }
@@ -90,7 +91,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         None => Some(start_broker(&config.default_topic).await?),
     };
     let bootstrap = embedded.as_ref().map_or_else(String::new, EmbeddedBroker::bootstrap_servers);
-    let server = bind(config, &bootstrap).await?;
+    let server = bind(config, &bootstrap, tokens).await?;
     let address = server.local_addr().map_err(|error| CliError::Failed(format!("cannot listen: {error}")))?;
     to_stdout(&format!("http://{address}"));
     if embedded.is_some() {
@@ -120,14 +121,24 @@ fn read(args: Args) -> Result<Config, CliError> {
     })
 }
 
+fn read_tokens(path: &str) -> Result<Tokens, CliError> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let tokens = text.and_then(|text| Tokens::parse(&text));
+    tokens.map_err(|error| CliError::Usage(format!("token-file {path}: {error}")))
+}
+
 async fn start_broker(topic: &str) -> Result<EmbeddedBroker, CliError> {
     let broker = EmbeddedBroker::builder().default_partitions(PARTITIONS).topic(topic, PARTITIONS).start().await;
     broker.map_err(|error| CliError::Failed(format!("cannot start the embedded broker: {error}")))
 }
 
-async fn bind(config: Config, bootstrap: &str) -> Result<Server, CliError> {
+async fn bind(config: Config, bootstrap: &str, tokens: Option<Tokens>) -> Result<Server, CliError> {
     let address = format!("{}:{}", config.host, config.port);
     let gateway = Gateway::start(config, bootstrap).await?;
+    let gateway = match tokens {
+        Some(tokens) => gateway.with_tokens(tokens),
+        None => gateway,
+    };
     Server::bind(gateway).await.map_err(|error| {
         CliError::Failed(format!(
             "cannot listen at {address}: {error}; choose another port with --port, or 0 for one that is free"

@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{
         HeaderMap, HeaderValue, Response, StatusCode,
-        header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
+        header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
     },
 };
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::{
     ids::RequestId,
-    problem::{self, Outcome, Problem},
+    problem::{self, Kind, Outcome, Problem},
     request::Mode,
     status::State,
 };
@@ -193,6 +193,9 @@ pub(crate) fn problem(problem: &Problem) -> Response<Body> {
     if let Some(seconds) = problem.kind().retry_after() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if problem.kind() == Kind::Unauthorized {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     response
 }
 
@@ -248,7 +251,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{ids::Ids, problem::Kind};
+    use crate::ids::Ids;
 
     fn ack() -> Ack {
         Ack::new("t", 2).with_offset(5).with_timestamp(7)

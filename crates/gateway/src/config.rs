@@ -37,6 +37,7 @@ settings! {
     "port" "PORT" = "18080", "Port to listen at; 0 is one that is free";
     "default-topic" "GATEWAY_DEFAULT_TOPIC" = "bhf-transactions", "Topic of requests that name none";
     "allowed-topics" "GATEWAY_ALLOWED_TOPICS" = "", "Topics that may be written to, with commas; nothing is all";
+    "token-file" "GATEWAY_TOKEN_FILE" = "", "File of bearer tokens, one a line, read at start; nothing is that none is needed";
     "max-body-bytes" "GATEWAY_MAX_BODY_BYTES" = "1048576", "Longest body, and longest line of a stream, in bytes";
     "max-key-bytes" "GATEWAY_MAX_KEY_BYTES" = "8192", "Longest key of a record, in bytes";
     "max-headers" "GATEWAY_MAX_HEADERS" = "100", "Most headers of a record; a request may have 100";
@@ -91,6 +92,8 @@ pub struct Config {
     pub default_topic: String,
     /// `allowed-topics`; empty is all.
     pub allowed_topics: BTreeSet<String>,
+    /// `token-file`, if there is one. Whoever starts the gateway reads it.
+    pub token_file: Option<String>,
     /// What a request may hold.
     pub limits: Limits,
     /// `max-connections`.
@@ -134,6 +137,7 @@ impl Config {
             port: draft.number("port", 0),
             default_topic: draft.text("default-topic"),
             allowed_topics: draft.names("allowed-topics"),
+            token_file: Some(draft.value("token-file").0).filter(|path| !path.is_empty()),
             limits: draft.limits(),
             max_connections: draft.number("max-connections", 1),
             max_statuses: draft.number("max-statuses", 1),

@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{
     answer::Kept,
+    bearer::Tokens,
     config::Config,
     idempotency::{Keys, Verdict},
     ids::{Ids, RequestId},
@@ -59,6 +60,7 @@ pub struct Gateway {
     seen: AtomicU64,
     draining: watch::Sender<bool>,
     http: Http,
+    tokens: Option<Tokens>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -89,8 +91,21 @@ impl Gateway {
             seen: AtomicU64::new(0),
             draining: watch::Sender::new(false),
             http: Http::default(),
+            tokens: None,
             config,
         })
+    }
+
+    /// The same gateway, whose paths under `/api` only those with a token may use. By default everybody may.
+    #[must_use]
+    pub fn with_tokens(self, tokens: Tokens) -> Self {
+        Self { tokens: Some(tokens), ..self }
+    }
+
+    /// Whether a request with this `Authorization` may use a path.
+    pub(crate) fn admits(&self, path: &str, authorization: Option<&[u8]>) -> bool {
+        let tokens = self.tokens.as_ref().filter(|_| path.starts_with("/api/"));
+        tokens.is_none_or(|tokens| tokens.admit(authorization))
     }
 
     /// The configuration.

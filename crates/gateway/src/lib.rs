@@ -19,6 +19,7 @@
 //! producers, routes, connections.
 
 mod answer;
+mod bearer;
 mod config;
 mod gateway;
 mod idempotency;
@@ -35,6 +36,7 @@ mod status;
 mod stream;
 mod trace;
 
+pub use bearer::Tokens;
 pub use config::{Config, Limits, SETTINGS, Setting};
 pub use gateway::Gateway;
 pub use request::Mode;

@@ -66,6 +66,7 @@ macro_rules! kinds {
 kinds! {
     BadParameter 400 "bad-parameter" "A parameter is wrong", "A parameter of the query or of the path.";
     BadBody 400 "bad-body" "The body is not what was expected", "A body, or a line of one, that cannot be read.";
+    Unauthorized 401 "unauthorized" "Only those with a token may send", "A request without one of the tokens.";
     Forbidden 403 "forbidden" "Records may not be written there", "A topic that is not allowed here, or that Kafka's rights refuse.";
     UnknownTopic 404 "unknown-topic" "Kafka does not have this topic or partition", "A topic or partition that is not there.";
     UnknownRequest 404 "unknown-request" "No request has this id", "An id that was never given by this process.";

@@ -6,7 +6,11 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, http::Response};
+use axum::{
+    Router,
+    body::Body,
+    http::{Response, header::AUTHORIZATION},
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -20,7 +24,13 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use crate::{gateway::Gateway, metrics::Route, routes::router};
+use crate::{
+    answer,
+    gateway::Gateway,
+    metrics::Route,
+    problem::{Kind, Problem},
+    routes::router,
+};
 
 /// The pause after a connection could not be accepted, mostly because the process has no more files.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -132,7 +142,7 @@ impl Connections {
         // Answers are small and wait for nothing; if it cannot be set, they are a little later.
         let _ = stream.set_nodelay(true);
         let (gateway, routes) = (Arc::clone(&self.gateway), TowerToHyperService::new(self.router.clone()));
-        let service = service_fn(move |request| answer(Arc::clone(&gateway), routes.clone(), request));
+        let service = service_fn(move |request| answer_one(Arc::clone(&gateway), routes.clone(), request));
         let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));
         let mut cut = self.cut.subscribe();
         tokio::spawn(async move {
@@ -163,7 +173,7 @@ impl Connections {
 }
 
 /// Answers a request, counts it, and logs it without what it sends.
-async fn answer(
+async fn answer_one(
     gateway: Arc<Gateway>,
     routes: TowerToHyperService<Router>,
     request: hyper::Request<Incoming>,
@@ -173,7 +183,13 @@ async fn answer(
     let route = Route::of(request.uri().path());
     let access = tracing::enabled!(target: "milena_gateway::access", tracing::Level::INFO)
         .then(|| (request.method().clone(), request.uri().path().to_owned()));
-    let response = routes.call(request).await?;
+    let authorization = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+    let response = if gateway.admits(request.uri().path(), authorization) {
+        routes.call(request).await?
+    } else {
+        let why = "expected the header Authorization with Bearer and a token of this gateway";
+        answer::problem(&Problem::new(Kind::Unauthorized, why).of(gateway.new_id()))
+    };
     let (status, took) = (response.status().as_u16(), started.elapsed());
     gateway.http().count(route, status, took);
     if let Some((method, path)) = access {

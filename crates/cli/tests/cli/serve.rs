@@ -123,6 +123,20 @@ fn all_settings_that_are_wrong_are_told_at_once() {
 }
 
 #[test]
+fn with_a_file_of_tokens_requests_need_one() {
+    let folder = Scratch::new();
+    folder.write("tokens", b"0123456789abcdef\n");
+    let path = folder.path().join("tokens");
+    let gateway = Gateway::start("18080", &["--token-file", path.to_str().unwrap()]);
+    let lines = r#"curl -sS -o /dev/null -w '%{http_code} ' -X POST localhost:18080/api/v1/send
+curl -sS -o /dev/null -w '%{http_code}' -X POST localhost:18080/api/v1/send -H 'Authorization: Bearer 0123456789abcdef'"#;
+    assert_eq!(bash(&[&gateway], lines), "401 200");
+    folder.write("tokens", b"short");
+    let ran = milena(&["serve", "--port", "0", "--token-file", path.to_str().unwrap()]).expect(2);
+    assert!(ran.stderr.contains("line 1: expected a token") && !ran.stderr.contains("short"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_port_that_is_taken_is_told() {
     let first = Gateway::start("18080", &[]);
     let port = first.address.rsplit(':').next().unwrap();

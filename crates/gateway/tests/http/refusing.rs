@@ -1,6 +1,6 @@
 //! Limits, and requests that are wrong.
 
-use crate::support::{JSON, NDJSON, Reply, Served, broker, rest, serve};
+use crate::support::{JSON, NDJSON, Reply, Served, broker, rest, serve, serve_to};
 
 const RECORDS: &str = "/api/v1/topics/t/records";
 
@@ -50,6 +50,20 @@ async fn each_mistake_has_its_own_status_and_says_what_was_expected() {
     let reply = gateway.get("/api/v1/send").await;
     check(&reply, 405, "the header Allow");
     assert!(reply.head.contains("allow: post"), "{reply:?}");
+}
+
+#[tokio::test]
+async fn with_tokens_only_those_who_have_one_may_send_and_all_may_ask_for_health() {
+    let broker = broker("t").await;
+    let gateway = serve_to(Some("0123456789abcdef"), &broker.bootstrap_servers(), &[], &[]).await;
+    for headers in [&[][..], &["Authorization: Bearer 0123456789abcdeX"]] {
+        let reply = gateway.post("/api/v1/send?topic=t", headers, b"").await;
+        check(&reply, 401, "expected the header Authorization");
+        assert!(reply.head.contains("www-authenticate: bearer"), "{reply:?}");
+    }
+    check(&gateway.get("/api/v1/status?requestId=x").await, 401, "expected the header Authorization");
+    let reply = gateway.post("/api/v1/send?topic=t", &["Authorization: Bearer 0123456789abcdef"], b"").await;
+    assert_eq!((reply.status, gateway.get("/health").await.status), (200, 200), "{reply:?}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use milena::broker::EmbeddedBroker;
-use milena_gateway::{Config, Ended, Gateway, Server};
+use milena_gateway::{Config, Ended, Gateway, Server, Tokens};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -56,11 +56,26 @@ pub(crate) async fn nowhere() -> String {
 }
 
 pub(crate) async fn serve(bootstrap: &str, flags: &[(&str, &str)], properties: &[(&str, &str)]) -> Served {
+    serve_to(None, bootstrap, flags, properties).await
+}
+
+/// The same for those with a token, if there are any.
+pub(crate) async fn serve_to(
+    tokens: Option<&str>,
+    bootstrap: &str,
+    flags: &[(&str, &str)],
+    properties: &[(&str, &str)],
+) -> Served {
     let owned =
         |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
     let flags = [&[("port", "0")], flags].concat();
     let config = Config::read(&owned(&flags), &owned(properties), &[]).unwrap();
-    let server = Server::bind(Gateway::start(config, bootstrap).await.unwrap()).await.unwrap();
+    let gateway = Gateway::start(config, bootstrap).await.unwrap();
+    let gateway = match tokens {
+        Some(tokens) => gateway.with_tokens(Tokens::parse(tokens).unwrap()),
+        None => gateway,
+    };
+    let server = Server::bind(gateway).await.unwrap();
     let address = server.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let ended = tokio::spawn(server.run(async move { drop(stopped.await) }));
