@@ -22,6 +22,8 @@ mod perf;
 mod produce;
 mod properties;
 mod rate;
+#[cfg(feature = "gateway")]
+mod serve;
 mod settings;
 mod store;
 mod warned;
@@ -87,6 +89,8 @@ enum Command {
     Outbox(outbox::Args),
     Dlq(dlq::Args),
     Doctor(doctor::Args),
+    #[cfg(feature = "gateway")]
+    Serve(serve::Args),
 }
 
 fn main() -> ExitCode {
@@ -146,6 +150,8 @@ async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit,
         Command::Outbox(args) => outbox::run(args).await,
         Command::Dlq(args) => dlq::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
+        #[cfg(feature = "gateway")]
+        Command::Serve(args) => serve::run(args).await,
     }
 }
 

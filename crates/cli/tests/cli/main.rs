@@ -9,6 +9,7 @@
 //! - [`produce`]: every line ends in the log or in the file of failed lines
 //! - [`lab`]: the labs hold what they claim
 //! - [`perf`]: the lines of Kafka's own tool
+//! - [`serve`]: the gateway as a process, with curl
 //! - [`stdout`]: output that is not taken fails a command, unless nobody wants it
 
 mod broker;
@@ -19,6 +20,8 @@ mod lab;
 mod outbox;
 mod perf;
 mod produce;
+#[cfg(feature = "gateway")]
+mod serve;
 mod stdout;
 mod support;
 mod usage;

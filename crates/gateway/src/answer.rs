@@ -1,0 +1,289 @@
+//! Answers: their JSON, and the HTTP around it.
+//!
+//! In: what became of a request. Out: a response. Pure. Deliberately absent: a status of 200 for anything that failed.
+
+use axum::{
+    body::Body,
+    http::{
+        HeaderMap, HeaderValue, Response, StatusCode,
+        header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use milena::Ack;
+use serde::Serialize;
+
+use crate::{
+    ids::RequestId,
+    problem::{self, Kind, Outcome, Problem},
+    request::Mode,
+    status::State,
+};
+
+/// The media type of JSON.
+pub(crate) const JSON: &str = "application/json";
+/// The media type of JSON line by line.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+
+/// A record that Kafka has acknowledged.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent<'a> {
+    request_id: RequestId,
+    event_id: &'a str,
+    mode: Mode,
+    topic: &'a str,
+    partition: i32,
+    offset: Option<i64>,
+    timestamp: i64,
+    outcome: Outcome,
+}
+
+/// The answer to a request that waited for its record.
+pub(crate) fn sent(request_id: RequestId, event_id: &str, mode: Mode, ack: &Ack) -> Response<Body> {
+    let (topic, partition, offset) = (ack.topic(), ack.partition(), ack.offset());
+    let (timestamp, outcome) = (ack.timestamp(), ack.into());
+    json(StatusCode::OK, JSON, &Sent { request_id, event_id, mode, topic, partition, offset, timestamp, outcome })
+}
+
+/// A record that was accepted.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Accepted<'a> {
+    request_id: RequestId,
+    state: &'static str,
+    event_id: &'a str,
+    mode: Mode,
+    topic: &'a str,
+}
+
+/// The answer to a request that does not wait.
+pub(crate) fn accepted(request_id: RequestId, event_id: &str, mode: Mode, topic: &str) -> Response<Body> {
+    let accepted = Accepted { request_id, state: "PENDING", event_id, mode, topic };
+    let mut response = json(StatusCode::ACCEPTED, JSON, &accepted);
+    // It is ASCII.
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/status?requestId={request_id}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// The state of a request; what it has not is left out.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status<'a> {
+    request_id: &'a str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retriable: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+}
+
+/// The answer to a question for a request's state, which there is.
+pub(crate) fn state(request_id: &str, state: &State) -> Response<Body> {
+    json(StatusCode::OK, JSON, &status(request_id, state))
+}
+
+fn status<'a>(request_id: &'a str, state: &'a State) -> Status<'a> {
+    match state {
+        State::Pending => Status { request_id, state: "PENDING", ..Status::default() },
+        State::Ok(ack) => Status {
+            request_id,
+            state: "OK",
+            topic: Some(ack.topic()),
+            partition: Some(ack.partition()),
+            offset: ack.offset(),
+            timestamp: Some(ack.timestamp()),
+            outcome: Some(ack.into()),
+            ..Status::default()
+        },
+        State::Error(problem) => Status {
+            request_id,
+            state: "ERROR",
+            error: Some(problem.detail()),
+            code: problem.code(),
+            retriable: Some(problem.retriable()),
+            outcome: Some(problem.outcome()),
+            ..Status::default()
+        },
+    }
+}
+
+/// What became of one record of several: where it is, or its problem. Both have `status`.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Entry<'a> {
+    /// It is in the log.
+    Written {
+        /// 200.
+        status: u16,
+        topic: &'a str,
+        partition: i32,
+        offset: Option<i64>,
+        timestamp: i64,
+        outcome: Outcome,
+    },
+    /// It failed.
+    Failed(&'a Problem),
+}
+
+impl<'a> From<&'a Result<Ack, Problem>> for Entry<'a> {
+    fn from(result: &'a Result<Ack, Problem>) -> Self {
+        match result {
+            Ok(ack) => Self::Written {
+                status: StatusCode::OK.as_u16(),
+                topic: ack.topic(),
+                partition: ack.partition(),
+                offset: ack.offset(),
+                timestamp: ack.timestamp(),
+                outcome: ack.into(),
+            },
+            Err(problem) => Self::Failed(problem),
+        }
+    }
+}
+
+/// The answer to one record.
+pub(crate) fn written(request_id: RequestId, ack: &Ack) -> Response<Body> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Written<'a> {
+        request_id: RequestId,
+        topic: &'a str,
+        partition: i32,
+        offset: Option<i64>,
+        timestamp: i64,
+        outcome: Outcome,
+    }
+    let (topic, partition, offset) = (ack.topic(), ack.partition(), ack.offset());
+    let (timestamp, outcome) = (ack.timestamp(), ack.into());
+    json(StatusCode::OK, JSON, &Written { request_id, topic, partition, offset, timestamp, outcome })
+}
+
+/// The answer to a batch: a result for each record, in order.
+pub(crate) fn results(request_id: RequestId, results: &[Result<Ack, Problem>]) -> Response<Body> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Results<'a> {
+        request_id: RequestId,
+        results: Vec<Entry<'a>>,
+    }
+    let results = results.iter().map(Entry::from).collect();
+    json(StatusCode::MULTI_STATUS, JSON, &Results { request_id, results })
+}
+
+/// The answer to a request that was not carried out.
+pub(crate) fn problem(problem: &Problem) -> Response<Body> {
+    let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, problem::MEDIA_TYPE, problem);
+    if let Some(seconds) = problem.kind().retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if problem.kind() == Kind::Unauthorized {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// An answer that can be given again.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Kept {
+    /// Keeps an answer whose body is there already.
+    pub(crate) async fn of(answer: Response<Body>) -> Self {
+        let (parts, body) = answer.into_parts();
+        // A body that is there cannot fail.
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// The answer.
+    pub(crate) fn answer(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body));
+        (*response.status_mut(), *response.headers_mut()) = (self.status, self.headers);
+        response
+    }
+}
+
+/// An answer in text.
+pub(crate) fn text(media_type: &'static str, text: impl Into<Body>) -> Response<Body> {
+    with_type(StatusCode::OK, media_type, text.into())
+}
+
+/// An answer whose body comes later.
+pub(crate) fn stream(body: Body) -> Response<Body> {
+    with_type(StatusCode::MULTI_STATUS, NDJSON, body)
+}
+
+fn json(status: StatusCode, media_type: &'static str, value: &impl Serialize) -> Response<Body> {
+    // None of the structs here has a map or anything else that could fail.
+    with_type(status, media_type, serde_json::to_vec(value).unwrap_or_default().into())
+}
+
+fn with_type(status: StatusCode, media_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ids::Ids;
+
+    fn ack() -> Ack {
+        Ack::new("t", 2).with_offset(5).with_timestamp(7)
+    }
+
+    #[test]
+    fn a_state_has_what_belongs_to_it_and_nothing_else() {
+        let text = |state| serde_json::to_string(&status("id", &state)).unwrap();
+        assert_eq!(text(State::Pending), r#"{"requestId":"id","state":"PENDING"}"#);
+        let unconfirmed = r#"{"requestId":"id","state":"OK","topic":"t","partition":2,"offset":5,"timestamp":7,"#;
+        assert!(text(State::Ok(ack())).starts_with(unconfirmed));
+        let problem = Problem::new(Kind::Unavailable, "away");
+        assert_eq!(
+            text(State::Error(Arc::new(problem))),
+            r#"{"requestId":"id","state":"ERROR","error":"away","retriable":true,"outcome":"not_persisted"}"#
+        );
+    }
+
+    #[test]
+    fn an_answer_that_does_not_wait_says_where_the_state_is() {
+        let id = Ids::default().id(1);
+        let response = accepted(id, "e", Mode::Plain, "t");
+        assert_eq!(response.status(), 202);
+        assert_eq!(response.headers()[LOCATION], format!("/api/v1/status?requestId={id}"));
+    }
+
+    #[test]
+    fn a_problem_says_when_to_try_again_where_that_helps() {
+        let response = |kind| problem(&Problem::new(kind, "x"));
+        let full = response(Kind::BufferFull);
+        assert_eq!((full.status().as_u16(), &full.headers()[RETRY_AFTER]), (429, &HeaderValue::from(1)));
+        assert_eq!(full.headers()[CONTENT_TYPE], problem::MEDIA_TYPE);
+        assert_eq!(response(Kind::TooLarge).headers().get(RETRY_AFTER), None);
+    }
+}

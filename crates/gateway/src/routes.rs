@@ -1,0 +1,349 @@
+//! The routes: which path does what.
+//!
+//! In: a request of HTTP. Out: its answer. Does I/O through the [`Gateway`]. Each handler reads what is asked, checks it against the limits,
+//! sends, and hands what became of it to [`crate::answer`]. Deliberately absent: decisions, which are in pure modules.
+
+use std::{borrow::Cow, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+    extract::{Request, State},
+    http::{HeaderMap, Response, Uri, header::CONTENT_TYPE, request::Parts},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use milena::{Ack, Delivery, Header};
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::{
+    answer::{self, Kept},
+    gateway::Gateway,
+    idempotency::Verdict,
+    ids::RequestId,
+    order::Order,
+    problem::{Kind, Outcome, Problem},
+    record::{self, Records},
+    request::{self, Mode, SendMode, SendQuery},
+    status::Found,
+    stream::{self, Common},
+    trace::{TRACEPARENT, is_traceparent},
+};
+
+/// The header of a record with the id of its event.
+const EVENT_ID: &str = "eventId";
+/// The header by which a request is carried out once.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The media type of Prometheus' text.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
+type Answer = Response<Body>;
+type Shared = State<Arc<Gateway>>;
+
+/// All routes of a gateway.
+pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/health", get(alive))
+        .route("/livez", get(alive))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/send", post(send))
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/topics/{topic}/records", post(records))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(bad_method)
+        .with_state(gateway)
+}
+
+/// The process is there. That says nothing of Kafka.
+async fn alive() -> Answer {
+    answer::text(PLAIN_TEXT, "OK")
+}
+
+async fn ready(State(gateway): Shared) -> Answer {
+    match gateway.ready().await {
+        Ok(()) => answer::text(PLAIN_TEXT, "OK"),
+        Err(problem) => answer::problem(&problem),
+    }
+}
+
+async fn metrics(State(gateway): Shared) -> Answer {
+    answer::text(PROMETHEUS, gateway.metrics())
+}
+
+async fn no_such_path(State(gateway): Shared) -> Answer {
+    answer::problem(&Problem::new(Kind::NoSuchPath, "see the paths under /api/v1, or /health").of(gateway.new_id()))
+}
+
+async fn bad_method(State(gateway): Shared) -> Answer {
+    answer::problem(
+        &Problem::new(Kind::BadMethod, "the header Allow has the methods of this path").of(gateway.new_id()),
+    )
+}
+
+async fn status(State(gateway): Shared, uri: Uri) -> Answer {
+    let found = request::status_query(uri.query().unwrap_or_default()).map(|id| (gateway.find(&id), id));
+    let problem = match found {
+        Ok((Found::State(state), id)) => return answer::state(&id, &state),
+        Ok((Found::Expired, _)) => Problem::new(
+            Kind::ExpiredRequest,
+            "states are kept for a time and for a number of requests; this one is gone",
+        ),
+        Ok((Found::Unknown, _)) => Problem::new(Kind::UnknownRequest, "this process gave no request this id"),
+        Err(problem) => problem,
+    };
+    answer::problem(&problem.of(gateway.new_id()))
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, Hash)]
+enum Asked {
+    Send,
+    Records,
+}
+
+async fn send(State(gateway): Shared, request: Request) -> Answer {
+    carry_out(Asked::Send, gateway, request).await
+}
+
+async fn records(State(gateway): Shared, request: Request) -> Answer {
+    carry_out(Asked::Records, gateway, request).await
+}
+
+/// Carries a request out, once if it has an idempotency key.
+async fn carry_out(asked: Asked, gateway: Arc<Gateway>, request: Request) -> Answer {
+    let id = gateway.new_id();
+    let (parts, body) = request.into_parts();
+    let answer = if parts.headers.contains_key(IDEMPOTENCY_KEY) {
+        once(asked, gateway, parts, body, id).await
+    } else {
+        answer_to(asked, &gateway, &parts, body, id, None).await
+    };
+    answer.unwrap_or_else(|problem| answer::problem(&problem.of(id)))
+}
+
+async fn answer_to(
+    asked: Asked,
+    gateway: &Arc<Gateway>,
+    parts: &Parts,
+    body: Body,
+    id: RequestId,
+    key: Option<&str>,
+) -> Result<Answer, Problem> {
+    match asked {
+        Asked::Send => send_one(gateway, parts, body, id, key).await,
+        Asked::Records => send_records(gateway, parts, body, id, key).await,
+    }
+}
+
+/// Carries out a request with an idempotency key, unless it was carried out before.
+async fn once(asked: Asked, gateway: Arc<Gateway>, parts: Parts, body: Body, id: RequestId) -> Result<Answer, Problem> {
+    let keys = parts.headers.get_all(IDEMPOTENCY_KEY).iter().map(|value| value.as_bytes());
+    let key = request::idempotency_key(keys)?.unwrap_or_default().to_owned();
+    let body = whole(&gateway, body).await?;
+    let (path, media_type) = (parts.uri.path(), media_type(&parts.headers));
+    match gateway.begin_once(&key, (asked, path, parts.uri.query(), media_type, &body)) {
+        Verdict::CarryOut => {}
+        Verdict::Answered(kept) => return Ok(kept.answer()),
+        Verdict::Running => return Err(Problem::new(Kind::Running, "ask again shortly, with the same key")),
+        Verdict::Other => {
+            return Err(Problem::new(
+                Kind::KeyReused,
+                "the key came with other parameters or another body; use a new one",
+            ));
+        }
+        Verdict::Full => {
+            let most = gateway.config().max_idempotency_keys;
+            return Err(Problem::new(Kind::BufferFull, format!("{most} keys are known, and none is old enough to go")));
+        }
+    }
+    // A task of its own: a caller who goes away leaves no key without an answer.
+    let task = tokio::spawn(async move {
+        let answer = answer_to(asked, &gateway, &parts, body.into(), id, Some(&key)).await;
+        conclude(&gateway, &key, id, answer).await
+    });
+    task.await
+        .map_err(|_| Problem::new(Kind::Internal, "the request ended without an answer; the record may be written"))
+}
+
+/// Keeps the answer, unless it says that nothing was written.
+async fn conclude(gateway: &Gateway, key: &str, id: RequestId, answer: Result<Answer, Problem>) -> Answer {
+    let answer = match answer {
+        Err(problem) if problem.outcome() == Outcome::NotPersisted => {
+            gateway.end_once(key, None);
+            return answer::problem(&problem.of(id));
+        }
+        Err(problem) => answer::problem(&problem.of(id)),
+        Ok(answer) => answer,
+    };
+    let kept = Kept::of(answer).await;
+    gateway.end_once(key, Some(kept.clone()));
+    kept.answer()
+}
+
+async fn send_one(
+    gateway: &Gateway,
+    parts: &Parts,
+    body: Body,
+    id: RequestId,
+    idempotency_key: Option<&str>,
+) -> Result<Answer, Problem> {
+    let SendQuery { mode, send_mode, event_id, key, partition, topic } =
+        SendQuery::read(parts.uri.query().unwrap_or_default())?;
+    let topic = topic.unwrap_or(Cow::Borrowed(&gateway.config().default_topic));
+    check_topic(gateway, &topic)?;
+    let body = whole(gateway, body).await?;
+    let event_id =
+        event_id.or_else(|| idempotency_key.map(Cow::Borrowed)).unwrap_or_else(|| Uuid::now_v7().to_string().into());
+    let mut order = Order {
+        topic: Cow::Borrowed(&*topic),
+        partition,
+        timestamp: None,
+        key: key.as_deref().map(|key| Cow::Borrowed(key.as_bytes())),
+        value: Some(if body.is_empty() { event(&event_id).into() } else { Cow::Borrowed(&*body) }),
+        headers: vec![Header::new(EVENT_ID, event_id.as_bytes())],
+    };
+    record::check(&order, &gateway.config().limits)?;
+    order.trace(trace(&parts.headers));
+    match send_mode {
+        SendMode::Sync => Ok(answer::sent(id, &event_id, mode, &gateway.send(mode, &order).await?)),
+        SendMode::Async => Ok(answer::accepted(gateway.send_later(mode, order)?, &event_id, mode, &topic)),
+    }
+}
+
+/// The value of a record whose request had no body.
+fn event(event_id: &str) -> Vec<u8> {
+    // Text cannot fail to be JSON.
+    let id = serde_json::to_string(event_id).unwrap_or_default();
+    format!("{{\"eventId\":{id}}}").into_bytes()
+}
+
+async fn send_records(
+    gateway: &Arc<Gateway>,
+    parts: &Parts,
+    body: Body,
+    id: RequestId,
+    idempotency_key: Option<&str>,
+) -> Result<Answer, Problem> {
+    let mode = request::records_query(parts.uri.query().unwrap_or_default())?;
+    let topic = topic_of(parts.uri.path())?;
+    check_topic(gateway, &topic)?;
+    let trace = trace(&parts.headers);
+    match media_type(&parts.headers).as_deref() {
+        Some(answer::JSON) => {}
+        Some(answer::NDJSON) => {
+            only_one(idempotency_key)?;
+            let (topic, trace) = (topic.into_owned(), trace.map(<[u8]>::to_vec));
+            let common = Common { gateway: Arc::clone(gateway), mode, topic, trace };
+            return Ok(answer::stream(stream::start(common, body)));
+        }
+        other => {
+            let (json, lines, got) = (answer::JSON, answer::NDJSON, other.unwrap_or("none"));
+            return Err(Problem::new(Kind::BadType, format!("expected Content-Type {json} or {lines}, got {got}")));
+        }
+    }
+    let body = whole(gateway, body).await?;
+    match record::records(&body, &gateway.config().limits)? {
+        Records::Batch(batch) => {
+            only_one(idempotency_key)?;
+            let results = send_batch(gateway, mode, &topic, trace, &batch).await;
+            Ok(answer::results(id, &results))
+        }
+        Records::One(text) => {
+            let mut order = record::order(&topic, text, &gateway.config().limits)?;
+            order.headers.extend(idempotency_key.map(|key| Header::new(EVENT_ID, key.as_bytes())));
+            order.trace(trace);
+            Ok(answer::written(id, &gateway.send(mode, &order).await?))
+        }
+    }
+}
+
+/// Several records have no one outcome, by which a key would be kept or forgotten.
+fn only_one(idempotency_key: Option<&str>) -> Result<(), Problem> {
+    match idempotency_key {
+        None => Ok(()),
+        Some(_) => {
+            Err(Problem::new(Kind::BadParameter, "Idempotency-Key: expected one record, got a batch or a stream"))
+        }
+    }
+}
+
+/// Sends records in order, and waits for all. After a refusal that concerns all of them, none of the others is tried.
+async fn send_batch(
+    gateway: &Gateway,
+    mode: Mode,
+    topic: &str,
+    trace: Option<&[u8]>,
+    batch: &[&RawValue],
+) -> Vec<Result<Ack, Problem>> {
+    let mut refusal: Option<Problem> = None;
+    let mut accepted: Vec<Result<Delivery, Problem>> = Vec::with_capacity(batch.len());
+    for text in batch {
+        let order = record::order(topic, text.get(), &gateway.config().limits);
+        accepted.push(match (order, &refusal) {
+            (Err(problem), _) => Err(problem),
+            (Ok(_), Some(problem)) => Err(problem.clone()),
+            (Ok(mut order), None) => {
+                order.trace(trace);
+                gateway.producer(mode).accept(&order).await.map_err(|error| {
+                    let problem = Problem::from(&error);
+                    refusal = stream::concerns_all(&error).then(|| problem.clone());
+                    problem
+                })
+            }
+        });
+    }
+    let mut results = Vec::with_capacity(accepted.len());
+    for accepted in accepted {
+        results.push(match accepted {
+            Ok(delivery) => delivery.await.map_err(|error| Problem::from(&error)),
+            Err(problem) => Err(problem),
+        });
+    }
+    results
+}
+
+/// The topic in the path of a request for records.
+fn topic_of(path: &str) -> Result<Cow<'_, str>, Problem> {
+    let part = path.strip_prefix("/api/v1/topics/").and_then(|rest| rest.strip_suffix("/records"));
+    request::path_part("topic", part.unwrap_or_default())
+}
+
+fn check_topic(gateway: &Gateway, topic: &str) -> Result<(), Problem> {
+    if gateway.config().allows(topic) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::Forbidden, "the topic is none of those that this gateway is set to write to"))
+}
+
+/// The type of a body, without its parameters.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase())
+}
+
+fn trace(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get(TRACEPARENT).map(|value| value.as_bytes()).filter(|value| is_traceparent(value))
+}
+
+/// The whole body, if it is not too long and comes in time.
+async fn whole(gateway: &Gateway, body: Body) -> Result<Bytes, Problem> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let (limit, patience) = (gateway.config().limits.body, gateway.config().read_timeout);
+    match timeout(patience, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Problem::new(Kind::TooLarge, format!("expected a body of at most {limit} bytes, got a longer one")))
+        }
+        Ok(Err(error)) => Err(Problem::new(Kind::BadBody, format!("the body broke off: {error}"))),
+        Err(_) => {
+            Err(Problem::new(Kind::SlowBody, format!("the body was not there within {} ms", patience.as_millis())))
+        }
+    }
+}

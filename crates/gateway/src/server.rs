@@ -1,0 +1,199 @@
+//! Connections: accepted, served, and ended.
+//!
+//! In: a port, and a signal to end. Out: what was left undone. Does I/O. To end: `/readyz` turns 503; after `drain-ms` no connection is
+//! accepted; requests are finished and idle connections closed, then the producers deliver what they hold, all within `shutdown-ms`. What
+//! does not end by then is cut. Deliberately absent: TLS.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Response, header::AUTHORIZATION},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use milena::FlushError;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep, timeout_at},
+};
+
+use crate::{
+    answer,
+    gateway::Gateway,
+    metrics::Route,
+    problem::{Kind, Problem},
+    routes::router,
+};
+
+/// The pause after a connection could not be accepted, mostly because the process has no more files.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The most bytes of a request's head.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// A gateway with a port.
+#[derive(Debug)]
+pub struct Server {
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+}
+
+/// How a server ended.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Ended {
+    /// How many connections were cut because `shutdown-ms` had passed.
+    pub cut: usize,
+    /// Why a producer did not deliver all that it held, if one did not.
+    pub undelivered: Option<FlushError>,
+}
+
+impl Server {
+    /// Opens the port.
+    ///
+    /// # Errors
+    /// The system's, if the port cannot be opened.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, no port stays open.
+    pub async fn bind(gateway: Gateway) -> io::Result<Self> {
+        let (host, port) = (gateway.config().host.as_str(), gateway.config().port);
+        let listener = TcpListener::bind((host, port)).await?;
+        Ok(Self { gateway: Arc::new(gateway), listener })
+    }
+
+    /// The address that it listens at.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` resolves, and ends as the module says.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, connections are served on while they last, and no other is accepted.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
+        let Self { gateway, listener } = self;
+        let connections = Connections::new(&gateway);
+        let drained = async {
+            stop.await;
+            gateway.drain();
+            sleep(gateway.config().drain).await;
+        };
+        tokio::select! {
+            biased;
+            () = drained => {}
+            () = connections.accept_all(&listener) => {}
+        }
+        drop(listener);
+        let deadline = Instant::now() + gateway.config().shutdown;
+        let cut = connections.end(deadline).await;
+        let undelivered = gateway.close(deadline.saturating_duration_since(Instant::now())).await.err();
+        Ended { cut, undelivered }
+    }
+}
+
+/// The connections of a server.
+struct Connections {
+    gateway: Arc<Gateway>,
+    router: Router,
+    http: http1::Builder,
+    graceful: GracefulShutdown,
+    places: Arc<Semaphore>,
+    cut: watch::Sender<bool>,
+}
+
+impl Connections {
+    fn new(gateway: &Arc<Gateway>) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(gateway.config().read_timeout).max_buf_size(MAX_HEAD);
+        Self {
+            gateway: Arc::clone(gateway),
+            router: router(Arc::clone(gateway)),
+            http,
+            graceful: GracefulShutdown::new(),
+            places: Arc::new(Semaphore::new(gateway.config().max_connections.min(Semaphore::MAX_PERMITS))),
+            cut: watch::Sender::new(false),
+        }
+    }
+
+    /// Never returns: the semaphore is never closed.
+    async fn accept_all(&self, listener: &TcpListener) {
+        while let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, _)) => self.serve(stream, place),
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be accepted; trying again");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
+        // Answers are small and wait for nothing; if it cannot be set, they are a little later.
+        let _ = stream.set_nodelay(true);
+        let (gateway, routes) = (Arc::clone(&self.gateway), TowerToHyperService::new(self.router.clone()));
+        let service = service_fn(move |request| answer_one(Arc::clone(&gateway), routes.clone(), request));
+        let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));
+        let mut cut = self.cut.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended");
+                    }
+                }
+                // An error means that the server is gone.
+                _ = cut.wait_for(|cut| *cut) => {}
+            }
+            drop(place);
+        });
+    }
+
+    /// Closes idle connections and waits for the others. Returns how many were cut.
+    async fn end(self, deadline: Instant) -> usize {
+        let Self { graceful, places, cut, gateway, .. } = self;
+        let most = gateway.config().max_connections.min(Semaphore::MAX_PERMITS);
+        if timeout_at(deadline, graceful.shutdown()).await.is_ok() {
+            return 0;
+        }
+        let open = most.saturating_sub(places.available_permits());
+        cut.send_replace(true);
+        open
+    }
+}
+
+/// Answers a request, counts it, and logs it without what it sends.
+async fn answer_one(
+    gateway: Arc<Gateway>,
+    routes: TowerToHyperService<Router>,
+    request: hyper::Request<Incoming>,
+) -> Result<Response<Body>, std::convert::Infallible> {
+    use hyper::service::Service;
+    let started = Instant::now();
+    let route = Route::of(request.uri().path());
+    let access = tracing::enabled!(target: "milena_gateway::access", tracing::Level::INFO)
+        .then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let authorization = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+    let response = if gateway.admits(request.uri().path(), authorization) {
+        routes.call(request).await?
+    } else {
+        let why = "expected the header Authorization with Bearer and a token of this gateway";
+        answer::problem(&Problem::new(Kind::Unauthorized, why).of(gateway.new_id()))
+    };
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    gateway.http().count(route, status, took);
+    if let Some((method, path)) = access {
+        tracing::info!(target: "milena_gateway::access", %method, path, status, micros = took.as_micros() as u64, "answered");
+    }
+    Ok(response)
+}

@@ -1,0 +1,10 @@
+//! A gateway over loopback, before the embedded broker and its faults.
+//!
+//! - [`sending`]: what a caller is told of each record
+//! - [`refusing`]: limits, and requests that are wrong
+//! - [`ending`]: what happens to connections and records at the end
+
+mod ending;
+mod refusing;
+mod sending;
+mod support;
