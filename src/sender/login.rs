@@ -57,17 +57,20 @@ impl Login {
         }
     }
 
-    /// Why there is nothing to authenticate with, if that is so.
+    /// Why there is nothing to authenticate with, if that is so. It is a refusal only if the source has failed: one that is being asked, as behind
+    /// a pause of the whole process, may give a token in a moment.
     pub(crate) fn lack(&self, now: Instant) -> Option<Cause> {
         if self.may_connect(now) {
             return None;
         }
-        let why = match (&self.failure, &self.credentials) {
-            (Some(why), _) => format!("there is no valid token: {why}"),
-            (None, Some(_)) => "the token has expired, and its source has not given another one yet".to_owned(),
-            (None, None) => "the source of tokens has not given one yet".to_owned(),
-        };
-        Some(Cause { code: ErrorCode::SASL_AUTHENTICATION_FAILED, why: why.into() })
+        Some(match (&self.failure, &self.credentials) {
+            (Some(why), _) => Cause {
+                code: ErrorCode::SASL_AUTHENTICATION_FAILED,
+                why: format!("there is no valid token: {why}").into(),
+            },
+            (None, Some(_)) => Cause::network("the token has expired, and its source has not given another one yet"),
+            (None, None) => Cause::network("the source of tokens has not given one yet"),
+        })
     }
 }
 
@@ -82,6 +85,18 @@ mod tests {
         let mut credentials = Credentials::new(Mechanism::Plain, "alice", Secret::new("token"));
         credentials.valid_until = Some(valid_until);
         Arc::new(credentials)
+    }
+
+    #[test]
+    fn a_source_that_has_not_failed_is_waited_for_and_one_that_has_is_a_refusal() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut login = Login { credentials: None, has_tokens: true, failure: None };
+        let code = |login: &Login, at| login.lack(at).map(|cause| cause.code);
+        assert_eq!(code(&login, start), Some(ErrorCode::NETWORK_EXCEPTION));
+        login.take(Ok(token(start + second)));
+        assert_eq!([0, 1].map(|s| code(&login, start + s * second)), [None, Some(ErrorCode::NETWORK_EXCEPTION)]);
+        login.take(Err("down".into()));
+        assert_eq!(code(&login, start + second), Some(ErrorCode::SASL_AUTHENTICATION_FAILED));
     }
 
     #[test]
