@@ -288,7 +288,7 @@ mod tests {
             code: ErrorCode::NETWORK_EXCEPTION,
             cause: None,
         };
-        let refused = |code| SendError::TopicRefused { topic: topic(), code };
+        let refused = |code| SendError::TopicRefused { topic: topic(), code, reason: "not allowed".into() };
         for (error, status, retriable) in [
             (SendError::QueueFull { topic: topic(), needed: 2, free: 1, limit: 1 }, 429, true),
             (timeout(WaitedFor::Memory), 429, true),
