@@ -57,6 +57,11 @@ impl Login {
         }
     }
 
+    /// Whether a token may come in a moment: the last one has ended, and the source has not failed.
+    pub(crate) fn is_awaited(&self, now: Instant) -> bool {
+        self.has_tokens && self.failure.is_none() && self.credentials(now).is_none()
+    }
+
     /// Why there is nothing to authenticate with, if that is so. It is a refusal only if the source has failed: one that is being asked, as behind
     /// a pause of the whole process, may give a token in a moment.
     pub(crate) fn lack(&self, now: Instant) -> Option<Cause> {
@@ -94,9 +99,11 @@ mod tests {
         let code = |login: &Login, at| login.lack(at).map(|cause| cause.code);
         assert_eq!(code(&login, start), Some(ErrorCode::NETWORK_EXCEPTION));
         login.take(Ok(token(start + second)));
+        assert_eq!([0, 1].map(|s| login.is_awaited(start + s * second)), [false, true]);
         assert_eq!([0, 1].map(|s| code(&login, start + s * second)), [None, Some(ErrorCode::NETWORK_EXCEPTION)]);
         login.take(Err("down".into()));
         assert_eq!(code(&login, start + second), Some(ErrorCode::SASL_AUTHENTICATION_FAILED));
+        assert!(!login.is_awaited(start + second));
     }
 
     #[test]
