@@ -57,9 +57,9 @@ impl Login {
         }
     }
 
-    /// Whether a token may come in a moment: the last one has ended, and the source has not failed.
-    pub(crate) fn is_awaited(&self, now: Instant) -> bool {
-        self.has_tokens && self.failure.is_none() && self.credentials(now).is_none()
+    /// Whether these are what is authenticated with now. Tokens end, and are replaced.
+    pub(crate) fn is_current(&self, used: &Arc<Credentials>, now: Instant) -> bool {
+        self.credentials(now).is_some_and(|current| Arc::ptr_eq(current, used))
     }
 
     /// Why there is nothing to authenticate with, if that is so. It is a refusal only if the source has failed: one that is being asked, as behind
@@ -99,11 +99,19 @@ mod tests {
         let code = |login: &Login, at| login.lack(at).map(|cause| cause.code);
         assert_eq!(code(&login, start), Some(ErrorCode::NETWORK_EXCEPTION));
         login.take(Ok(token(start + second)));
-        assert_eq!([0, 1].map(|s| login.is_awaited(start + s * second)), [false, true]);
         assert_eq!([0, 1].map(|s| code(&login, start + s * second)), [None, Some(ErrorCode::NETWORK_EXCEPTION)]);
         login.take(Err("down".into()));
         assert_eq!(code(&login, start + second), Some(ErrorCode::SASL_AUTHENTICATION_FAILED));
-        assert!(!login.is_awaited(start + second));
+    }
+
+    #[test]
+    fn a_token_that_has_ended_or_was_replaced_is_not_the_one_of_now() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let (first, next) = (token(start + second), token(start + 9 * second));
+        let mut login = Login { credentials: Some(Arc::clone(&first)), has_tokens: true, failure: None };
+        assert_eq!([0, 1].map(|s| login.is_current(&first, start + s * second)), [true, false]);
+        login.take(Ok(Arc::clone(&next)));
+        assert_eq!([&first, &next].map(|token| login.is_current(token, start)), [false, true]);
     }
 
     #[test]

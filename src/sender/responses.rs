@@ -65,10 +65,8 @@ impl Sender {
                 common.warnings.lost_unconfirmed(broker, &address, &why.why, unconfirmed, common.now);
             }
         }
-        // A broker that lets nobody in says the same next time, unless somebody acts. Another one may be better. That a token was refused that has
-        // ended meanwhile says nothing.
-        let is_lasting = is_refused || (is_refusal(why.code) && !self.common.login.is_awaited(self.common.now));
-        let is_final = is_lasting && !self.links.is_any_up();
+        // A broker that lets nobody in says the same next time, unless somebody acts. Another one may be better.
+        let is_final = (is_refused || is_refusal(why.code)) && !self.links.is_any_up();
         let failure =
             MetadataFailure { code: why.code, why: format!("broker at {address}: {}", why.why).into(), is_final };
         self.common.accumulator.topics().set_metadata_failure(Some(failure));

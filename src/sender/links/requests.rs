@@ -13,6 +13,7 @@ use super::{
     session::{Session, Token},
 };
 use crate::{
+    sasl::Credentials,
     sender::{Action, Cause, Common, Purpose},
     wire::{
         apis::{
@@ -194,10 +195,10 @@ impl Links {
         };
         // Brokers before KIP-368 do not let a client authenticate again.
         let can_renew = authentication::versions(versions).is_ok_and(|(_, authenticate)| authenticate >= RENEWS_FROM);
-        match step(authentication)? {
+        let used = Arc::clone(authentication.credentials());
+        match step(authentication).map_err(|refusal| refused(refusal, &used, common))? {
             Step::Ask(ask) => self.ask(id, ask, common),
             Step::Done(lifetime) => {
-                let used = Arc::clone(authentication.credentials());
                 let token = Token::of(&used, common).filter(|_| can_renew);
                 let session = Session::new(lifetime, token, common.now, &mut common.chance);
                 self.let_in(id, session, common);
@@ -243,6 +244,12 @@ impl Links {
 fn authentication(common: &mut Common) -> Option<Authentication> {
     let credentials = common.login.credentials(common.now).cloned()?;
     Some(Authentication::new(credentials, common.chance.next()))
+}
+
+/// A broker refused. Of a token that has ended meanwhile, or was replaced, nothing follows for the next one.
+fn refused(refusal: Refusal, used: &Arc<Credentials>, common: &Common) -> Cause {
+    let cause = Cause::from(refusal);
+    if common.login.is_current(used, common.now) { cause } else { Cause::network(cause.why) }
 }
 
 /// The token ended while the connection was made.
