@@ -67,6 +67,7 @@ impl Files {
     }
 
     /// What `issue` has made of this name, as Java's own kind of keystore, with [`PASSWORD`]. Returns its path.
+    #[cfg(feature = "kafka-tests")]
     pub(crate) fn pkcs12(&self, name: &str) -> String {
         let (from, to, password) = (format!("{name}.pem"), format!("{name}.p12"), format!("pass:{PASSWORD}"));
         openssl(&self.folder, &["pkcs12", "-export", "-in", &from, "-out", &to, "-passout", &password]);
