@@ -21,8 +21,8 @@ pub(crate) fn not_seen(code: ErrorCode, principal: Option<&str>, topic: &str) ->
 /// Why a broker does not tell of a topic that it was not asked to create.
 #[cfg(feature = "admin")]
 pub(crate) fn not_described(code: ErrorCode, principal: Option<&str>, topic: &str) -> Option<String> {
-    let (who, grant) = (who(principal), grant(principal));
     (code == ErrorCode::TOPIC_AUTHORIZATION_FAILED).then(|| {
+        let (who, grant) = (who(principal), grant(principal));
         format!(
             "{who} may not DESCRIBE topic {topic}, so it is not told whether it exists: grant WRITE (which includes DESCRIBE) by `{grant} \
              --operation WRITE --topic {topic}`"
@@ -30,20 +30,27 @@ pub(crate) fn not_described(code: ErrorCode, principal: Option<&str>, topic: &st
     })
 }
 
+/// Whether a record that failed with this error failed for want of a right.
+pub(crate) fn is_lack(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::TOPIC_AUTHORIZATION_FAILED | ErrorCode::CLUSTER_AUTHORIZATION_FAILED)
+}
+
 /// Why a record cannot be written, if it is for want of a right.
 pub(crate) fn not_written(code: ErrorCode, principal: Option<&str>, topic: &str) -> Option<String> {
+    if !is_lack(code) {
+        return None;
+    }
     let (who, grant) = (who(principal), grant(principal));
-    match code {
-        ErrorCode::TOPIC_AUTHORIZATION_FAILED => Some(format!(
-            "{who} may not WRITE to topic {topic}: grant it by `{grant} --operation WRITE --topic {topic}`"
-        )),
-        ErrorCode::CLUSTER_AUTHORIZATION_FAILED => Some(format!(
+    Some(match code {
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED => {
+            format!("{who} may not WRITE to topic {topic}: grant it by `{grant} --operation WRITE --topic {topic}`")
+        }
+        _ => format!(
             "{who} has neither WRITE on any topic nor IDEMPOTENT_WRITE on the cluster, so it gets no producer id: grant WRITE by `{grant} \
              --operation WRITE --topic {topic}` (before Apache Kafka 2.8 also IDEMPOTENT_WRITE by `{grant} --operation IdempotentWrite \
              --cluster`), or set enable.idempotence=false"
-        )),
-        _ => None,
-    }
+        ),
+    })
 }
 
 fn who(principal: Option<&str>) -> &str {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, RootCertStore, SupportedProtocolVersion,
     client::{Resumption, danger::ServerCertVerifier},
     crypto::CryptoProvider,
     pki_types::ServerName,
@@ -19,6 +19,8 @@ use crate::config::{TlsVersions, tls::TlsSettings};
 
 /// How many sessions are kept, to be resumed.
 const SESSIONS: usize = 256;
+/// Why suites and versions that are valid alone cannot be used together.
+pub(super) const UNFIT: &str = "ssl.cipher.suites: none of them is for a version in ssl.enabled.protocols";
 
 /// A host as certificates name it.
 pub(super) fn name_of(host: &str) -> Result<ServerName<'static>, Refusal> {
@@ -54,18 +56,23 @@ pub(super) fn verified_by<V: ServerCertVerifier + 'static>(
             return Err(verifier.err().into_iter().chain(identity.err().into_iter().flatten()).collect());
         }
     };
-    let TlsVersions { v12, v13 } = settings.versions;
-    let versions: Vec<_> =
-        [(v13, &TLS13), (v12, &TLS12)].into_iter().filter(|(is_on, _)| *is_on).map(|(_, v)| v).collect();
+    let versions = versions(settings.versions);
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider)).with_protocol_versions(&versions);
-    let unfit = |_| vec!["ssl.cipher.suites: none of them is for a version in ssl.enabled.protocols".to_owned()];
-    let builder = builder.map_err(unfit)?.dangerous().with_custom_certificate_verifier(Arc::new(wrap(verifier)));
+    let builder = builder
+        .map_err(|_| vec![UNFIT.to_owned()])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(wrap(verifier)));
     let mut config = match identity {
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     Ok(config)
+}
+
+/// The versions as rustls has them, the newer one first.
+pub(super) fn versions(TlsVersions { v12, v13 }: TlsVersions) -> Vec<&'static SupportedProtocolVersion> {
+    [(v13, &TLS13), (v12, &TLS12)].into_iter().filter(|(is_on, _)| *is_on).map(|(_, version)| version).collect()
 }
 
 fn verifier(settings: &TlsSettings, provider: &CryptoProvider, texts: &Texts) -> Result<Verifier, String> {

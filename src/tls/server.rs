@@ -13,17 +13,17 @@ use rustls::{
     pki_types::CertificateDer,
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::SingleCertAndKey,
-    version::{TLS12, TLS13},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use x509_cert::der::{Decode, Reader, SliceReader};
 
 use super::{
+    assemble::{UNFIT, versions},
     key::{self, Text},
     provider,
 };
-use crate::secret::Secret;
+use crate::{config::TlsVersions, secret::Secret};
 
 /// What a server is like.
 #[derive(Clone, Debug, Default)]
@@ -46,15 +46,10 @@ pub(crate) fn config(settings: &ServerSettings, keystore: &str) -> Result<Arc<Se
     if let Some(unknown) = settings.protocols.iter().find(|name| !["TLSv1.2", "TLSv1.3"].contains(&name.as_str())) {
         return Err(one(format!("ssl.enabled.protocols: expected TLSv1.2, TLSv1.3 or both, got {unknown:?}")));
     }
-    let versions: Vec<_> = [("TLSv1.3", &TLS13), ("TLSv1.2", &TLS12)]
-        .into_iter()
-        .filter(|(name, _)| names(name))
-        .map(|(_, v)| v)
-        .collect();
+    let versions = versions(TlsVersions { v12: names("TLSv1.2"), v13: names("TLSv1.3") });
     let verifier = clients(settings, &provider).map_err(one)?;
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions);
-    let unfit = |_| one("ssl.cipher.suites: none of them is for a version in ssl.enabled.protocols".to_owned());
-    let builder = builder.map_err(unfit)?.with_client_cert_verifier(verifier);
+    let builder = builder.map_err(|_| one(UNFIT.to_owned()))?.with_client_cert_verifier(verifier);
     Ok(Arc::new(builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))))
 }
 

@@ -9,12 +9,13 @@ use tokio::task::block_in_place;
 use crate::security::{Files, PASSWORD, round_trip};
 
 const RECORDS: usize = 30;
-/// A kind of key by its name, and what makes OpenSSL generate one.
-const KINDS: [(&str, &[&str]); 4] = [
-    ("RSA", &["rsa:2048"]),
-    ("P256", &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]),
-    ("P384", &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"]),
-    ("ED25519", &["ed25519"]),
+/// A kind of key by its name, what makes OpenSSL generate one, and its listeners: one that wants nothing, one that wants a certificate, one that
+/// wants a user.
+const KINDS: [(&str, &[&str], [&str; 3]); 4] = [
+    ("RSA", &["rsa:2048"], ["TLS_RSA", "MTLS_RSA", "SASL_RSA"]),
+    ("P256", &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], ["TLS_P256", "MTLS_P256", "SASL_P256"]),
+    ("P384", &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"], ["TLS_P384", "MTLS_P384", "SASL_P384"]),
+    ("ED25519", &["ed25519"], ["TLS_ED25519", "MTLS_ED25519", "SASL_ED25519"]),
 ];
 /// graviola cannot check the signature of an Ed25519 key in TLS 1.2.
 const HAS_ED25519_IN_12: bool = cfg!(any(feature = "tls-ring", feature = "tls-aws-lc"));
@@ -22,15 +23,10 @@ const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTH
 /// A token that the client makes, and that the broker takes without a signature.
 const TOKEN: &str = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"alice\";";
 
-/// The listeners for a kind of key: one that wants nothing, one that wants a certificate, one that wants a user.
-fn listeners(kind: &str) -> [String; 3] {
-    ["TLS", "MTLS", "SASL"].map(|what| format!("{what}_{kind}"))
-}
-
 fn start() -> RealKafka {
     let files = Files::shared();
-    let names: Vec<String> = KINDS.iter().flat_map(|(kind, _)| listeners(kind)).collect();
-    let protocol = |name: &String| if name.starts_with("SASL") { "SASL_SSL" } else { "SSL" };
+    let names: Vec<&'static str> = KINDS.iter().flat_map(|(.., listeners)| *listeners).collect();
+    let protocol = |name: &str| if name.starts_with("SASL") { "SASL_SSL" } else { "SSL" };
     let map: String = names.iter().map(|name| format!(",{name}:{}", protocol(name))).collect();
     let mut settings = vec![
         ("listener.security.protocol.map".to_owned(), format!("PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{map}")),
@@ -39,10 +35,10 @@ fn start() -> RealKafka {
         ("ssl.truststore.type".to_owned(), "PEM".to_owned()),
         ("ssl.truststore.location".to_owned(), files.path("ca.pem")),
     ];
-    for (kind, algorithm) in KINDS {
+    for (kind, algorithm, listeners) in KINDS {
         files.issue(&format!("broker-{kind}"), algorithm);
         files.issue(&format!("client-{kind}"), algorithm);
-        for listener in listeners(kind) {
+        for listener in listeners {
             let mut set = |name: &str, value: String| {
                 settings.push((format!("listener.name.{}.{name}", listener.to_lowercase()), value));
             };
@@ -71,8 +67,6 @@ fn start() -> RealKafka {
         }
     }
     let users = ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(|m| format!("{m}=[name=alice,password={PASSWORD}]"));
-    // The support keeps the names of listeners for as long as the process lives, and these are made once.
-    let names: Vec<&'static str> = names.into_iter().map(|name| &*name.leak()).collect();
     let settings: Vec<_> = settings.iter().map(|(name, value)| (&**name, &**value)).collect();
     block_in_place(|| RealKafka::start_secured(&names, &users.each_ref().map(|user| &**user), &settings))
 }
@@ -83,9 +77,8 @@ fn each_kind_of_key_works_in_each_version_with_each_way_to_say_who_one_is() {
         let kafka = start();
         let truststore = Files::shared().path("ca.pem");
         let mut cells = 0;
-        for (kind, _) in KINDS {
+        for (kind, _, [tls, mtls, sasl]) in KINDS {
             let keystore = Files::shared().path(&format!("client-{kind}.pem"));
-            let [tls, mtls, sasl] = listeners(kind);
             for version in ["TLSv1.2", "TLSv1.3"] {
                 if kind == "ED25519" && version == "TLSv1.2" && !HAS_ED25519_IN_12 {
                     continue;
@@ -97,8 +90,8 @@ fn each_kind_of_key_works_in_each_version_with_each_way_to_say_who_one_is() {
                 ];
                 let identity = [("ssl.keystore.type", "PEM"), ("ssl.keystore.location", &*keystore)];
                 let mut ways = vec![
-                    ("TLS", &tls, vec![("security.protocol", "SSL")]),
-                    ("mTLS", &mtls, [&[("security.protocol", "SSL")], &identity[..]].concat()),
+                    ("TLS", tls, vec![("security.protocol", "SSL")]),
+                    ("mTLS", mtls, [&[("security.protocol", "SSL")], &identity[..]].concat()),
                 ];
                 for mechanism in MECHANISMS {
                     let user: &[_] = match mechanism {
@@ -106,7 +99,7 @@ fn each_kind_of_key_works_in_each_version_with_each_way_to_say_who_one_is() {
                         _ => &[("sasl.username", "alice"), ("sasl.password", PASSWORD)],
                     };
                     let who = [("security.protocol", "SASL_SSL"), ("sasl.mechanism", mechanism)];
-                    ways.push((mechanism, &sasl, [&who[..], user].concat()));
+                    ways.push((mechanism, sasl, [&who[..], user].concat()));
                 }
                 for (way, listener, settings) in ways {
                     let server = kafka.secured_server(listener);

@@ -82,10 +82,7 @@ impl RealKafka {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with_proxies(nodes: usize, settings: &[(&str, &str)]) -> Self {
-        let ports = (0..nodes).map(|_| Ports::choose(Some(ports::free())));
-        let kafka = Self::format(ports.collect(), &[], settings);
-        kafka.start_all();
-        kafka
+        Self::start_behind(Proxy::start, nodes, settings)
     }
 
     /// As [`start_with_proxies`](Self::start_with_proxies), where `settings` give the listener `PROXIED` a protocol that the proxies cannot read.
@@ -94,8 +91,14 @@ impl RealKafka {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with_opaque_proxies(nodes: usize, settings: &[(&str, &str)]) -> Self {
-        let behind = |port| (port, Proxy::start_opaque(port));
-        let ports = (0..nodes).map(|_| Ports { behind: Some(behind(ports::free())), ..Ports::choose(None) });
+        Self::start_behind(Proxy::start_opaque, nodes, settings)
+    }
+
+    fn start_behind(proxy: fn(u16) -> Proxy, nodes: usize, settings: &[(&str, &str)]) -> Self {
+        let ports = (0..nodes).map(|_| {
+            let port = ports::free();
+            Ports { behind: Some((port, proxy(port))), ..Ports::choose() }
+        });
         let kafka = Self::format(ports.collect(), &[], settings);
         kafka.start_all();
         kafka
@@ -109,7 +112,7 @@ impl RealKafka {
     #[must_use]
     pub fn start_secured(protocols: &[&'static str], users: &[&str], settings: &[(&str, &str)]) -> Self {
         let secured = protocols.iter().map(|protocol| (*protocol, ports::free())).collect();
-        let kafka = Self::format(vec![Ports { secured, ..Ports::choose(None) }], users, settings);
+        let kafka = Self::format(vec![Ports { secured, ..Ports::choose() }], users, settings);
         kafka.start_all();
         kafka
     }
@@ -130,7 +133,7 @@ impl RealKafka {
     /// When Kafka's `StorageTool` refuses.
     #[must_use]
     pub fn prepare(nodes: usize, settings: &[(&str, &str)]) -> Self {
-        Self::format((0..nodes).map(|_| Ports::choose(None)).collect(), &[], settings)
+        Self::format((0..nodes).map(|_| Ports::choose()).collect(), &[], settings)
     }
 
     fn format(ports: Vec<Ports>, users: &[&str], settings: &[(&str, &str)]) -> Self {
@@ -318,10 +321,9 @@ impl Drop for Keeper {
 }
 
 impl Ports {
-    /// Free ports; `behind` is the port for connections from a proxy.
-    fn choose(behind: Option<u16>) -> Self {
-        let behind = behind.map(|port| (port, Proxy::start(port)));
-        Self { client: ports::free(), controller: ports::free(), secured: Vec::new(), behind }
+    /// Free ports, without a proxy.
+    fn choose() -> Self {
+        Self { client: ports::free(), controller: ports::free(), secured: Vec::new(), behind: None }
     }
 
     /// The listeners, and what they are advertised as.

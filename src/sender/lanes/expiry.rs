@@ -138,5 +138,7 @@ pub(super) fn failure_of(entry: &Entry, origin: &Origin, kind: FailureKind, now:
 
 /// What helps against a failure, if it is for want of a right.
 pub(super) fn advice(failure: &DeliveryFailure, common: &Common) -> Option<String> {
-    rights::not_written(failure.code, common.config.principal().as_deref(), &failure.topic)
+    // Who the client is takes a text, and thousands of batches may fail at once for other reasons.
+    let principal = rights::is_lack(failure.code).then(|| common.config.principal())?;
+    rights::not_written(failure.code, principal.as_deref(), &failure.topic)
 }

@@ -26,8 +26,7 @@ pub(super) struct Token {
 impl Token {
     /// `None` if these are no token, or one that never ends.
     pub(super) fn of(used: &Arc<Credentials>, common: &Common) -> Option<Self> {
-        let is_newest = common.login.credentials(common.now).is_some_and(|newest| Arc::ptr_eq(newest, used));
-        Some(Self { valid_until: used.valid_until?, is_old: !is_newest })
+        Some(Self { valid_until: used.valid_until?, is_old: !common.login.is_current(used, common.now) })
     }
 }
 
