@@ -34,6 +34,8 @@ Examples:
     milena broker --users-file users.txt --tls ca.pem --topic orders:3 --acl 'User:alice WRITE topic orders'
     milena doctor -X security.protocol=SASL_SSL -X ssl.truststore.type=PEM -X ssl.truststore.location=ca.pem \\
       -X sasl.mechanism=SCRAM-SHA-256 -X sasl.username=alice -X sasl.password=... --topic orders
+  Clients authenticate by OAUTHBEARER, with tokens of a file, and again each minute:
+    milena broker --tokens-file tokens.txt --session 60
 
 A rule is PRINCIPAL OPERATION RESOURCE, where the resource is \"topic NAME\", \"group NAME\" or \"cluster\"; NAME * is all of them. \
 PREFIXED and DENY may follow. Operations: ALL, READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, \

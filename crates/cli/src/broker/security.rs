@@ -1,9 +1,13 @@
 //! Who may connect to `milena broker`, and what they may do.
 //!
-//! In: arguments, a file or an environment variable with users. Out: settings of the broker; the CA's certificate in a file. Does I/O. A
-//! password never stands on the command line, where every process of the machine could read it.
+//! In: arguments, files or environment variables with users and tokens. Out: settings of the broker; the CA's certificate in a file. Does I/O. A
+//! password or a token never stands on the command line, where every process of the machine could read it.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use milena::{
     SaslMechanism,
@@ -14,6 +18,8 @@ use crate::exit::CliError;
 
 /// Users in the form of the file.
 const USERS: &str = "MILENA_BROKER_USERS";
+/// Tokens in the form of their file.
+const TOKENS: &str = "MILENA_BROKER_TOKENS";
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Who may connect, and what they may do")]
@@ -23,7 +29,16 @@ pub(crate) struct Security {
     #[arg(long, value_name = "FILE")]
     users_file: Option<PathBuf>,
 
-    /// Mechanism by which users may authenticate; may be repeated. Without it all that there are
+    /// File with a token for OAUTHBEARER in each line, as NAME:TOKEN, and whose it is. Besides, every JWT without a signature is accepted, as
+    /// with Kafka's default. Without the option, the environment variable MILENA_BROKER_TOKENS may hold such lines
+    #[arg(long, value_name = "FILE")]
+    tokens_file: Option<PathBuf>,
+
+    /// Seconds after which a client has to authenticate again (connections.max.reauth.ms). By default it never has to
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(2..))]
+    session: Option<u32>,
+
+    /// Mechanism by which clients may authenticate; may be repeated. Without it those of users, if there are any, and that of tokens
     #[arg(long, value_name = "MECHANISM", value_enum)]
     sasl: Vec<Mechanism>,
 
@@ -56,6 +71,8 @@ enum Mechanism {
     ScramSha256,
     #[value(name = "SCRAM-SHA-512")]
     ScramSha512,
+    #[value(name = "OAUTHBEARER")]
+    OauthBearer,
 }
 
 impl From<Mechanism> for SaslMechanism {
@@ -64,6 +81,7 @@ impl From<Mechanism> for SaslMechanism {
             Mechanism::Plain => Self::Plain,
             Mechanism::ScramSha256 => Self::ScramSha256,
             Mechanism::ScramSha512 => Self::ScramSha512,
+            Mechanism::OauthBearer => Self::OauthBearer,
         }
     }
 }
@@ -71,8 +89,14 @@ impl From<Mechanism> for SaslMechanism {
 impl Security {
     /// The broker's settings with these.
     pub(super) fn apply(&self, mut builder: Builder) -> Result<Builder, CliError> {
-        for (name, password) in self.users()? {
+        for (name, password) in lines(self.users_file.as_deref(), USERS, "user, expected NAME:PASSWORD")? {
             builder = builder.user(name, password);
+        }
+        for (name, token) in lines(self.tokens_file.as_deref(), TOKENS, "token, expected NAME:TOKEN")? {
+            builder = builder.token(name, token);
+        }
+        if let Some(seconds) = self.session {
+            builder = builder.session_lifetime(Duration::from_secs(seconds.into()));
         }
         if !self.sasl.is_empty() {
             builder = builder.sasl(self.sasl.iter().copied().map(SaslMechanism::from));
@@ -80,18 +104,6 @@ impl Security {
         let builder = self.acls.iter().cloned().fold(builder, Builder::acl);
         let builder = self.super_users.iter().cloned().fold(builder, Builder::super_user);
         Ok(self.encrypt(builder))
-    }
-
-    fn users(&self) -> Result<Vec<(String, String)>, CliError> {
-        let (place, text) = match &self.users_file {
-            Some(path) => {
-                let text = fs::read_to_string(path);
-                let place = path.display().to_string();
-                (place.clone(), text.map_err(|error| CliError::Usage(format!("cannot read {place}: {error}")))?)
-            }
-            None => (USERS.to_owned(), env::var(USERS).unwrap_or_default()),
-        };
-        users(&text).map_err(|wrong| CliError::Usage(format!("{place}: {wrong}")))
     }
 
     #[cfg(feature = "tls")]
@@ -131,7 +143,7 @@ impl Security {
 
 /// Writes a file that only this user may read: it may hold a key.
 #[cfg(feature = "tls")]
-fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write;
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -140,16 +152,27 @@ fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     options.open(path)?.write_all(text.as_bytes())
 }
 
-/// The users of a text. An error names the line, and nothing of what stands in it.
-fn users(text: &str) -> Result<Vec<(String, String)>, String> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-    let user = |(number, line): (usize, &str)| match line.split_once(':') {
-        Some((name, password)) if !name.is_empty() && !password.is_empty() => {
-            Ok((name.to_owned(), password.to_owned()))
+/// Names and secrets of a file, or else of an environment variable.
+fn lines(file: Option<&Path>, variable: &str, what: &str) -> Result<Vec<(String, String)>, CliError> {
+    let (place, text) = match file {
+        Some(path) => {
+            let (place, text) = (path.display().to_string(), fs::read_to_string(path));
+            let text = text.map_err(|error| CliError::Usage(format!("cannot read {place}: {error}")))?;
+            (place, text)
         }
-        _ => Err(format!("line {} is no user, expected NAME:PASSWORD", number + 1)),
+        None => (variable.to_owned(), env::var(variable).unwrap_or_default()),
     };
-    lines.map(user).collect()
+    pairs(&text).map_err(|line| CliError::Usage(format!("{place}: line {line} is no {what}")))
+}
+
+/// The names and secrets of a text. An error is the number of a line, and has nothing of what stands in it.
+fn pairs(text: &str) -> Result<Vec<(String, String)>, usize> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let pair = |(number, line): (usize, &str)| match line.split_once(':') {
+        Some((name, secret)) if !name.is_empty() && !secret.is_empty() => Ok((name.to_owned(), secret.to_owned())),
+        _ => Err(number + 1),
+    };
+    lines.map(pair).collect()
 }
 
 #[cfg(test)]
@@ -158,16 +181,15 @@ mod tests {
 
     #[test]
     fn users_stand_in_lines_with_remarks_between() {
-        let found = users("# who\nalice:secret\n\nbob:with:colon \r\n").unwrap();
+        let found = pairs("# who\nalice:secret\n\nbob:with:colon \r\n").unwrap();
         assert_eq!(found, [("alice".into(), "secret".into()), ("bob".into(), "with:colon ".into())]);
-        assert_eq!(users(""), Ok(Vec::new()));
+        assert_eq!(pairs(""), Ok(Vec::new()));
     }
 
     #[test]
-    fn a_line_that_is_no_user_is_told_by_its_number_alone() {
+    fn a_line_without_a_name_or_a_secret_is_told_by_its_number_alone() {
         for line in ["hunter2", ":hunter2", "hunter2:"] {
-            let wrong = users(&format!("alice:secret\n{line}")).unwrap_err();
-            assert!(wrong.starts_with("line 2 is no user") && !wrong.contains("hunter2"), "{wrong}");
+            assert_eq!(pairs(&format!("alice:secret\n{line}")), Err(2), "{line}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The embedded broker as a process.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use crate::support::{Broker, Process, Scratch, milena, run_in};
 
 #[test]
@@ -102,6 +104,37 @@ fn users_of_a_file_write_over_tls_where_a_rule_allows_it_and_nowhere_else() {
     drop(broker);
 }
 
+/// A signed token, as far as a client can tell; the signature is these bytes.
+fn token(signature: &[u8]) -> String {
+    let parts: [&[u8]; 3] = [br#"{"alg":"RS256"}"#, br#"{"sub":"alice","exp":9999999999}"#, signature];
+    parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
+}
+
+#[test]
+fn the_tokens_of_a_file_are_their_users_and_others_are_refused() {
+    let folder = Scratch::new();
+    let (known, unknown) = (token(b"known"), token(b"unknown"));
+    folder.write("tokens", format!("# one token\nalice:{known}\n").as_bytes());
+    let secured = ["--tokens-file", "tokens", "--session", "60", "--acl", "User:alice WRITE topic orders"];
+    let (broker, bootstrap) = start_in(&folder, &[&secured[..], &["--topic", "orders:1"]].concat());
+    let with = |token: &str| {
+        folder.write("token", token.as_bytes());
+        let module = "sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;";
+        let url = format!("sasl.oauthbearer.token.endpoint.url=file://{}", folder.path().join("token").display());
+        let login = ["security.protocol=SASL_PLAINTEXT", "sasl.mechanism=OAUTHBEARER", module, &url];
+        run_in(
+            &folder,
+            &[&["produce", "--topic", "orders", "-b", &bootstrap], &settings(&login)[..]].concat(),
+            b"one\n",
+        )
+    };
+    with(&known).expect(0);
+    let refused = with(&unknown).expect(1);
+    assert!(refused.stderr.contains("SASL_AUTHENTICATION_FAILED"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains(&unknown), "{}", refused.stderr);
+    drop(broker);
+}
+
 #[test]
 fn a_client_shows_the_certificate_that_the_broker_made_for_it() {
     let folder = Scratch::new();
@@ -125,9 +158,12 @@ fn a_client_shows_the_certificate_that_the_broker_made_for_it() {
 fn users_and_rules_that_are_none_are_refused_without_a_password() {
     let folder = Scratch::new();
     folder.write("users", b"alice:secret\nhunter2\n");
+    folder.write("tokens", b"hunter2:\n");
     for (args, expected) in [
         (["--users-file", "users"], "users: line 2 is no user, expected NAME:PASSWORD"),
         (["--users-file", "nowhere"], "cannot read nowhere"),
+        (["--tokens-file", "tokens"], "tokens: line 1 is no token, expected NAME:TOKEN"),
+        (["--session", "1"], "1 is not in 2.."),
         (["--acl", "alice WRITE topic orders"], "principal \"alice\" has no type"),
         (["--acl", "User:alice EAT topic orders"], "no operation (ALL, READ,"),
         (["--sasl", "GSSAPI"], "SCRAM-SHA-256"),
