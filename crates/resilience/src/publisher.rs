@@ -15,7 +15,7 @@
 //!
 //! [`Mode::OnFailure`] publishes first, and stores what could not be published. An event of a call that has not returned is lost if the process
 //! is killed; the caller has not been told otherwise. [`Mode::WriteAhead`] stores first and removes the row when the event is published: once the
-//! event is in the store, a crash cannot lose it. It costs a commit for each event.
+//! event is in the store, a crash cannot lose it. It costs a commit for each event. [`publish_kept`](ResilientPublisher::publish_kept) does so for one event, in both.
 //!
 //! # Order
 //!
@@ -64,7 +64,10 @@ use std::{
 };
 
 use milena::{Header, Produce, Record};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 
 use self::{attempt::Attempt, keys::Keys, probe::LastFailed, stats::Counters};
 pub use self::{
@@ -184,16 +187,42 @@ impl ResilientPublisher {
     ///
     /// # Panics
     /// If it is called outside of a tokio runtime.
-    pub fn publish_async(&self, mut event: NewEvent) -> JoinHandle<Result<Publication, PublishError>> {
+    pub fn publish_async(&self, event: NewEvent) -> JoinHandle<Result<Publication, PublishError>> {
+        self.begin(event, None)
+    }
+
+    /// As [`publish_async`](Self::publish_async), but stores the event first, whatever the [`Mode`], and returns when it is in the store, synced: from
+    /// then on it is published, now or after a restart. If it cannot be stored, its outcome is known when this returns.
+    ///
+    /// # Panics
+    /// If it is called outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the event is published or stored all the same.
+    pub async fn publish_kept(&self, event: NewEvent) -> JoinHandle<Result<Publication, PublishError>> {
+        let (kept, is_kept) = oneshot::channel();
+        let outcome = self.begin(event, Some(kept));
+        // An error means that it has its outcome.
+        let _ = is_kept.await;
+        outcome
+    }
+
+    fn begin(
+        &self,
+        mut event: NewEvent,
+        kept: Option<oneshot::Sender<()>>,
+    ) -> JoinHandle<Result<Publication, PublishError>> {
         if !event.headers.iter().any(|(name, _)| is_id(name)) {
             event.headers.push((EVENT_ID.to_owned(), Some(event.event_id.to_string().into_bytes())));
         }
         self.0.keys.observe(&event.topic, event.key.as_deref());
         let (shared, slot) = (Arc::clone(&self.0), event.slot());
         let turn = shared.is_ordered(event.key.is_some()).then(|| shared.gate.turn_to_keep(slot));
-        crate::task::spawn(
-            async move { Attempt::new(&shared, event.event_id, slot, turn).run(&record_of(&event)).await },
-        )
+        crate::task::spawn(async move {
+            let attempt = Attempt::new(&shared, event.event_id, slot, turn);
+            let attempt = if let Some(kept) = kept { attempt.telling(kept) } else { attempt };
+            attempt.run(&record_of(&event)).await
+        })
     }
 
     /// What the publisher has done, and the breaker's state.

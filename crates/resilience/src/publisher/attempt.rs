@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use milena::{Ack, Persisted, Record};
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 use uuid::Uuid;
 
 use super::{Mode, Publication, PublishError, Shared, Why, borrowed, new_event};
@@ -38,13 +38,20 @@ pub(super) struct Attempt<'a> {
     is_ordered: bool,
     /// It may be in the store already, because an insert has an unknown result.
     unsure: Option<StoreError>,
+    /// Is told when the event is in the store. It is stored first then.
+    kept: Option<oneshot::Sender<()>>,
 }
 
 impl<'a> Attempt<'a> {
     /// An attempt with its place among the events of its slot, if it has one.
     pub(super) fn new(shared: &'a Shared, event_id: Uuid, slot: u16, turn: Option<Turn<'a>>) -> Self {
         let is_ordered = turn.is_some();
-        Self { shared, event_id, slot, turn, is_ordered, unsure: None }
+        Self { shared, event_id, slot, turn, is_ordered, unsure: None, kept: None }
+    }
+
+    /// The same attempt, which stores the event first, and tells when it is in the store.
+    pub(super) fn telling(self, kept: oneshot::Sender<()>) -> Self {
+        Self { kept: Some(kept), ..self }
     }
 
     pub(super) async fn run(mut self, record: &Record<'_>) -> Result<Publication, PublishError> {
@@ -55,8 +62,8 @@ impl<'a> Attempt<'a> {
             Err(why) => return self.store(record, why).await,
         };
         match self.shared.settings.mode {
-            Mode::OnFailure => self.publish_first(record, permit, start).await,
-            Mode::WriteAhead => self.store_first(record, permit).await,
+            Mode::OnFailure if self.kept.is_none() => self.publish_first(record, permit, start).await,
+            _ => self.store_first(record, permit).await,
         }
     }
 
@@ -141,6 +148,11 @@ impl<'a> Attempt<'a> {
                 Ok(Publication::Stored { event_id: self.event_id, why: Why::Overdue, maybe_sent: true })
             }
             Ok(row) => {
+                if let Some(kept) = self.kept.take() {
+                    self.others_know(&row).await;
+                    // Whoever waited may have gone.
+                    let _ = kept.send(());
+                }
                 let mut sending = std::pin::pin!(self.shared.producer.publish(borrowed(record)));
                 self.finish(row, record.topic(), (permit, start), &mut sending).await
             }

@@ -331,6 +331,28 @@ async fn in_write_ahead_mode_an_event_is_in_the_store_before_it_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_that_is_to_be_kept_is_in_the_store_before_the_call_returns_whatever_the_mode() {
+    let rig = Rig::new(|builder| builder.mode(Mode::OnFailure)).await;
+    let event = |value: &str| NewEvent::new(EventId::new(), "orders", value).key("k");
+    rig.producer.reply_next(Reply::hold());
+    rig.store.hold_syncs();
+    let mut kept = std::pin::pin!(rig.publisher.publish_kept(event("1")));
+    assert!(tokio::time::timeout(Duration::from_secs(1), &mut kept).await.is_err(), "it is not synced");
+    assert_eq!(rig.values("orders"), [""; 0]);
+    rig.store.sync();
+    let publication = kept.await;
+    assert_eq!((rig.stats().await.0, publication.is_finished()), (1, false));
+    rig.producer.complete_all();
+    assert!(is_published(&publication.await.unwrap()));
+    assert_eq!((rig.values("orders"), rig.stats().await), (vec!["1".into()], (0, 1, 0, 0)));
+    // What cannot be stored is handed back, and not sent.
+    rig.store.fail_next_insert(Fault::Refuse(StoreErrorKind::Full));
+    let refused = rig.publisher.publish_kept(event("2")).await;
+    assert!(refused.is_finished() && refused.await.unwrap().unwrap_err().store_error().is_some());
+    assert_eq!(rig.values("orders"), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn in_write_ahead_mode_an_event_that_fails_is_sent_again_flagged() {
     let rig = Rig::new(|builder| builder.mode(Mode::WriteAhead)).await;
     rig.producer.fail_next(maybe_written());
