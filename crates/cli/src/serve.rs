@@ -4,15 +4,19 @@
 //! gateway's own table of settings. Without a bootstrap address there is an embedded broker, so the command runs on its own. Deliberately
 //! absent: what the gateway does, which is in its crate.
 
+use std::sync::Arc;
+
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use milena::broker::EmbeddedBroker;
 use milena_gateway::{Config, Ended, Gateway, SETTINGS, Server, Tokens};
+use milena_resilience::store::Store;
 
 use crate::{
     console::{all_taken, to_stderr, to_stdout},
     exit::{CliError, Exit},
     interrupt::Interrupt,
     settings::name_and_value,
+    store,
 };
 
 /// Partitions of the embedded broker's topics.
@@ -32,6 +36,8 @@ Examples:
   curl -X POST localhost:18080/api/v1/topics/orders/records -H 'Content-Type: application/json' \\
        -d '{\"key\": {\"text\": \"user-1\"}, \"value\": {\"json\": {\"total\": 9}}}'
   KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PORT=18081 milena serve
+  What Kafka does not take now is stored, and delivered later; the state of a request survives a restart:
+    milena serve --bootstrap-server kafka:9092 --store events.db
 
 Exit codes: 0 ended by a signal with nothing left undone, 1 it was not, or the port cannot be opened, 2 settings are wrong.")]
 pub(crate) struct Args {
@@ -91,7 +97,11 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         None => Some(start_broker(&config.default_topic).await?),
     };
     let bootstrap = embedded.as_ref().map_or_else(String::new, EmbeddedBroker::bootstrap_servers);
-    let server = bind(config, &bootstrap, tokens).await?;
+    let store: Option<Arc<dyn Store>> = match &config.store {
+        Some(address) => Some(store::open_to_keep(address, config.status_age).await?.into()),
+        None => None,
+    };
+    let server = bind(config, &bootstrap, tokens, store.clone()).await?;
     let address = server.local_addr().map_err(|error| CliError::Failed(format!("cannot listen: {error}")))?;
     to_stdout(&format!("http://{address}"));
     if embedded.is_some() {
@@ -100,6 +110,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         ));
     }
     let ended = server.run(interrupt.next()).await;
+    if let Some(store) = store {
+        store::close(&*store).await?;
+    }
     if let Some(broker) = embedded {
         broker.shutdown().await;
     }
@@ -132,11 +145,23 @@ async fn start_broker(topic: &str) -> Result<EmbeddedBroker, CliError> {
     broker.map_err(|error| CliError::Failed(format!("cannot start the embedded broker: {error}")))
 }
 
-async fn bind(config: Config, bootstrap: &str, tokens: Option<Tokens>) -> Result<Server, CliError> {
+async fn bind(
+    config: Config,
+    bootstrap: &str,
+    tokens: Option<Tokens>,
+    store: Option<Arc<dyn Store>>,
+) -> Result<Server, CliError> {
     let address = format!("{}:{}", config.host, config.port);
     let gateway = Gateway::start(config, bootstrap).await?;
     let gateway = match tokens {
         Some(tokens) => gateway.with_tokens(tokens),
+        None => gateway,
+    };
+    let gateway = match store {
+        Some(store) => {
+            let started = gateway.with_store(store).await;
+            started.map_err(|error| CliError::Failed(format!("cannot start: {error}")))?
+        }
         None => gateway,
     };
     Server::bind(gateway).await.map_err(|error| {

@@ -3,7 +3,7 @@
 //! In: an address. Out: a store, or why it cannot be opened. Does I/O. An address may hold a password, so no error repeats it but for a
 //! path.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use milena_resilience::store::{Store, StoreError, StoreErrorKind};
 
@@ -25,11 +25,19 @@ enum Address<'a> {
 enum Missing {
     Refuse,
     CreateForLab,
+    /// Create it, and keep what is settled for this time.
+    CreateToKeep(Duration),
 }
 
 /// Opens the store at an address. Nothing is created.
 pub(crate) async fn open(address: &str) -> Result<Box<dyn Store>, CliError> {
     open_or(address, Missing::Refuse).await
+}
+
+/// Opens the store of a service at an address, or creates it. What is settled is kept for `retention`.
+#[cfg(feature = "gateway")]
+pub(crate) async fn open_to_keep(address: &str, retention: Duration) -> Result<Box<dyn Store>, CliError> {
+    open_or(address, Missing::CreateToKeep(retention)).await
 }
 
 /// Opens the store of a lab at an address, or creates it.
@@ -71,7 +79,11 @@ fn parse(address: &str) -> Result<Address<'_>, String> {
 #[cfg(feature = "sqlite")]
 async fn sqlite(path: &Path, missing: Missing) -> Result<Box<dyn Store>, StoreError> {
     let builder = milena_resilience::store::sqlite::SqliteStore::builder(path);
-    let builder = if missing == Missing::Refuse { builder.must_exist() } else { builder };
+    let builder = match missing {
+        Missing::Refuse => builder.must_exist(),
+        Missing::CreateForLab => builder,
+        Missing::CreateToKeep(retention) => builder.retention(retention),
+    };
     Ok(Box::new(builder.open().await?))
 }
 
@@ -84,7 +96,11 @@ async fn sqlite(_: &Path, _: Missing) -> Result<Box<dyn Store>, StoreError> {
 #[cfg(feature = "postgres")]
 async fn postgres(connection: &str, missing: Missing) -> Result<Box<dyn Store>, StoreError> {
     let builder = milena_resilience::store::postgres::PostgresStore::builder(connection);
-    let builder = if missing == Missing::Refuse { builder.must_exist() } else { builder.schema(LAB_SCHEMA) };
+    let builder = match missing {
+        Missing::Refuse => builder.must_exist(),
+        Missing::CreateForLab => builder.schema(LAB_SCHEMA),
+        Missing::CreateToKeep(retention) => builder.retention(retention),
+    };
     Ok(Box::new(builder.open().await?))
 }
 

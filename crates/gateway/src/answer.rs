@@ -18,11 +18,14 @@ use crate::{
     ids::RequestId,
     problem::{self, Kind, Outcome, Problem},
     request::Mode,
-    status::State,
+    status::{Done, State, Stored},
 };
 
 /// The media type of JSON.
 pub(crate) const JSON: &str = "application/json";
+/// The states that are no outcome.
+const PENDING: &str = "PENDING";
+const STORED: &str = "STORED";
 /// The media type of JSON line by line.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 
@@ -58,10 +61,21 @@ struct Accepted<'a> {
     topic: &'a str,
 }
 
-/// The answer to a request that does not wait.
-pub(crate) fn accepted(request_id: RequestId, event_id: &str, mode: Mode, topic: &str) -> Response<Body> {
-    let accepted = Accepted { request_id, state: "PENDING", event_id, mode, topic };
-    let mut response = json(StatusCode::ACCEPTED, JSON, &accepted);
+/// The answer to a request whose record has no outcome yet: it is on its way, or in the store.
+pub(crate) fn accepted(
+    request_id: RequestId,
+    is_stored: bool,
+    event_id: &str,
+    mode: Mode,
+    topic: &str,
+) -> Response<Body> {
+    let state = if is_stored { STORED } else { PENDING };
+    let accepted = Accepted { request_id, state, event_id, mode, topic };
+    located(json(StatusCode::ACCEPTED, JSON, &accepted), request_id)
+}
+
+/// The answer with the place where the state of its request is.
+fn located(mut response: Response<Body>, request_id: RequestId) -> Response<Body> {
     // It is ASCII.
     if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/status?requestId={request_id}")) {
         response.headers_mut().insert(LOCATION, location);
@@ -90,6 +104,8 @@ struct Status<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     retriable: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
 }
 
@@ -100,7 +116,22 @@ pub(crate) fn state(request_id: &str, state: &State) -> Response<Body> {
 
 fn status<'a>(request_id: &'a str, state: &'a State) -> Status<'a> {
     match state {
-        State::Pending => Status { request_id, state: "PENDING", ..Status::default() },
+        State::Pending => Status { request_id, state: PENDING, ..Status::default() },
+        State::Stored(stored) => Status {
+            request_id,
+            state: STORED,
+            error: stored.why.as_deref(),
+            attempts: Some(stored.attempts),
+            outcome: Some(stored.outcome),
+            ..Status::default()
+        },
+        State::Delivered { topic } => Status {
+            request_id,
+            state: "OK",
+            topic: Some(topic),
+            outcome: Some(Outcome::Persisted),
+            ..Status::default()
+        },
         State::Ok(ack) => Status {
             request_id,
             state: "OK",
@@ -137,14 +168,29 @@ pub(crate) enum Entry<'a> {
         timestamp: i64,
         outcome: Outcome,
     },
+    /// It is in the store.
+    #[serde(rename_all = "camelCase")]
+    Stored {
+        /// 202.
+        status: u16,
+        request_id: RequestId,
+        state: &'static str,
+        outcome: Outcome,
+    },
     /// It failed.
     Failed(&'a Problem),
 }
 
-impl<'a> From<&'a Result<Ack, Problem>> for Entry<'a> {
-    fn from(result: &'a Result<Ack, Problem>) -> Self {
+impl<'a> From<&'a Result<Done, Problem>> for Entry<'a> {
+    fn from(result: &'a Result<Done, Problem>) -> Self {
         match result {
-            Ok(ack) => Self::Written {
+            Ok(Done::Stored(request_id, stored)) => Self::Stored {
+                status: StatusCode::ACCEPTED.as_u16(),
+                request_id: *request_id,
+                state: STORED,
+                outcome: stored.outcome,
+            },
+            Ok(Done::Written(ack)) => Self::Written {
                 status: StatusCode::OK.as_u16(),
                 topic: ack.topic(),
                 partition: ack.partition(),
@@ -174,8 +220,24 @@ pub(crate) fn written(request_id: RequestId, ack: &Ack) -> Response<Body> {
     json(StatusCode::OK, JSON, &Written { request_id, topic, partition, offset, timestamp, outcome })
 }
 
+/// The answer to one record that is in the store.
+pub(crate) fn stored(request_id: RequestId, topic: &str, stored: &Stored) -> Response<Body> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct InStore<'a> {
+        request_id: RequestId,
+        state: &'static str,
+        topic: &'a str,
+        error: Option<&'a str>,
+        outcome: Outcome,
+    }
+    let (error, outcome) = (stored.why.as_deref(), stored.outcome);
+    let answer = InStore { request_id, state: STORED, topic, error, outcome };
+    located(json(StatusCode::ACCEPTED, JSON, &answer), request_id)
+}
+
 /// The answer to a batch: a result for each record, in order.
-pub(crate) fn results(request_id: RequestId, results: &[Result<Ack, Problem>]) -> Response<Body> {
+pub(crate) fn results(request_id: RequestId, results: &[Result<Done, Problem>]) -> Response<Body> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Results<'a> {
@@ -273,7 +335,7 @@ mod tests {
     #[test]
     fn an_answer_that_does_not_wait_says_where_the_state_is() {
         let id = Ids::default().id(1);
-        let response = accepted(id, "e", Mode::Plain, "t");
+        let response = accepted(id, false, "e", Mode::Plain, "t");
         assert_eq!(response.status(), 202);
         assert_eq!(response.headers()[LOCATION], format!("/api/v1/status?requestId={id}"));
     }

@@ -8,6 +8,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use milena::ProducerBuilder;
+use milena_resilience::publisher::Mode as StoreMode;
 
 use crate::request::Mode;
 
@@ -46,6 +47,8 @@ settings! {
     "max-connections" "GATEWAY_MAX_CONNECTIONS" = "10000", "Most connections; others wait until one ends";
     "max-statuses" "GATEWAY_MAX_STATUSES" = "100000", "Most requests whose state is kept";
     "status-age-ms" "GATEWAY_STATUS_AGE_MS" = "3600000", "Time for which a request's state is kept, in milliseconds";
+    "store" "GATEWAY_STORE" = "", "Store of what Kafka does not take now: a SQLite file, or postgres://...; nothing is that there is none";
+    "store-mode" "GATEWAY_STORE_MODE" = "write_ahead", "When a record is stored that no request waits for: write_ahead is before its request is accepted, on_failure only if it cannot be sent";
     "max-idempotency-keys" "GATEWAY_MAX_IDEMPOTENCY_KEYS" = "100000", "Most keys of Idempotency-Key that are known at once";
     "idempotency-age-ms" "GATEWAY_IDEMPOTENCY_AGE_MS" = "86400000", "Time for which such a key is known, in milliseconds";
     "read-timeout-ms" "GATEWAY_READ_TIMEOUT_MS" = "10000", "Longest time for a request's head, for its body, and for a line of a stream";
@@ -102,6 +105,10 @@ pub struct Config {
     pub max_statuses: usize,
     /// `status-age-ms`.
     pub status_age: Duration,
+    /// `store`, if there is one. Whoever starts the gateway opens it.
+    pub store: Option<String>,
+    /// `store-mode`.
+    pub store_mode: StoreMode,
     /// `max-idempotency-keys`.
     pub max_idempotency_keys: usize,
     /// `idempotency-age-ms`.
@@ -142,6 +149,8 @@ impl Config {
             max_connections: draft.number("max-connections", 1),
             max_statuses: draft.number("max-statuses", 1),
             status_age: draft.millis("status-age-ms"),
+            store: Some(draft.value("store").0).filter(|address| !address.is_empty()),
+            store_mode: draft.store_mode(),
             max_idempotency_keys: draft.number("max-idempotency-keys", 1),
             idempotency_age: draft.millis("idempotency-age-ms"),
             read_timeout: draft.millis("read-timeout-ms"),
@@ -171,6 +180,17 @@ impl Config {
             .properties(self.properties.iter().map(|(name, value)| (name, value)))
             .property("enable.idempotence", idempotence)
             .client_id(&format!("{id}-{name}"))
+    }
+
+    /// Within which time a producer has an outcome for a record.
+    pub(crate) fn longest(&self, mode: Mode) -> Duration {
+        // The configuration is valid, so each of them is a number.
+        let properties = self.producer(mode, "localhost:9092").effective_properties().unwrap_or_default();
+        let millis = |wanted: &str| {
+            let value = properties.iter().find(|(name, _)| *name == wanted).and_then(|(_, value)| value.parse().ok());
+            Duration::from_millis(value.unwrap_or_default())
+        };
+        millis("max.block.ms") + millis("delivery.timeout.ms")
     }
 
     /// Whether records may be sent to a topic.
@@ -256,6 +276,18 @@ impl Draft<'_> {
             self.violations.push(format!("{name}: expected a number from {least} to {greatest}, got {value:?}"));
             read(default).expect("the table's own value is valid")
         })
+    }
+
+    fn store_mode(&mut self) -> StoreMode {
+        let (value, _) = self.value("store-mode");
+        match value.as_str() {
+            "write_ahead" => StoreMode::WriteAhead,
+            "on_failure" => StoreMode::OnFailure,
+            _ => {
+                self.violations.push(format!("store-mode: expected write_ahead or on_failure, got {value:?}"));
+                StoreMode::WriteAhead
+            }
+        }
     }
 
     fn limits(&mut self) -> Limits {
@@ -348,7 +380,8 @@ mod tests {
 
     #[test]
     fn every_violation_is_told_at_once() {
-        let flags = [("port", "http"), ("max-statuses", "0"), ("host", ""), ("allowed-topics", "orders")];
+        let flags =
+            [("port", "http"), ("max-statuses", "0"), ("host", ""), ("allowed-topics", "orders"), ("store-mode", "x")];
         let variables = [("KAFKA_RETRIES", "-1"), ("GATEWAY_READ_TIMEOUT_MS", "soon")];
         assert_eq!(
             read(&flags, &[("acks", "1"), ("linger", "5"), ("enable.idempotence", "true")], &variables).unwrap_err(),
@@ -356,6 +389,7 @@ mod tests {
                 r#"host: expected text, got nothing; leave it out for 127.0.0.1"#,
                 r#"port: expected a number from 0 to 65535, got "http""#,
                 &format!("max-statuses: expected a number from 1 to {}, got \"0\"", usize::MAX),
+                r#"store-mode: expected write_ahead or on_failure, got "x""#,
                 r#"read-timeout-ms: expected a number from 0 to 4294967295, got "soon""#,
                 r#"default-topic: "bhf-transactions" is none of allowed-topics; add it there"#,
                 "enable.idempotence: each request chooses it by mode=plain or mode=idempotent; leave it out",

@@ -13,24 +13,29 @@ use std::{
     time::Duration,
 };
 
-use milena::{Ack, ConfigError, FlushError, SendError};
+use milena::{Ack, ConfigError, Delivery, FlushError, SendError};
+use milena_resilience::{
+    publisher::{Publication, StartError},
+    store::Store,
+};
 use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, timeout},
 };
 
 use crate::{
-    answer::Kept,
+    answer::Kept as Answered,
     bearer::Tokens,
     config::Config,
     idempotency::{Keys, Verdict},
-    ids::{Ids, RequestId},
+    ids::{Ids, RequestId, uuid_of},
     metrics::{Http, merge, single},
     order::Order,
-    problem::{Kind, Problem},
+    outbox::{Kept, Outbox, problem_of, state_after},
+    problem::{Kind, Outcome, Problem},
     producers::Replaceable,
     request::Mode,
-    status::{Found, Statuses, Ticket},
+    status::{Done, Found, State, Statuses, Ticket},
 };
 
 /// How many bytes of orders may wait for metadata.
@@ -39,6 +44,8 @@ const MAX_WAITING: usize = 32 * 1024 * 1024;
 const FRESH: Duration = Duration::from_secs(5);
 /// How long it may take to get one.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it may take, beyond the time for shutdown, to store what was not delivered.
+const STORING: Duration = Duration::from_secs(5);
 /// Metrics of the producer that have a group.
 const PRODUCER: &str = "producer-metrics";
 
@@ -53,7 +60,7 @@ pub struct Gateway {
     next: AtomicU64,
     waiting: Arc<Semaphore>,
     /// Only requests with such a key take the lock.
-    keys: Mutex<Keys<Kept>>,
+    keys: Mutex<Keys<Answered>>,
     fingerprints: RandomState,
     started: Instant,
     /// When a broker answered last, in milliseconds since the start; 0 is never.
@@ -61,6 +68,54 @@ pub struct Gateway {
     draining: watch::Sender<bool>,
     http: Http,
     tokens: Option<Tokens>,
+    outbox: Option<Outbox>,
+}
+
+/// A record that was accepted.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    /// By the producer.
+    Sent(Delivery),
+    /// By the publisher, which stores what Kafka does not take.
+    Kept(RequestId, Kept),
+}
+
+impl Accepted {
+    /// Whether what became of it is known.
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Self::Sent(delivery) => delivery.outcome().is_some(),
+            Self::Kept(_, kept) => kept.is_finished(),
+        }
+    }
+
+    /// What became of it.
+    pub(crate) async fn done(self) -> Result<Done, Problem> {
+        match self {
+            Self::Sent(delivery) => delivery.await.map(Done::Written).map_err(|error| Problem::from(&error)),
+            Self::Kept(id, kept) => done(id, settled(kept).await),
+        }
+    }
+}
+
+/// What became of a request whose record went through the publisher.
+fn done(id: RequestId, publication: Result<Publication, Problem>) -> Result<Done, Problem> {
+    match state_after(publication?) {
+        State::Ok(ack) => Ok(Done::Written(ack)),
+        State::Stored(stored) => Ok(Done::Stored(id, stored)),
+        _ => Err(Problem::new(Kind::Internal, "a record is neither written nor stored")),
+    }
+}
+
+/// Waits for what becomes of a record.
+async fn settled(kept: Kept) -> Result<Publication, Problem> {
+    match kept.await {
+        Ok(published) => published.map_err(|error| problem_of(&error)),
+        Err(_) => {
+            let why = "the attempt to publish ended without an outcome; the record may be written";
+            Err(Problem::new(Kind::Internal, why).with_outcome(Outcome::Unknown))
+        }
+    }
 }
 
 impl std::fmt::Debug for Gateway {
@@ -92,8 +147,24 @@ impl Gateway {
             draining: watch::Sender::new(false),
             http: Http::default(),
             tokens: None,
+            outbox: None,
             config,
         })
+    }
+
+    /// The same gateway, which stores the idempotent records that Kafka does not take now, and delivers them later. A store that keeps what was
+    /// delivered for `status-age-ms` (its retention) answers for so long what became of it, in every process that has it. Whoever opened the
+    /// store closes it when the gateway has ended.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped leaves nothing running.
+    pub async fn with_store(self, store: Arc<dyn Store>) -> Result<Self, StartError> {
+        let (mode, longest) = (self.config.store_mode, self.config.longest(Mode::Idempotent));
+        let outbox = Outbox::start(store, mode, Arc::clone(&self.idempotent), longest).await?;
+        Ok(Self { outbox: Some(outbox), ..self })
     }
 
     /// The same gateway, whose paths under `/api` only those with a token may use. By default everybody may.
@@ -130,21 +201,82 @@ impl Gateway {
         self.ids.id(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Sends an order and waits for its outcome, for at most `max.block.ms` and `delivery.timeout.ms`.
-    pub(crate) async fn send(&self, mode: Mode, order: &Order<'_>) -> Result<Ack, Problem> {
-        let delivery = self.producer(mode).accept(order).await.map_err(|error| Problem::from(&error))?;
-        delivery.await.map_err(|error| Problem::from(&error))
+    /// The store, if an order may go there.
+    fn outbox(&self, mode: Mode, order: &Order<'_>) -> Option<&Outbox> {
+        self.outbox.as_ref().filter(|_| mode == Mode::Idempotent && Outbox::takes(order))
     }
 
-    /// Sends an order without waiting for its outcome, which becomes the state of the id that is returned.
-    pub(crate) fn send_later(&self, mode: Mode, order: Order<'_>) -> Result<RequestId, Problem> {
-        let Some(ticket) = self.statuses.begin(self.started.elapsed()) else {
+    /// Sends the order of a request and waits for its outcome, for at most `max.block.ms` and `delivery.timeout.ms`.
+    pub(crate) async fn send(&self, id: RequestId, mode: Mode, order: &Order<'_>) -> Result<Done, Problem> {
+        if let Some(outbox) = self.outbox(mode, order) {
+            return done(id, outbox.publish(id.uuid(), order).await.map_err(|error| problem_of(&error)));
+        }
+        let delivery = self.producer(mode).accept(order).await.map_err(|error| Problem::from(&error))?;
+        delivery.await.map(Done::Written).map_err(|error| Problem::from(&error))
+    }
+
+    /// Accepts one of several orders.
+    pub(crate) async fn accept(&self, mode: Mode, order: &Order<'_>) -> Result<Accepted, SendError> {
+        match self.outbox(mode, order) {
+            Some(outbox) => Ok(self.keep(outbox, order)),
+            None => self.producer(mode).accept(order).await.map(Accepted::Sent),
+        }
+    }
+
+    /// As [`accept`](Self::accept), but waits for memory too.
+    pub(crate) async fn accept_in_turn(&self, mode: Mode, order: &Order<'_>) -> Result<Accepted, SendError> {
+        match self.outbox(mode, order) {
+            Some(outbox) => Ok(self.keep(outbox, order)),
+            None => self.producer(mode).accept_in_turn(order).await.map(Accepted::Sent),
+        }
+    }
+
+    fn keep(&self, outbox: &Outbox, order: &Order<'_>) -> Accepted {
+        let id = self.new_id();
+        Accepted::Kept(id, outbox.begin(id.uuid(), order))
+    }
+
+    /// Sends an order without waiting for its outcome, which becomes the state of the id that is returned. With it comes whether the record
+    /// is in the store.
+    pub(crate) async fn send_later(&self, mode: Mode, order: Order<'_>) -> Result<(RequestId, bool), Problem> {
+        match self.outbox(mode, &order) {
+            Some(outbox) => self.keep_later(outbox, &order).await,
+            None => self.begin(mode, order).map(|id| (id, false)),
+        }
+    }
+
+    async fn keep_later(&self, outbox: &Outbox, order: &Order<'_>) -> Result<(RequestId, bool), Problem> {
+        let ticket = self.ticket()?;
+        let id = self.statuses.id(ticket);
+        let kept = outbox.begin_kept(id.uuid(), order).await;
+        if !kept.is_finished() {
+            let statuses = Arc::clone(&self.statuses);
+            tokio::spawn(async move { statuses.settle(ticket, settled(kept).await.map(state_after)) });
+            return Ok((id, false));
+        }
+        match settled(kept).await.map(state_after) {
+            Ok(state) => {
+                let is_stored = matches!(state, State::Stored(_));
+                self.statuses.settle(ticket, Ok(state));
+                Ok((id, is_stored))
+            }
+            Err(problem) => {
+                self.statuses.withdraw(ticket);
+                Err(problem)
+            }
+        }
+    }
+
+    /// A place for the state of a request.
+    fn ticket(&self) -> Result<Ticket, Problem> {
+        self.statuses.begin(self.started.elapsed()).ok_or_else(|| {
             let places = self.config.max_statuses;
-            return Err(Problem::new(
-                Kind::BufferFull,
-                format!("{places} requests have no outcome yet; ask again later"),
-            ));
-        };
+            Problem::new(Kind::BufferFull, format!("{places} requests have no outcome yet; ask again later"))
+        })
+    }
+
+    fn begin(&self, mode: Mode, order: Order<'_>) -> Result<RequestId, Problem> {
+        let ticket = self.ticket()?;
         let statuses = Arc::clone(&self.statuses);
         let finish = move |outcome: Result<Ack, milena::DeliveryError>| {
             statuses.finish(ticket, outcome.map_err(|error| Problem::from(&error)));
@@ -181,26 +313,38 @@ impl Gateway {
     }
 
     /// Begins a request with an idempotency key, which asks for `asked`.
-    pub(crate) fn begin_once(&self, key: &str, asked: impl std::hash::Hash) -> Verdict<Kept> {
+    pub(crate) fn begin_once(&self, key: &str, asked: impl std::hash::Hash) -> Verdict<Answered> {
         let fingerprint = self.fingerprints.hash_one(asked);
         self.keys().begin(key, fingerprint, self.started.elapsed())
     }
 
     /// The answer of such a request; `None` if it certainly changed nothing, so that it may be tried again.
-    pub(crate) fn end_once(&self, key: &str, answer: Option<Kept>) {
+    pub(crate) fn end_once(&self, key: &str, answer: Option<Answered>) {
         match answer {
             Some(answer) => self.keys().finish(key, answer),
             None => self.keys().forget(key),
         }
     }
 
-    fn keys(&self) -> MutexGuard<'_, Keys<Kept>> {
+    fn keys(&self) -> MutexGuard<'_, Keys<Answered>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of a request.
-    pub(crate) fn find(&self, id: &str) -> Found {
-        self.statuses.find(id, self.started.elapsed())
+    /// What is known of a request, by this process or by the store.
+    pub(crate) async fn find(&self, id: &str) -> Result<Found, Problem> {
+        let found = self.statuses.find(id, self.started.elapsed());
+        let is_open = matches!(found, Found::State(State::Stored(_)) | Found::Expired | Found::Unknown);
+        match (self.outbox.as_ref().filter(|_| is_open), uuid_of(id)) {
+            (Some(outbox), Some(uuid)) => {
+                Ok(outbox.state(uuid).await?.map_or_else(|| found.clone(), |state| Found::State(state.knowing(&found))))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// The state of the breaker, if there is one.
+    pub(crate) fn breaker(&self) -> Option<&'static str> {
+        self.outbox.as_ref().map(Outbox::breaker)
     }
 
     /// Whether requests should come here: it is not ending, has room, and a broker answered not long ago.
@@ -240,7 +384,11 @@ impl Gateway {
     }
 
     /// All metrics, as Prometheus' text.
-    pub(crate) fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
+        let outbox = match &self.outbox {
+            Some(outbox) => outbox.metrics().await,
+            None => String::new(),
+        };
         let replaced = self.plain.replaced() + self.idempotent.replaced();
         let pending = self.statuses.pending() as u64;
         let waiting = MAX_WAITING.saturating_sub(self.waiting.available_permits()) as u64;
@@ -251,6 +399,7 @@ impl Gateway {
             single("milena_gateway_producers_replaced_total", "counter", "Producers that were fenced.", replaced),
             self.plain.current().metrics().to_prometheus(),
             self.idempotent.current().metrics().to_prometheus(),
+            outbox,
         ])
     }
 
@@ -272,10 +421,18 @@ impl Gateway {
         }
     }
 
-    /// Ends the producers, which deliver for at most `limit`. Every request has its outcome then.
-    pub(crate) async fn close(&self, limit: Duration) -> Result<(), FlushError> {
+    /// Ends the relay and the producers, which deliver until the deadline; what they do not deliver is stored, if there is a store. Every
+    /// request has its outcome then.
+    pub(crate) async fn close(&self, deadline: Instant) -> Result<(), FlushError> {
+        if let Some(outbox) = &self.outbox {
+            outbox.stop_relay(deadline).await;
+        }
         let (plain, idempotent) = (self.plain.current(), self.idempotent.current());
+        let limit = deadline.saturating_duration_since(Instant::now());
         let (plain, idempotent) = tokio::join!(plain.close_timeout(limit), idempotent.close_timeout(limit));
+        if let Some(outbox) = &self.outbox {
+            outbox.settled(deadline + STORING).await;
+        }
         plain.and(idempotent)
     }
 }

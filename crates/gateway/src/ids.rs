@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 const PART: usize = 16;
@@ -27,12 +28,28 @@ impl RequestId {
         Self(text)
     }
 
+    /// The same bits, as the id of an event in the store.
+    #[must_use]
+    pub(crate) fn uuid(&self) -> Uuid {
+        uuid_of(self.as_str()).unwrap_or_default()
+    }
+
     /// The id as text.
     #[must_use]
     pub(crate) fn as_str(&self) -> &str {
         // They are digits and a hyphen.
         str::from_utf8(&self.0).unwrap_or_default()
     }
+}
+
+/// The bits of text that looks like an id, whoever made it.
+pub(crate) fn uuid_of(text: &str) -> Option<Uuid> {
+    let (number, tag) = text.split_once('-')?;
+    let half = |digits: &str| {
+        let is_hex = digits.len() == PART && digits.bytes().all(|digit| DIGITS.contains(&digit));
+        is_hex.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+    };
+    Some(Uuid::from_u64_pair(half(number)?, half(tag)?))
 }
 
 fn text_of(number: u64) -> impl Iterator<Item = u8> {
@@ -86,6 +103,8 @@ mod tests {
             let id = ours.id(number);
             assert_eq!(ours.number(id.as_str()), Some(number));
             assert_eq!(others.number(id.as_str()), None, "of another process");
+            assert_eq!(uuid_of(id.as_str()).unwrap().as_u64_pair().0, number);
+            assert_eq!(uuid_of(id.as_str()).unwrap(), id.uuid());
         }
         assert!(ours.id(42).as_str().starts_with("000000000000002a-"));
     }
@@ -97,6 +116,7 @@ mod tests {
         for text in ["", "a", "-", "000000000000002a", "000000000000002a-0000000000000000", "é00000000000000", &upper]
         {
             assert_eq!(ids.number(text), None, "{text}");
+            assert_eq!(uuid_of(text).is_some(), text == "000000000000002a-0000000000000000", "{text}");
         }
     }
 }

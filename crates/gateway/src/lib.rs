@@ -26,6 +26,7 @@ mod idempotency;
 mod ids;
 mod metrics;
 mod order;
+mod outbox;
 mod problem;
 mod producers;
 mod record;

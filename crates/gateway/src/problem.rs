@@ -123,6 +123,12 @@ impl Problem {
         Self { kind, detail: detail.into(), code, retriable, outcome: Outcome::NotPersisted, request_id: None }
     }
 
+    /// The same problem, with another outcome.
+    #[must_use]
+    pub(crate) fn with_outcome(self, outcome: Outcome) -> Self {
+        Self { outcome, ..self }
+    }
+
     /// The same problem of the request with this id.
     #[must_use]
     pub(crate) fn of(self, request: RequestId) -> Self {

@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use milena::{Ack, ConfigError, Delivery, DeliveryError, Producer, ProducerBuilder, SendError};
+use milena::{Ack, ConfigError, Delivery, DeliveryError, Producer, ProducerBuilder, Record, SendError};
 use tokio::sync::Mutex;
 
 use crate::order::Order;
@@ -64,9 +64,14 @@ impl Replaceable {
 
     /// As [`accept`](Self::accept), but waits for memory too.
     pub(crate) async fn accept_in_turn(&self, order: &Order<'_>) -> Result<Delivery, SendError> {
+        self.send(order.record()).await
+    }
+
+    /// Accepts a record. Waits for metadata and memory, as a producer does.
+    pub(crate) async fn send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
         let producer = self.current();
-        match producer.send(order.record()).await {
-            Err(SendError::Fatal { .. }) => self.successor(producer).await.send(order.record()).await,
+        match producer.send(record.clone()).await {
+            Err(SendError::Fatal { .. }) => self.successor(producer).await.send(record).await,
             accepted => accepted,
         }
     }

@@ -9,9 +9,13 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    http::{Response, header::AUTHORIZATION},
+    http::{Method, Response, header::AUTHORIZATION},
 };
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -29,7 +33,7 @@ use crate::{
     gateway::Gateway,
     metrics::Route,
     problem::{Kind, Problem},
-    routes::router,
+    routes::{SEND, router, send_directly},
 };
 
 /// The pause after a connection could not be accepted, mostly because the process has no more files.
@@ -96,7 +100,7 @@ impl Server {
         drop(listener);
         let deadline = Instant::now() + gateway.config().shutdown;
         let cut = connections.end(deadline).await;
-        let undelivered = gateway.close(deadline.saturating_duration_since(Instant::now())).await.err();
+        let undelivered = gateway.close(deadline).await.err();
         Ended { cut, undelivered }
     }
 }
@@ -185,7 +189,12 @@ async fn answer_one(
         .then(|| (request.method().clone(), request.uri().path().to_owned()));
     let authorization = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
     let response = if gateway.admits(request.uri().path(), authorization) {
-        routes.call(request).await?
+        let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
+        if request.method() == Method::POST && request.uri().path() == SEND {
+            send_directly(Arc::clone(&gateway), request).await
+        } else {
+            routes.call(request).await?
+        }
     } else {
         let why = "expected the header Authorization with Bearer and a token of this gateway";
         answer::problem(&Problem::new(Kind::Unauthorized, why).of(gateway.new_id()))

@@ -2,7 +2,7 @@
 //!
 //! In: the beginning and the outcome of each, and the time, which is an argument. Out: the state of a request by its id. Pure: it waits for
 //! nothing and reads no clock. States are bounded in number and age. An id that was never given is told from one whose state is gone.
-//! Deliberately absent: anything that survives the process.
+//! Deliberately absent: anything that survives the process; what is stored is asked of the store.
 //!
 //! States lie in a ring, by the numbers of their requests. A place whose request is still pending is not used again, so a request that was
 //! accepted keeps its state until it has its outcome, however many others there are.
@@ -19,7 +19,7 @@ use milena::Ack;
 
 use crate::{
     ids::{Ids, RequestId},
-    problem::Problem,
+    problem::{Outcome, Problem},
 };
 
 /// How many places are tried for a request before it counts as one too many.
@@ -32,8 +32,45 @@ pub(crate) enum State {
     Pending,
     /// Kafka has acknowledged its record.
     Ok(Ack),
+    /// Its record is in the store, and will be delivered.
+    Stored(Stored),
+    /// Its record is in the log. Where is not known any more.
+    Delivered {
+        /// Its topic.
+        topic: Arc<str>,
+    },
     /// Its record failed.
     Error(Arc<Problem>),
+}
+
+impl State {
+    /// The state as the store tells it, with what this process knows beside it: a row that was written ahead does not say why it is still there.
+    pub(crate) fn knowing(mut self, found: &Found) -> Self {
+        if let (Self::Stored(Stored { why: why @ None, .. }), Found::State(Self::Stored(known))) = (&mut self, found) {
+            why.clone_from(&known.why);
+        }
+        self
+    }
+}
+
+/// What became of a record.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// Kafka has acknowledged it.
+    Written(Ack),
+    /// It is in the store, by this id.
+    Stored(RequestId, Stored),
+}
+
+/// A record that is in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// How many attempts failed.
+    pub(crate) attempts: u32,
+    /// Why it was stored, or why the last attempt failed.
+    pub(crate) why: Option<String>,
+    /// Whether it may be in the log already.
+    pub(crate) outcome: Outcome,
 }
 
 /// What is known of an id.
@@ -98,10 +135,12 @@ impl Statuses {
 
     /// The outcome of a request.
     pub(crate) fn finish(&self, ticket: Ticket, outcome: Result<Ack, Problem>) {
-        let state = match outcome {
-            Ok(ack) => State::Ok(ack),
-            Err(problem) => State::Error(Arc::new(problem.of(self.id(ticket)))),
-        };
+        self.settle(ticket, outcome.map(State::Ok));
+    }
+
+    /// What became of a request, if its record may be in the store.
+    pub(crate) fn settle(&self, ticket: Ticket, outcome: Result<State, Problem>) {
+        let state = outcome.unwrap_or_else(|problem| State::Error(Arc::new(problem.of(self.id(ticket)))));
         self.put(ticket, Some(state));
     }
 

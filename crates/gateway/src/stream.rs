@@ -12,16 +12,17 @@ use http_body_util::{
     BodyExt,
     channel::{Channel, Sender},
 };
-use milena::{Ack, Delivery, SendError};
+use milena::SendError;
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
     answer::Entry,
-    gateway::Gateway,
+    gateway::{Accepted, Gateway},
     order::Order,
     problem::{Kind, Problem},
     record,
     request::Mode,
+    status::Done,
 };
 
 /// Most records of a stream without a result.
@@ -37,7 +38,7 @@ pub(crate) struct Common {
     pub(crate) trace: Option<Vec<u8>>,
 }
 
-type Accepted = Result<Delivery, Problem>;
+type Taken = Result<Accepted, Problem>;
 
 /// Reads records from `body` until it ends, and sends them. Returns the body of the answer.
 pub(crate) fn start(common: Common, body: Body) -> Body {
@@ -54,7 +55,7 @@ pub(crate) fn concerns_all(error: &SendError) -> bool {
     !matches!(error, TooLarge { .. } | InvalidPartition { .. } | InvalidRecord { .. } | Serialization { .. })
 }
 
-async fn read(common: Common, mut body: Body, accepted: mpsc::Sender<Accepted>) {
+async fn read(common: Common, mut body: Body, accepted: mpsc::Sender<Taken>) {
     let mut lines = Lines::new(common.gateway.config().limits.body);
     let drained = common.gateway.drained();
     tokio::pin!(drained);
@@ -94,7 +95,7 @@ async fn next_chunk(body: &mut Body, limit: Duration) -> Result<Option<Bytes>, P
 }
 
 /// Sends the record of a line. Returns whether the stream goes on.
-async fn take(common: &Common, line: Result<Bytes, Problem>, accepted: &mpsc::Sender<Accepted>) -> bool {
+async fn take(common: &Common, line: Result<Bytes, Problem>, accepted: &mpsc::Sender<Taken>) -> bool {
     let (outcome, goes_on) = match line {
         Err(problem) => (Err(problem), false),
         Ok(line) => accept(common, &line).await,
@@ -102,7 +103,7 @@ async fn take(common: &Common, line: Result<Bytes, Problem>, accepted: &mpsc::Se
     accepted.send(outcome).await.is_ok() && goes_on
 }
 
-async fn accept(common: &Common, line: &[u8]) -> (Accepted, bool) {
+async fn accept(common: &Common, line: &[u8]) -> (Taken, bool) {
     let order = str::from_utf8(line)
         .map_err(|error| Problem::new(Kind::BadBody, format!("no UTF-8 from byte {} on", error.valid_up_to())))
         .and_then(|text| record::order(&common.topic, text, &common.gateway.config().limits));
@@ -111,14 +112,14 @@ async fn accept(common: &Common, line: &[u8]) -> (Accepted, bool) {
         Err(problem) => return (Err(problem), true),
     };
     order.trace(common.trace.as_deref());
-    match common.gateway.producer(common.mode).accept_in_turn(&order).await {
-        Ok(delivery) => (Ok(delivery), true),
+    match common.gateway.accept_in_turn(common.mode, &order).await {
+        Ok(accepted) => (Ok(accepted), true),
         Err(error) => (Err(Problem::from(&error)), !concerns_all(&error)),
     }
 }
 
 /// Writes results in order. What is ready is sent together.
-async fn write(mut outcomes: mpsc::Receiver<Accepted>, mut answers: Sender<Bytes>) {
+async fn write(mut outcomes: mpsc::Receiver<Taken>, mut answers: Sender<Bytes>) {
     let mut piece = Vec::new();
     loop {
         let next = match outcomes.try_recv() {
@@ -138,18 +139,15 @@ async fn write(mut outcomes: mpsc::Receiver<Accepted>, mut answers: Sender<Bytes
         };
         let Some(next) = next else { return };
         let result = match next {
-            Ok(delivery) => match delivery.outcome() {
-                Some(outcome) => outcome.map_err(|error| Problem::from(&error)),
-                None if !send(&mut answers, &mut piece).await => return,
-                None => delivery.await.map_err(|error| Problem::from(&error)),
-            },
+            Ok(accepted) if !accepted.is_done() && !send(&mut answers, &mut piece).await => return,
+            Ok(accepted) => accepted.done().await,
             Err(problem) => Err(problem),
         };
         append(&mut piece, &result);
     }
 }
 
-fn append(piece: &mut Vec<u8>, result: &Result<Ack, Problem>) {
+fn append(piece: &mut Vec<u8>, result: &Result<Done, Problem>) {
     // Neither the entry nor a vector fails.
     let _ = serde_json::to_writer(&mut *piece, &Entry::from(result));
     piece.push(b'\n');

@@ -1,6 +1,10 @@
 //! The gateway as a process: the curl lines of the course that it follows, as they stand but for the ports.
 
-use std::process::Command;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::Command,
+};
 
 use crate::support::{Broker, Process, Scratch, milena};
 
@@ -142,4 +146,79 @@ fn a_port_that_is_taken_is_told() {
     let port = first.address.rsplit(':').next().unwrap();
     let ran = milena(&["serve", "--port", port]).expect(1);
     assert!(ran.stderr.contains(&format!("cannot listen at 127.0.0.1:{port}: ")), "{}", ran.stderr);
+}
+
+/// Sends requests that do not wait on one connection, and returns the ids of those that were accepted.
+fn accepted(address: &str, requests: usize) -> Vec<String> {
+    let mut connection = TcpStream::connect(address).unwrap();
+    let mut send = |number: usize| {
+        let query = format!("mode=idempotent&sendMode=async&eventId=E-{number}&key=k{}", number % 3);
+        let head = format!("POST /api/v1/send?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        connection.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            let mut piece = [0; 4096];
+            let read = connection.read(&mut piece).unwrap();
+            assert!(read > 0, "the connection ended");
+            answer.extend_from_slice(&piece[..read]);
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        answer.split("\"requestId\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an id").to_owned()
+    };
+    (0..requests).map(&mut send).collect()
+}
+
+/// The state of a request, or the status of the answer.
+fn state(gateway: &Gateway, id: &str) -> String {
+    let line = format!(
+        r#"curl -sS -w '\n%{{http_code}}' "localhost:18080/api/v1/status?requestId={id}" | sed 's/.*"state":"\([A-Z]*\)".*/\1/'"#
+    );
+    let told = bash(&[gateway], &line);
+    let (state, status) = told.trim_end().rsplit_once('\n').unwrap();
+    if status == "200" { state.to_owned() } else { status.to_owned() }
+}
+
+/// Accepts requests while the broker stands still, kills the gateway, and starts another one, to which the broker answers.
+fn kill_and_start(broker: &Broker, store: &[&str]) -> (Gateway, Vec<String>) {
+    // For so long another process leaves a record alone that this one may be sending.
+    let short = ["-X", "request.timeout.ms=500", "-X", "delivery.timeout.ms=500", "-X", "max.block.ms=500"];
+    let args = [&["-b", &broker.bootstrap], store, &short].concat();
+    let first = Gateway::start("18080", &args);
+    // Its topic is known then.
+    bash(&[&first], r#"curl -fsS -X POST "localhost:18080/api/v1/send?mode=idempotent&eventId=first""#);
+    broker.process().signal("STOP");
+    let ids = accepted(&first.address, 60);
+    first.process.signal("KILL");
+    drop(first.process.wait());
+    broker.process().signal("CONT");
+    (Gateway::start("18080", &args), ids)
+}
+
+#[test]
+#[cfg(all(unix, feature = "sqlite"))]
+fn with_a_store_every_request_that_was_accepted_is_delivered_though_the_gateway_was_killed() {
+    let (folder, broker) = (Scratch::new(), Broker::start(&["--topic", "bhf-transactions:3"]));
+    let store = folder.path().join("events.db");
+    let (second, ids) = kill_and_start(&broker, &["--store", store.to_str().unwrap()]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    for id in &ids {
+        while state(&second, id) != "OK" {
+            assert!(std::time::Instant::now() < deadline, "{id}: {}", state(&second, id));
+        }
+    }
+    let written = format!("{:?}", broker.read("bhf-transactions"));
+    for number in 0..ids.len() {
+        assert!(written.contains(&format!("E-{number}\\")), "E-{number} in {written}");
+    }
+    second.process.signal("TERM");
+    second.process.wait().expect(0);
+}
+
+#[test]
+#[cfg(unix)]
+fn without_a_store_nobody_knows_of_them_any_more() {
+    let broker = Broker::start(&["--topic", "bhf-transactions:3"]);
+    let (second, ids) = kill_and_start(&broker, &[]);
+    assert!(ids.iter().all(|id| state(&second, id) == "404"));
 }

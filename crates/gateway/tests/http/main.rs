@@ -2,9 +2,11 @@
 //!
 //! - [`sending`]: what a caller is told of each record
 //! - [`refusing`]: limits, and requests that are wrong
+//! - [`storing`]: what becomes of records that Kafka does not take, with a store
 //! - [`ending`]: what happens to connections and records at the end
 
 mod ending;
 mod refusing;
 mod sending;
+mod storing;
 mod support;

@@ -1,9 +1,10 @@
 //! A gateway on a port that the system chose, and the plainest client.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use milena::broker::EmbeddedBroker;
 use milena_gateway::{Config, Ended, Gateway, Server, Tokens};
+use milena_resilience::store::Store;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -66,15 +67,32 @@ pub(crate) async fn serve_to(
     flags: &[(&str, &str)],
     properties: &[(&str, &str)],
 ) -> Served {
+    let gateway = gateway(bootstrap, flags, properties).await;
+    run(match tokens {
+        Some(tokens) => gateway.with_tokens(Tokens::parse(tokens).unwrap()),
+        None => gateway,
+    })
+    .await
+}
+
+/// The same with a store.
+pub(crate) async fn serve_with(
+    store: impl Store + 'static,
+    bootstrap: &str,
+    flags: &[(&str, &str)],
+    properties: &[(&str, &str)],
+) -> Served {
+    run(gateway(bootstrap, flags, properties).await.with_store(Arc::new(store)).await.unwrap()).await
+}
+
+async fn gateway(bootstrap: &str, flags: &[(&str, &str)], properties: &[(&str, &str)]) -> Gateway {
     let owned =
         |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
     let flags = [&[("port", "0")], flags].concat();
-    let config = Config::read(&owned(&flags), &owned(properties), &[]).unwrap();
-    let gateway = Gateway::start(config, bootstrap).await.unwrap();
-    let gateway = match tokens {
-        Some(tokens) => gateway.with_tokens(Tokens::parse(tokens).unwrap()),
-        None => gateway,
-    };
+    Gateway::start(Config::read(&owned(&flags), &owned(properties), &[]).unwrap(), bootstrap).await.unwrap()
+}
+
+async fn run(gateway: Gateway) -> Served {
     let server = Server::bind(gateway).await.unwrap();
     let address = server.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
@@ -117,10 +135,15 @@ impl Served {
 
     /// Asks for the state of a request until it has an outcome.
     pub(crate) async fn outcome(&self, request_id: &str) -> Value {
+        self.state_after("PENDING", request_id).await
+    }
+
+    /// Asks for the state of a request until it is another than this.
+    pub(crate) async fn state_after(&self, before: &str, request_id: &str) -> Value {
         let asked = async {
             loop {
                 let state = self.get(&format!("/api/v1/status?requestId={request_id}")).await.json();
-                if state["state"] != "PENDING" {
+                if state["state"] != before {
                     return state;
                 }
             }
