@@ -78,6 +78,7 @@ kinds! {
     TooLarge 413 "too-large" "It is too large", "A body, key, header or record beyond a limit.";
     BadType 415 "bad-type" "The content type is not one of those that are read", "A `Content-Type` that is not read.";
     Refused 422 "refused" "Kafka does not take such a record", "A record that no attempt can write.";
+    KeyOfSeveral 422 "key-of-several" "An Idempotency-Key is for one record", "A key that came with a batch or a stream.";
     KeyReused 422 "key-reused" "The Idempotency-Key belongs to another request", "A key that came with another request before.";
     BufferFull 429 "buffer-full" "More is sent than Kafka takes", "`buffer.memory`, or the place for states, is full.";
     Internal 500 "internal" "The gateway failed", "A fault of the gateway.";

@@ -8,13 +8,16 @@ use std::borrow::Cow;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use milena::Header;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Number, value::RawValue};
 
 use crate::{
     config::Limits,
     order::Order,
     problem::{Kind, Problem},
 };
+
+/// Up to here every whole number is a `f64` of its own.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A record as it is written.
 #[derive(Deserialize)]
@@ -27,9 +30,9 @@ struct Written<'a> {
     #[serde(borrow, default)]
     headers: Vec<WrittenHeader<'a>>,
     #[serde(default)]
-    partition: Option<i32>,
+    partition: Option<Number>,
     #[serde(default)]
-    timestamp: Option<i64>,
+    timestamp: Option<Number>,
 }
 
 #[derive(Deserialize)]
@@ -85,8 +88,8 @@ pub(crate) fn order<'a>(topic: &'a str, text: &'a str, limits: &Limits) -> Resul
         .map(|WrittenHeader { name, value }| Ok(Header { key: name, value: bytes("a header's value", value)? }));
     let order = Order {
         topic: Cow::Borrowed(topic),
-        partition: written.partition,
-        timestamp: written.timestamp,
+        partition: written.partition.map(|number| whole("partition", &number)).transpose()?,
+        timestamp: written.timestamp.map(|number| whole("timestamp", &number)).transpose()?,
         key: bytes("key", written.key)?,
         value: bytes("value", written.value)?,
         headers: headers.collect::<Result<_, Problem>>()?,
@@ -123,6 +126,16 @@ fn bytes<'a>(what: &str, data: Option<Data<'a>>) -> Result<Option<Cow<'a, [u8]>>
             let decoded = STANDARD.decode(text.as_bytes());
             Some(Cow::Owned(decoded.map_err(|error| unreadable(&format!("{what} is no base64: {error}")))?))
         }
+    })
+}
+
+/// A whole number, which JSON may write as `1.0` too.
+fn whole<T: TryFrom<i64>>(what: &str, number: &Number) -> Result<T, Problem> {
+    // It is whole, and no larger than that every whole number is a `f64` of its own.
+    let of_decimal = |number: f64| (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64);
+    let read = number.as_i64().or_else(|| number.as_f64().and_then(of_decimal));
+    read.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
+        unreadable(&format!("{what}: expected a whole number of {} bits, got {number}", 8 * size_of::<T>()))
     })
 }
 
@@ -192,7 +205,9 @@ mod tests {
             (r#"{"value": {"utf8": "x"}}"#, "unknown variant `utf8`"),
             (r#"{"value": {"base64": "?"}}"#, "value is no base64"),
             (r#"{"partition": -1}"#, "expected a partition from 0 on, got -1"),
-            (r#"{"partition": 2147483648}"#, "invalid value"),
+            (r#"{"partition": 2147483648}"#, "partition: expected a whole number of 32 bits, got 2147483648"),
+            (r#"{"timestamp": 1.5}"#, "timestamp: expected a whole number of 64 bits, got 1.5"),
+            (r#"{"timestamp": {}}"#, "invalid type: map, expected a JSON number at line 1 column 16"),
             ("{} {}", "trailing characters"),
         ] {
             let (status, detail) = refusal(text);

@@ -11,8 +11,16 @@ use serde::Serialize;
 
 use crate::problem::{Kind, Problem};
 
-/// The longest event id, in bytes.
+/// The longest event id, in characters.
 pub(crate) const MAX_EVENT_ID: usize = 256;
+
+/// The names of the parameters of each operation.
+pub(crate) const SEND_PARAMETERS: [&str; 6] = ["mode", "sendMode", "eventId", "key", "partition", "topic"];
+pub(crate) const RECORDS_PARAMETERS: [&str; 1] = ["mode"];
+pub(crate) const STATUS_PARAMETERS: [&str; 1] = ["requestId"];
+
+/// The longest name of a topic, in bytes.
+const MAX_TOPIC: usize = 249;
 
 /// Which producer sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -58,8 +66,7 @@ impl<'a> SendQuery<'a> {
     /// # Errors
     /// The first parameter that is wrong, and what was expected.
     pub(crate) fn read(query: &'a str) -> Result<Self, Problem> {
-        let names = ["mode", "sendMode", "eventId", "key", "partition", "topic"];
-        let [mode, send_mode, event_id, key, partition, topic] = parameters(query, names)?;
+        let [mode, send_mode, event_id, key, partition, topic] = parameters(query, SEND_PARAMETERS)?;
         Ok(Self {
             mode: mode.map_or(Ok(Mode::Idempotent), |text| read_mode(&text))?,
             send_mode: send_mode.map_or(Ok(SendMode::Sync), |text| read_send_mode(&text))?,
@@ -76,7 +83,7 @@ impl<'a> SendQuery<'a> {
 /// # Errors
 /// As [`SendQuery::read`].
 pub(crate) fn records_query(query: &str) -> Result<Mode, Problem> {
-    let [mode] = parameters(query, ["mode"])?;
+    let [mode] = parameters(query, RECORDS_PARAMETERS)?;
     mode.map_or(Ok(Mode::Idempotent), |text| read_mode(&text))
 }
 
@@ -85,22 +92,26 @@ pub(crate) fn records_query(query: &str) -> Result<Mode, Problem> {
 /// # Errors
 /// As [`SendQuery::read`]; the id is missing.
 pub(crate) fn status_query(query: &str) -> Result<Cow<'_, str>, Problem> {
-    let [id] = parameters(query, ["requestId"])?;
+    let [id] = parameters(query, STATUS_PARAMETERS)?;
     id.ok_or_else(|| bad("requestId", "expected the id of a request that was answered with 202, got none"))
 }
 
 /// Reads the header `Idempotency-Key`: text, with or without quotation marks.
 ///
 /// # Errors
-/// It is not one key of 1 to 255 visible characters.
+/// It is not one key of 1 to 255 visible characters without quotation marks.
 pub(crate) fn idempotency_key<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a str>, Problem> {
     let mut values = values.into_iter();
     let Some(value) = values.next() else { return Ok(None) };
     let value = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
-    let is_key = (1..=255).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic) && values.next().is_none();
+    let is_of_key = |byte: &u8| byte.is_ascii_graphic() && *byte != b'"';
+    let is_key = (1..=255).contains(&value.len()) && value.iter().all(is_of_key) && values.next().is_none();
     match str::from_utf8(value) {
         Ok(key) if is_key => Ok(Some(key)),
-        _ => Err(bad("Idempotency-Key", "expected one key of 1 to 255 visible characters of ASCII")),
+        _ => Err(bad(
+            "Idempotency-Key",
+            "expected one key of 1 to 255 visible characters of ASCII, without quotation marks in it",
+        )),
     }
 }
 
@@ -110,6 +121,18 @@ pub(crate) fn idempotency_key<'a>(values: impl IntoIterator<Item = &'a [u8]>) ->
 /// It is no text.
 pub(crate) fn path_part<'a>(name: &str, part: &'a str) -> Result<Cow<'a, str>, Problem> {
     text(name, percent_decode_str(part).decode_utf8().ok())
+}
+
+/// Checks the name of a topic, as Kafka does (`org.apache.kafka.common.internals.Topic.validate`).
+///
+/// # Errors
+/// It is none.
+pub(crate) fn check_topic(name: &str) -> Result<(), Problem> {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if name.len() <= MAX_TOPIC && !matches!(name, "" | "." | "..") && name.bytes().all(is_legal) {
+        return Ok(());
+    }
+    Err(unexpected("topic", "1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', and not '.' or '..'", name))
 }
 
 fn read_mode(text: &str) -> Result<Mode, Problem> {
@@ -134,8 +157,9 @@ fn read_partition(text: &str) -> Result<i32, Problem> {
 }
 
 fn check_event_id(id: Cow<'_, str>) -> Result<Cow<'_, str>, Problem> {
-    if id.len() > MAX_EVENT_ID {
-        return Err(bad("eventId", &format!("expected at most {MAX_EVENT_ID} bytes, got {}", id.len())));
+    let length = id.chars().count();
+    if length > MAX_EVENT_ID {
+        return Err(bad("eventId", &format!("expected at most {MAX_EVENT_ID} characters, got {length}")));
     }
     if id.chars().any(char::is_control) {
         return Err(bad("eventId", "expected text without control characters"));
@@ -193,6 +217,23 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_topic_is_checked_as_kafka_does() {
+        let long = "t".repeat(250);
+        for (name, is_good) in [
+            ("orders", true),
+            (".a", true),
+            ("A_b-9.", true),
+            (".", false),
+            ("..", false),
+            ("a b", false),
+            ("é", false),
+        ] {
+            assert_eq!(check_topic(name).is_ok(), is_good, "{name}");
+        }
+        assert_eq!((check_topic(&long[..249]).is_ok(), check_topic(&long).is_ok()), (true, false));
+    }
 
     fn refusal(query: &str) -> String {
         let problem = SendQuery::read(query).expect_err(query);
@@ -252,7 +293,7 @@ mod tests {
         let unknown = refusal("sendmode=async");
         assert!(unknown.starts_with("sendmode: no such parameter; there are mode, sendMode, "), "{unknown}");
         let long = "x".repeat(MAX_EVENT_ID + 1);
-        assert_eq!(refusal(&format!("eventId={long}")), "eventId: expected at most 256 bytes, got 257");
+        assert_eq!(refusal(&format!("eventId={long}")), "eventId: expected at most 256 characters, got 257");
         assert!(refusal(&format!("mode={}", "x".repeat(10_000))).len() < 200, "what was sent is shortened");
     }
 

@@ -24,6 +24,7 @@ use crate::{
     gateway::{Accepted, Gateway},
     idempotency::Verdict,
     ids::RequestId,
+    openapi::{DOCUMENT, PAGE},
     order::Order,
     problem::{Kind, Outcome, Problem},
     record::{self, Records},
@@ -39,24 +40,51 @@ const EVENT_ID: &str = "eventId";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The media type of Prometheus' text.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// The path that most requests are for.
 pub(crate) const SEND: &str = "/api/v1/send";
+
+/// Every path that is served.
+pub(crate) const PATHS: [&str; 9] = [
+    SEND,
+    "/api/v1/status",
+    "/api/v1/topics/{topic}/records",
+    "/health",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+];
 
 type Answer = Response<Body>;
 type Shared = State<Arc<Gateway>>;
 
 /// All routes of a gateway.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+    let [
+        send_path,
+        status_path,
+        records_path,
+        health_path,
+        live_path,
+        ready_path,
+        metrics_path,
+        document_path,
+        page_path,
+    ] = PATHS;
     Router::new()
-        .route("/health", get(alive))
-        .route("/livez", get(alive))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route(SEND, post(send))
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/topics/{topic}/records", post(records))
+        .route(send_path, post(send))
+        .route(status_path, get(status))
+        .route(records_path, post(records))
+        .route(health_path, get(alive))
+        .route(live_path, get(alive))
+        .route(ready_path, get(ready))
+        .route(metrics_path, get(metrics))
+        .route(document_path, get(async || answer::text(answer::JSON, DOCUMENT)))
+        .route(page_path, get(async || answer::text(HTML, PAGE)))
         .fallback(no_such_path)
         .method_not_allowed_fallback(bad_method)
         .with_state(gateway)
@@ -291,7 +319,7 @@ fn only_one(idempotency_key: Option<&str>) -> Result<(), Problem> {
     match idempotency_key {
         None => Ok(()),
         Some(_) => {
-            Err(Problem::new(Kind::BadParameter, "Idempotency-Key: expected one record, got a batch or a stream"))
+            Err(Problem::new(Kind::KeyOfSeveral, "Idempotency-Key: expected one record, got a batch or a stream"))
         }
     }
 }
@@ -338,6 +366,7 @@ fn topic_of(path: &str) -> Result<Cow<'_, str>, Problem> {
 }
 
 fn check_topic(gateway: &Gateway, topic: &str) -> Result<(), Problem> {
+    request::check_topic(topic)?;
     if gateway.config().allows(topic) {
         return Ok(());
     }

@@ -206,7 +206,7 @@ async fn a_request_with_an_idempotency_key_is_carried_out_once_and_answered_alik
     assert_eq!(log.len(), 1);
     assert!(log[0].headers[0].1.as_deref().unwrap().starts_with(b"order-7-"), "the key is the event's id");
     let batch = gateway.post(RECORDS, &[JSON, "Idempotency-Key: order-8"], b"[{}]").await;
-    assert_eq!(batch.status, 400, "{batch:?}");
+    assert_eq!(batch.status, 422, "{batch:?}");
 }
 
 #[tokio::test]
