@@ -231,7 +231,7 @@ impl Gateway {
                 self.seen.store(now.max(1), Ordering::Relaxed);
                 Ok(())
             }
-            Ok(Err(error)) => Err(Problem::from(&error)),
+            Ok(Err(error)) => Err(Problem::new(Kind::Unavailable, Problem::from(&error).detail())),
             Err(_) => {
                 let why = format!("no broker answered within {} ms", PATIENCE.as_millis());
                 Err(Problem::new(Kind::Unavailable, why))

@@ -25,6 +25,7 @@ mod gateway;
 mod idempotency;
 mod ids;
 mod metrics;
+mod openapi;
 mod order;
 mod problem;
 mod producers;

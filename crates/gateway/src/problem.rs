@@ -50,7 +50,6 @@ macro_rules! kinds {
 
         impl Kind {
             /// Every kind.
-            #[cfg(test)]
             pub(crate) const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// Its HTTP status, the last part of its type, and its title.
@@ -91,6 +90,18 @@ impl Kind {
     #[must_use]
     pub(crate) const fn status(self) -> u16 {
         self.row().0
+    }
+
+    /// The URI of its type.
+    #[must_use]
+    pub(crate) const fn type_uri(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Its title.
+    #[must_use]
+    pub(crate) const fn title(self) -> &'static str {
+        self.row().2
     }
 
     /// After how many seconds a client may try again, where it may.

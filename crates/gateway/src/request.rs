@@ -11,8 +11,11 @@ use serde::Serialize;
 
 use crate::problem::{Kind, Problem};
 
-/// The longest event id, in bytes.
+/// The longest event id, in characters.
 pub(crate) const MAX_EVENT_ID: usize = 256;
+
+/// The parameters of `POST /api/v1/send`.
+pub(crate) const SEND_PARAMETERS: [&str; 6] = ["mode", "sendMode", "eventId", "key", "partition", "topic"];
 
 /// Which producer sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -58,8 +61,7 @@ impl<'a> SendQuery<'a> {
     /// # Errors
     /// The first parameter that is wrong, and what was expected.
     pub(crate) fn read(query: &'a str) -> Result<Self, Problem> {
-        let names = ["mode", "sendMode", "eventId", "key", "partition", "topic"];
-        let [mode, send_mode, event_id, key, partition, topic] = parameters(query, names)?;
+        let [mode, send_mode, event_id, key, partition, topic] = parameters(query, SEND_PARAMETERS)?;
         Ok(Self {
             mode: mode.map_or(Ok(Mode::Idempotent), |text| read_mode(&text))?,
             send_mode: send_mode.map_or(Ok(SendMode::Sync), |text| read_send_mode(&text))?,
@@ -97,7 +99,10 @@ pub(crate) fn idempotency_key<'a>(values: impl IntoIterator<Item = &'a [u8]>) ->
     let mut values = values.into_iter();
     let Some(value) = values.next() else { return Ok(None) };
     let value = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
-    let is_key = (1..=255).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic) && values.next().is_none();
+    let is_key = (1..=255).contains(&value.len())
+        && value.iter().all(u8::is_ascii_graphic)
+        && !value.starts_with(b"\"")
+        && values.next().is_none();
     match str::from_utf8(value) {
         Ok(key) if is_key => Ok(Some(key)),
         _ => Err(bad("Idempotency-Key", "expected one key of 1 to 255 visible characters of ASCII")),
@@ -134,8 +139,10 @@ fn read_partition(text: &str) -> Result<i32, Problem> {
 }
 
 fn check_event_id(id: Cow<'_, str>) -> Result<Cow<'_, str>, Problem> {
-    if id.len() > MAX_EVENT_ID {
-        return Err(bad("eventId", &format!("expected at most {MAX_EVENT_ID} bytes, got {}", id.len())));
+    // As many bytes are at least as many characters.
+    let len = if id.len() > MAX_EVENT_ID { id.chars().count() } else { 0 };
+    if len > MAX_EVENT_ID {
+        return Err(bad("eventId", &format!("expected at most {MAX_EVENT_ID} characters, got {len}")));
     }
     if id.chars().any(char::is_control) {
         return Err(bad("eventId", "expected text without control characters"));
@@ -252,7 +259,7 @@ mod tests {
         let unknown = refusal("sendmode=async");
         assert!(unknown.starts_with("sendmode: no such parameter; there are mode, sendMode, "), "{unknown}");
         let long = "x".repeat(MAX_EVENT_ID + 1);
-        assert_eq!(refusal(&format!("eventId={long}")), "eventId: expected at most 256 bytes, got 257");
+        assert_eq!(refusal(&format!("eventId={long}")), "eventId: expected at most 256 characters, got 257");
         assert!(refusal(&format!("mode={}", "x".repeat(10_000))).len() < 200, "what was sent is shortened");
     }
 
@@ -271,7 +278,7 @@ mod tests {
             assert_eq!(idempotency_key(values), Ok(key));
         }
         let long = "x".repeat(256);
-        for values in [&[""][..], &["\"\""], &["a", "a"], &["a b"], &["é"], &[long.as_str()]] {
+        for values in [&[""][..], &["\"\""], &["\""], &["\"a"], &["a", "a"], &["a b"], &["é"], &[long.as_str()]] {
             assert!(idempotency_key(values.iter().map(|value| value.as_bytes())).is_err(), "{values:?}");
         }
     }

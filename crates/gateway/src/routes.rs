@@ -24,6 +24,7 @@ use crate::{
     gateway::Gateway,
     idempotency::Verdict,
     ids::RequestId,
+    openapi,
     order::Order,
     problem::{Kind, Outcome, Problem},
     record::{self, Records},
@@ -39,10 +40,25 @@ const EVENT_ID: &str = "eventId";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The media type of Prometheus' text.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 type Answer = Response<Body>;
 type Shared = State<Arc<Gateway>>;
+
+/// The paths that are served, as the document of OpenAPI has them.
+#[cfg(test)]
+pub(crate) const PATHS: [&str; 9] = [
+    "/health",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/api/v1/send",
+    "/api/v1/status",
+    "/api/v1/topics/{topic}/records",
+];
 
 /// All routes of a gateway.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
@@ -51,6 +67,8 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/openapi.json", get(document))
+        .route("/docs", get(page))
         .route("/api/v1/send", post(send))
         .route("/api/v1/status", get(status))
         .route("/api/v1/topics/{topic}/records", post(records))
@@ -73,6 +91,14 @@ async fn ready(State(gateway): Shared) -> Answer {
 
 async fn metrics(State(gateway): Shared) -> Answer {
     answer::text(PROMETHEUS, gateway.metrics())
+}
+
+async fn document() -> Answer {
+    answer::text(answer::JSON, openapi::document())
+}
+
+async fn page() -> Answer {
+    answer::text(HTML, openapi::PAGE)
 }
 
 async fn no_such_path(State(gateway): Shared) -> Answer {

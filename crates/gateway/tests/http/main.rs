@@ -3,7 +3,9 @@
 //! - [`sending`]: what a caller is told of each record
 //! - [`refusing`]: limits, and requests that are wrong
 //! - [`ending`]: what happens to connections and records at the end
+//! - [`describing`]: the document of OpenAPI, and its page
 
+mod describing;
 mod ending;
 mod refusing;
 mod sending;
