@@ -7,7 +7,10 @@ use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use milena::Header;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Unexpected, Visitor},
+};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -26,10 +29,45 @@ struct Written<'a> {
     value: Option<Data<'a>>,
     #[serde(borrow, default)]
     headers: Vec<WrittenHeader<'a>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     partition: Option<i32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     timestamp: Option<i64>,
+}
+
+/// Reads a whole number or null. `7.0` is a whole number in JSON, whatever it is in Rust.
+fn whole<'de, D: Deserializer<'de>, T: TryFrom<i64>>(from: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = from.deserialize_any(Whole)? else { return Ok(None) };
+    let beyond = |_| D::Error::invalid_value(Unexpected::Signed(number), &"a number within the limits of its type");
+    T::try_from(number).map(Some).map_err(beyond)
+}
+
+struct Whole;
+
+impl Visitor<'_> for Whole {
+    type Value = Option<i64>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a whole number or null")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Some(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        i64::try_from(number).map(Some).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        // From 2^63 on it is no i64.
+        let is_whole = number.fract() == 0.0 && (-(2f64.powi(63))..2f64.powi(63)).contains(&number);
+        is_whole.then_some(Some(number as i64)).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
+    }
 }
 
 #[derive(Deserialize)]
@@ -179,6 +217,16 @@ mod tests {
         let order = read(r#"{"partition": 2, "timestamp": 1700000000000, "key": {"text": "k"}}"#).unwrap();
         assert_eq!((order.partition, order.timestamp), (Some(2), Some(1_700_000_000_000)));
         assert_eq!(order.key.as_deref(), Some(&b"k"[..]));
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_json_writes_it() {
+        for (written, partition) in [("2.0", Some(2)), ("2e0", Some(2)), ("0", Some(0)), ("null", None)] {
+            assert_eq!(read(&format!(r#"{{"partition": {written}}}"#)).unwrap().partition, partition, "{written}");
+        }
+        for written in ["2.5", "1e300", "-1e300", "true", "\"2\"", "9223372036854775808"] {
+            assert_eq!(refusal(&format!(r#"{{"timestamp": {written}}}"#)).0, 400, "{written}");
+        }
     }
 
     #[test]
