@@ -6,6 +6,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -29,6 +30,7 @@ use crate::{
     order::Order,
     problem::{Kind, Problem},
     producers::Replaceable,
+    rate::{Buckets, Client, Permit, Rate},
     request::Mode,
     status::{Found, Statuses, Ticket},
 };
@@ -61,6 +63,8 @@ pub struct Gateway {
     draining: watch::Sender<bool>,
     http: Http,
     tokens: Option<Tokens>,
+    /// Only with `rate-limit`.
+    buckets: Option<Buckets>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -92,6 +96,7 @@ impl Gateway {
             draining: watch::Sender::new(false),
             http: Http::default(),
             tokens: None,
+            buckets: config.rate_limit.map(Buckets::new),
             config,
         })
     }
@@ -106,6 +111,16 @@ impl Gateway {
     pub(crate) fn admits(&self, path: &str, authorization: Option<&[u8]>) -> bool {
         let tokens = self.tokens.as_ref().filter(|_| path.starts_with("/api/"));
         tokens.is_none_or(|tokens| tokens.admit(authorization))
+    }
+
+    /// Takes a request for a path under `/api` from the client's allowance, if there is one. Who is called by a token is that client.
+    pub(crate) fn take(&self, path: &str, authorization: Option<&[u8]>, address: IpAddr) -> Option<(Rate, Permit)> {
+        let buckets = self.buckets.as_ref().filter(|_| path.starts_with("/api/"))?;
+        let token = authorization.filter(|_| self.tokens.is_some());
+        // The scheme may be written in several ways.
+        let token = token.and_then(|value| value.get(7..));
+        let client = token.map_or_else(|| Client::at(address), Client::Token);
+        Some((buckets.rate(), buckets.take(client, self.started.elapsed())))
     }
 
     /// The configuration.

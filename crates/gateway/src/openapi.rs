@@ -19,7 +19,8 @@ const WRITTEN: &str = include_str!("openapi.json");
 const PROBLEMS: [(&str, &str, &[Kind]); 4] = {
     use Kind::{
         BadBody, BadParameter, BadType, BrokerError, BufferFull, ExpiredRequest, Forbidden, Internal, KeyReused,
-        Refused, Running, SlowBody, TimedOut, TooLarge, Unauthorized, Unavailable, UnknownRequest, UnknownTopic,
+        Refused, Running, SlowBody, TimedOut, TooLarge, TooOften, Unauthorized, Unavailable, UnknownRequest,
+        UnknownTopic,
     };
     [
         (
@@ -37,6 +38,7 @@ const PROBLEMS: [(&str, &str, &[Kind]); 4] = {
                 Refused,
                 KeyReused,
                 BufferFull,
+                TooOften,
                 Internal,
                 BrokerError,
                 Unavailable,
@@ -59,13 +61,14 @@ const PROBLEMS: [(&str, &str, &[Kind]); 4] = {
                 Refused,
                 KeyReused,
                 BufferFull,
+                TooOften,
                 Internal,
                 BrokerError,
                 Unavailable,
                 TimedOut,
             ],
         ),
-        ("/api/v1/status", "get", &[BadParameter, Unauthorized, UnknownRequest, ExpiredRequest]),
+        ("/api/v1/status", "get", &[BadParameter, Unauthorized, UnknownRequest, ExpiredRequest, TooOften]),
         ("/readyz", "get", &[Unavailable]),
     ]
 };

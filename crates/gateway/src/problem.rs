@@ -79,6 +79,7 @@ kinds! {
     Refused 422 "refused" "Kafka does not take such a record", "A record that no attempt can write.";
     KeyReused 422 "key-reused" "The Idempotency-Key belongs to another request", "A key that came with another request before.";
     BufferFull 429 "buffer-full" "More is sent than Kafka takes", "`buffer.memory`, or the place for states, is full.";
+    TooOften 429 "too-often" "The client sends more often than it may", "A client beyond `rate-limit`.";
     Internal 500 "internal" "The gateway failed", "A fault of the gateway.";
     BrokerError 502 "broker-error" "Kafka failed", "An error of Kafka that another attempt does not mend.";
     Unavailable 503 "unavailable" "Kafka cannot be written to at the moment", "Kafka, or the gateway, does not take records now.";
@@ -108,7 +109,7 @@ impl Kind {
     #[must_use]
     pub(crate) const fn retry_after(self) -> Option<u32> {
         match self {
-            Self::BufferFull | Self::Running => Some(1),
+            Self::BufferFull | Self::Running | Self::TooOften => Some(1),
             Self::Unavailable => Some(5),
             _ => None,
         }

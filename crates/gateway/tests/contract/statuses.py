@@ -78,6 +78,8 @@ def limits():
     with serving("--allowed-topics", "bhf-transactions") as (_, base):
         ask(base, SEND, "?topic=other", how="topic not allowed")
         ask(base, RECORDS, topic="other", how="topic not allowed")
+    with serving("--rate-limit", "1/s,1") as (_, base):
+        until(lambda: ask(base, STATUS, "?requestId=x", how="too often").status_code == 429)
     with serving("--max-body-bytes", "10", "--read-timeout-ms", "300") as (_, base):
         ask(base, SEND, data="x" * 11, how="long body")
         ask(base, RECORDS, how="long body")

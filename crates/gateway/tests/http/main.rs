@@ -3,10 +3,12 @@
 //! - [`sending`]: what a caller is told of each record
 //! - [`refusing`]: limits, and requests that are wrong
 //! - [`ending`]: what happens to connections and records at the end
+//! - [`limiting`]: how often a client may send
 //! - [`describing`]: the document of OpenAPI, and its page
 
 mod describing;
 mod ending;
+mod limiting;
 mod refusing;
 mod sending;
 mod support;
