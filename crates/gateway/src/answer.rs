@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::{
     ids::RequestId,
     problem::{self, Kind, Outcome, Problem},
+    rate::{Permit, Rate},
     request::Mode,
     status::{Done, State, Stored},
 };
@@ -257,6 +258,29 @@ pub(crate) fn problem(problem: &Problem) -> Response<Body> {
     }
     if problem.kind() == Kind::Unauthorized {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Says how often the client may send (the IETF's draft `ratelimit-headers`).
+pub(crate) fn limited(mut response: Response<Body>, rate: Rate, permit: Permit) -> Response<Body> {
+    let (left, wait) = match permit {
+        Permit::Granted(left) => (left, None),
+        // From now on a whole second is enough.
+        Permit::Wait(wait) => (0, Some(wait.as_secs() + 1)),
+    };
+    let texts = [
+        ("ratelimit-policy", format!("\"client\";q={};w=1", rate.per_second)),
+        ("ratelimit", format!("\"client\";r={left};t={}", wait.unwrap_or(1))),
+    ];
+    for (name, text) in texts {
+        // It is ASCII.
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    if let Some(seconds) = wait {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, time::Duration};
 use milena::ProducerBuilder;
 use milena_resilience::publisher::Mode as StoreMode;
 
-use crate::request::Mode;
+use crate::{rate::Rate, request::Mode};
 
 /// A setting of the gateway.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,8 @@ settings! {
     "max-headers" "GATEWAY_MAX_HEADERS" = "100", "Most headers of a record; a request may have 100";
     "max-header-bytes" "GATEWAY_MAX_HEADER_BYTES" = "16384", "Longest headers of a record, together, in bytes";
     "max-batch-records" "GATEWAY_MAX_BATCH_RECORDS" = "1000", "Most records of a batch";
+    "rate-limit" "GATEWAY_RATE_LIMIT" = "", "Requests of each client, as 100/s or 100/s,200 with 200 at once; nothing is any number";
+    "trust-forwarded-for" "GATEWAY_TRUST_FORWARDED_FOR" = "false", "Whether a client is who X-Forwarded-For says, as behind a proxy that sets it";
     "max-connections" "GATEWAY_MAX_CONNECTIONS" = "10000", "Most connections; others wait until one ends";
     "max-statuses" "GATEWAY_MAX_STATUSES" = "100000", "Most requests whose state is kept";
     "status-age-ms" "GATEWAY_STATUS_AGE_MS" = "3600000", "Time for which a request's state is kept, in milliseconds";
@@ -99,6 +101,10 @@ pub struct Config {
     pub token_file: Option<String>,
     /// What a request may hold.
     pub limits: Limits,
+    /// `rate-limit`, if there is one. A client is its token, or without tokens its address.
+    pub rate_limit: Option<Rate>,
+    /// `trust-forwarded-for`.
+    pub trust_forwarded_for: bool,
     /// `max-connections`.
     pub max_connections: usize,
     /// `max-statuses`.
@@ -146,6 +152,8 @@ impl Config {
             allowed_topics: draft.names("allowed-topics"),
             token_file: Some(draft.value("token-file").0).filter(|path| !path.is_empty()),
             limits: draft.limits(),
+            rate_limit: draft.rate("rate-limit"),
+            trust_forwarded_for: draft.switch("trust-forwarded-for"),
             max_connections: draft.number("max-connections", 1),
             max_statuses: draft.number("max-statuses", 1),
             status_age: draft.millis("status-age-ms"),
@@ -256,6 +264,22 @@ impl Draft<'_> {
     fn names(&mut self, name: &str) -> BTreeSet<String> {
         let (value, _) = self.value(name);
         value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn rate(&mut self, name: &str) -> Option<Rate> {
+        let (value, _) = self.value(name);
+        if value.is_empty() {
+            return None;
+        }
+        Rate::parse(&value).map_err(|wrong| self.violations.push(format!("{name}: {wrong}"))).ok()
+    }
+
+    fn switch(&mut self, name: &str) -> bool {
+        let (value, _) = self.value(name);
+        value.parse().unwrap_or_else(|_| {
+            self.violations.push(format!("{name}: expected true or false, got {value:?}"));
+            false
+        })
     }
 
     fn millis(&mut self, name: &str) -> Duration {
@@ -380,14 +404,23 @@ mod tests {
 
     #[test]
     fn every_violation_is_told_at_once() {
-        let flags =
-            [("port", "http"), ("max-statuses", "0"), ("host", ""), ("allowed-topics", "orders"), ("store-mode", "x")];
+        let flags = [
+            ("port", "http"),
+            ("max-statuses", "0"),
+            ("host", ""),
+            ("allowed-topics", "orders"),
+            ("rate-limit", "5"),
+            ("trust-forwarded-for", "1"),
+            ("store-mode", "x"),
+        ];
         let variables = [("KAFKA_RETRIES", "-1"), ("GATEWAY_READ_TIMEOUT_MS", "soon")];
         assert_eq!(
             read(&flags, &[("acks", "1"), ("linger", "5"), ("enable.idempotence", "true")], &variables).unwrap_err(),
             [
                 r#"host: expected text, got nothing; leave it out for 127.0.0.1"#,
                 r#"port: expected a number from 0 to 65535, got "http""#,
+                r#"rate-limit: expected N/s or N/s,BURST with numbers from 1 to 1000000, got "5""#,
+                r#"trust-forwarded-for: expected true or false, got "1""#,
                 &format!("max-statuses: expected a number from 1 to {}, got \"0\"", usize::MAX),
                 r#"store-mode: expected write_ahead or on_failure, got "x""#,
                 r#"read-timeout-ms: expected a number from 0 to 4294967295, got "soon""#,

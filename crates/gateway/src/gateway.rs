@@ -6,6 +6,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -34,6 +35,7 @@ use crate::{
     outbox::{Kept, Outbox, problem_of, state_after},
     problem::{Kind, Outcome, Problem},
     producers::Replaceable,
+    rate::{Buckets, Client, Permit, Rate},
     request::Mode,
     status::{Done, Found, State, Statuses, Ticket},
 };
@@ -69,6 +71,8 @@ pub struct Gateway {
     http: Http,
     tokens: Option<Tokens>,
     outbox: Option<Outbox>,
+    /// Only with `rate-limit`.
+    buckets: Option<Buckets>,
 }
 
 /// A record that was accepted.
@@ -148,6 +152,7 @@ impl Gateway {
             http: Http::default(),
             tokens: None,
             outbox: None,
+            buckets: config.rate_limit.map(Buckets::new),
             config,
         })
     }
@@ -177,6 +182,16 @@ impl Gateway {
     pub(crate) fn admits(&self, path: &str, authorization: Option<&[u8]>) -> bool {
         let tokens = self.tokens.as_ref().filter(|_| path.starts_with("/api/"));
         tokens.is_none_or(|tokens| tokens.admit(authorization))
+    }
+
+    /// Takes a request for a path under `/api` from the client's allowance, if there is one. Who is called by a token is that client.
+    pub(crate) fn take(&self, path: &str, authorization: Option<&[u8]>, address: IpAddr) -> Option<(Rate, Permit)> {
+        let buckets = self.buckets.as_ref().filter(|_| path.starts_with("/api/"))?;
+        let token = authorization.filter(|_| self.tokens.is_some());
+        // The scheme may be written in several ways.
+        let token = token.and_then(|value| value.get(7..));
+        let client = token.map_or_else(|| Client::at(address), Client::Token);
+        Some((buckets.rate(), buckets.take(client, self.started.elapsed())))
     }
 
     /// The configuration.
@@ -375,7 +390,7 @@ impl Gateway {
                 self.seen.store(now.max(1), Ordering::Relaxed);
                 Ok(())
             }
-            Ok(Err(error)) => Err(Problem::from(&error)),
+            Ok(Err(error)) => Err(Problem::new(Kind::Unavailable, Problem::from(&error).detail())),
             Err(_) => {
                 let why = format!("no broker answered within {} ms", PATIENCE.as_millis());
                 Err(Problem::new(Kind::Unavailable, why))

@@ -50,7 +50,6 @@ macro_rules! kinds {
 
         impl Kind {
             /// Every kind.
-            #[cfg(test)]
             pub(crate) const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// Its HTTP status, the last part of its type, and its title.
@@ -81,6 +80,7 @@ kinds! {
     KeyOfSeveral 422 "key-of-several" "An Idempotency-Key is for one record", "A key that came with a batch or a stream.";
     KeyReused 422 "key-reused" "The Idempotency-Key belongs to another request", "A key that came with another request before.";
     BufferFull 429 "buffer-full" "More is sent than Kafka takes", "`buffer.memory`, or the place for states, is full.";
+    TooOften 429 "too-often" "The client sends more often than it may", "A client beyond `rate-limit`.";
     Internal 500 "internal" "The gateway failed", "A fault of the gateway.";
     BrokerError 502 "broker-error" "Kafka failed", "An error of Kafka that another attempt does not mend.";
     Unavailable 503 "unavailable" "Kafka cannot be written to at the moment", "Kafka, or the gateway, does not take records now.";
@@ -94,11 +94,23 @@ impl Kind {
         self.row().0
     }
 
+    /// The URI of its type.
+    #[must_use]
+    pub(crate) const fn type_uri(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Its title.
+    #[must_use]
+    pub(crate) const fn title(self) -> &'static str {
+        self.row().2
+    }
+
     /// After how many seconds a client may try again, where it may.
     #[must_use]
     pub(crate) const fn retry_after(self) -> Option<u32> {
         match self {
-            Self::BufferFull | Self::Running => Some(1),
+            Self::BufferFull | Self::Running | Self::TooOften => Some(1),
             Self::Unavailable => Some(5),
             _ => None,
         }

@@ -7,17 +7,17 @@ use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use milena::Header;
-use serde::Deserialize;
-use serde_json::{Number, value::RawValue};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Unexpected, Visitor},
+};
+use serde_json::value::RawValue;
 
 use crate::{
     config::Limits,
     order::Order,
     problem::{Kind, Problem},
 };
-
-/// Up to here every whole number is a `f64` of its own.
-const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A record as it is written.
 #[derive(Deserialize)]
@@ -29,10 +29,45 @@ struct Written<'a> {
     value: Option<Data<'a>>,
     #[serde(borrow, default)]
     headers: Vec<WrittenHeader<'a>>,
-    #[serde(default)]
-    partition: Option<Number>,
-    #[serde(default)]
-    timestamp: Option<Number>,
+    #[serde(default, deserialize_with = "whole")]
+    partition: Option<i32>,
+    #[serde(default, deserialize_with = "whole")]
+    timestamp: Option<i64>,
+}
+
+/// Reads a whole number or null. `7.0` is a whole number in JSON, whatever it is in Rust.
+fn whole<'de, D: Deserializer<'de>, T: TryFrom<i64>>(from: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = from.deserialize_any(Whole)? else { return Ok(None) };
+    let beyond = |_| D::Error::invalid_value(Unexpected::Signed(number), &"a number within the limits of its type");
+    T::try_from(number).map(Some).map_err(beyond)
+}
+
+struct Whole;
+
+impl Visitor<'_> for Whole {
+    type Value = Option<i64>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a whole number or null")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Some(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        i64::try_from(number).map(Some).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        // From 2^63 on it is no i64.
+        let is_whole = number.fract() == 0.0 && (-(2f64.powi(63))..2f64.powi(63)).contains(&number);
+        is_whole.then_some(Some(number as i64)).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,8 +123,8 @@ pub(crate) fn order<'a>(topic: &'a str, text: &'a str, limits: &Limits) -> Resul
         .map(|WrittenHeader { name, value }| Ok(Header { key: name, value: bytes("a header's value", value)? }));
     let order = Order {
         topic: Cow::Borrowed(topic),
-        partition: written.partition.map(|number| whole("partition", &number)).transpose()?,
-        timestamp: written.timestamp.map(|number| whole("timestamp", &number)).transpose()?,
+        partition: written.partition,
+        timestamp: written.timestamp,
         key: bytes("key", written.key)?,
         value: bytes("value", written.value)?,
         headers: headers.collect::<Result<_, Problem>>()?,
@@ -126,16 +161,6 @@ fn bytes<'a>(what: &str, data: Option<Data<'a>>) -> Result<Option<Cow<'a, [u8]>>
             let decoded = STANDARD.decode(text.as_bytes());
             Some(Cow::Owned(decoded.map_err(|error| unreadable(&format!("{what} is no base64: {error}")))?))
         }
-    })
-}
-
-/// A whole number, which JSON may write as `1.0` too.
-fn whole<T: TryFrom<i64>>(what: &str, number: &Number) -> Result<T, Problem> {
-    // It is whole, and no larger than that every whole number is a `f64` of its own.
-    let of_decimal = |number: f64| (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64);
-    let read = number.as_i64().or_else(|| number.as_f64().and_then(of_decimal));
-    read.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
-        unreadable(&format!("{what}: expected a whole number of {} bits, got {number}", 8 * size_of::<T>()))
     })
 }
 
@@ -195,6 +220,16 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_number_is_one_however_json_writes_it() {
+        for (written, partition) in [("2.0", Some(2)), ("2e0", Some(2)), ("0", Some(0)), ("null", None)] {
+            assert_eq!(read(&format!(r#"{{"partition": {written}}}"#)).unwrap().partition, partition, "{written}");
+        }
+        for written in ["2.5", "1e300", "-1e300", "true", "\"2\"", "9223372036854775808"] {
+            assert_eq!(refusal(&format!(r#"{{"timestamp": {written}}}"#)).0, 400, "{written}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_told_with_its_place() {
         for (text, expected) in [
             ("", "EOF while parsing a value"),
@@ -205,9 +240,7 @@ mod tests {
             (r#"{"value": {"utf8": "x"}}"#, "unknown variant `utf8`"),
             (r#"{"value": {"base64": "?"}}"#, "value is no base64"),
             (r#"{"partition": -1}"#, "expected a partition from 0 on, got -1"),
-            (r#"{"partition": 2147483648}"#, "partition: expected a whole number of 32 bits, got 2147483648"),
-            (r#"{"timestamp": 1.5}"#, "timestamp: expected a whole number of 64 bits, got 1.5"),
-            (r#"{"timestamp": {}}"#, "invalid type: map, expected a JSON number at line 1 column 16"),
+            (r#"{"partition": 2147483648}"#, "invalid value"),
             ("{} {}", "trailing characters"),
         ] {
             let (status, detail) = refusal(text);

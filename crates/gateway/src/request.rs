@@ -14,10 +14,8 @@ use crate::problem::{Kind, Problem};
 /// The longest event id, in characters.
 pub(crate) const MAX_EVENT_ID: usize = 256;
 
-/// The names of the parameters of each operation.
+/// The parameters of `POST /api/v1/send`.
 pub(crate) const SEND_PARAMETERS: [&str; 6] = ["mode", "sendMode", "eventId", "key", "partition", "topic"];
-pub(crate) const RECORDS_PARAMETERS: [&str; 1] = ["mode"];
-pub(crate) const STATUS_PARAMETERS: [&str; 1] = ["requestId"];
 
 /// The longest name of a topic, in bytes.
 const MAX_TOPIC: usize = 249;
@@ -83,7 +81,7 @@ impl<'a> SendQuery<'a> {
 /// # Errors
 /// As [`SendQuery::read`].
 pub(crate) fn records_query(query: &str) -> Result<Mode, Problem> {
-    let [mode] = parameters(query, RECORDS_PARAMETERS)?;
+    let [mode] = parameters(query, ["mode"])?;
     mode.map_or(Ok(Mode::Idempotent), |text| read_mode(&text))
 }
 
@@ -92,26 +90,25 @@ pub(crate) fn records_query(query: &str) -> Result<Mode, Problem> {
 /// # Errors
 /// As [`SendQuery::read`]; the id is missing.
 pub(crate) fn status_query(query: &str) -> Result<Cow<'_, str>, Problem> {
-    let [id] = parameters(query, STATUS_PARAMETERS)?;
+    let [id] = parameters(query, ["requestId"])?;
     id.ok_or_else(|| bad("requestId", "expected the id of a request that was answered with 202, got none"))
 }
 
 /// Reads the header `Idempotency-Key`: text, with or without quotation marks.
 ///
 /// # Errors
-/// It is not one key of 1 to 255 visible characters without quotation marks.
+/// It is not one key of 1 to 255 visible characters.
 pub(crate) fn idempotency_key<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a str>, Problem> {
     let mut values = values.into_iter();
     let Some(value) = values.next() else { return Ok(None) };
     let value = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
-    let is_of_key = |byte: &u8| byte.is_ascii_graphic() && *byte != b'"';
-    let is_key = (1..=255).contains(&value.len()) && value.iter().all(is_of_key) && values.next().is_none();
+    let is_key = (1..=255).contains(&value.len())
+        && value.iter().all(u8::is_ascii_graphic)
+        && !value.starts_with(b"\"")
+        && values.next().is_none();
     match str::from_utf8(value) {
         Ok(key) if is_key => Ok(Some(key)),
-        _ => Err(bad(
-            "Idempotency-Key",
-            "expected one key of 1 to 255 visible characters of ASCII, without quotation marks in it",
-        )),
+        _ => Err(bad("Idempotency-Key", "expected one key of 1 to 255 visible characters of ASCII")),
     }
 }
 
@@ -157,9 +154,10 @@ fn read_partition(text: &str) -> Result<i32, Problem> {
 }
 
 fn check_event_id(id: Cow<'_, str>) -> Result<Cow<'_, str>, Problem> {
-    let length = id.chars().count();
-    if length > MAX_EVENT_ID {
-        return Err(bad("eventId", &format!("expected at most {MAX_EVENT_ID} characters, got {length}")));
+    // As many bytes are at least as many characters.
+    let len = if id.len() > MAX_EVENT_ID { id.chars().count() } else { 0 };
+    if len > MAX_EVENT_ID {
+        return Err(bad("eventId", &format!("expected at most {MAX_EVENT_ID} characters, got {len}")));
     }
     if id.chars().any(char::is_control) {
         return Err(bad("eventId", "expected text without control characters"));
@@ -312,7 +310,7 @@ mod tests {
             assert_eq!(idempotency_key(values), Ok(key));
         }
         let long = "x".repeat(256);
-        for values in [&[""][..], &["\"\""], &["a", "a"], &["a b"], &["é"], &[long.as_str()]] {
+        for values in [&[""][..], &["\"\""], &["\""], &["\"a"], &["a", "a"], &["a b"], &["é"], &[long.as_str()]] {
             assert!(idempotency_key(values.iter().map(|value| value.as_bytes())).is_err(), "{values:?}");
         }
     }

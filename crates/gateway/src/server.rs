@@ -4,7 +4,12 @@
 //! accepted; requests are finished and idle connections closed, then the producers deliver what they hold, all within `shutdown-ms`. What
 //! does not end by then is cut. Deliberately absent: TLS.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -33,11 +38,14 @@ use crate::{
     gateway::Gateway,
     metrics::Route,
     problem::{Kind, Problem},
+    rate::{self, Permit},
     routes::{SEND, router, send_directly},
 };
 
 /// The pause after a connection could not be accepted, mostly because the process has no more files.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The header in which proxies name their clients.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 /// The most bytes of a request's head.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -133,7 +141,7 @@ impl Connections {
     async fn accept_all(&self, listener: &TcpListener) {
         while let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
             match listener.accept().await {
-                Ok((stream, _)) => self.serve(stream, place),
+                Ok((stream, peer)) => self.serve(stream, peer.ip(), place),
                 Err(error) => {
                     tracing::warn!(%error, "no connection can be accepted; trying again");
                     sleep(PAUSE).await;
@@ -142,11 +150,11 @@ impl Connections {
         }
     }
 
-    fn serve(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
+    fn serve(&self, stream: TcpStream, peer: IpAddr, place: OwnedSemaphorePermit) {
         // Answers are small and wait for nothing; if it cannot be set, they are a little later.
         let _ = stream.set_nodelay(true);
         let (gateway, routes) = (Arc::clone(&self.gateway), TowerToHyperService::new(self.router.clone()));
-        let service = service_fn(move |request| answer_one(Arc::clone(&gateway), routes.clone(), request));
+        let service = service_fn(move |request| answer_one(Arc::clone(&gateway), routes.clone(), peer, request));
         let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));
         let mut cut = self.cut.subscribe();
         tokio::spawn(async move {
@@ -180,21 +188,16 @@ impl Connections {
 async fn answer_one(
     gateway: Arc<Gateway>,
     routes: TowerToHyperService<Router>,
+    peer: IpAddr,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, std::convert::Infallible> {
-    use hyper::service::Service;
     let started = Instant::now();
     let route = Route::of(request.uri().path());
     let access = tracing::enabled!(target: "milena_gateway::access", tracing::Level::INFO)
         .then(|| (request.method().clone(), request.uri().path().to_owned()));
     let authorization = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
     let response = if gateway.admits(request.uri().path(), authorization) {
-        let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
-        if request.method() == Method::POST && request.uri().path() == SEND {
-            send_directly(Arc::clone(&gateway), request).await
-        } else {
-            routes.call(request).await?
-        }
+        within_limits(&gateway, routes, peer, request).await?
     } else {
         let why = "expected the header Authorization with Bearer and a token of this gateway";
         answer::problem(&Problem::new(Kind::Unauthorized, why).of(gateway.new_id()))
@@ -205,4 +208,44 @@ async fn answer_one(
         tracing::info!(target: "milena_gateway::access", %method, path, status, micros = took.as_micros() as u64, "answered");
     }
     Ok(response)
+}
+
+/// Answers a request. Most of them are for one path.
+async fn lead(
+    gateway: &Arc<Gateway>,
+    routes: TowerToHyperService<Router>,
+    request: hyper::Request<Incoming>,
+) -> Result<Response<Body>, std::convert::Infallible> {
+    use hyper::service::Service;
+    let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
+    if request.method() == Method::POST && request.uri().path() == SEND {
+        return Ok(send_directly(Arc::clone(gateway), request).await);
+    }
+    routes.call(request).await
+}
+
+/// Answers a request, unless its client has asked too often.
+async fn within_limits(
+    gateway: &Arc<Gateway>,
+    routes: TowerToHyperService<Router>,
+    peer: IpAddr,
+    request: hyper::Request<Incoming>,
+) -> Result<Response<Body>, std::convert::Infallible> {
+    if gateway.config().rate_limit.is_none() {
+        return lead(gateway, routes, request).await;
+    }
+    let header = |name| request.headers().get_all(name).iter().next_back().map(|value| value.as_bytes());
+    let seen = header(FORWARDED_FOR).filter(|_| gateway.config().trust_forwarded_for).and_then(rate::forwarded);
+    let authorization = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+    let Some((rate, permit)) = gateway.take(request.uri().path(), authorization, seen.unwrap_or(peer)) else {
+        return lead(gateway, routes, request).await;
+    };
+    let response = match permit {
+        Permit::Granted(_) => lead(gateway, routes, request).await?,
+        Permit::Wait(_) => {
+            let why = format!("each client may send {} requests a second, and {} at once", rate.per_second, rate.burst);
+            answer::problem(&Problem::new(Kind::TooOften, why).of(gateway.new_id()))
+        }
+    };
+    Ok(answer::limited(response, rate, permit))
 }

@@ -5,9 +5,12 @@
 //! - [`storing`]: what becomes of records that Kafka does not take, with a store
 //! - [`describing`]: the OpenAPI document and its page
 //! - [`ending`]: what happens to connections and records at the end
+//! - [`limiting`]: how often a client may send
+//! - [`describing`]: the document of OpenAPI, and its page
 
 mod describing;
 mod ending;
+mod limiting;
 mod refusing;
 mod sending;
 mod storing;
