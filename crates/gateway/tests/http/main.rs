@@ -3,11 +3,14 @@
 //! - [`sending`]: what a caller is told of each record
 //! - [`refusing`]: limits, and requests that are wrong
 //! - [`ending`]: what happens to connections and records at the end
+//! - [`hostile`]: clients that mean harm, or know no better
 //! - [`limiting`]: how often a client may send
 //! - [`describing`]: the document of OpenAPI, and its page
 
 mod describing;
 mod ending;
+#[path = "../hostile/clients.rs"]
+mod hostile;
 mod limiting;
 mod refusing;
 mod sending;
