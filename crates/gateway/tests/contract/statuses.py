@@ -111,6 +111,7 @@ def keys():
             ask(base, operation, "?mode=plain", headers=key, how="key of another request")
             ask(base, operation, "?partition=99" if operation == SEND else "", how="no such partition",
                 **({} if operation == SEND else {"json": {"partition": 99}}))
+        ask(base, RECORDS, how="a type that is not read", json=None, data="{}")
     with serving("--max-statuses", "1") as (_, base):
         first = ask(base, SEND, "?sendMode=async").json()["requestId"]
         while ask(base, STATUS, f"?requestId={first}").json()["state"] == "PENDING":
