@@ -387,11 +387,15 @@ async fn whole(gateway: &Gateway, body: Body) -> Result<Bytes, Problem> {
         return Ok(Bytes::new());
     }
     let (limit, patience) = (gateway.config().limits.body, gateway.config().read_timeout);
+    let too_large =
+        || Problem::new(Kind::TooLarge, format!("expected a body of at most {limit} bytes, got a longer one"));
+    // A length that is too large is refused before anything of the body has come.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
     match timeout(patience, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Problem::new(Kind::TooLarge, format!("expected a body of at most {limit} bytes, got a longer one")))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(Problem::new(Kind::BadBody, format!("the body broke off: {error}"))),
         Err(_) => {
             Err(Problem::new(Kind::SlowBody, format!("the body was not there within {} ms", patience.as_millis())))

@@ -20,8 +20,8 @@ import requests
 MILENA, DOCUMENT, METRICS = sys.argv[1:]
 SEND, RECORDS, STATUS = "/api/v1/send", "/api/v1/topics/{topic}/records", "/api/v1/status"
 TOKEN = "0123456789abcdef"
-# No caller can bring them about: 500 is a fault of the gateway, 502 an error that Kafka has for no request that the gateway makes.
-# The tests of src/problem.rs have them.
+# No caller can bring them about: 500 is a fault of the gateway, 502 an error that Kafka has for no request that the gateway makes, which
+# the tests of src/problem.rs have.
 OUT_OF_REACH = {"500", "502"}
 # A store that cannot be asked: a file that is there answers.
 OUT_OF_REACH_OF = {(STATUS, "503")}
@@ -114,6 +114,7 @@ def keys():
             ask(base, operation, "?mode=plain", headers=key, how="key of another request")
             ask(base, operation, "?partition=99" if operation == SEND else "", how="no such partition",
                 **({} if operation == SEND else {"json": {"partition": 99}}))
+        ask(base, RECORDS, how="a type that is not read", json=None, data="{}")
     with serving("--max-statuses", "1") as (_, base):
         first = ask(base, SEND, "?sendMode=async").json()["requestId"]
         while ask(base, STATUS, f"?requestId={first}").json()["state"] == "PENDING":

@@ -5,11 +5,14 @@
 //! - [`storing`]: what becomes of records that Kafka does not take, with a store
 //! - [`describing`]: the OpenAPI document and its page
 //! - [`ending`]: what happens to connections and records at the end
+//! - [`hostile`]: clients that mean harm, or know no better
 //! - [`limiting`]: how often a client may send
 //! - [`describing`]: the document of OpenAPI, and its page
 
 mod describing;
 mod ending;
+#[path = "../hostile/clients.rs"]
+mod hostile;
 mod limiting;
 mod refusing;
 mod sending;
