@@ -7,8 +7,12 @@
 use std::collections::BTreeMap;
 
 /// Settings that are accepted and shown, and have no effect.
-const INERT: &[(&str, &str)] =
-    &[("compression.type", "producer"), ("retention.bytes", "-1"), ("retention.ms", "604800000")];
+const INERT: &[(&str, &str)] = &[
+    ("compression.type", "producer"),
+    ("min.cleanable.dirty.ratio", "0.5"),
+    ("retention.bytes", "-1"),
+    ("retention.ms", "604800000"),
+];
 
 /// The configuration of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +176,7 @@ mod tests {
     fn every_setting_is_shown_once_and_says_whether_it_was_set() {
         let settings = with("retention.ms", "1").unwrap().settings();
         assert!(settings.is_sorted_by(|a, b| a.name < b.name));
-        assert_eq!(settings.len(), 12);
+        assert_eq!(settings.len(), 13);
         let set: Vec<_> = settings.iter().filter(|setting| !setting.is_default).collect();
         assert_eq!(set, [&ConfigEntry { name: "retention.ms", value: "1".into(), is_default: false }]);
     }
