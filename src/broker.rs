@@ -38,8 +38,9 @@
 //! change while it runs.
 //!
 //! # What it does not do
-//! Consumer groups, so a consumer must assign its partitions itself. Transactions, rules that hold for some hosts only, retention and compaction. zstd without
-//! the feature `zstd`. **Logs are in memory** and grow until the broker is dropped.
+//! Consumer groups, so a consumer must assign its partitions itself. Transactions, rules that hold for some hosts only, retention. zstd without
+//! the feature `zstd`. **Logs are in memory** and grow until the broker is dropped; a topic with `cleanup.policy=compact` is compacted only on
+//! command ([`EmbeddedBroker::compact`]).
 //!
 //! # Replication
 //! A partition has one log, whichever node leads it. So every replica is always up to date, and a new leader has the same log and the
@@ -48,6 +49,7 @@
 mod acls;
 mod api;
 mod builder;
+mod compact;
 mod config;
 mod control;
 mod faults;
@@ -295,6 +297,15 @@ impl EmbeddedBroker {
     /// from the rest of the log.
     pub fn truncate_log(&self, topic: &str, partition: i32, offset: i64) -> Result<(), BrokerError> {
         self.shared.change(|state| state.truncate_log(topic, partition, offset))
+    }
+
+    /// Compacts a topic now: of each key the last record remains, at its offset, and a tombstone for `delete.retention.ms` after the first
+    /// compaction that met it. Returns how many records are gone; 0 for a topic whose `cleanup.policy` does not say `compact`.
+    ///
+    /// As in Apache Kafka the active segment is not compacted: a partition's last record always remains. Another segment begins with
+    /// the first batch that is later than `segment.ms`, or does not fit into `segment.bytes`.
+    pub fn compact(&self, topic: &str) -> Result<u64, BrokerError> {
+        self.shared.change(|state| state.compact(topic, listener::now_ms()))
     }
 
     /// Pauses a node, as SIGSTOP does. It accepts connections and requests, and sends no responses. When it is resumed it handles

@@ -189,6 +189,29 @@ async fn reading_begins_in_the_middle_of_a_batch_and_ends_at_the_requested_offse
 }
 
 #[tokio::test]
+async fn of_a_compacted_topic_the_last_value_of_each_key_is_read_at_its_offset() {
+    let (broker, mut admin) = cluster(1).await;
+    let settings = [("cleanup.policy", "compact"), ("segment.ms", "1000"), ("delete.retention.ms", "0")];
+    admin.create_topic("state", 1, 1, &settings).await.unwrap();
+    let producer = Producer::from_properties([("bootstrap.servers", broker.bootstrap_servers())]).await.unwrap();
+    let puts = [("a", "1", 0), ("a", "2", 1), ("b", "3", 2), ("a", "4", 3), ("end", "5", 1_004)];
+    for (key, value, after_ms) in puts {
+        let record = Record::to("state").key(key).value(value).timestamp(1_700_000_000_000 + after_ms);
+        producer.send(record).await.unwrap().await.unwrap();
+    }
+    producer.close().await.unwrap();
+    assert_eq!(broker.compact("state"), Ok(2));
+    let records = admin.read_all("state").await.unwrap();
+    assert_eq!(values(&records), ["3", "4", "5"]);
+    assert_eq!(records.iter().map(|record| record.offset).collect::<Vec<_>>(), [2, 3, 4]);
+    assert_eq!(admin.offsets("state", 0, OffsetSpec::Earliest).await, Ok(0));
+    admin.create_topic("plain", 1, 1, &[]).await.unwrap();
+    write(&broker, "plain", 3).await;
+    assert_eq!(broker.compact("plain"), Ok(0), "its cleanup.policy is delete");
+    assert!(broker.compact("nowhere").is_err());
+}
+
+#[tokio::test]
 async fn an_offset_outside_the_log_is_refused_at_once() {
     let (_broker, mut admin) = cluster(1).await;
     admin.create_topic("orders", 1, 1, &[]).await.unwrap();

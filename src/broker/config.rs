@@ -1,18 +1,17 @@
 //! A topic's configuration, under Apache Kafka's own names.
 //!
 //! In: names and values as text. Out: typed values, or the reason why a value is refused. Pure. Some settings ([`INERT`]) are
-//! accepted and shown because scripts set them. They have no effect, because logs in memory have no segments and are never
-//! cleaned. A name that is not listed here is refused.
+//! accepted and shown because scripts set them. They have no effect, because logs in memory grow until they are compacted on
+//! command. A name that is not listed here is refused.
 
 use std::collections::BTreeMap;
 
 /// Settings that are accepted and shown, and have no effect.
 const INERT: &[(&str, &str)] = &[
     ("compression.type", "producer"),
-    ("delete.retention.ms", "86400000"),
+    ("min.cleanable.dirty.ratio", "0.5"),
     ("retention.bytes", "-1"),
     ("retention.ms", "604800000"),
-    ("segment.ms", "604800000"),
 ];
 
 /// The configuration of a topic.
@@ -22,6 +21,10 @@ pub(super) struct TopicConfig {
     pub(super) max_message_bytes: i32,
     /// `segment.bytes`: a batch that is larger does not fit into any segment.
     pub(super) segment_bytes: i32,
+    /// `segment.ms`: a batch that is later than the first of its segment by more begins another segment.
+    pub(super) segment_ms: i64,
+    /// `delete.retention.ms`: how long a tombstone remains after the first compaction that met it.
+    pub(super) delete_retention_ms: i64,
     /// `min.insync.replicas`: how many replicas `acks=all` needs.
     pub(super) min_insync_replicas: i32,
     /// `message.timestamp.type=LogAppendTime`.
@@ -41,6 +44,8 @@ impl Default for TopicConfig {
         Self {
             max_message_bytes: 1_048_588,
             segment_bytes: 1_073_741_824,
+            segment_ms: 604_800_000,
+            delete_retention_ms: 86_400_000,
             min_insync_replicas: 1,
             log_append_time: false,
             before_max_ms: i64::MAX,
@@ -65,6 +70,8 @@ impl TopicConfig {
         match name {
             "max.message.bytes" => self.max_message_bytes = number(name, value, 0)?,
             "segment.bytes" => self.segment_bytes = number(name, value, 1_048_576)?,
+            "segment.ms" => self.segment_ms = number(name, value, 1)?,
+            "delete.retention.ms" => self.delete_retention_ms = number(name, value, 0)?,
             "min.insync.replicas" => self.min_insync_replicas = number(name, value, 1)?,
             "message.timestamp.before.max.ms" => self.before_max_ms = number(name, value, 0)?,
             "message.timestamp.after.max.ms" => self.after_max_ms = number(name, value, 0)?,
@@ -87,12 +94,14 @@ impl TopicConfig {
         let default = Self::default();
         let known = [
             ("cleanup.policy", "delete".to_owned()),
+            ("delete.retention.ms", default.delete_retention_ms.to_string()),
             ("max.message.bytes", default.max_message_bytes.to_string()),
             ("message.timestamp.after.max.ms", default.after_max_ms.to_string()),
             ("message.timestamp.before.max.ms", default.before_max_ms.to_string()),
             ("message.timestamp.type", "CreateTime".to_owned()),
             ("min.insync.replicas", default.min_insync_replicas.to_string()),
             ("segment.bytes", default.segment_bytes.to_string()),
+            ("segment.ms", default.segment_ms.to_string()),
         ];
         let inert = INERT.iter().map(|(name, value)| (*name, (*value).to_owned()));
         let mut all: Vec<_> = known.into_iter().chain(inert).map(|(name, value)| self.setting(name, value)).collect();
@@ -135,6 +144,8 @@ mod tests {
     fn each_setting_that_is_acted_on_reaches_its_field() {
         assert_eq!(with("max.message.bytes", "1000").unwrap().max_message_bytes, 1000);
         assert_eq!(with("segment.bytes", "2000000").unwrap().segment_bytes, 2_000_000);
+        assert_eq!(with("segment.ms", "1000").unwrap().segment_ms, 1_000);
+        assert_eq!(with("delete.retention.ms", "1000").unwrap().delete_retention_ms, 1_000);
         assert_eq!(with("min.insync.replicas", "2").unwrap().min_insync_replicas, 2);
         assert_eq!(with("message.timestamp.before.max.ms", "5").unwrap().before_max_ms, 5);
         assert_eq!(with("message.timestamp.after.max.ms", "6").unwrap().after_max_ms, 6);
@@ -152,6 +163,7 @@ mod tests {
             ("max.message.bytes", "2147483648"),
             ("min.insync.replicas", "0"),
             ("segment.bytes", "1000"),
+            ("segment.ms", "0"),
             ("message.timestamp.type", "Later"),
             ("cleanup.policy", "shred"),
             ("no.such.setting", "1"),
@@ -164,7 +176,7 @@ mod tests {
     fn every_setting_is_shown_once_and_says_whether_it_was_set() {
         let settings = with("retention.ms", "1").unwrap().settings();
         assert!(settings.is_sorted_by(|a, b| a.name < b.name));
-        assert_eq!(settings.len(), 12);
+        assert_eq!(settings.len(), 13);
         let set: Vec<_> = settings.iter().filter(|setting| !setting.is_default).collect();
         assert_eq!(set, [&ConfigEntry { name: "retention.ms", value: "1".into(), is_default: false }]);
     }

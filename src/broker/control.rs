@@ -7,7 +7,7 @@ use super::{
     faults::{Fault, FaultId},
     log::StoredRecord,
     state::{State, rotate},
-    topic::PartitionLog,
+    topic::{PartitionLog, TopicLog},
 };
 use crate::error::ErrorCode;
 
@@ -162,6 +162,16 @@ impl State {
     pub(crate) fn truncate_log(&mut self, topic: &str, partition: i32, offset: i64) -> Result<(), BrokerError> {
         self.existing(topic, partition)?.truncate(offset);
         Ok(())
+    }
+
+    /// Compacts the partitions of a topic whose `cleanup.policy` says so. Returns how many records are gone.
+    pub(crate) fn compact(&mut self, topic: &str, now_ms: i64) -> Result<u64, BrokerError> {
+        let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition: 0 };
+        let TopicLog { config, partitions, .. } = self.topics.get_mut(topic).ok_or_else(unknown)?;
+        if !config.compact {
+            return Ok(0);
+        }
+        Ok(partitions.iter_mut().map(|partition| partition.log.compact(config, now_ms)).sum())
     }
 
     /// Pauses a node, which then holds every request, or resumes it.

@@ -89,7 +89,8 @@ impl Shared {
 }
 
 /// The time in milliseconds since the Unix epoch.
-fn now_ms() -> i64 {
+/// The wall clock, in milliseconds since the Unix epoch.
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

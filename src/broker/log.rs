@@ -1,10 +1,12 @@
 //! A partition's log: batches in memory, by rising offset.
 //!
 //! In: validated batches. Out: their bytes from an offset on, offsets by timestamp, records for assertions.
-//! Pure. Deliberately absent: segments, retention and compaction; a log grows until the broker is dropped.
+//! Pure. Of segments it knows only where the active one begins, because that one is not compacted. Deliberately absent: retention; a log
+//! grows until the broker is dropped.
 
 use bytes::{Bytes, BytesMut};
 
+use super::{compact::compact, config::TopicConfig};
 use crate::wire::record_batch::reader::{Batch, BatchHeader, BatchRecord};
 
 /// A record of a partition's log.
@@ -48,6 +50,25 @@ pub(super) struct OutOfRange;
 pub(super) struct Log {
     batches: Vec<Batch>,
     end: i64,
+    active: Segment,
+}
+
+/// The segment that batches are appended to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Segment {
+    base_offset: i64,
+    bytes: usize,
+    /// The largest timestamp of its first batch.
+    since: i64,
+}
+
+impl Segment {
+    /// Whether this batch begins another segment, as in Apache Kafka's `LogSegment.shouldRoll`.
+    fn is_over(&self, batch: &Batch, config: &TopicConfig) -> bool {
+        let is_late = batch.header().max_timestamp.saturating_sub(self.since) > config.segment_ms;
+        let bytes = self.bytes.saturating_add(batch.bytes().len());
+        self.bytes == 0 || is_late || bytes > usize::try_from(config.segment_bytes).unwrap_or(0)
+    }
 }
 
 impl Log {
@@ -67,7 +88,12 @@ impl Log {
     }
 
     /// Appends a batch whose base offset is [`Self::end_offset`].
-    pub(super) fn append(&mut self, batch: Batch) {
+    pub(super) fn append(&mut self, batch: Batch, config: &TopicConfig) {
+        if self.active.is_over(&batch, config) {
+            let BatchHeader { base_offset, max_timestamp, .. } = *batch.header();
+            self.active = Segment { base_offset, bytes: 0, since: max_timestamp };
+        }
+        self.active.bytes = self.active.bytes.saturating_add(batch.bytes().len());
         self.end = batch.header().last_offset().saturating_add(1);
         self.batches.push(batch);
     }
@@ -105,8 +131,22 @@ impl Log {
         self.at_or_after(max)
     }
 
+    /// Removes the records that a later one of the same key supersedes. Returns how many.
+    pub(super) fn compact(&mut self, config: &TopicConfig, now_ms: i64) -> u64 {
+        let before = self.count();
+        self.batches = compact(&self.batches, self.active.base_offset, config, now_ms);
+        before.saturating_sub(self.count())
+    }
+
+    fn count(&self) -> u64 {
+        self.headers().map(|header| u64::try_from(header.count).unwrap_or(0)).sum()
+    }
+
     /// Removes every batch that holds `offset` or a later one, as an unclean leader election may.
     pub(super) fn truncate(&mut self, offset: i64) {
+        if offset < self.active.base_offset {
+            self.active = Segment::default();
+        }
         self.batches.retain(|batch| batch.header().last_offset() < offset);
         self.end = self.batches.last().map_or(0, |batch| batch.header().last_offset().saturating_add(1));
     }
@@ -163,7 +203,10 @@ mod tests {
             let records = (0..).zip(vec!["value"; *count]).map(|(delta, value)| (Some("key"), value, delta)).collect();
             let bytes = BatchOf { base_timestamp: *base_timestamp, records, ..BatchOf::values(&[]) }.encode();
             let batch = Batch::parse(bytes).unwrap();
-            log.append(batch.with_header(BatchHeader { base_offset: log.end_offset(), ..*batch.header() }));
+            log.append(
+                batch.with_header(BatchHeader { base_offset: log.end_offset(), ..*batch.header() }),
+                &TopicConfig::default(),
+            );
         }
         log
     }
@@ -227,7 +270,10 @@ mod tests {
         let mut log = log(&[(1, 50)]);
         let bytes = BatchOf::values(&["a", "b"]).by_producer(9, 2, i32::MAX).encode();
         let batch = Batch::parse(bytes).unwrap();
-        log.append(batch.with_header(BatchHeader { base_offset: 1, partition_leader_epoch: 4, ..*batch.header() }));
+        log.append(
+            batch.with_header(BatchHeader { base_offset: 1, partition_leader_epoch: 4, ..*batch.header() }),
+            &TopicConfig::default(),
+        );
         let seen: Vec<_> =
             log.records().into_iter().map(|r| (r.offset, r.producer_id, r.sequence, r.leader_epoch)).collect();
         assert_eq!(seen, [(0, -1, -1, -1), (1, 9, i32::MAX, 4), (2, 9, 0, 4)]);

@@ -118,7 +118,7 @@ impl PartitionLog {
         let stored = batch.with_header(self.stamp(batch.header(), max_timestamp, config, now_ms));
         let base_offset = stored.header().base_offset;
         self.producers.remember(stored.header());
-        self.log.append(stored);
+        self.log.append(stored, config);
         Ok(AppendedBatch { base_offset, log_append_time_ms: if config.log_append_time { now_ms } else { -1 } })
     }
 

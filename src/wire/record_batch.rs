@@ -9,6 +9,8 @@
 //! The checksum covers everything from the attributes on.
 
 pub(crate) mod reader;
+#[cfg(feature = "broker")]
+pub(crate) mod rewrite;
 pub(crate) mod split;
 pub(crate) mod writer;
 
@@ -22,3 +24,6 @@ pub(crate) const ATTRIBUTES_AT: usize = 21;
 pub(crate) const CRC_AT: usize = 17;
 /// Where the bytes begin that the checksum covers: right behind it.
 pub(crate) const CRC_FROM: usize = 21;
+/// The bit of the attributes that says that the base timestamp is the time until which tombstones remain (KIP-534).
+#[cfg(feature = "broker")]
+pub(crate) const DELETE_HORIZON: i16 = 0b100_0000;

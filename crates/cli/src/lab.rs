@@ -8,6 +8,8 @@ mod async_orders;
 mod checks;
 mod dead_letter;
 mod duration;
+#[cfg(feature = "gateway")]
+mod gateway;
 mod latch;
 mod latency;
 mod orders;
@@ -42,6 +44,8 @@ enum Lab {
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     Resilient(resilient::Args),
     Latency(latency::Args),
+    #[cfg(feature = "gateway")]
+    Gateway(gateway::Args),
 }
 
 /// Runs the lab. `started` is the start of the process; `warned` counts the warnings of retries.
@@ -54,6 +58,8 @@ pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<
         #[cfg(any(feature = "postgres", feature = "sqlite"))]
         Lab::Resilient(args) => resilient::run(args).await,
         Lab::Latency(args) => latency::run(args).await,
+        #[cfg(feature = "gateway")]
+        Lab::Gateway(args) => gateway::run(args).await,
     }
 }
 

@@ -67,6 +67,8 @@ See it work without any set-up:
   milena lab dead-letter
   milena lab pause
   milena lab latency
+  milena lab gateway
+  milena serve
   milena perf --topic test --num-records 1000000 --record-size 100"
 )]
 struct Cli {

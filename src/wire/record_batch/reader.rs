@@ -8,7 +8,7 @@
 use bytes::{Buf, Bytes, TryGetError};
 
 #[cfg(feature = "broker")]
-use super::CRC_AT;
+use super::{CRC_AT, DELETE_HORIZON};
 use super::{CRC_FROM, HEADER_LEN, LENGTH_END};
 use crate::wire::{
     compression::{Codec, DecompressError, decompress},
@@ -140,6 +140,12 @@ impl BatchHeader {
         self.attributes & 0b10_0000 != 0
     }
 
+    /// The time until which the tombstones of a compacted batch remain, in milliseconds since the Unix epoch (KIP-534).
+    #[cfg(feature = "broker")]
+    pub(crate) fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
     /// The offset of the batch's last record.
     pub(crate) fn last_offset(&self) -> i64 {
         self.base_offset.saturating_add(i64::from(self.last_offset_delta))
@@ -202,10 +208,18 @@ impl Batch {
     /// The same records under another header with a valid checksum, as a broker stores them. Copies the records, so
     /// that the memory of the request can be freed.
     #[cfg(feature = "broker")]
-    pub(crate) fn with_header(&self, mut header: BatchHeader) -> Self {
-        let mut bytes = bytes::BytesMut::with_capacity(self.bytes.len());
+    pub(crate) fn with_header(&self, header: BatchHeader) -> Self {
+        Self::of(header, self.bytes.get(HEADER_LEN..).unwrap_or_default())
+    }
+
+    /// These encoded records under a header, whose length and checksum become theirs.
+    #[cfg(feature = "broker")]
+    pub(crate) fn of(mut header: BatchHeader, records: &[u8]) -> Self {
+        let size = HEADER_LEN.saturating_add(records.len());
+        header.batch_length = i32::try_from(size.saturating_sub(LENGTH_END)).unwrap_or(i32::MAX);
+        let mut bytes = bytes::BytesMut::with_capacity(size);
         header.put(&mut bytes);
-        bytes.extend_from_slice(self.bytes.get(HEADER_LEN..).unwrap_or_default());
+        bytes.extend_from_slice(records);
         header.crc = crc32c::crc32c(bytes.get(CRC_FROM..).unwrap_or_default());
         if let Some(crc) = bytes.get_mut(CRC_AT..CRC_FROM) {
             crc.copy_from_slice(&header.crc.to_be_bytes());
