@@ -77,3 +77,21 @@ fn its_kafka_is_that_of_the_tests_and_of_the_readme() {
     let (minor, _) = image.rsplit_once('.').expect("three numbers");
     assert!(read("README.md").contains(&format!("Apache Kafka {minor}")), "README names another Kafka than {image}");
 }
+
+#[test]
+fn its_gateways_are_those_of_the_course_and_reach_kafka_through_the_proxy() {
+    let text = read("docker-compose.yml");
+    let compose = compose(&text);
+    let ports = names(&compose["services"]["toxiproxy"], "ports");
+    for (name, port) in [("gateway", 18080), ("gateway-2", 18081)] {
+        let service = &compose["services"][name];
+        assert_eq!(service["environment"]["PORT"].as_integer(), Some(port));
+        assert!(ports.iter().any(|published| published.ends_with(&format!(":{port}:{port}"))), "{port} in {ports:?}");
+        let servers = service["environment"]["KAFKA_BOOTSTRAP_SERVERS"].as_str().unwrap();
+        let advertised = compose["services"]["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].as_str().unwrap();
+        assert!(advertised.contains(&format!("PROXIED://{servers}")), "{servers} in {advertised}");
+    }
+    assert_eq!(compose["services"]["kafka-ui"]["environment"]["KAFKA_CLUSTERS_0_NAME"].as_str(), Some("BHF-Training"));
+    let file = compose["services"]["gateway"]["build"]["dockerfile"].as_str().unwrap();
+    assert!(root().join(file).is_file(), "{file} is not there");
+}

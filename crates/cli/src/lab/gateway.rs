@@ -62,8 +62,13 @@ pub(crate) struct Args {
     toxiproxy: Option<String>,
 
     /// Ports of the two gateways; for one that is taken the system chooses another
-    #[arg(long, value_name = "PORT,PORT", value_delimiter = ',', num_args = 2, default_values_t = [18080, 18081])]
-    ports: Vec<u16>,
+    #[arg(long, value_name = "PORT,PORT", default_value = "18080,18081", value_parser = ports)]
+    ports: [u16; 2],
+}
+
+fn ports(text: &str) -> Result<[u16; 2], String> {
+    let ports = text.split_once(',').and_then(|(first, second)| Some([first.parse().ok()?, second.parse().ok()?]));
+    ports.ok_or_else(|| "expected two ports with a comma between, as in 18080,18081".into())
 }
 
 /// A step, by its number in the course.
@@ -135,7 +140,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
 
 async fn run_on(cluster: &Cluster, faults: &Faults<'_>, args: &Args) -> Result<Exit, CliError> {
     faults.end().await?;
-    let mut site = Site::open(cluster, faults, &args.ports).await?;
+    let mut site = Site::open(cluster, faults, args.ports).await?;
     let mut failed = false;
     for step in chosen(&args.step) {
         to_stdout(&format!("\n{}", step.title()));
@@ -149,6 +154,14 @@ async fn run_on(cluster: &Cluster, faults: &Faults<'_>, args: &Args) -> Result<E
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_ports_have_a_comma_between() {
+        assert_eq!(ports("18080,0"), Ok([18080, 0]));
+        for text in ["", "1", "1,", "1,2,3", "1 2", "1,65536"] {
+            assert!(ports(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn steps_run_once_each_in_the_order_of_the_course() {

@@ -287,3 +287,24 @@ fn a_store_with_events_is_not_taken_for_a_lab() {
     let ran = run_in(&folder, &["lab", "resilient", "--store", "outbox.db"], b"").expect(2);
     assert!(ran.stderr.contains("expected an empty store, got one with 1 events"), "{}", ran.stderr);
 }
+
+#[test]
+fn the_gateway_lab_ends_each_step_in_ok() {
+    let ran = milena(&["--log", "error", "lab", "gateway", "--ports", "0,0"]).expect(0);
+    let lines = ran.lines();
+    assert_eq!(lines.iter().filter(|line| **line == "OK").count(), 6, "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("ok      idempotent: each of the 20 events is there exactly once"))
+    );
+    assert!(lines.iter().any(|line| line.starts_with("ok      plain: records were sent again")), "the faults bite");
+}
+
+#[test]
+fn of_the_gateway_lab_some_steps_may_be_chosen() {
+    let broker = Broker::start(&[]);
+    let args = ["lab", "gateway", "--ports", "0,0", "--step", "02.4,02.0", "-b", &broker.bootstrap];
+    let ran = milena(&args).expect(0);
+    let steps: Vec<_> = ran.lines().into_iter().filter(|line| line.starts_with("02.")).collect();
+    assert_eq!(steps, ["02.0 both gateways are healthy", "02.4 a key against a partition"]);
+    milena(&["lab", "gateway", "--toxiproxy", "http://localhost:1"]).expect(2);
+}

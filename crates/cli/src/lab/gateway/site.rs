@@ -57,12 +57,12 @@ pub(super) struct Served {
 }
 
 impl<'a> Site<'a> {
-    pub(super) async fn open(cluster: &'a Cluster, faults: &'a Faults<'a>, ports: &[u16]) -> Result<Self, CliError> {
+    pub(super) async fn open(cluster: &'a Cluster, faults: &'a Faults<'a>, ports: [u16; 2]) -> Result<Self, CliError> {
         let mut admin = Admin::connect(cluster.bootstrap()).await?;
         let begins = prepare(&mut admin, TOPIC, -1, &[]).await?;
-        let port = |at: usize| ports.get(at).copied().unwrap_or_default();
-        let first = Served::start(cluster.bootstrap(), port(0), &[]).await?;
-        let second = Served::start(cluster.bootstrap(), port(1), &IMPATIENT).await?;
+        let [first, second] = ports;
+        let first = Served::start(cluster.bootstrap(), first, &[]).await?;
+        let second = Served::start(cluster.bootstrap(), second, &IMPATIENT).await?;
         to_stdout(&format!("gateways at http://{} and http://{}", first.address, second.address));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Self { first, second, admin, cluster, faults, run: format!("{:x}", now.as_nanos()), begins })
