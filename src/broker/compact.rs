@@ -74,8 +74,11 @@ mod tests {
         config
     }
 
+    /// A key, and a value or none.
+    type Pair<'a> = (&'a str, Option<&'a str>);
+
     /// A log of these batches, each with its time.
-    fn log(batches: &[(i64, &[(&str, Option<&str>)])]) -> Log {
+    fn log(batches: &[(i64, &[Pair<'_>])]) -> Log {
         let mut log = Log::default();
         for (at, records) in batches {
             let mut writer = Writer::new(Vec::new());
@@ -91,8 +94,10 @@ mod tests {
 
     /// Its records as text, by offset.
     fn told(log: &Log) -> Vec<String> {
-        let text =
-            |bytes: Option<Bytes>| bytes.map_or("-".into(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let text = |bytes: Option<Bytes>| match bytes {
+            Some(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            None => "-".to_owned(),
+        };
         let records = log.records().into_iter();
         records.map(|record| format!("{} {}={}", record.offset, text(record.key), text(record.value))).collect()
     }
