@@ -4,11 +4,14 @@
 //! gateway's own table of settings. Without a bootstrap address there is an embedded broker, so the command runs on its own. Deliberately
 //! absent: what the gateway does, which is in its crate.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
-use milena::broker::EmbeddedBroker;
-use milena_gateway::{Config, Ended, Gateway, SETTINGS, Server, Tokens};
+use milena::{
+    ErrorCode,
+    broker::{Api, EmbeddedBroker, Fault},
+};
+use milena_gateway::{Config, Ended, Gateway, Lab, SETTINGS, Server, Tokens};
 use milena_resilience::store::Store;
 
 use crate::{
@@ -94,14 +97,15 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     }
     let embedded = match config.bootstrap_servers() {
         Some(_) => None,
-        None => Some(start_broker(&config.default_topic).await?),
+        None => Some(Arc::new(start_broker(&config.default_topic).await?)),
     };
-    let bootstrap = embedded.as_ref().map_or_else(String::new, EmbeddedBroker::bootstrap_servers);
+    let bootstrap = embedded.as_ref().map_or_else(String::new, |broker| broker.bootstrap_servers());
     let store: Option<Arc<dyn Store>> = match &config.store {
         Some(address) => Some(store::open_to_keep(address, config.status_age).await?.into()),
         None => None,
     };
-    let server = bind(config, &bootstrap, tokens, store.clone()).await?;
+    let lab = embedded.as_ref().map(|broker| Faults(Arc::clone(broker)));
+    let server = bind(config, &bootstrap, tokens, store.clone(), lab).await?;
     let address = server.local_addr().map_err(|error| CliError::Failed(format!("cannot listen: {error}")))?;
     to_stdout(&format!("http://{address}"));
     if embedded.is_some() {
@@ -113,7 +117,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     if let Some(store) = store {
         store::close(&*store).await?;
     }
-    if let Some(broker) = embedded {
+    // A connection that was cut may hold it still; then it ends with the process.
+    if let Some(broker) = embedded.and_then(Arc::into_inner) {
         broker.shutdown().await;
     }
     Ok(conclude(&ended))
@@ -140,6 +145,36 @@ fn read_tokens(path: &str) -> Result<Tokens, CliError> {
     tokens.map_err(|error| CliError::Usage(format!("token-file {path}: {error}")))
 }
 
+/// The faults that the gateway's page has for the embedded broker: those of `milena lab gateway`, and a full one.
+struct Faults(Arc<EmbeddedBroker>);
+
+const FAULTS: [(&str, &str); 3] = [
+    ("slow", "Answers come 5 s late"),
+    ("cut", "Connections are closed before an answer"),
+    ("refuse", "Too few replicas: NOT_ENOUGH_REPLICAS"),
+];
+
+impl Lab for Faults {
+    fn faults(&self) -> &[(&'static str, &'static str)] {
+        &FAULTS
+    }
+
+    fn begin(&self, fault: &str) -> bool {
+        let fault = match fault {
+            "slow" => Fault::delay_response(Duration::from_secs(5)).on(Api::Produce).forever(),
+            "cut" => Fault::drop_request().forever(),
+            "refuse" => Fault::error(ErrorCode::NOT_ENOUGH_REPLICAS).on(Api::Produce).forever(),
+            _ => return false,
+        };
+        self.0.inject(fault);
+        true
+    }
+
+    fn heal(&self) {
+        self.0.heal();
+    }
+}
+
 async fn start_broker(topic: &str) -> Result<EmbeddedBroker, CliError> {
     let broker = EmbeddedBroker::builder().default_partitions(PARTITIONS).topic(topic, PARTITIONS).start().await;
     broker.map_err(|error| CliError::Failed(format!("cannot start the embedded broker: {error}")))
@@ -150,6 +185,7 @@ async fn bind(
     bootstrap: &str,
     tokens: Option<Tokens>,
     store: Option<Arc<dyn Store>>,
+    lab: Option<Faults>,
 ) -> Result<Server, CliError> {
     let address = format!("{}:{}", config.host, config.port);
     let gateway = Gateway::start(config, bootstrap).await?;
@@ -162,6 +198,10 @@ async fn bind(
             let started = gateway.with_store(store).await;
             started.map_err(|error| CliError::Failed(format!("cannot start: {error}")))?
         }
+        None => gateway,
+    };
+    let gateway = match lab {
+        Some(lab) => gateway.with_lab(lab),
         None => gateway,
     };
     Server::bind(gateway).await.map_err(|error| {

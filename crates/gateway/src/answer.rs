@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::{
     ids::RequestId,
+    live::Live,
     problem::{self, Kind, Outcome, Problem},
     rate::{Permit, Rate},
     request::Mode,
@@ -308,6 +309,18 @@ impl Kept {
         (*response.status_mut(), *response.headers_mut()) = (self.status, self.headers);
         response
     }
+}
+
+/// What the page shows.
+pub(crate) fn live(live: &Live) -> Response<Body> {
+    json(StatusCode::OK, JSON, live)
+}
+
+/// An answer that says nothing more.
+pub(crate) fn done() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 /// An answer in text.

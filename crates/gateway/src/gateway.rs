@@ -30,6 +30,7 @@ use crate::{
     config::Config,
     idempotency::{Keys, Verdict},
     ids::{Ids, RequestId, uuid_of},
+    live::{self, Buffer, Fault, InStore, Lab, Live},
     metrics::{Http, merge, single},
     order::Order,
     outbox::{Kept, Outbox, problem_of, state_after},
@@ -71,6 +72,7 @@ pub struct Gateway {
     http: Http,
     tokens: Option<Tokens>,
     outbox: Option<Outbox>,
+    lab: Option<Box<dyn Lab>>,
     /// Only with `rate-limit`.
     buckets: Option<Buckets>,
 }
@@ -152,6 +154,7 @@ impl Gateway {
             http: Http::default(),
             tokens: None,
             outbox: None,
+            lab: None,
             buckets: config.rate_limit.map(Buckets::new),
             config,
         })
@@ -395,6 +398,40 @@ impl Gateway {
                 let why = format!("no broker answered within {} ms", PATIENCE.as_millis());
                 Err(Problem::new(Kind::Unavailable, why))
             }
+        }
+    }
+
+    /// The same gateway, whose page can make a broker for experiments fail. By default it cannot.
+    #[must_use]
+    pub fn with_lab(self, lab: impl Lab + 'static) -> Self {
+        Self { lab: Some(Box::new(lab)), ..self }
+    }
+
+    pub(crate) fn lab(&self) -> Option<&dyn Lab> {
+        self.lab.as_deref()
+    }
+
+    /// What the page shows.
+    pub(crate) async fn live(&self) -> Live {
+        let metrics = [Mode::Plain, Mode::Idempotent].map(|mode| self.producer(mode).current().metrics());
+        let bytes = |name| metrics.iter().map(|metrics| metrics.get(PRODUCER, name).unwrap_or_default()).sum();
+        let (bounds, buckets) = self.http.buckets();
+        let counts = match &self.outbox {
+            Some(outbox) => outbox.counts().await,
+            None => None,
+        };
+        let faults = self.lab().map(Lab::faults).unwrap_or_default();
+        Live {
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            answered: [2, 4, 5].map(|class| self.http.of_class(class)),
+            bounds,
+            buckets,
+            pending: self.statuses.pending(),
+            buffer: Buffer { free: bytes("buffer-available-bytes"), total: bytes("buffer-total-bytes") },
+            breaker: self.breaker(),
+            store: counts.map(|(waiting, dead_letters_failed)| InStore { waiting, dead_letters_failed }),
+            last: live::last(&self.statuses),
+            faults: faults.iter().map(|(name, what)| Fault { name, what }).collect(),
         }
     }
 

@@ -94,6 +94,22 @@ impl Http {
         times.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// How many requests for records were answered with a status of this class, such as 2 for 200 to 299.
+    pub(crate) fn of_class(&self, class: usize) -> u64 {
+        let first = (class * 100).saturating_sub(usize::from(LEAST));
+        let count = |route: Route| {
+            let counts = &self.requests[route as usize * STATUSES..][..STATUSES];
+            counts.iter().skip(first).take(100).map(|count| count.load(Ordering::Relaxed)).sum::<u64>()
+        };
+        count(Route::Send) + count(Route::Records)
+    }
+
+    /// How long they took: how many lie in the bucket of each bound, and beyond the last one.
+    pub(crate) fn buckets(&self) -> (&'static [u64], Vec<u64>) {
+        let of = |route: Route, at: usize| self.times[route as usize].buckets[at].load(Ordering::Relaxed);
+        (&BOUNDS, (0..=BOUNDS.len()).map(|at| of(Route::Send, at) + of(Route::Records, at)).collect())
+    }
+
     /// The counters as text.
     pub(crate) fn text(&self) -> String {
         let mut out =

@@ -16,7 +16,7 @@ pub(crate) const PAGE: &str = include_str!("openapi.html");
 const WRITTEN: &str = include_str!("openapi.json");
 
 /// What can go wrong where: an operation, and the kinds of its problems.
-const PROBLEMS: [(&str, &str, &[Kind]); 4] = {
+const PROBLEMS: [(&str, &str, &[Kind]); 5] = {
     use Kind::{
         BadBody, BadParameter, BadType, BrokerError, BufferFull, ExpiredRequest, Forbidden, Internal, KeyOfSeveral,
         KeyReused, Refused, Running, SlowBody, TimedOut, TooLarge, TooOften, Unauthorized, Unavailable, UnknownRequest,
@@ -71,6 +71,7 @@ const PROBLEMS: [(&str, &str, &[Kind]); 4] = {
             ],
         ),
         ("/api/v1/status", "get", &[BadParameter, Unauthorized, UnknownRequest, ExpiredRequest, Unavailable, TooOften]),
+        ("/api/v1/live", "get", &[Unauthorized, TooOften]),
         ("/readyz", "get", &[Unavailable]),
     ]
 };

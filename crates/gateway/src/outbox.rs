@@ -92,6 +92,12 @@ impl Outbox {
         self.publisher.breaker().state().name()
     }
 
+    /// How many events wait in the store, and how many it keeps because not even their dead letters were written. `None` if it cannot be asked.
+    pub(crate) async fn counts(&self) -> Option<(u64, u64)> {
+        let stats = self.publisher.retry_stats().await.ok()?;
+        Some((stats.unsettled(), stats.dlq_failed))
+    }
+
     /// The metrics of publisher, breaker, relay and store, as Prometheus' text.
     pub(crate) async fn metrics(&self) -> String {
         self.publisher.prometheus().await

@@ -24,7 +24,7 @@ use crate::{
     gateway::{Accepted, Gateway},
     idempotency::Verdict,
     ids::RequestId,
-    openapi,
+    live, openapi,
     order::Order,
     problem::{Kind, Outcome, Problem},
     record::{self, Records},
@@ -51,11 +51,13 @@ type Shared = State<Arc<Gateway>>;
 
 /// The paths that are served, as the document of OpenAPI has them.
 #[cfg(test)]
-pub(crate) const PATHS: [&str; 9] = [
+pub(crate) const PATHS: [&str; 11] = [
     "/health",
     "/livez",
     "/readyz",
     "/metrics",
+    "/",
+    "/api/v1/live",
     "/openapi.json",
     "/docs",
     "/api/v1/send",
@@ -70,6 +72,9 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/", get(live_page))
+        .route("/api/v1/live", get(live))
+        .route("/lab/{fault}", post(fail))
         .route("/openapi.json", get(document))
         .route("/docs", get(page))
         .route(SEND, post(send))
@@ -101,6 +106,26 @@ async fn metrics(State(gateway): Shared) -> Answer {
 
 async fn document() -> Answer {
     answer::text(answer::JSON, openapi::document())
+}
+
+async fn live_page() -> Answer {
+    answer::text(HTML, live::PAGE)
+}
+
+async fn live(State(gateway): Shared) -> Answer {
+    answer::live(&gateway.live().await)
+}
+
+/// Begins a fault of the lab, or ends all.
+async fn fail(State(gateway): Shared, uri: Uri) -> Answer {
+    let fault = uri.path().strip_prefix("/lab/").unwrap_or_default();
+    let Some(lab) = gateway.lab() else { return no_such_path(State(gateway)).await };
+    if fault == "heal" {
+        lab.heal();
+    } else if !lab.begin(fault) {
+        return no_such_path(State(gateway)).await;
+    }
+    answer::done()
 }
 
 async fn page() -> Answer {

@@ -162,6 +162,18 @@ impl Statuses {
         })
     }
 
+    /// The last requests whose state is kept, at most so many, the newest first. It looks at no more places than twice that.
+    #[must_use]
+    pub(crate) fn latest(&self, most: usize) -> Vec<(RequestId, State)> {
+        let next = self.next.load(Ordering::Relaxed);
+        let numbers = (1..next).rev().take((2 * most).min(self.places.len()));
+        let kept = numbers.filter_map(|number| {
+            self.with(number, |place| place.state.clone().filter(|_| place.number == number))
+                .map(|state| (self.ids.id(number), state))
+        });
+        kept.take(most).collect()
+    }
+
     /// How many requests are pending. It looks at every place.
     #[must_use]
     pub(crate) fn pending(&self) -> usize {

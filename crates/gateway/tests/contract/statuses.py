@@ -18,6 +18,7 @@ import time
 import requests
 
 MILENA, DOCUMENT, METRICS = sys.argv[1:]
+LIVE = "/api/v1/live"
 SEND, RECORDS, STATUS = "/api/v1/send", "/api/v1/topics/{topic}/records", "/api/v1/status"
 TOKEN = "0123456789abcdef"
 # No caller can bring them about: 500 is a fault of the gateway, 502 an error that Kafka has for no request that the gateway makes, which
@@ -52,7 +53,7 @@ def serving(*flags):
 
 def ask(base, operation, query="", topic="bhf-transactions", how="scripted", **more):
     """Sends what the operation takes, and notes the answer."""
-    method = "GET" if operation in (STATUS, "/readyz") else "POST"
+    method = "GET" if operation in (STATUS, LIVE, "/readyz") else "POST"
     if operation == RECORDS:
         more.setdefault("json", {"value": {"text": "x"}})
     url = base + operation.replace("{topic}", topic) + query
@@ -77,11 +78,13 @@ def limits():
     with serving("--token-file", token_file()) as (_, base):
         both(base, "without a token")
         ask(base, STATUS, "?requestId=x", how="without a token")
+        ask(base, LIVE, how="without a token")
     with serving("--allowed-topics", "bhf-transactions") as (_, base):
         ask(base, SEND, "?topic=other", how="topic not allowed")
         ask(base, RECORDS, topic="other", how="topic not allowed")
     with serving("--rate-limit", "1/s,1") as (_, base):
         until(lambda: ask(base, STATUS, "?requestId=x", how="too often").status_code == 429)
+        until(lambda: ask(base, LIVE, how="too often").status_code == 429)
     with serving("--max-body-bytes", "10", "--read-timeout-ms", "300") as (_, base):
         ask(base, SEND, data="x" * 11, how="long body")
         ask(base, RECORDS, how="long body")
@@ -180,7 +183,7 @@ def conclude():
 
 for route, status in COUNT.findall(open(METRICS, encoding="utf-8").read()):
     note(route, status, "generated")
-for path in ("/openapi.json", "/docs"):
+for path in ("/", "/api/v1/live", "/openapi.json", "/docs"):
     with serving() as (_, base):
         note(path, requests.get(base + path, timeout=60).status_code, "scripted")
 limits()

@@ -3,7 +3,7 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use milena::broker::EmbeddedBroker;
-use milena_gateway::{Config, Ended, Gateway, Server, Tokens};
+use milena_gateway::{Config, Ended, Gateway, Lab, Server, Tokens};
 use milena_resilience::store::Store;
 use serde_json::Value;
 use tokio::{
@@ -83,6 +83,11 @@ pub(crate) async fn serve_with(
     properties: &[(&str, &str)],
 ) -> Served {
     run(gateway(bootstrap, flags, properties).await.with_store(Arc::new(store)).await.unwrap()).await
+}
+
+/// The same whose page has a lab.
+pub(crate) async fn serve_in_lab(lab: impl Lab + 'static, bootstrap: &str) -> Served {
+    run(gateway(bootstrap, &[], &[]).await.with_lab(lab)).await
 }
 
 async fn gateway(bootstrap: &str, flags: &[(&str, &str)], properties: &[(&str, &str)]) -> Gateway {
