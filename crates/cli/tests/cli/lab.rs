@@ -308,3 +308,21 @@ fn of_the_gateway_lab_some_steps_may_be_chosen() {
     assert_eq!(steps, ["02.0 both gateways are healthy", "02.4 a key against a partition"]);
     milena(&["lab", "gateway", "--toxiproxy", "http://localhost:1"]).expect(2);
 }
+
+#[test]
+fn a_step_of_the_gateway_lab_that_was_left_out_claims_nothing() {
+    let broker = Broker::start(&["--topic", "bhf-transactions:3"]);
+    let args = ["lab", "gateway", "--ports", "0,0", "-b", &broker.bootstrap, "--step", "02.1,02.2,02.3"];
+    let ran = milena(&args).expect(0);
+    let lines = ran.lines();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("left out, because nothing makes")).count(), 2, "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| **line == "OK").count(), 2, "{lines:?}");
+}
+
+#[test]
+fn the_first_step_of_the_gateway_lab_that_fails_ends_it() {
+    let broker = Broker::start(&["--topic", "bhf-transactions:1"]);
+    let args = ["lab", "gateway", "--ports", "0,0", "-b", &broker.bootstrap, "--step", "02.4,02.5"];
+    let ran = milena(&args).expect(1);
+    assert!(ran.lines().last().unwrap().starts_with("check failed: a request that names a partition"), "{ran:?}");
+}

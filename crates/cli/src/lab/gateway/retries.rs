@@ -58,7 +58,9 @@ async fn send_all(site: &Site<'_>, mode: &str) -> Result<Sent, CliError> {
     let mut sent = Vec::new();
     for number in 1..=EVENTS {
         let event = site.event(&format!("{}-{number}", mode.to_uppercase()));
-        let reply = site.first.send_quietly(&format!("mode={mode}&sendMode=async&eventId={event}")).await?;
+        // A key each, so that every partition gets some.
+        let query = format!("mode={mode}&sendMode=async&eventId={event}&key=account-{number}");
+        let reply = site.first.send_quietly(&query).await?;
         sent.push((event, accepted(&reply)));
     }
     Ok(sent)
