@@ -22,6 +22,8 @@ mod answer;
 mod bearer;
 mod config;
 mod gateway;
+#[cfg(feature = "tls")]
+mod https;
 mod idempotency;
 mod ids;
 mod metrics;
@@ -42,6 +44,8 @@ mod trace;
 pub use bearer::Tokens;
 pub use config::{Config, Limits, SETTINGS, Setting};
 pub use gateway::Gateway;
+#[cfg(feature = "tls")]
+pub use https::Https;
 pub use rate::Rate;
 pub use request::Mode;
 pub use server::{Ended, Server};
