@@ -7,8 +7,10 @@
 //!
 //! Layout: `provider` chooses the cryptography, `pem` and `key` read texts, `files` reads files, `assemble` puts them together, `verifier` judges a broker's
 //! certificate, `words` says what went wrong, `stream` is a connection, `records` counts what it has written, `examine` tells what a handshake shows.
-//! `server` is the other side, for the embedded broker.
+//! `server` is the other side, for the embedded broker, and `acceptor` makes it public for programs that serve.
 
+#[cfg(feature = "broker-tls")]
+mod acceptor;
 mod assemble;
 #[cfg(feature = "admin")]
 mod examine;
@@ -30,6 +32,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::{ClientConfig, crypto::CryptoProvider};
 use tokio::{net::TcpStream, task::spawn_blocking};
 
+#[cfg(feature = "broker-tls")]
+pub use self::acceptor::{TlsAcceptor, TlsFiles};
 #[cfg(feature = "admin")]
 pub use self::examine::TlsHandshake;
 #[cfg(feature = "admin")]

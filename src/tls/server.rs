@@ -1,7 +1,7 @@
-//! The other side of TLS, for the embedded broker: what it shows to clients, and what it asks of them.
+//! The other side of TLS, for the embedded broker and for programs that serve: what it shows to clients, and what it asks of them.
 //!
 //! In: PEM, and settings by their Java names. Out: a configuration of rustls; an encrypted connection and the subject of the client's
-//! certificate. Only for tests of clients: there is no protection against clients that hold a handshake up. The cryptography is the client's.
+//! certificate. There is no protection against clients that hold a handshake up: the caller limits the time. The cryptography is the client's.
 
 pub(crate) mod authority;
 
@@ -34,6 +34,10 @@ pub(crate) struct ServerSettings {
     pub(crate) cipher_suites: Vec<String>,
     /// The CAs of clients as PEM, and whether each client has to have a certificate. `None` if none is asked for.
     pub(crate) clients: Option<(String, bool)>,
+    /// `ssl.key.password`, if the key is encrypted.
+    pub(crate) key_password: Option<Secret>,
+    /// The application protocols to choose from (ALPN); none is that none is agreed.
+    pub(crate) application_protocols: Vec<Vec<u8>>,
 }
 
 /// A configuration that shows the certificates of `keystore`, or every violation.
@@ -41,7 +45,8 @@ pub(crate) fn config(settings: &ServerSettings, keystore: &str) -> Result<Arc<Se
     let one = |wrong: String| vec![wrong];
     let provider = Arc::new(provider::choose(&settings.cipher_suites).map_err(one)?);
     let store = Text { property: "ssl.keystore", text: keystore.as_bytes() };
-    let identity = key::certified(store, store, &Secret::new(""), &provider)?;
+    let password = settings.key_password.clone().unwrap_or_else(|| Secret::new(""));
+    let identity = key::certified(store, store, &password, &provider)?;
     let names = |name: &str| settings.protocols.is_empty() || settings.protocols.iter().any(|other| other == name);
     if let Some(unknown) = settings.protocols.iter().find(|name| !["TLSv1.2", "TLSv1.3"].contains(&name.as_str())) {
         return Err(one(format!("ssl.enabled.protocols: expected TLSv1.2, TLSv1.3 or both, got {unknown:?}")));
@@ -50,7 +55,9 @@ pub(crate) fn config(settings: &ServerSettings, keystore: &str) -> Result<Arc<Se
     let verifier = clients(settings, &provider).map_err(one)?;
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions);
     let builder = builder.map_err(|_| one(UNFIT.to_owned()))?.with_client_cert_verifier(verifier);
-    Ok(Arc::new(builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))))
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+    config.alpn_protocols.clone_from(&settings.application_protocols);
+    Ok(Arc::new(config))
 }
 
 /// What judges the certificates of clients.
@@ -116,6 +123,7 @@ mod tests {
             protocols: protocols.iter().map(|name| (*name).to_owned()).collect(),
             cipher_suites: suites.iter().map(|name| (*name).to_owned()).collect(),
             clients: clients.map(|pem| (pem.to_owned(), true)),
+            ..ServerSettings::default()
         };
         for (settings, keystore, says) in [
             (with(&[], &[], None), "", "ssl.keystore: expected certificates in PEM"),

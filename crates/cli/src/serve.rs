@@ -91,7 +91,17 @@ impl FromArgMatches for Flags {
 pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let mut interrupt = Interrupt::listen()?;
     let config = read(args)?;
-    let tokens = config.token_file.as_deref().map(read_tokens).transpose()?;
+    let tokens = config.token_file.as_deref().map(read_tokens).transpose();
+    #[cfg(feature = "tls")]
+    let https = milena_gateway::Https::open(&config);
+    #[cfg(feature = "tls")]
+    let (https, tokens) = match (https, tokens) {
+        (Ok(https), Ok(tokens)) => (https, Ok(tokens)),
+        (https, tokens) => {
+            return Err(refused(&[https.err().unwrap_or_default(), tokens.err().into_iter().collect()].concat()));
+        }
+    };
+    let tokens = tokens.map_err(|violation| refused(&[violation]))?;
     for variable in &config.unused {
         tracing::warn!("{variable} is no setting of milena's producer and is not used");
     }
@@ -105,9 +115,12 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         None => None,
     };
     let lab = embedded.as_ref().map(|broker| Faults(Arc::clone(broker)));
+    let is_secure = config.tls_keystore.is_some();
     let server = bind(config, &bootstrap, tokens, store.clone(), lab).await?;
+    #[cfg(feature = "tls")]
+    let server = server.with_https(https);
     let address = server.local_addr().map_err(|error| CliError::Failed(format!("cannot listen: {error}")))?;
-    to_stdout(&format!("http://{address}"));
+    to_stdout(&format!("{}://{address}", if is_secure { "https" } else { "http" }));
     if embedded.is_some() {
         to_stderr(&format!(
             "records go to an embedded broker at {bootstrap}, in memory only; --bootstrap-server names another"
@@ -133,16 +146,20 @@ fn read(args: Args) -> Result<Config, CliError> {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
     let variables: Vec<_> = std::env::vars_os().filter_map(text).collect();
-    Config::read(&args.gateway.0, &properties, &variables).map_err(|violations| match &violations[..] {
-        [violation] => CliError::Usage(violation.clone()),
-        _ => CliError::Usage(format!("invalid settings:\n  - {}", violations.join("\n  - "))),
-    })
+    Config::read(&args.gateway.0, &properties, &variables).map_err(|violations| refused(&violations))
 }
 
-fn read_tokens(path: &str) -> Result<Tokens, CliError> {
+fn refused(violations: &[String]) -> CliError {
+    match violations {
+        [violation] => CliError::Usage(violation.clone()),
+        _ => CliError::Usage(format!("invalid settings:\n  - {}", violations.join("\n  - "))),
+    }
+}
+
+fn read_tokens(path: &str) -> Result<Tokens, String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
     let tokens = text.and_then(|text| Tokens::parse(&text));
-    tokens.map_err(|error| CliError::Usage(format!("token-file {path}: {error}")))
+    tokens.map_err(|error| format!("token-file {path}: {error}"))
 }
 
 /// The faults that the gateway's page has for the embedded broker: those of `milena lab gateway`, and a full one.

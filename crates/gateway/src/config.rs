@@ -39,6 +39,9 @@ settings! {
     "default-topic" "GATEWAY_DEFAULT_TOPIC" = "bhf-transactions", "Topic of requests that name none";
     "allowed-topics" "GATEWAY_ALLOWED_TOPICS" = "", "Topics that may be written to, with commas; nothing is all";
     "token-file" "GATEWAY_TOKEN_FILE" = "", "File of bearer tokens, one a line, read at start; nothing is that none is needed";
+    "tls-keystore" "GATEWAY_TLS_KEYSTORE" = "", "PEM file with certificates, the own one first, and their key, for HTTPS; read again when it has changed; nothing is HTTP";
+    "tls-key-password-file" "GATEWAY_TLS_KEY_PASSWORD_FILE" = "", "File whose first line is the password of the key in tls-keystore; nothing is that it is not encrypted";
+    "tls-client-ca" "GATEWAY_TLS_CLIENT_CA" = "", "PEM file of CAs; each client needs a certificate of one of them; nothing is that none is needed";
     "max-body-bytes" "GATEWAY_MAX_BODY_BYTES" = "1048576", "Longest body, and longest line of a stream, in bytes";
     "max-key-bytes" "GATEWAY_MAX_KEY_BYTES" = "8192", "Longest key of a record, in bytes";
     "max-headers" "GATEWAY_MAX_HEADERS" = "100", "Most headers of a record; a request may have 100";
@@ -99,6 +102,12 @@ pub struct Config {
     pub allowed_topics: BTreeSet<String>,
     /// `token-file`, if there is one. Whoever starts the gateway reads it.
     pub token_file: Option<String>,
+    /// `tls-keystore`, if there is one. Whoever starts the gateway opens it.
+    pub tls_keystore: Option<String>,
+    /// `tls-key-password-file`, if there is one.
+    pub tls_key_password_file: Option<String>,
+    /// `tls-client-ca`, if there is one.
+    pub tls_client_ca: Option<String>,
     /// What a request may hold.
     pub limits: Limits,
     /// `rate-limit`, if there is one. A client is its token, or without tokens its address.
@@ -150,14 +159,17 @@ impl Config {
             port: draft.number("port", 0),
             default_topic: draft.text("default-topic"),
             allowed_topics: draft.names("allowed-topics"),
-            token_file: Some(draft.value("token-file").0).filter(|path| !path.is_empty()),
+            token_file: draft.optional("token-file"),
+            tls_keystore: draft.optional("tls-keystore"),
+            tls_key_password_file: draft.optional("tls-key-password-file"),
+            tls_client_ca: draft.optional("tls-client-ca"),
             limits: draft.limits(),
             rate_limit: draft.rate("rate-limit"),
             trust_forwarded_for: draft.switch("trust-forwarded-for"),
             max_connections: draft.number("max-connections", 1),
             max_statuses: draft.number("max-statuses", 1),
             status_age: draft.millis("status-age-ms"),
-            store: Some(draft.value("store").0).filter(|address| !address.is_empty()),
+            store: draft.optional("store"),
             store_mode: draft.store_mode(),
             max_idempotency_keys: draft.number("max-idempotency-keys", 1),
             idempotency_age: draft.millis("idempotency-age-ms"),
@@ -221,11 +233,22 @@ impl Config {
                 "enable.idempotence: each request chooses it by mode=plain or mode=idempotent; leave it out".into(),
             );
         }
+        self.check_tls(violations);
         for mode in [Mode::Idempotent, Mode::Plain] {
             let refused = self.producer(mode, "localhost:9092").effective_properties().err();
             let refused = refused.iter().flat_map(|error| error.violations()).filter(|text| !violations.contains(text));
             let refused: Vec<_> = refused.cloned().collect();
             violations.extend(refused);
+        }
+    }
+
+    fn check_tls(&self, violations: &mut Vec<String>) {
+        let extras = [("tls-key-password-file", &self.tls_key_password_file), ("tls-client-ca", &self.tls_client_ca)];
+        if self.tls_keystore.is_none() {
+            let alone = extras.into_iter().filter(|(_, value)| value.is_some());
+            violations.extend(alone.map(|(name, _)| format!("{name}: it needs tls-keystore; give both, or neither")));
+        } else if !cfg!(feature = "tls") {
+            violations.push("tls-keystore: this build has no TLS; build it with the feature tls".into());
         }
     }
 }
@@ -259,6 +282,10 @@ impl Draft<'_> {
             self.violations.push(format!("{name}: expected text, got nothing; leave it out for {default}"));
         }
         value
+    }
+
+    fn optional(&self, name: &str) -> Option<String> {
+        Some(self.value(name).0).filter(|value| !value.is_empty())
     }
 
     fn names(&mut self, name: &str) -> BTreeSet<String> {
@@ -412,6 +439,8 @@ mod tests {
             ("rate-limit", "5"),
             ("trust-forwarded-for", "1"),
             ("store-mode", "x"),
+            ("tls-key-password-file", "password"),
+            ("tls-client-ca", "ca.pem"),
         ];
         let variables = [("KAFKA_RETRIES", "-1"), ("GATEWAY_READ_TIMEOUT_MS", "soon")];
         assert_eq!(
@@ -426,6 +455,8 @@ mod tests {
                 r#"read-timeout-ms: expected a number from 0 to 4294967295, got "soon""#,
                 r#"default-topic: "bhf-transactions" is none of allowed-topics; add it there"#,
                 "enable.idempotence: each request chooses it by mode=plain or mode=idempotent; leave it out",
+                "tls-key-password-file: it needs tls-keystore; give both, or neither",
+                "tls-client-ca: it needs tls-keystore; give both, or neither",
                 r#"retries: expected an integer from 0 to 2147483647, got "-1""#,
                 r#""linger": unknown property, did you mean linger.ms?"#,
             ]

@@ -22,6 +22,8 @@ mod answer;
 mod bearer;
 mod config;
 mod gateway;
+#[cfg(feature = "tls")]
+mod https;
 mod idempotency;
 mod ids;
 mod live;
@@ -43,6 +45,8 @@ mod trace;
 pub use bearer::Tokens;
 pub use config::{Config, Limits, SETTINGS, Setting};
 pub use gateway::Gateway;
+#[cfg(feature = "tls")]
+pub use https::Https;
 pub use live::Lab;
 pub use rate::Rate;
 pub use request::Mode;

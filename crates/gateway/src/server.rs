@@ -2,7 +2,7 @@
 //!
 //! In: a port, and a signal to end. Out: what was left undone. Does I/O. To end: `/readyz` turns 503; after `drain-ms` no connection is
 //! accepted; requests are finished and idle connections closed, then the producers deliver what they hold, all within `shutdown-ms`. What
-//! does not end by then is cut. Deliberately absent: TLS.
+//! does not end by then is cut. Hands are shaken (`https`) in a connection's own task, so that nobody holds up others.
 
 use std::{
     io,
@@ -23,11 +23,12 @@ use hyper::{
 };
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use milena::FlushError;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout_at},
@@ -54,6 +55,8 @@ const MAX_HEAD: usize = 64 * 1024;
 pub struct Server {
     gateway: Arc<Gateway>,
     listener: TcpListener,
+    #[cfg(feature = "tls")]
+    https: Option<crate::Https>,
 }
 
 /// How a server ended.
@@ -77,7 +80,19 @@ impl Server {
     pub async fn bind(gateway: Gateway) -> io::Result<Self> {
         let (host, port) = (gateway.config().host.as_str(), gateway.config().port);
         let listener = TcpListener::bind((host, port)).await?;
-        Ok(Self { gateway: Arc::new(gateway), listener })
+        Ok(Self {
+            gateway: Arc::new(gateway),
+            listener,
+            #[cfg(feature = "tls")]
+            https: None,
+        })
+    }
+
+    /// The server with HTTPS in place of HTTP, if there is any.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_https(self, https: Option<crate::Https>) -> Self {
+        Self { https, ..self }
     }
 
     /// The address that it listens at.
@@ -93,8 +108,11 @@ impl Server {
     /// # Cancel safety
     /// If the future is dropped, connections are served on while they last, and no other is accepted.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
-        let Self { gateway, listener } = self;
-        let connections = Connections::new(&gateway);
+        #[cfg(feature = "tls")]
+        let connections = Connections { https: self.https, ..Connections::new(&self.gateway) };
+        #[cfg(not(feature = "tls"))]
+        let connections = Connections::new(&self.gateway);
+        let (gateway, listener) = (self.gateway, self.listener);
         let drained = async {
             stop.await;
             gateway.drain();
@@ -121,6 +139,8 @@ struct Connections {
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
     cut: watch::Sender<bool>,
+    #[cfg(feature = "tls")]
+    https: Option<crate::Https>,
 }
 
 impl Connections {
@@ -134,6 +154,8 @@ impl Connections {
             graceful: GracefulShutdown::new(),
             places: Arc::new(Semaphore::new(gateway.config().max_connections.min(Semaphore::MAX_PERMITS))),
             cut: watch::Sender::new(false),
+            #[cfg(feature = "tls")]
+            https: None,
         }
     }
 
@@ -153,17 +175,30 @@ impl Connections {
     fn serve(&self, stream: TcpStream, peer: IpAddr, place: OwnedSemaphorePermit) {
         // Answers are small and wait for nothing; if it cannot be set, they are a little later.
         let _ = stream.set_nodelay(true);
-        let (gateway, routes) = (Arc::clone(&self.gateway), TowerToHyperService::new(self.router.clone()));
-        let service = service_fn(move |request| answer_one(Arc::clone(&gateway), routes.clone(), peer, request));
-        let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));
+        let talk = Talk {
+            gateway: Arc::clone(&self.gateway),
+            routes: TowerToHyperService::new(self.router.clone()),
+            http: self.http.clone(),
+            watcher: self.graceful.watcher(),
+            peer,
+        };
+        #[cfg(feature = "tls")]
+        if let Some(https) = self.https.clone() {
+            let within = self.gateway.config().read_timeout;
+            return self.spawn(place, async move {
+                if let Some(stream) = https.accept(stream, within).await {
+                    talk.over(stream).await;
+                }
+            });
+        }
+        self.spawn(place, talk.over(stream));
+    }
+
+    fn spawn(&self, place: OwnedSemaphorePermit, connection: impl Future<Output = ()> + Send + 'static) {
         let mut cut = self.cut.subscribe();
         tokio::spawn(async move {
             tokio::select! {
-                ended = connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection ended");
-                    }
-                }
+                () = connection => {}
                 // An error means that the server is gone.
                 _ = cut.wait_for(|cut| *cut) => {}
             }
@@ -181,6 +216,25 @@ impl Connections {
         let open = most.saturating_sub(places.available_permits());
         cut.send_replace(true);
         open
+    }
+}
+
+/// What a connection needs to be served.
+struct Talk {
+    gateway: Arc<Gateway>,
+    routes: TowerToHyperService<Router>,
+    http: http1::Builder,
+    watcher: Watcher,
+    peer: IpAddr,
+}
+
+impl Talk {
+    async fn over(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let Self { gateway, routes, http, watcher, peer } = self;
+        let service = service_fn(move |request| answer_one(Arc::clone(&gateway), routes.clone(), peer, request));
+        if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await {
+            tracing::debug!(%error, "a connection ended");
+        }
     }
 }
 

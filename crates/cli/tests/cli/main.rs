@@ -10,6 +10,7 @@
 //! - [`lab`]: the labs hold what they claim
 //! - [`perf`]: the lines of Kafka's own tool
 //! - [`serve`]: the gateway as a process, with curl
+//! - [`serve_https`]: the same with HTTPS
 //! - [`stdout`]: output that is not taken fails a command, unless nobody wants it
 
 mod broker;
@@ -22,6 +23,8 @@ mod perf;
 mod produce;
 #[cfg(feature = "gateway")]
 mod serve;
+#[cfg(all(feature = "gateway", feature = "tls"))]
+mod serve_https;
 mod stdout;
 mod support;
 mod usage;

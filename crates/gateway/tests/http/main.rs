@@ -3,11 +3,10 @@
 //! - [`sending`]: what a caller is told of each record
 //! - [`refusing`]: limits, and requests that are wrong
 //! - [`storing`]: what becomes of records that Kafka does not take, with a store
-//! - [`describing`]: the OpenAPI document and its page
 //! - [`ending`]: what happens to connections and records at the end
 //! - [`hostile`]: clients that mean harm, or know no better
 //! - [`limiting`]: how often a client may send
-//! - [`describing`]: the document of OpenAPI, and its page
+//! - [`describing`]: the document of OpenAPI and its page, and the live page
 
 mod describing;
 mod ending;
