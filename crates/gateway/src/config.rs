@@ -57,6 +57,7 @@ settings! {
     "max-idempotency-keys" "GATEWAY_MAX_IDEMPOTENCY_KEYS" = "100000", "Most keys of Idempotency-Key that are known at once";
     "idempotency-age-ms" "GATEWAY_IDEMPOTENCY_AGE_MS" = "86400000", "Time for which such a key is known, in milliseconds";
     "read-timeout-ms" "GATEWAY_READ_TIMEOUT_MS" = "10000", "Longest time for a request's head, for its body, and for a line of a stream";
+    "write-timeout-ms" "GATEWAY_WRITE_TIMEOUT_MS" = "30000", "Longest time in which a client takes nothing of its answer; then its connection ends";
     "drain-ms" "GATEWAY_DRAIN_MS" = "0", "Time from the signal to end, when /readyz turns 503, until no connection is accepted";
     "shutdown-ms" "GATEWAY_SHUTDOWN_MS" = "30000", "Longest time for requests and records to be finished after that";
 }
@@ -130,6 +131,8 @@ pub struct Config {
     pub idempotency_age: Duration,
     /// `read-timeout-ms`.
     pub read_timeout: Duration,
+    /// `write-timeout-ms`.
+    pub write_timeout: Duration,
     /// `drain-ms`.
     pub drain: Duration,
     /// `shutdown-ms`.
@@ -174,6 +177,7 @@ impl Config {
             max_idempotency_keys: draft.number("max-idempotency-keys", 1),
             idempotency_age: draft.millis("idempotency-age-ms"),
             read_timeout: draft.millis("read-timeout-ms"),
+            write_timeout: draft.millis("write-timeout-ms"),
             drain: draft.millis("drain-ms"),
             shutdown: draft.millis("shutdown-ms"),
             unused,

@@ -31,6 +31,7 @@ mod metrics;
 mod openapi;
 mod order;
 mod outbox;
+mod patient;
 mod problem;
 mod producers;
 mod rate;

@@ -38,6 +38,7 @@ use crate::{
     answer,
     gateway::Gateway,
     metrics::Route,
+    patient::Patient,
     problem::{Kind, Problem},
     rate::{self, Permit},
     routes::{SEND, router, send_directly},
@@ -231,6 +232,7 @@ struct Talk {
 impl Talk {
     async fn over(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let Self { gateway, routes, http, watcher, peer } = self;
+        let stream = Patient::new(stream, gateway.config().write_timeout);
         let service = service_fn(move |request| answer_one(Arc::clone(&gateway), routes.clone(), peer, request));
         if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await {
             tracing::debug!(%error, "a connection ended");

@@ -148,3 +148,24 @@ async fn a_client_that_goes_away_takes_nothing_with_it() {
     let records: usize = (0..3).map(|partition| broker.log("t", partition).len()).sum();
     assert_eq!(records, 1, "half a body is no record");
 }
+
+/// Asks for a long answer again and again and reads none. Returns when the connection has ended.
+async fn never_read(gateway: &Served) {
+    let mut stream = gateway.connect().await;
+    while stream.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n").await.is_ok() {}
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_its_answers_is_cut_and_one_that_has_time_is_not() {
+    let broker = broker("t").await;
+    for (patience, is_cut) in [("300", true), ("600000", false)] {
+        let gateway = serve(&broker.bootstrap_servers(), &[("write-timeout-ms", patience)], &[]).await;
+        if is_cut {
+            soon(never_read(&gateway)).await;
+        } else {
+            let a_while = std::time::Duration::from_secs(2);
+            assert!(tokio::time::timeout(a_while, never_read(&gateway)).await.is_err(), "the control: it waits");
+        }
+        assert_eq!(gateway.get("/health").await.body, "OK");
+    }
+}
