@@ -136,6 +136,9 @@ mod tests {
     use super::*;
     use crate::broker::{EmbeddedBroker, testing::TestCluster};
 
+    /// How many settings a topic has.
+    const SETTINGS: usize = 13;
+
     fn ask(version: i16, kind: i8, name: &str, keys: Option<&[&'static str]>) -> DescribeConfigsResult {
         let builder = EmbeddedBroker::builder().topic_with("orders", 1, [("max.message.bytes", "99")]);
         let resource = DescribeConfigsResource::default()
@@ -154,7 +157,7 @@ mod tests {
     fn every_version_tells_a_topics_settings_and_which_of_them_were_set() {
         for version in 1..=4 {
             let result = ask(version, TOPIC, "orders", None);
-            assert_eq!(result.configs.len(), 12);
+            assert_eq!(result.configs.len(), SETTINGS);
             assert!(told(&result).contains(&("max.message.bytes", "99", FROM_TOPIC)));
             assert!(told(&result).contains(&("min.insync.replicas", "1", FROM_DEFAULT)));
         }
@@ -164,7 +167,7 @@ mod tests {
     fn only_the_settings_that_are_named_are_told() {
         let result = ask(4, TOPIC, "orders", Some(&["cleanup.policy", "no.such"]));
         assert_eq!(told(&result), [("cleanup.policy", "delete", FROM_DEFAULT)]);
-        assert_eq!(ask(4, TOPIC, "orders", Some(&[])).configs.len(), 12);
+        assert_eq!(ask(4, TOPIC, "orders", Some(&[])).configs.len(), SETTINGS);
     }
 
     #[test]
