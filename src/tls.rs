@@ -5,7 +5,7 @@
 //! changed, the next connection gets a new one, and those in use go on. The cryptography is always passed explicitly, so rustls's
 //! process-wide default is neither used nor set. Deliberately absent: certificate revocation lists, which Java does not check by default.
 //!
-//! Layout: `provider` chooses the cryptography, `pem` and `key` read texts, `files` reads files, `assemble` puts them together, `verifier` judges a broker's
+//! Layout: `provider` chooses the cryptography, `pem` and `key` read texts, `files` reads files, `newest` takes over those that have changed, `assemble` puts them together, `verifier` judges a broker's
 //! certificate, `words` says what went wrong, `stream` is a connection, `records` counts what it has written, `examine` tells what a handshake shows.
 //! `server` is the other side, for the embedded broker, and `acceptor` makes it public for programs that serve.
 
@@ -16,6 +16,7 @@ mod assemble;
 mod examine;
 mod files;
 mod key;
+mod newest;
 mod pem;
 mod provider;
 mod records;
@@ -27,7 +28,7 @@ pub(crate) mod tests;
 mod verifier;
 mod words;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::{ClientConfig, crypto::CryptoProvider};
 use tokio::{net::TcpStream, task::spawn_blocking};
@@ -42,6 +43,7 @@ pub(crate) use self::stream::{Refusal, Stream};
 use self::{
     assemble::{config, name_of},
     files::Texts,
+    newest::Newest,
     words::Client,
 };
 use crate::config::tls::TlsSettings;
@@ -50,16 +52,8 @@ use crate::config::tls::TlsSettings;
 pub(crate) struct Tls {
     settings: TlsSettings,
     provider: Arc<CryptoProvider>,
-    current: Mutex<Current>,
-}
-
-/// What the next connection gets.
-struct Current {
-    config: Arc<ClientConfig>,
-    /// The texts that it is made of.
-    texts: Texts,
-    /// Why newer ones cannot be used.
-    complaint: Vec<String>,
+    /// What the next connection gets.
+    current: Newest<Texts, ClientConfig>,
 }
 
 impl Tls {
@@ -82,8 +76,7 @@ impl Tls {
     fn made_of(settings: &TlsSettings, provider: CryptoProvider, texts: Texts) -> Result<Self, Vec<String>> {
         let provider = Arc::new(provider);
         let config = Arc::new(config(settings, &provider, &texts)?);
-        let current = Mutex::new(Current { config, texts, complaint: Vec::new() });
-        Ok(Self { settings: settings.clone(), provider, current })
+        Ok(Self { settings: settings.clone(), provider, current: Newest::new(config, texts) })
     }
 
     /// Encrypts a socket that is connected to `host`. The caller limits the time.
@@ -96,38 +89,14 @@ impl Tls {
             true => spawn_blocking(move || self.newest())
                 .await
                 .map_err(|_| Refusal::passing("the runtime is shutting down"))?,
-            false => self.current(),
+            false => self.current.get(),
         };
         Stream::open(socket, config, name, client).await
     }
 
-    fn current(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner).config)
-    }
-
     /// Reads the files again, and takes them over if they have changed and are valid. Otherwise the last valid ones stay.
     fn newest(&self) -> Arc<ClientConfig> {
-        let read = Texts::read(&self.settings);
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = match read {
-            Ok(texts) if texts == current.texts => return Arc::clone(&current.config),
-            Ok(texts) => config(&self.settings, &self.provider, &texts).map(|config| (config, texts)),
-            Err(violations) => Err(violations),
-        };
-        match made {
-            Ok((config, texts)) => {
-                tracing::info!("certificates have changed, and new connections use them");
-                *current = Current { config: Arc::new(config), texts, complaint: Vec::new() };
-            }
-            Err(complaint) if complaint != current.complaint => {
-                tracing::warn!(
-                    "certificates have changed and cannot be used, so the last ones stay: {}",
-                    complaint.join("; ")
-                );
-                current.complaint = complaint;
-            }
-            Err(_) => {}
-        }
-        Arc::clone(&current.config)
+        let make = |texts: &Texts| config(&self.settings, &self.provider, texts).map(Arc::new);
+        self.current.renew(Texts::read(&self.settings), make)
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use rustls::ServerConfig;
@@ -16,7 +16,10 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::server::{self, ServerSettings};
+use super::{
+    newest::Newest,
+    server::{self, ServerSettings},
+};
 use crate::secret::Secret;
 
 /// The PEM files of a [`TlsAcceptor`].
@@ -43,16 +46,8 @@ struct Shared {
     files: TlsFiles,
     /// The application protocols (ALPN).
     protocols: Vec<Vec<u8>>,
-    current: Mutex<Current>,
-}
-
-/// What the next connection gets.
-struct Current {
-    config: Arc<ServerConfig>,
-    /// The texts that it is made of.
-    texts: Texts,
-    /// Why newer ones cannot be used.
-    complaint: Vec<String>,
+    /// What the next connection gets.
+    current: Newest<Texts, ServerConfig>,
 }
 
 impl TlsAcceptor {
@@ -64,7 +59,7 @@ impl TlsAcceptor {
         let protocols: Vec<_> = protocols.into_iter().map(|name| name.as_bytes().to_vec()).collect();
         let texts = Texts::read(&files)?;
         let config = texts.config(&protocols)?;
-        let current = Mutex::new(Current { config, texts, complaint: Vec::new() });
+        let current = Newest::new(config, texts);
         Ok(Self { shared: Arc::new(Shared { files, protocols, current }) })
     }
 
@@ -96,28 +91,7 @@ impl fmt::Debug for TlsAcceptor {
 
 impl Shared {
     fn newest(&self) -> Arc<ServerConfig> {
-        let read = Texts::read(&self.files);
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = match read {
-            Ok(texts) if texts == current.texts => return Arc::clone(&current.config),
-            Ok(texts) => texts.config(&self.protocols).map(|config| (config, texts)),
-            Err(violations) => Err(violations),
-        };
-        match made {
-            Ok((config, texts)) => {
-                tracing::info!("certificates have changed, and new connections use them");
-                *current = Current { config, texts, complaint: Vec::new() };
-            }
-            Err(complaint) if complaint != current.complaint => {
-                tracing::warn!(
-                    "certificates have changed and cannot be used, so the last ones stay: {}",
-                    complaint.join("; ")
-                );
-                current.complaint = complaint;
-            }
-            Err(_) => {}
-        }
-        Arc::clone(&current.config)
+        self.current.renew(Texts::read(&self.files), |texts| texts.config(&self.protocols))
     }
 }
 

@@ -26,6 +26,8 @@ mod rate;
 mod serve;
 mod settings;
 mod store;
+#[cfg(feature = "gateway")]
+mod trouble;
 mod warned;
 
 use std::{

@@ -4,7 +4,7 @@
 //! gateway's own table of settings. Without a bootstrap address there is an embedded broker, so the command runs on its own. Deliberately
 //! absent: what the gateway does, which is in its crate.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use milena::{
@@ -19,7 +19,7 @@ use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
     settings::name_and_value,
-    store,
+    store, trouble,
 };
 
 /// Partitions of the embedded broker's topics.
@@ -178,8 +178,8 @@ impl Lab for Faults {
 
     fn begin(&self, fault: &str) -> bool {
         let fault = match fault {
-            "slow" => Fault::delay_response(Duration::from_secs(5)).on(Api::Produce).forever(),
-            "cut" => Fault::drop_request().forever(),
+            "slow" => trouble::slow(),
+            "cut" => trouble::cut(),
             "refuse" => Fault::error(ErrorCode::NOT_ENOUGH_REPLICAS).on(Api::Produce).forever(),
             _ => return false,
         };

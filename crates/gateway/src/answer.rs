@@ -20,14 +20,11 @@ use crate::{
     problem::{self, Kind, Outcome, Problem},
     rate::{Permit, Rate},
     request::Mode,
-    status::{Done, State, Stored},
+    status::{Done, PENDING, STORED, State, Stored},
 };
 
 /// The media type of JSON.
 pub(crate) const JSON: &str = "application/json";
-/// The states that are no outcome.
-const PENDING: &str = "PENDING";
-const STORED: &str = "STORED";
 /// The media type of JSON line by line.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 
@@ -117,41 +114,30 @@ pub(crate) fn state(request_id: &str, state: &State) -> Response<Body> {
 }
 
 fn status<'a>(request_id: &'a str, state: &'a State) -> Status<'a> {
+    let named = Status { request_id, state: state.name(), ..Status::default() };
     match state {
-        State::Pending => Status { request_id, state: PENDING, ..Status::default() },
+        State::Pending => named,
         State::Stored(stored) => Status {
-            request_id,
-            state: STORED,
             error: stored.why.as_deref(),
             attempts: Some(stored.attempts),
             outcome: Some(stored.outcome),
-            ..Status::default()
+            ..named
         },
-        State::Delivered { topic } => Status {
-            request_id,
-            state: "OK",
-            topic: Some(topic),
-            outcome: Some(Outcome::Persisted),
-            ..Status::default()
-        },
+        State::Delivered { topic } => Status { topic: Some(topic), outcome: Some(Outcome::Persisted), ..named },
         State::Ok(ack) => Status {
-            request_id,
-            state: "OK",
             topic: Some(ack.topic()),
             partition: Some(ack.partition()),
             offset: ack.offset(),
             timestamp: Some(ack.timestamp()),
             outcome: Some(ack.into()),
-            ..Status::default()
+            ..named
         },
         State::Error(problem) => Status {
-            request_id,
-            state: "ERROR",
             error: Some(problem.detail()),
             code: problem.code(),
             retriable: Some(problem.retriable()),
             outcome: Some(problem.outcome()),
-            ..Status::default()
+            ..named
         },
     }
 }

@@ -15,10 +15,7 @@ use std::{
 };
 
 use milena::{Ack, ConfigError, Delivery, FlushError, SendError};
-use milena_resilience::{
-    publisher::{Publication, StartError},
-    store::Store,
-};
+use milena_resilience::{publisher::StartError, store::Store};
 use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, timeout},
@@ -33,7 +30,7 @@ use crate::{
     live::{self, Buffer, Fault, InStore, Lab, Live},
     metrics::{Http, merge, single},
     order::Order,
-    outbox::{Kept, Outbox, problem_of, state_after},
+    outbox::{Kept, Outbox, done, problem_of},
     problem::{Kind, Outcome, Problem},
     producers::Replaceable,
     rate::{Buckets, Client, Permit, Rate},
@@ -99,24 +96,15 @@ impl Accepted {
     pub(crate) async fn done(self) -> Result<Done, Problem> {
         match self {
             Self::Sent(delivery) => delivery.await.map(Done::Written).map_err(|error| Problem::from(&error)),
-            Self::Kept(id, kept) => done(id, settled(kept).await),
+            Self::Kept(id, kept) => settled(id, kept).await,
         }
     }
 }
 
-/// What became of a request whose record went through the publisher.
-fn done(id: RequestId, publication: Result<Publication, Problem>) -> Result<Done, Problem> {
-    match state_after(publication?) {
-        State::Ok(ack) => Ok(Done::Written(ack)),
-        State::Stored(stored) => Ok(Done::Stored(id, stored)),
-        _ => Err(Problem::new(Kind::Internal, "a record is neither written nor stored")),
-    }
-}
-
-/// Waits for what becomes of a record.
-async fn settled(kept: Kept) -> Result<Publication, Problem> {
+/// Waits for what becomes of a record of this id.
+async fn settled(id: RequestId, kept: Kept) -> Result<Done, Problem> {
     match kept.await {
-        Ok(published) => published.map_err(|error| problem_of(&error)),
+        Ok(published) => published.map(|published| done(id, published)).map_err(|error| problem_of(&error)),
         Err(_) => {
             let why = "the attempt to publish ended without an outcome; the record may be written";
             Err(Problem::new(Kind::Internal, why).with_outcome(Outcome::Unknown))
@@ -227,7 +215,8 @@ impl Gateway {
     /// Sends the order of a request and waits for its outcome, for at most `max.block.ms` and `delivery.timeout.ms`.
     pub(crate) async fn send(&self, id: RequestId, mode: Mode, order: &Order<'_>) -> Result<Done, Problem> {
         if let Some(outbox) = self.outbox(mode, order) {
-            return done(id, outbox.publish(id.uuid(), order).await.map_err(|error| problem_of(&error)));
+            let published = outbox.publish(id.uuid(), order).await;
+            return published.map(|published| done(id, published)).map_err(|error| problem_of(&error));
         }
         let delivery = self.producer(mode).accept(order).await.map_err(|error| Problem::from(&error))?;
         delivery.await.map(Done::Written).map_err(|error| Problem::from(&error))
@@ -269,10 +258,10 @@ impl Gateway {
         let kept = outbox.begin_kept(id.uuid(), order).await;
         if !kept.is_finished() {
             let statuses = Arc::clone(&self.statuses);
-            tokio::spawn(async move { statuses.settle(ticket, settled(kept).await.map(state_after)) });
+            tokio::spawn(async move { statuses.settle(ticket, settled(id, kept).await.map(State::from)) });
             return Ok((id, false));
         }
-        match settled(kept).await.map(state_after) {
+        match settled(id, kept).await.map(State::from) {
             Ok(state) => {
                 let is_stored = matches!(state, State::Stored(_));
                 self.statuses.settle(ticket, Ok(state));

@@ -87,17 +87,17 @@ pub(crate) fn last(statuses: &Statuses) -> Vec<Last> {
 }
 
 fn describe(request_id: RequestId, state: &State) -> Last {
-    let (state, what) = match state {
-        State::Pending => ("PENDING", String::new()),
+    let what = match state {
+        State::Pending => String::new(),
         State::Ok(ack) => {
             let offset = ack.offset().map_or_else(|| "no offset".to_owned(), |offset| format!("offset {offset}"));
-            ("OK", format!("{}-{}, {offset}", ack.topic(), ack.partition()))
+            format!("{}-{}, {offset}", ack.topic(), ack.partition())
         }
-        State::Delivered { topic } => ("OK", topic.to_string()),
-        State::Stored(stored) => ("STORED", stored.why.clone().unwrap_or_default()),
-        State::Error(problem) => ("ERROR", problem.detail().to_owned()),
+        State::Delivered { topic } => topic.to_string(),
+        State::Stored(stored) => stored.why.clone().unwrap_or_default(),
+        State::Error(problem) => problem.detail().to_owned(),
     };
-    Last { request_id, state, what }
+    Last { request_id, state: state.name(), what }
 }
 
 #[cfg(test)]

@@ -19,10 +19,11 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
+    ids::RequestId,
     order::Order,
     problem::{Kind, Outcome, Problem},
     producers::Replaceable,
-    status::{State, Stored},
+    status::{Done, State, Stored},
 };
 
 /// How often it is looked whether all calls have ended.
@@ -152,12 +153,12 @@ fn outcome_of(maybe_sent: bool) -> Outcome {
     if maybe_sent { Outcome::Unknown } else { Outcome::NotPersisted }
 }
 
-/// What became of a record that the publisher took.
-pub(crate) fn state_after(publication: Publication) -> State {
+/// What became of a record of this id that the publisher took.
+pub(crate) fn done(id: RequestId, publication: Publication) -> Done {
     match publication {
-        Publication::Published { ack } => State::Ok(ack),
+        Publication::Published { ack } => Done::Written(ack),
         Publication::Stored { why, maybe_sent, .. } => {
-            State::Stored(Stored { attempts: 0, why: Some(why.to_string()), outcome: outcome_of(maybe_sent) })
+            Done::Stored(id, Stored { attempts: 0, why: Some(why.to_string()), outcome: outcome_of(maybe_sent) })
         }
     }
 }
@@ -183,12 +184,12 @@ type Callback = Box<dyn FnOnce(Result<Ack, DeliveryError>) + Send>;
 
 impl Produce for Current {
     fn send<'a>(&'a self, record: Record<'a>) -> Accepting<'a> {
-        Accepting::new(self.0.send(record))
+        Accepting::new(async move { self.0.send(|| record.clone()).await })
     }
 
     fn send_with<'a>(&'a self, record: Record<'a>, callback: Callback) -> Boxed<'a, Result<(), SendError>> {
         Box::pin(async move {
-            let delivery = self.0.send(record).await?;
+            let delivery = self.0.send(|| record.clone()).await?;
             tokio::spawn(async move { callback(delivery.await) });
             Ok(())
         })

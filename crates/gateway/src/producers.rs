@@ -64,14 +64,14 @@ impl Replaceable {
 
     /// As [`accept`](Self::accept), but waits for memory too.
     pub(crate) async fn accept_in_turn(&self, order: &Order<'_>) -> Result<Delivery, SendError> {
-        self.send(order.record()).await
+        self.send(|| order.record()).await
     }
 
-    /// Accepts a record. Waits for metadata and memory, as a producer does.
-    pub(crate) async fn send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
+    /// Accepts a record. Waits for metadata and memory, as a producer does. The record is made anew for a successor.
+    pub(crate) async fn send<'r>(&self, record: impl Fn() -> Record<'r> + Send) -> Result<Delivery, SendError> {
         let producer = self.current();
-        match producer.send(record.clone()).await {
-            Err(SendError::Fatal { .. }) => self.successor(producer).await.send(record).await,
+        match producer.send(record()).await {
+            Err(SendError::Fatal { .. }) => self.successor(producer).await.send(record()).await,
             accepted => accepted,
         }
     }

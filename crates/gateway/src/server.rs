@@ -14,6 +14,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
+    extract::State,
     http::{Method, Response, header::AUTHORIZATION},
 };
 use hyper::{
@@ -41,7 +42,7 @@ use crate::{
     patient::Patient,
     problem::{Kind, Problem},
     rate::{self, Permit},
-    routes::{SEND, router, send_directly},
+    routes::{SEND, router, send},
 };
 
 /// The pause after a connection could not be accepted, mostly because the process has no more files.
@@ -275,7 +276,7 @@ async fn lead(
     use hyper::service::Service;
     let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
     if request.method() == Method::POST && request.uri().path() == SEND {
-        return Ok(send_directly(Arc::clone(gateway), request).await);
+        return Ok(send(State(Arc::clone(gateway)), request).await);
     }
     routes.call(request).await
 }

@@ -22,6 +22,9 @@ use crate::{
     problem::{Outcome, Problem},
 };
 
+/// The names of the states that are no outcome.
+pub(crate) const PENDING: &str = "PENDING";
+pub(crate) const STORED: &str = "STORED";
 /// How many places are tried for a request before it counts as one too many.
 const TRIES: usize = 32;
 
@@ -44,6 +47,16 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// Its name in answers.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Pending => PENDING,
+            Self::Stored(_) => STORED,
+            Self::Ok(_) | Self::Delivered { .. } => "OK",
+            Self::Error(_) => "ERROR",
+        }
+    }
+
     /// The state as the store tells it, with what this process knows beside it: a row that was written ahead does not say why it is still there.
     pub(crate) fn knowing(mut self, found: &Found) -> Self {
         if let (Self::Stored(Stored { why: why @ None, .. }), Found::State(Self::Stored(known))) = (&mut self, found) {
@@ -60,6 +73,15 @@ pub(crate) enum Done {
     Written(Ack),
     /// It is in the store, by this id.
     Stored(RequestId, Stored),
+}
+
+impl From<Done> for State {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Written(ack) => Self::Ok(ack),
+            Done::Stored(_, stored) => Self::Stored(stored),
+        }
+    }
 }
 
 /// A record that is in the store.

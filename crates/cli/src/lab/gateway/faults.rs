@@ -3,16 +3,12 @@
 //! In: commands. Out: a way that is slow, broken, or as it was. Does I/O with Toxiproxy's HTTP API. The faults are the course's: its names, its
 //! numbers, and answers only (Toxiproxy's stream "downstream").
 
-use std::time::Duration;
-
-use milena::broker::{Api, EmbeddedBroker, Fault};
+use milena::broker::{EmbeddedBroker, Fault};
 use serde_json::{Value, json};
 
 use super::http;
-use crate::exit::CliError;
+use crate::{exit::CliError, trouble};
 
-/// How late answers are.
-pub(super) const LATENCY: Duration = Duration::from_secs(5);
 /// Toxiproxy's proxy before Kafka.
 const TOXICS: &str = "/proxies/kafka/toxics";
 
@@ -42,16 +38,16 @@ impl<'a> Faults<'a> {
 
     /// From now on answers are late.
     pub(super) async fn slow(&self) -> Result<(), CliError> {
-        let latency = LATENCY.as_millis() as u64;
+        let latency = trouble::LATENCY.as_millis() as u64;
         let toxic = json!({"name": "latency", "type": "latency", "stream": "downstream",
             "attributes": {"latency": latency, "jitter": 0}});
-        self.begin(Fault::delay_response(LATENCY).on(Api::Produce).forever(), &toxic).await
+        self.begin(trouble::slow(), &toxic).await
     }
 
     /// From now on no answer comes, and connections are closed.
     pub(super) async fn cut(&self) -> Result<(), CliError> {
         let toxic = json!({"name": "timeout", "type": "timeout", "stream": "downstream", "attributes": {"timeout": 1}});
-        self.begin(Fault::drop_request().forever(), &toxic).await
+        self.begin(trouble::cut(), &toxic).await
     }
 
     async fn begin(&self, fault: Fault, toxic: &Value) -> Result<(), CliError> {

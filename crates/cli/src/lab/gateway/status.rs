@@ -3,13 +3,13 @@
 //! In: the site. Out: verdicts. Does I/O.
 
 use super::{
-    faults::LATENCY,
     judge::{accepted, claim, place, stands, told_as_error},
     site::Site,
 };
 use crate::{
     exit::CliError,
     lab::{checks::Verdict, to_stdout},
+    trouble,
 };
 
 const NO_ID: &str = "the answer is no 202 with requestId and Location";
@@ -47,7 +47,7 @@ async fn usual(site: &mut Site<'_>) -> Result<Vec<Verdict>, CliError> {
 /// While answers are slow the state is PENDING; then it becomes OK.
 async fn slow(site: &mut Site<'_>) -> Result<Vec<Verdict>, CliError> {
     site.faults.slow().await?;
-    to_stdout(&format!("answers of Kafka are {} s late", LATENCY.as_secs()));
+    to_stdout(&format!("answers of Kafka are {} s late", trouble::LATENCY.as_secs()));
     let event = site.event("ASYNC-SLOW");
     let reply = site.first.send(&format!("mode=idempotent&sendMode=async&eventId={event}")).await?;
     let Some(id) = accepted(&reply) else { return Ok(vec![claim("it is accepted", false, NO_ID)]) };
