@@ -15,7 +15,10 @@ use std::{
 };
 
 use milena::{Ack, ConfigError, Delivery, FlushError, SendError};
-use milena_resilience::{publisher::StartError, store::Store};
+use milena_resilience::{
+    publisher::{Kept, StartError},
+    store::Store,
+};
 use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, timeout},
@@ -30,7 +33,7 @@ use crate::{
     live::{self, Buffer, Fault, InStore, Lab, Live},
     metrics::{Http, merge, single},
     order::Order,
-    outbox::{Kept, Outbox, done, problem_of},
+    outbox::{Outbox, Publishing, done, problem_of},
     problem::{Kind, Outcome, Problem},
     producers::Replaceable,
     rate::{Buckets, Client, Permit, Rate},
@@ -80,7 +83,7 @@ pub(crate) enum Accepted {
     /// By the producer.
     Sent(Delivery),
     /// By the publisher, which stores what Kafka does not take.
-    Kept(RequestId, Kept),
+    Kept(RequestId, Publishing),
 }
 
 impl Accepted {
@@ -102,8 +105,8 @@ impl Accepted {
 }
 
 /// Waits for what becomes of a record of this id.
-async fn settled(id: RequestId, kept: Kept) -> Result<Done, Problem> {
-    match kept.await {
+async fn settled(id: RequestId, publishing: Publishing) -> Result<Done, Problem> {
+    match publishing.await {
         Ok(published) => published.map(|published| done(id, published)).map_err(|error| problem_of(&error)),
         Err(_) => {
             let why = "the attempt to publish ended without an outcome; the record may be written";
@@ -255,21 +258,21 @@ impl Gateway {
     async fn keep_later(&self, outbox: &Outbox, order: &Order<'_>) -> Result<(RequestId, bool), Problem> {
         let ticket = self.ticket()?;
         let id = self.statuses.id(ticket);
-        let kept = outbox.begin_kept(id.uuid(), order).await;
-        if !kept.is_finished() {
-            let statuses = Arc::clone(&self.statuses);
-            tokio::spawn(async move { statuses.settle(ticket, settled(id, kept).await.map(State::from)) });
-            return Ok((id, false));
-        }
-        match settled(id, kept).await.map(State::from) {
-            Ok(state) => {
+        match outbox.begin_kept(id.uuid(), order).await {
+            Ok(Kept::Pending(publishing)) => {
+                let statuses = Arc::clone(&self.statuses);
+                tokio::spawn(async move { statuses.settle(ticket, settled(id, publishing).await.map(State::from)) });
+                Ok((id, false))
+            }
+            Ok(Kept::Outcome(publication)) => {
+                let state = State::from(done(id, publication));
                 let is_stored = matches!(state, State::Stored(_));
                 self.statuses.settle(ticket, Ok(state));
                 Ok((id, is_stored))
             }
-            Err(problem) => {
+            Err(error) => {
                 self.statuses.withdraw(ticket);
-                Err(problem)
+                Err(problem_of(&error))
             }
         }
     }

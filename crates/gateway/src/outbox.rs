@@ -9,7 +9,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use milena::{Accepting, Ack, Delivery, DeliveryError, FlushError, Produce, Record, SendError};
 use milena_resilience::{
     Failure,
-    publisher::{Mode as StoreMode, Publication, PublishError, ResilientPublisher, StartError},
+    publisher::{Kept, Mode as StoreMode, Publication, PublishError, ResilientPublisher, StartError},
     store::{Filter, NewEvent, Seq, Status, Store, StoredEvent},
 };
 use tokio::{
@@ -33,7 +33,7 @@ const GLANCE: Duration = Duration::from_millis(5);
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// A record on its way through the publisher.
-pub(crate) type Kept = JoinHandle<Result<Publication, PublishError>>;
+pub(crate) type Publishing = JoinHandle<Result<Publication, PublishError>>;
 
 /// A store, and the publisher in front of it.
 #[derive(Debug)]
@@ -68,14 +68,14 @@ impl Outbox {
     }
 
     /// Begins to publish an order.
-    pub(crate) fn begin(&self, id: Uuid, order: &Order<'_>) -> Kept {
+    pub(crate) fn begin(&self, id: Uuid, order: &Order<'_>) -> Publishing {
         self.publisher.publish_async(event(id, order))
     }
 
     /// Begins to publish an order. If it is stored first, it is in the store when this returns.
-    pub(crate) async fn begin_kept(&self, id: Uuid, order: &Order<'_>) -> Kept {
+    pub(crate) async fn begin_kept(&self, id: Uuid, order: &Order<'_>) -> Result<Kept, PublishError> {
         match self.mode {
-            StoreMode::OnFailure => self.begin(id, order),
+            StoreMode::OnFailure => Ok(Kept::Pending(self.begin(id, order))),
             StoreMode::WriteAhead => self.publisher.publish_kept(event(id, order)).await,
         }
     }

@@ -59,7 +59,7 @@ mod stats;
 
 use std::{
     borrow::Cow,
-    fmt,
+    fmt, panic,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -73,7 +73,7 @@ use self::{attempt::Attempt, keys::Keys, probe::LastFailed, stats::Counters};
 pub use self::{
     builder::{Mode, Order, ResilientPublisherBuilder, StartError},
     metrics::ProducerMetrics,
-    outcome::{Publication, PublishError, Why},
+    outcome::{Kept, Publication, PublishError, Why},
     stats::{Health, PublisherStats},
 };
 use crate::{
@@ -192,19 +192,24 @@ impl ResilientPublisher {
     }
 
     /// As [`publish_async`](Self::publish_async), but stores the event first, whatever the [`Mode`], and returns when it is in the store, synced: from
-    /// then on it is published, now or after a restart. If it cannot be stored, its outcome is known when this returns.
+    /// then on it is published, now or after a restart.
+    ///
+    /// # Errors
+    /// As [`publish_record`](Self::publish_record): the event is not in the store.
     ///
     /// # Panics
-    /// If it is called outside of a tokio runtime.
+    /// If it is called outside of a tokio runtime, or when the runtime shuts down.
     ///
     /// # Cancel safety
     /// If the future is dropped, the event is published or stored all the same.
-    pub async fn publish_kept(&self, event: NewEvent) -> JoinHandle<Result<Publication, PublishError>> {
+    pub async fn publish_kept(&self, event: NewEvent) -> Result<Kept, PublishError> {
         let (kept, is_kept) = oneshot::channel();
         let outcome = self.begin(event, Some(kept));
-        // An error means that it has its outcome.
-        let _ = is_kept.await;
-        outcome
+        match is_kept.await {
+            Ok(()) => Ok(Kept::Pending(outcome)),
+            // It was not sent, so that its outcome is there.
+            Err(_) => outcome.await.unwrap_or_else(|error| panic::resume_unwind(error.into_panic())).map(Kept::Outcome),
+        }
     }
 
     fn begin(

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use milena::{Ack, Persisted};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::{
@@ -31,6 +32,16 @@ pub enum Publication {
         /// Whether it may be in Kafka as well. Its repetition will be flagged.
         maybe_sent: bool,
     },
+}
+
+/// An event that was [published so that it is kept](super::ResilientPublisher::publish_kept).
+#[derive(Debug)]
+#[must_use]
+pub enum Kept {
+    /// It is in the store, synced, and on its way. The task has the outcome; it need not be waited for.
+    Pending(JoinHandle<Result<Publication, PublishError>>),
+    /// It has its outcome already: it was stored to be published later.
+    Outcome(Publication),
 }
 
 /// Why an event was stored.

@@ -340,7 +340,7 @@ async fn an_event_that_is_to_be_kept_is_in_the_store_before_the_call_returns_wha
     assert!(tokio::time::timeout(Duration::from_secs(1), &mut kept).await.is_err(), "it is not synced");
     assert_eq!(rig.values("orders"), [""; 0]);
     rig.store.sync();
-    let publication = kept.await;
+    let Ok(Kept::Pending(publication)) = kept.await else { panic!("it is on its way") };
     assert_eq!((rig.stats().await.0, publication.is_finished()), (1, false));
     rig.producer.complete_all();
     assert!(is_published(&publication.await.unwrap()));
@@ -348,8 +348,12 @@ async fn an_event_that_is_to_be_kept_is_in_the_store_before_the_call_returns_wha
     // What cannot be stored is handed back, and not sent.
     rig.store.fail_next_insert(Fault::Refuse(StoreErrorKind::Full));
     let refused = rig.publisher.publish_kept(event("2")).await;
-    assert!(refused.is_finished() && refused.await.unwrap().unwrap_err().store_error().is_some());
+    assert!(refused.unwrap_err().store_error().is_some());
     assert_eq!(rig.values("orders"), ["1"]);
+    // What may not be sent now has its outcome.
+    rig.publisher.breaker().force_open(crate::clock::now());
+    let stored = rig.publisher.publish_kept(event("3")).await.unwrap();
+    assert!(matches!(stored, Kept::Outcome(Publication::Stored { .. })));
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     breaker::BreakerConfig,
-    publisher::{Order, ResilientPublisher},
+    publisher::{Kept, Order, ResilientPublisher},
     relay::{RelayConfig, Schedule},
     store::NewEvent,
     task,
@@ -154,6 +154,26 @@ impl Home {
                 let result = call.await.expect("a call does not panic");
                 world.returned(id, &result);
             }));
+        }
+        if step.how == How::Kept {
+            // Whoever has the baton next can publish already.
+            return match publisher.publish_kept(event(id, step.key)).await {
+                Ok(Kept::Outcome(publication)) => {
+                    self.world.returned(id, &Ok(publication));
+                    None
+                }
+                Ok(Kept::Pending(call)) => {
+                    self.world.kept(id);
+                    Some(task::spawn(async move {
+                        let result = call.await.expect("a call does not panic");
+                        world.returned(id, &result);
+                    }))
+                }
+                Err(error) => {
+                    self.world.returned(id, &Err(error));
+                    None
+                }
+            };
         }
         let event = event(id, step.key);
         let value = value_of(id);

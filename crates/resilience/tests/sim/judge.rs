@@ -91,6 +91,7 @@ fn fates(remains: &Remains) -> Vec<(Kind, String)> {
             Fate::Robbed => Kind::NotHandedBack,
             Fate::Back { maybe: false } if is_written => Kind::FalseError,
             Fate::Open if !call.is_killed => Kind::Hangs,
+            Fate::Open if call.is_kept && !is_somewhere => Kind::Lost,
             _ => return None,
         };
         Some((kind, format!("e{id}")))
@@ -117,7 +118,7 @@ fn order(plan: &Plan, remains: &Remains) -> Vec<(Kind, String)> {
     }
     let mut last: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
     let mut found = Vec::new();
-    for (id, call) in calls(remains).filter(|(_, call)| matches!(call.fate, Fate::Published | Fate::Stored)) {
+    for (id, call) in calls(remains).filter(|(_, call)| call.is_accepted()) {
         let (Some(key), Some(place)) = (call.key.filter(|key| is_ordered(plan, *key)), first.get(&id)) else {
             continue;
         };

@@ -40,7 +40,20 @@ pub(super) struct Call {
     pub(super) key: Option<u64>,
     /// The process that called was killed.
     pub(super) is_killed: bool,
+    /// Its event was in the store, it was said.
+    pub(super) is_kept: bool,
     pub(super) fate: Fate,
+}
+
+impl Call {
+    /// Whether the caller was told that its event is published, or will be.
+    pub(super) fn is_accepted(&self) -> bool {
+        match self.fate {
+            Fate::Published | Fate::Stored => true,
+            Fate::Open => self.is_kept,
+            Fate::Dropped | Fate::Back { .. } | Fate::Robbed => false,
+        }
+    }
 }
 
 /// What all parts of a run share.
@@ -100,7 +113,7 @@ impl World {
     /// A call begins. Returns its event's number, from 1.
     pub(super) fn called(&self, home: usize, key: Option<u64>) -> u64 {
         let mut calls = self.calls.lock().unwrap();
-        calls.push(Call { home, key, is_killed: false, fate: Fate::Open });
+        calls.push(Call { home, key, is_killed: false, is_kept: false, fate: Fate::Open });
         let id = calls.len() as u64;
         drop(calls);
         self.note(|| format!("e{id} publish key {key:?}"));
@@ -116,6 +129,12 @@ impl World {
         });
         self.end(id, fate);
         fate
+    }
+
+    /// The event of a call is in the store. Its outcome is not known yet.
+    pub(super) fn kept(&self, id: u64) {
+        self.note(|| format!("e{id} is kept"));
+        self.with(id, |call| call.is_kept = true);
     }
 
     pub(super) fn end(&self, id: u64, fate: Fate) {
