@@ -61,6 +61,7 @@ mod event;
 mod group;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod headers;
+mod keys;
 mod lease;
 mod memory;
 mod outcome;
@@ -85,12 +86,15 @@ use std::{
     time::Duration,
 };
 
+use uuid::Uuid;
+
 pub use self::{
     error::{StoreError, StoreErrorKind},
-    event::{EventError, InvalidStatus, NewEvent, Seq, Status, StoredEvent},
+    event::{EventError, InvalidStatus, NewEvent, Position, Seq, Status, StoredEvent},
+    keys::{Claim, Claimed},
     lease::{Lease, Token},
     memory::{Fault, MemoryStore},
-    outcome::{Change, Outcome},
+    outcome::{Change, Outcome, Published},
     pass::{Busy, PASS_LASTS, Pass},
     query::{Filter, Page, PageLimits, Quota, SlotCounts, StoreStats},
     slot::{SLOTS, bucket_of, slot_of},
@@ -210,7 +214,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Those of every call.
-    fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64>;
+    fn acknowledge(&self, rows: Vec<Published>) -> StoreFuture<'_, u64>;
 
     /// How many buckets the store has. Each has its own lease. SQLite has one, PostgreSQL 16.
     fn buckets(&self) -> u16;
@@ -301,6 +305,38 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// Those of every call.
     fn purge(&self, filter: Filter) -> StoreFuture<'_, u64>;
+
+    /// Whether it has [`claim`](Self::claim), [`conclude`](Self::conclude) and [`sweep_keys`](Self::sweep_keys). Defaults to no.
+    fn keeps_keys(&self) -> bool {
+        false
+    }
+
+    /// Claims a key for a request. Returns `None` if the request has it from now on, also if it had it before. Otherwise another request has it, and its
+    /// time is not over.
+    ///
+    /// # Errors
+    /// Those of every call; [`Refused`](StoreErrorKind::Refused) by a store without keys.
+    fn claim(&self, claim: Claim) -> StoreFuture<'_, Option<Claimed>> {
+        let _ = claim;
+        StoreFuture::new(async { Err(StoreError::no_keys()) })
+    }
+
+    /// Ends the request that has a key: with its answer, or without, so that the key is free again. Nothing changes if another request has it by now.
+    ///
+    /// # Errors
+    /// Those of every call; [`Refused`](StoreErrorKind::Refused) by a store without keys.
+    fn conclude(&self, key: &str, request_id: Uuid, answer: Option<Vec<u8>>) -> StoreFuture<'_, ()> {
+        let _ = (key, request_id, answer);
+        StoreFuture::new(async { Err(StoreError::no_keys()) })
+    }
+
+    /// Removes keys whose time is over, and returns how many are left. Call it each minute or so.
+    ///
+    /// # Errors
+    /// Those of every call; [`Refused`](StoreErrorKind::Refused) by a store without keys.
+    fn sweep_keys(&self) -> StoreFuture<'_, u64> {
+        StoreFuture::new(async { Err(StoreError::no_keys()) })
+    }
 
     /// Removes settled rows whose retention is over; all of them if the store has none. Returns how many. Call it each
     /// minute or so. It works in small transactions.

@@ -17,7 +17,7 @@ use crate::{
     gate::Turn,
     peers::Peers,
     relay::error_of,
-    store::{Filter, NewEvent, Pass, Seq, StoreError},
+    store::{Filter, NewEvent, Pass, Position, Published, Seq, StoreError},
     strategy::{LONG, Strategy},
 };
 
@@ -177,7 +177,7 @@ impl<'a> Attempt<'a> {
         self.ended(topic, &result, permit, start);
         match result {
             Ok(ack) => {
-                self.acknowledge(row.seq).await;
+                self.acknowledge(row.seq, &ack).await;
                 Ok(Publication::Published { ack })
             }
             Err(failure) => {
@@ -191,9 +191,9 @@ impl<'a> Attempt<'a> {
     }
 
     /// Removes the row of an event that was published. If that fails, the relay publishes it again, flagged.
-    async fn acknowledge(&self, row: Seq) {
+    async fn acknowledge(&self, seq: Seq, ack: &Ack) {
         let _leaving = self.is_ordered.then(|| self.shared.gate.leaving([self.slot]));
-        match self.shared.store.acknowledge(vec![row]).await {
+        match self.shared.store.acknowledge(vec![Published { seq, position: Position::of(ack) }]).await {
             Ok(removed) => {
                 // The relay may have settled it before.
                 if self.is_ordered && removed > 0 {

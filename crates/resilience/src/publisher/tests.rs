@@ -510,7 +510,7 @@ async fn what_another_process_has_settled_does_not_keep_its_key_from_being_publi
     let lease = store.acquire("another", Duration::from_secs(3_600), 1).await.unwrap();
     assert!(lease.is_some(), "this instance has none");
     let rig = Rig::on(store, |builder| builder).await;
-    rig.store.acknowledge(seqs).await.unwrap();
+    rig.store.acknowledge(seqs.into_iter().map(Into::into).collect()).await.unwrap();
     sleep(Duration::from_secs(61)).await;
     assert!(is_published(&rig.publish("k", "new").await));
 }

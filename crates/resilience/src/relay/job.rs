@@ -36,7 +36,8 @@ use crate::{
     gate::{Gate, Leaving},
     reconcile::{Found, Lookup},
     store::{
-        Change, Lease, Outcome, Page, PageLimits, Seq, Store, StoreError, StoreErrorKind, StoreFuture, StoredEvent,
+        Change, Lease, Outcome, Page, PageLimits, Position, Seq, Store, StoreError, StoreErrorKind, StoreFuture,
+        StoredEvent,
     },
 };
 
@@ -79,8 +80,8 @@ impl Wake {
 /// What became of an event that was sent, or of its dead letter.
 struct Sent {
     event: Arc<StoredEvent>,
-    /// `Ok` if it is in Kafka.
-    result: Result<(), Failure>,
+    /// `Ok` if it is in Kafka, with its place there.
+    result: Result<Option<Position>, Failure>,
     /// If it is the event's dead letter that was sent.
     letter: Option<Letter>,
 }
@@ -301,13 +302,14 @@ impl<'a> Session<'a> {
             job.observer.found(found);
             let event = flagged_after(lease_end, now(), event);
             let result = if found == Found::Written {
-                Ok(())
+                // Where is not told.
+                Ok(None)
             } else {
                 // What others have sent since is not known to the log that was read.
                 let found = if now() < lease_end { found } else { Found::Unknown };
                 let result = job.producer.publish(record_of(&event, found)).await;
                 permit.settle(&result, now());
-                result.map(drop)
+                result.map(|ack| Position::of(&ack))
             };
             Sent { event, result, letter: None }
         }));
@@ -326,7 +328,7 @@ impl<'a> Session<'a> {
                 last_failed_at: SystemTime::now(),
                 persisted: if maybe_sent { Persisted::Unknown } else { Persisted::No },
             };
-            let result = job.config.dead_letters.send(&*job.producer, &event, &report).await.map(drop);
+            let result = job.config.dead_letters.send(&*job.producer, &event, &report).await.map(|_| None);
             Sent { event, result, letter: Some(Letter { attempts, maybe_sent }) }
         }));
     }
@@ -335,10 +337,10 @@ impl<'a> Session<'a> {
     fn sent(&mut self, Sent { event, result, letter }: Sent) {
         let now = now();
         match (result, letter) {
-            (Ok(_), None) => {
+            (Ok(position), None) => {
                 self.job.observer.resolved();
                 self.backlog.delivered(event.seq.0, now);
-                self.outcomes.push(Outcome::of(&event, Change::Resolved));
+                self.outcomes.push(Outcome::published(&event, position));
             }
             // The later ones of its key wait until the store knows of the letter. If it never does, the event is sent again before them.
             (Ok(_), Some(_)) => {

@@ -43,6 +43,11 @@ pub(crate) fn instant(ms: i64) -> SystemTime {
     found.unwrap_or(UNIX_EPOCH)
 }
 
+/// How long ago a time is, in Unix milliseconds; zero if it is to come.
+pub(crate) fn age(now: i64, then: i64) -> Duration {
+    Duration::from_millis(u64::try_from(now.saturating_sub(then)).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

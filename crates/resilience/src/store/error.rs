@@ -73,6 +73,15 @@ impl StoreError {
         Self::new(StoreErrorKind::Closed, "the store is closed", "open it again")
     }
 
+    pub(crate) fn no_keys() -> Self {
+        Self::new(StoreErrorKind::Refused, "the store keeps no keys", "use SQLite or PostgreSQL")
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn busy_key() -> Self {
+        Self::new(StoreErrorKind::Busy, "the request that had the key ended in this moment", "claim it again")
+    }
+
     /// The schema has a version that this milena, which has so many, does not know.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn newer_schema(known: usize, got: i64) -> Self {

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use milena::Ack;
 use uuid::Uuid;
 
 use super::slot::slot_of;
@@ -226,6 +227,23 @@ impl NewEvent {
     }
 }
 
+/// Where a record is in its topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The partition.
+    pub partition: i32,
+    /// The offset in it.
+    pub offset: i64,
+}
+
+impl Position {
+    /// Where a record was written; `None` with `acks=0`.
+    #[must_use]
+    pub fn of(ack: &Ack) -> Option<Self> {
+        ack.offset().map(|offset| Self { partition: ack.partition(), offset })
+    }
+}
+
 /// An event as a store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
@@ -260,6 +278,8 @@ pub struct StoredEvent {
     pub created_at: SystemTime,
     /// When its row was last changed.
     pub updated_at: SystemTime,
+    /// Where it was written, if it was published and that is known.
+    pub position: Option<Position>,
     /// What it counts against the quota, in bytes.
     pub bytes: u64,
 }

@@ -3,6 +3,7 @@
 //! In: calls, and how the next ones shall fail. Out: answers, which depend on nothing but the calls and the clock.
 //! Deliberately absent: threads, chance and disks.
 
+mod keys;
 mod table;
 
 use std::{
@@ -12,11 +13,12 @@ use std::{
 };
 
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use self::table::Table;
 use super::{
-    Busy, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Quota, Seq, SlotCounts, Store, StoreError,
-    StoreErrorKind, StoreFuture, StoreStats, StoredEvent, clock::Clock,
+    Busy, Claim, Claimed, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Published, Quota, Seq, SlotCounts,
+    Store, StoreError, StoreErrorKind, StoreFuture, StoreStats, StoredEvent, clock::Clock,
 };
 
 /// How a call of a [`MemoryStore`] fails.
@@ -308,7 +310,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64> {
+    fn acknowledge(&self, rows: Vec<Published>) -> StoreFuture<'_, u64> {
         self.call(Call::Settle, move |table, now| Ok(table.acknowledge(&rows, now)))
     }
 
@@ -373,6 +375,26 @@ impl Store for MemoryStore {
 
     fn sweep(&self) -> StoreFuture<'_, u64> {
         self.call(Call::Write, |table, now| Ok(table.sweep(now)))
+    }
+
+    fn keeps_keys(&self) -> bool {
+        true
+    }
+
+    fn claim(&self, claim: Claim) -> StoreFuture<'_, Option<Claimed>> {
+        self.call(Call::Write, move |table, now| Ok(table.keys.claim(claim, now)))
+    }
+
+    fn conclude(&self, key: &str, request_id: Uuid, answer: Option<Vec<u8>>) -> StoreFuture<'_, ()> {
+        let key = key.to_owned();
+        self.call(Call::Write, move |table, _| {
+            table.keys.conclude(&key, request_id, answer);
+            Ok(())
+        })
+    }
+
+    fn sweep_keys(&self) -> StoreFuture<'_, u64> {
+        self.call(Call::Write, |table, now| Ok(table.keys.sweep(now)))
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{EventError, Seq, Status, StoredEvent};
+use super::{EventError, Position, Seq, Status, StoredEvent};
 
 /// What became of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,13 +15,36 @@ pub struct Outcome {
     pub slot: u16,
     /// What became of it.
     pub change: Change,
+    /// Where it was written, if it was published and that is known.
+    pub position: Option<Position>,
 }
 
 impl Outcome {
     /// What became of an event that was read.
     #[must_use]
     pub fn of(event: &StoredEvent, change: Change) -> Self {
-        Self { seq: event.seq, slot: event.slot, change }
+        Self { seq: event.seq, slot: event.slot, change, position: None }
+    }
+
+    /// An event that was published, there if that is known.
+    #[must_use]
+    pub fn published(event: &StoredEvent, position: Option<Position>) -> Self {
+        Self { position, ..Self::of(event, Change::Resolved) }
+    }
+}
+
+/// An event that a publisher stored and then published itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Which event.
+    pub seq: Seq,
+    /// Where it was written, if that is known.
+    pub position: Option<Position>,
+}
+
+impl From<Seq> for Published {
+    fn from(seq: Seq) -> Self {
+        Self { seq, position: None }
     }
 }
 

@@ -51,6 +51,7 @@ mod errors;
 mod filter;
 mod home;
 mod inserts;
+mod keys;
 mod lane;
 mod leases;
 mod link;
@@ -94,8 +95,8 @@ use self::{
 #[cfg(all(test, feature = "postgres-tests"))]
 pub(crate) use self::{link::PLANNING, reads::page_text};
 use super::{
-    Busy, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Quota, Seq, SlotCounts, Store, StoreError,
-    StoreErrorKind, StoreFuture, StoreStats, StoredEvent,
+    Busy, Claim, Claimed, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Published, Quota, Seq, SlotCounts,
+    Store, StoreError, StoreErrorKind, StoreFuture, StoreStats, StoredEvent,
 };
 
 /// How many calls wait in a queue. More wait outside of it, in order.
@@ -355,7 +356,7 @@ impl Store for PostgresStore {
         self.change(passes::EndPasses(passes))
     }
 
-    fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64> {
+    fn acknowledge(&self, rows: Vec<Published>) -> StoreFuture<'_, u64> {
         StoreFuture::new(self.publish(rows, Message::Acknowledge))
     }
 
@@ -456,6 +457,22 @@ impl Store for PostgresStore {
                 }
             }
         })
+    }
+
+    fn keeps_keys(&self) -> bool {
+        true
+    }
+
+    fn claim(&self, claim: Claim) -> StoreFuture<'_, Option<Claimed>> {
+        self.change(claim)
+    }
+
+    fn conclude(&self, key: &str, request_id: uuid::Uuid, answer: Option<Vec<u8>>) -> StoreFuture<'_, ()> {
+        self.change(keys::Conclude { key: key.to_owned(), request_id, answer })
+    }
+
+    fn sweep_keys(&self) -> StoreFuture<'_, u64> {
+        self.change(keys::SweepKeys)
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

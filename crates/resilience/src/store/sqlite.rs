@@ -34,6 +34,7 @@ mod changes;
 mod errors;
 mod filter;
 mod inserts;
+mod keys;
 mod leases;
 mod open;
 mod operator;
@@ -55,6 +56,7 @@ use std::{
 };
 
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use self::{
     options::Options,
@@ -63,8 +65,8 @@ use self::{
     writer::{Message, Writer},
 };
 use super::{
-    Change, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Quota, Seq, SlotCounts, Store, StoreError,
-    StoreErrorKind, StoreFuture, StoreStats, StoredEvent, clock::Clock, group::Weight,
+    Change, Claim, Claimed, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Published, Quota, Seq, SlotCounts,
+    Store, StoreError, StoreErrorKind, StoreFuture, StoreStats, StoredEvent, clock::Clock, group::Weight,
 };
 
 /// How many calls wait in a queue. More wait outside of it, in order.
@@ -262,8 +264,8 @@ impl Store for SqliteStore {
         StoreFuture::new(self.write((weight, false), move |work| inserts::insert(work, &events)))
     }
 
-    fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64> {
-        let resolved = |seq| Outcome { seq, slot: 0, change: Change::Resolved };
+    fn acknowledge(&self, rows: Vec<Published>) -> StoreFuture<'_, u64> {
+        let resolved = |Published { seq, position }| Outcome { seq, slot: 0, change: Change::Resolved, position };
         let outcomes: Vec<Outcome> = rows.into_iter().map(resolved).collect();
         let weight = Weight { rows: outcomes.len(), bytes: 0 };
         StoreFuture::new(self.write((weight, true), move |work| changes::record(work, &outcomes)))
@@ -365,6 +367,24 @@ impl Store for SqliteStore {
                 }
             }
         })
+    }
+
+    fn keeps_keys(&self) -> bool {
+        true
+    }
+
+    fn claim(&self, claim: Claim) -> StoreFuture<'_, Option<Claimed>> {
+        let weight = Weight { rows: 1, bytes: claim.key.len() as u64 };
+        StoreFuture::new(self.write((weight, false), move |work| keys::claim(work, &claim)))
+    }
+
+    fn conclude(&self, key: &str, request_id: Uuid, answer: Option<Vec<u8>>) -> StoreFuture<'_, ()> {
+        let key = key.to_owned();
+        self.change(move |work| keys::conclude(work, &key, request_id, answer.as_deref()))
+    }
+
+    fn sweep_keys(&self) -> StoreFuture<'_, u64> {
+        self.change(keys::sweep)
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

@@ -2,13 +2,13 @@
 //!
 //! In: outcomes in any order. Out: ranges, and rows that failed. Pure.
 
-use super::{Outcome, Seq, Status};
+use super::{Outcome, Position, Seq, Status};
 
 /// What a store does for some outcomes, one step after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
-    /// Rows that follow one another without a gap get this status, which settles them.
-    Settle { first: Seq, last: Seq, status: Status },
+    /// Rows that follow one another without a gap get this status, which settles them, and those whose position is known that.
+    Settle { first: Seq, last: Seq, status: Status, positions: Vec<(Seq, Position)> },
     /// One row has failed.
     Fail(&'a Outcome),
 }
@@ -23,8 +23,15 @@ pub(crate) fn steps(outcomes: &[Outcome]) -> Vec<Step<'_>> {
         let (seq, status) = (outcome.seq, outcome.change.status());
         match steps.last_mut() {
             _ if !status.is_settled() => steps.push(Step::Fail(outcome)),
-            Some(Step::Settle { last, status: before, .. }) if *before == status && seq.0 - last.0 <= 1 => *last = seq,
-            _ => steps.push(Step::Settle { first: seq, last: seq, status }),
+            Some(Step::Settle { last, status: before, .. }) if *before == status && seq == *last => {}
+            Some(Step::Settle { last, status: before, positions, .. }) if *before == status && seq.0 - last.0 == 1 => {
+                *last = seq;
+                positions.extend(outcome.position.map(|position| (seq, position)));
+            }
+            _ => {
+                let positions = outcome.position.map(|position| (seq, position)).into_iter().collect();
+                steps.push(Step::Settle { first: seq, last: seq, status, positions });
+            }
         }
     }
     steps
@@ -37,7 +44,7 @@ mod tests {
 
     #[test]
     fn neighbours_that_settle_alike_are_one_step() {
-        let outcome = |seq, change| Outcome { seq: Seq(seq), slot: 0, change };
+        let outcome = |seq, change| Outcome { seq: Seq(seq), slot: 0, change, position: None };
         let failed = Change::DeadLetterFailed { attempts: 1, maybe_sent: false, error: EventError::new("a", "b") };
         let outcomes = [
             outcome(6, Change::Resolved),
@@ -49,7 +56,8 @@ mod tests {
             outcome(7, Change::Resolved),
             outcome(9, Change::Resolved),
         ];
-        let settle = |first, last, status| Step::Settle { first: Seq(first), last: Seq(last), status };
+        let settle =
+            |first, last, status| Step::Settle { first: Seq(first), last: Seq(last), status, positions: Vec::new() };
         let expected = [
             settle(2, 3, Status::Resolved),
             settle(4, 4, Status::DeadLettered),

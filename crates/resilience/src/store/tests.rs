@@ -31,6 +31,8 @@ macro_rules! conformance {
             an_insert_tells_which_passes_there_are
             busy_slots_are_those_of_unsettled_events_behind_a_place
             the_oldest_event_tells_its_age
+            a_row_that_is_kept_says_where_its_event_was_written
+            who_claims_a_key_first_has_it_until_it_is_free_or_its_time_is_over
             a_closed_store_says_so
             every_answer_is_that_of_the_plainest_store
         );

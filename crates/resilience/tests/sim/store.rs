@@ -17,8 +17,8 @@ use super::{
     world::World,
 };
 use crate::store::{
-    Busy, Fault, Filter, Lease, MemoryStore, NewEvent, Outcome, Page, PageLimits, Pass, Quota, Seq, SlotCounts, Store,
-    StoreErrorKind, StoreFuture, StoreStats, StoredEvent,
+    Busy, Fault, Filter, Lease, MemoryStore, NewEvent, Outcome, Page, PageLimits, Pass, Published, Quota, Seq,
+    SlotCounts, Store, StoreErrorKind, StoreFuture, StoreStats, StoredEvent,
 };
 
 /// What a control arm takes away.
@@ -175,7 +175,7 @@ impl Store for SlowStore {
         self.after_a_while("end passes", self.memory.end_passes(passes))
     }
 
-    fn acknowledge(&self, rows: Vec<Seq>) -> StoreFuture<'_, u64> {
+    fn acknowledge(&self, rows: Vec<Published>) -> StoreFuture<'_, u64> {
         self.world.note(|| format!("store: will acknowledge {rows:?}"));
         self.after_a_while("acknowledge", self.memory.acknowledge(rows))
     }

@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
+use super::keys::Keys;
 use crate::store::{
-    Busy, Change, EventError, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Quota, Seq, SlotCounts, Status,
-    StoreError, StoreStats, StoredEvent, Token, bucket_of,
+    Busy, Change, EventError, Filter, Lease, NewEvent, Outcome, Page, PageLimits, Pass, Position, Published, Quota,
+    Seq, SlotCounts, Status, StoreError, StoreStats, StoredEvent, Token, bucket_of,
     clock::instant,
     counters::{Counters, Rows},
     lease::{after, lasts, remaining},
@@ -28,6 +29,7 @@ pub(super) struct Table {
     passes: BTreeSet<Pass>,
     last_pass: i64,
     asking: Vec<Asking>,
+    pub(super) keys: Keys,
 }
 
 #[derive(Clone, Debug)]
@@ -39,6 +41,7 @@ struct Row {
     last_error: Option<EventError>,
     created_at: i64,
     updated_at: i64,
+    position: Option<Position>,
 }
 
 /// Who has the lease of a bucket.
@@ -71,6 +74,7 @@ impl Table {
             passes: BTreeSet::new(),
             last_pass: 0,
             asking: Vec::new(),
+            keys: Keys::default(),
         }
     }
 
@@ -91,8 +95,19 @@ impl Table {
         let seq = Seq(self.counters.last_seq);
         let next_retry_at = event.hold.map(|hold| after(now, hold));
         let (status, attempts, last_error) = (Status::Pending, 0, None);
-        self.rows
-            .insert(seq, Row { event, status, attempts, next_retry_at, last_error, created_at: now, updated_at: now });
+        self.rows.insert(
+            seq,
+            Row {
+                event,
+                status,
+                attempts,
+                next_retry_at,
+                last_error,
+                created_at: now,
+                updated_at: now,
+                position: None,
+            },
+        );
         seq
     }
 
@@ -132,8 +147,8 @@ impl Table {
         self.passes.retain(|pass| !passes.contains(pass));
     }
 
-    pub(super) fn acknowledge(&mut self, rows: &[Seq], now: i64) -> u64 {
-        rows.iter().map(|seq| u64::from(self.apply(*seq, Change::Resolved, now))).sum()
+    pub(super) fn acknowledge(&mut self, rows: &[Published], now: i64) -> u64 {
+        rows.iter().map(|row| u64::from(self.apply(row.seq, Change::Resolved, row.position, now))).sum()
     }
 
     pub(super) fn acquire(&mut self, owner: &str, lasting: Duration, want: u16, now: i64) -> Option<Lease> {
@@ -233,15 +248,15 @@ impl Table {
         if !outcomes.iter().all(|outcome| lease.buckets.contains(&bucket_of(outcome.slot, buckets))) {
             return Err(StoreError::fenced(lease.token));
         }
-        Ok(outcomes.into_iter().map(|outcome| u64::from(self.apply(outcome.seq, outcome.change, now))).sum())
+        Ok(outcomes.into_iter().map(|of| u64::from(self.apply(of.seq, of.change, of.position, now))).sum())
     }
 
     /// Changes a row that is not settled, and says whether there is one.
-    fn apply(&mut self, seq: Seq, change: Change, now: i64) -> bool {
+    fn apply(&mut self, seq: Seq, change: Change, position: Option<Position>, now: i64) -> bool {
         let Some(row) = self.rows.get_mut(&seq).filter(|row| !row.status.is_settled()) else { return false };
         let (from, to) = (row.status, change.status());
         self.counters.change(from, to, 1);
-        (row.status, row.updated_at, row.next_retry_at) = (to, now, None);
+        (row.status, row.updated_at, row.next_retry_at, row.position) = (to, now, None, position);
         match change {
             Change::Resolved | Change::DeadLettered => {
                 if self.retention.is_none() {
@@ -299,6 +314,7 @@ impl Table {
             last_error: row.last_error.clone().or_else(|| event.error.clone()),
             created_at: instant(row.created_at),
             updated_at: instant(row.updated_at),
+            position: row.position,
             bytes: event.cost(),
         }
     }

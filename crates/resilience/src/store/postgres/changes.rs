@@ -13,16 +13,18 @@ use super::{
     rows::text,
 };
 use crate::store::{
-    Change, EventError, Lease, Outcome, Seq, Status, StoreError, bucket_of, counters::Rows, lease::after,
+    Change, EventError, Lease, Outcome, Position, Seq, Status, StoreError, bucket_of, counters::Rows, lease::after,
 };
 
 const DELETE: &str = "WITH gone AS (DELETE FROM failed_kafka_events e USING unnest($1::smallint[], $2::bigint[]) AS r (bucket, seq) \
      WHERE e.bucket = r.bucket AND e.seq = r.seq AND e.status NOT IN ('RESOLVED', 'DLQ') RETURNING e.seq, e.status, e.bytes) \
      SELECT status, count(*), sum(bytes)::bigint, array_agg(seq) FROM gone GROUP BY status";
-const KEEP: &str = "WITH old AS MATERIALIZED (SELECT e.bucket, e.seq, e.status, e.bytes \
-     FROM unnest($1::smallint[], $2::bigint[]) AS r (bucket, seq) JOIN failed_kafka_events e USING (bucket, seq) \
+const KEEP: &str = "WITH old AS MATERIALIZED (SELECT e.bucket, e.seq, e.status, e.bytes, \
+     r.partition, r.position FROM unnest($1::smallint[], $2::bigint[], $5::integer[], $6::bigint[]) \
+     AS r (bucket, seq, partition, position) JOIN failed_kafka_events e USING (bucket, seq) \
      WHERE e.status NOT IN ('RESOLVED', 'DLQ') ORDER BY seq FOR UPDATE OF e), \
-     kept AS (UPDATE failed_kafka_events e SET status = $3, updated_at = $4, next_retry_at = NULL FROM old \
+     kept AS (UPDATE failed_kafka_events e SET status = $3, updated_at = $4, next_retry_at = NULL, \
+     written_partition = old.partition, written_offset = old.position FROM old \
      WHERE e.bucket = old.bucket AND e.seq = old.seq) \
      SELECT status, count(*), sum(bytes)::bigint, array_agg(seq) FROM old GROUP BY status";
 const FAIL: &str = "WITH old AS MATERIALIZED (SELECT e.bucket, e.seq, e.status AS was, r.* FROM unnest($1::smallint[], $2::bigint[], \
@@ -35,17 +37,21 @@ const FAIL: &str = "WITH old AS MATERIALIZED (SELECT e.bucket, e.seq, e.status A
      FROM old WHERE e.bucket = old.bucket AND e.seq = old.seq) \
      SELECT was, status, count(*) FROM old GROUP BY was, status";
 
-/// Where rows are: their buckets and numbers.
+/// Where rows are: their buckets and numbers. And where their events were written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Places {
-    pub(super) buckets: Vec<i16>,
-    pub(super) seqs: Vec<i64>,
+    buckets: Vec<i16>,
+    seqs: Vec<i64>,
+    partitions: Vec<Option<i32>>,
+    offsets: Vec<Option<i64>>,
 }
 
 impl Places {
-    pub(super) fn push(&mut self, bucket: u16, seq: Seq) {
+    pub(super) fn push(&mut self, bucket: u16, seq: Seq, position: Option<Position>) {
         self.buckets.push(i16::try_from(bucket).unwrap_or(-1));
         self.seqs.push(seq.0);
+        self.partitions.push(position.map(|position| position.partition));
+        self.offsets.push(position.map(|position| position.offset));
     }
 }
 
@@ -69,8 +75,8 @@ fn rounds(outcomes: &[Outcome], buckets: u16) -> Vec<Round<'_>> {
         *times += 1;
         let bucket = bucket_of(outcome.slot, buckets);
         match outcome.change {
-            Change::Resolved => round.resolved.push(bucket, outcome.seq),
-            Change::DeadLettered => round.dead_lettered.push(bucket, outcome.seq),
+            Change::Resolved => round.resolved.push(bucket, outcome.seq, outcome.position),
+            Change::DeadLettered => round.dead_lettered.push(bucket, outcome.seq, None),
             Change::Failed { .. } | Change::DeadLetterFailed { .. } => round.failed.push(outcome),
         }
     }
@@ -104,13 +110,13 @@ impl Call for Settle {
 
 /// Settles rows, whoever has the lease. Returns which were changed.
 pub(super) async fn settle(work: &mut Work<'_>, rows: &Places, status: Status) -> Result<Vec<Seq>, Stop> {
-    let Places { buckets, seqs } = rows;
+    let Places { buckets, seqs, partitions, offsets } = rows;
     if seqs.is_empty() {
         return Ok(Vec::new());
     }
     let is_kept = work.options.retention.is_some();
     let found = if is_kept {
-        work.session.query(KEEP, &[buckets, seqs, &status.as_str(), &work.now]).await?
+        work.session.query(KEEP, &[buckets, seqs, &status.as_str(), &work.now, partitions, offsets]).await?
     } else {
         work.session.query(DELETE, &[buckets, seqs]).await?
     };
@@ -132,7 +138,7 @@ async fn fail(work: &mut Work<'_>, outcomes: &[&Outcome]) -> Result<u64, Stop> {
     if failures.rows.seqs.is_empty() {
         return Ok(0);
     }
-    let Failures { rows: Places { buckets, seqs }, statuses, retry_at, attempts, maybe_sent, classes, texts } =
+    let Failures { rows: Places { buckets, seqs, .. }, statuses, retry_at, attempts, maybe_sent, classes, texts } =
         &failures;
     let values: [&(dyn ToSql + Sync); 9] =
         [buckets, seqs, statuses, retry_at, attempts, maybe_sent, classes, texts, &work.now];
@@ -161,7 +167,7 @@ impl<'a> Failures<'a> {
     fn of(outcomes: &[&'a Outcome], buckets: u16, now: i64) -> Self {
         let mut all = Self::default();
         for outcome in outcomes {
-            all.rows.push(bucket_of(outcome.slot, buckets), outcome.seq);
+            all.rows.push(bucket_of(outcome.slot, buckets), outcome.seq, None);
             match &outcome.change {
                 Change::Resolved | Change::DeadLettered => {}
                 Change::Failed { attempts, retry_in, maybe_sent, error } => {
@@ -198,7 +204,7 @@ mod tests {
 
     #[test]
     fn outcomes_of_one_row_are_in_rounds_of_their_own_in_their_order() {
-        let outcome = |seq, change| Outcome { seq: Seq(seq), slot: 0, change };
+        let outcome = |seq, change| Outcome { seq: Seq(seq), slot: 0, change, position: None };
         let failed = Change::DeadLetterFailed { attempts: 1, maybe_sent: false, error: EventError::new("a", "b") };
         let outcomes = [
             outcome(6, Change::Resolved),
@@ -209,7 +215,11 @@ mod tests {
             outcome(5, Change::Resolved),
             outcome(7, Change::Resolved),
         ];
-        let places = |seqs: &[i64]| Places { buckets: vec![0; seqs.len()], seqs: seqs.to_vec() };
+        let places = |seqs: &[i64]| {
+            let mut places = Places::default();
+            seqs.iter().for_each(|seq| places.push(0, Seq(*seq), None));
+            places
+        };
         let expected = [
             Round { resolved: places(&[6, 5]), dead_lettered: places(&[4]), failed: vec![&outcomes[2]] },
             Round { resolved: places(&[6]), failed: vec![&outcomes[3]], ..Round::default() },

@@ -3,7 +3,7 @@
 //! In: calls, in order. Out: their answers, after the commit. While one transaction is written, the calls for the next one wait. If a
 //! transaction fails because of what is in it, each insert is carried out again alone, so that one cannot spoil the others.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,7 +15,7 @@ use super::{
     schema::Lock,
 };
 use crate::store::{
-    NewEvent, Pass, Seq, Status, StoreError, StoreErrorKind,
+    NewEvent, Pass, Position, Published, Seq, Status, StoreError, StoreErrorKind,
     answers::AnswerThread,
     group::{Group, LIMITS, Weight},
 };
@@ -23,7 +23,7 @@ use crate::store::{
 /// What the task is told.
 pub(super) enum Message {
     Insert(Request<Vec<NewEvent>, Inserted>),
-    Acknowledge(Request<Vec<Seq>, u64>),
+    Acknowledge(Request<Vec<Published>, u64>),
     /// Finish what was sent before, and say so.
     Close(oneshot::Sender<()>),
 }
@@ -65,7 +65,7 @@ pub(super) struct Inserted {
 #[derive(Default)]
 struct Batch {
     inserts: Vec<Request<Vec<NewEvent>, Inserted>>,
-    acknowledged: Vec<Request<Vec<Seq>, u64>>,
+    acknowledged: Vec<Request<Vec<Published>, u64>>,
 }
 
 /// What became of a batch.
@@ -96,11 +96,15 @@ impl Call for Batch {
         } else {
             (copy(work, &inserts).await?, passes::passes(&work.first, 4)?)
         };
-        let seqs: BTreeSet<&Seq> = self.acknowledged.iter().flat_map(|request| &request.asked).collect();
+        let asked = self.acknowledged.iter().flat_map(|request| &request.asked);
+        let mut published: BTreeMap<Seq, Option<Position>> = BTreeMap::new();
+        for row in asked {
+            published.entry(row.seq).or_insert(row.position);
+        }
         let mut rows = Places::default();
-        for seq in seqs {
+        for (seq, position) in published {
             // Nobody says which bucket it is in.
-            (0..work.options.buckets).for_each(|bucket| rows.push(bucket, *seq));
+            (0..work.options.buckets).for_each(|bucket| rows.push(bucket, seq, position));
         }
         Ok(Answers { inserted, passes, settled: settle(work, &rows, Status::Resolved).await? })
     }
@@ -134,7 +138,7 @@ impl Batch {
         // Each row was changed for one of those who named it.
         let mut settled: HashSet<Seq> = settled.into_iter().collect();
         for request in self.acknowledged {
-            let count = request.asked.iter().filter(|seq| settled.remove(seq)).count();
+            let count = request.asked.iter().filter(|row| settled.remove(&row.seq)).count();
             request.answer(Ok(count as u64));
         }
     }
@@ -224,7 +228,7 @@ mod tests {
         let (mut batch, mut answers) = (Batch::default(), Vec::new());
         for rows in [vec![Seq(1), Seq(1), Seq(2)], vec![Seq(2), Seq(3), Seq(9)]] {
             let (reply, answer) = oneshot::channel();
-            batch.push(Message::Acknowledge(Request { asked: rows, reply }));
+            batch.push(Message::Acknowledge(Request { asked: rows.into_iter().map(Published::from).collect(), reply }));
             answers.push(answer);
         }
         batch.conclude(Ok(Answers { inserted: Vec::new(), passes: Vec::new(), settled: vec![Seq(3), Seq(2), Seq(1)] }));

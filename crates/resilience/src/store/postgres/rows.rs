@@ -8,11 +8,12 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{changes::status_of, errors::unreadable, lane::Stop};
-use crate::store::{EventError, Seq, StoredEvent, clock::instant, headers::headers_of, lease::remaining};
+use crate::store::{EventError, Position, Seq, StoredEvent, clock::instant, headers::headers_of, lease::remaining};
 
 /// The columns that [`stored`] reads, in its order.
 pub(super) const COLUMNS: &str = "seq, slot, bytes, status, attempts, next_retry_at, maybe_sent, created_at, updated_at, \
-     event_id, topic, event_key, headers, first_error_class, first_error, last_error_class, last_error, payload, bucket";
+     event_id, topic, event_key, headers, first_error_class, first_error, last_error_class, last_error, payload, bucket, \
+     written_partition, written_offset";
 
 /// Up to which number events count as maybe sent, by bucket.
 pub(super) struct Marks(pub(super) Vec<(i16, i64)>);
@@ -46,8 +47,15 @@ pub(super) fn stored(row: &Row, now: i64, marks: &Marks) -> Result<StoredEvent, 
         first_error,
         created_at: instant(row.try_get(7)?),
         updated_at: instant(updated_at),
+        position: position(row, 19)?,
         bytes: u64::try_from(row.try_get::<_, i64>(2)?).unwrap_or(0),
     })
+}
+
+/// The position in this column and the next one.
+fn position(row: &Row, at: usize) -> Result<Option<Position>, Stop> {
+    let (partition, offset): (Option<i32>, Option<i64>) = (row.try_get(at)?, row.try_get(at + 1)?);
+    Ok(partition.zip(offset).map(|(partition, offset)| Position { partition, offset }))
 }
 
 /// The error in this column and the next one.

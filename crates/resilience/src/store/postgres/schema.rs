@@ -5,7 +5,7 @@
 use crate::store::StoreError;
 
 /// One for each version; each makes the next version out of the one before. Never change one that was released.
-pub(super) const MIGRATIONS: [&str; 1] = [V1];
+pub(super) const MIGRATIONS: [&str; 2] = [V1, V2];
 
 /// Advisory locks of a store. The second number of each is that of the schema, so that stores do not wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,32 @@ CREATE VIEW failed_kafka_events_readable AS SELECT
     headers, encode(payload, 'escape') AS payload
 FROM failed_kafka_events e;";
 
+const V2: &str = "
+-- Where an event was written; known of those that were published since this version.
+ALTER TABLE failed_kafka_events ADD COLUMN written_partition integer, ADD COLUMN written_offset bigint;
+
+-- Requests that are carried out once, by the key that the client gave. answer is empty while the request is carried out.
+CREATE TABLE outbox_keys (
+    idempotency_key text PRIMARY KEY,
+    fingerprint bytea NOT NULL,
+    request_id uuid NOT NULL,
+    claimed_at bigint NOT NULL,
+    kept_until bigint NOT NULL,
+    answer bytea
+);
+CREATE INDEX outbox_keys_kept_until ON outbox_keys (kept_until);
+
+DROP VIEW failed_kafka_events_readable;
+CREATE VIEW failed_kafka_events_readable AS SELECT
+    seq, event_id, topic, encode(event_key, 'escape') AS event_key, status, attempts,
+    to_timestamp(next_retry_at / 1000.0) AS next_retry_at,
+    maybe_sent OR seq <= (SELECT l.maybe_sent_up_to FROM outbox_leases l WHERE l.bucket = e.bucket) AS maybe_sent,
+    first_error_class, first_error,
+    COALESCE(last_error_class, first_error_class) AS last_error_class, COALESCE(last_error, first_error) AS last_error,
+    to_timestamp(created_at / 1000.0) AS created_at, to_timestamp(updated_at / 1000.0) AS updated_at,
+    written_partition, written_offset, headers, encode(payload, 'escape') AS payload
+FROM failed_kafka_events e;";
+
 /// The migrations that bring a schema of this version up to date; 0 is one without tables.
 ///
 /// # Errors
@@ -149,7 +175,7 @@ mod tests {
             assert_eq!(missing(version).unwrap_err().kind(), StoreErrorKind::NewerSchema);
         }
         let text = missing(99).unwrap_err().to_string();
-        assert!(text.starts_with("the store's schema is newer: expected version 1 or earlier, got 99; "), "{text}");
+        assert!(text.starts_with("the store's schema is newer: expected version 2 or earlier, got 99; "), "{text}");
     }
 
     #[test]

@@ -2,14 +2,14 @@
 //!
 //! In: outcomes. Out: rows that are gone, kept or wait again. A range of rows that settle alike is one statement.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     leases::check,
     work::{Stop, Work},
 };
 use crate::store::{
-    Change, EventError, Lease, Outcome, Seq, Status, StoreError,
+    Change, EventError, Lease, Outcome, Position, Seq, Status, StoreError,
     counters::Rows,
     lease::after,
     steps::{Step, steps},
@@ -22,6 +22,8 @@ const DELETE: &str =
     "DELETE FROM failed_kafka_events WHERE seq BETWEEN ?1 AND ?2 AND status NOT IN ('RESOLVED', 'DLQ')";
 const KEEP: &str = "UPDATE failed_kafka_events SET status = ?3, updated_at = ?4, next_retry_at = NULL \
      WHERE seq BETWEEN ?1 AND ?2 AND status NOT IN ('RESOLVED', 'DLQ')";
+const POSITION: &str = "UPDATE failed_kafka_events SET written_partition = ?2, written_offset = ?3 \
+     WHERE seq = ?1 AND status NOT IN ('RESOLVED', 'DLQ')";
 const STATUS: &str = "SELECT status FROM failed_kafka_events WHERE seq = ?1 AND status NOT IN ('RESOLVED', 'DLQ')";
 const FAIL: &str = "UPDATE failed_kafka_events SET status = ?2, updated_at = ?3, next_retry_at = ?4, attempts = ?5, \
      maybe_sent = maybe_sent | ?6, last_error_class = ?7, last_error = ?8 WHERE seq = ?1";
@@ -40,14 +42,28 @@ pub(super) fn record(work: &mut Work<'_>, outcomes: &[Outcome]) -> Result<u64, S
     let mut changed = 0;
     for step in steps(outcomes) {
         changed += match step {
-            Step::Settle { first, last, status } => settle_range(work, first, last, status)?,
+            Step::Settle { first, last, status, positions } => settle_range(work, (first, last), status, &positions)?,
             Step::Fail(outcome) => u64::from(fail(work, outcome)?),
         };
     }
     Ok(changed)
 }
 
-fn settle_range(work: &mut Work<'_>, first: Seq, last: Seq, status: Status) -> rusqlite::Result<u64> {
+/// Says in rows that are kept where their events were written.
+fn place(connection: &Connection, positions: &[(Seq, Position)]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(POSITION)?;
+    for (seq, Position { partition, offset }) in positions {
+        statement.execute(params![seq.0, partition, offset])?;
+    }
+    Ok(())
+}
+
+fn settle_range(
+    work: &mut Work<'_>,
+    (first, last): (Seq, Seq),
+    status: Status,
+    positions: &[(Seq, Position)],
+) -> rusqlite::Result<u64> {
     let range = [first.0, last.0];
     let (rows, bytes, pending, retrying): (i64, i64, i64, i64) = work
         .connection
@@ -57,6 +73,7 @@ fn settle_range(work: &mut Work<'_>, first: Seq, last: Seq, status: Status) -> r
         return Ok(0);
     }
     if work.options.retention.is_some() {
+        place(work.connection, positions)?;
         work.connection.prepare_cached(KEEP)?.execute(params![first.0, last.0, status.as_str(), work.now])?;
     } else {
         work.connection.prepare_cached(DELETE)?.execute(range)?;

@@ -7,11 +7,14 @@ use std::{str::FromStr, time::Duration};
 use rusqlite::{Error, Row, types::Type};
 use uuid::Uuid;
 
-use crate::store::{EventError, Seq, Status, StoredEvent, clock::instant, headers::headers_of, lease::remaining};
+use crate::store::{
+    EventError, Position, Seq, Status, StoredEvent, clock::instant, headers::headers_of, lease::remaining,
+};
 
 /// The columns that [`stored`] reads, in its order.
 pub(super) const COLUMNS: &str = "seq, slot, bytes, status, attempts, next_retry_at, maybe_sent, created_at, updated_at, \
-     event_id, topic, event_key, headers, first_error_class, first_error, last_error_class, last_error, payload";
+     event_id, topic, event_key, headers, first_error_class, first_error, last_error_class, last_error, payload, written_partition, \
+     written_offset";
 
 /// The event of a row. Those up to `maybe_sent_up_to` may have been sent.
 pub(super) fn stored(row: &Row<'_>, now: i64, maybe_sent_up_to: i64) -> rusqlite::Result<StoredEvent> {
@@ -35,8 +38,15 @@ pub(super) fn stored(row: &Row<'_>, now: i64, maybe_sent_up_to: i64) -> rusqlite
         first_error,
         created_at: instant(row.get(7)?),
         updated_at: instant(updated_at),
+        position: position(row, 18)?,
         bytes: u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0),
     })
+}
+
+/// The position in this column and the next one.
+fn position(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Position>> {
+    let (partition, offset): (Option<i32>, Option<i64>) = (row.get(at)?, row.get(at + 1)?);
+    Ok(partition.zip(offset).map(|(partition, offset)| Position { partition, offset }))
 }
 
 /// The error in this column and the next one.

@@ -11,7 +11,7 @@ pub(super) const APPLICATION_ID: u32 = 0x6d69_6c6e;
 pub(super) const HEADER_LEN: usize = 100;
 
 /// One for each version; each makes the next version out of the one before. Never change one that was released.
-pub(super) const MIGRATIONS: [&str; 1] = [V1];
+pub(super) const MIGRATIONS: [&str; 2] = [V1, V2];
 
 /// The index by which unsettled rows are found among those that are kept. Only a store with a retention needs it, and pays
 /// for it with each insert.
@@ -86,6 +86,34 @@ CREATE VIEW failed_kafka_events_readable AS SELECT
     headers, CAST(payload AS TEXT) AS payload
 FROM failed_kafka_events;";
 
+const V2: &str = "
+-- Where an event was written; known of those that were published since this version.
+ALTER TABLE failed_kafka_events ADD COLUMN written_partition INTEGER;
+ALTER TABLE failed_kafka_events ADD COLUMN written_offset INTEGER;
+
+-- Requests that are carried out once, by the key that the client gave. answer is empty while the request is carried out.
+CREATE TABLE outbox_keys (
+    idempotency_key TEXT PRIMARY KEY,
+    fingerprint BLOB NOT NULL,
+    request_id TEXT NOT NULL,
+    claimed_at INTEGER NOT NULL,
+    kept_until INTEGER NOT NULL,
+    answer BLOB
+) STRICT;
+CREATE INDEX outbox_keys_kept_until ON outbox_keys (kept_until);
+
+DROP VIEW failed_kafka_events_readable;
+CREATE VIEW failed_kafka_events_readable AS SELECT
+    seq, event_id, topic, CAST(event_key AS TEXT) AS event_key, status, attempts,
+    strftime('%Y-%m-%dT%H:%M:%fZ', next_retry_at / 1000.0, 'unixepoch') AS next_retry_at,
+    maybe_sent OR seq <= (SELECT maybe_sent_up_to FROM outbox_leases WHERE bucket = 0) AS maybe_sent,
+    first_error_class, first_error,
+    COALESCE(last_error_class, first_error_class) AS last_error_class, COALESCE(last_error, first_error) AS last_error,
+    strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch') AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', updated_at / 1000.0, 'unixepoch') AS updated_at,
+    written_partition, written_offset, headers, CAST(payload AS TEXT) AS payload
+FROM failed_kafka_events;";
+
 /// Whether a file that begins with `header` (all of it, if it is shorter) may be opened.
 ///
 /// # Errors
@@ -150,6 +178,6 @@ mod tests {
             assert_eq!(missing(version).unwrap_err().kind(), StoreErrorKind::NewerSchema);
         }
         let text = missing(99).unwrap_err().to_string();
-        assert!(text.starts_with("the store's schema is newer: expected version 1 or earlier, got 99; "), "{text}");
+        assert!(text.starts_with("the store's schema is newer: expected version 2 or earlier, got 99; "), "{text}");
     }
 }

@@ -9,8 +9,8 @@ use super::{
     setup::{Factory, LEASE, Memory, Setup, error, event, events, failed, ids, lease, outcomes, stuck, unsettled},
 };
 use crate::store::{
-    Busy, Change, EventError, Filter, NewEvent, Outcome, PageLimits, Quota, Seq, Status, StoreErrorKind, StoreStats,
-    bucket_of, slot_of,
+    Busy, Change, Claim, Claimed, EventError, Filter, NewEvent, Outcome, PageLimits, Position, Published, Quota, Seq,
+    Status, StoreErrorKind, StoreStats, bucket_of, slot_of,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -429,8 +429,8 @@ pub(crate) async fn only_events_of_the_range_are_replayed_and_purged(factory: &i
 pub(crate) async fn a_publisher_acknowledges_what_it_wrote_ahead_without_a_lease(factory: &impl Factory) {
     let store = factory.open(&Setup::default()).await;
     let seqs = store.insert(events(3).into_iter().map(NewEvent::maybe_sent).collect()).await.unwrap();
-    assert_eq!(store.acknowledge(vec![seqs[0], seqs[2], Seq(99)]).await.unwrap(), 2);
-    assert_eq!(store.acknowledge(seqs.clone()).await.unwrap(), 1);
+    assert_eq!(store.acknowledge(vec![seqs[0].into(), seqs[2].into(), Seq(99).into()]).await.unwrap(), 2);
+    assert_eq!(store.acknowledge(seqs.iter().map(|seq| (*seq).into()).collect()).await.unwrap(), 1);
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.resolved, stats.rows), (3, 0));
 }
@@ -514,12 +514,73 @@ pub(crate) async fn the_oldest_event_tells_its_age(factory: &impl Factory) {
     setup.clock.jump(5_000);
     let oldest = async || store.stats().await.unwrap().oldest;
     assert_eq!(oldest().await, Some(Duration::from_secs(6)));
-    store.acknowledge(vec![Seq(1)]).await.unwrap();
+    store.acknowledge(vec![Seq(1).into()]).await.unwrap();
     assert_eq!(oldest().await, Some(Duration::from_secs(5)));
     setup.clock.jump(-HOUR_MS);
     assert_eq!(oldest().await, Some(Duration::ZERO));
-    store.acknowledge(vec![Seq(2)]).await.unwrap();
+    store.acknowledge(vec![Seq(2).into()]).await.unwrap();
     assert_eq!(oldest().await, None);
+}
+
+pub(crate) async fn a_row_that_is_kept_says_where_its_event_was_written(factory: &impl Factory) {
+    let store = factory.open(&Setup { retention: Some(MINUTE), ..Setup::default() }).await;
+    let seqs = store.insert(events(4)).await.unwrap();
+    let position = |offset| Some(Position { partition: 3, offset });
+    store.acknowledge(vec![Published { seq: seqs[0], position: position(70) }]).await.unwrap();
+    let lease = lease(&*store).await;
+    let found = unsettled(&*store, &lease).await;
+    let published = |at: usize, position| Outcome::published(&found[at], position);
+    store.settle(&lease, vec![published(0, position(71)), published(1, None)]).await.unwrap();
+    // It is known already.
+    store.acknowledge(vec![Published { seq: seqs[0], position: position(99) }]).await.unwrap();
+    let listed = store.list(Filter::new(), Seq::START, 9).await.unwrap();
+    let positions: Vec<_> = listed.iter().map(|event| event.position).collect();
+    assert_eq!(positions, [position(70), position(71), None, None]);
+}
+
+pub(crate) async fn who_claims_a_key_first_has_it_until_it_is_free_or_its_time_is_over(factory: &impl Factory) {
+    let setup = Setup::default();
+    let store = factory.open(&setup).await;
+    assert!(store.keeps_keys());
+    let id = Uuid::from_u128;
+    let claim = |key: &str, request, instead_of: Option<u128>| Claim {
+        key: key.to_owned(),
+        fingerprint: vec![0, request as u8],
+        request_id: id(request),
+        lasting: MINUTE,
+        instead_of: instead_of.map(id),
+    };
+    let owner = |request: u128, age: u64, answer: Option<&str>| Claimed {
+        fingerprint: vec![0, request as u8],
+        request_id: id(request),
+        age: Duration::from_millis(age),
+        answer: answer.map(|answer| answer.as_bytes().to_vec()),
+    };
+    assert_eq!(store.claim(claim("a", 1, None)).await.unwrap(), None);
+    assert_eq!(store.claim(claim("a", 1, None)).await.unwrap(), None, "the answer of a commit may be lost");
+    setup.clock.jump(9_000);
+    assert_eq!(store.claim(claim("a", 2, None)).await.unwrap(), Some(owner(1, 9_000, None)));
+    assert_eq!(store.claim(claim("a", 3, Some(2))).await.unwrap(), Some(owner(1, 9_000, None)), "2 has it not");
+    // Who has ended without an answer is replaced, and says nothing any more.
+    assert_eq!(store.claim(claim("a", 3, Some(1))).await.unwrap(), None);
+    store.conclude("a", id(1), Some(b"late".to_vec())).await.unwrap();
+    store.conclude("a", id(1), None).await.unwrap();
+    store.conclude("a", id(3), Some(b"done".to_vec())).await.unwrap();
+    assert_eq!(store.claim(claim("a", 3, Some(3))).await.unwrap(), Some(owner(3, 0, Some("done"))), "it has an answer");
+    // A request that is freed leaves nothing.
+    assert_eq!(store.claim(claim("b", 4, None)).await.unwrap(), None);
+    assert_eq!(store.sweep_keys().await.unwrap(), 2);
+    store.conclude("b", id(4), None).await.unwrap();
+    assert_eq!(store.claim(claim("b", 5, None)).await.unwrap(), None);
+    // Keys are kept for their time.
+    setup.clock.jump(59_999);
+    assert_eq!(
+        (store.sweep_keys().await.unwrap(), store.claim(claim("a", 6, None)).await.unwrap().is_some()),
+        (2, true)
+    );
+    setup.clock.jump(1);
+    assert_eq!(store.claim(claim("a", 6, None)).await.unwrap(), None, "also before somebody sweeps");
+    assert_eq!(store.sweep_keys().await.unwrap(), 1);
 }
 
 pub(crate) async fn a_closed_store_says_so(factory: &impl Factory) {

@@ -17,8 +17,8 @@ async fn a_refused_call_changes_nothing_and_the_next_one_succeeds() {
     store.fail_next_settle(Fault::Refuse(StoreErrorKind::Busy));
     assert_eq!(store.insert(events(1)).await.unwrap_err().kind(), StoreErrorKind::Full);
     store.insert(events(1)).await.unwrap();
-    assert_eq!(store.acknowledge(vec![Seq(1)]).await.unwrap_err().kind(), StoreErrorKind::Busy);
-    assert_eq!(store.acknowledge(vec![Seq(1)]).await.unwrap(), 1);
+    assert_eq!(store.acknowledge(vec![Seq(1).into()]).await.unwrap_err().kind(), StoreErrorKind::Busy);
+    assert_eq!(store.acknowledge(vec![Seq(1).into()]).await.unwrap(), 1);
 }
 
 #[tokio::test]

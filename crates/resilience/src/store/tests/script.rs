@@ -3,13 +3,15 @@
 use std::{fmt::Debug, time::Duration};
 
 use super::setup::{LEASE, TestClock, event, failed, stuck};
-use crate::store::{Change, Filter, Lease, NewEvent, Outcome, PageLimits, Seq, Status, Store, StoreError, slot_of};
+use crate::store::{
+    Change, Filter, Lease, NewEvent, Outcome, PageLimits, Position, Published, Seq, Status, Store, StoreError, slot_of,
+};
 
 /// One call.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
     Insert(Vec<NewEvent>),
-    Acknowledge(Vec<Seq>),
+    Acknowledge(Vec<Published>),
     Acquire(u16),
     Renew(Lease),
     Release(Lease),
@@ -48,7 +50,9 @@ impl Script {
         clock.jump(jumps[self.draw(8) as usize]);
         match self.draw(16) {
             0..=3 => Call::Insert((0..self.draw(5)).map(|_| self.event()).collect()),
-            4 => Call::Acknowledge((0..self.draw(3)).map(|_| self.seq()).collect()),
+            4 => Call::Acknowledge(
+                (0..self.draw(3)).map(|_| Published { seq: self.seq(), position: self.position() }).collect(),
+            ),
             5..=6 => Call::Acquire(self.draw(3) as u16 + 1),
             7 => Call::Look,
             8 => Call::Sweep,
@@ -100,7 +104,13 @@ impl Script {
             _ => stuck(),
         };
         let of = event(seq.0 as u128);
-        Outcome { seq, slot: slot_of(&of.topic, of.key.as_deref(), &of.event_id), change }
+        let position = if change == Change::Resolved { self.position() } else { None };
+        Outcome { seq, slot: slot_of(&of.topic, of.key.as_deref(), &of.event_id), change, position }
+    }
+
+    fn position(&mut self) -> Option<Position> {
+        let (partition, offset) = (self.draw(9) as i32, self.draw(1_000) as i64);
+        (self.draw(2) == 0).then_some(Position { partition, offset })
     }
 
     fn filter(&mut self) -> Filter {

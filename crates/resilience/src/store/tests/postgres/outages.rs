@@ -28,7 +28,7 @@ async fn while_the_server_is_down_calls_fail_and_the_store_works_again_after_tha
     let _ = store.insert(events(1)).await;
     let ends = [
         store.insert(events(1)).await.map(drop),
-        store.acknowledge(vec![Seq(1)]).await.map(drop),
+        store.acknowledge(vec![Seq(1).into()]).await.map(drop),
         store.stats().await.map(drop),
         store.acquire("relay", Duration::from_secs(30), 1).await.map(drop),
         builder(&server, &schema).open().await.map(drop),
@@ -39,7 +39,7 @@ async fn while_the_server_is_down_calls_fail_and_the_store_works_again_after_tha
         assert!(!format!("{error:?}").contains(PASSWORD));
     }
     server.begin();
-    until(async || store.acknowledge(vec![Seq(1)]).await.is_ok_and(|rows| rows == 1)).await;
+    until(async || store.acknowledge(vec![Seq(1).into()]).await.is_ok_and(|rows| rows == 1)).await;
     until(async || store.stats().await.is_ok_and(|stats| stats.resolved == 1)).await;
 }
 

@@ -46,6 +46,27 @@ async fn a_person_reads_events_with_times_and_payloads_as_text() {
 }
 
 #[tokio::test]
+async fn a_schema_of_the_first_version_is_migrated_with_its_events() {
+    let schema = new_schema();
+    let store = builder(&SERVER, &schema).open().await.unwrap();
+    store.insert(vec![event(1), event(2)]).await.unwrap();
+    store.close().await.unwrap();
+    let downgrade = format!(
+        "SET search_path = \"{schema}\"; DROP VIEW failed_kafka_events_readable; DROP TABLE outbox_keys; \
+         ALTER TABLE failed_kafka_events DROP COLUMN written_partition, DROP COLUMN written_offset; \
+         CREATE VIEW failed_kafka_events_readable AS SELECT 1; UPDATE outbox_schema SET version = 1"
+    );
+    connect(&SERVER).await.batch_execute(&downgrade).await.unwrap();
+    let store = builder(&SERVER, &schema).open().await.unwrap();
+    let listed = store.list(Filter::new(), Seq::START, 9).await.unwrap();
+    assert_eq!((listed.len(), listed[0].position), (2, None));
+    assert_eq!(store.sweep_keys().await.unwrap(), 0);
+    let readable =
+        format!("SELECT count(*)::text FROM \"{schema}\".failed_kafka_events_readable WHERE written_offset IS NULL");
+    assert_eq!(look(&readable).await, [Some("2".to_owned())]);
+}
+
+#[tokio::test]
 async fn a_newer_schema_is_refused_and_left_as_it_is() {
     let schema = new_schema();
     builder(&SERVER, &schema).open().await.unwrap().close().await.unwrap();
@@ -53,7 +74,7 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     client.batch_execute(&format!("UPDATE \"{schema}\".outbox_schema SET version = 99")).await.unwrap();
     let error = builder(&SERVER, &schema).open().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::NewerSchema);
-    assert!(error.to_string().contains("expected version 1 or earlier, got 99"), "{error}");
+    assert!(error.to_string().contains("expected version 2 or earlier, got 99"), "{error}");
     let sql = format!(
         "SELECT version::text, (SELECT count(*)::text FROM \"{schema}\".outbox_counters) FROM \"{schema}\".outbox_schema"
     );
@@ -89,7 +110,7 @@ async fn a_store_that_was_closed_leaves_its_counts_and_no_writers() {
     let open = async || builder(&SERVER, &schema).open().await.unwrap();
     let (first, second) = (open().await, open().await);
     let seqs = first.insert(events(3)).await.unwrap();
-    second.acknowledge(seqs[..1].to_vec()).await.unwrap();
+    second.acknowledge(vec![seqs[0].into()]).await.unwrap();
     let before = second.stats().await.unwrap();
     first.close().await.unwrap();
     let writers = format!("SELECT count(*)::text FROM \"{schema}\".outbox_counters");
@@ -130,7 +151,7 @@ async fn writers_that_were_not_seen_for_a_week_are_counted_together() {
     let old = builder(&SERVER, &schema).open().await.unwrap();
     for _ in 0..2 {
         let seqs = old.insert(events(3)).await.unwrap();
-        old.acknowledge(seqs[..1].to_vec()).await.unwrap();
+        old.acknowledge(vec![seqs[0].into()]).await.unwrap();
         let aged = format!("UPDATE \"{schema}\".outbox_counters SET seen_at = seen_at - 8 * 24 * 3600 * 1000::bigint");
         let client = connect(&SERVER).await;
         client.batch_execute(&aged).await.unwrap();

@@ -323,7 +323,7 @@ async fn after_a_full_disk_inserts_are_taken_again_once_the_reserve_is_back() {
     let reserve = files.path("store.db-reserve");
     let there = reserve.clone();
     hook.set(move |connection| if there.exists() { failure(ffi::SQLITE_FULL) } else { commit(connection) });
-    assert_eq!(store.acknowledge(vec![Seq(1)]).await.unwrap(), 1);
+    assert_eq!(store.acknowledge(vec![Seq(1).into()]).await.unwrap(), 1);
     hook.unset();
     assert_eq!(store.insert(events(1)).await.unwrap_err().kind(), StoreErrorKind::Full);
     clock.jump(1_000);
@@ -355,7 +355,7 @@ async fn a_file_that_may_not_grow_takes_no_events_until_it_may() {
         commit(connection)?;
         connection.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))
     });
-    assert_eq!(store.acknowledge(vec![Seq(2)]).await.unwrap(), 1);
+    assert_eq!(store.acknowledge(vec![Seq(2).into()]).await.unwrap(), 1);
     assert_eq!(store.insert(large()).await.unwrap(), [Seq(4)]);
     assert_eq!(store.stats().await.unwrap().rows, 3);
 }

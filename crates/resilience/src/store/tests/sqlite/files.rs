@@ -32,7 +32,27 @@ async fn a_newer_schema_is_refused() {
     files.look().execute_batch("PRAGMA user_version = 99").unwrap();
     let error = files.builder("store.db").open().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::NewerSchema);
-    assert!(error.to_string().contains("expected version 1 or earlier, got 99"), "{error}");
+    assert!(error.to_string().contains("expected version 2 or earlier, got 99"), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_is_migrated_with_its_events() {
+    let files = Files::new();
+    let store = files.store().await;
+    store.insert(events(2)).await.unwrap();
+    store.close().await.unwrap();
+    let downgrade = "DROP VIEW failed_kafka_events_readable; DROP TABLE outbox_keys; \
+        ALTER TABLE failed_kafka_events DROP COLUMN written_partition; \
+        ALTER TABLE failed_kafka_events DROP COLUMN written_offset; \
+        CREATE VIEW failed_kafka_events_readable AS SELECT 1; PRAGMA user_version = 1";
+    files.look().execute_batch(downgrade).unwrap();
+    let store = files.store().await;
+    let listed = store.list(Filter::new(), Seq::START, 9).await.unwrap();
+    assert_eq!((ids(&listed), listed[0].position), (vec![1, 2], None));
+    assert_eq!(store.sweep_keys().await.unwrap(), 0);
+    let readable =
+        "SELECT count(*) FROM failed_kafka_events_readable WHERE written_offset IS NULL AND topic = 'orders'";
+    assert_eq!(files.look().query_row(readable, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
 }
 
 #[tokio::test]
@@ -168,10 +188,10 @@ async fn a_store_whose_retention_was_taken_away_counts_what_it_kept_once_and_swe
     let files = Files::new();
     let store = files.builder("store.db").retention(Duration::from_hours(1)).open().await.unwrap();
     store.insert(events(3)).await.unwrap();
-    store.acknowledge(vec![Seq(2)]).await.unwrap();
+    store.acknowledge(vec![Seq(2).into()]).await.unwrap();
     store.close().await.unwrap();
     let store = files.store().await;
-    assert_eq!(store.acknowledge(vec![Seq(1), Seq(2), Seq(3)]).await.unwrap(), 2);
+    assert_eq!(store.acknowledge(vec![Seq(1).into(), Seq(2).into(), Seq(3).into()]).await.unwrap(), 2);
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.resolved, stats.rows, stats.bytes), (3, 1, event(2).cost()));
     assert_eq!(ids(&store.list(Filter::new(), Seq::START, 9).await.unwrap()), [2]);
