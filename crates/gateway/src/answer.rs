@@ -5,14 +5,14 @@
 use axum::{
     body::Body,
     http::{
-        HeaderMap, HeaderValue, Response, StatusCode,
+        HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
         header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
     },
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use milena::Ack;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::RequestId,
@@ -123,7 +123,13 @@ fn status<'a>(request_id: &'a str, state: &'a State) -> Status<'a> {
             outcome: Some(stored.outcome),
             ..named
         },
-        State::Delivered { topic } => Status { topic: Some(topic), outcome: Some(Outcome::Persisted), ..named },
+        State::Delivered { topic, position } => Status {
+            topic: Some(topic),
+            partition: position.map(|position| position.partition),
+            offset: position.map(|position| position.offset),
+            outcome: Some(Outcome::Persisted),
+            ..named
+        },
         State::Ok(ack) => Status {
             topic: Some(ack.topic()),
             partition: Some(ack.partition()),
@@ -273,14 +279,45 @@ pub(crate) fn limited(mut response: Response<Body>, rate: Rate, permit: Permit) 
 }
 
 /// An answer that can be given again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
 }
 
+/// Such an answer in a store.
+#[derive(Deserialize, Serialize)]
+struct KeptText {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
 impl Kept {
+    #[cfg(test)]
+    pub(crate) fn new(status: StatusCode, body: &'static str) -> Self {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(JSON))]);
+        Self { status, headers, body: Bytes::from_static(body.as_bytes()) }
+    }
+
+    /// The answer as text for a store.
+    pub(crate) fn write(&self) -> Vec<u8> {
+        // All that is answered here is text.
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())));
+        let kept = KeptText { status: self.status.as_u16(), headers: headers.collect(), body: text(&self.body) };
+        serde_json::to_vec(&kept).unwrap_or_default()
+    }
+
+    /// The answer that was written so. `None` if it is none.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        let KeptText { status, headers, body } = serde_json::from_slice(text).ok()?;
+        let header = |(name, value): (String, String)| Some((HeaderName::try_from(name).ok()?, value.parse().ok()?));
+        let headers = headers.into_iter().map(header).collect::<Option<HeaderMap>>()?;
+        Some(Self { status: StatusCode::from_u16(status).ok()?, headers, body: body.into() })
+    }
+
     /// Keeps an answer whose body is there already.
     pub(crate) async fn of(answer: Response<Body>) -> Self {
         let (parts, body) = answer.into_parts();
@@ -361,6 +398,19 @@ mod tests {
         let response = accepted(id, false, "e", Mode::Plain, "t");
         assert_eq!(response.status(), 202);
         assert_eq!(response.headers()[LOCATION], format!("/api/v1/status?requestId={id}"));
+    }
+
+    #[test]
+    fn an_answer_comes_back_from_the_store_as_it_was() {
+        let id = Ids::default().id(1);
+        let answer = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let kept = answer.block_on(Kept::of(accepted(id, true, "\u{e9}\u{0}\"", Mode::Plain, "t")));
+        assert_eq!(Kept::read(&kept.write()), Some(kept));
+        for text in
+            ["", "{}", r#"{"status":7,"headers":[],"body":""}"#, r#"{"status":200,"headers":[["a b","c"]],"body":""}"#]
+        {
+            assert_eq!(Kept::read(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! one that does not has a state, which a callback fills in. An order whose topic is not known yet waits in a task of its own, for at most
 //! `max.block.ms`, and those that wait are bounded in bytes. Deliberately absent: an order between requests that wait so.
 
+mod telling;
+
 use std::{
-    hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -14,27 +15,28 @@ use std::{
     time::Duration,
 };
 
-use milena::{Ack, ConfigError, Delivery, FlushError, SendError};
+use milena::{Ack, ConfigError, FlushError, SendError};
 use milena_resilience::{
     publisher::{Kept, StartError},
     store::Store,
 };
 use tokio::{
     sync::{Semaphore, watch},
-    time::{Instant, timeout},
+    time::Instant,
 };
 
 use crate::{
     answer::Kept as Answered,
     bearer::Tokens,
     config::Config,
-    idempotency::{Keys, Verdict},
+    idempotency::{Fingerprint, Keys, Verdict},
     ids::{Ids, RequestId, uuid_of},
-    live::{self, Buffer, Fault, InStore, Lab, Live},
-    metrics::{Http, merge, single},
+    live::Lab,
+    metrics::Http,
+    once::{Asked, Begun, KeysInStore},
     order::Order,
-    outbox::{Outbox, Publishing, done, problem_of},
-    problem::{Kind, Outcome, Problem},
+    outbox::{Accepted, Outbox, done, hold, problem_of, settled},
+    problem::{Kind, Problem},
     producers::Replaceable,
     rate::{Buckets, Client, Permit, Rate},
     request::Mode,
@@ -43,14 +45,15 @@ use crate::{
 
 /// How many bytes of orders may wait for metadata.
 const MAX_WAITING: usize = 32 * 1024 * 1024;
-/// How long a broker's answer counts as a sign of life.
-const FRESH: Duration = Duration::from_secs(5);
-/// How long it may take to get one.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it may take, beyond the time for shutdown, to store what was not delivered.
 const STORING: Duration = Duration::from_secs(5);
-/// Metrics of the producer that have a group.
-const PRODUCER: &str = "producer-metrics";
+
+/// A request, and its place among the states if it has one already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) id: RequestId,
+    pub(crate) ticket: Option<Ticket>,
+}
 
 /// A gateway. [`Server`](crate::Server) serves it.
 pub struct Gateway {
@@ -64,7 +67,6 @@ pub struct Gateway {
     waiting: Arc<Semaphore>,
     /// Only requests with such a key take the lock.
     keys: Mutex<Keys<Answered>>,
-    fingerprints: RandomState,
     started: Instant,
     /// When a broker answered last, in milliseconds since the start; 0 is never.
     seen: AtomicU64,
@@ -72,47 +74,11 @@ pub struct Gateway {
     http: Http,
     tokens: Option<Tokens>,
     outbox: Option<Outbox>,
+    /// Only with a store, in the place of `keys`.
+    keys_in_store: Option<Arc<KeysInStore>>,
     lab: Option<Box<dyn Lab>>,
     /// Only with `rate-limit`.
     buckets: Option<Buckets>,
-}
-
-/// A record that was accepted.
-#[derive(Debug)]
-pub(crate) enum Accepted {
-    /// By the producer.
-    Sent(Delivery),
-    /// By the publisher, which stores what Kafka does not take.
-    Kept(RequestId, Publishing),
-}
-
-impl Accepted {
-    /// Whether what became of it is known.
-    pub(crate) fn is_done(&self) -> bool {
-        match self {
-            Self::Sent(delivery) => delivery.outcome().is_some(),
-            Self::Kept(_, kept) => kept.is_finished(),
-        }
-    }
-
-    /// What became of it.
-    pub(crate) async fn done(self) -> Result<Done, Problem> {
-        match self {
-            Self::Sent(delivery) => delivery.await.map(Done::Written).map_err(|error| Problem::from(&error)),
-            Self::Kept(id, kept) => settled(id, kept).await,
-        }
-    }
-}
-
-/// Waits for what becomes of a record of this id.
-async fn settled(id: RequestId, publishing: Publishing) -> Result<Done, Problem> {
-    match publishing.await {
-        Ok(published) => published.map(|published| done(id, published)).map_err(|error| problem_of(&error)),
-        Err(_) => {
-            let why = "the attempt to publish ended without an outcome; the record may be written";
-            Err(Problem::new(Kind::Internal, why).with_outcome(Outcome::Unknown))
-        }
-    }
 }
 
 impl std::fmt::Debug for Gateway {
@@ -137,7 +103,6 @@ impl Gateway {
             ids: Ids::default(),
             next: AtomicU64::new(1),
             keys: Mutex::new(Keys::new(config.max_idempotency_keys, config.idempotency_age)),
-            fingerprints: RandomState::new(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             started: Instant::now(),
             seen: AtomicU64::new(0),
@@ -145,6 +110,7 @@ impl Gateway {
             http: Http::default(),
             tokens: None,
             outbox: None,
+            keys_in_store: None,
             lab: None,
             buckets: config.rate_limit.map(Buckets::new),
             config,
@@ -152,8 +118,9 @@ impl Gateway {
     }
 
     /// The same gateway, which stores the idempotent records that Kafka does not take now, and delivers them later. A store that keeps what was
-    /// delivered for `status-age-ms` (its retention) answers for so long what became of it, in every process that has it. Whoever opened the
-    /// store closes it when the gateway has ended.
+    /// delivered for `status-age-ms` (its retention) answers for so long what became of it, in every process that has it. Keys of requests are in the
+    /// store too, if it keeps keys: such a request is carried out once by all of them, also if one dies. Whoever opened the store closes it when
+    /// the gateway has ended.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -162,8 +129,16 @@ impl Gateway {
     /// A future that is dropped leaves nothing running.
     pub async fn with_store(self, store: Arc<dyn Store>) -> Result<Self, StartError> {
         let (mode, longest) = (self.config.store_mode, self.config.longest(Mode::Idempotent));
+        let keys = store.keeps_keys().then(|| {
+            let Config { max_idempotency_keys: most, idempotency_age: lasting, .. } = self.config;
+            Arc::new(KeysInStore::new(Arc::clone(&store), most, lasting, hold(longest) + STORING))
+        });
         let outbox = Outbox::start(store, mode, Arc::clone(&self.idempotent), longest).await?;
-        Ok(Self { outbox: Some(outbox), ..self })
+        if let Some(keys) = keys.clone() {
+            let drained = self.drained();
+            tokio::spawn(async move { keys.sweep_until(drained).await });
+        }
+        Ok(Self { outbox: Some(outbox), keys_in_store: keys, ..self })
     }
 
     /// The same gateway, whose paths under `/api` only those with a token may use. By default everybody may.
@@ -225,6 +200,23 @@ impl Gateway {
         delivery.await.map(Done::Written).map_err(|error| Problem::from(&error))
     }
 
+    /// As [`send`](Self::send), for a request that has a place among the states. What can be stored is stored first.
+    pub(crate) async fn send_kept(&self, call: Call, mode: Mode, order: &Order<'_>) -> Result<Done, Problem> {
+        let Call { id, ticket } = call;
+        let sent = match self.outbox(mode, order).filter(|_| ticket.is_some()) {
+            None => self.send(id, mode, order).await,
+            Some(outbox) => match outbox.begin_kept(id.uuid(), order).await {
+                Ok(Kept::Pending(publishing)) => settled(id, publishing).await,
+                Ok(Kept::Outcome(publication)) => Ok(done(id, publication)),
+                Err(error) => Err(problem_of(&error)),
+            },
+        };
+        if let (Some(ticket), Ok(done)) = (ticket, &sent) {
+            self.statuses.settle(ticket, Ok(State::from(done.clone())));
+        }
+        sent
+    }
+
     /// Accepts one of several orders.
     pub(crate) async fn accept(&self, mode: Mode, order: &Order<'_>) -> Result<Accepted, SendError> {
         match self.outbox(mode, order) {
@@ -247,18 +239,34 @@ impl Gateway {
     }
 
     /// Sends an order without waiting for its outcome, which becomes the state of the id that is returned. With it comes whether the record
-    /// is in the store.
-    pub(crate) async fn send_later(&self, mode: Mode, order: Order<'_>) -> Result<(RequestId, bool), Problem> {
+    /// is in the store. A request that has a place among the states already is stored first, if it can be.
+    pub(crate) async fn send_later(
+        &self,
+        ticket: Option<Ticket>,
+        mode: Mode,
+        order: Order<'_>,
+    ) -> Result<(RequestId, bool), Problem> {
+        let is_ahead = ticket.is_some();
+        let ticket = ticket.map_or_else(|| self.ticket(), Ok)?;
         match self.outbox(mode, &order) {
-            Some(outbox) => self.keep_later(outbox, &order).await,
-            None => self.begin(mode, order).map(|id| (id, false)),
+            Some(outbox) => self.keep_later(outbox, (ticket, is_ahead), &order).await,
+            None => self.begin(ticket, mode, order).map(|id| (id, false)),
         }
     }
 
-    async fn keep_later(&self, outbox: &Outbox, order: &Order<'_>) -> Result<(RequestId, bool), Problem> {
-        let ticket = self.ticket()?;
+    async fn keep_later(
+        &self,
+        outbox: &Outbox,
+        (ticket, is_ahead): (Ticket, bool),
+        order: &Order<'_>,
+    ) -> Result<(RequestId, bool), Problem> {
         let id = self.statuses.id(ticket);
-        match outbox.begin_kept(id.uuid(), order).await {
+        let begun = if is_ahead {
+            outbox.begin_kept(id.uuid(), order).await
+        } else {
+            outbox.begin_later(id.uuid(), order).await
+        };
+        match begun {
             Ok(Kept::Pending(publishing)) => {
                 let statuses = Arc::clone(&self.statuses);
                 tokio::spawn(async move { statuses.settle(ticket, settled(id, publishing).await.map(State::from)) });
@@ -285,8 +293,7 @@ impl Gateway {
         })
     }
 
-    fn begin(&self, mode: Mode, order: Order<'_>) -> Result<RequestId, Problem> {
-        let ticket = self.ticket()?;
+    fn begin(&self, ticket: Ticket, mode: Mode, order: Order<'_>) -> Result<RequestId, Problem> {
         let statuses = Arc::clone(&self.statuses);
         let finish = move |outcome: Result<Ack, milena::DeliveryError>| {
             statuses.finish(ticket, outcome.map_err(|error| Problem::from(&error)));
@@ -322,18 +329,45 @@ impl Gateway {
         Ok(())
     }
 
-    /// Begins a request with an idempotency key, which asks for `asked`.
-    pub(crate) fn begin_once(&self, key: &str, asked: impl std::hash::Hash) -> Verdict<Answered> {
-        let fingerprint = self.fingerprints.hash_one(asked);
-        self.keys().begin(key, fingerprint, self.started.elapsed())
+    /// The call of a request with an idempotency key. With a store it has a place among the states, so that its id is known before it is sent.
+    pub(crate) fn call(&self, id: RequestId) -> Result<Call, Problem> {
+        if self.keys_in_store.is_none() {
+            return Ok(Call { id, ticket: None });
+        }
+        let ticket = self.ticket()?;
+        Ok(Call { id: self.statuses.id(ticket), ticket: Some(ticket) })
     }
 
-    /// The answer of such a request; `None` if it certainly changed nothing, so that it may be tried again.
-    pub(crate) fn end_once(&self, key: &str, answer: Option<Answered>) {
-        match answer {
-            Some(answer) => self.keys().finish(key, answer),
-            None => self.keys().forget(key),
+    /// Begins such a call. It is over if it is not to be carried out.
+    pub(crate) async fn begin_once(
+        &self,
+        key: &str,
+        fingerprint: &Fingerprint,
+        call: Call,
+        is_kept: impl FnOnce() -> bool + Send,
+    ) -> Result<Begun, Problem> {
+        let begun = match (&self.keys_in_store, &self.outbox) {
+            (Some(keys), Some(outbox)) => keys.begin(outbox, Asked { key, fingerprint, id: call.id }, is_kept).await,
+            _ => Ok(Begun::Verdict(self.keys().begin(key, fingerprint, self.started.elapsed()))),
+        };
+        if !matches!(begun, Ok(Begun::Verdict(Verdict::CarryOut))) {
+            call.ticket.into_iter().for_each(|ticket| self.statuses.withdraw(ticket));
         }
+        begun
+    }
+
+    /// The answer of a call with this id; `None` if it certainly changed nothing, so that it may be tried again.
+    pub(crate) async fn end_once(&self, key: &str, id: RequestId, answer: Option<Answered>) {
+        match (&self.keys_in_store, answer) {
+            (Some(keys), answer) => keys.end(key, id, answer.as_ref()).await,
+            (None, Some(answer)) => self.keys().finish(key, answer),
+            (None, None) => self.keys().forget(key),
+        }
+    }
+
+    /// A call that failed.
+    pub(crate) fn fail(&self, call: Call, problem: &Problem) {
+        call.ticket.into_iter().for_each(|ticket| self.statuses.settle(ticket, Err(problem.clone())));
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys<Answered>> {
@@ -352,47 +386,6 @@ impl Gateway {
         }
     }
 
-    /// The state of the breaker, if there is one.
-    pub(crate) fn breaker(&self) -> Option<&'static str> {
-        self.outbox.as_ref().map(Outbox::breaker)
-    }
-
-    /// Whether requests should come here: it is not ending, has room, and a broker answered not long ago.
-    pub(crate) async fn ready(&self) -> Result<(), Problem> {
-        if self.is_draining() {
-            return Err(Problem::new(Kind::Unavailable, "the gateway is ending"));
-        }
-        for mode in [Mode::Plain, Mode::Idempotent] {
-            let metrics = self.producer(mode).current().metrics();
-            let bytes = |name| metrics.get(PRODUCER, name).unwrap_or_default();
-            if is_nearly_full(bytes("buffer-available-bytes"), bytes("buffer-total-bytes")) {
-                return Err(Problem::new(Kind::Unavailable, "buffer.memory is more than nine tenths full"));
-            }
-        }
-        if self.was_seen_lately() { Ok(()) } else { self.ask_for_metadata().await }
-    }
-
-    fn was_seen_lately(&self) -> bool {
-        let seen = Duration::from_millis(self.seen.load(Ordering::Relaxed));
-        !seen.is_zero() && self.started.elapsed().saturating_sub(seen) < FRESH
-    }
-
-    async fn ask_for_metadata(&self) -> Result<(), Problem> {
-        let producer = self.idempotent.current();
-        match timeout(PATIENCE, producer.refresh_metadata(&self.config.default_topic)).await {
-            Ok(Ok(())) => {
-                let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                self.seen.store(now.max(1), Ordering::Relaxed);
-                Ok(())
-            }
-            Ok(Err(error)) => Err(Problem::new(Kind::Unavailable, Problem::from(&error).detail())),
-            Err(_) => {
-                let why = format!("no broker answered within {} ms", PATIENCE.as_millis());
-                Err(Problem::new(Kind::Unavailable, why))
-            }
-        }
-    }
-
     /// The same gateway, whose page can make a broker for experiments fail. By default it cannot.
     #[must_use]
     pub fn with_lab(self, lab: impl Lab + 'static) -> Self {
@@ -401,50 +394,6 @@ impl Gateway {
 
     pub(crate) fn lab(&self) -> Option<&dyn Lab> {
         self.lab.as_deref()
-    }
-
-    /// What the page shows.
-    pub(crate) async fn live(&self) -> Live {
-        let metrics = [Mode::Plain, Mode::Idempotent].map(|mode| self.producer(mode).current().metrics());
-        let bytes = |name| metrics.iter().map(|metrics| metrics.get(PRODUCER, name).unwrap_or_default()).sum();
-        let (bounds, buckets) = self.http.buckets();
-        let counts = match &self.outbox {
-            Some(outbox) => outbox.counts().await,
-            None => None,
-        };
-        let faults = self.lab().map(Lab::faults).unwrap_or_default();
-        Live {
-            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            answered: [2, 4, 5].map(|class| self.http.of_class(class)),
-            bounds,
-            buckets,
-            pending: self.statuses.pending(),
-            buffer: Buffer { free: bytes("buffer-available-bytes"), total: bytes("buffer-total-bytes") },
-            breaker: self.breaker(),
-            store: counts.map(|(waiting, dead_letters_failed)| InStore { waiting, dead_letters_failed }),
-            last: live::last(&self.statuses),
-            faults: faults.iter().map(|(name, what)| Fault { name, what }).collect(),
-        }
-    }
-
-    /// All metrics, as Prometheus' text.
-    pub(crate) async fn metrics(&self) -> String {
-        let outbox = match &self.outbox {
-            Some(outbox) => outbox.metrics().await,
-            None => String::new(),
-        };
-        let replaced = self.plain.replaced() + self.idempotent.replaced();
-        let pending = self.statuses.pending() as u64;
-        let waiting = MAX_WAITING.saturating_sub(self.waiting.available_permits()) as u64;
-        merge(&[
-            self.http.text(),
-            single("milena_gateway_pending_requests", "gauge", "Requests without an outcome.", pending),
-            single("milena_gateway_waiting_bytes", "gauge", "Bytes of records that wait for metadata.", waiting),
-            single("milena_gateway_producers_replaced_total", "counter", "Producers that were fenced.", replaced),
-            self.plain.current().metrics().to_prometheus(),
-            self.idempotent.current().metrics().to_prometheus(),
-            outbox,
-        ])
     }
 
     /// From now on the gateway is not ready.
@@ -478,21 +427,5 @@ impl Gateway {
             outbox.settled(deadline + STORING).await;
         }
         plain.and(idempotent)
-    }
-}
-
-fn is_nearly_full(free: f64, total: f64) -> bool {
-    free < total / 10.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_nearly_full_when_less_than_a_tenth_is_free() {
-        for (free, full) in [(0.0, true), (9.9, true), (10.0, false), (100.0, false)] {
-            assert_eq!(is_nearly_full(free, 100.0), full, "{free}");
-        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! In: keys, fingerprints of what was asked, answers, and the time, which is an argument. Out: whether a request is to be carried out, or
 //! what is answered in its place. Pure. Keys are kept for a time and bounded in number; one that is not over yet makes no room for another.
-//! Deliberately absent: anything that survives the process. Source: the IETF's draft `idempotency-key-header`.
+//! Deliberately absent: anything that survives the process, which is in
+//! [`crate::once`]. Source: the IETF's draft `idempotency-key-header`.
 //!
 //! What certainly was not written is forgotten, so that the caller may try again with the same key. What may have been written is not:
 //! the same answer comes again, and the record is not sent twice.
@@ -12,6 +13,22 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+
+use sha2::{Digest, Sha256};
+
+/// What a request asks for, as a hash (SHA-256).
+pub(crate) type Fingerprint = [u8; 32];
+
+/// The hash of what a request asks for, in parts.
+pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // So that no byte can move from one part into the next.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
 
 /// What to do with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +58,7 @@ pub(crate) struct Keys<A> {
 
 #[derive(Debug)]
 struct Entry<A> {
-    fingerprint: u64,
+    fingerprint: Fingerprint,
     number: u64,
     begun: Duration,
     answer: Option<A>,
@@ -54,11 +71,11 @@ impl<A: Clone> Keys<A> {
     }
 
     /// Begins a request at this time since a fixed moment.
-    pub(crate) fn begin(&mut self, key: &str, fingerprint: u64, now: Duration) -> Verdict<A> {
+    pub(crate) fn begin(&mut self, key: &str, fingerprint: &Fingerprint, now: Duration) -> Verdict<A> {
         self.expire(now);
         if let Some(entry) = self.known.get(key) {
             return match &entry.answer {
-                _ if entry.fingerprint != fingerprint => Verdict::Other,
+                _ if entry.fingerprint != *fingerprint => Verdict::Other,
                 Some(answer) => Verdict::Answered(answer.clone()),
                 None => Verdict::Running,
             };
@@ -69,7 +86,7 @@ impl<A: Clone> Keys<A> {
         let (key, number): (Arc<str>, _) = (key.into(), self.next);
         self.next += 1;
         self.ages.insert(number, Arc::clone(&key));
-        self.known.insert(key, Entry { fingerprint, number, begun: now, answer: None });
+        self.known.insert(key, Entry { fingerprint: *fingerprint, number, begun: now, answer: None });
         Verdict::CarryOut
     }
 
@@ -112,52 +129,61 @@ mod tests {
     }
 
     #[test]
+    fn parts_that_differ_have_another_fingerprint() {
+        let of = |parts: &[&str]| fingerprint(parts.iter().map(|part| part.as_bytes()));
+        assert_eq!(of(&["a", "bc"]), of(&["a", "bc"]));
+        for other in [&["ab", "c"][..], &["a", "bc", ""], &["abc"], &[]] {
+            assert_ne!(of(other), of(&["a", "bc"]), "{other:?}");
+        }
+    }
+
+    #[test]
     fn the_same_request_is_carried_out_once_and_answered_alike() {
         let mut keys = keys(10);
-        assert_eq!(keys.begin("a", 1, NOW), Verdict::CarryOut);
-        assert_eq!(keys.begin("a", 1, NOW), Verdict::Running);
-        assert_eq!(keys.begin("a", 2, NOW), Verdict::Other);
+        assert_eq!(keys.begin("a", &[1; 32], NOW), Verdict::CarryOut);
+        assert_eq!(keys.begin("a", &[1; 32], NOW), Verdict::Running);
+        assert_eq!(keys.begin("a", &[2; 32], NOW), Verdict::Other);
         keys.finish("a", "done");
-        assert_eq!(keys.begin("a", 1, NOW), Verdict::Answered("done"));
-        assert_eq!(keys.begin("a", 2, NOW), Verdict::Other);
-        assert_eq!(keys.begin("b", 2, NOW), Verdict::CarryOut);
+        assert_eq!(keys.begin("a", &[1; 32], NOW), Verdict::Answered("done"));
+        assert_eq!(keys.begin("a", &[2; 32], NOW), Verdict::Other);
+        assert_eq!(keys.begin("b", &[2; 32], NOW), Verdict::CarryOut);
     }
 
     #[test]
     fn what_certainly_changed_nothing_may_be_tried_again() {
         let mut keys = keys(10);
-        keys.begin("a", 1, NOW);
+        keys.begin("a", &[1; 32], NOW);
         keys.forget("a");
-        assert_eq!(keys.begin("a", 2, NOW), Verdict::CarryOut);
+        assert_eq!(keys.begin("a", &[2; 32], NOW), Verdict::CarryOut);
     }
 
     #[test]
     fn a_key_is_kept_for_its_time_and_makes_no_room_before() {
         let mut keys = keys(1);
-        keys.begin("a", 1, NOW);
+        keys.begin("a", &[1; 32], NOW);
         keys.finish("a", "done");
-        assert_eq!(keys.begin("b", 2, NOW + DAY), Verdict::Full);
-        assert_eq!(keys.begin("a", 1, NOW + DAY), Verdict::Answered("done"));
+        assert_eq!(keys.begin("b", &[2; 32], NOW + DAY), Verdict::Full);
+        assert_eq!(keys.begin("a", &[1; 32], NOW + DAY), Verdict::Answered("done"));
         let later = NOW + DAY + Duration::from_millis(1);
-        assert_eq!(keys.begin("b", 2, later), Verdict::CarryOut);
+        assert_eq!(keys.begin("b", &[2; 32], later), Verdict::CarryOut);
         assert_eq!((keys.known.len(), keys.ages.len()), (1, 1));
     }
 
     #[test]
     fn a_key_whose_request_is_running_is_not_forgotten() {
         let mut keys = keys(2);
-        keys.begin("a", 1, NOW);
-        assert_eq!(keys.begin("a", 1, NOW + 2 * DAY), Verdict::Running);
+        keys.begin("a", &[1; 32], NOW);
+        assert_eq!(keys.begin("a", &[1; 32], NOW + 2 * DAY), Verdict::Running);
     }
 
     #[test]
     fn a_key_that_was_begun_anew_is_as_old_as_its_last_beginning() {
         let mut keys = keys(10);
-        keys.begin("a", 1, NOW);
+        keys.begin("a", &[1; 32], NOW);
         keys.forget("a");
-        keys.begin("a", 1, NOW + DAY / 2);
+        keys.begin("a", &[1; 32], NOW + DAY / 2);
         keys.finish("a", "second");
-        assert_eq!(keys.begin("a", 1, NOW + DAY + DAY / 4), Verdict::Answered("second"));
-        assert_eq!(keys.begin("a", 1, NOW + 2 * DAY), Verdict::CarryOut);
+        assert_eq!(keys.begin("a", &[1; 32], NOW + DAY + DAY / 4), Verdict::Answered("second"));
+        assert_eq!(keys.begin("a", &[1; 32], NOW + 2 * DAY), Verdict::CarryOut);
     }
 }

@@ -28,6 +28,13 @@ impl RequestId {
         Self(text)
     }
 
+    /// The id of these bits, whoever gave it.
+    #[must_use]
+    pub(crate) fn of(uuid: Uuid) -> Self {
+        let (number, tag) = uuid.as_u64_pair();
+        Self::new(number, tag)
+    }
+
     /// The same bits, as the id of an event in the store.
     #[must_use]
     pub(crate) fn uuid(&self) -> Uuid {

@@ -28,6 +28,7 @@ mod idempotency;
 mod ids;
 mod live;
 mod metrics;
+mod once;
 mod openapi;
 mod order;
 mod outbox;

@@ -93,7 +93,8 @@ fn describe(request_id: RequestId, state: &State) -> Last {
             let offset = ack.offset().map_or_else(|| "no offset".to_owned(), |offset| format!("offset {offset}"));
             format!("{}-{}, {offset}", ack.topic(), ack.partition())
         }
-        State::Delivered { topic } => topic.to_string(),
+        State::Delivered { topic, position: None } => topic.to_string(),
+        State::Delivered { topic, position: Some(at) } => format!("{topic}-{}, offset {}", at.partition, at.offset),
         State::Stored(stored) => stored.why.clone().unwrap_or_default(),
         State::Error(problem) => problem.detail().to_owned(),
     };

@@ -32,8 +32,51 @@ const GLANCE: Duration = Duration::from_millis(5);
 /// the dead one sent may still arrive.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// How long a record whose producer has an outcome within `longest` is left to its own attempt.
+pub(crate) fn hold(longest: Duration) -> Duration {
+    longest + MARGIN
+}
+
 /// A record on its way through the publisher.
 pub(crate) type Publishing = JoinHandle<Result<Publication, PublishError>>;
+
+/// A record that was accepted.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    /// By the producer.
+    Sent(Delivery),
+    /// By the publisher, which stores what Kafka does not take.
+    Kept(RequestId, Publishing),
+}
+
+impl Accepted {
+    /// Whether what became of it is known.
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Self::Sent(delivery) => delivery.outcome().is_some(),
+            Self::Kept(_, kept) => kept.is_finished(),
+        }
+    }
+
+    /// What became of it.
+    pub(crate) async fn done(self) -> Result<Done, Problem> {
+        match self {
+            Self::Sent(delivery) => delivery.await.map(Done::Written).map_err(|error| Problem::from(&error)),
+            Self::Kept(id, kept) => settled(id, kept).await,
+        }
+    }
+}
+
+/// Waits for what becomes of a record of this id.
+pub(crate) async fn settled(id: RequestId, publishing: Publishing) -> Result<Done, Problem> {
+    match publishing.await {
+        Ok(published) => published.map(|published| done(id, published)).map_err(|error| problem_of(&error)),
+        Err(_) => {
+            let why = "the attempt to publish ended without an outcome; the record may be written";
+            Err(Problem::new(Kind::Internal, why).with_outcome(Outcome::Unknown))
+        }
+    }
+}
 
 /// A store, and the publisher in front of it.
 #[derive(Debug)]
@@ -53,7 +96,7 @@ impl Outbox {
     ) -> Result<Self, StartError> {
         let builder = ResilientPublisher::builder(Arc::new(Current(producer)), Arc::clone(&store));
         // Who waits is told at once what no attempt can write. Only what nobody waits for has to be stored before it is tried.
-        let publisher = builder.mode(StoreMode::OnFailure).hold(longest + MARGIN).start().await?;
+        let publisher = builder.mode(StoreMode::OnFailure).hold(hold(longest)).start().await?;
         Ok(Self { publisher, store, mode })
     }
 
@@ -72,20 +115,30 @@ impl Outbox {
         self.publisher.publish_async(event(id, order))
     }
 
-    /// Begins to publish an order. If it is stored first, it is in the store when this returns.
-    pub(crate) async fn begin_kept(&self, id: Uuid, order: &Order<'_>) -> Result<Kept, PublishError> {
+    /// Begins to publish an order, as the store's mode says.
+    pub(crate) async fn begin_later(&self, id: Uuid, order: &Order<'_>) -> Result<Kept, PublishError> {
         match self.mode {
             StoreMode::OnFailure => Ok(Kept::Pending(self.begin(id, order))),
-            StoreMode::WriteAhead => self.publisher.publish_kept(event(id, order)).await,
+            StoreMode::WriteAhead => self.begin_kept(id, order).await,
         }
+    }
+
+    /// Begins to publish an order, which is in the store when this returns.
+    pub(crate) async fn begin_kept(&self, id: Uuid, order: &Order<'_>) -> Result<Kept, PublishError> {
+        self.publisher.publish_kept(event(id, order)).await
     }
 
     /// What the store knows of a request.
     pub(crate) async fn state(&self, id: Uuid) -> Result<Option<State>, Problem> {
+        Ok(self.row(id).await?.as_ref().map(state_of))
+    }
+
+    /// The row of a request.
+    pub(crate) async fn row(&self, id: Uuid) -> Result<Option<StoredEvent>, Problem> {
         let found = self.store.list(Filter::new().event_id(id), Seq::START, 1).await;
         let found =
             found.map_err(|error| Problem::new(Kind::Unavailable, format!("the store cannot be asked: {error}")))?;
-        Ok(found.first().map(state_of))
+        Ok(found.into_iter().next())
     }
 
     /// The breaker's state, by resilience4j's name.
@@ -129,13 +182,13 @@ fn event(id: Uuid, order: &Order<'_>) -> NewEvent {
 }
 
 /// What a row says of its request.
-fn state_of(row: &StoredEvent) -> State {
+pub(crate) fn state_of(row: &StoredEvent) -> State {
     let why = row.last_error.as_ref().or(row.first_error.as_ref()).map(|error| error.text().to_owned());
     match row.status {
         Status::Pending | Status::Retrying => {
             State::Stored(Stored { attempts: row.attempts, why, outcome: outcome_of(row.maybe_sent) })
         }
-        Status::Resolved => State::Delivered { topic: row.topic.as_str().into() },
+        Status::Resolved => State::Delivered { topic: row.topic.as_str().into(), position: row.position },
         Status::DeadLettered | Status::DeadLetterFailed => State::Error(Arc::new(given_up(row, why))),
     }
 }

@@ -3,6 +3,8 @@
 //! In: a request of HTTP. Out: its answer. Does I/O through the [`Gateway`]. Each handler reads what is asked, checks it against the limits,
 //! sends, and hands what became of it to [`crate::answer`]. Deliberately absent: decisions, which are in pure modules.
 
+mod keyed;
+
 use std::{borrow::Cow, sync::Arc};
 
 use axum::{
@@ -19,14 +21,15 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use self::keyed::Once;
 use crate::{
-    answer::{self, Kept},
-    gateway::{Accepted, Gateway},
-    idempotency::Verdict,
+    answer,
+    gateway::{Call, Gateway},
     ids::RequestId,
     live, openapi,
     order::Order,
-    problem::{Kind, Outcome, Problem},
+    outbox::Accepted,
+    problem::{Kind, Problem},
     record::{self, Records},
     request::{self, Mode, SendMode, SendQuery},
     status::{Done, Found},
@@ -160,7 +163,7 @@ async fn status(State(gateway): Shared, uri: Uri) -> Answer {
 }
 
 /// What a request asks for.
-#[derive(Clone, Copy, Debug, Hash)]
+#[derive(Clone, Copy, Debug)]
 enum Asked {
     Send,
     Records,
@@ -181,7 +184,7 @@ async fn carry_out(asked: Asked, gateway: Arc<Gateway>, request: Request) -> Ans
     let (parts, body) = request.into_parts();
     // What few requests need is in boxes, so that the future of most is small: it is moved several times.
     let answer = if parts.headers.contains_key(IDEMPOTENCY_KEY) {
-        Box::pin(once(asked, gateway, parts, body, id)).await
+        Box::pin(keyed::once(asked, gateway, parts, body, id)).await
     } else {
         answer_to(asked, &gateway, &parts, body, id, None).await
     };
@@ -194,57 +197,26 @@ async fn answer_to(
     parts: &Parts,
     body: Body,
     id: RequestId,
-    key: Option<&str>,
+    once: Option<Once<'_>>,
 ) -> Result<Answer, Problem> {
     match asked {
-        Asked::Send => send_one(gateway, parts, body, id, key).await,
-        Asked::Records => Box::pin(send_records(gateway, parts, body, id, key)).await,
+        Asked::Send => send_one(gateway, parts, body, id, once).await,
+        Asked::Records => Box::pin(send_records(gateway, parts, body, id, once)).await,
     }
 }
 
-/// Carries out a request with an idempotency key, unless it was carried out before.
-async fn once(asked: Asked, gateway: Arc<Gateway>, parts: Parts, body: Body, id: RequestId) -> Result<Answer, Problem> {
-    let keys = parts.headers.get_all(IDEMPOTENCY_KEY).iter().map(|value| value.as_bytes());
-    let key = request::idempotency_key(keys)?.unwrap_or_default().to_owned();
-    let body = whole(&gateway, body).await?;
-    let (path, media_type) = (parts.uri.path(), media_type(&parts.headers));
-    match gateway.begin_once(&key, (asked, path, parts.uri.query(), media_type, &body)) {
-        Verdict::CarryOut => {}
-        Verdict::Answered(kept) => return Ok(kept.answer()),
-        Verdict::Running => return Err(Problem::new(Kind::Running, "ask again shortly, with the same key")),
-        Verdict::Other => {
-            return Err(Problem::new(
-                Kind::KeyReused,
-                "the key came with other parameters or another body; use a new one",
-            ));
-        }
-        Verdict::Full => {
-            let most = gateway.config().max_idempotency_keys;
-            return Err(Problem::new(Kind::BufferFull, format!("{most} keys are known, and none is old enough to go")));
-        }
+/// Sends the order of a request and waits for its outcome.
+async fn send_now(
+    gateway: &Gateway,
+    id: RequestId,
+    once: Option<Once<'_>>,
+    mode: Mode,
+    order: &Order<'_>,
+) -> Result<Done, Problem> {
+    match once {
+        Some(Once { ticket, .. }) => gateway.send_kept(Call { id, ticket }, mode, order).await,
+        None => gateway.send(id, mode, order).await,
     }
-    // A task of its own: a caller who goes away leaves no key without an answer.
-    let task = tokio::spawn(async move {
-        let answer = answer_to(asked, &gateway, &parts, body.into(), id, Some(&key)).await;
-        conclude(&gateway, &key, id, answer).await
-    });
-    task.await
-        .map_err(|_| Problem::new(Kind::Internal, "the request ended without an answer; the record may be written"))
-}
-
-/// Keeps the answer, unless it says that nothing was written.
-async fn conclude(gateway: &Gateway, key: &str, id: RequestId, answer: Result<Answer, Problem>) -> Answer {
-    let answer = match answer {
-        Err(problem) if problem.outcome() == Outcome::NotPersisted => {
-            gateway.end_once(key, None);
-            return answer::problem(&problem.of(id));
-        }
-        Err(problem) => answer::problem(&problem.of(id)),
-        Ok(answer) => answer,
-    };
-    let kept = Kept::of(answer).await;
-    gateway.end_once(key, Some(kept.clone()));
-    kept.answer()
 }
 
 async fn send_one(
@@ -252,15 +224,16 @@ async fn send_one(
     parts: &Parts,
     body: Body,
     id: RequestId,
-    idempotency_key: Option<&str>,
+    once: Option<Once<'_>>,
 ) -> Result<Answer, Problem> {
     let SendQuery { mode, send_mode, event_id, key, partition, topic } =
         SendQuery::read(parts.uri.query().unwrap_or_default())?;
     let topic = topic.unwrap_or(Cow::Borrowed(&gateway.config().default_topic));
     check_topic(gateway, &topic)?;
     let body = whole(gateway, body).await?;
-    let event_id =
-        event_id.or_else(|| idempotency_key.map(Cow::Borrowed)).unwrap_or_else(|| Uuid::now_v7().to_string().into());
+    let event_id = event_id
+        .or_else(|| once.map(|once| Cow::Borrowed(once.key)))
+        .unwrap_or_else(|| Uuid::now_v7().to_string().into());
     let mut order = Order {
         topic: Cow::Borrowed(&*topic),
         partition,
@@ -272,12 +245,12 @@ async fn send_one(
     record::check(&order, &gateway.config().limits)?;
     order.trace(trace(&parts.headers));
     match send_mode {
-        SendMode::Sync => Ok(match gateway.send(id, mode, &order).await? {
+        SendMode::Sync => Ok(match send_now(gateway, id, once, mode, &order).await? {
             Done::Written(ack) => answer::sent(id, &event_id, mode, &ack),
             Done::Stored(..) => answer::accepted(id, true, &event_id, mode, &topic),
         }),
         SendMode::Async => {
-            let (id, is_stored) = gateway.send_later(mode, order).await?;
+            let (id, is_stored) = gateway.send_later(once.and_then(|once| once.ticket), mode, order).await?;
             Ok(answer::accepted(id, is_stored, &event_id, mode, &topic))
         }
     }
@@ -295,7 +268,7 @@ async fn send_records(
     parts: &Parts,
     body: Body,
     id: RequestId,
-    idempotency_key: Option<&str>,
+    once: Option<Once<'_>>,
 ) -> Result<Answer, Problem> {
     let mode = request::records_query(parts.uri.query().unwrap_or_default())?;
     let topic = topic_of(parts.uri.path())?;
@@ -304,7 +277,7 @@ async fn send_records(
     match media_type(&parts.headers).as_deref() {
         Some(answer::JSON) => {}
         Some(answer::NDJSON) => {
-            only_one(idempotency_key)?;
+            only_one(once)?;
             let (topic, trace) = (topic.into_owned(), trace.map(<[u8]>::to_vec));
             let common = Common { gateway: Arc::clone(gateway), mode, topic, trace };
             return Ok(answer::stream(stream::start(common, body)));
@@ -317,15 +290,15 @@ async fn send_records(
     let body = whole(gateway, body).await?;
     match record::records(&body, &gateway.config().limits)? {
         Records::Batch(batch) => {
-            only_one(idempotency_key)?;
+            only_one(once)?;
             let results = send_batch(gateway, mode, &topic, trace, &batch).await;
             Ok(answer::results(id, &results))
         }
         Records::One(text) => {
             let mut order = record::order(&topic, text, &gateway.config().limits)?;
-            order.headers.extend(idempotency_key.map(|key| Header::new(EVENT_ID, key.as_bytes())));
+            order.headers.extend(once.map(|once| Header::new(EVENT_ID, once.key.as_bytes())));
             order.trace(trace);
-            Ok(match gateway.send(id, mode, &order).await? {
+            Ok(match send_now(gateway, id, once, mode, &order).await? {
                 Done::Written(ack) => answer::written(id, &ack),
                 Done::Stored(id, stored) => answer::stored(id, &topic, &stored),
             })
@@ -334,8 +307,8 @@ async fn send_records(
 }
 
 /// Several records have no one outcome, by which a key would be kept or forgotten.
-fn only_one(idempotency_key: Option<&str>) -> Result<(), Problem> {
-    match idempotency_key {
+fn only_one(once: Option<Once<'_>>) -> Result<(), Problem> {
+    match once {
         None => Ok(()),
         Some(_) => {
             Err(Problem::new(Kind::KeyOfSeveral, "Idempotency-Key: expected one record, got a batch or a stream"))

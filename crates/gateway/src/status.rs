@@ -16,6 +16,7 @@ use std::{
 };
 
 use milena::Ack;
+use milena_resilience::store::Position;
 
 use crate::{
     ids::{Ids, RequestId},
@@ -37,10 +38,12 @@ pub(crate) enum State {
     Ok(Ack),
     /// Its record is in the store, and will be delivered.
     Stored(Stored),
-    /// Its record is in the log. Where is not known any more.
+    /// Its record is in the log, says the store.
     Delivered {
         /// Its topic.
         topic: Arc<str>,
+        /// Where in it, if the store knows.
+        position: Option<Position>,
     },
     /// Its record failed.
     Error(Arc<Problem>),
@@ -67,7 +70,7 @@ impl State {
 }
 
 /// What became of a record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Done {
     /// Kafka has acknowledged it.
     Written(Ack),

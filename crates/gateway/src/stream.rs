@@ -17,8 +17,9 @@ use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
     answer::Entry,
-    gateway::{Accepted, Gateway},
+    gateway::Gateway,
     order::Order,
+    outbox::Accepted,
     problem::{Kind, Problem},
     record,
     request::Mode,

@@ -16,8 +16,8 @@
 //! | `DLQ` | in the dead-letter topic: settled | gone, or kept for the retention |
 //! | `DLQ_FAILED` | neither published nor in the dead-letter topic | waits for an operator, who replays or purges it |
 //!
-//! A settled row is deleted and counted, unless the store has a retention. Then it is kept, and [`Store::sweep`] removes
-//! it later.
+//! A settled row is deleted and counted, unless the store has a retention. Then it is kept, with the partition and offset of its record if they are
+//! known, and [`Store::sweep`] removes it later.
 //!
 //! # Order
 //!
@@ -45,6 +45,10 @@
 //! the first events of an outage wait.
 //!
 //! A store that one publisher alone uses ([`Store::is_shared`]) has none of it.
+//!
+//! # Keys of requests
+//!
+//! A store may also keep which request has a key, and its answer ([`Store::claim`]), so that what is asked twice of several processes is done once.
 //!
 //! # Time
 //!
@@ -305,6 +309,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// Those of every call.
     fn purge(&self, filter: Filter) -> StoreFuture<'_, u64>;
+
+    /// How long a settled row is kept. Defaults to not at all.
+    fn retention(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Whether it has [`claim`](Self::claim), [`conclude`](Self::conclude) and [`sweep_keys`](Self::sweep_keys). Defaults to no.
     fn keeps_keys(&self) -> bool {

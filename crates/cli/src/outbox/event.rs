@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use milena_resilience::store::{EventError, StoreStats, StoredEvent};
+use milena_resilience::store::{EventError, Position, StoreStats, StoredEvent};
 use serde::Serialize;
 
 use super::age;
@@ -71,6 +71,9 @@ pub(super) fn whole(event: &StoredEvent, hex: bool) -> String {
         put("next attempt", due);
     }
     put("maybe sent", if event.maybe_sent { "yes: it may be in its topic" } else { "no" }.to_owned());
+    if let Some(Position { partition, offset }) = event.position {
+        put("written at", format!("partition {partition}, offset {offset}"));
+    }
     put("stored", date(event.created_at));
     put("changed", date(event.updated_at));
     put("bytes", event.bytes.to_string());
@@ -157,6 +160,10 @@ struct EventLine<'a> {
     maybe_sent: bool,
     created_at: i64,
     updated_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<i64>,
     bytes: u64,
     first_error: Option<ErrorLine<'a>>,
     last_error: Option<ErrorLine<'a>>,
@@ -182,6 +189,8 @@ impl<'a> EventLine<'a> {
             maybe_sent: event.maybe_sent,
             created_at: unix_ms(event.created_at),
             updated_at: unix_ms(event.updated_at),
+            partition: event.position.map(|position| position.partition),
+            offset: event.position.map(|position| position.offset),
             bytes: event.bytes,
             first_error: event.first_error.as_ref().map(error),
             last_error: event.last_error.as_ref().map(error),

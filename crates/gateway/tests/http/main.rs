@@ -12,6 +12,7 @@ mod describing;
 mod ending;
 #[path = "../hostile/clients.rs"]
 mod hostile;
+mod keyed;
 mod limiting;
 mod refusing;
 mod sending;

@@ -377,6 +377,10 @@ impl Store for MemoryStore {
         self.call(Call::Write, |table, now| Ok(table.sweep(now)))
     }
 
+    fn retention(&self) -> Duration {
+        self.lock().table.retention.unwrap_or_default()
+    }
+
     fn keeps_keys(&self) -> bool {
         true
     }

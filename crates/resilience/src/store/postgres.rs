@@ -459,6 +459,10 @@ impl Store for PostgresStore {
         })
     }
 
+    fn retention(&self) -> Duration {
+        self.options.retention.unwrap_or_default()
+    }
+
     fn keeps_keys(&self) -> bool {
         true
     }

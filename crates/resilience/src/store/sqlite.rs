@@ -369,6 +369,10 @@ impl Store for SqliteStore {
         })
     }
 
+    fn retention(&self) -> Duration {
+        self.options.retention.unwrap_or_default()
+    }
+
     fn keeps_keys(&self) -> bool {
         true
     }

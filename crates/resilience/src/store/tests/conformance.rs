@@ -524,6 +524,7 @@ pub(crate) async fn the_oldest_event_tells_its_age(factory: &impl Factory) {
 
 pub(crate) async fn a_row_that_is_kept_says_where_its_event_was_written(factory: &impl Factory) {
     let store = factory.open(&Setup { retention: Some(MINUTE), ..Setup::default() }).await;
+    assert_eq!((store.retention(), factory.open(&Setup::default()).await.retention()), (MINUTE, Duration::ZERO));
     let seqs = store.insert(events(4)).await.unwrap();
     let position = |offset| Some(Position { partition: 3, offset });
     store.acknowledge(vec![Published { seq: seqs[0], position: position(70) }]).await.unwrap();
