@@ -19,8 +19,11 @@
 //! producers, routes, connections.
 
 mod answer;
+mod bare;
 mod bearer;
 mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gateway;
 #[cfg(feature = "tls")]
 mod https;

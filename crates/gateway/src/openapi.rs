@@ -69,7 +69,27 @@ fn build() -> Value {
             document["paths"][path][method]["responses"][status.to_string()] = response(&kinds);
         }
     }
+    limit(&mut document);
     document
+}
+
+/// Adds what answers say of a client's allowance, if the gateway has one.
+fn limit(document: &mut Value) {
+    let header = |what| json!({"description": what, "schema": {"type": "string"}});
+    let headers = [
+        (
+            "RateLimit",
+            "With --rate-limit: how many requests the client may send now, and in how many seconds that changes.",
+        ),
+        ("RateLimit-Policy", "With --rate-limit: how many requests a client may send in a second."),
+    ];
+    let paths = document["paths"].as_object_mut().into_iter().flatten().filter(|(path, _)| path.starts_with("/api/"));
+    let operations = paths.filter_map(|(_, path)| path.as_object_mut()).flat_map(|path| path.values_mut());
+    for operation in operations {
+        for (_, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+            headers.iter().for_each(|(name, what)| response["headers"][*name] = header(*what));
+        }
+    }
 }
 
 fn by_status(kinds: &[Kind]) -> BTreeMap<u16, Vec<Kind>> {
@@ -160,15 +180,21 @@ mod tests {
     fn every_kind_of_problem_is_documented_where_it_can_occur() {
         let somewhere: BTreeSet<_> =
             PROBLEMS.iter().flat_map(|(_, _, kinds)| kinds.concat()).map(Kind::type_uri).collect();
-        // These belong to no operation: there is no such path, or it does not have the method.
-        let nowhere = [Kind::NoSuchPath, Kind::BadMethod].map(Kind::type_uri);
+        // These belong to no operation: there is no such path, it does not have the method, or there is no request.
+        let nowhere = [Kind::NoSuchPath, Kind::BadMethod, Kind::BadRequest, Kind::LongPath, Kind::LongHead];
+        let nowhere = nowhere.map(Kind::type_uri);
         for kind in Kind::ALL {
             assert!(somewhere.contains(kind.type_uri()) != nowhere.contains(&kind.type_uri()), "{kind:?}");
         }
         let document = build();
         let full = &document["paths"]["/api/v1/send"]["post"]["responses"]["429"];
         assert_eq!(full["headers"]["Retry-After"]["required"], true);
-        assert_eq!(document["paths"]["/api/v1/status"]["get"]["responses"]["410"]["headers"], Value::Null);
+        let gone = &document["paths"]["/api/v1/status"]["get"]["responses"]["410"]["headers"];
+        assert_eq!(
+            (&gone["Retry-After"], gone["RateLimit"]["schema"]["type"].as_str()),
+            (&Value::Null, Some("string"))
+        );
+        assert_eq!(document["paths"]["/readyz"]["get"]["responses"]["200"]["headers"], Value::Null);
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::ids::RequestId;
 /// The media type of a problem.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
+/// The longest text of a problem, in bytes.
+const MAX_DETAIL: usize = 2_000;
+
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +68,7 @@ macro_rules! kinds {
 kinds! {
     BadParameter 400 "bad-parameter" "A parameter is wrong", "A parameter of the query or of the path.";
     BadBody 400 "bad-body" "The body is not what was expected", "A body, or a line of one, that cannot be read.";
+    BadRequest 400 "bad-request" "It cannot be read as a request of HTTP/1.1", "Bytes that are no request.";
     Unauthorized 401 "unauthorized" "Only those with a token may send", "A request without one of the tokens.";
     Forbidden 403 "forbidden" "Records may not be written there", "A topic that is not allowed here, or that Kafka's rights refuse.";
     UnknownTopic 404 "unknown-topic" "Kafka does not have this topic or partition", "A topic or partition that is not there.";
@@ -75,12 +79,14 @@ kinds! {
     Running 409 "running" "The request with this Idempotency-Key is not over yet", "A key whose request is being carried out.";
     ExpiredRequest 410 "expired-request" "The state of this request is not kept any more", "An id whose state was too old, or one of too many.";
     TooLarge 413 "too-large" "It is too large", "A body, key, header or record beyond a limit.";
+    LongPath 414 "long-path" "The path and its query are too long", "A path beyond what is read.";
     BadType 415 "bad-type" "The content type is not one of those that are read", "A `Content-Type` that is not read.";
     Refused 422 "refused" "Kafka does not take such a record", "A record that no attempt can write.";
     KeyOfSeveral 422 "key-of-several" "An Idempotency-Key is for one record", "A key that came with a batch or a stream.";
     KeyReused 422 "key-reused" "The Idempotency-Key belongs to another request", "A key that came with another request before.";
     BufferFull 429 "buffer-full" "More is sent than Kafka takes", "`buffer.memory`, or the place for states, is full.";
     TooOften 429 "too-often" "The client sends more often than it may", "A client beyond `rate-limit`.";
+    LongHead 431 "long-head" "The headers of the request are too many, or too long", "A head beyond what is read.";
     Internal 500 "internal" "The gateway failed", "A fault of the gateway.";
     BrokerError 502 "broker-error" "Kafka failed", "An error of Kafka that another attempt does not mend.";
     Unavailable 503 "unavailable" "Kafka cannot be written to at the moment", "Kafka, or the gateway, does not take records now.";
@@ -133,7 +139,14 @@ impl Problem {
     #[must_use]
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (code, retriable) = (ErrorCode::NONE, kind.retry_after().is_some());
-        Self { kind, detail: detail.into(), code, retriable, outcome: Outcome::NotPersisted, request_id: None }
+        Self {
+            kind,
+            detail: sentence(detail.into()),
+            code,
+            retriable,
+            outcome: Outcome::NotPersisted,
+            request_id: None,
+        }
     }
 
     /// The same problem, with another outcome.
@@ -183,6 +196,18 @@ impl Problem {
     pub(crate) fn outcome(&self) -> Outcome {
         self.outcome
     }
+}
+
+/// The same text without what no terminal should be told, and not too long: it may repeat what a client has said.
+fn sentence(mut text: String) -> String {
+    if text.len() > MAX_DETAIL {
+        text.truncate(text.floor_char_boundary(MAX_DETAIL));
+        text.push('…');
+    }
+    if text.chars().any(char::is_control) {
+        text = text.replace(char::is_control, "\u{fffd}");
+    }
+    text
 }
 
 impl Serialize for Problem {
@@ -296,6 +321,14 @@ mod tests {
 
     fn rejected(code: ErrorCode) -> DeliveryError {
         DeliveryError::of(FailureKind::Rejected, "t", 0).with_code(code)
+    }
+
+    #[test]
+    fn a_detail_is_printable_and_not_long() {
+        let detail = |text: &str| Problem::new(Kind::BadBody, text).detail().to_owned();
+        assert_eq!(detail("a\0b\u{1b}[2J\né"), "a\u{fffd}b\u{fffd}[2J\u{fffd}é");
+        let long = detail(&"é".repeat(MAX_DETAIL));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (MAX_DETAIL / 2 + 1, true));
     }
 
     #[test]

@@ -37,6 +37,7 @@ use tokio::{
 
 use crate::{
     answer,
+    bare::Bodied,
     gateway::Gateway,
     metrics::Route,
     patient::Patient,
@@ -234,11 +235,27 @@ impl Talk {
     async fn over(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let Self { gateway, routes, http, watcher, peer } = self;
         let stream = Patient::new(stream, gateway.config().write_timeout);
+        let unread = Arc::clone(&gateway);
+        let stream = Bodied::new(stream, move |status| answer_to_none(&unread, status));
         let service = service_fn(move |request| answer_one(Arc::clone(&gateway), routes.clone(), peer, request));
         if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await {
             tracing::debug!(%error, "a connection ended");
         }
     }
+}
+
+/// The body of the answer to what cannot be read as a request, and counts it. The status is hyper's.
+fn answer_to_none(gateway: &Gateway, status: u16) -> Option<Vec<u8>> {
+    let (kind, why) = match status {
+        400 => {
+            (Kind::BadRequest, "expected a request of HTTP/1.1, got other bytes, or lengths that contradict each other")
+        }
+        414 => (Kind::LongPath, "ask with a shorter path and query"),
+        431 => (Kind::LongHead, "expected at most 100 headers, and a head of at most 64 KiB"),
+        _ => return None,
+    };
+    gateway.http().count(Route::Other, status, Duration::ZERO);
+    serde_json::to_vec(&Problem::new(kind, why).of(gateway.new_id())).ok()
 }
 
 /// Answers a request, counts it, and logs it without what it sends.

@@ -26,13 +26,18 @@ async fn answer(gateway: &Served, bytes: &[u8]) -> String {
 
 /// The statuses of all answers on a connection.
 fn statuses(answer: &str) -> Vec<&str> {
-    answer.split("HTTP/1.").skip(1).map(|rest| rest.get(2..5).unwrap_or_default()).collect()
+    let parts = answer.split("HTTP/1.").skip(1).map(|rest| rest.get(2..5).unwrap_or_default());
+    // Problems speak of HTTP too.
+    parts.filter(|status| status.bytes().all(|digit| digit.is_ascii_digit())).collect()
 }
 
 async fn check(name: &str, bytes: &[u8], expected: &[&str]) {
     let (_broker, gateway) = gateway().await;
     let answer = answer(&gateway, bytes).await;
     assert_eq!(statuses(&answer), expected, "{name}: {answer}");
+    let refusals = expected.iter().filter(|status| status.starts_with('4')).count();
+    assert_eq!(answer.matches("content-type: application/problem+json").count(), refusals, "{name}: {answer}");
+    assert_eq!(answer.matches(r#""outcome":"not_persisted""#).count(), refusals, "{name}: {answer}");
     assert_eq!(gateway.get("/health").await.body, "OK", "{name}");
 }
 
