@@ -43,7 +43,7 @@
 //! | sending again in the application, and dead letters | the crate `milena-resilience` |
 //! | tests without a broker | [`mock`] |
 //! | a broker inside the process, with scripted faults | `broker`, with the feature `broker`, and `broker-tls` for TLS |
-//! | HTTPS and the like in a program that serves | `TlsAcceptor`, with the feature `broker-tls` |
+//! | HTTPS and the like in a program that serves | `TlsAcceptor`, with the feature `tls-server` |
 //! | creating topics, listing offsets, reading records back | `admin`, with the feature `admin` |
 //!
 //! TLS (`security.protocol=SSL`) needs the feature `tls`, which builds no C: its cryptography is graviola's, for x86-64 and AArch64 processors
@@ -131,5 +131,5 @@ pub use record::{
     partition::{Partitioner, Partitions},
     serialize::{SerializeError, Serializer, Standard},
 };
-#[cfg(feature = "broker-tls")]
+#[cfg(feature = "tls-server")]
 pub use tls::{TlsAcceptor, TlsFiles};

@@ -9,7 +9,7 @@
 //! certificate, `words` says what went wrong, `stream` is a connection, `records` counts what it has written, `examine` tells what a handshake shows.
 //! `server` is the other side, for the embedded broker, and `acceptor` makes it public for programs that serve.
 
-#[cfg(feature = "broker-tls")]
+#[cfg(feature = "tls-server")]
 mod acceptor;
 mod assemble;
 #[cfg(feature = "admin")]
@@ -20,7 +20,7 @@ mod newest;
 mod pem;
 mod provider;
 mod records;
-#[cfg(feature = "broker-tls")]
+#[cfg(feature = "tls-server")]
 pub(crate) mod server;
 mod stream;
 #[cfg(test)]
@@ -33,7 +33,7 @@ use std::sync::Arc;
 use rustls::{ClientConfig, crypto::CryptoProvider};
 use tokio::{net::TcpStream, task::spawn_blocking};
 
-#[cfg(feature = "broker-tls")]
+#[cfg(feature = "tls-server")]
 pub use self::acceptor::{TlsAcceptor, TlsFiles};
 #[cfg(feature = "admin")]
 pub use self::examine::TlsHandshake;

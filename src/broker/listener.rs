@@ -142,7 +142,7 @@ async fn secure(mut socket: TcpStream, client: Client, shared: &Shared, node: i3
     socket.set_nodelay(true)?;
     #[cfg(feature = "broker-tls")]
     if let Some(certificates) = &shared.certificates {
-        let accepted = crate::tls::server::accept(certificates.current(), socket).await;
+        let accepted = crate::tls::server::handshake::accept(certificates.current(), socket).await;
         // A client that goes away without a word is nothing to tell of.
         let is_told = |wrong: &io::Error| wrong.kind() != io::ErrorKind::UnexpectedEof;
         let refuse = |wrong: &io::Error| {

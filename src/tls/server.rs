@@ -1,22 +1,20 @@
 //! The other side of TLS, for the embedded broker and for programs that serve: what it shows to clients, and what it asks of them.
 //!
-//! In: PEM, and settings by their Java names. Out: a configuration of rustls; an encrypted connection and the subject of the client's
-//! certificate. There is no protection against clients that hold a handshake up: the caller limits the time. The cryptography is the client's.
+//! In: PEM, and settings by their Java names. Out: a configuration of rustls. The cryptography is the client's.
 
+#[cfg(feature = "broker-tls")]
 pub(crate) mod authority;
+#[cfg(feature = "broker-tls")]
+pub(crate) mod handshake;
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::CryptoProvider,
-    pki_types::CertificateDer,
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::SingleCertAndKey,
 };
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use x509_cert::der::{Decode, Reader, SliceReader};
 
 use super::{
     assemble::{UNFIT, versions},
@@ -72,47 +70,12 @@ fn clients(settings: &ServerSettings, provider: &Arc<CryptoProvider>) -> Result<
     builder.build().map_err(|error| format!("ssl.truststore: {error}"))
 }
 
-/// Shakes hands. Returns the connection and, if the client has shown a certificate, its subject.
-pub(crate) async fn accept(
-    config: Arc<ServerConfig>,
-    socket: TcpStream,
-) -> io::Result<(TlsStream<TcpStream>, Option<String>)> {
-    let stream = TlsAcceptor::from(config).accept(socket).await?;
-    let (_, session) = stream.get_ref();
-    let subject = session.peer_certificates().and_then(<[_]>::first).and_then(subject);
-    Ok((stream, subject))
-}
-
-/// The subject of a certificate in the form of RFC 2253, as `X500Principal.getName` of Java has it: `CN=shop,O=Example`.
-fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
-    let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
-    // webpki has the content of the sequence, without its tag and its length.
-    let mut reader = SliceReader::new(parsed.subject()).ok()?;
-    let mut names = Vec::new();
-    while !reader.is_finished() {
-        names.push(x509_cert::name::RelativeDistinguishedName::decode(&mut reader).ok()?.to_string());
-    }
-    names.reverse();
-    Some(names.join(","))
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "broker-tls"))]
 mod tests {
     use super::{authority::Authority, *};
 
     fn keystore() -> String {
         Authority::new("test").unwrap().issue("broker", &["localhost"]).unwrap()
-    }
-
-    #[test]
-    fn the_subject_of_a_certificate_is_written_as_java_writes_it() {
-        let ca = Authority::new("test").unwrap();
-        for (name, subject_expected) in [("shop", "CN=shop"), ("a, b", "CN=a\\, b"), ("käse", "CN=käse")] {
-            let store = ca.issue(name, &[]).unwrap();
-            let chain = key::certificates(Text { property: "", text: store.as_bytes() }).unwrap();
-            assert_eq!(subject(&chain[0]).as_deref(), Some(subject_expected));
-        }
-        assert_eq!(subject(&CertificateDer::from(vec![0x30, 0])), None);
     }
 
     #[test]
