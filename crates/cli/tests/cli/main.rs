@@ -11,6 +11,7 @@
 //! - [`perf`]: the lines of Kafka's own tool
 //! - [`serve`]: the gateway as a process, with curl
 //! - [`serve_https`]: the same with HTTPS
+//! - [`serve_kills`]: what it has said when it is ended or killed under load
 //! - [`stdout`]: output that is not taken fails a command, unless nobody wants it
 
 mod broker;
@@ -25,6 +26,8 @@ mod produce;
 mod serve;
 #[cfg(all(feature = "gateway", feature = "tls"))]
 mod serve_https;
+#[cfg(all(unix, feature = "gateway"))]
+mod serve_kills;
 mod stdout;
 mod support;
 mod usage;

@@ -10,6 +10,7 @@
 
 mod describing;
 mod ending;
+mod fencing;
 #[path = "../hostile/clients.rs"]
 mod hostile;
 mod keyed;

@@ -89,25 +89,6 @@ async fn a_record_that_may_have_been_written_is_504_and_unknown() {
 }
 
 #[tokio::test]
-async fn a_producer_that_was_fenced_is_replaced() {
-    let broker = broker("t").await;
-    let gateway = serve(&broker.bootstrap_servers(), &[], &[]).await;
-    broker.inject(Fault::error(ErrorCode::PRODUCER_FENCED).on(Api::Produce));
-    let reply = gateway.post(SEND, &[], b"").await;
-    let json = reply.json();
-    assert_eq!(
-        (reply.status, &json["code"], &json["retriable"]),
-        (503, &"PRODUCER_FENCED".into(), &true.into()),
-        "{json}"
-    );
-    let reply = gateway.post(&format!("{SEND}&sendMode=async"), &[], b"").await;
-    assert_eq!(gateway.outcome(reply.json()["requestId"].as_str().unwrap()).await["state"], "OK");
-    assert_eq!(gateway.post(SEND, &[], b"").await.status, 200);
-    let metrics = gateway.get("/metrics").await.body;
-    assert!(metrics.contains("\nmilena_gateway_producers_replaced_total 1\n"), "{metrics}");
-}
-
-#[tokio::test]
 async fn a_full_buffer_is_429_and_what_was_accepted_is_delivered_when_the_broker_goes_on() {
     let broker = broker("t").await;
     let memory = [("buffer.memory", "40000"), ("request.timeout.ms", "60000"), ("batch.size", "16384")];
