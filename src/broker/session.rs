@@ -229,7 +229,7 @@ fn why(denied: &Denied, mechanism: Mechanism, is_again: bool) -> String {
     match denied {
         Denied::Told(_) | Denied::Tokens(_) => denied.to_string(),
         #[cfg(feature = "oauth")]
-        Denied::Said(_) => denied.to_string(),
+        Denied::Said(_) | Denied::OtherPrincipal { .. } => denied.to_string(),
         Denied::Untold(_) => {
             let what = if is_again { "re-authentication" } else { "authentication" };
             let mechanism = mechanism.name();
