@@ -34,11 +34,11 @@
 //!
 //! With the feature `broker-tls` its listeners can speak TLS (`Builder::tls`), with and without certificates of clients.
 //!
-//! With rules ([`Builder::acl`], [`Builder::authorize`]) users may do only what these allow, as with Apache Kafka's `StandardAuthorizer`. Rules can
-//! change while it runs.
+//! With rules ([`Builder::acl`], [`Builder::authorize`]) users may do only what these allow, as with Apache Kafka's `StandardAuthorizer`, from everywhere or
+//! from one host. Rules can change while it runs.
 //!
 //! # What it does not do
-//! Consumer groups, so a consumer must assign its partitions itself. Transactions, rules that hold for some hosts only, retention. zstd without
+//! Consumer groups, so a consumer must assign its partitions itself. Transactions, retention. zstd without
 //! the feature `zstd`. **Logs are in memory** and grow until the broker is dropped; a topic with `cleanup.policy=compact` is compacted only on
 //! command ([`EmbeddedBroker::compact`]).
 //!

@@ -55,7 +55,7 @@ pub(crate) async fn dial(
     security: &Security,
 ) -> Result<Transport, DialError> {
     let secure = async |socket| security.secure(socket, host).await;
-    connect_and(host, port, plan, buffers, secure).await
+    connect_and(host, port, plan, buffers, security.listener(), secure).await
 }
 
 /// Connects in the same way, and tells what the server shows in a TLS handshake; or every violation of a setting or file.
@@ -67,15 +67,18 @@ pub(crate) async fn examine(
     settings: &TlsSettings,
 ) -> Result<Result<TlsHandshake, Vec<String>>, DialError> {
     let shake_hands = async |socket| Ok(tls::examine(settings, socket, host).await);
-    connect_and(host, port, plan, SocketBuffers::default(), shake_hands).await
+    let listener = tls::Peer::Broker.listener();
+    connect_and(host, port, plan, SocketBuffers::default(), listener, shake_hands).await
 }
 
-/// Connects to the first address of `host` that accepts, and does what is to be done before anything of Kafka is sent.
+/// Connects to the first address of `host` that accepts, and does what is to be done before anything else is sent. An error says that `listener` may
+/// not speak TLS.
 async fn connect_and<T>(
     host: &str,
     port: u16,
     plan: DialPlan,
     buffers: SocketBuffers,
+    listener: &str,
     secure: impl AsyncFnOnce(TcpStream) -> Result<T, DialError>,
 ) -> Result<T, DialError> {
     let started = Instant::now();
@@ -83,7 +86,7 @@ async fn connect_and<T>(
     // A little less than is left, so that this reason comes before the caller's own.
     let limit = plan.within.saturating_sub(started.elapsed()) * 9 / 10;
     let silent = |_| {
-        let why = format!("no answer to TLS within {} ms: check that the listener speaks it", limit.as_millis());
+        let why = format!("no answer to TLS within {} ms: check that {listener} speaks it", limit.as_millis());
         Err(DialError::passing(vec![why]))
     };
     timeout(limit, secure(socket)).await.unwrap_or_else(silent)

@@ -159,7 +159,7 @@ impl Exchange {
                 scram.answer(hash, credentials.password.reveal().as_bytes(), message)
             }
             #[cfg(feature = "oauth")]
-            State::Bearer(Some(refused)) => Err(SaslError::Refused(refused.clone())),
+            State::Bearer(Some(refused)) => Err(SaslError::Refused(error::tame(refused))),
             #[cfg(feature = "oauth")]
             State::Bearer(None) if message.is_empty() => Ok(None),
             #[cfg(feature = "oauth")]

@@ -5,7 +5,7 @@
 
 mod rule;
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet, net::IpAddr};
 
 use self::rule::{ANY, check_principal};
 pub use self::rule::{Acl, AclError, Operation, Resource};
@@ -13,6 +13,13 @@ pub(super) use self::rule::{CLUSTER, Kind};
 
 /// Everybody, as a principal.
 const EVERYBODY: &str = "User:*";
+
+/// Who wants to do something, and from where (`AuthorizableRequestContext`).
+#[derive(Clone, Debug)]
+pub(super) struct Requester {
+    pub(super) principal: Cow<'static, str>,
+    pub(super) address: IpAddr,
+}
 
 /// What users may do.
 #[derive(Clone, Debug, Default)]
@@ -61,16 +68,16 @@ impl Acls {
         self.rules.len() < before
     }
 
-    /// Whether a principal may do this with one resource. A denial counts whatever else there is. Where there are only other rules for the
+    /// Whether somebody may do this with one resource. A denial counts whatever else there is. Where there are only other rules for the
     /// resource, nothing is allowed (`StandardAuthorizerData.findAclRule`).
-    pub(super) fn allows(&self, principal: &str, operation: Operation, kind: Kind, name: &str) -> bool {
-        if !self.is_on || self.super_users.contains(principal) {
+    pub(super) fn allows(&self, who: &Requester, operation: Operation, kind: Kind, name: &str) -> bool {
+        if !self.is_on || self.super_users.contains(&*who.principal) {
             return true;
         }
         let (mut is_ruled, mut is_allowed) = (false, false);
         for rule in self.rules.iter().filter(|rule| covers(&rule.resource, kind, name)) {
             is_ruled = true;
-            if !concerns(rule, principal) || !matches(rule, operation) {
+            if !concerns(rule, who) || !matches(rule, operation) {
                 continue;
             }
             if rule.is_denial {
@@ -81,14 +88,14 @@ impl Acls {
         is_allowed || (!is_ruled && self.allows_unruled)
     }
 
-    /// Whether a principal may do this with any resource of this kind (`Authorizer.authorizeByResourceType`).
-    pub(super) fn allows_any(&self, principal: &str, operation: Operation, kind: Kind) -> bool {
+    /// Whether somebody may do this with any resource of this kind (`Authorizer.authorizeByResourceType`).
+    pub(super) fn allows_any(&self, who: &Requester, operation: Operation, kind: Kind) -> bool {
         // As there: a name that nobody has tells whether everything is allowed.
-        if self.allows(principal, operation, kind, "hardcode") {
+        if self.allows(who, operation, kind, "hardcode") {
             return true;
         }
         let names_it = |rule: &&Acl| [operation, Operation::All].contains(&rule.operation);
-        let concerned = self.rules.iter().filter(|rule| rule.resource.kind == kind && concerns(rule, principal));
+        let concerned = self.rules.iter().filter(|rule| rule.resource.kind == kind && concerns(rule, who));
         let (denied, allowed): (Vec<_>, Vec<_>) = concerned.filter(names_it).partition(|rule| rule.is_denial);
         let is_any = |resource: &Resource| !resource.is_prefix && resource.name == ANY;
         if denied.iter().any(|rule| is_any(&rule.resource)) {
@@ -98,9 +105,9 @@ impl Acls {
         allowed.iter().any(|rule| is_any(&rule.resource) || !is_denied(&rule.resource))
     }
 
-    /// What a principal may do with a resource, as bits by number of the operation (KIP-430).
-    pub(super) fn operations(&self, principal: &str, kind: Kind, name: &str) -> i32 {
-        let allowed = supported(kind).iter().filter(|operation| self.allows(principal, **operation, kind, name));
+    /// What somebody may do with a resource, as bits by number of the operation (KIP-430).
+    pub(super) fn operations(&self, who: &Requester, kind: Kind, name: &str) -> i32 {
+        let allowed = supported(kind).iter().filter(|operation| self.allows(who, **operation, kind, name));
         allowed.fold(0, |bits, operation| bits | (1 << operation.code()))
     }
 }
@@ -126,8 +133,9 @@ fn covers(resource: &Resource, kind: Kind, name: &str) -> bool {
     resource.kind == kind && is_named
 }
 
-fn concerns(rule: &Acl, principal: &str) -> bool {
-    rule.principal == principal || rule.principal == EVERYBODY
+fn concerns(rule: &Acl, who: &Requester) -> bool {
+    let is_from = rule.host.is_none_or(|host| host == who.address);
+    is_from && (rule.principal == who.principal || rule.principal == EVERYBODY)
 }
 
 /// Whether a rule is about an operation. What allows to use or to change something allows to see it; a denial denies only what it names.
@@ -155,6 +163,11 @@ mod tests {
     fn acls(rules: &[&str]) -> Acls {
         let rules: Vec<Acl> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
         Acls::new(true, &["User:admin".to_owned()], false, &rules).unwrap()
+    }
+
+    /// A principal, whose client is at 10.0.0.7.
+    fn who(principal: &str) -> Requester {
+        Requester { principal: principal.to_owned().into(), address: [10, 0, 0, 7].into() }
     }
 
     const ORDERS: (Kind, &str) = (Kind::Topic, "orders");
@@ -220,22 +233,52 @@ mod tests {
             (&["User:alice ALL topic *", "User:alice READ topic orders DENY"], "User:alice", O::Describe, ORDERS, true),
             (&["User:alice ALL topic *", "User:alice ALL topic orders DENY"], "User:alice", O::Describe, ORDERS, false),
             (&["User:alice ALL topic *", "User:bob ALL topic * DENY"], "User:alice", O::Write, ORDERS, true),
+            // A rule with a host is about clients at that address alone, also if it denies.
+            (&["User:alice WRITE topic orders host=10.0.0.7"], "User:alice", O::Write, ORDERS, true),
+            (&["User:alice WRITE topic orders host=10.0.0.8"], "User:alice", O::Write, ORDERS, false),
+            (&["User:alice WRITE topic orders host=*"], "User:alice", O::Write, ORDERS, true),
+            (&["User:alice WRITE topic orders host=::ffff:10.0.0.7"], "User:alice", O::Write, ORDERS, false),
+            (&["User:* ALL topic * host=10.0.0.7"], "User:bob", O::Read, ORDERS, true),
+            (&["User:bob WRITE topic orders host=10.0.0.7"], "User:alice", O::Write, ORDERS, false),
+            (&["User:admin ALL topic * host=10.0.0.7 DENY"], "User:admin", O::Write, ORDERS, true),
+            (
+                &["User:alice ALL topic *", "User:alice ALL topic * host=10.0.0.7 DENY"],
+                "User:alice",
+                O::Write,
+                ORDERS,
+                false,
+            ),
+            (
+                &["User:alice ALL topic *", "User:alice ALL topic * host=10.0.0.8 DENY"],
+                "User:alice",
+                O::Write,
+                ORDERS,
+                true,
+            ),
+            (
+                &["User:alice ALL topic * host=10.0.0.7", "User:* ALL topic * DENY"],
+                "User:alice",
+                O::Write,
+                ORDERS,
+                false,
+            ),
         ];
         for (rules, principal, operation, (kind, name), expected) in table {
-            let allowed = acls(rules).allows(principal, *operation, *kind, name);
+            let allowed = acls(rules).allows(&who(principal), *operation, *kind, name);
             assert_eq!(allowed, *expected, "{rules:?}: {principal} {operation:?} {name}");
         }
     }
 
     #[test]
     fn without_a_rule_for_a_resource_everybody_may_use_it_only_if_the_broker_says_so() {
-        let rules = ["User:bob READ topic orders".parse().unwrap()];
+        let rules =
+            ["User:bob READ topic orders", "User:* READ topic far host=10.0.0.8"].map(|rule| rule.parse().unwrap());
         let open = Acls::new(true, &[], true, &rules).unwrap();
-        for (name, expected) in [("other", true), ("orders", false)] {
-            assert_eq!(open.allows("User:alice", Operation::Write, Kind::Topic, name), expected, "{name}");
+        for (name, expected) in [("other", true), ("orders", false), ("far", false)] {
+            assert_eq!(open.allows(&who("User:alice"), Operation::Write, Kind::Topic, name), expected, "{name}");
         }
         let off = Acls::new(false, &[], false, &rules).unwrap();
-        assert!(off.allows("User:alice", Operation::Write, Kind::Topic, "orders"));
+        assert!(off.allows(&who("User:alice"), Operation::Write, Kind::Topic, "orders"));
     }
 
     #[test]
@@ -257,20 +300,28 @@ mod tests {
             (&["User:alice WRITE topic orders PREFIXED", "User:alice WRITE topic orders DENY"], true),
             (&["User:alice WRITE topic orders PREFIXED", "User:alice WRITE topic ord PREFIXED DENY"], false),
             (&["User:alice WRITE topic a", "User:alice WRITE topic b", "User:alice WRITE topic a DENY"], true),
+            (&["User:alice WRITE topic orders host=10.0.0.7"], true),
+            (&["User:alice WRITE topic orders host=10.0.0.8"], false),
+            (&["User:alice WRITE topic orders", "User:alice WRITE topic orders host=10.0.0.7 DENY"], false),
+            (&["User:alice WRITE topic orders", "User:* ALL topic * host=10.0.0.8 DENY"], true),
         ];
         for (rules, expected) in table {
-            assert_eq!(acls(rules).allows_any("User:alice", Operation::Write, Kind::Topic), *expected, "{rules:?}");
+            assert_eq!(
+                acls(rules).allows_any(&who("User:alice"), Operation::Write, Kind::Topic),
+                *expected,
+                "{rules:?}"
+            );
         }
-        assert!(acls(&["User:* WRITE topic * DENY"]).allows_any("User:admin", Operation::Write, Kind::Topic));
+        assert!(acls(&["User:* WRITE topic * DENY"]).allows_any(&who("User:admin"), Operation::Write, Kind::Topic));
     }
 
     #[test]
     fn rights_are_told_as_bits() {
-        let rights = |rules: &[&str]| acls(rules).operations("User:alice", Kind::Topic, "orders");
+        let rights = |rules: &[&str]| acls(rules).operations(&who("User:alice"), Kind::Topic, "orders");
         assert_eq!(rights(&[]), 0);
         assert_eq!(rights(&["User:alice WRITE topic orders"]), (1 << 4) | (1 << 8));
         let all = [3, 4, 5, 6, 7, 8, 10, 11].into_iter().fold(0, |bits, code| bits | (1 << code));
-        assert_eq!(Acls::default().operations("User:alice", Kind::Topic, "orders"), all);
+        assert_eq!(Acls::default().operations(&who("User:alice"), Kind::Topic, "orders"), all);
     }
 
     #[test]
@@ -278,9 +329,9 @@ mod tests {
         let mut acls = acls(&[]);
         let rule: Acl = "User:alice WRITE topic orders".parse().unwrap();
         (0..2).for_each(|_| acls.add(rule.clone()));
-        assert!(acls.allows("User:alice", Operation::Write, Kind::Topic, "orders"));
+        assert!(acls.allows(&who("User:alice"), Operation::Write, Kind::Topic, "orders"));
         assert_eq!([acls.remove(&rule), acls.remove(&rule)], [true, false]);
-        assert!(!acls.allows("User:alice", Operation::Write, Kind::Topic, "orders"));
+        assert!(!acls.allows(&who("User:alice"), Operation::Write, Kind::Topic, "orders"));
     }
 
     #[test]

@@ -151,12 +151,14 @@ async fn secure(mut socket: TcpStream, client: Client, shared: &Shared, node: i3
             }
         };
         let (mut stream, subject) = accepted.inspect_err(refuse)?;
-        let ended = converse(&mut stream, client, Session::new(subject), shared, node).await;
+        let session = Session::new(client.address, subject);
+        let ended = converse(&mut stream, client, session, shared, node).await;
         // So that the client can tell the end from a connection that was cut.
         stream.shutdown().await?;
         return ended;
     }
-    converse(&mut socket, client, Session::default(), shared, node).await
+    let session = Session::new(client.address, None);
+    converse(&mut socket, client, session, shared, node).await
 }
 
 async fn converse(

@@ -7,9 +7,9 @@
 //! Two differences on purpose. A request in the middle of an authentication ends the connection; Apache Kafka says `ILLEGAL_SASL_STATE`
 //! first. And a refusal is sent at once, not after `connection.failed.authentication.delay.ms`.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
-use super::{kind::Api, security::Security};
+use super::{acls::Requester, kind::Api, security::Security};
 use crate::{
     error::ErrorCode,
     sasl::{
@@ -25,9 +25,10 @@ const MIN_RENEWAL_MS: i64 = 1_000;
 const ANONYMOUS: &str = "User:ANONYMOUS";
 
 /// Who the client of a connection is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Session {
     stage: Stage,
+    address: IpAddr,
     /// The subject of its certificate, if it has shown one.
     subject: Option<String>,
 }
@@ -99,20 +100,20 @@ pub(super) struct Refused {
 }
 
 impl Session {
-    /// The session of a client that has shown a certificate with this subject, or none.
-    #[cfg(feature = "broker-tls")]
-    pub(super) fn new(subject: Option<String>) -> Self {
-        Self { stage: Stage::New, subject }
+    /// The session of a client at this address that has shown a certificate with this subject, or none.
+    pub(super) fn new(address: IpAddr, subject: Option<String>) -> Self {
+        Self { stage: Stage::New, address, subject }
     }
 
     /// Who the client is to those who judge what it may do: the user that it has authenticated as, else the subject of its certificate
     /// (`DefaultKafkaPrincipalBuilder`).
-    pub(super) fn principal(&self) -> Cow<'static, str> {
-        match (&self.stage, &self.subject) {
+    pub(super) fn requester(&self) -> Requester {
+        let principal = match (&self.stage, &self.subject) {
             (Stage::Known(Known { user, .. }), _) => format!("User:{user}").into(),
             (_, Some(subject)) => format!("User:{subject}").into(),
             (_, None) => ANONYMOUS.into(),
-        }
+        };
+        Requester { principal, address: self.address }
     }
 
     /// Whether a request that has just arrived is served.
@@ -188,6 +189,13 @@ impl Session {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl Default for Session {
+    fn default() -> Self {
+        Self::new(std::net::Ipv4Addr::LOCALHOST.into(), None)
+    }
+}
+
 /// The shorter of a broker's limit, where 0 is none, and what is left of a token, if there is one.
 fn shorter(limit_ms: i64, left_ms: Option<i64>) -> i64 {
     match left_ms {
@@ -221,7 +229,7 @@ fn why(denied: &Denied, mechanism: Mechanism, is_again: bool) -> String {
     match denied {
         Denied::Told(_) | Denied::Tokens(_) => denied.to_string(),
         #[cfg(feature = "oauth")]
-        Denied::Said(_) => denied.to_string(),
+        Denied::Said(_) | Denied::OtherPrincipal { .. } => denied.to_string(),
         Denied::Untold(_) => {
             let what = if is_again { "re-authentication" } else { "authentication" };
             let mechanism = mechanism.name();
@@ -306,11 +314,12 @@ mod tests {
 
     #[test]
     fn the_principal_is_the_user_then_the_subject_of_the_certificate_then_anonymous() {
-        assert_eq!(Session::default().principal(), "User:ANONYMOUS");
-        assert_eq!(verifying().principal(), "User:ANONYMOUS");
+        let principal = |session: &Session| session.requester().principal;
+        assert_eq!(principal(&Session::default()), "User:ANONYMOUS");
+        assert_eq!(principal(&verifying()), "User:ANONYMOUS");
         let shown = |session: Session| Session { subject: Some("CN=shop".to_owned()), ..session };
-        assert_eq!(shown(Session::default()).principal(), "User:CN=shop");
-        assert_eq!([known().principal(), shown(known()).principal()], ["User:alice", "User:alice"]);
+        assert_eq!(principal(&shown(Session::default())), "User:CN=shop");
+        assert_eq!([principal(&known()), principal(&shown(known()))], ["User:alice", "User:alice"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A connection to a broker, plain or encrypted.
+//! A connection to a broker or to a token endpoint, plain or encrypted.
 //!
 //! In: a connected socket, and how it is to be secured. Out: bytes, by the readiness of the socket. Does input and output. Without the
 //! feature `tls` there is only the plain one.
@@ -21,7 +21,7 @@ use crate::config::Config;
 #[cfg(feature = "tls")]
 use crate::config::tls::TlsSettings;
 #[cfg(feature = "tls")]
-use crate::tls::{Refusal, Stream, Tls};
+use crate::tls::{Peer, Refusal, Stream, Tls};
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -55,17 +55,17 @@ impl Security {
     /// Every violation by a file that they name.
     #[cfg(feature = "tls")]
     pub(crate) async fn open(config: &Config) -> Result<Self, Vec<String>> {
-        Self::of(config.tls.clone()).await
+        Self::of(config.tls.clone(), Peer::Broker).await
     }
 
-    /// What these settings of TLS ask for, if there are any.
+    /// What these settings of TLS ask for, if there are any, to connect to such a peer.
     ///
     /// # Errors
     /// Every violation by a file that they name.
     #[cfg(feature = "tls")]
-    pub(crate) async fn of(settings: Option<TlsSettings>) -> Result<Self, Vec<String>> {
+    pub(crate) async fn of(settings: Option<TlsSettings>, peer: Peer) -> Result<Self, Vec<String>> {
         let Some(settings) = settings else { return Ok(Self::Plain) };
-        let opened = spawn_blocking(move || Tls::open(&settings)).await;
+        let opened = spawn_blocking(move || Tls::open(&settings, peer)).await;
         let opened = opened.unwrap_or_else(|_| Err(vec!["the runtime is shutting down".to_owned()]))?;
         Ok(Self::Tls(opened.into()))
     }
@@ -75,6 +75,15 @@ impl Security {
     #[expect(clippy::unused_async, reason = "with the feature it reads files")]
     pub(crate) async fn open(_: &Config) -> Result<Self, Vec<String>> {
         Ok(Self::Plain)
+    }
+
+    /// What at the other end has to speak TLS, as errors name it.
+    pub(super) fn listener(&self) -> &'static str {
+        match self {
+            Self::Plain => "the listener",
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.peer().listener(),
+        }
     }
 
     /// Secures a socket that is connected to `host`.

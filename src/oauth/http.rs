@@ -1,10 +1,13 @@
 //! One HTTP request over a connection of the library's own.
 //!
 //! In: a provider, a request. Out: its answer, or why there is none. Does input and output. Connections are made and encrypted as those to brokers
-//! are, so an error of TLS reads the same. Each request has a connection of its own: there is one in minutes. An answer is bounded in size.
+//! are, so an error of TLS reads the same, but for whom it names. Each request has a connection of its own: there is one in minutes. An answer is
+//! bounded in size.
 
 use std::{
+    error::Error,
     io::{self, IoSlice},
+    iter::successors,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -25,6 +28,7 @@ use super::endpoint::Answer;
 use crate::{
     config::tokens::Endpoint,
     dial::{DialError, DialPlan, Security, SocketBuffers, Transport, dial},
+    tls::Peer,
 };
 
 /// The largest body of an answer, in bytes.
@@ -45,7 +49,7 @@ impl Client {
     /// # Errors
     /// Every violation.
     pub(super) async fn open(endpoint: Arc<Endpoint>) -> Result<Self, Vec<String>> {
-        let security = Security::of(endpoint.tls.clone()).await?;
+        let security = Security::of(endpoint.tls.clone(), Peer::TokenEndpoint).await?;
         Ok(Self { endpoint, security })
     }
 
@@ -89,12 +93,12 @@ fn text(response: &Response<Incoming>, name: &HeaderName) -> String {
     value.map_or_else(String::new, |value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// Why a request failed, with the cause that the connection gave.
+/// Why a request failed, with all causes. The connection's own is the last: with TLS 1.3 it can be that the client's certificate is refused, which
+/// comes after the handshake.
 fn told(error: &hyper::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("it gave no answer in HTTP: {error}: {cause}"),
-        None => format!("it gave no answer in HTTP: {error}"),
-    }
+    let causes = successors(Some(error as &dyn Error), |error| (*error).source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    format!("it gave no answer in HTTP: {}", causes.join(": "))
 }
 
 /// A connection as hyper takes it.

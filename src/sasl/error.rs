@@ -2,6 +2,10 @@
 //!
 //! In: what a broker said, or a client. Out: a [`SaslError`], or why the client is denied. Pure.
 
+/// How many bytes of a peer's text are repeated at the most.
+#[cfg(feature = "oauth")]
+const REPEATED: usize = 140;
+
 /// Why a broker's message ends the authentication.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(not(feature = "scram"), expect(dead_code, reason = "PLAIN has no message that could be wrong, a token one"))]
@@ -36,6 +40,12 @@ pub(crate) enum Denied {
     #[cfg(feature = "oauth")]
     #[error("{0}")]
     Said(&'static str),
+    /// And this.
+    #[cfg(feature = "oauth")]
+    #[error(
+        "Authentication failed: Client requested an authorization id ({wanted}) that is different from the token's principal name ({found})"
+    )]
+    OtherPrincipal { wanted: String, found: String },
     /// And this, of PLAIN.
     #[error("Invalid SASL/PLAIN response: expected 3 tokens, got {0}")]
     Tokens(usize),
@@ -52,4 +62,19 @@ pub(crate) enum Denied {
 impl Denied {
     pub(super) const OTHER_USER: Self =
         Self::Told("Client requested an authorization id that is different from username");
+
+    /// The client of a token says that it is somebody else.
+    #[cfg(feature = "oauth")]
+    pub(super) fn other_principal(wanted: &str, found: &str) -> Self {
+        Self::OtherPrincipal { wanted: tame(wanted), found: tame(found) }
+    }
+}
+
+/// A peer's text, shortened, and without control characters.
+#[cfg(feature = "oauth")]
+pub(super) fn tame(text: &str) -> String {
+    let safe = |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+    let mut text: String = text.chars().take(REPEATED).map(safe).collect();
+    text.truncate(text.floor_char_boundary(REPEATED));
+    text
 }

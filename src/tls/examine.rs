@@ -18,10 +18,11 @@ use tokio::{net::TcpStream, task::spawn_blocking};
 use super::{
     assemble::{name_of, verified_by},
     files::Texts,
+    peer::Peer,
     provider,
     stream::{Refusal, Stream},
     verifier::Verifier,
-    words::Client,
+    words::Sides,
 };
 use crate::config::tls::TlsSettings;
 
@@ -53,7 +54,7 @@ pub(crate) async fn examine(
     let mut config = config.await.unwrap_or_else(|_| Err(vec!["the runtime is shutting down".to_owned()]))?;
     config.resumption = Resumption::disabled();
     let opened = match name_of(host) {
-        Ok(name) => Stream::open(socket, Arc::new(config), name, Client::of(settings)).await,
+        Ok(name) => Stream::open(socket, Arc::new(config), name, Sides::of(Peer::Broker, settings)).await,
         Err(unfit) => Err(unfit),
     };
     let outcome = opened.map(|stream| stream.agreed()).map_err(|Refusal { why, .. }| why);

@@ -20,8 +20,9 @@ use tokio::{net::TcpStream, time::timeout};
 #[cfg(feature = "admin")]
 use super::provider;
 use super::{
+    peer::Peer,
     records::{RECORD, Records},
-    words::{Client, explain},
+    words::{Sides, explain},
 };
 
 /// How many bytes are encrypted ahead. Fewer need more calls; with more, the processor's nearest caches do not hold them until the kernel has
@@ -48,7 +49,7 @@ impl Refusal {
 pub(crate) struct Stream {
     socket: TcpStream,
     session: ClientConnection,
-    client: Client,
+    sides: Sides,
     /// How many bytes are encrypted, in records that the kernel is not known to have taken whole.
     unsent: usize,
     records: Records,
@@ -62,18 +63,18 @@ impl Stream {
         socket: TcpStream,
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
-        client: Client,
+        sides: Sides,
     ) -> Result<Self, Refusal> {
         let invalid = |error: rustls::Error| Refusal { why: error.to_string(), is_final: true };
         let mut session = ClientConnection::new(config, name).map_err(invalid)?;
         session.set_buffer_limit(Some(AHEAD));
-        let mut stream = Self { socket, session, client, unsent: 0, records: Records::default(), failed: None };
+        let mut stream = Self { socket, session, sides, unsent: 0, records: Records::default(), failed: None };
         let mut heard = false;
         match stream.shake_hands(&mut heard).await {
             Ok(()) => Ok(stream),
             Err(error) => {
                 let error = stream.why(error).await;
-                Err(Refusal { why: in_words(&error, heard), is_final: stream.is_refused() })
+                Err(Refusal { why: in_words(&error, heard, sides.peer), is_final: stream.is_refused() })
             }
         }
     }
@@ -200,7 +201,7 @@ impl Stream {
         if read > 0
             && let Err(error) = self.session.process_new_packets()
         {
-            self.failed = Some(explain(&error, self.client));
+            self.failed = Some(explain(&error, self.sides));
             self.part();
         }
         Ok(read)
@@ -284,18 +285,19 @@ fn later<T>(done: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Why a handshake failed. A broker that does not speak TLS cannot read it, and closes the connection, with or without a reset.
-fn in_words(error: &io::Error, heard: bool) -> String {
+/// Why a handshake failed. A peer that does not speak TLS cannot read it, and closes the connection, with or without a reset.
+fn in_words(error: &io::Error, heard: bool, peer: Peer) -> String {
     use io::ErrorKind as Kind;
     let is_end = matches!(
         error.kind(),
         Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe
     );
     match (is_end, heard) {
-        (true, false) => "the peer closed the connection without an answer to TLS, as a PLAINTEXT listener does: check the port, or use \
-             security.protocol=PLAINTEXT"
-            .to_owned(),
-        (true, true) => "the broker closed the connection in the middle of the TLS handshake: its log says why".to_owned(),
+        (true, false) => {
+            let (plain, hint) = peer.plain();
+            format!("{} closed the connection without an answer to TLS, as {plain} does: {hint}", peer.listener())
+        }
+        (true, true) => format!("{peer} closed the connection in the middle of the TLS handshake: its log says why"),
         (false, _) => error.to_string(),
     }
 }

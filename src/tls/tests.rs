@@ -25,7 +25,7 @@ use self::{
     pki::{Ca, Issued, KINDS, Kind, Wanted, self_signed},
     server::{BOTH, ONLY_12, ONLY_13, Setup, echo, plain, serve},
 };
-use super::{Stream, Tls, files::Texts, provider};
+use super::{Peer, Stream, Tls, files::Texts, provider};
 use crate::{
     ProducerBuilder,
     config::Config,
@@ -42,7 +42,7 @@ fn config(properties: &[(&str, &str)]) -> Config {
 }
 
 fn open(properties: &[(&str, &str)]) -> Result<Arc<Tls>, Vec<String>> {
-    Tls::open(&config(properties).tls.unwrap()).map(Arc::new)
+    Tls::open(&config(properties).tls.unwrap(), Peer::Broker).map(Arc::new)
 }
 
 fn violations(properties: &[(&str, &str)]) -> Vec<String> {
@@ -129,7 +129,9 @@ async fn each_provider_of_the_build_shakes_hands_in_each_version() {
     for (name, provider) in provider::all() {
         for versions in [ONLY_12, ONLY_13] {
             let (port, _seen) = echo(&Setup { versions, ..Setup::new(ca.issue(&Wanted::default())) });
-            let tls = Arc::new(Tls::made_of(&settings, provider.clone(), Texts::read(&settings).unwrap()).unwrap());
+            let tls = Arc::new(
+                Tls::made_of(&settings, Peer::Broker, provider.clone(), Texts::read(&settings).unwrap()).unwrap(),
+            );
             let mut stream = connect(&tls, "localhost", port).await.unwrap_or_else(|why| panic!("{name}: {why}"));
             round_trip(&mut stream).await.unwrap();
         }
@@ -282,7 +284,7 @@ async fn peers_that_do_not_speak_tls_are_recognised() {
     });
     for (port, says) in [
         (closes, "closed the connection without an answer to TLS, as a PLAINTEXT listener does: check the port"),
-        (http, "the peer does not speak TLS: check the port"),
+        (http, "the listener does not speak TLS: check the port"),
         (half, "closed the connection in the middle of the TLS handshake"),
     ] {
         let sentence = failure(&client(&ca, &[]), "localhost", port).await;

@@ -1,6 +1,6 @@
 //! What went wrong with TLS, in words for the person who has to act.
 //!
-//! In: an error of rustls, and what the client is like. Out: a sentence with a hint. Pure. What a peer's certificate says of itself is
+//! In: an error of rustls, who the peer is, and what the client is like. Out: a sentence with a hint. Pure. What a peer's certificate says of itself is
 //! printed without control characters, and shortened.
 
 use rustls::{
@@ -8,20 +8,21 @@ use rustls::{
     pki_types::{ServerName, UnixTime},
 };
 
-use super::verifier::Untrusted;
+use super::{peer::Peer, verifier::Untrusted};
 use crate::config::tls::TlsSettings;
 
-/// What of a client matters to an explanation.
+/// What of the two sides matters to an explanation.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Client {
-    /// Whether it has a certificate.
+pub(super) struct Sides {
+    pub(super) peer: Peer,
+    /// Whether the client has a certificate.
     pub(super) has_identity: bool,
 }
 
-impl Client {
-    /// The one with these settings.
-    pub(super) fn of(settings: &TlsSettings) -> Self {
-        Self { has_identity: settings.identity.is_some() }
+impl Sides {
+    /// The peer, and the client with these settings.
+    pub(super) fn of(peer: Peer, settings: &TlsSettings) -> Self {
+        Self { peer, has_identity: settings.identity.is_some() }
     }
 }
 
@@ -31,86 +32,85 @@ const NAMES: usize = 10;
 const NAME: usize = 100;
 
 /// Why a connection failed.
-pub(super) fn explain(error: &Error, client: Client) -> String {
+pub(super) fn explain(error: &Error, sides: Sides) -> String {
+    let peer = sides.peer;
     match error {
-        Error::InvalidCertificate(wrong) => certificate(wrong),
-        Error::NoCertificatesPresented => "the broker has no certificate".to_owned(),
-        Error::AlertReceived(said) => alert(*said, client),
+        Error::InvalidCertificate(wrong) => certificate(wrong, peer),
+        Error::NoCertificatesPresented => format!("{peer} has no certificate"),
+        Error::AlertReceived(said) => alert(*said, sides),
         Error::InvalidMessage(_) => {
-            "the peer does not speak TLS: check the port, or use security.protocol=PLAINTEXT for a PLAINTEXT listener"
-                .to_owned()
+            let (_, hint) = peer.plain();
+            format!("{} does not speak TLS: {hint}", peer.listener())
         }
         Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) | Error::PeerMisbehaved(_) => {
-            format!("the broker chose what was not offered ({error}): check ssl.cipher.suites on both sides")
+            format!("{peer} chose what was not offered ({error}): check ssl.cipher.suites on both sides")
         }
         Error::PeerIncompatible(_) => {
             format!(
-                "the broker has no version of TLS in common with ssl.enabled.protocols ({error}): compare it with the broker's"
+                "{peer} has no version of TLS in common with ssl.enabled.protocols ({error}): compare it with {peer}'s"
             )
         }
-        Error::DecryptError => "bytes from the broker were changed on their way: check what is between".to_owned(),
+        Error::DecryptError => format!("bytes from {peer} were changed on their way: check what is between"),
         other => other.to_string(),
     }
 }
 
-fn certificate(wrong: &CertificateError) -> String {
+fn certificate(wrong: &CertificateError, peer: Peer) -> String {
     match wrong {
         CertificateError::ExpiredContext { time, not_after } => format!(
-            "the broker's certificate expired {} ago: renew it, or set this machine's clock right",
+            "{peer}'s certificate expired {} ago: renew it, or set this machine's clock right",
             between(*not_after, *time)
         ),
         CertificateError::NotValidYetContext { time, not_before } => format!(
-            "the broker's certificate is not valid for another {}: check the clock of this machine, and of the one that issued it",
+            "{peer}'s certificate is not valid for another {}: check the clock of this machine, and of the one that issued it",
             between(*time, *not_before)
         ),
-        CertificateError::NotValidForNameContext { expected, presented } => not_named(expected, presented),
-        CertificateError::BadSignature => {
-            "the broker's certificate is not signed by the CA whose name it bears: check that ssl.truststore has the CA's present key"
-                .to_owned()
-        }
+        CertificateError::NotValidForNameContext { expected, presented } => not_named(expected, presented, peer),
+        CertificateError::BadSignature => format!(
+            "{peer}'s certificate is not signed by the CA whose name it bears: check that ssl.truststore has the CA's present key"
+        ),
         CertificateError::InvalidPurposeContext { .. } => {
-            "the broker's certificate is not for servers (extended key usage): issue one with serverAuth".to_owned()
+            format!("{peer}'s certificate is not for servers (extended key usage): issue one with serverAuth")
         }
         CertificateError::Other(OtherError(inner)) => match (inner.downcast_ref(), inner.downcast_ref()) {
-            (Some(wrong), _) => untrusted(wrong),
-            (_, Some(webpki::Error::CaUsedAsEndEntity)) => {
-                "the broker's certificate is a CA's: issue one of its own (CA:FALSE), or add this very one to ssl.truststore".to_owned()
-            }
-            (_, Some(webpki::Error::UnsupportedCertVersion)) => {
-                "the broker's certificate is an old X.509 version, which has no names: issue one of version 3 with a subjectAltName"
-                    .to_owned()
-            }
-            _ => format!("the broker's certificate is invalid: {inner}"),
+            (Some(wrong), _) => untrusted(wrong, peer),
+            (_, Some(webpki::Error::CaUsedAsEndEntity)) => format!(
+                "{peer}'s certificate is a CA's: issue one of its own (CA:FALSE), or add this very one to ssl.truststore"
+            ),
+            (_, Some(webpki::Error::UnsupportedCertVersion)) => format!(
+                "{peer}'s certificate is an old X.509 version, which has no names: issue one of version 3 with a subjectAltName"
+            ),
+            _ => format!("{peer}'s certificate is invalid: {inner}"),
         },
-        other => format!("the broker's certificate is invalid: {other}"),
+        other => format!("{peer}'s certificate is invalid: {other}"),
     }
 }
 
-fn untrusted(wrong: &Untrusted) -> String {
+fn untrusted(wrong: &Untrusted, peer: Peer) -> String {
     let issuer = wrong.issuer.as_deref().map_or_else(String::new, |issuer| format!(" {:?}", short(issuer)));
     if wrong.is_self_signed {
         return format!(
-            "the broker's certificate{issuer} is self-signed and not trusted: add it to ssl.truststore.location"
+            "{peer}'s certificate{issuer} is self-signed and not trusted: add it to ssl.truststore.location"
         );
     }
     format!(
-        "the broker's certificate is issued by{}, which is not trusted: add that CA to ssl.truststore.location, or have the broker send \
+        "{peer}'s certificate is issued by{}, which is not trusted: add that CA to ssl.truststore.location, or have {peer} send \
          the certificates between",
         if issuer.is_empty() { " an unknown CA" } else { &issuer }
     )
 }
 
-fn not_named(expected: &ServerName<'_>, presented: &[String]) -> String {
+fn not_named(expected: &ServerName<'_>, presented: &[String], peer: Peer) -> String {
     let expected = expected.to_str();
     if presented.is_empty() {
         return format!(
-            "the broker's certificate has no subjectAltName, expected one with {expected}: a common name alone does not count (RFC 9525)"
+            "{peer}'s certificate has no subjectAltName, expected one with {expected}: a common name alone does not count (RFC 9525)"
         );
     }
     let names: Vec<_> = presented.iter().take(NAMES).map(|name| short(bare(name))).collect();
     let more = if presented.len() > NAMES { ", …" } else { "" };
     format!(
-        "the broker's certificate is for {}{more}, expected {expected}: connect by a name that it has, or issue one with this name",
+        "{peer}'s certificate is for {}{more}, expected {expected}: connect by a name that it has, or issue one with this name",
         names.join(", ")
     )
 }
@@ -125,34 +125,38 @@ fn short(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(NAME).collect()
 }
 
-/// What the broker said about the client.
-fn alert(said: AlertDescription, client: Client) -> String {
+/// What the peer said about the client.
+fn alert(said: AlertDescription, Sides { peer, has_identity }: Sides) -> String {
     use AlertDescription as Alert;
-    let required = "the broker requires a client certificate: set ssl.keystore.location, with ssl.keystore.type=PEM";
+    let required =
+        format!("{peer} requires a client certificate: set ssl.keystore.location, with ssl.keystore.type=PEM");
     match said {
-        Alert::CertificateRequired => required.to_owned(),
-        Alert::BadCertificate | Alert::CertificateUnknown | Alert::NoCertificate if !client.has_identity => required.to_owned(),
-        Alert::HandshakeFailure if !client.has_identity => format!(
-            "the broker ended the handshake: it has no cipher suite in common with ssl.cipher.suites and ssl.enabled.protocols, or {required}"
+        Alert::CertificateRequired => required,
+        Alert::BadCertificate | Alert::CertificateUnknown | Alert::NoCertificate if !has_identity => required,
+        Alert::HandshakeFailure if !has_identity => format!(
+            "{peer} ended the handshake: it has no cipher suite in common with ssl.cipher.suites and ssl.enabled.protocols, or {required}"
         ),
         Alert::HandshakeFailure | Alert::InsufficientSecurity => {
-            "the broker ended the handshake: it has no cipher suite in common with ssl.cipher.suites and ssl.enabled.protocols".to_owned()
+            format!(
+                "{peer} ended the handshake: it has no cipher suite in common with ssl.cipher.suites and ssl.enabled.protocols"
+            )
         }
         Alert::ProtocolVersion => {
-            "the broker has no version of TLS in common with ssl.enabled.protocols: compare it with the broker's".to_owned()
+            format!("{peer} has no version of TLS in common with ssl.enabled.protocols: compare it with {peer}'s")
         }
-        Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown => {
-            "the broker does not trust the client's certificate: add its CA to the broker's truststore, or check ssl.keystore.location"
-                .to_owned()
-        }
+        Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown => format!(
+            "{peer} does not trust the client's certificate: add its CA to {peer}'s truststore, or check ssl.keystore.location"
+        ),
         Alert::CertificateExpired => {
-            "the client's certificate has expired, or is not valid yet by the broker's clock: renew it in ssl.keystore.location".to_owned()
+            format!(
+                "the client's certificate has expired, or is not valid yet by {peer}'s clock: renew it in ssl.keystore.location"
+            )
         }
         Alert::CertificateRevoked | Alert::UnsupportedCertificate | Alert::AccessDenied | Alert::DecryptError => {
-            format!("the broker refused the client's certificate ({said:?}): check ssl.keystore.location")
+            format!("{peer} refused the client's certificate ({said:?}): check ssl.keystore.location")
         }
-        Alert::UnrecognisedName => "the broker has no certificate for this host name: check bootstrap.servers".to_owned(),
-        other => format!("the broker ended TLS with the alert {other:?}"),
+        Alert::UnrecognisedName => format!("{peer} has no certificate for this host name: check {}", peer.address()),
+        other => format!("{peer} ended TLS with the alert {other:?}"),
     }
 }
 
@@ -170,8 +174,8 @@ mod tests {
 
     use super::*;
 
-    const ALONE: Client = Client { has_identity: false };
-    const NAMED: Client = Client { has_identity: true };
+    const ALONE: Sides = Sides { peer: Peer::Broker, has_identity: false };
+    const NAMED: Sides = Sides { peer: Peer::Broker, has_identity: true };
 
     #[test]
     fn each_alert_says_what_the_broker_missed() {
@@ -194,6 +198,50 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "oidc")]
+    #[test]
+    fn whatever_goes_wrong_with_a_token_endpoint_names_it_and_no_broker() {
+        let told = |error| explain(&error, Sides { peer: Peer::TokenEndpoint, has_identity: false });
+        let named = |error| explain(&error, Sides { peer: Peer::TokenEndpoint, has_identity: true });
+        let wrong = CertificateError::Other;
+        let other = |inner: webpki::Error| wrong(OtherError(std::sync::Arc::new(inner)));
+        let untrusted = |is_self_signed| {
+            CertificateError::Other(OtherError(std::sync::Arc::new(Untrusted { issuer: None, is_self_signed })))
+        };
+        let certificates = [
+            CertificateError::ExpiredContext { time: at(9), not_after: at(0) },
+            CertificateError::NotValidYetContext { time: at(0), not_before: at(9) },
+            CertificateError::NotValidForNameContext {
+                expected: ServerName::try_from("idp").unwrap(),
+                presented: vec!["DnsName(\"a\")".to_owned()],
+            },
+            CertificateError::NotValidForNameContext {
+                expected: ServerName::try_from("idp").unwrap(),
+                presented: Vec::new(),
+            },
+            CertificateError::BadSignature,
+            other(webpki::Error::CaUsedAsEndEntity),
+            other(webpki::Error::UnsupportedCertVersion),
+            other(webpki::Error::BadDer),
+            untrusted(true),
+            untrusted(false),
+            CertificateError::Revoked,
+        ];
+        let alerts = (0..=255).map(|code| Error::AlertReceived(AlertDescription::from(code)));
+        let errors = [
+            Error::NoCertificatesPresented,
+            Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType),
+            Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+            Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered),
+            Error::DecryptError,
+        ];
+        let errors = errors.into_iter().chain(certificates.map(Error::InvalidCertificate)).chain(alerts);
+        for sentence in errors.flat_map(|error| [told(error.clone()), named(error)]) {
+            assert!(sentence.contains("the token endpoint"), "{sentence}");
+            assert!(!["broker", "bootstrap", "PLAINTEXT"].iter().any(|word| sentence.contains(word)), "{sentence}");
+        }
+    }
+
     #[test]
     fn times_are_told_in_the_largest_unit_that_they_fill_twice() {
         for (seconds, told) in
@@ -208,10 +256,13 @@ mod tests {
     #[test]
     fn a_certificate_out_of_its_time_is_told_with_a_word_about_the_clock() {
         let expired = CertificateError::ExpiredContext { time: at(200_000), not_after: at(0) };
-        assert!(certificate(&expired).starts_with("the broker's certificate expired 2 days ago: renew it, or set"));
+        assert!(
+            certificate(&expired, Peer::Broker)
+                .starts_with("the broker's certificate expired 2 days ago: renew it, or set")
+        );
         let early = CertificateError::NotValidYetContext { time: at(0), not_before: at(7_200) };
         assert!(
-            certificate(&early)
+            certificate(&early, Peer::Broker)
                 .starts_with("the broker's certificate is not valid for another 2 hours: check the clock")
         );
     }
@@ -224,11 +275,11 @@ mod tests {
             "IpAddress(127.0.0.1)".to_owned(),
             format!("DnsName(\"{}\")", "x".repeat(999)),
         ];
-        let told = not_named(&expected, &names);
+        let told = not_named(&expected, &names, Peer::Broker);
         assert!(told.starts_with("the broker's certificate is for a[31m, 127.0.0.1, xxx"), "{told}");
         assert!(told.len() < 400 && told.contains(", expected kafka-1: connect by a name that it has"), "{told}");
-        assert!(not_named(&expected, &vec!["DnsName(\"a\")".to_owned(); 11]).contains("a, …, expected"));
-        assert!(not_named(&expected, &[]).contains("no subjectAltName, expected one with kafka-1"));
+        assert!(not_named(&expected, &vec!["DnsName(\"a\")".to_owned(); 11], Peer::Broker).contains("a, …, expected"));
+        assert!(not_named(&expected, &[], Peer::Broker).contains("no subjectAltName, expected one with kafka-1"));
     }
 
     fn at(seconds: u64) -> UnixTime {

@@ -132,7 +132,10 @@ fn hint(mechanism: Mechanism) -> &'static str {
 
 fn unproved(error: &SaslError) -> Refusal {
     let code = ErrorCode::SASL_AUTHENTICATION_FAILED;
-    Refusal { code, why: format!("the broker's part of the authentication is wrong: {error}") }
+    Refusal {
+        code,
+        why: format!("the broker's part of the authentication is wrong: {}", printable(&error.to_string())),
+    }
 }
 
 fn enabled(mechanisms: &[String]) -> String {
@@ -228,6 +231,19 @@ mod tests {
         assert!(why.starts_with("the broker refused the client by OAUTHBEARER: SASL_AUTHENTICATION_FAILED"), "{why}");
         assert!(why.contains("(invalid_token, expected scope kafka\u{fffd}[2J); check the token's issuer"), "{why}");
         assert!(!why.contains("hunter2"), "{why}");
+    }
+
+    #[cfg(feature = "oauth")]
+    #[test]
+    fn a_broker_that_refuses_a_token_and_lets_its_client_in_all_the_same_is_not_believed_and_not_repeated_as_it_is() {
+        let token = crate::sasl::token::Token::new("hunter2", std::time::SystemTime::UNIX_EPOCH).unwrap();
+        let mut authentication = Authentication::new(Arc::new(Credentials::of_token(&token, None)), 1);
+        authentication.agreed(&agrees(0, &[])).unwrap();
+        let refused = format!("no\u{1b}[2J\u{202e}{}", "x".repeat(9_999));
+        let refused = AuthenticateResult { message: refused.into(), ..says(0, None, None) };
+        assert_eq!(authentication.answered(&refused), Ok(Step::Ask(Ask::Authenticate(vec![1]))));
+        let why = authentication.answered(&says(0, None, None)).unwrap_err().why;
+        assert!(why.contains("the broker refused: no\u{fffd}[2J\u{fffd}xxx") && why.len() < 400, "{why}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
         tls::{Identity, Pem, Place, TlsSettings},
     },
     secret::Secret,
-    tls::Tls,
+    tls::{Peer, Tls},
 };
 
 /// A certificate, its key, and the same key with the password `hunter2`.
@@ -48,7 +48,7 @@ fn can_be_used(data: &[u8]) -> bool {
         cipher_suites: Vec::new(),
         check_names: true,
     };
-    let Err(violations) = Tls::open(&settings) else {
+    let Err(violations) = Tls::open(&settings, Peer::Broker) else {
         assert!([&trusted, &chain].iter().all(|text| text.contains("-----BEGIN ")) && key.contains("KEY-----"));
         return true;
     };

@@ -38,8 +38,8 @@ Examples:
     milena broker --tokens-file tokens.txt --session 60
 
 A rule is PRINCIPAL OPERATION RESOURCE, where the resource is \"topic NAME\", \"group NAME\" or \"cluster\"; NAME * is all of them. \
-PREFIXED and DENY may follow. Operations: ALL, READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, \
-ALTER_CONFIGS, IDEMPOTENT_WRITE.
+PREFIXED, host=ADDRESS (without it, clients of every address are meant) and DENY may follow. Operations: ALL, READ, WRITE, CREATE, \
+DELETE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS, IDEMPOTENT_WRITE.
 
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 it could not start (the port is taken?), 2 arguments are wrong.")]
 pub(crate) struct Args {

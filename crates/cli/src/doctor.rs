@@ -77,7 +77,7 @@ async fn examine(args: Args) -> Result<Exit, CliError> {
     let mut examination = Examination { settings, output: args.output, failed: false };
     let mut description = None;
     for server in &servers {
-        let Some(mut admin) = examination.server("bootstrap server", server).await? else { continue };
+        let Some(mut admin) = examination.server(None, server).await? else { continue };
         if description.is_none() {
             description = examination.cluster(server, &mut admin, args.topic.as_deref()).await;
         }
@@ -86,7 +86,7 @@ async fn examine(args: Args) -> Result<Exit, CliError> {
         for broker in &description.brokers {
             let address = report::address(&broker.host, broker.port);
             if !servers.contains(&address) {
-                examination.server(&format!("broker {}", broker.id), &address).await?;
+                examination.server(Some(broker.id), &address).await?;
             }
         }
         if let (Some(name), Some(topic)) = (&args.topic, &description.topic) {
@@ -109,16 +109,19 @@ impl Examination {
         console::to_stdout(&check.line(self.output));
     }
 
-    /// Checks one address, step by step. Returns a client that the broker there has let in.
-    async fn server(&mut self, what: &str, server: &str) -> Result<Option<Admin>, CliError> {
-        let subject = format!("{what} {server}");
+    /// Checks one address, step by step; that of a bootstrap server, or the one that a broker advertises. Returns a client that the broker
+    /// there has let in.
+    async fn server(&mut self, advertised: Option<i32>, server: &str) -> Result<Option<Admin>, CliError> {
+        let subject = advertised
+            .map_or_else(|| format!("bootstrap server {server}"), |broker| format!("broker {broker} {server}"));
+        let check = |step, result| Check::new(&subject, step, result).of_advertised(advertised.is_some());
         let found = match timeout(PATIENCE, lookup_host(server)).await {
             Ok(Ok(found)) => Ok(found.collect::<Vec<_>>()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
         };
         let shown = found.clone().map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
-        self.tell(&Check::new(&subject, Step::Name, shown));
+        self.tell(&check(Step::Name, shown));
         let mut reached = false;
         for address in found.unwrap_or_default() {
             let start = Instant::now();
@@ -128,7 +131,7 @@ impl Examination {
                 Err(_) => Err(format!("{address}: no answer within {} s", PATIENCE.as_secs())),
             };
             reached |= connected.is_ok();
-            self.tell(&Check::new(&subject, Step::Tcp, connected));
+            self.tell(&check(Step::Tcp, connected));
         }
         if !reached || !self.tls(&subject, server).await? {
             return Ok(None);
@@ -145,7 +148,7 @@ impl Examination {
             Err(error) => Err(error),
         };
         for (step, result) in report::opened(&self.settings, described) {
-            self.tell(&Check::new(&subject, step, result));
+            self.tell(&check(step, result));
         }
         Ok(opened.ok())
     }

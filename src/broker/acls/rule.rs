@@ -1,9 +1,9 @@
 //! One rule of what a user may do, and the words in which it is written.
 //!
-//! In: a principal, an operation, a resource; or a line that says the same. Out: an [`Acl`]. Pure. The words are Apache Kafka's
-//! (`AclOperation`, `ResourceType`, `PatternType`, `AclPermissionType`). Deliberately absent: hosts, so a rule holds from everywhere.
+//! In: a principal, an operation, a resource, a host; or a line that says the same. Out: an [`Acl`]. Pure. The words are Apache Kafka's
+//! (`AclOperation`, `ResourceType`, `PatternType`, `AclPermissionType`).
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 /// What a rule is about: `AclOperation` of Apache Kafka.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,8 +114,10 @@ impl Kind {
 
 /// The name of the one resource of kind cluster.
 pub(in crate::broker) const CLUSTER: &str = "kafka-cluster";
-/// The name that stands for all, of resources and of users.
+/// The name that stands for all, of resources, users and hosts.
 pub(super) const ANY: &str = "*";
+/// What stands before a host.
+const HOST: &str = "host=";
 
 /// What a rule is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +153,8 @@ impl Resource {
 
 /// A rule of what a user may do, or may not.
 ///
-/// Written as text, it is the principal, the operation, the resource and, if it is no cluster, its name. `PREFIXED` and `DENY` may follow.
+/// Written as text, it is the principal, the operation, the resource and, if it is no cluster, its name. `PREFIXED`, `host=ADDRESS` and `DENY` may
+/// follow.
 ///
 /// ```
 /// use milena::broker::{Acl, Operation, Resource};
@@ -159,12 +162,17 @@ impl Resource {
 /// assert_eq!("User:alice WRITE topic orders".parse(), Ok(Acl::allow("User:alice", Operation::Write, Resource::topic("orders"))));
 /// assert_eq!("User:bob ALL topic audit- PREFIXED DENY".parse(), Ok(Acl::deny("User:bob", Operation::All, Resource::topics_from("audit-"))));
 /// assert_eq!("User:* IDEMPOTENT_WRITE cluster".parse(), Ok(Acl::allow("User:*", Operation::IdempotentWrite, Resource::cluster())));
+/// let orders = Resource::topic("orders");
+/// let host = [127, 0, 0, 1].into();
+/// assert_eq!("User:alice READ topic orders host=127.0.0.1".parse(), Ok(Acl::allow("User:alice", Operation::Read, orders).from_host(host)));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acl {
     pub(super) principal: String,
     pub(super) operation: Operation,
     pub(super) resource: Resource,
+    /// The address of the clients that it is about; `None` is the host `*`.
+    pub(super) host: Option<IpAddr>,
     pub(super) is_denial: bool,
 }
 
@@ -172,21 +180,28 @@ impl Acl {
     /// This principal may do this. A principal is `User:` and the user's name; `User:*` is everybody, `User:ANONYMOUS` who has not
     /// authenticated.
     pub fn allow(principal: impl Into<String>, operation: Operation, resource: Resource) -> Self {
-        Self { principal: principal.into(), operation, resource, is_denial: false }
+        Self { principal: principal.into(), operation, resource, host: None, is_denial: false }
     }
 
     /// This principal may not do this, whatever else allows it.
     pub fn deny(principal: impl Into<String>, operation: Operation, resource: Resource) -> Self {
         Self { is_denial: true, ..Self::allow(principal, operation, resource) }
     }
+
+    /// The rule is only about clients that connect from this address (`host`). Without, it holds from everywhere.
+    #[must_use]
+    pub fn from_host(self, host: IpAddr) -> Self {
+        Self { host: Some(host), ..self }
+    }
 }
 
 #[cfg(all(test, feature = "kafka-tests"))]
 impl Acl {
     /// What a CreateAcls request says of it, but for the principal.
-    pub(in crate::broker) fn parts(&self) -> (Kind, &str, bool, Operation, bool) {
+    pub(in crate::broker) fn parts(&self) -> (Kind, &str, bool, Operation, String, bool) {
         let Resource { kind, name, is_prefix } = &self.resource;
-        (*kind, name, *is_prefix, self.operation, self.is_denial)
+        let host = self.host.map_or_else(|| ANY.to_owned(), |host| host.to_string());
+        (*kind, name, *is_prefix, self.operation, host, self.is_denial)
     }
 }
 
@@ -198,6 +213,9 @@ impl fmt::Display for Acl {
             write!(f, " {name}")?;
         }
         f.write_str(if *is_prefix { " PREFIXED" } else { "" })?;
+        if let Some(host) = self.host {
+            write!(f, " {HOST}{host}")?;
+        }
         f.write_str(if self.is_denial { " DENY" } else { "" })
     }
 }
@@ -252,7 +270,21 @@ fn also(rule: Acl, word: &str) -> Result<Acl, String> {
     if is("PREFIXED") && rule.resource.kind != Kind::Cluster {
         return Ok(Acl { resource: Resource { is_prefix: true, ..rule.resource }, ..rule });
     }
-    Err(format!("{word:?} may not follow the resource, only LITERAL, PREFIXED, ALLOW or DENY"))
+    if let Some((name, host)) = word.split_at_checked(HOST.len())
+        && name.eq_ignore_ascii_case(HOST)
+    {
+        return Ok(Acl { host: address(host)?, ..rule });
+    }
+    Err(format!("{word:?} may not follow the resource, only LITERAL, PREFIXED, {HOST}ADDRESS, ALLOW or DENY"))
+}
+
+/// The address of a host; `None` stands for all. A name would never hold, because brokers compare addresses and resolve nothing.
+fn address(host: &str) -> Result<Option<IpAddr>, String> {
+    if host == ANY {
+        return Ok(None);
+    }
+    let address = host.parse().map_err(|_| format!("host {host:?} is no IP address, and no name is resolved"))?;
+    Ok(Some(address))
 }
 
 /// A principal without a type is nobody's (`SecurityUtils.parseKafkaPrincipal`).
@@ -276,10 +308,12 @@ mod tests {
             "User:alice CREATE cluster DENY",
             "User:CN=Kafka client,O=Shop READ group g PREFIXED DENY",
             "User:alice WRITE topic WRITE",
+            "User:alice WRITE topic orders host=10.0.0.7",
+            "User:alice WRITE topic host=10.0.0.7 PREFIXED host=::1 DENY",
         ] {
             assert_eq!(text.parse::<Acl>().unwrap().to_string(), text);
         }
-        let same = "User:alice write TOPIC orders literal allow".parse::<Acl>().unwrap();
+        let same = "User:alice write TOPIC orders literal Host=* allow".parse::<Acl>().unwrap();
         assert_eq!(same.to_string(), "User:alice WRITE topic orders");
         let cluster = "User:alice IdempotentWrite cluster kafka-cluster".parse::<Acl>().unwrap();
         assert_eq!(cluster.to_string(), "User:alice IDEMPOTENT_WRITE cluster");
@@ -298,6 +332,9 @@ mod tests {
             ("User:alice WRITE topic", "the topic has no name"),
             ("User:alice WRITE topic orders too", "\"too\" may not follow"),
             ("User:alice CREATE cluster PREFIXED", "\"PREFIXED\" may not follow"),
+            ("User:alice WRITE topic orders host=kafka-1", "host \"kafka-1\" is no IP address"),
+            ("User:alice WRITE topic orders host=", "host \"\" is no IP address"),
+            ("User:alice WRITE topic orders 10.0.0.7", "\"10.0.0.7\" may not follow"),
         ] {
             let error = text.parse::<Acl>().unwrap_err().to_string();
             assert!(error.contains(why) && error.ends_with("\"User:alice WRITE topic orders\""), "{error}");

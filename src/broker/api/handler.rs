@@ -31,12 +31,12 @@ impl Call<'_> {
     /// Whether the client may do this with a topic.
     pub(super) fn may(&self, state: &State, operation: Operation, topic: &str) -> bool {
         // Without an authorizer nobody is asked for, since that takes a text.
-        !state.acls.is_on() || state.acls.allows(&self.session.principal(), operation, Kind::Topic, topic)
+        !state.acls.is_on() || state.acls.allows(&self.session.requester(), operation, Kind::Topic, topic)
     }
 
     /// Whether the client may do this with the cluster.
     pub(super) fn may_with_cluster(&self, state: &State, operation: Operation) -> bool {
-        !state.acls.is_on() || state.acls.allows(&self.session.principal(), operation, Kind::Cluster, CLUSTER)
+        !state.acls.is_on() || state.acls.allows(&self.session.requester(), operation, Kind::Cluster, CLUSTER)
     }
 }
 

@@ -84,7 +84,7 @@ impl Handler for MetadataRequest {
 fn tell_rights(state: &State, call: &Call<'_>, topic: &mut MetadataResponseTopic) {
     let is_hidden = topic.error_code == ErrorCode::TOPIC_AUTHORIZATION_FAILED.0;
     if let Some(name) = topic.name.as_ref().filter(|_| !is_hidden) {
-        topic.topic_authorized_operations = state.acls.operations(&call.session.principal(), Kind::Topic, name);
+        topic.topic_authorized_operations = state.acls.operations(&call.session.requester(), Kind::Topic, name);
     }
 }
 

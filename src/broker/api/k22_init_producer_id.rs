@@ -48,7 +48,7 @@ fn refuse(request: &InitProducerIdRequest) -> Option<ErrorCode> {
 
 fn forbid(state: &State, call: &Call<'_>) -> Option<ErrorCode> {
     let may = call.may_with_cluster(state, Operation::IdempotentWrite)
-        || state.acls.allows_any(&call.session.principal(), Operation::Write, Kind::Topic);
+        || state.acls.allows_any(&call.session.requester(), Operation::Write, Kind::Topic);
     (!may).then_some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED)
 }
 

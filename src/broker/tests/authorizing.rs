@@ -78,6 +78,9 @@ fn each_request_needs_the_rights_that_apache_kafka_asks_for() {
         (produced, "orders", &["WRITE topic other"], topic),
         (produced, "orders", &["WRITE topic orders"], E::NONE),
         (produced, "orders", &["ALL topic ord PREFIXED", "WRITE topic orders DENY"], topic),
+        // The client is at 127.0.0.1.
+        (produced, "orders", &["WRITE topic orders host=127.0.0.1"], E::NONE),
+        (produced, "orders", &["WRITE topic orders host=127.0.0.2"], topic),
         // Who may not write to a topic is not told whether it exists.
         (produced, "nothing", &[], topic),
         (produced, "nothing", &["WRITE topic *"], unknown),
@@ -102,6 +105,8 @@ fn each_request_needs_the_rights_that_apache_kafka_asks_for() {
         (identified, "", &["IDEMPOTENT_WRITE cluster"], E::NONE),
         (identified, "", &["WRITE topic any"], E::NONE),
         (identified, "", &["WRITE topic any", "WRITE topic any DENY"], whole),
+        (identified, "", &["WRITE topic any host=127.0.0.2"], whole),
+        (created, "new", &["CREATE cluster host=127.0.0.1"], E::NONE),
         (created, "new", &[], topic),
         (created, "new", &["WRITE topic new"], topic),
         (created, "new", &["CREATE topic n PREFIXED"], E::NONE),

@@ -67,11 +67,16 @@ impl Step {
     }
 }
 
+/// What helps besides if an address cannot be reached that a broker advertises: the address of the bootstrap server may have been right.
+const ADVERTISED: &str = "the broker advertises this address, and clients use it: check its advertised.listeners";
+
 /// One check.
 #[derive(Debug)]
 pub(super) struct Check {
     subject: String,
     step: Step,
+    /// Whether it is of an address that a broker advertises.
+    is_advertised: bool,
     pub(super) result: Result<String, String>,
 }
 
@@ -83,12 +88,17 @@ struct Row<'a> {
     ok: bool,
     text: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'static str>,
+    hint: Option<String>,
 }
 
 impl Check {
     pub(super) fn new(subject: &str, step: Step, result: Result<String, String>) -> Self {
-        Self { subject: subject.to_owned(), step, result }
+        Self { subject: subject.to_owned(), step, is_advertised: false, result }
+    }
+
+    /// The check, of an address that a broker advertises if `is_advertised`.
+    pub(super) fn of_advertised(self, is_advertised: bool) -> Self {
+        Self { is_advertised, ..self }
     }
 
     /// The check as a line.
@@ -97,7 +107,10 @@ impl Check {
             Ok(text) => (true, text),
             Err(text) => (false, text),
         };
-        let hint = self.step.hint(text).filter(|_| !is_ok);
+        let hint = self.step.hint(text).filter(|_| !is_ok).map(|hint| match (self.is_advertised, self.step) {
+            (true, Step::Name | Step::Tcp) => format!("{hint}; {ADVERTISED}"),
+            _ => hint.to_owned(),
+        });
         match format {
             Format::Json => {
                 let row = Row { subject: &self.subject, step: self.step, ok: is_ok, text, hint };
@@ -237,6 +250,15 @@ mod tests {
              port, and that the broker runs and listens on this address"
         );
         assert!(line(Step::Tcp, Err("no answer within 10 s")).contains("firewalls"));
+        let advertised = |step| Check::new("broker 1 k:9092", step, Err("no".to_owned())).of_advertised(true);
+        for (step, says) in [(Step::Name, true), (Step::Tcp, true), (Step::Sasl, false)] {
+            assert_eq!(
+                advertised(step).line(Format::Text).contains("check its advertised.listeners"),
+                says,
+                "{step:?}"
+            );
+        }
+        assert!(!line(Step::Tcp, Err("no")).contains("advertise"));
         let denied = "User:alice may not WRITE to topic orders: grant it by `kafka-acls.sh`";
         assert!(line(Step::Rights, Err(denied)).ends_with(denied));
     }

@@ -138,7 +138,7 @@ fn the_tokens_of_a_file_are_their_users_and_others_are_refused() {
 #[test]
 fn a_client_shows_the_certificate_that_the_broker_made_for_it() {
     let folder = Scratch::new();
-    let rule = "User:CN=client ALL topic *";
+    let rule = "User:CN=client ALL topic * host=127.0.0.1";
     let secured = ["--tls", "ca.pem", "--tls-client", "client.pem", "--acl", rule, "--topic", "orders:1"];
     let (broker, bootstrap) = start_in(&folder, &secured);
     let tls = ["security.protocol=SSL", "ssl.truststore.type=PEM", "ssl.truststore.location=ca.pem"];
@@ -165,6 +165,7 @@ fn users_and_rules_that_are_none_are_refused_without_a_password() {
         (["--tokens-file", "tokens"], "tokens: line 1 is no token, expected NAME:TOKEN"),
         (["--session", "1"], "1 is not in 2.."),
         (["--acl", "alice WRITE topic orders"], "principal \"alice\" has no type"),
+        (["--acl", "User:alice WRITE topic orders host=kafka-1"], "host \"kafka-1\" is no IP address"),
         (["--acl", "User:alice EAT topic orders"], "no operation (ALL, READ,"),
         (["--sasl", "GSSAPI"], "SCRAM-SHA-256"),
         (["--tls-client", "client.pem"], "--tls <FILE>"),

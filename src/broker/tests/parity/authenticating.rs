@@ -2,7 +2,7 @@
 
 use std::{io::ErrorKind, time::Duration};
 
-use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest};
+use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest, SaslHandshakeRequest};
 
 use super::*;
 use crate::{
@@ -12,21 +12,21 @@ use crate::{
 };
 
 const LISTENER: &str = "SASL_PLAINTEXT";
-/// Sessions by PLAIN and SCRAM-SHA-256 outlast every test. One by SCRAM-SHA-512 is over at once.
-const LIFETIMES_MS: [&str; 2] = ["3600000", "1"];
+/// Sessions by PLAIN, SCRAM-SHA-256 and OAUTHBEARER outlast every test. One by SCRAM-SHA-512 is over at once.
+pub(super) const LIFETIMES_MS: [&str; 2] = ["3600000", "1"];
 
 /// Runs a scenario against both brokers, which know alice and bob. `lifetime_ms` is that of the embedded one.
-fn same_secured(lifetime_ms: &str, scenario: impl Fn(&mut Client) -> Seen) {
+pub(super) fn same_secured(lifetime_ms: &str, scenario: impl Fn(&mut Client) -> Seen) {
     static REAL: OnceLock<RealKafka> = OnceLock::new();
     let real = scenario(&mut Client::connect(&REAL.get_or_init(start_real).secured_server(LISTENER)));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let lifetime = Duration::from_millis(lifetime_ms.parse().unwrap());
     let broker = EmbeddedBroker::builder().user("alice", "secret").user("bob", "secret").session_lifetime(lifetime);
-    let all = [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512];
+    let all =
+        [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512, SaslMechanism::OauthBearer];
     let broker = runtime.block_on(broker.sasl(all).auto_create(false).start()).unwrap();
     let embedded = scenario(&mut Client::connect(&broker.bootstrap_servers()));
-    assert_eq!(embedded, real, "left: embedded, right: Apache Kafka");
-    assert!(!real.is_empty());
+    assert_same(&embedded, &real);
 }
 
 fn start_real() -> RealKafka {
@@ -37,19 +37,21 @@ fn start_real() -> RealKafka {
     let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
     let plain =
         "org.apache.kafka.common.security.plain.PlainLoginModule required user_alice=\"secret\" user_bob=\"secret\";";
+    let oauth = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";";
     let settings = [
         ("auto.create.topics.enable", "false"),
-        ("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"),
+        ("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"),
         ("listener.name.sasl_plaintext.plain.sasl.jaas.config", plain),
         ("listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config", scram),
         ("listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config", scram),
+        ("listener.name.sasl_plaintext.oauthbearer.sasl.jaas.config", oauth),
         ("connections.max.reauth.ms", LIFETIMES_MS[0]),
         ("listener.name.sasl_plaintext.scram-sha-512.connections.max.reauth.ms", LIFETIMES_MS[1]),
     ];
     RealKafka::start_secured(&[LISTENER], &users.iter().map(String::as_str).collect::<Vec<_>>(), &settings)
 }
 
-fn shake(client: &mut Client, mechanism: &'static str) -> String {
+pub(super) fn shake(client: &mut Client, mechanism: &'static str) -> String {
     let request = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
     let Some(response) = client.try_ask(1, &request) else { return "closed".into() };
     let mut mechanisms = response.mechanisms;
@@ -58,7 +60,7 @@ fn shake(client: &mut Client, mechanism: &'static str) -> String {
 }
 
 /// What the broker answers to a message, and that message of the broker.
-fn say(client: &mut Client, message: &[u8]) -> (String, Bytes) {
+pub(super) fn say(client: &mut Client, message: &[u8]) -> (String, Bytes) {
     let request = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::copy_from_slice(message));
     let Some(response) = client.try_ask(2, &request) else { return ("closed".into(), Bytes::new()) };
     let (code, lifetime) = (ErrorCode(response.error_code), response.session_lifetime_ms);
@@ -82,7 +84,7 @@ pub(super) fn log_in(client: &mut Client, mechanism: Mechanism, user: &str, pass
 }
 
 /// Whether the broker has closed the connection, or does so soon. Then another one is made.
-fn ends(client: &mut Client, soon: Duration) -> String {
+pub(super) fn ends(client: &mut Client, soon: Duration) -> String {
     client.socket.set_read_timeout(Some(soon)).unwrap();
     match client.socket.read(&mut [0; 1]) {
         Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
@@ -98,7 +100,7 @@ fn ends(client: &mut Client, soon: Duration) -> String {
 }
 
 /// Whether Metadata is served. Apache Kafka may say `ILLEGAL_SASL_STATE` before it closes the connection, which the embedded broker does not.
-fn serves(client: &mut Client) -> String {
+pub(super) fn serves(client: &mut Client) -> String {
     match client.try_ask(9, &MetadataRequest::default().with_topics(Some(Vec::new()))) {
         Some(response) if !response.brokers.is_empty() => "served".into(),
         Some(_) => format!("closed: {}", ends(client, WHILE) == "ends").replace("closed: true", "closed"),
@@ -107,7 +109,7 @@ fn serves(client: &mut Client) -> String {
 }
 
 /// Long enough for a broker to close a connection.
-const WHILE: Duration = Duration::from_secs(10);
+pub(super) const WHILE: Duration = Duration::from_secs(10);
 /// Long enough to see a connection that was closed already.
 const MOMENT: Duration = Duration::from_millis(300);
 

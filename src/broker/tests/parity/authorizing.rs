@@ -24,7 +24,7 @@ use crate::{
 const LISTENER: &str = "SASL_PLAINTEXT";
 
 /// Each user's rules, without the user. The last one shows that all rules are known.
-const RULES: [&[&str]; 22] = [
+const RULES: [&[&str]; 28] = [
     &[],
     &["DESCRIBE topic orders"],
     &["WRITE topic orders"],
@@ -46,6 +46,13 @@ const RULES: [&[&str]; 22] = [
     &["WRITE topic new- PREFIXED", "CREATE topic new- PREFIXED"],
     &["WRITE topic new- PREFIXED", "CREATE cluster DENY"],
     &["DESCRIBE_CONFIGS topic orders", "DESCRIBE_CONFIGS cluster"],
+    // Clients are at 127.0.0.1.
+    &["ALL topic * host=127.0.0.1"],
+    &["ALL topic * host=127.0.0.2", "CREATE cluster host=127.0.0.2"],
+    &["ALL topic *", "WRITE topic orders host=127.0.0.1 DENY"],
+    &["ALL topic *", "ALL topic * host=127.0.0.2 DENY"],
+    &["WRITE topic orders", "WRITE topic * host=127.0.0.1 DENY"],
+    &["IDEMPOTENT_WRITE cluster host=127.0.0.1", "DESCRIBE topic orders host=127.0.0.1"],
     &["ALTER_CONFIGS topic orders", "ALL cluster", "DESCRIBE topic *"],
 ];
 
@@ -85,7 +92,7 @@ fn start_real() -> RealKafka {
 /// All rules in one request, so that all or none are known.
 fn create_acls(admin: &mut Client) {
     let creation = |(_, rule): &(String, Acl)| {
-        let (kind, name, is_prefix, operation, is_denial) = rule.parts();
+        let (kind, name, is_prefix, operation, host, is_denial) = rule.parts();
         let kind = match kind {
             Kind::Topic => 2,
             Kind::Group => 3,
@@ -96,7 +103,7 @@ fn create_acls(admin: &mut Client) {
             .with_resource_name(StrBytes::from_string(name.to_owned()))
             .with_resource_pattern_type(if is_prefix { 4 } else { 3 })
             .with_principal(StrBytes::from_string(rule.to_string().split(' ').next().unwrap().to_owned()))
-            .with_host(StrBytes::from_static_str("*"))
+            .with_host(StrBytes::from_string(host))
             .with_operation(i8::try_from(operation.code()).unwrap())
             .with_permission_type(if is_denial { 2 } else { 3 })
     };
@@ -126,7 +133,7 @@ fn same_for_each_user(scenario: impl Fn(&mut Client, usize) -> Seen) {
     let broker = (0..RULES.len()).fold(broker, |broker, number| broker.user(user(number), "secret"));
     let broker = rules().into_iter().fold(broker, |broker, (_, rule)| broker.acl(rule));
     let broker = runtime.block_on(broker.start()).unwrap();
-    assert_eq!(as_each(&broker.bootstrap_servers()), real, "left: embedded, right: Apache Kafka");
+    assert_same(&as_each(&broker.bootstrap_servers()), &real);
 }
 
 /// What Metadata says of a topic, with the client's rights.
