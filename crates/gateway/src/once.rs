@@ -112,7 +112,8 @@ impl KeysInStore {
     /// became of the request is asked of its row.
     pub(crate) async fn end(&self, key: &str, id: RequestId, answer: Option<&Kept>) {
         if answer.is_none() {
-            self.known.fetch_sub(1, Ordering::Relaxed);
+            // Those that other gateways have claimed are not all counted.
+            let _ = self.known.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |known| known.checked_sub(1));
         }
         if let Err(error) = self.store.conclude(key, id.uuid(), answer.map(Kept::write)).await {
             tracing::warn!(%error, request_id = %id, "the answer of a request with an Idempotency-Key is not in the store");

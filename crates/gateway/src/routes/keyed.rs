@@ -3,7 +3,7 @@
 //! In: a request of HTTP. Out: its answer, or that of the request that had the key before. Does I/O through the [`Gateway`]. Deliberately absent:
 //! what a key stands for, which is in [`crate::idempotency`] and [`crate::once`].
 
-use std::sync::Arc;
+use std::{sync::Arc, time::UNIX_EPOCH};
 
 use axum::{body::Body, http::request::Parts};
 use milena::Ack;
@@ -103,7 +103,9 @@ impl Asked {
         let (stored, ack) = match (state_of(row), row.position) {
             (State::Error(problem), _) => return Err(Problem::clone(&problem)),
             (State::Delivered { topic, .. }, Some(at)) => {
-                (later, Some(Ack::new(&topic, at.partition).with_offset(at.offset)))
+                let stored_at = row.created_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+                let stored_at = i64::try_from(stored_at).unwrap_or(i64::MAX);
+                (later, Some(Ack::new(&topic, at.partition).with_offset(at.offset).with_timestamp(stored_at)))
             }
             (State::Stored(stored), _) => (stored, None),
             _ => (later, None),
