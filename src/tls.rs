@@ -7,7 +7,7 @@
 //!
 //! Layout: `provider` chooses the cryptography, `pem` and `key` read texts, `files` reads files, `newest` takes over those that have changed, `assemble` puts them together, `verifier` judges a peer's
 //! certificate, `words` says what went wrong, with `peer` for whom, `stream` is a connection, `records` counts what it has written, `examine` tells what a handshake shows.
-//! `server` is the other side, for the embedded broker, and `acceptor` makes it public for programs that serve.
+//! `server` is the other side, for the embedded broker, with keys that `pair` makes, and `acceptor` makes it public for programs that serve.
 
 #[cfg(feature = "tls-server")]
 mod acceptor;
@@ -17,6 +17,8 @@ mod examine;
 mod files;
 mod key;
 mod newest;
+#[cfg(any(test, feature = "broker-tls"))]
+mod pair;
 mod peer;
 mod pem;
 mod provider;
