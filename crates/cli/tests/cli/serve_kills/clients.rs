@@ -55,7 +55,7 @@ fn send(address: &str, client: usize, is_over: &AtomicBool, accepted: &AtomicUsi
     let Ok(mut stream) = connect(address) else { return requests };
     while !is_over.load(Ordering::SeqCst) {
         let event_id = format!("{}-{client}-{}", address.rsplit(':').next().unwrap_or_default(), requests.len());
-        let how = if client % 2 == 0 { "sync" } else { "async" };
+        let how = if client.is_multiple_of(2) { "sync" } else { "async" };
         let path = format!("/api/v1/send?mode=idempotent&sendMode={how}&eventId={event_id}&key=k{client}");
         let begun = Instant::now();
         let answer = call(&mut stream, "POST", &path).map_or(Answer::None, |(status, body)| answer_of(status, &body));
