@@ -106,7 +106,8 @@ fn end_under_load(signal: &str, has_store: bool) -> (Vec<Request>, usize, Vec<St
         let store = if has_store { vec!["--store", store.to_str().unwrap()] } else { Vec::new() };
         let gateway = Gateway::start(&broker, &store);
         let clients = Clients::start(&gateway.address, 6);
-        sleep(Duration::from_millis(100 + draw(&mut state, 400)));
+        clients.wait_for(12);
+        sleep(Duration::from_millis(draw(&mut state, 500)));
         let stands_still = seed % 2 == 1;
         if stands_still {
             broker.process().signal("STOP");
