@@ -240,7 +240,7 @@ fn a_file_that_is_no_store_is_left_as_it_is() {
     folder.write("text.db", b"id,name\n1,x\n");
     folder.write("empty.db", b"");
     for (name, part) in [
-        ("newer.db", "the store's schema is newer: expected version 1 or earlier, got 99"),
+        ("newer.db", "the store's schema is newer: expected version 2 or earlier, got 99"),
         ("text.db", "the file is no SQLite database; it was left as it is"),
         ("empty.db", "there is no store at empty.db; nothing was created"),
         ("missing.db", "there is no store at missing.db; nothing was created"),
