@@ -190,22 +190,20 @@ impl Gateway {
         self.outbox.as_ref().filter(|_| mode == Mode::Idempotent && Outbox::takes(order))
     }
 
-    /// Sends the order of a request and waits for its outcome, for at most `max.block.ms` and `delivery.timeout.ms`.
-    pub(crate) async fn send(&self, id: RequestId, mode: Mode, order: &Order<'_>) -> Result<Done, Problem> {
-        if let Some(outbox) = self.outbox(mode, order) {
-            let published = outbox.publish(id.uuid(), order).await;
-            return published.map(|published| done(id, published)).map_err(|error| problem_of(&error));
-        }
-        let delivery = self.producer(mode).accept(order).await.map_err(|error| Problem::from(&error))?;
-        delivery.await.map(Done::Written).map_err(|error| Problem::from(&error))
-    }
-
-    /// As [`send`](Self::send), for a request that has a place among the states. What can be stored is stored first.
-    pub(crate) async fn send_kept(&self, call: Call, mode: Mode, order: &Order<'_>) -> Result<Done, Problem> {
+    /// Sends the order of a request and waits for its outcome, for at most `max.block.ms` and `delivery.timeout.ms`. If the request has a place among the
+    /// states, what can be stored is stored first.
+    pub(crate) async fn send(&self, call: Call, mode: Mode, order: &Order<'_>) -> Result<Done, Problem> {
         let Call { id, ticket } = call;
-        let sent = match self.outbox(mode, order).filter(|_| ticket.is_some()) {
-            None => self.send(id, mode, order).await,
-            Some(outbox) => match outbox.begin_kept(id.uuid(), order).await {
+        let sent = match (self.outbox(mode, order), ticket) {
+            (None, _) => {
+                let delivery = self.producer(mode).accept(order).await.map_err(|error| Problem::from(&error))?;
+                delivery.await.map(Done::Written).map_err(|error| Problem::from(&error))
+            }
+            (Some(outbox), None) => {
+                let published = outbox.publish(id.uuid(), order).await;
+                published.map(|published| done(id, published)).map_err(|error| problem_of(&error))
+            }
+            (Some(outbox), Some(_)) => match outbox.begin_kept(id.uuid(), order).await {
                 Ok(Kept::Pending(publishing)) => settled(id, publishing).await,
                 Ok(Kept::Outcome(publication)) => Ok(done(id, publication)),
                 Err(error) => Err(problem_of(&error)),

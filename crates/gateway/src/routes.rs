@@ -205,20 +205,6 @@ async fn answer_to(
     }
 }
 
-/// Sends the order of a request and waits for its outcome.
-async fn send_now(
-    gateway: &Gateway,
-    id: RequestId,
-    once: Option<Once<'_>>,
-    mode: Mode,
-    order: &Order<'_>,
-) -> Result<Done, Problem> {
-    match once {
-        Some(Once { ticket, .. }) => gateway.send_kept(Call { id, ticket }, mode, order).await,
-        None => gateway.send(id, mode, order).await,
-    }
-}
-
 async fn send_one(
     gateway: &Gateway,
     parts: &Parts,
@@ -244,13 +230,14 @@ async fn send_one(
     };
     record::check(&order, &gateway.config().limits)?;
     order.trace(trace(&parts.headers));
+    let ticket = once.and_then(|once| once.ticket);
     match send_mode {
-        SendMode::Sync => Ok(match send_now(gateway, id, once, mode, &order).await? {
+        SendMode::Sync => Ok(match gateway.send(Call { id, ticket }, mode, &order).await? {
             Done::Written(ack) => answer::sent(id, &event_id, mode, &ack),
             Done::Stored(..) => answer::accepted(id, true, &event_id, mode, &topic),
         }),
         SendMode::Async => {
-            let (id, is_stored) = gateway.send_later(once.and_then(|once| once.ticket), mode, order).await?;
+            let (id, is_stored) = gateway.send_later(ticket, mode, order).await?;
             Ok(answer::accepted(id, is_stored, &event_id, mode, &topic))
         }
     }
@@ -298,7 +285,8 @@ async fn send_records(
             let mut order = record::order(&topic, text, &gateway.config().limits)?;
             order.headers.extend(once.map(|once| Header::new(EVENT_ID, once.key.as_bytes())));
             order.trace(trace);
-            Ok(match send_now(gateway, id, once, mode, &order).await? {
+            let ticket = once.and_then(|once| once.ticket);
+            Ok(match gateway.send(Call { id, ticket }, mode, &order).await? {
                 Done::Written(ack) => answer::written(id, &ack),
                 Done::Stored(id, stored) => answer::stored(id, &topic, &stored),
             })

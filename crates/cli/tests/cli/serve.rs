@@ -20,8 +20,7 @@ impl Gateway {
     fn start(port: &'static str, args: &[&str]) -> Self {
         let folder = Scratch::new();
         let mut process = Process::start(&folder, &[&["serve", "--port", "0"], args].concat());
-        let line = process.line();
-        let address = line.strip_prefix("http://").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        let address = process.address("http://");
         Self { process, port, address, _folder: folder }
     }
 }

@@ -19,8 +19,7 @@ impl Gateway {
     fn start(folder: &Scratch, args: &[&str]) -> Self {
         let keystore = ["serve", "--port", "0", "--tls-keystore", "keystore.pem"];
         let mut process = Process::start(folder, &[&keystore, args].concat());
-        let line = process.line();
-        let address = line.strip_prefix("https://").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        let address = process.address("https://");
         Self { _process: process, address }
     }
 

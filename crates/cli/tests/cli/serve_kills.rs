@@ -51,8 +51,7 @@ impl Gateway {
         let folder = Scratch::new();
         let args = [&["serve", "--port", "0", "-b", &broker.bootstrap], more, &SHORT].concat();
         let mut process = Process::start(&folder, &args);
-        let line = process.line();
-        let address = line.strip_prefix("http://").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        let address = process.address("http://");
         Self { process, address, _folder: folder }
     }
 }

@@ -180,6 +180,13 @@ impl Process {
         line.trim_end().to_owned()
     }
 
+    /// Where it serves, once it does and says so: its next line, without the scheme.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn address(&mut self, scheme: &str) -> String {
+        let line = self.line();
+        line.strip_prefix(scheme).unwrap_or_else(|| panic!("{line:?}")).to_owned()
+    }
+
     /// Waits until its standard error holds this.
     pub(crate) fn wait_for(&self, text: &str) {
         self.stderr.wait_until(|told, ended| told.contains(text) || ended);

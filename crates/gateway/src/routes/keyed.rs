@@ -100,14 +100,14 @@ impl Asked {
     /// The answer to a request whose gateway died before it was answered, from its row in the store.
     fn left(self, parts: &Parts, id: RequestId, row: &StoredEvent) -> Result<Answer, Problem> {
         let later = Stored { attempts: row.attempts, why: None, outcome: Outcome::Unknown };
-        let (stored, ack) = match (state_of(row), row.position) {
-            (State::Error(problem), _) => return Err(Problem::clone(&problem)),
-            (State::Delivered { topic, .. }, Some(at)) => {
+        let (stored, ack) = match state_of(row) {
+            State::Error(problem) => return Err(Problem::clone(&problem)),
+            State::Delivered { topic, position: Some(at) } => {
                 let stored_at = row.created_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
                 let stored_at = i64::try_from(stored_at).unwrap_or(i64::MAX);
                 (later, Some(Ack::new(&topic, at.partition).with_offset(at.offset).with_timestamp(stored_at)))
             }
-            (State::Stored(stored), _) => (stored, None),
+            State::Stored(stored) => (stored, None),
             _ => (later, None),
         };
         let event_id = row.headers.iter().find(|(name, _)| name == EVENT_ID).and_then(|(_, value)| value.as_deref());
