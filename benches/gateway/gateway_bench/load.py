@@ -40,7 +40,7 @@ def flat_out(server, send_mode, seconds):
 
 
 def percentile(told, name):
-    number, unit = re.search(rf"^\s+{re.escape(name)}\s+([\d.]+)(us|ms|s|m)$", told, re.M).groups()
+    number, unit = re.search(rf"^\s+{re.escape(name)}\s+([\d.]+)(us|ms|s|m)\s*$", told, re.M).groups()
     return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
 
 
