@@ -4,7 +4,7 @@
 //! every violation. Pure. Deliberately absent: reading files.
 //!
 //! Layout, each file using those before it: `values` and `tls` have the types of settings, `servers` reads `bootstrap.servers`, `kinds` reads and
-//! writes all other values, `builder` is filled in by the user, `draft` holds the given properties while they are read, `table` has one
+//! writes all other values, `preset` has settings that belong together, `builder` is filled in by the user, `draft` holds the given properties while they are read, `table` has one
 //! row for each setting, `rules` and `security` hold between settings, `credentials` makes these, `principal` names who they are, `oauth` reads where tokens
 //! come from (`tokens` has the types), `unsupported` refuses names that are no settings,
 //! by the tables `java_defaults`
@@ -15,8 +15,11 @@ mod credentials;
 mod draft;
 mod java_defaults;
 mod kinds;
+#[cfg(test)]
+mod listing;
 #[cfg(feature = "oauth")]
 mod oauth;
+mod preset;
 mod principal;
 mod rules;
 mod security;
@@ -31,6 +34,7 @@ mod unsupported;
 mod values;
 
 pub use builder::ProducerBuilder;
+pub use preset::Preset;
 pub(crate) use table::Config;
 #[cfg(feature = "tls")]
 pub(crate) use values::TlsVersions;
@@ -63,7 +67,7 @@ impl ProducerBuilder {
 
     /// The configuration, and every violation. A value in violation counts as its default.
     pub(crate) fn read(self) -> (Config, Vec<String>) {
-        let mut draft = Draft::new(&self.given);
+        let mut draft = Draft::new(&self.given, self.preset);
         let mut config = Config::read(&mut draft);
         rules::apply(&mut config, &mut draft);
         security::apply(&mut config, &mut draft);

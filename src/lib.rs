@@ -34,10 +34,13 @@
 //!
 //! | for | see |
 //! |---|---|
-//! | settings, by setters or by Java's names | [`ProducerBuilder`] |
+//! | settings, by setters or by Java's names, and presets of them | [`ProducerBuilder`], [`Preset`] |
 //! | sending, flushing, closing | [`Producer`], or the trait [`Produce`] |
-//! | keys, values, headers, partitions, timestamps | [`Record`], and [`Serializer`] for numbers and others |
-//! | outcomes | [`Delivery`], [`Ack`], [`DeliveryError`], [`Persisted`] |
+//! | many records with one result | [`Producer::send_all`] |
+//! | the same in a program without tokio | [`blocking::Producer`] |
+//! | keys, values, headers, partitions, timestamps | [`Record`], and [`Serializer`] for numbers and others; [`OwnedRecord`] if it has to be kept |
+//! | keys and values of one type each | [`TypedProducer`] |
+//! | outcomes | [`Delivery`], [`Ack`], [`DeliveryError`], [`Persisted`]; [`Error`] for all errors in one |
 //! | code of yours around every record | [`Interceptor`], [`Partitioner`] |
 //! | what the producer has done, in numbers | [`Producer::metrics`] |
 //! | sending again in the application, and dead letters | the crate `milena-resilience` |
@@ -81,6 +84,7 @@ pub mod admin;
 #[cfg(feature = "bench-internals")]
 #[doc(hidden)]
 pub mod bench;
+pub mod blocking;
 #[cfg(feature = "broker")]
 pub mod broker;
 mod cluster;
@@ -120,14 +124,17 @@ mod tls;
 #[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "only a broker reads all that a producer writes"))]
 mod wire;
 
-pub use config::{Acks, Compression, ProducerBuilder, SaslMechanism, SecurityProtocol};
+pub use config::{Acks, Compression, Preset, ProducerBuilder, SaslMechanism, SecurityProtocol};
 pub use delivery::{Ack, Delivery};
-pub use error::{ConfigError, DeliveryError, ErrorCode, FailureKind, FlushError, Persisted, SendError, WaitedFor};
+pub use error::{
+    ConfigError, DeliveryError, Error, ErrorCode, FailureKind, FlushError, Persisted, SendError, WaitedFor,
+};
 pub use metrics::{Distribution, Metric, Metrics};
-pub use producer::{Accepting, Produce, Producer};
+pub use producer::{Accepting, Produce, Producer, SendAllError, TypedProducer};
 pub use record::{
     Header, Record,
     intercept::Interceptor,
+    owned::OwnedRecord,
     partition::{Partitioner, Partitions},
     serialize::{SerializeError, Serializer, Standard},
 };

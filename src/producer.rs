@@ -9,9 +9,11 @@ mod append;
 mod clocks;
 mod inner;
 mod limits;
+mod many;
 mod produce;
 #[cfg(test)]
 mod simulated;
+mod typed;
 
 use std::{
     fmt,
@@ -24,7 +26,7 @@ use tokio::runtime::Handle;
 
 #[cfg(test)]
 pub(crate) use self::simulated::{DriverHandle, WorldClock};
-pub use self::{accepting::Accepting, produce::Produce};
+pub use self::{accepting::Accepting, many::SendAllError, produce::Produce, typed::TypedProducer};
 pub(crate) use self::{append::check_topic, inner::not_in_callback, limits::TimeLimits};
 use self::{
     append::{Stop, Waiting},

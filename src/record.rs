@@ -1,14 +1,15 @@
 //! Records, and what happens to them before they are appended to a batch.
 //!
 //! In: borrowed keys, values and headers. Out: a [`Record`], which the producer encodes at once into its partition's open batch, so
-//! that nothing of it must live longer than the call to `send`. Pure. Deliberately absent: an owned record type, since a batch's bytes
-//! are the owned form, and schemas.
+//! that nothing of it must live longer than the call to `send`; [`owned::OwnedRecord`] for records that are kept. Pure. Deliberately absent:
+//! schemas.
 
 use std::borrow::Cow;
 
 pub(crate) mod headers;
 pub(crate) mod intercept;
 pub(crate) mod murmur2;
+pub(crate) mod owned;
 pub(crate) mod partition;
 pub(crate) mod serialize;
 pub(crate) mod topic;

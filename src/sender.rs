@@ -123,7 +123,7 @@ impl Sender {
     /// Fails all that is undelivered.
     pub(crate) fn close(&mut self, now: Instant) {
         self.common.now = now;
-        self.lanes.fail_all(FailureKind::Closed, &mut self.common);
+        let _ = self.lanes.fail_all(FailureKind::Closed, &mut self.common);
         self.links.count_ends(&self.common);
     }
 
@@ -199,6 +199,6 @@ impl Sender {
 impl Drop for Sender {
     /// Whatever ended the task that owned it, every record has its outcome.
     fn drop(&mut self) {
-        self.lanes.fail_all(FailureKind::Abandoned, &mut self.common);
+        warnings::given_up(self.lanes.fail_all(FailureKind::Abandoned, &mut self.common));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{kinds::show_millis, values::SaslMechanism};
+use super::{kinds::show_millis, preset::Preset, values::SaslMechanism};
 use crate::record::{intercept::Interceptor, partition::Partitioner};
 #[cfg(feature = "oauth")]
 use crate::sasl::token::TokenSource;
@@ -28,6 +28,7 @@ use crate::sasl::token::TokenSource;
 #[must_use = "a builder does nothing until it is built"]
 pub struct ProducerBuilder {
     pub(super) given: Vec<(String, String)>,
+    pub(super) preset: Option<Preset>,
     pub(super) partitioner: Option<Arc<dyn Partitioner>>,
     pub(super) interceptors: Vec<Arc<dyn Interceptor>>,
     #[cfg(feature = "oauth")]
@@ -58,6 +59,21 @@ impl ProducerBuilder {
     /// Sets several properties, each as [`ProducerBuilder::property`] does.
     pub fn properties<N: AsRef<str>, V: AsRef<str>>(self, properties: impl IntoIterator<Item = (N, V)>) -> Self {
         properties.into_iter().fold(self, |builder, (name, value)| builder.property(name, value))
+    }
+
+    /// Sets what belongs together for a purpose. Whatever is set by itself, before or after, counts instead. A later preset takes the place
+    /// of an earlier one. By default there is none.
+    ///
+    /// ```
+    /// use milena::{Preset, ProducerBuilder};
+    ///
+    /// let builder = ProducerBuilder::new("localhost:9092").preset(Preset::Throughput).property("linger.ms", "50");
+    /// let effective = builder.effective_properties()?;
+    /// assert!(effective.contains(&("linger.ms", "50".into())) && effective.contains(&("batch.size", "65536".into())));
+    /// # Ok::<(), milena::ConfigError>(())
+    /// ```
+    pub fn preset(self, preset: Preset) -> Self {
+        Self { preset: Some(preset), ..self }
     }
 
     /// The name by which brokers log this producer and apply quotas. Java property `client.id`, which defaults to

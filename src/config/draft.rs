@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::kinds::Kind;
+use super::{kinds::Kind, preset::Preset};
 
 /// The longest part of a name or value that a violation quotes, in characters.
 const ECHO_CHARS: usize = 80;
@@ -13,19 +13,22 @@ const ECHO_CHARS: usize = 80;
 /// The given properties, and what is wrong with them.
 pub(super) struct Draft<'a> {
     pub(super) given: BTreeMap<&'a str, &'a str>,
+    preset: &'static [(&'static str, &'static str)],
     unreadable: BTreeSet<&'static str>,
     pub(super) violations: Vec<String>,
 }
 
 impl<'a> Draft<'a> {
-    /// A draft of these properties. A later value of a name replaces an earlier one, as in a properties file.
-    pub(super) fn new(given: &'a [(String, String)]) -> Self {
+    /// A draft of these properties, with a preset below them. A later value of a name replaces an earlier one, as in a properties file.
+    pub(super) fn new(given: &'a [(String, String)], preset: Option<Preset>) -> Self {
         let given = given.iter().map(|(name, value)| (meant(name.trim()), value.as_str())).collect();
-        Self { given, unreadable: BTreeSet::new(), violations: Vec::new() }
+        let preset = preset.map_or(&[][..], Preset::properties);
+        Self { given, preset, unreadable: BTreeSet::new(), violations: Vec::new() }
     }
 
-    /// The value of a setting. It is the default if none is given, or if the given one cannot be read.
+    /// The value of a setting. It is the preset's or the default if none is given, or if the given one cannot be read.
     pub(super) fn read<T>(&mut self, name: &'static str, kind: &impl Kind<T>, default: &str) -> T {
+        let default = self.of_preset(name).unwrap_or(default);
         let text = self.given.get(name).map_or(default, |given| kind.trimmed(given));
         kind.read(text).unwrap_or_else(|expected| {
             self.violations.push(format!("{name}: expected {expected}, got {}", echo(text)));
@@ -34,9 +37,18 @@ impl<'a> Draft<'a> {
         })
     }
 
+    fn of_preset(&self, name: &str) -> Option<&'static str> {
+        self.preset.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
     /// Whether a property was given.
     pub(super) fn has(&self, name: &str) -> bool {
         self.given.contains_key(name)
+    }
+
+    /// Whether the user has asked for a property, by itself or with a preset.
+    pub(super) fn is_asked_for(&self, name: &str) -> bool {
+        self.has(name) || self.of_preset(name).is_some()
     }
 
     /// Whether all of these properties could be read.

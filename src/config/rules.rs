@@ -53,12 +53,15 @@ fn idempotence(config: &mut Config, draft: &mut Draft<'_>) {
     let acks = (config.acks != Acks::All).then_some("it needs acks=all");
     let retries = (config.retries == 0).then_some("it needs retries of at least 1");
     for obstacle in acks.into_iter().chain(retries) {
-        if draft.has("enable.idempotence") {
+        if draft.is_asked_for("enable.idempotence") {
             draft.violations.push(format!("enable.idempotence: {obstacle}"));
-        } else {
-            tracing::warn!("enable.idempotence is off: {obstacle}; set it to false to silence this");
-            config.idempotence = false;
+            continue;
         }
+        // A preset says that it is without.
+        if draft.has("acks") || draft.has("retries") {
+            tracing::warn!("enable.idempotence is off: {obstacle}; set it to false to silence this");
+        }
+        config.idempotence = false;
     }
     if config.idempotence && config.max_in_flight > MAX_IN_FLIGHT_IDEMPOTENT {
         draft.violations.push(format!(

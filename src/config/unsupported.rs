@@ -94,6 +94,22 @@ static MISSING: &[(&str, &[&str], &str)] = &[
     ("metrics.sample.window.ms", &["30000"], METRICS),
 ];
 
+/// The names that are no families.
+#[cfg(test)]
+pub(super) fn missing() -> impl Iterator<Item = &'static str> {
+    MISSING.iter().map(|(name, ..)| *name).filter(|name| !name.ends_with('.'))
+}
+
+/// The values of a property that ask for what milena does anyway, and what is said to others.
+#[cfg(test)]
+pub(super) fn harmless(name: &str) -> Option<(Vec<&'static str>, &'static str)> {
+    let (_, harmless, reason) = MISSING.iter().find(|(missing, ..)| covers(missing, name))?;
+    let default = JAVA_DEFAULTS.iter().find(|(known, _)| *known == name).map(|(_, default)| *default);
+    let mut values = harmless.to_vec();
+    values.extend(default.filter(|default| !harmless.contains(default)));
+    Some((values, reason))
+}
+
 /// Adds a violation for every name that is refused.
 pub(super) fn refuse(draft: &mut Draft<'_>) {
     let strangers = draft.given.iter().filter(|(name, _)| SETTINGS.iter().all(|setting| setting.name != **name));

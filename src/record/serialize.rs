@@ -128,6 +128,33 @@ impl<'a> Record<'a> {
     }
 }
 
+#[cfg(feature = "json")]
+impl Record<'_> {
+    /// Sets the value to the JSON of `value`. Needs the feature `json`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "json")] {
+    /// use milena::Record;
+    ///
+    /// let record = Record::to("orders").key("user-1").json(&[("total", 9)])?;
+    /// assert_eq!(record.value_bytes(), Some(&br#"[["total",9]]"#[..]));
+    /// # }
+    /// # Ok::<(), milena::SendError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SendError::Serialization`] if the value cannot be JSON, such as a map whose keys are no text.
+    pub fn json(self, value: &(impl serde::Serialize + ?Sized)) -> Result<Self, SendError> {
+        match serde_json::to_vec(value) {
+            Ok(json) => Ok(Self { value: Some(Cow::Owned(json)), ..self }),
+            Err(error) => {
+                let (topic, reason) = (Arc::from(self.topic), error.to_string());
+                Err(SendError::Serialization { topic, part: "value", reason })
+            }
+        }
+    }
+}
+
 /// Appends the bytes of a value. Returns false if it is null.
 fn append<T: ?Sized>(
     topic: &str,
@@ -224,6 +251,14 @@ mod tests {
         let mut scratch = Vec::new();
         let error = Record::serialized("t", Some("key"), Some("v"), &Standard, &clears, &mut scratch).unwrap_err();
         assert!(error.to_string().ends_with("removed bytes that were not its own"), "{error}");
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn what_cannot_be_json_is_refused_with_the_reason() {
+        let map = std::collections::BTreeMap::from([(vec![1], 2)]);
+        let error = Record::to("t").json(&map).unwrap_err();
+        assert_eq!(error.to_string(), "cannot serialize the value of a record for t: key must be a string");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::{
     time::Instant,
 };
 
-pub(super) use self::drain::Drained;
+pub(super) use self::{drain::Drained, expiry::GivenUp};
 use self::{
     identity::ProducerId,
     lane::{Lane, Leader, Readiness, Window},

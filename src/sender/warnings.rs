@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::lanes::{entry::FailedAttempt, verdict::Verdict};
+use super::lanes::{GivenUp, entry::FailedAttempt, verdict::Verdict};
 use crate::{accumulator::PartitionQueue, error::ErrorCode};
 
 /// How long a line about something keeps another one about the same back, at first.
@@ -69,6 +69,17 @@ struct LastLine {
     at: Instant,
     /// How long it keeps the next one back.
     keeps_back: Duration,
+}
+
+/// The producer was dropped before these records had an outcome.
+pub(super) fn given_up(GivenUp { records, maybe_written }: GivenUp) {
+    if records > 0 {
+        tracing::warn!(
+            records,
+            maybe_written,
+            "the producer was dropped without close(), and its undelivered records are given up; await close() before the last clone is dropped"
+        );
+    }
 }
 
 impl Warnings {

@@ -41,7 +41,7 @@ use shrink::shrink;
 use simulation::Simulation;
 
 /// How many seeds every `cargo test` runs.
-const SEEDS: u64 = 10_000;
+const SEEDS: u64 = 1_000;
 
 fn number(name: &str, default: u64) -> u64 {
     env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(default)

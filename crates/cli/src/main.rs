@@ -28,6 +28,7 @@ mod settings;
 mod store;
 #[cfg(feature = "gateway")]
 mod trouble;
+mod verifiable_producer;
 mod warned;
 
 use std::{
@@ -88,6 +89,7 @@ enum Command {
     Produce(produce::Args),
     Consume(consume::Args),
     Perf(perf::Args),
+    VerifiableProducer(verifiable_producer::Args),
     Lab(lab::Args),
     Broker(broker::Args),
     Outbox(outbox::Args),
@@ -149,6 +151,7 @@ async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit,
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
         Command::Perf(args) => perf::run(args).await,
+        Command::VerifiableProducer(args) => verifiable_producer::run(args).await,
         Command::Lab(args) => lab::run(args, started, warned).await,
         Command::Broker(args) => broker::run(args).await,
         Command::Outbox(args) => outbox::run(args).await,

@@ -4,6 +4,7 @@
 
 use std::{
     io::{self, IsTerminal},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +24,15 @@ pub(crate) fn doze(due: Instant) -> bool {
         block_in_place(|| thread::sleep(early.min(SLICE)));
     }
     early <= SLICE
+}
+
+/// Sleeps until `due`, or until `stopped` is set, which is looked at ten times a second.
+pub(crate) fn doze_until(due: Instant, stopped: &AtomicBool) {
+    loop {
+        if stopped.load(Relaxed) || doze(due) {
+            return;
+        }
+    }
 }
 
 /// A histogram of microseconds with a precision of 0.1 %. A value above three hours is counted as three hours.

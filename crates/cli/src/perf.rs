@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use milena::{Producer, Record, SendError, broker::EmbeddedBroker};
+use milena::{Producer, ProducerBuilder, Record, SendError, broker::EmbeddedBroker};
 
 pub(crate) use self::args::Args;
 use self::{
@@ -28,7 +28,7 @@ use crate::{
     cluster::Cluster,
     exit::{CliError, Exit},
     interrupt::Interrupt,
-    pace::doze,
+    pace::doze_until,
 };
 
 /// How long records in flight may take after Ctrl-C.
@@ -45,7 +45,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let named = properties.iter().rev().find(|(name, _)| name == "bootstrap.servers").map(|(_, value)| value.clone());
     let cluster = Cluster::open_quietly(named.as_deref(), EmbeddedBroker::builder()).await?;
     let bootstrap = ("bootstrap.servers".to_owned(), cluster.bootstrap().to_owned());
-    let producer = Producer::from_properties(properties.into_iter().chain([bootstrap])).await?;
+    let builder = ProducerBuilder::from_properties(properties.into_iter().chain([bootstrap]));
+    let builder = args.preset.into_iter().fold(builder, ProducerBuilder::preset);
+    let producer = builder.build().await?;
     // The first metadata request must not count in the measurements.
     let ready = producer.partitions_for(&args.topic).await;
     ready.map_err(|error| CliError::Failed(error.to_string()))?;
@@ -108,6 +110,6 @@ fn pace(start: Instant, number: u64, throughput: f64, stopped: &AtomicBool) -> O
     }
     let after = Duration::try_from_secs_f64(number as f64 / throughput).unwrap_or(Duration::MAX);
     let due = start.checked_add(after).unwrap_or(start + FOREVER);
-    while !stopped.load(Relaxed) && !doze(due) {}
+    doze_until(due, stopped);
     Some(due)
 }

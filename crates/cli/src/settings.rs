@@ -3,7 +3,7 @@
 //! In: the text of an argument. Out: the text if the producer accepts it, or the library's error, before which clap prints the name
 //! of the argument. Pure.
 
-use milena::ProducerBuilder;
+use milena::{Preset, ProducerBuilder};
 
 /// Accepts servers as `host:port,host:port`.
 pub(crate) fn servers(text: &str) -> Result<String, String> {
@@ -18,6 +18,12 @@ pub(crate) fn acks(text: &str) -> Result<String, String> {
 /// Accepts the name of a codec that is built in.
 pub(crate) fn compression(text: &str) -> Result<String, String> {
     checked("compression.type", text)
+}
+
+/// Accepts the name of a preset.
+pub(crate) fn preset(text: &str) -> Result<Preset, String> {
+    let names = Preset::ALL.map(Preset::name).join(", ");
+    Preset::ALL.into_iter().find(|preset| preset.name() == text).ok_or_else(|| format!("expected one of {names}"))
 }
 
 fn checked(name: &str, text: &str) -> Result<String, String> {
@@ -46,6 +52,12 @@ mod tests {
         assert_eq!(acks("2"), Err("expected all or -1 or 1 or 0, got \"2\"".into()));
         assert_eq!(servers(" "), Err("expected at least one host:port, got nothing".into()));
         assert!(compression("brotli").unwrap_err().starts_with("expected none or gzip or "));
+    }
+
+    #[test]
+    fn every_preset_has_its_name() {
+        Preset::ALL.into_iter().for_each(|known| assert_eq!(preset(known.name()), Ok(known)));
+        assert_eq!(preset("fast"), Err("expected one of throughput, durability, latency".into()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::{
     },
 };
 use bytes::Bytes;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Either, Full};
 use milena::Ack;
 use serde::{Deserialize, Serialize};
 
@@ -23,10 +23,16 @@ use crate::{
     status::{Done, PENDING, STORED, State, Stored},
 };
 
+/// An answer. The body of most is there already, and takes no box.
+pub(crate) type Answer = Response<Either<Full<Bytes>, Body>>;
+
 /// The media type of JSON.
 pub(crate) const JSON: &str = "application/json";
 /// The media type of JSON line by line.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
+
+/// What a vector of JSON starts with, so that the answer to one record is written into one piece of memory.
+const USUAL_SIZE: usize = 256;
 
 /// A record that Kafka has acknowledged.
 #[derive(Serialize)]
@@ -43,7 +49,7 @@ struct Sent<'a> {
 }
 
 /// The answer to a request that waited for its record.
-pub(crate) fn sent(request_id: RequestId, event_id: &str, mode: Mode, ack: &Ack) -> Response<Body> {
+pub(crate) fn sent(request_id: RequestId, event_id: &str, mode: Mode, ack: &Ack) -> Answer {
     let (topic, partition, offset) = (ack.topic(), ack.partition(), ack.offset());
     let (timestamp, outcome) = (ack.timestamp(), ack.into());
     json(StatusCode::OK, JSON, &Sent { request_id, event_id, mode, topic, partition, offset, timestamp, outcome })
@@ -61,20 +67,14 @@ struct Accepted<'a> {
 }
 
 /// The answer to a request whose record has no outcome yet: it is on its way, or in the store.
-pub(crate) fn accepted(
-    request_id: RequestId,
-    is_stored: bool,
-    event_id: &str,
-    mode: Mode,
-    topic: &str,
-) -> Response<Body> {
+pub(crate) fn accepted(request_id: RequestId, is_stored: bool, event_id: &str, mode: Mode, topic: &str) -> Answer {
     let state = if is_stored { STORED } else { PENDING };
     let accepted = Accepted { request_id, state, event_id, mode, topic };
     located(json(StatusCode::ACCEPTED, JSON, &accepted), request_id)
 }
 
 /// The answer with the place where the state of its request is.
-fn located(mut response: Response<Body>, request_id: RequestId) -> Response<Body> {
+fn located(mut response: Answer, request_id: RequestId) -> Answer {
     // It is ASCII.
     if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/status?requestId={request_id}")) {
         response.headers_mut().insert(LOCATION, location);
@@ -109,7 +109,7 @@ struct Status<'a> {
 }
 
 /// The answer to a question for a request's state, which there is.
-pub(crate) fn state(request_id: &str, state: &State) -> Response<Body> {
+pub(crate) fn state(request_id: &str, state: &State) -> Answer {
     json(StatusCode::OK, JSON, &status(request_id, state))
 }
 
@@ -198,7 +198,7 @@ impl<'a> From<&'a Result<Done, Problem>> for Entry<'a> {
 }
 
 /// The answer to one record.
-pub(crate) fn written(request_id: RequestId, ack: &Ack) -> Response<Body> {
+pub(crate) fn written(request_id: RequestId, ack: &Ack) -> Answer {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Written<'a> {
@@ -215,7 +215,7 @@ pub(crate) fn written(request_id: RequestId, ack: &Ack) -> Response<Body> {
 }
 
 /// The answer to one record that is in the store.
-pub(crate) fn stored(request_id: RequestId, topic: &str, stored: &Stored) -> Response<Body> {
+pub(crate) fn stored(request_id: RequestId, topic: &str, stored: &Stored) -> Answer {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct InStore<'a> {
@@ -231,7 +231,7 @@ pub(crate) fn stored(request_id: RequestId, topic: &str, stored: &Stored) -> Res
 }
 
 /// The answer to a batch: a result for each record, in order.
-pub(crate) fn results(request_id: RequestId, results: &[Result<Done, Problem>]) -> Response<Body> {
+pub(crate) fn results(request_id: RequestId, results: &[Result<Done, Problem>]) -> Answer {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Results<'a> {
@@ -243,7 +243,7 @@ pub(crate) fn results(request_id: RequestId, results: &[Result<Done, Problem>]) 
 }
 
 /// The answer to a request that was not carried out.
-pub(crate) fn problem(problem: &Problem) -> Response<Body> {
+pub(crate) fn problem(problem: &Problem) -> Answer {
     let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, problem::MEDIA_TYPE, problem);
     if let Some(seconds) = problem.kind().retry_after() {
@@ -256,7 +256,7 @@ pub(crate) fn problem(problem: &Problem) -> Response<Body> {
 }
 
 /// Says how often the client may send (the IETF's draft `ratelimit-headers`).
-pub(crate) fn limited(mut response: Response<Body>, rate: Rate, permit: Permit) -> Response<Body> {
+pub(crate) fn limited(mut response: Answer, rate: Rate, permit: Permit) -> Answer {
     let (left, wait) = match permit {
         Permit::Granted(left) => (left, None),
         // From now on a whole second is enough.
@@ -319,7 +319,7 @@ impl Kept {
     }
 
     /// Keeps an answer whose body is there already.
-    pub(crate) async fn of(answer: Response<Body>) -> Self {
+    pub(crate) async fn of(answer: Answer) -> Self {
         let (parts, body) = answer.into_parts();
         // A body that is there cannot fail.
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -327,41 +327,47 @@ impl Kept {
     }
 
     /// The answer.
-    pub(crate) fn answer(self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.body));
+    pub(crate) fn answer(self) -> Answer {
+        let mut response = Response::new(whole(self.body));
         (*response.status_mut(), *response.headers_mut()) = (self.status, self.headers);
         response
     }
 }
 
 /// What the page shows.
-pub(crate) fn live(live: &Live) -> Response<Body> {
+pub(crate) fn live(live: &Live) -> Answer {
     json(StatusCode::OK, JSON, live)
 }
 
 /// An answer that says nothing more.
-pub(crate) fn done() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+pub(crate) fn done() -> Answer {
+    let mut response = Response::new(whole(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
 /// An answer in text.
-pub(crate) fn text(media_type: &'static str, text: impl Into<Body>) -> Response<Body> {
-    with_type(StatusCode::OK, media_type, text.into())
+pub(crate) fn text(media_type: &'static str, text: impl Into<Bytes>) -> Answer {
+    with_type(StatusCode::OK, media_type, whole(text.into()))
 }
 
 /// An answer whose body comes later.
-pub(crate) fn stream(body: Body) -> Response<Body> {
-    with_type(StatusCode::MULTI_STATUS, NDJSON, body)
+pub(crate) fn stream(body: Body) -> Answer {
+    with_type(StatusCode::MULTI_STATUS, NDJSON, Either::Right(body))
 }
 
-fn json(status: StatusCode, media_type: &'static str, value: &impl Serialize) -> Response<Body> {
+fn json(status: StatusCode, media_type: &'static str, value: &impl Serialize) -> Answer {
+    let mut text = Vec::with_capacity(USUAL_SIZE);
     // None of the structs here has a map or anything else that could fail.
-    with_type(status, media_type, serde_json::to_vec(value).unwrap_or_default().into())
+    let _ = serde_json::to_writer(&mut text, value);
+    with_type(status, media_type, whole(text.into()))
 }
 
-fn with_type(status: StatusCode, media_type: &'static str, body: Body) -> Response<Body> {
+fn whole(text: Bytes) -> Either<Full<Bytes>, Body> {
+    Either::Left(Full::new(text))
+}
+
+fn with_type(status: StatusCode, media_type: &'static str, body: Either<Full<Bytes>, Body>) -> Answer {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

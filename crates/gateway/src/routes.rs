@@ -11,7 +11,7 @@ use axum::{
     Router,
     body::{Body, HttpBody},
     extract::{Request, State},
-    http::{HeaderMap, Response, Uri, header::CONTENT_TYPE, request::Parts},
+    http::{HeaderMap, Uri, header::CONTENT_TYPE, request::Parts},
     routing::{get, post},
 };
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use self::keyed::Once;
 use crate::{
-    answer,
+    answer::{self, Answer},
     gateway::{Call, Gateway},
     ids::RequestId,
     live, openapi,
@@ -49,7 +49,6 @@ const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 /// The path that most requests are for.
 pub(crate) const SEND: &str = "/api/v1/send";
 
-type Answer = Response<Body>;
 type Shared = State<Arc<Gateway>>;
 
 /// The paths that are served, as the document of OpenAPI has them.
@@ -245,9 +244,12 @@ async fn send_one(
 
 /// The value of a record whose request had no body.
 fn event(event_id: &str) -> Vec<u8> {
+    let mut text = Vec::with_capacity(event_id.len() + 16);
+    text.extend(b"{\"eventId\":");
     // Text cannot fail to be JSON.
-    let id = serde_json::to_string(event_id).unwrap_or_default();
-    format!("{{\"eventId\":{id}}}").into_bytes()
+    let _ = serde_json::to_writer(&mut text, event_id);
+    text.push(b'}');
+    text
 }
 
 async fn send_records(

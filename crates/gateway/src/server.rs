@@ -15,8 +15,9 @@ use axum::{
     Router,
     body::Body,
     extract::State,
-    http::{Method, Response, header::AUTHORIZATION},
+    http::{Method, header::AUTHORIZATION},
 };
+use http_body_util::Either;
 use hyper::{
     body::{Body as _, Incoming},
     server::conn::http1,
@@ -31,12 +32,13 @@ use milena::FlushError;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
     time::{Instant, sleep, timeout_at},
 };
 
 use crate::{
-    answer,
+    answer::{self, Answer},
     bare::Bodied,
     gateway::Gateway,
     metrics::Route,
@@ -109,12 +111,12 @@ impl Server {
     /// Serves until `stop` resolves, and ends as the module says.
     ///
     /// # Cancel safety
-    /// If the future is dropped, connections are served on while they last, and no other is accepted.
+    /// If the future is dropped, its connections are cut.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
         #[cfg(feature = "tls")]
-        let connections = Connections { https: self.https, ..Connections::new(&self.gateway) };
+        let mut connections = Connections { https: self.https, ..Connections::new(&self.gateway) };
         #[cfg(not(feature = "tls"))]
-        let connections = Connections::new(&self.gateway);
+        let mut connections = Connections::new(&self.gateway);
         let (gateway, listener) = (self.gateway, self.listener);
         let drained = async {
             stop.await;
@@ -141,7 +143,7 @@ struct Connections {
     http: http1::Builder,
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
-    cut: watch::Sender<bool>,
+    tasks: JoinSet<()>,
     #[cfg(feature = "tls")]
     https: Option<crate::Https>,
 }
@@ -156,15 +158,16 @@ impl Connections {
             http,
             graceful: GracefulShutdown::new(),
             places: Arc::new(Semaphore::new(gateway.config().max_connections.min(Semaphore::MAX_PERMITS))),
-            cut: watch::Sender::new(false),
+            tasks: JoinSet::new(),
             #[cfg(feature = "tls")]
             https: None,
         }
     }
 
     /// Never returns: the semaphore is never closed.
-    async fn accept_all(&self, listener: &TcpListener) {
+    async fn accept_all(&mut self, listener: &TcpListener) {
         while let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
+            while self.tasks.try_join_next().is_some() {}
             match listener.accept().await {
                 Ok((stream, peer)) => self.serve(stream, peer.ip(), place),
                 Err(error) => {
@@ -175,7 +178,7 @@ impl Connections {
         }
     }
 
-    fn serve(&self, stream: TcpStream, peer: IpAddr, place: OwnedSemaphorePermit) {
+    fn serve(&mut self, stream: TcpStream, peer: IpAddr, place: OwnedSemaphorePermit) {
         // Answers are small and wait for nothing; if it cannot be set, they are a little later.
         let _ = stream.set_nodelay(true);
         let talk = Talk {
@@ -197,27 +200,22 @@ impl Connections {
         self.spawn(place, talk.over(stream));
     }
 
-    fn spawn(&self, place: OwnedSemaphorePermit, connection: impl Future<Output = ()> + Send + 'static) {
-        let mut cut = self.cut.subscribe();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = connection => {}
-                // An error means that the server is gone.
-                _ = cut.wait_for(|cut| *cut) => {}
-            }
+    fn spawn(&mut self, place: OwnedSemaphorePermit, connection: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            connection.await;
             drop(place);
         });
     }
 
     /// Closes idle connections and waits for the others. Returns how many were cut.
     async fn end(self, deadline: Instant) -> usize {
-        let Self { graceful, places, cut, gateway, .. } = self;
+        let Self { graceful, places, mut tasks, gateway, .. } = self;
         let most = gateway.config().max_connections.min(Semaphore::MAX_PERMITS);
         if timeout_at(deadline, graceful.shutdown()).await.is_ok() {
             return 0;
         }
         let open = most.saturating_sub(places.available_permits());
-        cut.send_replace(true);
+        tasks.shutdown().await;
         open
     }
 }
@@ -264,7 +262,7 @@ async fn answer_one(
     routes: TowerToHyperService<Router>,
     peer: IpAddr,
     request: hyper::Request<Incoming>,
-) -> Result<Response<Body>, std::convert::Infallible> {
+) -> Result<Answer, std::convert::Infallible> {
     let started = Instant::now();
     let route = Route::of(request.uri().path());
     let access = tracing::enabled!(target: "milena_gateway::access", tracing::Level::INFO)
@@ -289,13 +287,13 @@ async fn lead(
     gateway: &Arc<Gateway>,
     routes: TowerToHyperService<Router>,
     request: hyper::Request<Incoming>,
-) -> Result<Response<Body>, std::convert::Infallible> {
+) -> Result<Answer, std::convert::Infallible> {
     use hyper::service::Service;
     let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
     if request.method() == Method::POST && request.uri().path() == SEND {
         return Ok(send(State(Arc::clone(gateway)), request).await);
     }
-    routes.call(request).await
+    Ok(routes.call(request).await?.map(Either::Right))
 }
 
 /// Answers a request, unless its client has asked too often.
@@ -304,7 +302,7 @@ async fn within_limits(
     routes: TowerToHyperService<Router>,
     peer: IpAddr,
     request: hyper::Request<Incoming>,
-) -> Result<Response<Body>, std::convert::Infallible> {
+) -> Result<Answer, std::convert::Infallible> {
     if gateway.config().rate_limit.is_none() {
         return lead(gateway, routes, request).await;
     }

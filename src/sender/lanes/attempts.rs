@@ -206,7 +206,7 @@ impl Lanes {
             let reason = result.message.clone().unwrap_or_else(|| result.error.advice().into());
             tracing::error!(error = %result.error, %reason, "the producer cannot go on");
             common.accumulator.fail(result.error, &reason);
-            self.fail_all(FailureKind::Fatal, common);
+            let _ = self.fail_all(FailureKind::Fatal, common);
         }
     }
 }

@@ -60,8 +60,10 @@ impl Lanes {
         }
     }
 
-    /// Fails all that is undelivered. If the producer has failed, that is why.
-    pub(crate) fn fail_all(&mut self, kind: FailureKind, common: &mut Common) {
+    /// Fails all that is undelivered. If the producer has failed, that is why. Returns how many records these were, and how many of them may
+    /// have been written.
+    pub(crate) fn fail_all(&mut self, kind: FailureKind, common: &mut Common) -> GivenUp {
+        let mut given_up = GivenUp::default();
         for (partition, batch) in common.accumulator.abandon() {
             if let Some(lane) = self.lane(partition.slot, common) {
                 lane.push(batch);
@@ -77,9 +79,29 @@ impl Lanes {
                     (failure.kind, failure.code, failure.retriable) = (FailureKind::Fatal, *code, false);
                     failure.cause = Some(reason.to_string());
                 }
+                if !entry.has_outcome() {
+                    given_up.count(entry.records, failure.persisted);
+                }
                 let outcome = Outcome::Failed(DeliveryError::new(failure));
                 entry.settle(outcome, &lane.queue.origin.topic, common.recorder(), common.now);
             }
+        }
+        given_up
+    }
+}
+
+/// Records that failed because the producer ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GivenUp {
+    pub(crate) records: u64,
+    pub(crate) maybe_written: u64,
+}
+
+impl GivenUp {
+    fn count(&mut self, records: u32, persisted: Persisted) {
+        self.records += u64::from(records);
+        if persisted == Persisted::Unknown {
+            self.maybe_written += u64::from(records);
         }
     }
 }

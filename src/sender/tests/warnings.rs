@@ -152,3 +152,25 @@ fn a_connection_that_ends_with_nothing_on_its_way_is_information() {
         assert!(!told.iter().any(|line| line.starts_with("WARN")), "{told:#?}");
     });
 }
+
+#[test]
+fn a_producer_that_is_dropped_with_undelivered_records_says_how_many_it_gives_up() {
+    let dropped_with = |records: &[&str], close: bool| {
+        heard(|| {
+            let mut rig = Rig::ready(&[("linger.ms", "5"), ("enable.idempotence", "false")]);
+            rig.fill(0, "sent");
+            rig.pass_ms(5);
+            records.iter().for_each(|value| rig.fill(1, value));
+            if close {
+                rig.sender.close(rig.now);
+            }
+            drop(rig);
+        })
+    };
+    let warned = |lines: Vec<String>| lines.into_iter().filter(|line| line.starts_with("WARN")).collect::<Vec<_>>();
+    let lines = warned(dropped_with(&["a", "b"], false));
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(line.contains("dropped without close()"), "{line}");
+    assert!(line.contains("records=3") && line.contains("maybe_written=1"), "{line}");
+    assert_eq!(warned(dropped_with(&["a", "b"], true)), [""; 0]);
+}

@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let work = Work::from_environment();
     let kafka = Kafka::builder(work.bootstrap.as_str());
     let kafka = match &work.trust {
-        Some(trust) => kafka.auth(AuthConfig::ssl(TlsConfig::new().with_ca_cert(trust.as_str()))),
+        Some(trust) => kafka.security(AuthConfig::ssl(TlsConfig::new().with_ca_cert(trust.as_str()))),
         None => kafka,
     };
     let kafka = kafka.connect().await?;

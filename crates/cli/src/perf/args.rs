@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use milena::Preset;
 
 use super::payload::{KeyDistribution, Payload};
 use crate::{connection::warn_of_secrets, console::to_stderr, exit::CliError, properties, settings};
@@ -22,6 +23,8 @@ Examples:
   A thousand records a second to a real Kafka, compressed, as JSON:
     milena perf --topic test --num-records 10000 --record-size 1000 --throughput 1000 \\
       --bootstrap-server localhost:9092 --command-property compression.type=lz4 --output json
+  What a preset is worth, beside the defaults:
+    milena perf --topic test --num-records 1000000 --record-size 1000 --preset throughput
 
 With --output json there is an object on each line: \"type\" is \"window\" for each --reporting-interval, \"total\" at the end and
 \"steady\" for all but the --warmup-records. Each has records, seconds, records_per_second, megabytes_per_second (of 1024*1024),
@@ -78,6 +81,10 @@ pub(crate) struct Args {
     /// Deprecated: use --command-config
     #[arg(long = "producer.config", value_name = "PATH")]
     producer_config: Option<PathBuf>,
+
+    /// Settings that belong together: throughput, durability or latency; each can be set to something else
+    #[arg(long, value_name = "NAME", value_parser = settings::preset)]
+    pub(super) preset: Option<Preset>,
 
     /// Print the producer's metrics at the end
     #[arg(long)]

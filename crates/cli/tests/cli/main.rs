@@ -13,6 +13,7 @@
 //! - [`serve_https`]: the same with HTTPS
 //! - [`serve_kills`]: what it has said when it is ended or killed under load
 //! - [`stdout`]: output that is not taken fails a command, unless nobody wants it
+//! - [`verifiable_producer`]: the lines of Kafka's tool for its own tests
 
 mod broker;
 mod consume;
@@ -31,3 +32,4 @@ mod serve_kills;
 mod stdout;
 mod support;
 mod usage;
+mod verifiable_producer;

@@ -107,6 +107,20 @@ fn a_record_that_is_not_accepted_is_a_failure_with_a_cause() {
     assert_eq!(objects.last().unwrap()["type"], "metrics");
 }
 
+#[test]
+fn a_preset_stands_below_what_is_set() {
+    let metrics = |more: &[&str]| {
+        let all = [&["--num-records", "20000", "--record-size", "1000", "--print-metrics"], more].concat();
+        let ran = perf(&all).expect(0);
+        let rows =
+            ran.lines().into_iter().filter(|line| line.contains("compression-rate-avg") && !line.contains("topic="));
+        rows.map(|row| row.split_once(" : ").unwrap().1.parse::<f64>().unwrap()).next().unwrap()
+    };
+    assert!(metrics(&["--preset", "throughput"]) < 1.0, "lz4");
+    let plain = ["--preset", "throughput", "--command-property", "compression.type=none"];
+    assert!(metrics(&plain) >= 1.0, "what is set counts");
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_is_heard_while_a_record_is_waited_for() {

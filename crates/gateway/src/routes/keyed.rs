@@ -9,9 +9,9 @@ use axum::{body::Body, http::request::Parts};
 use milena::Ack;
 use milena_resilience::store::StoredEvent;
 
-use super::{Answer, Asked, EVENT_ID, IDEMPOTENCY_KEY, answer_to, media_type, whole};
+use super::{Asked, EVENT_ID, IDEMPOTENCY_KEY, answer_to, media_type, whole};
 use crate::{
-    answer::{self, Kept},
+    answer::{self, Answer, Kept},
     gateway::Gateway,
     idempotency::{Verdict, fingerprint},
     ids::RequestId,
