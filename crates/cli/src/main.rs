@@ -5,10 +5,12 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod apache;
 mod broker;
 mod cluster;
 mod connection;
 mod console;
+mod console_producer;
 mod consume;
 mod dlq;
 mod doctor;
@@ -87,6 +89,7 @@ struct Cli {
 enum Command {
     Produce(produce::Args),
     Consume(consume::Args),
+    ConsoleProducer(console_producer::Args),
     Perf(perf::Args),
     Lab(lab::Args),
     Broker(broker::Args),
@@ -148,6 +151,7 @@ async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit,
     match command {
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
+        Command::ConsoleProducer(args) => console_producer::run(args).await,
         Command::Perf(args) => perf::run(args).await,
         Command::Lab(args) => lab::run(args, started, warned).await,
         Command::Broker(args) => broker::run(args).await,

@@ -2,6 +2,7 @@
 //!
 //! - [`usage`]: what is refused before anything is sent
 //! - [`broker`]: the embedded broker as a process
+//! - [`console`]: the console tools do what Apache's do
 //! - [`consume`]: reading where nothing was written by us
 //! - [`dlq`]: letters are listed, and replayed once
 //! - [`doctor`]: what is wrong is found, and named with a hint
@@ -15,6 +16,7 @@
 //! - [`stdout`]: output that is not taken fails a command, unless nobody wants it
 
 mod broker;
+mod console;
 mod consume;
 mod dlq;
 mod doctor;

@@ -15,6 +15,7 @@ fn the_help_of_every_command_has_examples_and_exit_codes() {
     for command in [
         &["produce"][..],
         &["consume"],
+        &["console-producer"],
         &["lab", "async-orders"],
         &["lab", "retry"],
         &["lab", "dead-letter"],
