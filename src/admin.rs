@@ -39,7 +39,7 @@ pub use consumed::{ConsumedRecord, Fetched, TimestampType};
 use describe::AskDescription;
 pub use describe::{BrokerAddress, ClusterDescription, ConnectionDescription, TopicDescription};
 pub use error::AdminError;
-use metadata::AskMetadata;
+use metadata::{AskMetadata, AskTopics};
 
 #[cfg(feature = "tls")]
 pub use crate::dial::TlsHandshake;
@@ -185,6 +185,15 @@ impl Admin {
         self.refresh(topic).await?;
         let count = self.cluster.topics.get(topic).map_or(0, |topic| topic.partitions.len());
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
+    }
+
+    /// The names of all topics that this client may see, sorted; also those that Kafka keeps for itself, such as `__consumer_offsets`.
+    /// Asks once.
+    ///
+    /// # Errors
+    /// No broker responds, or not with what was asked.
+    pub async fn topics(&mut self) -> Result<Vec<String>, AdminError> {
+        self.ask_any_once(&AskTopics, "all topics").await
     }
 
     /// The offset of a place in a partition's log.

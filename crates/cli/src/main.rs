@@ -10,6 +10,7 @@ mod broker;
 mod cluster;
 mod connection;
 mod console;
+mod console_consumer;
 mod console_producer;
 mod consume;
 mod dlq;
@@ -90,6 +91,7 @@ enum Command {
     Produce(produce::Args),
     Consume(consume::Args),
     ConsoleProducer(console_producer::Args),
+    ConsoleConsumer(console_consumer::Args),
     Perf(perf::Args),
     Lab(lab::Args),
     Broker(broker::Args),
@@ -152,6 +154,7 @@ async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit,
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
         Command::ConsoleProducer(args) => console_producer::run(args).await,
+        Command::ConsoleConsumer(args) => console_consumer::run(args).await,
         Command::Perf(args) => perf::run(args).await,
         Command::Lab(args) => lab::run(args, started, warned).await,
         Command::Broker(args) => broker::run(args).await,

@@ -4,9 +4,21 @@
 #[cfg(feature = "kafka-tests")]
 mod apache;
 #[cfg(feature = "kafka-tests")]
+mod consumer;
+#[cfg(feature = "kafka-tests")]
 mod producer;
 
-use crate::support::{Broker, Process, Scratch, run_in};
+use milena::admin::Admin;
+
+use crate::support::{Broker, Process, Scratch, milena, run_in};
+
+/// Runs one of the console tools.
+#[cfg(feature = "kafka-tests")]
+fn console(which: &str, arguments: &[String], stdin: &[u8]) -> crate::support::Ran {
+    let command = format!("console-{which}");
+    let arguments: Vec<_> = [command.as_str()].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+    run_in(&Scratch::new(), &arguments, stdin)
+}
 
 fn console_producer<'a>(broker: &'a Broker, more: &[&'a str]) -> Vec<&'a str> {
     [&["console-producer", "--bootstrap-server", &broker.bootstrap, "--topic", "t"], more].concat()
@@ -66,4 +78,54 @@ fn an_interrupt_delivers_what_was_sent() {
     assert!(reader.line().ends_with("\ta"));
     process.signal("INT");
     process.wait().expect(130);
+}
+
+fn console_consumer<'a>(broker: &'a Broker, more: &[&'a str]) -> Vec<&'a str> {
+    [&["console-consumer", "--bootstrap-server", &broker.bootstrap], more].concat()
+}
+
+#[test]
+fn all_partitions_of_the_topics_are_read_whose_whole_name_matches() {
+    let broker = Broker::start(&["--topic", "a-1:2", "--topic", "a-2:1", "--topic", "ba-1:1"]);
+    for (topic, partition) in [("a-1", "0"), ("a-1", "1"), ("a-2", "0"), ("ba-1", "0")] {
+        let line = format!("{topic}-{partition}\n");
+        broker.produce(&Scratch::new(), topic, &["--partition", partition], line.as_bytes()).expect(0);
+    }
+    let options = ["--include", "a-[12]|b", "--from-beginning", "--max-messages", "3"];
+    let ran = milena(&console_consumer(&broker, &options)).expect(0);
+    let mut lines = ran.lines();
+    lines.sort_unstable();
+    assert_eq!(lines, ["a-1-0", "a-1-1", "a-2-0"]);
+    assert_eq!(ran.stderr, "Processed a total of 3 messages\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn reading_goes_on_until_an_interrupt_which_tells_how_much_was_read() {
+    let broker = Broker::start(&["--topic", "t:1"]);
+    broker.produce(&Scratch::new(), "t", &[], b"a\n").expect(0);
+    let options = ["--topic", "t", "--from-beginning", "--enable-systest-events"];
+    let mut process = Process::start(&Scratch::new(), &console_consumer(&broker, &options));
+    assert_eq!(process.line(), "a");
+    broker.produce(&Scratch::new(), "t", &[], b"b\n").expect(0);
+    assert_eq!(process.line(), "b");
+    process.signal("INT");
+    let ran = process.wait().expect(130);
+    assert_eq!((ran.lines(), ran.stderr.as_str()), (vec!["shutdown_complete"], "Processed a total of 2 messages\n"));
+}
+
+#[test]
+fn a_topic_that_does_not_exist_yet_is_waited_for() {
+    let broker = Broker::start(&[]);
+    let mut process =
+        Process::start(&Scratch::new(), &console_consumer(&broker, &["--topic", "late", "--max-messages", "1"]));
+    process.wait_for("warning: topic late does not exist yet, waiting for it");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut admin = Admin::connect(&broker.bootstrap).await.unwrap();
+        admin.create_topic("late", 1, 1, &[]).await.unwrap();
+    });
+    broker.produce(&Scratch::new(), "late", &[], b"a\n").expect(0);
+    assert_eq!(process.line(), "a");
+    process.wait().expect(0);
 }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::apache;
-use crate::support::{Broker, Ran, Scratch, run_in};
+use super::{apache, console};
+use crate::support::Broker;
 
 const APACHES: &str = "org.apache.kafka.tools.ConsoleProducer";
 
@@ -75,11 +75,6 @@ fn content(broker: &Broker, topic: &str) -> Vec<Value> {
     records
 }
 
-fn milena(arguments: &[String], stdin: &[u8]) -> Ran {
-    let arguments: Vec<_> = ["console-producer"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
-    run_in(&Scratch::new(), &arguments, stdin)
-}
-
 #[test]
 fn the_same_lines_and_options_leave_the_same_log() {
     let topics = |who| (0..CASES.len()).map(move |number| format!("{who}-{number}"));
@@ -96,7 +91,7 @@ fn the_same_lines_and_options_leave_the_same_log() {
     assert_eq!(apaches.len(), CASES.len());
     for (number, ((stdin, arguments), (apache, case))) in arguments("milena").zip(apaches.iter().zip(CASES)).enumerate()
     {
-        let ours = milena(&arguments, stdin);
+        let ours = console("producer", &arguments, stdin);
         let what =
             format!("{arguments:?} {}\napache: {}\nmilena: {}", stdin.escape_ascii(), apache.stderr, ours.stderr);
         assert_eq!((apache.code, ours.code), (Some(case.code), Some(case.code)), "{what}");
