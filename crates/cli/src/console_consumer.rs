@@ -57,6 +57,7 @@ async fn read(
     printer: &mut Printer,
 ) -> Result<(), CliError> {
     let mut admin = Admin::from_properties(settings).await?;
+    admin.read_committed(start.committed);
     printer.last = Instant::now();
     let mut positions = Vec::new();
     for topic in topics.topics(&mut admin).await? {
@@ -179,7 +180,7 @@ mod tests {
             (Offset(4), Latest, 9),
             (Offset(10), Earliest, 5),
         ] {
-            assert_eq!(super::place(Start { place, reset }, 5, 9), expected, "{place:?} {reset:?}");
+            assert_eq!(super::place(Start { place, reset, committed: false }, 5, 9), expected, "{place:?} {reset:?}");
         }
     }
 }

@@ -156,6 +156,15 @@ mod tests {
 
     #[cfg(feature = "admin")]
     #[test]
+    fn no_topics_stand_for_all_of_them() {
+        for version in 4..=Api::Metadata.latest() {
+            let request: MetadataRequest = decoded(encode_all(CALLER, version), Api::Metadata, version);
+            assert_eq!((request.topics, request.allow_auto_topic_creation), (None, false), "{version}");
+        }
+    }
+
+    #[cfg(feature = "admin")]
+    #[test]
     fn rights_are_asked_for_where_the_version_has_them() {
         for version in 4..=Api::Metadata.latest() {
             let frame = encode_with_rights(CALLER, version, Some("a"));

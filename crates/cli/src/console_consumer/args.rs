@@ -78,7 +78,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     timeout_ms: Option<i64>,
 
-    /// Which records of transactions are read; read_committed is not supported [default: read_uncommitted]
+    /// Which records of transactions are read: read_uncommitted or read_committed [default: read_uncommitted]
     #[arg(long, value_name = "LEVEL")]
     isolation_level: Option<String>,
 
@@ -164,6 +164,8 @@ pub(super) struct Start {
     pub(super) place: Place,
     /// Where it begins instead if the log does not hold the place's offset (`auto.offset.reset`).
     pub(super) reset: Place,
+    /// Whether records of transactions that are open or were aborted are left out (`isolation.level`).
+    pub(super) committed: bool,
 }
 
 impl Args {
@@ -232,17 +234,6 @@ impl Args {
         if value(settings, "group.id").is_some() {
             return Err(format!("group.id: {NO_GROUPS}"));
         }
-        match value(settings, "isolation.level").unwrap_or("read_uncommitted") {
-            "read_uncommitted" => {}
-            "read_committed" => {
-                return Err(
-                    "isolation.level: milena reads the records of all transactions, also of those that were aborted; \
-                     expected read_uncommitted, got read_committed"
-                        .into(),
-                );
-            }
-            other => return Err(format!("isolation.level: expected read_uncommitted, got {other:?}")),
-        }
         let reset = match value(settings, "auto.offset.reset") {
             None if self.from_beginning => Place::Earliest,
             None | Some("latest") if !self.from_beginning => Place::Latest,
@@ -260,7 +251,14 @@ impl Args {
             None if self.from_beginning => Place::Earliest,
             None => Place::Latest,
         };
-        Ok(Start { place, reset })
+        let committed = match value(settings, "isolation.level").unwrap_or("read_uncommitted") {
+            "read_uncommitted" => false,
+            "read_committed" => true,
+            other => {
+                return Err(format!("isolation.level: expected read_uncommitted or read_committed, got {other:?}"));
+            }
+        };
+        Ok(Start { place, reset, committed })
     }
 }
 
@@ -295,8 +293,10 @@ mod tests {
             (&["--partition", "0", "--offset", "7"], Offset(7), Latest),
             (&["--partition", "0", "--offset", "EARLIEST"], Earliest, Latest),
         ] {
-            assert_eq!(args(given).settings().unwrap().1, Start { place, reset }, "{given:?}");
+            assert_eq!(args(given).settings().unwrap().1, Start { place, reset, committed: false }, "{given:?}");
         }
+        let levels = ["--isolation-level", "read_committed", "--command-property", "isolation.level=read_uncommitted"];
+        assert!(args(&levels).settings().unwrap().1.committed);
     }
 
     #[test]
@@ -304,8 +304,10 @@ mod tests {
         for (given, expected) in [
             (&["--group", "g"][..], "--group: milena has no consumer groups"),
             (&["--command-property", "group.id=g"], "group.id: milena has no consumer groups"),
-            (&["--isolation-level", "read_committed"], "isolation.level: milena reads the records of all transactions"),
-            (&["--isolation-level", "some"], "isolation.level: expected read_uncommitted, got \"some\""),
+            (
+                &["--isolation-level", "some"],
+                "isolation.level: expected read_uncommitted or read_committed, got \"some\"",
+            ),
             (
                 &["--from-beginning", "--command-property", "auto.offset.reset=latest"],
                 "auto.offset.reset: expected earliest with",

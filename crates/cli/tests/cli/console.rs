@@ -7,6 +7,8 @@ mod apache;
 mod consumer;
 #[cfg(feature = "kafka-tests")]
 mod producer;
+#[cfg(feature = "kafka-tests")]
+mod real;
 
 use milena::admin::Admin;
 

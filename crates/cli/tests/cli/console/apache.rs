@@ -13,8 +13,12 @@ pub(super) fn run<'a>(class: &str, runs: impl Iterator<Item = (&'a [u8], Vec<Str
         let words = arguments.iter().map(|argument| format!(" {}", STANDARD.encode(argument)));
         format!("{class} {}{}\n", STANDARD.encode(stdin), words.collect::<String>())
     };
-    let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/console/ConsoleTools.java");
-    java::run_source(&driver, &runs.map(line).collect::<String>()).lines().map(ran).collect()
+    run_source("ConsoleTools.java", &runs.map(line).collect::<String>()).lines().map(ran).collect()
+}
+
+/// Runs a Java program of this folder. Returns what it printed.
+pub(super) fn run_source(name: &str, input: &str) -> String {
+    java::run_source(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/console").join(name), input)
 }
 
 fn ran(line: &str) -> Ran {

@@ -3,7 +3,7 @@
 use super::{apache, console};
 use crate::support::{Broker, Scratch};
 
-const APACHES: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+pub(super) const APACHES: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 
 /// What both are asked for, how both end, and how many records both have processed.
 struct Case {
