@@ -274,4 +274,42 @@ mod tests {
             "{error}"
         );
     }
+
+    /// What the script makes of its options, without the classes that serialize.
+    #[cfg(feature = "kafka-tests")]
+    #[test]
+    fn settings_are_those_that_the_script_makes_of_the_same_options() {
+        use std::{collections::BTreeMap, path::Path};
+
+        let file = std::env::temp_dir().join(format!("milena-test-{}-settings", std::process::id()));
+        std::fs::write(&file, "linger.ms=11\nacks=1\ncompression.type=lz4\nclient.id=file\nmax.request.size=77\n")
+            .unwrap();
+        let file = file.to_str().unwrap();
+        let cases = [
+            &[][..],
+            &["--command-config", file],
+            &["--producer.config", file, "--command-property", "linger.ms=12", "--timeout", "13"],
+            &["--producer-property", "batch.size=14", "--producer-property", "batch.size=15", "--sync"],
+            &["--command-property", "batch.size=14", "--batch-size", "16"],
+            &["--max-partition-memory-bytes", "17", "--batch-size", "16"],
+            &["--command-property", "compression.type=zstd", "--command-property", "bootstrap.servers=b:1"],
+            &["--compression-codec", "--request-required-acks", "all"],
+            &["--compression-codec", "snappy", "--request-timeout-ms", "18", "--max-block-ms", "19"],
+            &["--retry-backoff-ms", "20", "--message-send-max-retries", "21", "--socket-buffer-size", "22"],
+            &["--max-memory-bytes", "23", "--metadata-expiry-ms", "24", "--command-property", "interceptor.classes"],
+        ];
+        let given =
+            |case: &&[&str]| [&["--bootstrap-server", "localhost:9092", "--topic", "t"], *case].concat().join("\t");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/console/ProducerSettings.java");
+        let lines: Vec<_> = cases.iter().map(given).collect();
+        let printed = milena_test_support::java::run_source(&source, &lines.join("\n"));
+        assert_eq!(printed.lines().count(), cases.len());
+        for (case, line) in cases.iter().zip(printed.lines()) {
+            let pairs = line.split('\t').map(|pair| apache::property(pair).unwrap());
+            let theirs: BTreeMap<_, _> = pairs.filter(|(name, _)| !SERIALIZERS.contains(&name.as_str())).collect();
+            let ours: BTreeMap<_, _> = parse(case).unwrap().settings().unwrap().into_iter().collect();
+            assert_eq!(ours, theirs, "{case:?}");
+        }
+        std::fs::remove_file(file).unwrap();
+    }
 }
