@@ -39,7 +39,7 @@ pub use consumed::{ConsumedRecord, Fetched, TimestampType};
 use describe::AskDescription;
 pub use describe::{BrokerAddress, ClusterDescription, ConnectionDescription, TopicDescription};
 pub use error::AdminError;
-use metadata::AskMetadata;
+use metadata::{AskMetadata, AskTopics};
 
 #[cfg(feature = "tls")]
 pub use crate::dial::TlsHandshake;
@@ -90,6 +90,8 @@ pub struct Admin {
     cluster: Cluster,
     any: Option<Connection>,
     by_node: BTreeMap<i32, Connection>,
+    /// Whether records of transactions that are open or were aborted are left out.
+    committed: bool,
 }
 
 impl Admin {
@@ -137,7 +139,7 @@ impl Admin {
 
     async fn open(bootstrap: Vec<(String, u16)>, access: Access) -> Result<Self, AdminError> {
         let any = Some(open_first(&bootstrap, &access).await?);
-        Ok(Self { bootstrap, access, cluster: Cluster::default(), any, by_node: BTreeMap::new() })
+        Ok(Self { bootstrap, access, cluster: Cluster::default(), any, by_node: BTreeMap::new(), committed: false })
     }
 
     /// Connects to `server` (`host:port`) and shakes hands as `properties` have it, within ten seconds. `None` if they ask for no TLS. Nothing else
@@ -177,6 +179,13 @@ impl Admin {
             .await
     }
 
+    /// Whether only records of committed transactions, and those without a transaction, are read from now on
+    /// (`isolation.level=read_committed`). [`OffsetSpec::Latest`] is then the offset of the first open transaction, if there is one. At first all
+    /// records are read.
+    pub fn read_committed(&mut self, only: bool) {
+        self.committed = only;
+    }
+
     /// How many partitions `topic` has. Always requests fresh metadata.
     ///
     /// # Errors
@@ -185,6 +194,15 @@ impl Admin {
         self.refresh(topic).await?;
         let count = self.cluster.topics.get(topic).map_or(0, |topic| topic.partitions.len());
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
+    }
+
+    /// The names of all topics that this client may see, sorted; also those that Kafka keeps for itself, such as `__consumer_offsets`.
+    /// Asks once.
+    ///
+    /// # Errors
+    /// No broker responds, or not with what was asked.
+    pub async fn topics(&mut self) -> Result<Vec<String>, AdminError> {
+        self.ask_any_once(&AskTopics, "all topics").await
     }
 
     /// The offset of a place in a partition's log.
@@ -198,7 +216,7 @@ impl Admin {
             // Negative numbers have other meanings.
             OffsetSpec::AtTime(timestamp) => timestamp.max(0),
         };
-        self.ask_leader(topic, partition, &AskOffset { topic, partition, timestamp }).await
+        self.ask_leader(topic, partition, &AskOffset { topic, partition, timestamp, committed: self.committed }).await
     }
 
     /// Fetches once: the records from `from_offset` on, up to about 4 MiB as they are in the log, or about 64 MiB
@@ -216,7 +234,7 @@ impl Admin {
         from_offset: i64,
         max_wait: Duration,
     ) -> Result<Fetched, AdminError> {
-        let request = fetch(topic, partition, from_offset, max_wait);
+        let request = fetch(topic, partition, from_offset, max_wait, self.committed);
         opened(&request, &self.ask_leader(topic, partition, &request).await?)
     }
 
@@ -232,7 +250,7 @@ impl Admin {
         from_offset: i64,
         max_wait: Duration,
     ) -> Result<Fetched, AdminError> {
-        let request = fetch(topic, partition, from_offset, max_wait);
+        let request = fetch(topic, partition, from_offset, max_wait, self.committed);
         opened(&request, &self.ask_leader_once(topic, partition, &request).await?)
     }
 
@@ -386,9 +404,9 @@ impl Admin {
     }
 }
 
-fn fetch(topic: &str, partition: i32, offset: i64, max_wait: Duration) -> Fetch<'_> {
+fn fetch(topic: &str, partition: i32, offset: i64, max_wait: Duration, committed: bool) -> Fetch<'_> {
     let max_wait_ms = i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX).min(25_000);
-    Fetch { topic, partition, offset, max_wait_ms, max_bytes: FETCH_BYTES }
+    Fetch { topic, partition, offset, max_wait_ms, max_bytes: FETCH_BYTES, committed }
 }
 
 fn opened(request: &Fetch<'_>, response: &FetchedBytes) -> Result<Fetched, AdminError> {

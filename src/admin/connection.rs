@@ -373,7 +373,7 @@ mod tests {
     async fn an_api_that_the_broker_does_not_support_is_refused_before_anything_is_sent() {
         let (port, _peer) = peer(vec![response(1, OLD), response(2, ONE_API)]).await;
         let connection = Connection::open(HOST, port, &Access::PLAIN).await.unwrap();
-        let request = AskOffset { topic: "t", partition: 0, timestamp: -1 };
+        let request = AskOffset { topic: "t", partition: 0, timestamp: -1, committed: false };
         let error = connection.call(&request, "t-0").await.unwrap_err().to_string();
         let expected =
             format!("broker 127.0.0.1:{port} speaks ListOffsets in no version, milena speaks versions 1 to 7");

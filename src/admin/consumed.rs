@@ -1,8 +1,10 @@
 //! Records read back from the log.
 //!
 //! In: the bytes of a Fetch response. Out: [`ConsumedRecord`]s and the next offset. Pure. Keys, values and headers are
-//! slices of the response, so one record that is kept keeps the whole response in memory (about 4 MiB). Deliberately
-//! absent: hiding the records of aborted transactions.
+//! slices of the response, so one record that is kept keeps the whole response in memory (about 4 MiB). Records of transactions
+//! are left out if the response says that they were aborted.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -57,9 +59,9 @@ pub struct Fetched {
 pub(super) fn fetched(response: &FetchedBytes, partition: i32, from_offset: i64) -> Result<Fetched, String> {
     let mut fetched =
         Fetched { records: Vec::new(), next_offset: from_offset, high_watermark: response.high_watermark };
-    let mut opened = 0;
+    let (mut opened, mut aborted) = (0, Aborted::of(response));
     for batch in Batches::new(response.records.clone()) {
-        let read = batch.and_then(|batch| append(&batch, partition, from_offset, &mut fetched));
+        let read = batch.and_then(|batch| append(&batch, partition, from_offset, &mut fetched, &mut aborted));
         opened += read.map_err(|error| error.to_string())?;
         // A small response may have many batches that decompress to much. The rest is left for the next fetch.
         if opened >= LONGEST && fetched.next_offset > from_offset {
@@ -70,15 +72,22 @@ pub(super) fn fetched(response: &FetchedBytes, partition: i32, from_offset: i64)
 }
 
 /// Appends a batch's records. Returns how many bytes they take.
-fn append(batch: &Batch, partition: i32, from_offset: i64, fetched: &mut Fetched) -> Result<usize, BatchError> {
+fn append(
+    batch: &Batch,
+    partition: i32,
+    from_offset: i64,
+    fetched: &mut Fetched,
+    aborted: &mut Aborted,
+) -> Result<usize, BatchError> {
     let header = batch.header();
     batch.check_crc()?;
+    let is_hidden = aborted.hides(batch)?;
     // The broker sends whole batches, so the first may begin before the requested offset.
     if header.last_offset() < fetched.next_offset {
         return Ok(0);
     }
     let mut opened = 0;
-    if !header.is_control() {
+    if !header.is_control() && !is_hidden {
         let records = batch.records()?;
         opened = records.bytes_left();
         for record in records {
@@ -90,6 +99,40 @@ fn append(batch: &Batch, partition: i32, from_offset: i64, fetched: &mut Fetched
     }
     fetched.next_offset = header.last_offset().saturating_add(1);
     Ok(opened)
+}
+
+/// The aborted transactions of a response, while its batches are read in order.
+struct Aborted {
+    /// The first offset and the producer of those that begin later, the next one last.
+    later: Vec<(i64, i64)>,
+    /// The producers of those that have begun and not ended.
+    open: BTreeSet<i64>,
+}
+
+impl Aborted {
+    fn of(response: &FetchedBytes) -> Self {
+        let mut later: Vec<_> = response.aborted.iter().map(|&(producer, first)| (first, producer)).collect();
+        later.sort_unstable_by(|a, b| b.cmp(a));
+        Self { later, open: BTreeSet::new() }
+    }
+
+    /// Whether the next batch belongs to an aborted transaction.
+    fn hides(&mut self, batch: &Batch) -> Result<bool, BatchError> {
+        let header = batch.header();
+        while let Some((_, producer)) = self.later.pop_if(|(first, _)| *first <= header.last_offset()) {
+            self.open.insert(producer);
+        }
+        if header.is_control() && self.open.contains(&header.producer_id) && is_abort(batch)? {
+            self.open.remove(&header.producer_id);
+        }
+        Ok(header.is_transactional() && self.open.contains(&header.producer_id))
+    }
+}
+
+/// Whether a control batch ends a transaction as aborted: its key is a version and a kind, of which 0 is that.
+fn is_abort(batch: &Batch) -> Result<bool, BatchError> {
+    let marker = batch.records()?.next().transpose()?;
+    Ok(marker.and_then(|marker| marker.key).is_some_and(|key| key.get(2..4) == Some(&[0, 0])))
 }
 
 fn consumed(header: &BatchHeader, record: BatchRecord, partition: i32) -> ConsumedRecord {
@@ -112,6 +155,7 @@ mod tests {
     };
 
     const CONTROL: i16 = 0b10_0000;
+    const TRANSACTIONAL: i16 = 0b1_0000;
     const GZIP: i16 = 1;
 
     #[test]
@@ -134,16 +178,31 @@ mod tests {
     fn batch(base_offset: i64, count: u8, attributes: i16) -> Vec<u8> {
         // length, attributes, timestamp delta, offset delta, null key, value of one byte, no headers
         let records: Vec<u8> = (0..count).flat_map(|i| [14, 0, 0, i * 2, 1, 2, i, 0]).collect();
+        written(base_offset, count, attributes, -1, &records)
+    }
+
+    /// A batch of a transaction of this producer, with one record.
+    fn sent(base_offset: i64, producer: i64) -> Vec<u8> {
+        written(base_offset, 1, TRANSACTIONAL, producer, &[14, 0, 0, 0, 1, 2, 0, 0])
+    }
+
+    /// The end of a transaction: 0 for aborted, 1 for committed.
+    fn marker(base_offset: i64, producer: i64, kind: u8) -> Vec<u8> {
+        // length, attributes, timestamp delta, offset delta, a key of four bytes, null value, no headers
+        written(base_offset, 1, TRANSACTIONAL | CONTROL, producer, &[20, 0, 0, 0, 8, 0, 0, 0, kind, 1, 0])
+    }
+
+    fn written(base_offset: i64, count: u8, attributes: i16, producer: i64, records: &[u8]) -> Vec<u8> {
         let mut covered = BytesMut::new();
         covered.put_i16(attributes);
         covered.put_i32(i32::from(count) - 1);
         covered.put_i64(1_000);
         covered.put_i64(2_000);
-        covered.put_i64(-1);
+        covered.put_i64(producer);
         covered.put_i16(-1);
         covered.put_i32(-1);
         covered.put_i32(i32::from(count));
-        covered.put_slice(&records);
+        covered.put_slice(records);
         let mut out = BytesMut::new();
         out.put_i64(base_offset);
         out.put_i32(i32::try_from(covered.len() + 9).unwrap());
@@ -155,14 +214,14 @@ mod tests {
     }
 
     fn read(batches: &[Vec<u8>], from_offset: i64) -> Result<(Vec<i64>, i64), String> {
-        let response = FetchedBytes { records: batches.concat().into(), high_watermark: 99 };
+        let response = FetchedBytes { records: batches.concat().into(), high_watermark: 99, aborted: Vec::new() };
         let fetched = fetched(&response, 7, from_offset)?;
         Ok((fetched.records.iter().map(|record| record.offset).collect(), fetched.next_offset))
     }
 
     #[test]
     fn records_have_all_fields_of_the_log() {
-        let response = FetchedBytes { records: batch(5, 2, 0).into(), high_watermark: 99 };
+        let response = FetchedBytes { records: batch(5, 2, 0).into(), high_watermark: 99, aborted: Vec::new() };
         let fetched = fetched(&response, 7, 5).unwrap();
         let expected = ConsumedRecord {
             partition: 7,
@@ -179,7 +238,7 @@ mod tests {
 
     #[test]
     fn timestamps_of_brokers_and_producers_are_told_apart() {
-        let response = FetchedBytes { records: batch(0, 1, 0b1000).into(), high_watermark: 1 };
+        let response = FetchedBytes { records: batch(0, 1, 0b1000).into(), high_watermark: 1, aborted: Vec::new() };
         let record = &fetched(&response, 0, 0).unwrap().records[0];
         assert_eq!((record.timestamp, record.timestamp_type), (2_000, TimestampType::LogAppendTime));
     }
@@ -194,6 +253,27 @@ mod tests {
     fn control_batches_have_no_records_but_advance_the_offset() {
         assert_eq!(read(&[batch(0, 1, CONTROL)], 0), Ok((vec![], 1)));
         assert_eq!(read(&[batch(0, 2, 0), batch(2, 1, CONTROL), batch(3, 1, 0)], 0), Ok((vec![0, 1, 3], 4)));
+    }
+
+    #[test]
+    fn records_of_aborted_transactions_are_left_out() {
+        let (abort, commit) = (0, 1);
+        for (batches, aborted, expected) in [
+            // Without such transactions all is read.
+            (vec![sent(0, 1), marker(1, 1, abort)], vec![], vec![0]),
+            (vec![sent(0, 1), marker(1, 1, abort), sent(2, 1), marker(3, 1, commit)], vec![(1, 0)], vec![2]),
+            // Others are not concerned, neither in a transaction nor without.
+            (vec![sent(0, 1), sent(1, 2), batch(2, 1, 0), marker(3, 1, abort)], vec![(1, 0)], vec![1, 2]),
+            // Two in a row, of one producer.
+            (vec![sent(0, 1), marker(1, 1, abort), sent(2, 1), marker(3, 1, abort)], vec![(1, 2), (1, 0)], vec![]),
+            (vec![sent(0, 1), marker(1, 1, commit), sent(2, 1)], vec![(1, 2)], vec![0]),
+        ] {
+            let response = FetchedBytes { records: batches.concat().into(), high_watermark: 99, aborted };
+            let fetched = fetched(&response, 0, 0).unwrap();
+            let offsets: Vec<_> = fetched.records.iter().map(|record| record.offset).collect();
+            assert_eq!(offsets, expected, "{:?}", response.aborted);
+            assert!(fetched.next_offset >= 2);
+        }
     }
 
     #[test]

@@ -36,6 +36,23 @@ impl Request for AskMetadata<'_> {
     }
 }
 
+/// Requests the names of all topics.
+#[derive(Debug)]
+pub(crate) struct AskTopics;
+
+impl Request for AskTopics {
+    const API: Api = Api::Metadata;
+    type Response = Vec<String>;
+
+    fn encode(&self, caller: Caller<'_>, version: i16) -> Bytes {
+        metadata::encode_all(caller, version)
+    }
+
+    fn decode(&self, frame: &Bytes, version: i16) -> Result<Vec<String>, Unusable> {
+        topics(metadata::decode(frame, version)?)
+    }
+}
+
 /// Requests the controller, and whether the topic exists. Never creates it.
 #[derive(Debug)]
 pub(crate) struct AskController<'a> {
@@ -71,6 +88,13 @@ fn cluster(response: ClusterView, topic: &str) -> Result<Cluster, Unusable> {
     accept(topic.error, None)?;
     let topics = [(Arc::clone(&topic.name), partitions(topic)?)].into();
     Ok(Cluster { topics, cluster_id: response.cluster_id, brokers: by_id(response.brokers) })
+}
+
+fn topics(response: ClusterView) -> Result<Vec<String>, Unusable> {
+    let response = usable(response)?;
+    let mut names: Vec<_> = response.topics.iter().map(|topic| topic.name.to_string()).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 fn controller(response: ClusterView, topic: &str) -> Result<Controller, Unusable> {
@@ -153,6 +177,14 @@ mod tests {
         malformed(ClusterView::default(), "does not hold the metadata of orders");
         let undialled = Some("broker 1 has port 65536".to_owned());
         malformed(ClusterView { undialled, ..response(0, &[0]) }, "broker 1 has port 65536");
+    }
+
+    #[test]
+    fn all_topics_are_named_in_order_also_those_that_cannot_be_used_now() {
+        let topic = |name: &str, code| TopicView { name: name.into(), ..response(code, &[]).topics.remove(0) };
+        let view = ClusterView { topics: vec![topic("b", 0), topic("a", 5)], ..response(0, &[]) };
+        assert_eq!(topics(view), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(topics(ClusterView { error: 129, ..response(0, &[]) }), refused(129));
     }
 
     #[test]

@@ -126,6 +126,15 @@ async fn a_metadata_request_does_not_create_a_topic() {
 }
 
 #[tokio::test]
+async fn all_topics_are_named_in_order() {
+    let (_broker, mut admin) = cluster(1).await;
+    for topic in ["b", "a"] {
+        admin.create_topic(topic, 1, 1, &[]).await.unwrap();
+    }
+    assert_eq!(admin.topics().await, Ok(vec!["a".to_owned(), "b".to_owned()]));
+}
+
+#[tokio::test]
 async fn a_server_that_is_down_does_not_matter_while_another_responds() {
     let (broker, _) = cluster(1).await;
     let bootstrap = format!("127.0.0.1:1,{}", broker.bootstrap_servers());

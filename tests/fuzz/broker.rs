@@ -155,15 +155,26 @@ impl Bench {
             };
             create.encode(caller, version)
         };
-        let fetch =
-            Fetch { topic, partition: 0, offset: i64::from(number), max_wait_ms: number * 10, max_bytes: number * 10 };
+        let fetch = Fetch {
+            topic,
+            partition: 0,
+            offset: i64::from(number),
+            max_wait_ms: number * 10,
+            max_bytes: number * 10,
+            committed: number % 2 == 1,
+        };
         let frame = match input.below(10) {
             0 => api_versions::encode(caller, input.below(5) as i16),
             1 => metadata::encode(caller, 4 + input.below(10) as i16, [topic, "new"].into_iter(), true),
             2 => init_producer_id::encode(caller, input.below(6) as i16),
             3 => fetch.encode(caller, 4 + input.below(9) as i16),
             4 => {
-                let ask = AskOffset { topic, partition: input.below(3) as i32, timestamp: i64::from(number) };
+                let ask = AskOffset {
+                    topic,
+                    partition: input.below(3) as i32,
+                    timestamp: i64::from(number),
+                    committed: number % 2 == 1,
+                };
                 ask.encode(caller, 1 + input.below(7) as i16)
             }
             5 => create(&String::from_utf8_lossy(input.bytes()), 2 + input.below(6) as i16),

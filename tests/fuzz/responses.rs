@@ -45,9 +45,10 @@ pub fn responses(data: &[u8]) {
                 CreateTopic { topic: TOPIC, partitions: 1, replication: 1, brokers: 1, configs: &[], timeout_ms: 1 };
             admin(&create, &frame, version);
         }
-        7 => drop(admin(&AskOffset { topic: TOPIC, partition: 0, timestamp: -1 }, &frame, version)),
+        7 => drop(admin(&AskOffset { topic: TOPIC, partition: 0, timestamp: -1, committed: false }, &frame, version)),
         _ => {
-            let fetch = Fetch { topic: TOPIC, partition: 0, offset: 0, max_wait_ms: 1, max_bytes: 1_000 };
+            let fetch =
+                Fetch { topic: TOPIC, partition: 0, offset: 0, max_wait_ms: 1, max_bytes: 1_000, committed: true };
             admin(&fetch, &frame, version).into_iter().for_each(|fetched| read_all(&fetched.records));
         }
     }

@@ -38,21 +38,36 @@ pub(crate) fn merged(
     flags: &[(&str, &Option<String>)],
 ) -> Result<Vec<(String, String)>, CliError> {
     let mut settings = vec![("bootstrap.servers".to_owned(), DEFAULT_BOOTSTRAP.to_owned())];
-    if let Some(path) = config {
-        settings.extend(properties::load(path).map_err(CliError::Usage)?);
-    }
-    warn_of_secrets(named);
+    settings.extend(gathered(("--config", config), named, flags)?);
+    Ok(settings)
+}
+
+/// The settings of the file that an option names, those given by name, and those of flags; a later one overrides an earlier one.
+pub(crate) fn gathered(
+    (option, config): (&str, Option<&Path>),
+    named: &[(String, String)],
+    flags: &[(&str, &Option<String>)],
+) -> Result<Vec<(String, String)>, CliError> {
+    let mut settings = config.map(properties::load).transpose().map_err(CliError::Usage)?.unwrap_or_default();
+    warn_of_secrets(named, option);
     settings.extend(named.iter().cloned());
     settings.extend(flags.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value).clone()?))));
     Ok(settings)
 }
 
-/// Warns of secrets among the settings that were given as arguments.
-pub(crate) fn warn_of_secrets(named: &[(String, String)]) {
+/// Warns of secrets among the settings that were given as arguments. `option` names a file of settings instead.
+pub(crate) fn warn_of_secrets(named: &[(String, String)], option: &str) {
     for (name, _) in named.iter().filter(|(name, value)| is_secret(name) && !value.is_empty()) {
         console::to_stderr(&format!(
-            "warning: {name} is on the command line, where other users of this machine can see it; put it into a file, and name that by --config"
+            "warning: {name} is on the command line, where other users of this machine can see it; put it into a file, and name that by {option}"
         ));
+    }
+}
+
+/// Warns of the options of before, each with its name of now and whether it was given.
+pub(crate) fn warn_of_deprecated(options: &[(&str, &str, bool)]) {
+    for (old, new, _) in options.iter().filter(|(.., given)| *given) {
+        console::to_stderr(&format!("warning: {old} is deprecated, use {new}"));
     }
 }
 

@@ -12,10 +12,10 @@ use std::str::FromStr;
 
 use milena::admin::{Admin, OffsetSpec};
 
-use self::{
-    follow::{Followed, follow},
+use self::printer::Printer;
+pub(crate) use self::{
+    follow::{Added, Followed, Sink, follow},
     position::Position,
-    printer::Printer,
 };
 use crate::{
     connection::Connection,
@@ -116,15 +116,16 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
 async fn read(args: Args) -> Result<(), CliError> {
     let mut admin = Admin::from_properties(args.connection.settings()?).await?;
     let positions = positions(&mut admin, &args).await?;
-    let mut printer = Printer::new(&args.topic, args.output, args.max_messages);
+    let mut printer = Printer::new(args.output, args.max_messages);
     if args.follow || args.from == From::End {
         let report = |message: &str| console::to_stderr(&output::printable_lines(message));
-        let followed = Followed { positions, all: args.partitions.is_empty() };
+        let added = if args.partitions.is_empty() { Added::Of(args.topic) } else { Added::None };
+        let followed = Followed { positions, added };
         return follow(&mut admin, followed, &mut printer, report).await;
     }
-    for Position { partition, next, end } in positions {
-        if !printer.full() {
-            admin.read_range(&args.topic, partition, next..end, |record| printer.print(&record)).await?;
+    for Position { topic, partition, next, end } in positions {
+        if !printer.is_over() {
+            admin.read_range(&topic, partition, next..end, |record| printer.take(&topic, &record)).await?;
         }
     }
     printer.flush();
@@ -142,7 +143,7 @@ async fn positions(admin: &mut Admin, args: &Args) -> Result<Vec<Position>, CliE
         let end = admin.offsets(&args.topic, partition, OffsetSpec::Latest).await?;
         let next = place(args.from, start, end)
             .map_err(|reason| CliError::Usage(format!("{}-{partition} {reason}", args.topic)))?;
-        positions.push(Position { partition, next, end });
+        positions.push(Position { topic: args.topic.as_str().into(), partition, next, end });
     }
     Ok(positions)
 }

@@ -5,10 +5,13 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod apache;
 mod broker;
 mod cluster;
 mod connection;
 mod console;
+mod console_consumer;
+mod console_producer;
 mod consume;
 mod dlq;
 mod doctor;
@@ -88,6 +91,8 @@ struct Cli {
 enum Command {
     Produce(produce::Args),
     Consume(consume::Args),
+    ConsoleProducer(console_producer::Args),
+    ConsoleConsumer(console_consumer::Args),
     Perf(perf::Args),
     VerifiableProducer(verifiable_producer::Args),
     Lab(lab::Args),
@@ -150,6 +155,8 @@ async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit,
     match command {
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
+        Command::ConsoleProducer(args) => console_producer::run(args).await,
+        Command::ConsoleConsumer(args) => console_consumer::run(args).await,
         Command::Perf(args) => perf::run(args).await,
         Command::VerifiableProducer(args) => verifiable_producer::run(args).await,
         Command::Lab(args) => lab::run(args, started, warned).await,

@@ -31,8 +31,9 @@ use crate::{
 };
 use failed::FailedLines;
 use ledger::Ledger;
-use lines::Lines;
+pub(crate) use lines::{Input, Lines};
 use report::End;
+pub(crate) use session::{LAST_CALLBACKS, close};
 use session::{Session, Stop};
 use template::Template;
 

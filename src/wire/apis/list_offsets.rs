@@ -14,6 +14,9 @@ use super::{
     request::{NO_REPLICA, Request, Unusable, check, missing, topic_name},
 };
 
+/// The first version in which transactions are told apart.
+const ISOLATION_FROM: i16 = 2;
+
 /// Requests one offset of a partition: -2 is the earliest, -1 that of the next record, from 0 on the first that is not
 /// older.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(crate) struct AskOffset<'a> {
     pub(crate) topic: &'a str,
     pub(crate) partition: i32,
     pub(crate) timestamp: i64,
+    /// Whether the next record's offset is that of the first open transaction, if there is one.
+    pub(crate) committed: bool,
 }
 
 impl Request for AskOffset<'_> {
@@ -33,7 +38,10 @@ impl Request for AskOffset<'_> {
             .with_current_leader_epoch(-1)
             .with_timestamp(self.timestamp);
         let topic = ListOffsetsTopic::default().with_name(topic_name(self.topic)).with_partitions(vec![partition]);
-        let request = ListOffsetsRequest::default().with_replica_id(NO_REPLICA).with_topics(vec![topic]);
+        let request = ListOffsetsRequest::default()
+            .with_replica_id(NO_REPLICA)
+            .with_isolation_level(if version >= ISOLATION_FROM { self.committed.into() } else { 0 })
+            .with_topics(vec![topic]);
         frame(caller, Self::API, version, &request)
     }
 
@@ -61,12 +69,13 @@ mod tests {
 
     #[test]
     fn every_version_of_the_request_is_that_of_a_consumer() {
-        let ask = AskOffset { topic: TOPIC, partition: 3, timestamp: -2 };
+        let ask = AskOffset { topic: TOPIC, partition: 3, timestamp: -2, committed: true };
         for version in 1..=Api::ListOffsets.latest() {
             let request: ListOffsetsRequest = decoded(ask.encode(CALLER, version), Api::ListOffsets, version);
             let partition = &request.topics[0].partitions[0];
             assert_eq!((request.replica_id.0, partition.current_leader_epoch), (-1, -1));
             assert_eq!((partition.partition_index, partition.timestamp), (3, -2));
+            assert_eq!(request.isolation_level, i8::from(version >= 2));
         }
     }
 
@@ -82,7 +91,7 @@ mod tests {
             let topic = ListOffsetsTopicResponse::default().with_name(topic_name(TOPIC)).with_partitions(partitions);
             ListOffsetsResponse::default().with_topics(vec![topic])
         };
-        let ask = AskOffset { topic: TOPIC, partition: 2, timestamp: -1 };
+        let ask = AskOffset { topic: TOPIC, partition: 2, timestamp: -1, committed: false };
         let two = response(vec![partition(1, 0, 10), partition(2, 0, 20)]);
         assert!(responses(&ask, &two).into_iter().all(|response| response == Ok(20)));
         let moved = response(vec![partition(2, 6, -1)]);

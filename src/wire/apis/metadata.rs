@@ -86,6 +86,13 @@ pub(crate) fn encode_with_rights(caller: Caller<'_>, version: i16, topic: Option
     frame(caller, Api::Metadata, version, &request)
 }
 
+/// Encodes a request for the brokers and for every topic that the client may see.
+#[cfg(feature = "admin")]
+pub(crate) fn encode_all(caller: Caller<'_>, version: i16) -> Bytes {
+    let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
+    frame(caller, Api::Metadata, version, &request)
+}
+
 /// Decodes the response.
 pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ClusterView, BadResponse> {
     let response: MetadataResponse = read(Api::Metadata, version, frame)?;
@@ -146,6 +153,15 @@ mod tests {
         super::tests::{CALLER, answered, decoded},
         *,
     };
+
+    #[cfg(feature = "admin")]
+    #[test]
+    fn no_topics_stand_for_all_of_them() {
+        for version in 4..=Api::Metadata.latest() {
+            let request: MetadataRequest = decoded(encode_all(CALLER, version), Api::Metadata, version);
+            assert_eq!((request.topics, request.allow_auto_topic_creation), (None, false), "{version}");
+        }
+    }
 
     #[cfg(feature = "admin")]
     #[test]

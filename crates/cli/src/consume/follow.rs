@@ -4,20 +4,23 @@
 //! partition's position moves only past records that were printed, so an outage neither loses nor repeats a record.
 
 use std::{
-    io::Write,
+    ops::ControlFlow,
     time::{Duration, Instant},
 };
 
-use milena::admin::{Admin, AdminError, OffsetSpec};
+use milena::admin::{Admin, AdminError, ConsumedRecord, OffsetSpec};
+use regex::Regex;
 use tokio::time::sleep;
 
-use super::{outage::Outage, position::Position, printer::Printer};
+use super::{outage::Outage, position::Position};
 use crate::exit::CliError;
 
 /// How long the fetches of one round over all partitions may wait for records, in total.
 const ROUND: Duration = Duration::from_millis(500);
 /// The backoff after a round in which no fetch succeeded with records.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Topics of the cluster itself, which no pattern means.
+const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 const PACE: Pace = Pace { refresh: Duration::from_secs(3), grace: Duration::from_secs(1) };
 
 /// The intervals of a follower.
@@ -29,47 +32,68 @@ struct Pace {
     grace: Duration,
 }
 
-/// Which partitions are followed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Followed {
-    pub(super) positions: Vec<Position>,
-    /// Whether added partitions are followed as well.
-    pub(super) all: bool,
+/// Where records go.
+pub(crate) trait Sink {
+    /// Takes a record of a topic. Breaks when no further one is wanted.
+    fn take(&mut self, topic: &str, record: &ConsumedRecord) -> ControlFlow<()>;
+
+    /// Whether no further record is wanted.
+    fn is_over(&self) -> bool;
+
+    /// Passes on what it holds back.
+    fn flush(&mut self);
 }
 
-/// Reads until the printer is full. `report` receives the messages for the user.
-pub(super) async fn follow<W: Write>(
+/// Which partitions are followed.
+#[derive(Clone, Debug)]
+pub(crate) struct Followed {
+    pub(crate) positions: Vec<Position>,
+    pub(crate) added: Added,
+}
+
+/// Which partitions are followed as well once they are there.
+#[derive(Clone, Debug)]
+pub(crate) enum Added {
+    None,
+    /// Those of a topic.
+    Of(String),
+    /// Those of the topics with such a name.
+    Matching(Regex),
+}
+
+/// Reads until the sink wants no more. `report` receives the messages for the user.
+pub(crate) async fn follow(
     admin: &mut Admin,
     followed: Followed,
-    printer: &mut Printer<'_, W>,
+    sink: &mut impl Sink,
     report: impl FnMut(&str),
 ) -> Result<(), CliError> {
-    follow_at(PACE, admin, followed, printer, report).await
+    follow_at(PACE, admin, followed, sink, report).await
 }
 
-async fn follow_at<W: Write>(
+async fn follow_at(
     pace: Pace,
     admin: &mut Admin,
     mut followed: Followed,
-    printer: &mut Printer<'_, W>,
+    sink: &mut impl Sink,
     mut report: impl FnMut(&str),
 ) -> Result<(), CliError> {
     let (mut outage, mut refreshed) = (Outage::new(pace.grace), Instant::now());
-    while !printer.full() {
+    while !sink.is_over() {
         let mut round = Round::default();
         let share = ROUND / u32::try_from(followed.positions.len()).unwrap_or(u32::MAX).max(1);
         for position in &mut followed.positions {
-            round.note(read_on(admin, position, share, printer).await)?;
+            round.note(read_on(admin, position, share, sink).await)?;
         }
-        printer.flush();
-        if followed.all && round.responded && refreshed.elapsed() >= pace.refresh {
-            round.note(add_new(admin, printer.topic, &mut followed.positions).await)?;
+        sink.flush();
+        if (round.responded || followed.positions.is_empty()) && refreshed.elapsed() >= pace.refresh {
+            round.note(followed.add_new(admin).await)?;
             refreshed = Instant::now();
         }
         if let Some(message) = outage.after_round(round.error.as_deref(), Instant::now()) {
             report(&message);
         }
-        if round.error.is_some() && !round.moved {
+        if (round.error.is_some() || followed.positions.is_empty()) && !round.moved {
             sleep(PAUSE).await;
         }
     }
@@ -107,39 +131,58 @@ fn is_transient(error: &AdminError) -> bool {
     error.retriable() || unknown
 }
 
-/// Adds partitions that were created meanwhile, from their beginning.
-async fn add_new(admin: &mut Admin, topic: &str, positions: &mut Vec<Position>) -> Result<bool, AdminError> {
-    let known = positions.iter().map(|position| position.partition + 1).max().unwrap_or(0);
-    let count = admin.partitions(topic).await?;
-    for partition in known..count {
-        let next = admin.offsets(topic, partition, OffsetSpec::Earliest).await?;
-        positions.push(Position { partition, next, end: next });
+impl Added {
+    /// The names of the topics that there are.
+    pub(crate) async fn topics(&self, admin: &mut Admin) -> Result<Vec<String>, AdminError> {
+        match self {
+            Self::None => Ok(Vec::new()),
+            Self::Of(topic) => Ok(vec![topic.clone()]),
+            Self::Matching(pattern) => {
+                let topics = admin.topics().await?.into_iter();
+                Ok(topics.filter(|topic| pattern.is_match(topic) && !INTERNAL.contains(&topic.as_str())).collect())
+            }
+        }
     }
-    Ok(known < count)
 }
 
-/// Prints the records from a position on, and advances the position past them.
-async fn read_on<W: Write>(
+impl Followed {
+    /// Adds partitions that were created meanwhile, from their beginning. Returns whether there are any.
+    async fn add_new(&mut self, admin: &mut Admin) -> Result<bool, AdminError> {
+        let before = self.positions.len();
+        for topic in self.added.topics(admin).await? {
+            let of_topic = self.positions.iter().filter(|position| *position.topic == *topic);
+            let known = of_topic.map(|position| position.partition + 1).max().unwrap_or(0);
+            for partition in known..admin.partitions(&topic).await? {
+                let next = admin.offsets(&topic, partition, OffsetSpec::Earliest).await?;
+                self.positions.push(Position { topic: topic.as_str().into(), partition, next, end: next });
+            }
+        }
+        Ok(self.positions.len() > before)
+    }
+}
+
+/// Passes on the records from a position on, and advances the position past them.
+async fn read_on(
     admin: &mut Admin,
     position: &mut Position,
     wait: Duration,
-    printer: &mut Printer<'_, W>,
+    sink: &mut impl Sink,
 ) -> Result<bool, AdminError> {
-    let fetched = admin.read_once(printer.topic, position.partition, position.next, wait).await?;
+    let fetched = admin.read_once(&position.topic, position.partition, position.next, wait).await?;
     let moved = fetched.next_offset > position.next;
     position.next = fetched.next_offset;
-    let _ = fetched.records.iter().try_for_each(|record| printer.print(record));
+    let _ = fetched.records.iter().try_for_each(|record| sink.take(&position.topic, record));
     Ok(moved)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, BufWriter};
+    use std::io::{self, BufWriter, Write};
 
     use milena::{Producer, Record, broker::EmbeddedBroker};
     use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-    use super::*;
+    use super::{super::printer::Printer, *};
     use crate::output::Format;
 
     /// A test that waits longer than this has failed.
@@ -170,15 +213,18 @@ mod tests {
 
     impl Follower {
         async fn start(broker: &EmbeddedBroker, max_messages: u64) -> Self {
+            let positions = vec![Position { topic: "orders".into(), partition: 0, next: 0, end: 0 }];
+            Self::of(broker, Followed { positions, added: Added::Of("orders".into()) }, max_messages).await
+        }
+
+        async fn of(broker: &EmbeddedBroker, followed: Followed, max_messages: u64) -> Self {
             let mut admin = Admin::connect(&broker.bootstrap_servers()).await.unwrap();
             let (out, lines) = channel(100);
             let (reported, reports) = channel(100);
             let ended = tokio::spawn(async move {
                 let (format, left, out) = (Format::Text, Some(max_messages), BufWriter::new(Out(out)));
-                let mut printer = Printer { topic: "orders", format, safe: false, left, out };
+                let mut printer = Printer { format, safe: false, left, out };
                 let pace = Pace { refresh: Duration::from_millis(20), grace: Duration::ZERO };
-                let positions = vec![Position { partition: 0, next: 0, end: 0 }];
-                let followed = Followed { positions, all: true };
                 let report = |message: &str| reported.try_send(message.to_owned()).unwrap();
                 follow_at(pace, &mut admin, followed, &mut printer, report).await
             });
@@ -230,6 +276,23 @@ mod tests {
         write(&broker, 1, &["b", "c"]).await;
         assert_eq!(follower.line().await, at("orders-1@0", "b"));
         assert_eq!(follower.line().await, at("orders-1@1", "c"));
+        follower.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_is_created_is_read_from_its_beginning_if_its_name_matches() {
+        let broker = cluster(1).await;
+        let pattern = Regex::new("^(?:new-.*)$").unwrap();
+        let followed = Followed { positions: Vec::new(), added: Added::Matching(pattern) };
+        let mut follower = Follower::of(&broker, followed, 2).await;
+        let producer = Producer::from_properties([("bootstrap.servers", broker.bootstrap_servers())]).await.unwrap();
+        let mut admin = Admin::connect(&broker.bootstrap_servers()).await.unwrap();
+        for topic in ["renew-1", "new-1", "new-2"] {
+            admin.create_topic(topic, 1, 1, &[]).await.unwrap();
+            producer.send(Record::to(topic).value(topic)).await.unwrap().await.unwrap();
+        }
+        assert_eq!(follower.line().await, at("new-1-0@0", "new-1"));
+        assert_eq!(follower.line().await, at("new-2-0@0", "new-2"));
         follower.end().await;
     }
 

@@ -9,14 +9,14 @@ use std::{
 
 use milena::admin::ConsumedRecord;
 
+use super::follow::Sink;
 use crate::{
     console::Stdout,
     output::{self, Format},
 };
 
-/// Prints the records of a topic.
-pub(super) struct Printer<'a, W: Write = Stdout> {
-    pub(super) topic: &'a str,
+/// Prints records.
+pub(super) struct Printer<W: Write = Stdout> {
     pub(super) format: Format,
     /// Whether control characters are escaped.
     pub(super) safe: bool,
@@ -25,32 +25,32 @@ pub(super) struct Printer<'a, W: Write = Stdout> {
     pub(super) out: BufWriter<W>,
 }
 
-impl<'a> Printer<'a> {
-    /// Prints at most `left` records of a topic to standard output.
-    pub(super) fn new(topic: &'a str, format: Format, left: Option<u64>) -> Self {
+impl Printer {
+    /// Prints at most `left` records to standard output.
+    pub(super) fn new(format: Format, left: Option<u64>) -> Self {
         let (safe, out) = (io::stdout().is_terminal(), BufWriter::new(Stdout));
-        Self { topic, format, safe, left, out }
+        Self { format, safe, left, out }
     }
 }
 
-impl<W: Write> Printer<'_, W> {
-    pub(super) fn full(&self) -> bool {
+impl<W: Write> Sink for Printer<W> {
+    fn is_over(&self) -> bool {
         self.left == Some(0)
     }
 
     /// Prints a record. Breaks after the last one within the limit, and after a write error.
-    pub(super) fn print(&mut self, record: &ConsumedRecord) -> ControlFlow<()> {
-        if self.full() {
+    fn take(&mut self, topic: &str, record: &ConsumedRecord) -> ControlFlow<()> {
+        if self.is_over() {
             return ControlFlow::Break(());
         }
-        let mut line = output::record(self.format, self.topic, record, self.safe);
+        let mut line = output::record(self.format, topic, record, self.safe);
         line.push(b'\n');
         let written = self.out.write_all(&line);
         self.left = if written.is_ok() { self.left.map(|left| left - 1) } else { Some(0) };
-        if self.full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    pub(super) fn flush(&mut self) {
+    fn flush(&mut self) {
         if self.out.flush().is_err() {
             self.left = Some(0);
         }

@@ -6,7 +6,11 @@ use clap::ValueEnum;
 use milena::Preset;
 
 use super::payload::{KeyDistribution, Payload};
-use crate::{connection::warn_of_secrets, console::to_stderr, exit::CliError, properties, settings};
+use crate::{
+    connection::{warn_of_deprecated, warn_of_secrets},
+    exit::CliError,
+    properties, settings,
+};
 
 /// Measure how fast records are produced, as kafka-producer-perf-test does
 ///
@@ -154,20 +158,16 @@ impl Args {
 
     /// All settings; a later one overrides an earlier one.
     pub(super) fn properties(&self) -> Result<Vec<(String, String)>, CliError> {
-        for (old, new, given) in [
+        warn_of_deprecated(&[
             ("--producer-props", "--command-property", !self.producer_props.is_empty()),
             ("--producer.config", "--command-config", self.producer_config.is_some()),
-        ] {
-            if given {
-                to_stderr(&format!("warning: {old} is deprecated, use {new}"));
-            }
-        }
+        ]);
         let mut settings = vec![("client.id".to_owned(), "perf-producer-client".to_owned())];
         for path in self.producer_config.iter().chain(&self.command_config) {
             settings.extend(properties::load(path).map_err(CliError::Usage)?);
         }
         for named in [&self.producer_props, &self.command_property] {
-            warn_of_secrets(named);
+            warn_of_secrets(named, "--command-config");
             settings.extend(named.iter().cloned());
         }
         settings.extend(self.bootstrap_server.clone().map(|servers| ("bootstrap.servers".to_owned(), servers)));

@@ -26,7 +26,7 @@ use crate::{interrupt::Interrupt, output::Failure};
 /// How many lines may be in flight. `buffer.memory` bounds their records; this bounds the lines that are kept for them.
 const MAX_IN_FLIGHT: u32 = 65_536;
 /// How long callbacks may take to run once the producer is closed.
-const LAST_CALLBACKS: Duration = Duration::from_secs(30);
+pub(crate) const LAST_CALLBACKS: Duration = Duration::from_secs(30);
 
 /// Why reading stopped.
 #[derive(Debug)]
@@ -165,17 +165,22 @@ impl Session {
 
     /// Closes the producer and waits for lines in flight. A signal ends the wait.
     pub(crate) async fn close(&self, interrupt: &mut Interrupt) {
-        let closed = tokio::select! {
-            biased;
-            () = interrupt.next() => self.producer.close_timeout(Duration::ZERO).await,
-            closed = self.producer.close() => closed,
-        };
-        if let Err(error) = closed {
-            tracing::debug!(%error, "closing the producer");
-        }
+        close(&self.producer, interrupt).await;
         if timeout(LAST_CALLBACKS, self.idle()).await.is_err() {
             tracing::error!("some lines have no outcome {} s after closing", LAST_CALLBACKS.as_secs());
         }
+    }
+}
+
+/// Closes a producer and waits for what is in flight. A signal ends the wait.
+pub(crate) async fn close(producer: &Producer, interrupt: &mut Interrupt) {
+    let closed = tokio::select! {
+        biased;
+        () = interrupt.next() => producer.close_timeout(Duration::ZERO).await,
+        closed = producer.close() => closed,
+    };
+    if let Err(error) = closed {
+        tracing::debug!(%error, "closing the producer");
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`usage`]: what is refused before anything is sent
 //! - [`broker`]: the embedded broker as a process
+//! - [`console`]: the console tools do what Apache's do
 //! - [`consume`]: reading where nothing was written by us
 //! - [`dlq`]: letters are listed, and replayed once
 //! - [`doctor`]: what is wrong is found, and named with a hint
@@ -16,6 +17,7 @@
 //! - [`verifiable_producer`]: the lines of Kafka's tool for its own tests
 
 mod broker;
+mod console;
 mod consume;
 mod dlq;
 mod doctor;

@@ -15,6 +15,8 @@ fn the_help_of_every_command_has_examples_and_exit_codes() {
     for command in [
         &["produce"][..],
         &["consume"],
+        &["console-producer"],
+        &["console-consumer"],
         &["lab", "async-orders"],
         &["lab", "retry"],
         &["lab", "dead-letter"],
@@ -49,6 +51,39 @@ fn arguments_that_make_no_sense_are_refused_with_what_was_expected() {
         (&["produce", "-t", "t", "--file", "not-there"], "not-there"),
         (&["consume", "-t", "t", "--from", "middle"], "expected beginning, end or an offset"),
         (&["consume", "-t", "t", "-b", "localhost"], "the port is missing"),
+        (&["console-producer", "--topic", "t"], "--bootstrap-server"),
+        (
+            &["console-producer", "--bootstrap-server", "a:1", "--topic", "t", "--line-reader", "Mine"],
+            "milena runs no classes",
+        ),
+        (
+            &["console-producer", "--bootstrap-server", "a:1", "--topic", "t", "--property", "null.marker=,"],
+            "headers.separator",
+        ),
+        (&["console-consumer", "--bootstrap-server", "a:1"], "--topic"),
+        (&["console-consumer", "--bootstrap-server", "a:1", "--topic", "t", "--include", "t"], "--include"),
+        (
+            &["console-consumer", "--bootstrap-server", "a:1", "--topic", "t", "--group", "g"],
+            "milena has no consumer groups",
+        ),
+        (&["console-consumer", "--bootstrap-server", "a:1", "--topic", "t", "--offset", "1"], "--partition"),
+        (&["console-consumer", "--bootstrap-server", "a:1", "--include", "("], "expected a regular expression"),
+        (
+            &["console-consumer", "--bootstrap-server", "a:1", "--topic", "t", "--formatter", "Mine"],
+            "milena runs no classes",
+        ),
+        (
+            &[
+                "console-consumer",
+                "--bootstrap-server",
+                "a:1",
+                "--topic",
+                "t",
+                "--command-property",
+                "fetch.min.bytes=1",
+            ],
+            "fetch.min.bytes",
+        ),
         (&["broker", "--topic", "orders"], "expected name:partitions"),
         (&["broker", "--nodes", "0"], "--nodes"),
         (&["broker", "--port", "65536"], "--port"),
