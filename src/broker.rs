@@ -18,8 +18,8 @@
 //! ```
 //!
 //! # What it does
-//! Produce 3–13, Fetch 4–12, ListOffsets 1–10, Metadata 0–13, SaslHandshake 1, ApiVersions 0–4, CreateTopics 2–7, InitProducerId 0–5,
-//! DescribeConfigs 1–4 and SaslAuthenticate 0–2. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
+//! Produce 3–13, Fetch 4–12, ListOffsets 1–10, Metadata 0–13, FindCoordinator 0–6, JoinGroup 0–9, Heartbeat 0–4, LeaveGroup 0–5, SyncGroup 0–5,
+//! SaslHandshake 1, ApiVersions 0–4, CreateTopics 2–7, InitProducerId 0–5, DescribeConfigs 1–4 and SaslAuthenticate 0–2. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
 //! have Apache Kafka's window of five batches and its epoch rules.
 //!
 //! As Apache Kafka does, the broker ignores bytes that follow a request and tagged fields that it does not know. A request that it
@@ -38,7 +38,7 @@
 //! from one host. Rules can change while it runs.
 //!
 //! # What it does not do
-//! Consumer groups, so a consumer must assign its partitions itself. Transactions, retention. zstd without
+//! Committed offsets of consumer groups. Transactions, retention. zstd without
 //! the feature `zstd`. **Logs are in memory** and grow until the broker is dropped; a topic with `cleanup.policy=compact` is compacted only on
 //! command ([`EmbeddedBroker::compact`]).
 //!
@@ -53,6 +53,7 @@ mod compact;
 mod config;
 mod control;
 mod faults;
+mod groups;
 mod kind;
 mod listener;
 mod log;

@@ -12,6 +12,16 @@ pub enum Api {
     ListOffsets,
     /// Lists nodes, topics, partitions and their leaders (key 3).
     Metadata,
+    /// Finds the node that coordinates a consumer group (key 10).
+    FindCoordinator,
+    /// Joins a consumer group (key 11).
+    JoinGroup,
+    /// Tells a consumer group that a member is alive (key 12).
+    Heartbeat,
+    /// Leaves a consumer group (key 13).
+    LeaveGroup,
+    /// Asks for a member's part of a consumer group's partitions (key 14).
+    SyncGroup,
     /// Names the mechanism by which a client authenticates (key 17).
     SaslHandshake,
     /// Lists the requests that the broker understands (key 18).

@@ -5,9 +5,10 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, InitProducerIdRequest,
-        ListOffsetsRequest, MetadataRequest, ProduceRequest, ResponseHeader, SaslAuthenticateRequest,
-        SaslHandshakeRequest,
+        ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, FindCoordinatorRequest,
+        HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListOffsetsRequest,
+        MetadataRequest, ProduceRequest, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
+        SyncGroupRequest,
     },
     protocol::{Encodable, HeaderVersion},
 };
@@ -82,6 +83,11 @@ pub(super) const ENTRIES: &[ApiEntry] = &[
     ApiEntry::of::<FetchRequest>(),
     ApiEntry::of::<ListOffsetsRequest>(),
     ApiEntry::of::<MetadataRequest>(),
+    ApiEntry::of::<FindCoordinatorRequest>(),
+    ApiEntry::of::<JoinGroupRequest>(),
+    ApiEntry::of::<HeartbeatRequest>(),
+    ApiEntry::of::<LeaveGroupRequest>(),
+    ApiEntry::of::<SyncGroupRequest>(),
     ApiEntry::of::<SaslHandshakeRequest>(),
     ApiEntry::of::<ApiVersionsRequest>(),
     ApiEntry::of::<CreateTopicsRequest>(),

@@ -3,9 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, InitProducerIdRequest,
-        ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest,
-        SaslHandshakeRequest,
+        ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, FindCoordinatorRequest,
+        HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListOffsetsRequest,
+        MetadataRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
+        SyncGroupRequest,
     },
     protocol::Encodable,
 };
@@ -79,6 +80,11 @@ fn bytes_behind_a_request_and_unknown_tagged_fields_change_nothing() {
     tolerates::<DescribeConfigsRequest>();
     tolerates::<SaslHandshakeRequest>();
     tolerates::<SaslAuthenticateRequest>();
+    tolerates::<FindCoordinatorRequest>();
+    tolerates::<JoinGroupRequest>();
+    tolerates::<HeartbeatRequest>();
+    tolerates::<LeaveGroupRequest>();
+    tolerates::<SyncGroupRequest>();
 }
 
 #[test]
