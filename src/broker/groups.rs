@@ -2,13 +2,15 @@
 //!
 //! In: requests of members, with their time. Out: answers; a request that has to wait is answered when it is looked at again. Pure. Source:
 //! `GroupCoordinatorService` and `GroupMetadataManager` of Apache Kafka 4.2, with `group.coordinator.rebalance.protocols=classic`. Layout, each using those
-//! before it: `member`, `group`, `rebalance` and `joining`. All nodes share the groups, so a coordinator that takes over knows them whole.
+//! before it: `member`, `offsets` and `subscription`, `group`, `rebalance` and `joining`. All nodes share the groups, so a coordinator that takes over knows them whole.
 //! Deliberately absent: the protocol of KIP-848, whose clients fall back; offsets that expire.
 
 mod group;
 mod joining;
 mod member;
+mod offsets;
 mod rebalance;
+mod subscription;
 #[cfg(test)]
 mod tests;
 
@@ -16,13 +18,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use self::{
-    group::Group,
-    member::{Protocol, bytes_of},
-};
+use self::member::{Protocol, bytes_of};
 pub(super) use self::{
-    group::GroupSettings,
-    member::{GroupAnswer, JoinGroup, Joined, SyncGroup, Synced, Ticket, Who},
+    group::{Group, GroupSettings, GroupState},
+    member::{GroupAnswer, JoinGroup, Joined, Member, SyncGroup, Synced, Ticket, Who},
+    offsets::{Commit, Committed, Offsets},
 };
 use crate::error::ErrorCode;
 
@@ -100,10 +100,7 @@ impl Groups {
             return;
         }
         let new_id = self.new_id(join.instance.as_ref().unwrap_or(&join.client_id));
-        self.groups.entry(join.group.clone()).or_insert_with(|| {
-            self.bytes = self.bytes.saturating_add(size_of_group(&join.group, &Group::new()));
-            Group::new()
-        });
+        self.make(&join.group);
         self.change(&join.group, |group, settings| group.join(now_ms, settings, ticket, join, new_id));
         self.advance(now_ms, &join.group);
     }
@@ -135,8 +132,97 @@ impl Groups {
         left.unwrap_or_else(|| all.iter().map(|_| Err(ErrorCode::UNKNOWN_MEMBER_ID)).collect())
     }
 
+    /// A client commits offsets. One that names no generation makes the group if there is none.
+    pub(super) fn commit(
+        &mut self,
+        now_ms: i64,
+        id: &str,
+        who: &Who,
+        generation: i32,
+        commits: Vec<Commit>,
+    ) -> Result<(), ErrorCode> {
+        self.advance(now_ms, id);
+        match self.groups.get(id) {
+            Some(group) => group.check_commit(who, generation)?,
+            None if generation >= 0 => return Err(ErrorCode::GROUP_ID_NOT_FOUND),
+            None => {}
+        }
+        if !self.make_room_for(id) {
+            return Err(ErrorCode::GROUP_MAX_SIZE_REACHED);
+        }
+        if !self.has_room(commits.iter().map(Commit::bytes).fold(id.len(), usize::saturating_add)) {
+            return Err(ErrorCode::UNKNOWN_SERVER_ERROR);
+        }
+        self.make(id);
+        self.change(id, |group, _| {
+            if [GroupState::Stable, GroupState::PreparingRebalance].contains(&group.state) {
+                group.renew(now_ms, &who.member);
+            }
+            commits.into_iter().for_each(|commit| group.offsets.commit(commit));
+        });
+        Ok(())
+    }
+
+    /// What a group has committed.
+    pub(super) fn offsets(&self, id: &str) -> Option<&Offsets> {
+        Some(&self.groups.get(id)?.offsets)
+    }
+
+    /// Whether what a group has committed may be deleted at all.
+    pub(super) fn check_offset_delete(&mut self, now_ms: i64, id: &str) -> Result<(), ErrorCode> {
+        self.advance(now_ms, id);
+        self.groups.get(id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?.check_offset_delete()
+    }
+
+    /// Deletes what a group has committed for a partition.
+    pub(super) fn delete_offset(&mut self, id: &str, topic: &str, partition: i32) -> Result<(), ErrorCode> {
+        let deleted = self.change(id, |group, _| {
+            if group.reads(topic) {
+                return Err(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC);
+            }
+            group.offsets.remove(topic, partition);
+            Ok(())
+        });
+        deleted.unwrap_or(Err(ErrorCode::GROUP_ID_NOT_FOUND))
+    }
+
+    /// A topic is deleted, so nothing is committed for it any more.
+    pub(super) fn forget_topic(&mut self, topic: &str) {
+        for id in self.groups.keys().cloned().collect::<Vec<_>>() {
+            self.change(&id, |group, _| group.offsets.forget(topic));
+        }
+    }
+
+    /// Deletes a group without members.
+    pub(super) fn delete(&mut self, now_ms: i64, id: &str) -> Result<(), ErrorCode> {
+        self.advance(now_ms, id);
+        let group = self.groups.get(id).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?;
+        if group.state != GroupState::Empty {
+            return Err(ErrorCode::NON_EMPTY_GROUP);
+        }
+        self.bytes = self.bytes.saturating_sub(size_of_group(id, group));
+        self.groups.remove(id);
+        Ok(())
+    }
+
+    pub(super) fn group(&self, id: &str) -> Option<&Group> {
+        self.groups.get(id)
+    }
+
+    /// All groups, by name.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&String, &Group)> {
+        self.groups.iter()
+    }
+
+    /// Lets everything happen that is due.
+    pub(super) fn advance_all(&mut self, now_ms: i64) {
+        for id in self.groups.keys().cloned().collect::<Vec<_>>() {
+            self.advance(now_ms, &id);
+        }
+    }
+
     /// Lets everything happen in a group that is due, and takes its answers.
-    fn advance(&mut self, now_ms: i64, id: &str) {
+    pub(super) fn advance(&mut self, now_ms: i64, id: &str) {
         let advanced = self.change(id, |group, settings| {
             group.advance(now_ms, settings);
             group.take_answers()
@@ -146,6 +232,15 @@ impl Groups {
         self.answers.extend(answers);
         while self.answers.len() > MOST_ANSWERS {
             self.answers.pop_first();
+        }
+    }
+
+    /// Makes a group if there is none of this name.
+    fn make(&mut self, id: &str) {
+        if !self.groups.contains_key(id) {
+            let group = Group::new();
+            self.bytes = self.bytes.saturating_add(size_of_group(id, &group));
+            self.groups.insert(id.to_owned(), group);
         }
     }
 

@@ -59,6 +59,15 @@ impl Call<'_> {
         if state.coordinator(group) == Some(self.node) { Ok(()) } else { Err(ErrorCode::NOT_COORDINATOR) }
     }
 
+    /// Why no offset of this partition can be kept or deleted.
+    pub(super) fn check_offset(&self, state: &State, topic: &str, partition: i32) -> Result<(), ErrorCode> {
+        if !self.may(state, Operation::Read, topic) {
+            return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+        }
+        let is_there = state.topics.get(topic).is_some_and(|topic| topic.partition(partition).is_some());
+        if is_there { Ok(()) } else { Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) }
+    }
+
     /// Whether the client may do this with the cluster.
     pub(super) fn may_with_cluster(&self, state: &State, operation: Operation) -> bool {
         !state.acls.is_on() || state.acls.allows(&self.session.requester(), operation, Kind::Cluster, CLUSTER)

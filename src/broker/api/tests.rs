@@ -3,10 +3,11 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, FindCoordinatorRequest,
-        HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListOffsetsRequest,
-        MetadataRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
-        SyncGroupRequest,
+        ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+        FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
+        LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
+        OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest,
+        SaslHandshakeRequest, SyncGroupRequest,
     },
     protocol::Encodable,
 };
@@ -85,6 +86,12 @@ fn bytes_behind_a_request_and_unknown_tagged_fields_change_nothing() {
     tolerates::<HeartbeatRequest>();
     tolerates::<LeaveGroupRequest>();
     tolerates::<SyncGroupRequest>();
+    tolerates::<OffsetCommitRequest>();
+    tolerates::<OffsetFetchRequest>();
+    tolerates::<DescribeGroupsRequest>();
+    tolerates::<ListGroupsRequest>();
+    tolerates::<DeleteGroupsRequest>();
+    tolerates::<OffsetDeleteRequest>();
 }
 
 #[test]

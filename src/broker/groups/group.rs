@@ -8,9 +8,13 @@
 //! leaves it without an answer. And the members that come into question as leader, or as the next protocol, are taken by name, where Apache
 //! Kafka leaves it to a hash table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::member::{GroupAnswer, Joined, Member, Synced, Ticket, Who, bytes_of};
+use super::{
+    member::{GroupAnswer, Joined, Member, Synced, Ticket, Who, bytes_of},
+    offsets::Offsets,
+    subscription,
+};
 use crate::error::ErrorCode;
 
 /// In which state a group is. One that does not exist is `Dead`.
@@ -94,6 +98,9 @@ pub(in crate::broker) struct Group {
     /// Whether somebody joined while an empty group waited for more members.
     pub(super) is_joined: bool,
     pub(super) answers: Vec<(Ticket, GroupAnswer)>,
+    /// The topics of the current generation's members, if they are consumers whose subscriptions can be read.
+    subscribed: Option<BTreeSet<String>>,
+    pub(super) offsets: Offsets,
 }
 
 impl Group {
@@ -111,6 +118,8 @@ impl Group {
             sync_until_ms: None,
             is_joined: false,
             answers: Vec::new(),
+            subscribed: None,
+            offsets: Offsets::default(),
         }
     }
 
@@ -121,7 +130,7 @@ impl Group {
 
     /// Whether the group is more than its name.
     pub(super) fn is_used(&self) -> bool {
-        self.state != GroupState::Empty || !self.pending.is_empty()
+        self.state != GroupState::Empty || !self.pending.is_empty() || !self.offsets.is_empty()
     }
 
     /// Whether a request waits here.
@@ -237,10 +246,46 @@ impl Group {
         self.members.values().all(|member| member.knows(protocol))
     }
 
+    /// Looks up what the current generation's members subscribe to (`ClassicGroup.computeSubscribedTopics`).
+    pub(super) fn learn_subscriptions(&mut self) {
+        let protocol = self.protocol_name.as_deref();
+        let topics = |member: &Member| subscription::topics(&member.metadata(protocol));
+        let all: Option<Vec<_>> = self.members.values().map(topics).collect();
+        self.subscribed = all.filter(|_| self.is_of_consumers()).map(|all| all.into_iter().flatten().collect());
+    }
+
+    fn is_of_consumers(&self) -> bool {
+        self.protocol_type.as_deref() == Some("consumer")
+    }
+
+    /// Whether offsets may be committed (`ClassicGroup.validateOffsetCommit`).
+    pub(super) fn check_commit(&self, who: &Who, generation: i32) -> Result<(), ErrorCode> {
+        let is_empty = self.state == GroupState::Empty;
+        if generation < 0 && is_empty {
+            return Ok(());
+        }
+        if generation >= 0 || *who != Who::default() {
+            self.check_generation(who, generation)?;
+        } else if !is_empty {
+            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+        }
+        if self.state == GroupState::CompletingRebalance { Err(ErrorCode::REBALANCE_IN_PROGRESS) } else { Ok(()) }
+    }
+
+    /// Whether what is committed may be deleted at all.
+    pub(super) fn check_offset_delete(&self) -> Result<(), ErrorCode> {
+        if self.state == GroupState::Empty || self.is_of_consumers() { Ok(()) } else { Err(ErrorCode::NON_EMPTY_GROUP) }
+    }
+
+    /// Whether members read a topic. Of consumers who do not say, it is assumed.
+    pub(super) fn reads(&self, topic: &str) -> bool {
+        self.subscribed.as_ref().map_or_else(|| self.is_of_consumers(), |topics| topics.contains(topic))
+    }
+
     /// How much memory it takes, about.
     pub(super) fn bytes(&self) -> usize {
         let members = self.members.iter().map(|(id, member)| id.len().saturating_add(member.bytes()));
         let pending = self.pending.keys().map(|id| id.len().saturating_add(bytes_of(&[])));
-        members.chain(pending).fold(size_of::<Self>(), usize::saturating_add)
+        members.chain(pending).fold(size_of::<Self>(), usize::saturating_add).saturating_add(self.offsets.bytes())
     }
 }

@@ -157,6 +157,7 @@ impl Group {
         }
         self.generation = self.generation.checked_add(1).unwrap_or(0);
         self.protocol_name = self.select_protocol();
+        self.learn_subscriptions();
         if self.members.is_empty() {
             self.state = GroupState::Empty;
             return;

@@ -241,7 +241,7 @@ fn the_protocol_is_what_most_members_like_best_of_what_all_know() {
         let mut group = Group::new();
         for (number, offered) in offers.iter().enumerate() {
             let join = JoinGroup { protocols: offer(offered), ..desk().request(&Knows::default()) };
-            group.members.insert(number.to_string(), member::Member::new(&join));
+            group.members.insert(number.to_string(), Member::new(&join));
         }
         assert_eq!(group.select_protocol().as_deref(), Some(*expected), "{offers:?}");
     }
