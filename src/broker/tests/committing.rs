@@ -98,20 +98,51 @@ fn a_topic_that_is_deleted_takes_its_offsets_along() {
     assert_eq!(fetched(&mut cluster, 9, "payments", 0).0, 5);
 }
 
-/// A member that reads `orders`, in a generation that is shared out.
-fn member(cluster: &mut TestCluster) -> StrBytes {
+/// What a consumer that reads `orders` joins with.
+fn joining(member: &str) -> JoinGroupRequest {
     let metadata = Bytes::from_static(b"\0\0\0\0\0\x01\0\x06orders\xff\xff\xff\xff");
     let protocol = JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(metadata);
-    let join = JoinGroupRequest::default()
+    JoinGroupRequest::default()
         .with_group_id(text("shop").into())
         .with_session_timeout_ms(10_000)
         .with_rebalance_timeout_ms(60_000)
+        .with_member_id(text(member))
         .with_protocol_type(text("consumer"))
-        .with_protocols(vec![protocol]);
-    let id = cluster.ask(1, 3, &join).member_id;
-    let sync = SyncGroupRequest::default().with_group_id(text("shop").into()).with_member_id(id.clone());
-    assert_eq!(cluster.ask(1, 4, &sync.with_generation_id(1)).error_code, 0);
+        .with_protocols(vec![protocol])
+}
+
+fn syncing(member: &str, generation: i32) -> SyncGroupRequest {
+    let sync = SyncGroupRequest::default().with_group_id(text("shop").into());
+    sync.with_member_id(text(member)).with_generation_id(generation)
+}
+
+/// A member that reads `orders`, in a generation that is shared out.
+fn member(cluster: &mut TestCluster) -> StrBytes {
+    let id = cluster.ask(1, 3, &joining("")).member_id;
+    assert_eq!(cluster.ask(1, 4, &syncing(&id, 1)).error_code, 0);
     id
+}
+
+/// The third member's join waits like the second one's sync, so neither response wakes the other.
+#[tokio::test]
+async fn a_request_that_waits_is_answered_when_another_one_that_waits_has_changed_the_group() {
+    let broker = EmbeddedBroker::builder().start().await.unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(Client::connect(&broker, 1).await);
+    }
+    let [first, second, third] = &mut clients[..] else { panic!("three clients") };
+    let leader = first.ask(3, &joining("")).await.member_id;
+    second.send(3, 5, &joining("")).await;
+    let alive = HeartbeatRequest::default().with_group_id(text("shop").into()).with_member_id(leader.clone());
+    let alive = alive.with_generation_id(1);
+    while ErrorCode(first.ask(3, &alive).await.error_code) != ErrorCode::REBALANCE_IN_PROGRESS {}
+    assert_eq!(first.ask(3, &joining(&leader)).await.generation_id, 2);
+    let follower = second.receive::<JoinGroupRequest>(3, 5).await.member_id;
+    second.send(2, 5, &syncing(&follower, 2)).await;
+    third.send(3, 5, &joining("")).await;
+    let synced = second.receive::<SyncGroupRequest>(2, 5).await;
+    assert_eq!(ErrorCode(synced.error_code), ErrorCode::REBALANCE_IN_PROGRESS);
 }
 
 fn delete_offset(cluster: &mut TestCluster, topic: &str, partition: i32) -> ErrorCode {

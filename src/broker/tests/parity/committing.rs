@@ -17,7 +17,13 @@ use super::{
 };
 
 /// Offsets of partitions of one topic, by member and generation.
-fn commit(group: &str, member: &str, generation: i32, topic: &str, offsets: &[(i32, i64)]) -> OffsetCommitRequest {
+pub(super) fn commit(
+    group: &str,
+    member: &str,
+    generation: i32,
+    topic: &str,
+    offsets: &[(i32, i64)],
+) -> OffsetCommitRequest {
     let partition = |(partition, offset): &(i32, i64)| {
         OffsetCommitRequestPartition::default().with_partition_index(*partition).with_committed_offset(*offset)
     };
@@ -37,7 +43,7 @@ fn with_metadata(mut commit: OffsetCommitRequest, metadata: &str) -> OffsetCommi
 }
 
 impl Client {
-    fn commits(&mut self, version: i16, request: &OffsetCommitRequest) -> String {
+    pub(super) fn commits(&mut self, version: i16, request: &OffsetCommitRequest) -> String {
         let topics = self.ask(version, request).topics;
         let codes = topics
             .iter()
@@ -47,7 +53,7 @@ impl Client {
     }
 
     /// What a group has committed: for all, or for some partitions of a topic.
-    fn committed(&mut self, version: i16, group: &str, wanted: Option<(&str, &[i32])>) -> String {
+    pub(super) fn committed(&mut self, version: i16, group: &str, wanted: Option<(&str, &[i32])>) -> String {
         let request = OffsetFetchRequest::default();
         if version < 8 {
             let topic = |(topic, partitions): (&str, &[i32])| {
@@ -90,7 +96,7 @@ impl Client {
         told.collect::<Vec<_>>().join(", ")
     }
 
-    fn deletes(&mut self, groups: &[&str]) -> String {
+    pub(super) fn deletes(&mut self, groups: &[&str]) -> String {
         let request = DeleteGroupsRequest::default();
         let request = request.with_groups_names(groups.iter().map(|group| text(group).into()).collect());
         let results = self.ask(2, &request).results;
@@ -104,7 +110,7 @@ impl Client {
         format!("deleted {:?}", codes.into_iter().map(own).collect::<Vec<_>>())
     }
 
-    fn describes(&mut self, version: i16, group: &str) -> String {
+    pub(super) fn describes(&mut self, version: i16, group: &str) -> String {
         let request = DescribeGroupsRequest::default().with_groups(vec![text(group).into()]);
         let request = if version < 3 { request } else { request.with_include_authorized_operations(true) };
         let told = self.ask(version, &request).groups.remove(0);
@@ -123,7 +129,7 @@ impl Client {
         )
     }
 
-    fn deletes_offsets(&mut self, group: &str, topic: &str, partitions: &[i32]) -> String {
+    pub(super) fn deletes_offsets(&mut self, group: &str, topic: &str, partitions: &[i32]) -> String {
         let partition = |partition: &i32| OffsetDeleteRequestPartition::default().with_partition_index(*partition);
         let topic = OffsetDeleteRequestTopic::default().with_name(name(topic));
         let topic = topic.with_partitions(partitions.iter().map(partition).collect());
