@@ -18,8 +18,9 @@
 //! ```
 //!
 //! # What it does
-//! Produce 3–13, Fetch 4–12, ListOffsets 1–10, Metadata 0–13, SaslHandshake 1, ApiVersions 0–4, CreateTopics 2–7, InitProducerId 0–5,
-//! DescribeConfigs 1–4 and SaslAuthenticate 0–2. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
+//! Produce 3–13, Fetch 4–12, ListOffsets 1–10, Metadata 0–13, OffsetCommit 2–9, OffsetFetch 1–9, FindCoordinator 0–6, JoinGroup 0–9,
+//! Heartbeat 0–4, LeaveGroup 0–5, SyncGroup 0–5, DescribeGroups 0–6, ListGroups 0–5, SaslHandshake 1, ApiVersions 0–4, CreateTopics 2–7, InitProducerId
+//! 0–5, DescribeConfigs 1–4, SaslAuthenticate 0–2, DeleteGroups 0–2 and OffsetDelete 0. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
 //! have Apache Kafka's window of five batches and its epoch rules.
 //!
 //! As Apache Kafka does, the broker ignores bytes that follow a request and tagged fields that it does not know. A request that it
@@ -28,6 +29,10 @@
 //! Java's tools of Kafka 4.2 work with it: the console producer, `kafka-topics` (without `--delete`), `kafka-get-offsets`,
 //! `kafka-configs --describe`, and the console consumer with a partition and an offset (`--partition 0 --offset earliest`).
 //! So do librdkafka, kafka-python, aiokafka, franz-go, sarama and kafka-go, which `tests/clients` runs.
+//!
+//! Consumer groups are Apache Kafka's of the classic protocol, with static members. Offsets are kept in memory, and do not expire. The protocol of
+//! KIP-848 (`group.protocol=consumer`) is not among the APIs that it serves, so clients that can fall back do so, and others say that the cluster
+//! does not support it. Coordinators of all nodes share the groups, so those of a node that stops are not lost.
 //!
 //! With users ([`Builder::user`]) its listeners are `SASL_PLAINTEXT` or `SASL_SSL`: clients authenticate by PLAIN or SCRAM, and again before their session
 //! ends ([`Builder::session_lifetime`]). Only ApiVersions is served before. Users can change while it runs.
@@ -38,7 +43,7 @@
 //! from one host. Rules can change while it runs.
 //!
 //! # What it does not do
-//! Consumer groups, so a consumer must assign its partitions itself. Transactions, retention. zstd without
+//! Transactions, retention. zstd without
 //! the feature `zstd`. **Logs are in memory** and grow until the broker is dropped; a topic with `cleanup.policy=compact` is compacted only on
 //! command ([`EmbeddedBroker::compact`]).
 //!
@@ -53,6 +58,7 @@ mod compact;
 mod config;
 mod control;
 mod faults;
+mod groups;
 mod kind;
 mod listener;
 mod log;

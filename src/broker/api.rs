@@ -10,12 +10,23 @@ mod k00_produce;
 mod k01_fetch;
 mod k02_list_offsets;
 mod k03_metadata;
+mod k08_offset_commit;
+mod k09_offset_fetch;
+mod k10_find_coordinator;
+mod k11_join_group;
+mod k12_heartbeat;
+mod k13_leave_group;
+mod k14_sync_group;
+mod k15_describe_groups;
+mod k16_list_groups;
 mod k17_sasl_handshake;
 mod k18_api_versions;
 mod k19_create_topics;
 mod k22_init_producer_id;
 mod k32_describe_configs;
 mod k36_sasl_authenticate;
+mod k42_delete_groups;
+mod k47_offset_delete;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -36,6 +47,7 @@ use crate::wire::shape::{self, ShapeError};
 pub(super) struct ReceivedRequest {
     correlation_id: i32,
     pub(super) version: i16,
+    pub(super) client_id: String,
     body: Box<dyn Body>,
 }
 
@@ -80,13 +92,15 @@ pub(super) fn parse(mut frame: Bytes) -> Result<ReceivedRequest, Malformed> {
     let entry = ENTRIES.iter().find(|entry| entry.key == key).ok_or(Malformed::UnknownApi { key })?;
     if !entry.speaks(version) {
         if key == ApiVersionsRequest::KEY {
-            return Ok(ReceivedRequest { correlation_id, version: 0, body: Box::new(k18_api_versions::TooNew) });
+            let (client_id, body) = (String::new(), Box::new(k18_api_versions::TooNew));
+            return Ok(ReceivedRequest { correlation_id, version: 0, client_id, body });
         }
         let (min, max) = entry.versions;
         return Err(Malformed::UnsupportedVersion { key, version, min, max });
     }
-    shape::take::<RequestHeader>((entry.header_version)(version), &mut frame)?;
-    Ok(ReceivedRequest { correlation_id, version, body: (entry.decode)(version, frame)? })
+    let header = shape::take::<RequestHeader>((entry.header_version)(version), &mut frame)?;
+    let client_id = header.client_id.map(|id| id.to_string()).unwrap_or_default();
+    Ok(ReceivedRequest { correlation_id, version, client_id, body: (entry.decode)(version, frame)? })
 }
 
 fn peek(mut frame: &[u8]) -> Option<(i16, i16, i32)> {

@@ -11,6 +11,8 @@ use super::{
     EmbeddedBroker,
     acls::{Acl, Acls},
     config::TopicConfig,
+    faults::millis,
+    groups::GroupSettings,
     listener::{self, Shared},
     security::Security,
     state::{Settings, State, partition_count},
@@ -43,6 +45,7 @@ pub struct Builder {
     super_users: Vec<String>,
     allows_unruled: bool,
     acls: Vec<Acl>,
+    groups: GroupSettings,
     #[cfg(feature = "broker-tls")]
     tls: Option<Tls>,
 }
@@ -89,6 +92,7 @@ impl Default for Builder {
             super_users: Vec::new(),
             allows_unruled: false,
             acls: Vec::new(),
+            groups: GroupSettings::default(),
             #[cfg(feature = "broker-tls")]
             tls: None,
         }
@@ -227,6 +231,20 @@ impl Builder {
         self
     }
 
+    /// `group.initial.rebalance.delay.ms`: for how long an empty consumer group waits for more members after the first. Defaults to zero, where Apache
+    /// Kafka waits for three seconds.
+    pub fn group_initial_rebalance_delay(mut self, delay: Duration) -> Self {
+        self.groups.initial_rebalance_delay_ms = millis(delay);
+        self
+    }
+
+    /// `group.min.session.timeout.ms`: the shortest `session.timeout.ms` that members of consumer groups may have. Defaults to six seconds. A shorter one is for
+    /// tests that wait until a member counts as dead.
+    pub fn group_min_session_timeout(mut self, timeout: Duration) -> Self {
+        self.groups.min_session_timeout_ms = millis(timeout);
+        self
+    }
+
     /// Opens the ports and serves them on the current tokio runtime.
     ///
     /// # Errors
@@ -271,6 +289,7 @@ impl Builder {
             default_partitions: partition_count(self.default_partitions),
             default_replication_factor: self.replication_factor.unwrap_or(most),
             topic_defaults,
+            groups: self.groups,
         };
         let security = Security::new(self.mechanisms.as_deref(), &self.users, self.session_lifetime)?;
         let acls = Acls::new(self.authorizes, &self.super_users, self.allows_unruled, &self.acls)?;

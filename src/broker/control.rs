@@ -116,6 +116,7 @@ impl State {
 
     /// Deletes a topic. Returns whether it was there.
     pub(crate) fn remove_topic(&mut self, name: &str) -> bool {
+        self.groups.forget_topic(name);
         self.topics.remove(name).is_some()
     }
 

@@ -12,6 +12,24 @@ pub enum Api {
     ListOffsets,
     /// Lists nodes, topics, partitions and their leaders (key 3).
     Metadata,
+    /// Keeps a consumer group's offsets (key 8).
+    OffsetCommit,
+    /// Tells a consumer group's offsets (key 9).
+    OffsetFetch,
+    /// Finds the node that coordinates a consumer group (key 10).
+    FindCoordinator,
+    /// Joins a consumer group (key 11).
+    JoinGroup,
+    /// Tells a consumer group that a member is alive (key 12).
+    Heartbeat,
+    /// Leaves a consumer group (key 13).
+    LeaveGroup,
+    /// Asks for a member's part of a consumer group's partitions (key 14).
+    SyncGroup,
+    /// Tells the state and the members of consumer groups (key 15).
+    DescribeGroups,
+    /// Lists consumer groups (key 16).
+    ListGroups,
     /// Names the mechanism by which a client authenticates (key 17).
     SaslHandshake,
     /// Lists the requests that the broker understands (key 18).
@@ -24,4 +42,8 @@ pub enum Api {
     DescribeConfigs,
     /// Carries a message by which a client proves who it is (key 36).
     SaslAuthenticate,
+    /// Deletes consumer groups (key 42).
+    DeleteGroups,
+    /// Deletes a consumer group's offsets (key 47).
+    OffsetDelete,
 }

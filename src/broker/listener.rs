@@ -80,8 +80,11 @@ impl Shared {
     }
 
     fn poll(&self, session: &mut Session, pending: &Pending) -> Polled {
-        let outcome = self.lock().poll(now_ms(), session, pending);
-        if matches!(outcome, Polled::Done(_)) {
+        let (outcome, has_news) = {
+            let mut state = self.lock();
+            (state.poll(now_ms(), session, pending), state.groups.take_news())
+        };
+        if has_news || matches!(outcome, Polled::Done(_)) {
             self.changed.send_replace(());
         }
         outcome

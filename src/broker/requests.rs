@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::{
     api::{self, Call, Malformed, ReceivedRequest, Response},
     faults::Plan,
+    groups::Ticket,
     session::Session,
     state::State,
 };
@@ -21,6 +22,7 @@ pub(crate) struct Pending {
     node: i32,
     arrived_ms: i64,
     due_ms: i64,
+    ticket: Ticket,
     request: ReceivedRequest,
     plan: Plan,
 }
@@ -62,7 +64,7 @@ impl State {
         let targets = if self.faults.none() { Vec::new() } else { request.targets(self) };
         let plan = self.faults.plan(node, api, &targets);
         let due_ms = now_ms.saturating_add(plan.request_delay_ms());
-        Ok(Pending { node, arrived_ms: now_ms, due_ms, request, plan })
+        Ok(Pending { node, arrived_ms: now_ms, due_ms, ticket: self.take_ticket(), request, plan })
     }
 
     /// Handles a request, or holds it.
@@ -101,8 +103,9 @@ impl Pending {
     }
 
     fn call<'a>(&'a self, now_ms: i64, session: &'a mut Session) -> Call<'a> {
-        let (node, version, plan) = (self.node, self.request.version, &self.plan);
-        Call { now_ms, arrived_ms: self.arrived_ms, node, version, plan, session }
+        let ReceivedRequest { version, client_id, .. } = &self.request;
+        let (arrived_ms, ticket) = (self.arrived_ms, self.ticket);
+        Call { now_ms, arrived_ms, ticket, node: self.node, version: *version, client_id, plan: &self.plan, session }
     }
 
     /// Whether a fault strikes the request.

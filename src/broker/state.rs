@@ -10,6 +10,7 @@ use super::{
     acls::Acls,
     config::TopicConfig,
     faults::Faults,
+    groups::{self, GroupSettings, Groups, Ticket},
     kind::Api,
     security::Security,
     topic::{PartitionLog, TopicLog},
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     pub(super) default_replication_factor: i16,
     /// The configuration of a new topic, as far as its creator does not set it.
     pub(super) topic_defaults: TopicConfig,
+    pub(super) groups: GroupSettings,
 }
 
 /// One broker of the cluster.
@@ -49,8 +51,10 @@ pub(crate) struct State {
     pub(super) faults: Faults,
     pub(super) security: Security,
     pub(super) acls: Acls,
+    pub(super) groups: Groups,
     requests: BTreeMap<Api, u64>,
     next_producer_id: i64,
+    tickets: u64,
     topics_created: u128,
 }
 
@@ -63,6 +67,7 @@ impl State {
         addresses: impl IntoIterator<Item = (String, u16)>,
     ) -> Self {
         let node = |(host, port)| BrokerNode { host, port, up: true, paused: false };
+        let groups = Groups::new(settings.groups.clone());
         Self {
             settings,
             nodes: (1..).zip(addresses.into_iter().map(node)).collect(),
@@ -70,8 +75,10 @@ impl State {
             faults: Faults::default(),
             security,
             acls,
+            groups,
             requests: BTreeMap::new(),
             next_producer_id: 0,
+            tickets: 0,
             topics_created: 0,
         }
     }
@@ -92,6 +99,18 @@ impl State {
         let id = self.next_producer_id;
         self.next_producer_id = id.saturating_add(1);
         id
+    }
+
+    /// A number for a request that has arrived, which no other one has.
+    pub(super) fn take_ticket(&mut self) -> Ticket {
+        self.tickets = self.tickets.wrapping_add(1);
+        Ticket(self.tickets)
+    }
+
+    /// The node that coordinates a group, or the next one that is up.
+    pub(super) fn coordinator(&self, group: &str) -> Option<i32> {
+        let nodes: Vec<i32> = self.nodes.keys().copied().collect();
+        rotate(&nodes, groups::partition_of(group), nodes.len()).into_iter().find(|node| self.is_up(*node))
     }
 
     pub(super) fn is_up(&self, node: i32) -> bool {

@@ -1,6 +1,7 @@
 //! The broker over TCP, alone and beside a real Apache Kafka.
 
 mod authorizing;
+mod committing;
 #[cfg(feature = "broker-tls")]
 mod encrypted;
 #[cfg(feature = "kafka-tests")]

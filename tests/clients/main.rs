@@ -7,7 +7,7 @@
 //! topic's settings. Out: one line for each step. The lines are the same for all clients, so one expected text is
 //! enough. The records are compared with the broker's log, and the broker may not have refused any request.
 //!
-//! The broker has no consumer groups and no transactions, so these do not work with any client. kafka-go has no
+//! Consumer groups are in [`groups`]. The broker has no transactions, so these do not work with any client. kafka-go has no
 //! idempotent producer. Deliberately absent: any way to skip a client that is missing.
 
 use std::{
@@ -15,7 +15,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    process::{self, Command},
+    process::{self, Command, Output},
     time::Duration,
 };
 
@@ -30,6 +30,8 @@ use tracing::Level;
 
 #[path = "../logs.rs"]
 mod logs;
+
+mod groups;
 
 use logs::Logs;
 
@@ -60,6 +62,11 @@ fn fetched(path: &str) -> PathBuf {
     clients.join(path)
 }
 
+async fn run(mut client: Command) -> Output {
+    let output = spawn_blocking(move || client.output().unwrap_or_else(|e| panic!("cannot start {client:?}: {e}")));
+    output.await.expect("waiting does not panic")
+}
+
 /// Runs a client against a new broker, and checks its output and the broker's log.
 async fn works(mut client: Command, modes: &[&str]) {
     let logs = Logs::default();
@@ -67,8 +74,7 @@ async fn works(mut client: Command, modes: &[&str]) {
     let _listening = tracing::subscriber::set_default(logs.listener(Level::WARN));
     let broker = EmbeddedBroker::builder().topic("orders", 3).start().await.expect("the embedded broker starts");
     client.args([&broker.bootstrap_servers(), TOPIC, &CODECS.join(",")]);
-    let output = spawn_blocking(move || client.output().unwrap_or_else(|e| panic!("cannot start {client:?}: {e}")));
-    let output = output.await.expect("waiting does not panic");
+    let output = run(client).await;
     let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let refused = logs.take();
     assert_eq!(printed, expected(modes), "{}, the broker refused {refused:#?}\n{errors}", output.status);
@@ -115,9 +121,9 @@ fn line(codec: &str, mode: &str, number: usize) -> String {
     }
 }
 
-/// ApiVersions in version 3, by "tool 7"; FindCoordinator in version 6; and an HTTP request.
+/// ApiVersions in version 3, by "tool 7"; AddOffsetsToTxn in version 4; and an HTTP request.
 const VERSIONS: &[u8] = b"\0\0\0\x17\0\x12\0\x03\0\0\0\x01\0\x04shop\0\x05tool\x027\0";
-const COORDINATOR: &[u8] = b"\0\0\0\x0f\0\x0a\0\x06\0\0\0\x01\0\x04shop\0";
+const TRANSACTION: &[u8] = b"\0\0\0\x0f\0\x19\0\x04\0\0\0\x01\0\x04shop\0";
 const HTTP: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 
 #[tokio::test]
@@ -127,16 +133,16 @@ async fn a_refused_request_is_logged_once_for_each_client() {
     let _listening = tracing::subscriber::set_default(logs.listener(Level::WARN));
     let broker = EmbeddedBroker::builder().start().await.expect("the embedded broker starts");
     let address = broker.bootstrap_servers();
-    for sent in [COORDINATOR, HTTP, COORDINATOR, HTTP, &[VERSIONS, COORDINATOR].concat()] {
+    for sent in [TRANSACTION, HTTP, TRANSACTION, HTTP, &[VERSIONS, TRANSACTION].concat()] {
         let mut socket = TcpStream::connect(&address).await.unwrap();
         socket.write_all(sent).await.unwrap();
         // Returns when the connection is closed or reset.
         socket.read_to_end(&mut Vec::new()).await.ok();
     }
     let lines = logs.take();
-    let request = "FindCoordinator request (api key 10, version 6, client id \"shop\") from";
-    let [coordinator, http, named] = &lines[..] else { panic!("{lines:#?}") };
-    assert!(coordinator.contains(&format!("{request} a client at 127.0.0.1 refused")), "{coordinator}");
+    let request = "AddOffsetsToTxn request (api key 25, version 4, client id \"shop\") from";
+    let [transaction, http, named] = &lines[..] else { panic!("{lines:#?}") };
+    assert!(transaction.contains(&format!("{request} a client at 127.0.0.1 refused")), "{transaction}");
     assert!(http.contains("request from a client at 127.0.0.1 refused, connection closed: frame of"), "{http}");
     assert!(named.contains(&format!("{request} tool 7 at 127.0.0.1 refused")), "{named}");
 }
@@ -200,8 +206,7 @@ async fn clients_authenticate_by_each_mechanism_over_tls() {
 async fn authenticate(broker: &EmbeddedBroker, ca: Option<&str>) {
     let mut client = python("sasl.py");
     client.args([&broker.bootstrap_servers(), TOPIC]).args(ca);
-    let output = spawn_blocking(move || client.output().unwrap_or_else(|e| panic!("cannot start {client:?}: {e}")));
-    let output = output.await.expect("waiting does not panic");
+    let output = run(client).await;
     let mut expected = String::new();
     for client in ["librdkafka", "kafka_python", "aiokafka"] {
         for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::input::Input;
+use super::{input::Input, members};
 use crate::{
     SaslMechanism,
     broker::{Api, EmbeddedBroker, Fault, Pending, Polled, Session, State},
@@ -32,7 +32,7 @@ use crate::{
 const NODES: usize = 3;
 const TOPICS: [&str; 3] = ["orders", "payments", "nobody"];
 /// The APIs that are served, and some that are not.
-const KEYS: [i16; 12] = [0, 1, 2, 3, 17, 18, 19, 22, 32, 36, 4, -1];
+const KEYS: [i16; 23] = [0, 1, 2, 3, 17, 18, 19, 22, 32, 36, 4, -1, 10, 11, 12, 13, 14, 8, 9, 15, 16, 42, 47];
 /// The id of the first topic; the others have the following ids.
 const FIRST_ID: u128 = u128::from_be_bytes(*b"milena topic\0\0\0\0") + 1;
 const PASSWORD: &str = "pencil";
@@ -74,7 +74,11 @@ impl Bench {
     fn step(&mut self, input: &mut Input<'_>) {
         self.correlation += 1;
         match input.below(16) {
-            0..=6 => self.produce(input),
+            0..=5 => self.produce(input),
+            6 => {
+                let frame = members::frame(self.correlation, input);
+                self.arrive(input.below(NODES) + 1, frame);
+            }
             7 => self.request(input),
             8 => {
                 let mut frame =

@@ -8,6 +8,7 @@ mod batches;
 mod broker;
 mod frame;
 mod input;
+mod members;
 #[cfg(feature = "tls")]
 mod pem;
 mod produce_request;

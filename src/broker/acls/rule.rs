@@ -139,7 +139,7 @@ impl Resource {
         Self { is_prefix: true, ..Self::topic(prefix) }
     }
 
-    /// One consumer group, or with the name `*` all groups. The embedded broker has none, so such a rule changes nothing.
+    /// One consumer group, or with the name `*` all groups.
     pub fn group(name: impl Into<String>) -> Self {
         Self { kind: Kind::Group, name: name.into(), is_prefix: false }
     }

@@ -8,10 +8,12 @@ use crate::{
     broker::{
         acls::{CLUSTER, Kind, Operation},
         faults::{Plan, Target},
+        groups::Ticket,
         kind::Api,
         session::Session,
         state::State,
     },
+    error::ErrorCode,
     wire::shape::Shaped,
 };
 
@@ -22,6 +24,9 @@ pub(in crate::broker) struct Call<'a> {
     /// The node that received the request.
     pub(in crate::broker) node: i32,
     pub(in crate::broker) version: i16,
+    /// The number of the request, under which it waits.
+    pub(in crate::broker) ticket: Ticket,
+    pub(in crate::broker) client_id: &'a str,
     pub(in crate::broker) plan: &'a Plan,
     /// Who the client of its connection is.
     pub(in crate::broker) session: &'a mut Session,
@@ -32,6 +37,35 @@ impl Call<'_> {
     pub(super) fn may(&self, state: &State, operation: Operation, topic: &str) -> bool {
         // Without an authorizer nobody is asked for, since that takes a text.
         !state.acls.is_on() || state.acls.allows(&self.session.requester(), operation, Kind::Topic, topic)
+    }
+
+    /// Whether the client may do this with a consumer group.
+    pub(super) fn may_with_group(&self, state: &State, operation: Operation, group: &str) -> bool {
+        !state.acls.is_on() || state.acls.allows(&self.session.requester(), operation, Kind::Group, group)
+    }
+
+    /// Why a request to a group is refused before the group is looked at.
+    pub(super) fn check_group(&self, state: &State, operation: Operation, group: &str) -> Result<(), ErrorCode> {
+        match self.plan.top_error() {
+            Some(code) => Err(code),
+            None if !self.may_with_group(state, operation, group) => Err(ErrorCode::GROUP_AUTHORIZATION_FAILED),
+            None if group.is_empty() => Err(ErrorCode::INVALID_GROUP_ID),
+            None => self.check_coordinator(state, group),
+        }
+    }
+
+    /// Whether this node coordinates a group.
+    pub(super) fn check_coordinator(&self, state: &State, group: &str) -> Result<(), ErrorCode> {
+        if state.coordinator(group) == Some(self.node) { Ok(()) } else { Err(ErrorCode::NOT_COORDINATOR) }
+    }
+
+    /// Why no offset of this partition can be kept or deleted.
+    pub(super) fn check_offset(&self, state: &State, topic: &str, partition: i32) -> Result<(), ErrorCode> {
+        if !self.may(state, Operation::Read, topic) {
+            return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+        }
+        let is_there = state.topics.get(topic).is_some_and(|topic| topic.partition(partition).is_some());
+        if is_there { Ok(()) } else { Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) }
     }
 
     /// Whether the client may do this with the cluster.

@@ -5,9 +5,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, InitProducerIdRequest,
-        ListOffsetsRequest, MetadataRequest, ProduceRequest, ResponseHeader, SaslAuthenticateRequest,
-        SaslHandshakeRequest,
+        ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+        FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
+        LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
+        OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest, ResponseHeader, SaslAuthenticateRequest,
+        SaslHandshakeRequest, SyncGroupRequest,
     },
     protocol::{Encodable, HeaderVersion},
 };
@@ -82,12 +84,23 @@ pub(super) const ENTRIES: &[ApiEntry] = &[
     ApiEntry::of::<FetchRequest>(),
     ApiEntry::of::<ListOffsetsRequest>(),
     ApiEntry::of::<MetadataRequest>(),
+    ApiEntry::of::<OffsetCommitRequest>(),
+    ApiEntry::of::<OffsetFetchRequest>(),
+    ApiEntry::of::<FindCoordinatorRequest>(),
+    ApiEntry::of::<JoinGroupRequest>(),
+    ApiEntry::of::<HeartbeatRequest>(),
+    ApiEntry::of::<LeaveGroupRequest>(),
+    ApiEntry::of::<SyncGroupRequest>(),
+    ApiEntry::of::<DescribeGroupsRequest>(),
+    ApiEntry::of::<ListGroupsRequest>(),
     ApiEntry::of::<SaslHandshakeRequest>(),
     ApiEntry::of::<ApiVersionsRequest>(),
     ApiEntry::of::<CreateTopicsRequest>(),
     ApiEntry::of::<InitProducerIdRequest>(),
     ApiEntry::of::<DescribeConfigsRequest>(),
     ApiEntry::of::<SaslAuthenticateRequest>(),
+    ApiEntry::of::<DeleteGroupsRequest>(),
+    ApiEntry::of::<OffsetDeleteRequest>(),
 ];
 
 /// A response with its header and its length.

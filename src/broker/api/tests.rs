@@ -3,9 +3,11 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, InitProducerIdRequest,
-        ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest,
-        SaslHandshakeRequest,
+        ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+        FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
+        LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
+        OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest,
+        SaslHandshakeRequest, SyncGroupRequest,
     },
     protocol::Encodable,
 };
@@ -79,6 +81,17 @@ fn bytes_behind_a_request_and_unknown_tagged_fields_change_nothing() {
     tolerates::<DescribeConfigsRequest>();
     tolerates::<SaslHandshakeRequest>();
     tolerates::<SaslAuthenticateRequest>();
+    tolerates::<FindCoordinatorRequest>();
+    tolerates::<JoinGroupRequest>();
+    tolerates::<HeartbeatRequest>();
+    tolerates::<LeaveGroupRequest>();
+    tolerates::<SyncGroupRequest>();
+    tolerates::<OffsetCommitRequest>();
+    tolerates::<OffsetFetchRequest>();
+    tolerates::<DescribeGroupsRequest>();
+    tolerates::<ListGroupsRequest>();
+    tolerates::<DeleteGroupsRequest>();
+    tolerates::<OffsetDeleteRequest>();
 }
 
 #[test]

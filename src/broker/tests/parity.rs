@@ -5,6 +5,8 @@
 
 mod authenticating;
 mod authorizing;
+mod committing;
+mod grouping;
 mod managing;
 mod reading;
 mod tokens;

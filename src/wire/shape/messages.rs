@@ -206,6 +206,9 @@ shapes! {
     ]
 }
 
+#[cfg(any(test, feature = "broker"))]
+mod groups;
+
 /// The messages that only the embedded broker reads.
 #[cfg(any(test, feature = "broker"))]
 mod requests {

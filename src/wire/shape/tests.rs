@@ -4,11 +4,15 @@
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest,
-        DescribeConfigsResponse, FetchRequest, FetchResponse, InitProducerIdRequest, InitProducerIdResponse,
-        ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
-        RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
-        SaslHandshakeResponse,
+        ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest,
+        DeleteGroupsResponse, DescribeConfigsRequest, DescribeConfigsResponse, DescribeGroupsRequest,
+        DescribeGroupsResponse, FetchRequest, FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse,
+        HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest,
+        JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
+        ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetCommitRequest,
+        OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
+        ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, SaslAuthenticateRequest,
+        SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse, SyncGroupRequest, SyncGroupResponse,
         produce_response::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse},
     },
     protocol::{Encodable, StrBytes},
@@ -205,7 +209,11 @@ macro_rules! for_every_message {
             InitProducerIdRequest InitProducerIdResponse ProduceRequest ProduceResponse CreateTopicsRequest
             CreateTopicsResponse ListOffsetsRequest ListOffsetsResponse FetchRequest FetchResponse
             DescribeConfigsRequest DescribeConfigsResponse SaslHandshakeRequest SaslHandshakeResponse
-            SaslAuthenticateRequest SaslAuthenticateResponse)
+            SaslAuthenticateRequest SaslAuthenticateResponse FindCoordinatorRequest FindCoordinatorResponse
+            JoinGroupRequest JoinGroupResponse SyncGroupRequest SyncGroupResponse HeartbeatRequest HeartbeatResponse
+            LeaveGroupRequest LeaveGroupResponse OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest
+            OffsetFetchResponse OffsetDeleteRequest OffsetDeleteResponse ListGroupsRequest ListGroupsResponse
+            DescribeGroupsRequest DescribeGroupsResponse DeleteGroupsRequest DeleteGroupsResponse)
     };
     ($check:ident: $($message:ident)*) => { $(every_version::<$message>($check::<$message>);)* };
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use kafka_protocol::{
     messages::{
-        CreateAclsRequest, CreateAclsResponse, CreateTopicsRequest, DescribeConfigsRequest, InitProducerIdRequest,
-        ListOffsetsRequest, MetadataRequest, ResponseHeader,
+        CreateAclsRequest, CreateAclsResponse, CreateTopicsRequest, DescribeConfigsRequest, FindCoordinatorRequest,
+        HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+        ListOffsetsRequest, MetadataRequest, ResponseHeader, SyncGroupRequest,
         create_acls_request::AclCreation,
         describe_configs_request::DescribeConfigsResource,
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
@@ -14,7 +15,7 @@ use kafka_protocol::{
     protocol::Decodable,
 };
 
-use super::{authenticating::log_in, *};
+use super::{authenticating::log_in, committing::commit, grouping::text, *};
 use crate::{
     SaslMechanism,
     broker::acls::{Acl, Kind},
@@ -24,7 +25,7 @@ use crate::{
 const LISTENER: &str = "SASL_PLAINTEXT";
 
 /// Each user's rules, without the user. The last one shows that all rules are known.
-const RULES: [&[&str]; 28] = [
+const RULES: [&[&str]; 36] = [
     &[],
     &["DESCRIBE topic orders"],
     &["WRITE topic orders"],
@@ -46,6 +47,14 @@ const RULES: [&[&str]; 28] = [
     &["WRITE topic new- PREFIXED", "CREATE topic new- PREFIXED"],
     &["WRITE topic new- PREFIXED", "CREATE cluster DENY"],
     &["DESCRIBE_CONFIGS topic orders", "DESCRIBE_CONFIGS cluster"],
+    &["READ group shop"],
+    &["DESCRIBE group shop"],
+    &["DELETE group shop"],
+    &["READ group shop", "DESCRIBE topic orders"],
+    &["ALL group sh PREFIXED", "READ topic orders"],
+    &["ALL group *", "READ topic orders", "READ group shop DENY"],
+    &["ALL group *", "ALL topic *", "DESCRIBE group shop DENY"],
+    &["DESCRIBE cluster"],
     // Clients are at 127.0.0.1.
     &["ALL topic * host=127.0.0.1"],
     &["ALL topic * host=127.0.0.2", "CREATE cluster host=127.0.0.2"],
@@ -215,6 +224,45 @@ fn rights_to_create_topics_and_to_see_settings() {
             settings(client, 2, "orders"),
             settings(client, 2, "nothing"),
             settings(client, 4, "1"),
+        ]
+    });
+}
+
+#[test]
+fn rights_to_groups() {
+    same_for_each_user(|client, _| {
+        let group = || text("shop").into();
+        let find = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("shop")]);
+        let is_ready = |code| {
+            ![ErrorCode::COORDINATOR_NOT_AVAILABLE, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, ErrorCode::NOT_COORDINATOR]
+                .contains(&code)
+        };
+        let mut found = ErrorCode(client.ask(4, &find).coordinators[0].error_code);
+        while !is_ready(found) {
+            found = ErrorCode(client.ask(4, &find).coordinators[0].error_code);
+        }
+        let heartbeat = HeartbeatRequest::default().with_group_id(group()).with_member_id(text("stranger"));
+        let mut alive = ErrorCode(client.ask(4, &heartbeat).error_code);
+        while !is_ready(alive) {
+            alive = ErrorCode(client.ask(4, &heartbeat).error_code);
+        }
+        let join = JoinGroupRequest::default().with_group_id(group()).with_session_timeout_ms(10_000);
+        let joined = client.ask(4, &join).error_code;
+        let synced = client.ask(4, &SyncGroupRequest::default().with_group_id(group())).error_code;
+        let left = client.ask(4, &LeaveGroupRequest::default().with_group_id(group())).error_code;
+        let listed = client.ask(5, &ListGroupsRequest::default()).groups;
+        vec![
+            format!("FindCoordinator {found} Heartbeat {alive} JoinGroup {}", ErrorCode(joined)),
+            format!("SyncGroup {} LeaveGroup {}", ErrorCode(synced), ErrorCode(left)),
+            client.commits(9, &commit("shop", "", -1, "orders", &[(0, 5), (9, 5)])),
+            client.committed(1, "shop", Some(("orders", &[0]))),
+            client.committed(7, "shop", Some(("orders", &[0]))),
+            client.committed(9, "shop", Some(("orders", &[0]))),
+            client.committed(9, "shop", None),
+            client.describes(5, "shop"),
+            format!("listed {:?}", listed.iter().map(|one| one.group_id.to_string()).collect::<Vec<_>>()),
+            client.deletes_offsets("shop", "orders", &[0]),
+            client.deletes(&["shop"]),
         ]
     });
 }

@@ -22,6 +22,10 @@ var codecs = map[string]kgo.CompressionCodec{
 }
 
 func main() {
+	if os.Args[1] == "group" {
+		group(os.Args[2], os.Args[3])
+		return
+	}
 	servers, topic, named := kgo.SeedBrokers(os.Args[1]), os.Args[2], strings.Split(os.Args[3], ",")
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

@@ -17,6 +17,10 @@ var codecs = map[string]kafka.Compression{
 }
 
 func main() {
+	if os.Args[1] == "group" {
+		group(os.Args[2], os.Args[3])
+		return
+	}
 	servers, topic, named := os.Args[1], os.Args[2], strings.Split(os.Args[3], ",")
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

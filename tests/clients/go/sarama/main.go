@@ -20,6 +20,10 @@ var codecs = map[string]sarama.CompressionCodec{
 }
 
 func main() {
+	if os.Args[1] == "group" {
+		group(os.Args[2], os.Args[3])
+		return
+	}
 	servers, topic, named := strings.Split(os.Args[1], ","), os.Args[2], strings.Split(os.Args[3], ",")
 	client, err := sarama.NewClient(servers, config())
 	check(err)
