@@ -41,6 +41,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         () = interrupt.next() => Ok(Exit::Interrupted),
         done = read(settings, topics, args.partition, start, &mut printer) => done.map(|()| Exit::Good),
     };
+    if matches!(done, Err(CliError::Usage(_))) {
+        return done;
+    }
     printer.flush();
     to_stderr(&format!("Processed a total of {} messages", printer.count));
     if args.enable_systest_events {

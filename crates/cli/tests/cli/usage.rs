@@ -102,6 +102,7 @@ fn arguments_that_make_no_sense_are_refused_with_what_was_expected() {
     ] {
         let ran = milena(args).expect(2);
         assert!(ran.stderr.contains(expected), "{args:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("Processed"), "{args:?}: {}", ran.stderr);
     }
 }
 
