@@ -94,8 +94,10 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     if args.producer_config.is_some() {
         to_stderr("warning: --producer.config is deprecated, use --command-config");
     }
-    let producer = Producer::from_properties(args.settings()?).await?;
-    let state = Arc::new(State::default());
+    let settings = args.settings()?;
+    let has_offsets = last(&settings, "acks") != Some("0");
+    let producer = Producer::from_properties(settings).await?;
+    let state = Arc::new(State { has_offsets, ..State::default() });
     let stopping = Arc::clone(&state);
     let listening = tokio::spawn(async move {
         interrupt.next().await;
@@ -133,6 +135,8 @@ async fn close(producer: &Producer, second: Option<tokio::task::JoinHandle<()>>)
 /// What the loop shares with callbacks and with the task that waits for signals.
 #[derive(Debug, Default)]
 struct State {
+    /// Whether brokers are asked for acknowledgements, so that there are offsets.
+    has_offsets: bool,
     acked: AtomicU64,
     stopped: AtomicBool,
     stop: Notify,
@@ -147,6 +151,11 @@ impl Args {
             let named = merged(Some(file), &[], &[])?;
             // The first is the default server.
             settings.extend(named.into_iter().skip(1));
+        }
+        // As in Java, which does not warn of it either: whoever asks for no retries or fewer acknowledgements asks for no idempotence.
+        let can_be_idempotent = last(&settings, "retries") != Some("0") && matches!(last(&settings, "acks"), Some("-1" | "all"));
+        if !can_be_idempotent && last(&settings, "enable.idempotence").is_none() {
+            settings.push(("enable.idempotence".to_owned(), "false".to_owned()));
         }
         Ok(settings)
     }
@@ -176,7 +185,7 @@ impl Args {
         let told = move |outcome: Result<Ack, DeliveryError>| match outcome {
             Ok(ack) => {
                 acked.acked.fetch_add(1, Relaxed);
-                print(&told.success(&ack));
+                print(&told.success(&ack, acked.has_offsets));
             }
             Err(error) => print(&told.error(&of_delivery(&error), &error.to_string())),
         };
@@ -217,6 +226,11 @@ impl Args {
     }
 }
 
+/// The value that counts.
+fn last<'a>(settings: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
+    settings.iter().rfind(|(name, _)| name == wanted).map(|(_, value)| value.trim())
+}
+
 /// Milliseconds since 1970.
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -252,12 +266,17 @@ mod tests {
     #[test]
     fn nothing_is_sent_again_unless_the_file_says_so() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let expected = [pair("bootstrap.servers", "h:1"), pair("acks", "-1"), pair("retries", "0")];
+        let without = pair("enable.idempotence", "false");
+        let expected = [pair("bootstrap.servers", "h:1"), pair("acks", "-1"), pair("retries", "0"), without.clone()];
         assert_eq!(args(&[]).settings().unwrap(), expected);
         let file = std::env::temp_dir().join(format!("milena-verifiable-{}", std::process::id()));
-        std::fs::write(&file, "retries=5\nacks=1\n").unwrap();
-        let settings = args(&["--acks", "0", "--command-config", file.to_str().unwrap()]).settings().unwrap();
+        let with_file = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            args(&["--acks", "0", "--command-config", file.to_str().unwrap()]).settings().unwrap().split_off(3)
+        };
+        assert_eq!(with_file("retries=5\nacks=1"), [pair("retries", "5"), pair("acks", "1"), without]);
+        assert_eq!(with_file("retries=5\nacks=all"), [pair("retries", "5"), pair("acks", "all")]);
+        assert_eq!(with_file("enable.idempotence=true"), [pair("enable.idempotence", "true")]);
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(settings[3..], [pair("retries", "5"), pair("acks", "1")]);
     }
 }
