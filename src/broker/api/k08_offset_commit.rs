@@ -129,6 +129,6 @@ fn respond(
         code => code.and(taken),
     };
     let denied = call.plan.denial(&topic.name, Some(one.partition_index));
-    let code = denied.or(code.err()).unwrap_or(ErrorCode::NONE);
+    let code = denied.or_else(|| code.err()).unwrap_or(ErrorCode::NONE);
     OffsetCommitResponsePartition::default().with_partition_index(one.partition_index).with_error_code(code.0)
 }
