@@ -19,15 +19,15 @@
 //!
 //! # What it does
 //! Produce 3–13, Fetch 4–12, ListOffsets 1–10, Metadata 0–13, OffsetCommit 2–9, OffsetFetch 1–9, FindCoordinator 0–6, JoinGroup 0–9,
-//! Heartbeat 0–4, LeaveGroup 0–5, SyncGroup 0–5, DescribeGroups 0–6, ListGroups 0–5, SaslHandshake 1, ApiVersions 0–4, CreateTopics 2–7, InitProducerId
-//! 0–5, DescribeConfigs 1–4, SaslAuthenticate 0–2, DeleteGroups 0–2 and OffsetDelete 0. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
+//! Heartbeat 0–4, LeaveGroup 0–5, SyncGroup 0–5, DescribeGroups 0–6, ListGroups 0–5, SaslHandshake 1, ApiVersions 0–4, CreateTopics 2–7, DeleteTopics
+//! 1–6, InitProducerId 0–5, DescribeConfigs 1–4, SaslAuthenticate 0–2, DeleteGroups 0–2 and OffsetDelete 0. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
 //! have Apache Kafka's window of five batches and its epoch rules.
 //!
 //! As Apache Kafka does, the broker ignores bytes that follow a request and tagged fields that it does not know. A request that it
 //! cannot handle closes the connection. A warning names client, request and reason, once for each client.
 //!
-//! Java's tools of Kafka 4.2 work with it: the console producer, `kafka-topics` (without `--delete`), `kafka-get-offsets`,
-//! `kafka-configs --describe`, and the console consumer with a partition and an offset (`--partition 0 --offset earliest`).
+//! Java's tools of Kafka 4.2 work with it: the console producer, `kafka-topics`, `kafka-get-offsets`,
+//! `kafka-configs --describe`, `kafka-consumer-groups` and the console consumer, with a group or with a partition and an offset.
 //! So do librdkafka, kafka-python, aiokafka, franz-go, sarama and kafka-go, which `tests/clients` runs.
 //!
 //! Consumer groups are Apache Kafka's of the classic protocol, with static members. Offsets are kept in memory, and do not expire. The protocol of

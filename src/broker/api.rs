@@ -22,6 +22,7 @@ mod k16_list_groups;
 mod k17_sasl_handshake;
 mod k18_api_versions;
 mod k19_create_topics;
+mod k20_delete_topics;
 mod k22_init_producer_id;
 mod k32_describe_configs;
 mod k36_sasl_authenticate;
@@ -36,7 +37,7 @@ pub(super) use handler::{Call, Response};
 use bytes::{Buf, Bytes};
 use kafka_protocol::{
     messages::{ApiVersionsRequest, RequestHeader},
-    protocol::Request as Message,
+    protocol::{Request as Message, StrBytes},
 };
 
 use self::table::{Body, ENTRIES};
@@ -47,7 +48,7 @@ use crate::wire::shape::{self, ShapeError};
 pub(super) struct ReceivedRequest {
     correlation_id: i32,
     pub(super) version: i16,
-    pub(super) client_id: String,
+    pub(super) client_id: StrBytes,
     body: Box<dyn Body>,
 }
 
@@ -92,14 +93,14 @@ pub(super) fn parse(mut frame: Bytes) -> Result<ReceivedRequest, Malformed> {
     let entry = ENTRIES.iter().find(|entry| entry.key == key).ok_or(Malformed::UnknownApi { key })?;
     if !entry.speaks(version) {
         if key == ApiVersionsRequest::KEY {
-            let (client_id, body) = (String::new(), Box::new(k18_api_versions::TooNew));
+            let (client_id, body) = (StrBytes::default(), Box::new(k18_api_versions::TooNew));
             return Ok(ReceivedRequest { correlation_id, version: 0, client_id, body });
         }
         let (min, max) = entry.versions;
         return Err(Malformed::UnsupportedVersion { key, version, min, max });
     }
     let header = shape::take::<RequestHeader>((entry.header_version)(version), &mut frame)?;
-    let client_id = header.client_id.map(|id| id.to_string()).unwrap_or_default();
+    let client_id = header.client_id.unwrap_or_default();
     Ok(ReceivedRequest { correlation_id, version, client_id, body: (entry.decode)(version, frame)? })
 }
 

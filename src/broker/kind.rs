@@ -36,6 +36,8 @@ pub enum Api {
     ApiVersions,
     /// Creates topics (key 19).
     CreateTopics,
+    /// Deletes topics (key 20).
+    DeleteTopics,
     /// Allocates producer ids (key 22).
     InitProducerId,
     /// Lists settings (key 32).

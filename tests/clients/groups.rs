@@ -6,10 +6,11 @@
 use std::{path::Path, process::Command};
 
 use milena::broker::EmbeddedBroker;
-use milena_test_support::java;
+use milena_test_support::{console, java};
+use tokio::task::spawn_blocking;
 use tracing::Level;
 
-use super::{go, logs::Logs, python, run};
+use super::{go, logs::Logs, python, run, tool};
 
 const TOPIC: &str = "grouped";
 const STEPS: &str = "\
@@ -83,4 +84,33 @@ async fn members_with_java_share() {
     let mut command = java::java("WARN");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/java/Grouped.java"));
     share(command, "java").await;
+}
+
+/// `kafka-console-consumer`, `kafka-consumer-groups` and `kafka-topics --delete`.
+#[tokio::test]
+async fn javas_tools_of_groups_work() {
+    let logs = Logs::default();
+    // The broker's tasks run in the thread of their test, and it warns of each request that it refuses.
+    let _listening = tracing::subscriber::set_default(logs.listener(Level::WARN));
+    let broker = EmbeddedBroker::builder().nodes(2).topic(TOPIC, 1).start().await.expect("the embedded broker starts");
+    let servers = broker.bootstrap_servers();
+    let printed = spawn_blocking(move || {
+        let tool = |class: &str, arguments: &str| tool(&servers, class, arguments);
+        console::produce(&servers, TOPIC, &[("a", Some("one")), ("b", Some("two"))]);
+        let read = "--topic grouped --group tools --from-beginning --max-messages 2 --timeout-ms 60000";
+        let read = tool("org.apache.kafka.tools.consumer.ConsoleConsumer", read);
+        let commands = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+        let asked = ["--list", "--describe --group tools --offsets", "--delete --group tools", "--list"];
+        let [listed, described, deleted, left] = asked.map(|asked| tool(commands, asked));
+        let topics = "org.apache.kafka.tools.TopicCommand";
+        tool(topics, "--delete --topic grouped");
+        [read, listed, described, deleted, left, tool(topics, "--list")]
+    });
+    let [read, listed, described, deleted, left, topics] = printed.await.expect("the tools work");
+    assert_eq!((&*read, listed.trim()), ("one\ntwo\n", "tools"));
+    let offsets: Vec<_> = described.lines().last().unwrap_or_default().split_whitespace().take(6).collect();
+    assert_eq!(offsets, ["tools", TOPIC, "0", "2", "2", "0"], "{described}");
+    assert!(deleted.contains("('tools') was successful"), "{deleted}");
+    assert_eq!((left.trim(), topics.trim()), ("", ""));
+    assert_eq!(logs.take(), Vec::<String>::new());
 }

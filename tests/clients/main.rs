@@ -218,6 +218,13 @@ async fn authenticate(broker: &EmbeddedBroker, ca: Option<&str>) {
     assert_eq!(broker.log(TOPIC, 0).len(), 9);
 }
 
+/// What one of Java's own tools prints.
+fn tool(servers: &str, class: &str, arguments: &str) -> String {
+    let connect = ["--bootstrap-server", servers];
+    let arguments: Vec<_> = connect.into_iter().chain(arguments.split(' ')).collect();
+    java::run_class(class, &arguments, "")
+}
+
 /// The tools that the broker's documentation names, beside the console tools of `tests/kafka`.
 #[tokio::test]
 async fn javas_own_tools_work() {
@@ -227,11 +234,7 @@ async fn javas_own_tools_work() {
     let broker = EmbeddedBroker::builder().nodes(2).start().await.expect("the embedded broker starts");
     let servers = broker.bootstrap_servers();
     let printed = spawn_blocking(move || {
-        let tool = |class: &str, arguments: &str| {
-            let connect = ["--bootstrap-server", &servers];
-            let arguments: Vec<_> = connect.into_iter().chain(arguments.split(' ')).collect();
-            java::run_class(class, &arguments, "")
-        };
+        let tool = |class: &str, arguments: &str| tool(&servers, class, arguments);
         let create = "--create --topic clients --partitions 2 --replication-factor 2 --config retention.ms=123456";
         let created = tool("org.apache.kafka.tools.TopicCommand", create);
         console::produce(&servers, TOPIC, &[("a", Some("one")), ("a", Some("two")), ("a", None)]);

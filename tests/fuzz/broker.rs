@@ -32,7 +32,7 @@ use crate::{
 const NODES: usize = 3;
 const TOPICS: [&str; 3] = ["orders", "payments", "nobody"];
 /// The APIs that are served, and some that are not.
-const KEYS: [i16; 23] = [0, 1, 2, 3, 17, 18, 19, 22, 32, 36, 4, -1, 10, 11, 12, 13, 14, 8, 9, 15, 16, 42, 47];
+const KEYS: [i16; 24] = [0, 1, 2, 3, 17, 18, 19, 22, 32, 36, 4, -1, 10, 11, 12, 13, 14, 8, 9, 15, 16, 42, 47, 20];
 /// The id of the first topic; the others have the following ids.
 const FIRST_ID: u128 = u128::from_be_bytes(*b"milena topic\0\0\0\0") + 1;
 const PASSWORD: &str = "pencil";

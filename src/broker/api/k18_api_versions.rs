@@ -106,7 +106,7 @@ mod tests {
             let response = cluster().ask(1, version, &request("milena"));
             assert_eq!(response.error_code, 0);
             let keys: Vec<_> = response.api_keys.iter().map(|line| line.api_key).collect();
-            assert_eq!(keys, [0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 22, 32, 36, 42, 47]);
+            assert_eq!(keys, [0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 32, 36, 42, 47]);
             assert_eq!((response.api_keys[0].min_version, response.api_keys[0].max_version), (3, 13));
         }
     }

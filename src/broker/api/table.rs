@@ -5,11 +5,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-        FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
-        LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
-        OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest, ResponseHeader, SaslAuthenticateRequest,
-        SaslHandshakeRequest, SyncGroupRequest,
+        ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+        DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest,
+        JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
+        OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest, ResponseHeader,
+        SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
     },
     protocol::{Encodable, HeaderVersion},
 };
@@ -96,6 +96,7 @@ pub(super) const ENTRIES: &[ApiEntry] = &[
     ApiEntry::of::<SaslHandshakeRequest>(),
     ApiEntry::of::<ApiVersionsRequest>(),
     ApiEntry::of::<CreateTopicsRequest>(),
+    ApiEntry::of::<DeleteTopicsRequest>(),
     ApiEntry::of::<InitProducerIdRequest>(),
     ApiEntry::of::<DescribeConfigsRequest>(),
     ApiEntry::of::<SaslAuthenticateRequest>(),

@@ -3,11 +3,11 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-        FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
-        LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
-        OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest,
-        SaslHandshakeRequest, SyncGroupRequest,
+        ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+        DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest,
+        JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
+        OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest, RequestHeader,
+        SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
     },
     protocol::Encodable,
 };
@@ -91,6 +91,7 @@ fn bytes_behind_a_request_and_unknown_tagged_fields_change_nothing() {
     tolerates::<DescribeGroupsRequest>();
     tolerates::<ListGroupsRequest>();
     tolerates::<DeleteGroupsRequest>();
+    tolerates::<DeleteTopicsRequest>();
     tolerates::<OffsetDeleteRequest>();
 }
 

@@ -365,7 +365,8 @@ fn members_that_do_not_ask_for_their_part_in_time_are_removed() {
     desk.learn(&mut all[0], tickets[0]);
     let again = desk.enter(&mut all[0]);
     let [first, second] = &mut all;
-    (desk.learn(first, again), desk.learn(second, tickets[1]));
+    desk.learn(first, again);
+    desk.learn(second, tickets[1]);
     let follower = if desk.leader() == first.id { second.clone() } else { first.clone() };
     let waiting = desk.send_sync(&follower, &[]);
     for _ in 0..REBALANCE_MS / BEAT_MS {
@@ -496,9 +497,9 @@ fn an_empty_group_waits_for_more_members_as_long_as_some_come() {
     let mut desk = desk_with(settings);
     let mut all = [Knows::default(), Knows::default(), Knows::default()];
     let mut tickets = vec![desk.enter(&mut all[0])];
-    for late in 1..3 {
+    for late in &mut all[1..] {
         desk.pass(2_000);
-        tickets.push(desk.enter(&mut all[late]));
+        tickets.push(desk.enter(late));
     }
     desk.pass(2_000);
     assert_eq!(desk.answer(tickets[0]), None, "two came within the first wait, so there is another one");

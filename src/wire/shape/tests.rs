@@ -5,14 +5,15 @@ use bytes::{BufMut, BytesMut};
 use kafka_protocol::{
     messages::{
         ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest,
-        DeleteGroupsResponse, DescribeConfigsRequest, DescribeConfigsResponse, DescribeGroupsRequest,
-        DescribeGroupsResponse, FetchRequest, FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse,
-        HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest,
-        JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
-        ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetCommitRequest,
-        OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
-        ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, SaslAuthenticateRequest,
-        SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse, SyncGroupRequest, SyncGroupResponse,
+        DeleteGroupsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest,
+        DescribeConfigsResponse, DescribeGroupsRequest, DescribeGroupsResponse, FetchRequest, FetchResponse,
+        FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest,
+        InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
+        ListGroupsRequest, ListGroupsResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
+        MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+        OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader,
+        SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+        SyncGroupRequest, SyncGroupResponse,
         produce_response::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse},
     },
     protocol::{Encodable, StrBytes},
@@ -213,7 +214,8 @@ macro_rules! for_every_message {
             JoinGroupRequest JoinGroupResponse SyncGroupRequest SyncGroupResponse HeartbeatRequest HeartbeatResponse
             LeaveGroupRequest LeaveGroupResponse OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest
             OffsetFetchResponse OffsetDeleteRequest OffsetDeleteResponse ListGroupsRequest ListGroupsResponse
-            DescribeGroupsRequest DescribeGroupsResponse DeleteGroupsRequest DeleteGroupsResponse)
+            DescribeGroupsRequest DescribeGroupsResponse DeleteGroupsRequest DeleteGroupsResponse
+            DeleteTopicsRequest DeleteTopicsResponse)
     };
     ($check:ident: $($message:ident)*) => { $(every_version::<$message>($check::<$message>);)* };
 }

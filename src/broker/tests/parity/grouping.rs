@@ -192,7 +192,7 @@ fn requests_that_a_group_refuses() {
             fits.clone().with_protocol_type(text("connect")),
             fits.clone().with_protocol_type(text("")),
             fits.clone().with_protocols(protocols(&["sticky"])),
-            fits.clone().with_protocols(Vec::new()),
+            fits.with_protocols(Vec::new()),
             join(&group, "stranger").with_protocols(Vec::new()),
             join(&empty, "").with_protocols(Vec::new()),
             join(&empty, "").with_protocol_type(text("")),

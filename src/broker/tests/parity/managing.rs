@@ -4,15 +4,20 @@ use std::net::TcpStream;
 
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, InitProducerIdRequest,
-        create_topics_request::CreatableReplicaAssignment, describe_configs_request::DescribeConfigsResource,
+        ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, InitProducerIdRequest,
+        MetadataRequest, create_topics_request::CreatableReplicaAssignment, delete_topics_request::DeleteTopicState,
+        describe_configs_request::DescribeConfigsResource,
     },
     protocol::StrBytes,
 };
 
 use super::{Client, Seen, config, creatable, create, same};
 use crate::{
-    broker::{config::TopicConfig, testing::frame},
+    broker::{
+        config::TopicConfig,
+        testing::{frame, name},
+    },
+    cluster::TopicId,
     error::ErrorCode,
 };
 
@@ -140,6 +145,63 @@ fn versions_and_apis_that_nobody_speaks() {
                 client.socket = TcpStream::connect(&client.address).unwrap();
             }
             seen.push(format!("{key} v{version}: {response:?}"));
+        }
+        seen
+    });
+}
+
+#[test]
+fn deleting_topics() {
+    same(|client| {
+        let id = |client: &mut Client, topic: &str| {
+            let all = client.ask(12, &MetadataRequest::default().with_topics(None)).topics;
+            all.into_iter().find(|one| one.name == Some(name(topic))).map(|one| one.topic_id)
+        };
+        let gone = |topics: &[(Option<&str>, TopicId)], client: &mut Client| {
+            let state = |(topic, id): &(Option<&str>, TopicId)| {
+                DeleteTopicState::default().with_name(topic.map(name)).with_topic_id(*id)
+            };
+            let request = DeleteTopicsRequest::default().with_topics(topics.iter().map(state).collect());
+            let results = client.ask(6, &request.with_timeout_ms(10_000)).responses;
+            // Apache Kafka shuffles them.
+            let mut told: Vec<_> = results
+                .iter()
+                .map(|one| {
+                    format!("{} named {} id {}", ErrorCode(one.error_code), one.name.is_some(), !one.topic_id.is_nil())
+                })
+                .collect();
+            told.sort();
+            format!("{told:?}")
+        };
+        let (topic, other, none) = (client.topic(&[]), client.topic(&[]), TopicId::nil());
+        let own = id(client, &topic).unwrap();
+        let mut seen = Seen::new();
+        for topics in [
+            &[(None, none)][..],
+            &[(Some(&*topic), own)],
+            &[(Some(&*topic), none), (Some(&*topic), none)],
+            &[(None, own), (None, own)],
+            &[(Some(""), none), (Some("a b"), none), (Some("no-such-topic"), none), (None, TopicId::from_u128(7))],
+            &[(None, own), (Some("no-such-topic"), none)],
+            &[(None, own)],
+            &[(Some(&*other), none)],
+            &[(Some(&*other), none), (Some(&*topic), none)],
+        ] {
+            seen.push(gone(topics, client));
+        }
+        for version in 1..=5 {
+            let topic = client.topic(&[]);
+            let names = vec![name(&topic), name("no-such-topic"), name("twice"), name("twice")];
+            let request = DeleteTopicsRequest::default().with_topic_names(names).with_timeout_ms(10_000);
+            let mut told: Vec<_> = client
+                .ask(version, &request)
+                .responses
+                .iter()
+                .map(|one| ErrorCode(one.error_code).to_string())
+                .collect();
+            told.sort();
+            seen.push(format!("{told:?}"));
+            while id(client, &topic).is_some() {}
         }
         seen
     });
