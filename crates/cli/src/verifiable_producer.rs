@@ -153,7 +153,8 @@ impl Args {
             settings.extend(named.into_iter().skip(1));
         }
         // As in Java, which does not warn of it either: whoever asks for no retries or fewer acknowledgements asks for no idempotence.
-        let can_be_idempotent = last(&settings, "retries") != Some("0") && matches!(last(&settings, "acks"), Some("-1" | "all"));
+        let can_be_idempotent =
+            last(&settings, "retries") != Some("0") && matches!(last(&settings, "acks"), Some("-1" | "all"));
         if !can_be_idempotent && last(&settings, "enable.idempotence").is_none() {
             settings.push(("enable.idempotence".to_owned(), "false".to_owned()));
         }
