@@ -16,6 +16,7 @@ mod draft;
 mod java_defaults;
 mod kinds;
 #[cfg(test)]
+#[path = "../tests/settings.rs"]
 mod listing;
 #[cfg(feature = "oauth")]
 mod oauth;

@@ -5,13 +5,12 @@
 //! clone, because all records of a batch share it. Deliberately absent: the table of Kafka's error codes, which is in
 //! [`crate::wire::errors`].
 
-mod any;
+pub(crate) mod any;
 mod made;
 pub(crate) mod rights;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-pub use self::any::Error;
 pub use crate::wire::errors::ErrorCode;
 
 /// Whether a failed record may be in the log.

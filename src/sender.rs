@@ -199,6 +199,7 @@ impl Sender {
 impl Drop for Sender {
     /// Whatever ended the task that owned it, every record has its outcome.
     fn drop(&mut self) {
-        warnings::given_up(self.lanes.fail_all(FailureKind::Abandoned, &mut self.common));
+        let given_up = self.lanes.fail_all(FailureKind::Abandoned, &mut self.common);
+        warnings::given_up(given_up.records, given_up.maybe_written);
     }
 }

@@ -28,8 +28,8 @@ use circles::circles;
 use source::{Source, contains_path, exports, functions, paths, starts_with_path, starts_word};
 
 /// Each may use those after it.
-const PIPELINE: [&str; 10] =
-    ["bench", "mock", "producer", "net", "sender", "accumulator", "oauth", "wire", "dial", "tls"];
+const PIPELINE: [&str; 11] =
+    ["bench", "blocking", "mock", "producer", "net", "sender", "accumulator", "oauth", "wire", "dial", "tls"];
 /// Everybody may use these. They use each other only, and the table of error codes, which is vocabulary in wire's care.
 const VOCABULARY: [&str; 9] =
     ["record", "cluster", "config", "error", "delivery", "metrics", "sasl", "secret", "wire::errors"];

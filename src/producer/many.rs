@@ -11,7 +11,7 @@ use std::{
 use super::Producer;
 use crate::{
     delivery::Ack,
-    error::{Error, Persisted},
+    error::{Persisted, any::Error},
     record::Record,
 };
 

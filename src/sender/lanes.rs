@@ -24,7 +24,7 @@ use std::{
     time::Instant,
 };
 
-pub(super) use self::{drain::Drained, expiry::GivenUp};
+pub(super) use self::drain::Drained;
 use self::{
     identity::ProducerId,
     lane::{Lane, Leader, Readiness, Window},

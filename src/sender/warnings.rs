@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::lanes::{GivenUp, entry::FailedAttempt, verdict::Verdict};
+use super::lanes::{entry::FailedAttempt, verdict::Verdict};
 use crate::{accumulator::PartitionQueue, error::ErrorCode};
 
 /// How long a line about something keeps another one about the same back, at first.
@@ -72,7 +72,7 @@ struct LastLine {
 }
 
 /// The producer was dropped before these records had an outcome.
-pub(super) fn given_up(GivenUp { records, maybe_written }: GivenUp) {
+pub(super) fn given_up(records: u64, maybe_written: u64) {
     if records > 0 {
         tracing::warn!(
             records,
