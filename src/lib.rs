@@ -127,7 +127,7 @@ mod wire;
 pub use config::{Acks, Compression, Preset, ProducerBuilder, SaslMechanism, SecurityProtocol};
 pub use delivery::{Ack, Delivery};
 pub use error::{
-    ConfigError, DeliveryError, Error, ErrorCode, FailureKind, FlushError, Persisted, SendError, WaitedFor,
+    ConfigError, DeliveryError, ErrorCode, FailureKind, FlushError, Persisted, SendError, WaitedFor, any::Error,
 };
 pub use metrics::{Distribution, Metric, Metrics};
 pub use producer::{Accepting, Produce, Producer, SendAllError, TypedProducer};
