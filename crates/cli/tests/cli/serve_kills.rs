@@ -211,7 +211,7 @@ fn of_two_gateways_on_one_postgresql_one_answers_for_the_other_that_was_killed()
 fn under_more_load_than_it_can_take_a_gateway_says_so_and_keeps_what_it_accepts() {
     let broker = broker();
     let gateway =
-        Gateway::start(&broker, &["-X", "buffer.memory=65536", "-X", "batch.size=4096", "--max-statuses", "5000000"]);
+        Gateway::start(&broker, &["-X", "buffer.memory=16384", "-X", "batch.size=1024", "--max-statuses", "5000000"]);
     let clients = Clients::start(&gateway.address, 16);
     // 30 seconds with 20 runs.
     let until = Instant::now() + Duration::from_millis(1_500 * runs());
