@@ -23,7 +23,8 @@ use self::{
     exceptions::{CLOSED_WHILE_SENDING, of_delivery, of_send},
 };
 use crate::{
-    connection::merged,
+    apache::value,
+    connection::{gathered, warn_of_deprecated},
     console::to_stderr,
     exit::{CliError, Exit},
     interrupt::Interrupt,
@@ -91,11 +92,9 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let mut interrupt = Interrupt::listen()?;
-    if args.producer_config.is_some() {
-        to_stderr("warning: --producer.config is deprecated, use --command-config");
-    }
+    warn_of_deprecated(&[("--producer.config", "--command-config", args.producer_config.is_some())]);
     let settings = args.settings()?;
-    let has_offsets = last(&settings, "acks") != Some("0");
+    let has_offsets = value(&settings, "acks").map(str::trim) != Some("0");
     let producer = Producer::from_properties(settings).await?;
     let state = Arc::new(State { has_offsets, ..State::default() });
     let stopping = Arc::clone(&state);
@@ -147,15 +146,12 @@ impl Args {
     fn settings(&self) -> Result<Vec<(String, String)>, CliError> {
         let own = [("bootstrap.servers", &*self.bootstrap_server), ("acks", &self.acks), ("retries", "0")];
         let mut settings: Vec<_> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        if let Some(file) = self.command_config.as_deref().or(self.producer_config.as_deref()) {
-            let named = merged(Some(file), &[], &[])?;
-            // The first is the default server.
-            settings.extend(named.into_iter().skip(1));
-        }
+        let file = self.command_config.as_deref().or(self.producer_config.as_deref());
+        settings.extend(gathered(("--command-config", file), &[], &[])?);
         // As in Java, which does not warn of it either: whoever asks for no retries or fewer acknowledgements asks for no idempotence.
-        let can_be_idempotent =
-            last(&settings, "retries") != Some("0") && matches!(last(&settings, "acks"), Some("-1" | "all"));
-        if !can_be_idempotent && last(&settings, "enable.idempotence").is_none() {
+        let trimmed = |name| value(&settings, name).map(str::trim);
+        let can_be_idempotent = trimmed("retries") != Some("0") && matches!(trimmed("acks"), Some("-1" | "all"));
+        if !can_be_idempotent && trimmed("enable.idempotence").is_none() {
             settings.push(("enable.idempotence".to_owned(), "false".to_owned()));
         }
         Ok(settings)
@@ -225,11 +221,6 @@ impl Args {
     fn value(&self, number: u64) -> String {
         self.value_prefix.map_or_else(|| number.to_string(), |prefix| format!("{prefix}.{number}"))
     }
-}
-
-/// The value that counts.
-fn last<'a>(settings: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
-    settings.iter().rfind(|(name, _)| name == wanted).map(|(_, value)| value.trim())
 }
 
 /// Milliseconds since 1970.
