@@ -297,14 +297,28 @@ mod tests {
         );
     }
 
-    #[cfg(not(feature = "zstd"))]
+    #[cfg(not(any(feature = "zstd", feature = "zstd-rust")))]
     #[test]
     fn zstd_without_its_feature_fails_when_the_producer_is_built() {
         let [violation] = &violations(&[("compression.type", "zstd")])[..] else { panic!("one violation") };
         assert_eq!(
             violation,
-            "compression.type: this build has no zstd: build milena with the feature `zstd`, or choose gzip, snappy or lz4"
+            "compression.type: this build has no zstd: build milena with the feature `zstd-rust` or `zstd`, or choose gzip, snappy or lz4"
         );
+    }
+
+    #[cfg(all(feature = "zstd-rust", not(feature = "zstd")))]
+    #[test]
+    fn levels_of_zstd_that_only_the_library_in_c_has_are_refused() {
+        let zstd = |level| [("compression.type", "zstd"), ("compression.zstd.level", level)];
+        assert!(["-7", "0", "4"].into_iter().all(|level| given(&zstd(level)).is_ok()));
+        for level in ["-8", "5", "22"] {
+            let expected = format!(
+                "compression.zstd.level: expected from -7 to 4, which zstd in Rust has, got {level}: the feature `zstd`, which compiles C, has all"
+            );
+            assert_eq!(violations(&zstd(level)), [expected]);
+        }
+        assert!(given(&[("compression.zstd.level", "22")]).is_ok(), "not used");
     }
 
     #[test]

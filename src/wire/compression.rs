@@ -11,6 +11,8 @@ mod lz4;
 mod snappy;
 #[cfg(feature = "zstd")]
 mod zstd;
+#[cfg(all(feature = "zstd-rust", any(test, not(feature = "zstd"))))]
+mod zstd_rust;
 
 pub(crate) use self::bounded::LONGEST;
 use self::bounded::{Encode, Problem};
@@ -54,7 +56,7 @@ impl Codec {
     /// Whether this build has the codec.
     #[cfg(test)]
     pub(crate) const fn is_built_in(self) -> bool {
-        cfg!(feature = "zstd") || !matches!(self, Self::Zstd)
+        cfg!(any(feature = "zstd", feature = "zstd-rust")) || !matches!(self, Self::Zstd)
     }
 }
 
@@ -88,6 +90,8 @@ impl Compressor {
             Codec::Lz4 => Some(Box::<lz4::Encoder>::default()),
             #[cfg(feature = "zstd")]
             Codec::Zstd => zstd::Encoder::new(method.level).map(|encoder| Box::new(encoder) as _),
+            #[cfg(all(feature = "zstd-rust", not(feature = "zstd")))]
+            Codec::Zstd => zstd_rust::Encoder::new(method.level).map(|encoder| Box::new(encoder) as _),
             // No codec, or one that this build does not have.
             _ => None,
         };
@@ -119,8 +123,8 @@ impl Compressor {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecompressError {
     /// This build does not have the codec.
-    #[cfg_attr(feature = "zstd", expect(dead_code, reason = "it has all"))]
-    #[error("records are compressed with {}, which this build does not read: build with the feature `{}`", .0.name(), .0.name())]
+    #[cfg_attr(any(feature = "zstd", feature = "zstd-rust"), expect(dead_code, reason = "it has all"))]
+    #[error("records are compressed with {}, which this build does not read: build with the feature `zstd-rust` or `zstd`", .0.name())]
     NotBuiltIn(Codec),
     /// The bytes are not in the codec's format.
     #[error("records are not in the format of {}: {reason}", codec.name())]
@@ -139,7 +143,9 @@ pub(crate) fn decompress(codec: Codec, compressed: &[u8]) -> Result<Vec<u8>, Dec
         Codec::Lz4 => lz4::decode(compressed),
         #[cfg(feature = "zstd")]
         Codec::Zstd => zstd::decode(compressed),
-        #[cfg(not(feature = "zstd"))]
+        #[cfg(all(feature = "zstd-rust", not(feature = "zstd")))]
+        Codec::Zstd => zstd_rust::decode(compressed),
+        #[cfg(not(any(feature = "zstd", feature = "zstd-rust")))]
         Codec::Zstd => return Err(DecompressError::NotBuiltIn(codec)),
     };
     opened.map_err(|problem| match problem {
