@@ -133,6 +133,7 @@ mod tests {
             ("receive.buffer.bytes", "32768"),
             ("compression.type", "none"),
             ("compression.gzip.level", "-1"),
+            ("compression.lz4.level", "9"),
             ("compression.zstd.level", "3"),
             ("security.protocol", "PLAINTEXT"),
             ("ssl.enabled.protocols", "TLSv1.2,TLSv1.3"),
@@ -286,13 +287,13 @@ mod tests {
                 ("compression.type", "brotli"),
                 ("compression.gzip.level", "0"),
                 ("compression.zstd.level", "23"),
-                ("compression.lz4.level", "12"),
+                ("compression.lz4.level", "18"),
             ]),
             [
                 r#"compression.type: expected none or gzip or snappy or lz4 or zstd, got "brotli""#,
                 r#"compression.gzip.level: expected an integer from 1 to 9, or -1 for the usual one, got "0""#,
+                r#"compression.lz4.level: expected an integer from 1 to 17, got "18""#,
                 r#"compression.zstd.level: expected an integer from -131072 to 22, got "23""#,
-                "compression.lz4.level: milena has the fast compressor of lz4 only, which has no levels: leave it out, or 9",
             ]
         );
     }

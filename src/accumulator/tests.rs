@@ -614,7 +614,7 @@ fn a_thread_that_sends_to_two_producers_and_to_changing_topics_finds_the_current
 
 /// An accumulator that compresses, and its partition 0.
 fn compressing(batch_size: usize, linger: Duration) -> (Arc<Accumulator>, Arc<PartitionQueue>, Compressor) {
-    let method = Method { codec: Codec::Lz4, level: 0 };
+    let method = Method { codec: Codec::Lz4, level: 9 };
     let limits = Limits { batch_size, linger, buffer_memory: 100_000, method };
     let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
     let partition = partition(&accumulator, 0);

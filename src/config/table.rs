@@ -197,8 +197,10 @@ settings! {
         "How batches are compressed. One that would not become smaller goes as it is.";
     compression_gzip_level: i32 = "-1", GzipLevel, "compression.gzip.level", fn compression_gzip_level,
         "How hard gzip tries, from 1 to 9; -1 is the usual, 6.";
+    compression_lz4_level: i32 = "9", Number(1, 17), "compression.lz4.level", fn compression_lz4_level,
+        "How hard lz4 tries: 9 is the fast compressor, and the others, from 1 to 17, are the high one, which takes more time for smaller batches.";
     compression_zstd_level: i32 = "3", Number(-131_072, 22), "compression.zstd.level", fn compression_zstd_level,
-        "How hard zstd tries, from -131072, the quickest, to 22.";
+        "How hard zstd tries, from -131072, the quickest, to 22; from -7 to 4 without the feature `zstd`.";
     security_protocol: SecurityProtocol = "PLAINTEXT", PROTOCOL, "security.protocol", fn security_protocol,
         "How connections are secured: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`. `SSL` and `SASL_SSL` need the feature `tls`.";
     ssl_enabled_protocols: TlsVersions = "TLSv1.2,TLSv1.3", Versions, "ssl.enabled.protocols",

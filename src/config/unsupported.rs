@@ -26,7 +26,6 @@ const PARTITIONER: &str = "a Java class cannot run here: leave it out to have pa
 const INTERCEPTORS: &str =
     "a Java class cannot run here: leave it out; a Rust program can give the producer interceptors of its own";
 const REPORTERS: &str = "a Java class cannot run here: read the producer's own metrics";
-const LZ4_LEVEL: &str = "milena has the fast compressor of lz4 only, which has no levels: leave it out, or 9";
 const DNS: &str = "milena always tries every address of a name: leave it out, or use_all_dns_ips";
 const PUSH: &str = "milena does not push its metrics to the broker (KIP-714): leave it out, or false";
 const TRANSACTIONS: &str = "milena has no transactions yet: leave it out";
@@ -84,7 +83,6 @@ static MISSING: &[(&str, &[&str], &str)] = &[
     ("transactional.id", &[], "milena has no transactions yet: enable.idempotence keeps a session free of duplicates"),
     ("transaction.timeout.ms", &["60000"], TRANSACTIONS),
     ("transaction.two.phase.commit.enable", &["false"], TRANSACTIONS),
-    ("compression.lz4.level", &["9"], LZ4_LEVEL),
     ("client.dns.lookup", &["use_all_dns_ips"], DNS),
     ("client.rack", &[""], RACK),
     ("partitioner.rack.aware", &["false"], RACK),

@@ -87,7 +87,7 @@ impl Compressor {
         let encoder: Option<Box<dyn Encode>> = match method.codec {
             Codec::Gzip => Some(Box::new(gzip::Encoder::new(method.level))),
             Codec::Snappy => Some(Box::<snappy::Encoder>::default()),
-            Codec::Lz4 => Some(Box::<lz4::Encoder>::default()),
+            Codec::Lz4 => Some(Box::new(lz4::Encoder::new(method.level))),
             #[cfg(feature = "zstd")]
             Codec::Zstd => zstd::Encoder::new(method.level).map(|encoder| Box::new(encoder) as _),
             #[cfg(all(feature = "zstd-rust", not(feature = "zstd")))]

@@ -14,6 +14,7 @@ const CODECS: &[&[(&str, &str)]] = &[
     &[("compression.type", "gzip"), ("compression.gzip.level", "9")],
     &[("compression.type", "snappy")],
     &[("compression.type", "lz4")],
+    &[("compression.type", "lz4"), ("compression.lz4.level", "12")],
     #[cfg(any(feature = "zstd", feature = "zstd-rust"))]
     &[("compression.type", "zstd")],
     #[cfg(feature = "zstd")]
