@@ -20,6 +20,7 @@ mod kinds;
 mod listing;
 #[cfg(feature = "oauth")]
 mod oauth;
+mod plugins;
 mod preset;
 mod principal;
 mod rules;
@@ -79,7 +80,9 @@ impl ProducerBuilder {
             self.token_source.as_ref(),
         );
         unsupported::refuse(&mut draft);
-        let config = Config { partitioner: self.partitioner, interceptors: self.interceptors, ..config };
+        let partitioner = self.plugins.partitioner(self.partitioner, &config.partitioner_class, &mut draft);
+        let interceptors = self.plugins.interceptors(self.interceptors, &config.interceptor_classes, &mut draft);
+        let config = Config { partitioner, interceptors, ..config };
         (config, draft.violations)
     }
 }
@@ -129,6 +132,12 @@ mod tests {
             ("partitioner.ignore.keys", "false"),
             ("partitioner.adaptive.partitioning.enable", "true"),
             ("partitioner.availability.timeout.ms", "0"),
+            ("partitioner.rack.aware", "false"),
+            ("client.rack", ""),
+            ("partitioner.class", ""),
+            ("interceptor.classes", ""),
+            ("metrics.sample.window.ms", "30000"),
+            ("metrics.num.samples", "2"),
             ("send.buffer.bytes", "131072"),
             ("receive.buffer.bytes", "32768"),
             ("compression.type", "none"),

@@ -136,6 +136,7 @@ pub use record::{
     intercept::Interceptor,
     owned::OwnedRecord,
     partition::{Partitioner, Partitions},
+    round_robin::RoundRobinPartitioner,
     serialize::{SerializeError, Serializer, Standard},
 };
 #[cfg(feature = "tls-server")]

@@ -189,6 +189,18 @@ settings! {
         "Whether records without a key go less often to partitions whose queues are long.";
     availability_timeout: Duration = "0", Millis(0, LONG), "partitioner.availability.timeout.ms", fn availability_timeout,
         "How long a broker may leave its batches waiting before records without a key avoid its partitions; 0 is off.";
+    partitioner_rack_aware: bool = "false", FLAG, "partitioner.rack.aware", fn partitioner_rack_aware,
+        "Whether records without a key go to partitions whose leaders are in the rack `client.rack`, while there are any (KIP-1123).";
+    client_rack: Arc<str> = "", Text(32767), "client.rack",
+        "The rack of this client, as brokers have one in `broker.rack`. It counts with `partitioner.rack.aware`.";
+    partitioner_class: Arc<str> = "", Text(32767), "partitioner.class",
+        "What chooses partitions in place of the built-in partitioner: Java's `org.apache.kafka.clients.producer.RoundRobinPartitioner`, or a name that the program gave to `ProducerBuilder::register_partitioner`.";
+    interceptor_classes: Vec<String> = "", Names, "interceptor.classes",
+        "Names that the program gave to `ProducerBuilder::register_interceptor`, with commas between them, in the order in which they are called.";
+    metrics_sample_window: Duration = "30000", Millis(1, LONG), "metrics.sample.window.ms",
+        "The length of a sample: a rate in the metrics covers the last `metrics.num.samples` of them, or half as much. At least 1 (Java: any).";
+    metrics_num_samples: u32 = "2", Number(1, INT), "metrics.num.samples",
+        "How many samples a rate in the metrics covers.";
     send_buffer_bytes: Option<usize> = "131072", SocketBuffer, "send.buffer.bytes", fn send_buffer_bytes,
         "The size of a socket's send buffer in bytes; `None`, -1 in Java, leaves it to the operating system.";
     receive_buffer_bytes: Option<usize> = "32768", SocketBuffer, "receive.buffer.bytes", fn receive_buffer_bytes,
@@ -274,6 +286,11 @@ settings! {
 }
 
 impl Config {
+    /// The rack whose partitions records without a key prefer, if they do.
+    pub(crate) fn rack(&self) -> Option<&str> {
+        Some(&*self.client_rack).filter(|rack| self.partitioner_rack_aware && !rack.is_empty())
+    }
+
     /// Whether the producer says who it is.
     pub(crate) fn has_login(&self) -> bool {
         self.credentials.is_some() || self.has_tokens()

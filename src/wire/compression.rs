@@ -8,6 +8,7 @@
 mod bounded;
 mod gzip;
 mod lz4;
+mod lz4_high;
 mod snappy;
 #[cfg(feature = "zstd")]
 mod zstd;

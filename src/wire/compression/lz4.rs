@@ -4,12 +4,12 @@
 //! sizes from 64 KiB to 4 MiB. It refuses blocks that depend on each other. It skips checksums, because the batch has
 //! one over everything.
 
-mod high;
-
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into};
 
-use self::high::High;
-use super::bounded::{Encode, LONGEST, Problem, put};
+use super::{
+    bounded::{Encode, LONGEST, Problem, put},
+    lz4_high::High,
+};
 
 /// Magic, flags (version 1, independent blocks), the block size (64 KiB), and the checksum of those two.
 const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];

@@ -4,6 +4,8 @@
 //! along a chain of positions with the same four bytes, as far as the level says; from the end to the beginning the cheapest way to write
 //! the rest is chosen, which is exact because in lz4 all distances cost the same; then that way is written.
 
+use super::bounded::put;
+
 /// The longest block. Every distance within it fits lz4's two bytes.
 pub(super) const LONGEST: usize = 64 << 10;
 /// The shortest match.
@@ -27,7 +29,7 @@ struct Match {
 }
 
 /// Searches with tables that are used for one block after the other.
-pub(in super::super) struct High {
+pub(super) struct High {
     /// How many earlier positions are compared at most.
     attempts: usize,
     /// The last position with each hash, plus 1; 0 is none.
@@ -162,7 +164,7 @@ struct Out<'a> {
 
 impl Out<'_> {
     fn put(&mut self, bytes: &[u8]) -> Option<()> {
-        self.len = super::put(self.bytes, self.len, bytes)?;
+        self.len = put(self.bytes, self.len, bytes)?;
         Some(())
     }
 
