@@ -25,7 +25,7 @@ use tokio::time::sleep;
 use crate::{
     cluster::{Broker, Cluster},
     config::{ProducerBuilder, servers},
-    dial::Security,
+    dial::{Security, bootstrap},
     error::{ConfigError, ErrorCode},
     oauth::Tokens,
     wire::apis::{
@@ -126,9 +126,10 @@ impl Admin {
         match (Security::open(&config).await, Tokens::open(&config).await) {
             (Ok(security), Ok(tokens)) if violations.is_empty() => {
                 let principal = config.principal().map(Into::into);
+                let servers = bootstrap(&config).await;
                 let needs = (config.idempotence, config.compression);
                 let access = Access { security, credentials: config.credentials, tokens, principal, needs };
-                Self::open(config.bootstrap_servers, access).await
+                Self::open(servers, access).await
             }
             (security, tokens) => {
                 violations.extend(security.err().into_iter().chain(tokens.err()).flatten());

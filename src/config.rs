@@ -133,6 +133,7 @@ mod tests {
             ("partitioner.adaptive.partitioning.enable", "true"),
             ("partitioner.availability.timeout.ms", "0"),
             ("partitioner.rack.aware", "false"),
+            ("client.dns.lookup", "use_all_dns_ips"),
             ("client.rack", ""),
             ("partitioner.class", ""),
             ("interceptor.classes", ""),
@@ -329,6 +330,17 @@ mod tests {
             assert_eq!(violations(&zstd(level)), [expected]);
         }
         assert!(given(&[("compression.zstd.level", "22")]).is_ok(), "not used");
+    }
+
+    #[test]
+    fn canonical_names_need_their_feature() {
+        let of = given(&[("client.dns.lookup", "resolve_canonical_bootstrap_servers_only")]);
+        match of {
+            Ok(config) => assert!(cfg!(feature = "canonical-names") && config.canonical_names),
+            Err(error) => {
+                assert!(!cfg!(feature = "canonical-names") && error.to_string().contains("`canonical-names`"))
+            }
+        }
     }
 
     #[test]

@@ -25,12 +25,20 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     idempotence(config, draft);
     delivery_timeout(config, draft);
     compression(config, draft);
+    names(config, draft);
     config.batch_size = config.batch_size.max(1);
     config.rebootstrap_after = config.rebootstrap.then_some(config.rebootstrap_trigger);
     cap("retry.backoff.ms", &mut config.retry_backoff, config.retry_backoff_max);
     cap("reconnect.backoff.ms", &mut config.reconnect_backoff, config.reconnect_backoff_max);
     let setup = (&mut config.connection_setup_timeout, config.connection_setup_timeout_max);
     cap("socket.connection.setup.timeout.ms", setup.0, setup.1);
+}
+
+fn names(config: &Config, draft: &mut Draft<'_>) {
+    if config.canonical_names && !cfg!(feature = "canonical-names") {
+        let missing = "this build cannot ask for the name of an address: build milena with the feature `canonical-names`, or leave it out";
+        draft.violations.push(format!("client.dns.lookup: {missing}"));
+    }
 }
 
 fn compression(config: &Config, draft: &mut Draft<'_>) {

@@ -110,6 +110,8 @@ const COMPRESSION: Words<Compression> = Words(&[
     ("lz4", Compression::Lz4),
     ("zstd", Compression::Zstd),
 ]);
+const DNS_LOOKUP: Words<bool> =
+    Words(&[("use_all_dns_ips", false), ("resolve_canonical_bootstrap_servers_only", true)]);
 const PROTOCOL: Words<SecurityProtocol> = Words(&[
     ("PLAINTEXT", SecurityProtocol::Plaintext),
     ("SSL", SecurityProtocol::Ssl),
@@ -191,6 +193,8 @@ settings! {
         "How long a broker may leave its batches waiting before records without a key avoid its partitions; 0 is off.";
     partitioner_rack_aware: bool = "false", FLAG, "partitioner.rack.aware", fn partitioner_rack_aware,
         "Whether records without a key go to partitions whose leaders are in the rack `client.rack`, while there are any (KIP-1123).";
+    canonical_names: bool = "use_all_dns_ips", DNS_LOOKUP, "client.dns.lookup",
+        "`use_all_dns_ips`: every address of a name is tried. `resolve_canonical_bootstrap_servers_only` besides puts the canonical names of the addresses of `bootstrap.servers` in their place, once, when the producer is built; it needs the feature `canonical-names`.";
     client_rack: Arc<str> = "", Text(32767), "client.rack",
         "The rack of this client, as brokers have one in `broker.rack`. It counts with `partitioner.rack.aware`.";
     partitioner_class: Arc<str> = "", Text(32767), "partitioner.class",

@@ -22,7 +22,6 @@ const SERIALIZER: &str = "expected ByteArraySerializer, BytesSerializer, ByteBuf
      org.apache.kafka.common.serialization, which mean bytes and text as they are: another class cannot run here, so leave it out \
      and serialize before you send";
 const REPORTERS: &str = "a Java class cannot run here: read the producer's own metrics";
-const DNS: &str = "milena always tries every address of a name: leave it out, or use_all_dns_ips";
 const PUSH: &str = "milena does not push its metrics to the broker (KIP-714): leave it out, or false";
 const TRANSACTIONS: &str = "milena has no transactions yet: leave it out";
 const METRICS: &str = "milena always records all of its metrics: leave it out, or INFO, DEBUG or TRACE";
@@ -76,7 +75,6 @@ static MISSING: &[(&str, &[&str], &str)] = &[
     ("transactional.id", &[], "milena has no transactions yet: enable.idempotence keeps a session free of duplicates"),
     ("transaction.timeout.ms", &["60000"], TRANSACTIONS),
     ("transaction.two.phase.commit.enable", &["false"], TRANSACTIONS),
-    ("client.dns.lookup", &["use_all_dns_ips"], DNS),
     ("enable.metrics.push", &["true", "false"], PUSH),
     ("metrics.recording.level", &["INFO", "DEBUG", "TRACE"], METRICS),
 ];
