@@ -6,6 +6,9 @@
 
 mod connection;
 mod consumed;
+mod consumer;
+#[cfg(all(test, feature = "broker"))]
+mod consumer_tests;
 mod create;
 mod describe;
 mod error;
@@ -36,6 +39,7 @@ use crate::{
 };
 use connection::{Access, Connection};
 pub use consumed::{ConsumedRecord, Fetched, TimestampType};
+pub use consumer::{Consumer, ConsumerBuilder, Start};
 use describe::AskDescription;
 pub use describe::{BrokerAddress, ClusterDescription, ConnectionDescription, TopicDescription};
 pub use error::AdminError;
