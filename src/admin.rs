@@ -7,8 +7,6 @@
 mod connection;
 mod consumed;
 mod consumer;
-#[cfg(all(test, feature = "broker"))]
-mod consumer_tests;
 mod create;
 mod describe;
 mod error;

@@ -8,11 +8,13 @@
 //! | dead letters | the crate `milena-resilience` |
 
 mod entity;
+mod keys;
 #[cfg(feature = "admin")]
 mod request_reply;
 #[cfg(all(test, feature = "admin", feature = "broker"))]
 mod tests;
 
-pub use entity::{KeyWatch, entity_key};
+pub use entity::entity_key;
+pub use keys::{KeyWatch, RandomKeys};
 #[cfg(feature = "admin")]
 pub use request_reply::{CORRELATION_ID, REPLY_TO, RequestError, Requester, RequesterCounts, reply};

@@ -1,5 +1,7 @@
 //! The admin client against the embedded broker.
 
+mod consumer;
+
 use std::{ops::ControlFlow, time::Duration};
 
 use super::*;

@@ -248,10 +248,15 @@ fn paths_are_found_with_their_trees_written_out() {
 
 #[test]
 fn a_document_that_names_a_function_which_is_not_there_is_found() {
-    let read = |path: &str| (path == "src/a.rs").then(|| "fn here() {\n}\n".to_owned());
+    let read = |path: &str| {
+        (path == "src/a.rs")
+            .then(|| "fn here() {\n}\n#[cfg(test)]\nmod tests {\n    fn in_a_test() {\n    }\n}\n".to_owned())
+    };
     for (text, expected) in [
         ("| step | `src/a.rs` | `here` |", 0),
         ("see `src/a.rs` `A::here(x)`", 0),
+        ("by `src/a.rs` `in_a_test`", 0),
+        ("by `tests/a.rs` `in_a_test`", 1),
         ("| step | `src/a.rs` | `gone` |", 1),
         ("| step | `src/b.rs` | `here` |", 1),
         ("see `crates/b/src/b.rs` `here`", 1),

@@ -42,18 +42,18 @@ mod contract;
 mod envelope;
 mod format;
 mod id;
-mod keys;
 #[cfg(test)]
 mod testing;
 mod time;
 mod topic;
+
+pub use milena::patterns::{KeyWatch, RandomKeys};
 
 pub use self::{
     contract::Event,
     envelope::{DecodeError, Envelope, EnvelopeBuilder, InvalidEnvelope, SERVICE, SOURCE, TRACE_ID},
     format::{CE_ID, CloudEvents, EVENT_ID, Format, InvalidSource},
     id::{EventId, InvalidEventId},
-    keys::{KeyWatch, RandomKeys},
     time::{EventTime, InvalidEventTime},
     topic::{InvalidTopicName, TopicName},
 };

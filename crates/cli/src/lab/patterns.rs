@@ -70,7 +70,7 @@ async fn run_on(bootstrap: &str, prefix: &str) -> Result<Vec<Verdict>, CliError>
     for name in ["events", "batch", "requests", "responses"] {
         prepare(&mut admin, &topic(name), -1, &[]).await?;
     }
-    let producer = Producer::builder(bootstrap).interceptor(KeyWatch::default()).build().await?;
+    let producer = Producer::builder(bootstrap).interceptor(KeyWatch::new().interceptor()).build().await?;
     let place = |name: &str| Place { topic: topic(name), bootstrap };
     let mut verdicts = entities(&producer, &place("events")).await?;
     verdicts.extend(batch(&producer, &topic("batch")).await);

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::{AdminError, Consumer, Start};
-use crate::{ErrorCode, Producer, Record, broker::EmbeddedBroker};
+use crate::{
+    ErrorCode, Producer, Record,
+    admin::{AdminError, Consumer, Start},
+    broker::EmbeddedBroker,
+};
 
 /// A test that waits longer than this has failed.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! Notices topics whose keys look random, which have the events of one user in no order.
 //!
-//! In: topic and key of each record. Out: at most one [`RandomKeys`] for a topic. Pure. Deliberately absent: the log,
-//! which is the caller's, and any change of a key.
+//! In: topic and key of each record. Out: at most one [`RandomKeys`] for a topic. Pure. Deliberately absent: any
+//! change of a key.
 //!
 //! # How it decides
 //!
@@ -22,9 +22,12 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    sync::{Mutex, PoisonError},
 };
 
 use uuid::{Uuid, Variant};
+
+use crate::record::{Record, intercept::Interceptor};
 
 /// How many windows in a row have to be suspect.
 const WINDOWS: u64 = 10;
@@ -34,7 +37,7 @@ const MAX_TOPICS: usize = 64;
 /// Watches the keys of topics.
 ///
 /// ```
-/// use milena_resilience::event::KeyWatch;
+/// use milena::patterns::KeyWatch;
 ///
 /// let mut watch = KeyWatch::new();
 /// if let Some(warning) = watch.observe("casino.player.registered.v1", Some(b"player-7")) {
@@ -118,6 +121,34 @@ impl KeyWatch {
             Finding::Repeats => *watched = Watched::Settled,
         }
         None
+    }
+}
+
+impl KeyWatch {
+    /// An interceptor that watches each record of a producer, and logs the warnings.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), milena::ConfigError> {
+    /// use milena::{Producer, patterns::KeyWatch};
+    ///
+    /// let watch = KeyWatch::new().ignore("registrations");
+    /// let producer = Producer::builder("localhost:9092").interceptor(watch.interceptor()).build().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn interceptor(self) -> impl Interceptor {
+        Watching(Mutex::new(self))
+    }
+}
+
+struct Watching(Mutex<KeyWatch>);
+
+impl Interceptor for Watching {
+    fn on_send<'a>(&self, record: Record<'a>) -> Record<'a> {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).observe(record.topic(), record.key_bytes());
+        if let Some(random) = found {
+            tracing::warn!(topic = random.topic(), "{random}");
+        }
+        record
     }
 }
 
@@ -324,6 +355,17 @@ mod tests {
         for (asked, window) in [(0, 100), (100, 100), (u32::MAX, 10_000)] {
             assert_eq!(KeyWatch::with_window(asked).window, window);
         }
+    }
+
+    #[test]
+    fn an_interceptor_watches_and_leaves_each_record_as_it_is() {
+        let watching = Watching(Mutex::new(KeyWatch::with_window(100)));
+        for n in 0..1_000 {
+            let key = text(v4(n)).unwrap();
+            let record = watching.on_send(Record::to("t").key(&key).value("v"));
+            assert_eq!((record.key_bytes(), record.value_bytes()), (Some(&*key), Some(&b"v"[..])));
+        }
+        assert!(matches!(watching.0.lock().unwrap().topics["t"], Watched::Settled), "it was told");
     }
 
     #[test]
