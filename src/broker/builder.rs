@@ -281,7 +281,8 @@ impl Builder {
     /// The cluster's state at its start.
     pub(crate) fn state(self, ports: &[u16]) -> Result<State, String> {
         let mut topic_defaults = TopicConfig::default();
-        configure(&mut topic_defaults, &self.defaults)?;
+        self.defaults.iter().try_for_each(|(name, value)| topic_defaults.set(name, value))?;
+        topic_defaults.check()?;
         let most = i16::try_from(ports.len().min(3)).unwrap_or(3);
         let settings = Settings {
             cluster_id: self.cluster_id,
@@ -298,18 +299,14 @@ impl Builder {
         let mut state = State::new(settings, security, acls, ports.iter().map(|port| (HOST.to_owned(), *port)));
         state.place(-1, -1).map_err(|refusal| refusal.message)?;
         for topic in self.topics {
-            let mut config = state.settings.topic_defaults.clone();
-            configure(&mut config, &topic.settings)?;
+            let settings = topic.settings.iter().map(|(name, value)| (&**name, &**value));
+            let config = state.settings.topic_defaults.for_topic_with(settings)?;
             state
                 .create_topic(&topic.name, partition_count(topic.partitions), -1, config)
                 .map_err(|refusal| refusal.message)?;
         }
         Ok(state)
     }
-}
-
-fn configure(config: &mut TopicConfig, settings: &[(String, String)]) -> Result<(), String> {
-    settings.iter().try_for_each(|(name, value)| config.set(name, value))
 }
 
 fn invalid(message: String) -> io::Error {

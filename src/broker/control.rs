@@ -6,7 +6,7 @@ use super::{
     acls::Acl,
     faults::{Fault, FaultId},
     log::StoredRecord,
-    state::{State, rotate},
+    state::State,
     topic::{PartitionLog, TopicLog},
 };
 use crate::error::ErrorCode;
@@ -91,7 +91,7 @@ impl State {
 
     /// Creates a topic with default settings and the default replication factor.
     pub(crate) fn add_topic(&mut self, name: &str, partitions: i32) -> Result<(), BrokerError> {
-        let config = self.settings.topic_defaults.clone();
+        let config = self.settings.topic_defaults.for_topic();
         match self.create_topic(name, partitions, -1, config) {
             Ok(_) => Ok(()),
             Err(refusal) => Err(BrokerError::Refused { code: refusal.code, message: refusal.message }),
@@ -100,17 +100,10 @@ impl State {
 
     /// Gives a topic more partitions, up to `count`, led by the next nodes.
     pub(crate) fn add_partitions(&mut self, topic: &str, count: usize) -> Result<(), BrokerError> {
-        let (nodes, up): (Vec<_>, Vec<_>) =
-            (self.nodes.keys().copied().collect(), self.nodes_up().map(|(id, _)| id).collect());
-        let Some(known) = self.topics.get_mut(topic) else {
-            return Err(BrokerError::UnknownPartition { topic: topic.to_owned(), partition: 0 });
-        };
-        let factor = known.partitions.first().map_or(1, |partition| partition.replicas.len());
-        for index in known.partitions.len()..count {
-            let replicas = rotate(&nodes, index, factor);
-            let leader = replicas.iter().copied().find(|node| up.contains(node));
-            known.partitions.push(PartitionLog::new(replicas, leader));
-        }
+        let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition: 0 };
+        let known = self.topics.get(topic).ok_or_else(unknown)?;
+        let replicas = self.replicas_up_to(known, count);
+        self.extend_topic(topic, replicas);
         Ok(())
     }
 
@@ -163,6 +156,13 @@ impl State {
     pub(crate) fn truncate_log(&mut self, topic: &str, partition: i32, offset: i64) -> Result<(), BrokerError> {
         self.existing(topic, partition)?.truncate(offset);
         Ok(())
+    }
+
+    /// Removes from a topic what its retention does not keep. Returns how many records are gone.
+    pub(crate) fn apply_retention(&mut self, topic: &str, now_ms: i64) -> Result<u64, BrokerError> {
+        let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition: 0 };
+        let TopicLog { config, partitions, .. } = self.topics.get_mut(topic).ok_or_else(unknown)?;
+        Ok(partitions.iter_mut().map(|partition| partition.expire(config, now_ms)).sum())
     }
 
     /// Compacts the partitions of a topic whose `cleanup.policy` says so. Returns how many records are gone.

@@ -6,7 +6,7 @@ use kafka_protocol::{
     messages::{
         ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, InitProducerIdRequest,
         MetadataRequest, create_topics_request::CreatableReplicaAssignment, delete_topics_request::DeleteTopicState,
-        describe_configs_request::DescribeConfigsResource,
+        describe_configs_request::DescribeConfigsResource, describe_configs_response::DescribeConfigsResourceResult,
     },
     protocol::StrBytes,
 };
@@ -113,7 +113,16 @@ fn what_settings_a_topic_has() {
             .into();
         let mut configs = ask(client, 2, &topic).configs;
         configs.sort_by(|a, b| a.name.cmp(&b.name));
-        seen.extend(configs.iter().map(|c| format!("{}={:?} set here {}", c.name, c.value, c.config_source == 1)));
+        let told = |c: &DescribeConfigsResourceResult| {
+            format!("{}={:?} type {} set here {}", c.name, c.value, c.config_type, c.config_source == 1)
+        };
+        seen.extend(configs.iter().map(told));
+        let resource = DescribeConfigsResource::default().with_resource_type(2).with_configuration_keys(None);
+        let all = resource.with_resource_name(StrBytes::from_string(topic));
+        let all = client.ask(4, &DescribeConfigsRequest::default().with_resources(vec![all])).results.remove(0);
+        let mut names: Vec<_> = all.configs.iter().map(|c| c.name.to_string()).collect();
+        names.sort();
+        seen.extend(names);
         seen
     });
 }
