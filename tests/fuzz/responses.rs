@@ -41,8 +41,15 @@ pub fn responses(data: &[u8]) {
             assert!(found.is_none_or(|found| found.node.is_none_or(|node| found.brokers.contains_key(&node))));
         }
         6 => {
-            let create =
-                CreateTopic { topic: TOPIC, partitions: 1, replication: 1, brokers: 1, configs: &[], timeout_ms: 1 };
+            let create = CreateTopic {
+                topic: TOPIC,
+                partitions: 1,
+                replication: 1,
+                replicas: None,
+                brokers: 1,
+                configs: &[],
+                timeout_ms: 1,
+            };
             admin(&create, &frame, version);
         }
         7 => drop(admin(&AskOffset { topic: TOPIC, partition: 0, timestamp: -1, committed: false }, &frame, version)),
