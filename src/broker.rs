@@ -31,7 +31,7 @@
 //! `kafka-configs --describe`, `kafka-consumer-groups` and the console consumer, with a group or with a partition and an offset.
 //! So do librdkafka, kafka-python, aiokafka, franz-go, sarama and kafka-go, which `tests/clients` runs.
 //!
-//! Consumer groups are Apache Kafka's of the classic protocol, with static members. Offsets are kept in memory, and do not expire. The protocol of
+//! Consumer groups are Apache Kafka's of the classic protocol, with static members. Committed offsets do not expire. The protocol of
 //! KIP-848 (`group.protocol=consumer`) is not among the APIs that it serves, so clients that can fall back do so, and others say that the cluster
 //! does not support it. Coordinators of all nodes share the groups, so those of a node that stops are not lost.
 //!
@@ -45,8 +45,9 @@
 //!
 //! # What it does not do
 //! Transactions. zstd without
-//! the feature `zstd`. **Logs are in memory** and grow until their records are deleted (DeleteRecords) or the broker is dropped; a topic is compacted, and
-//! its retention applied, only on command ([`EmbeddedBroker::compact`], [`EmbeddedBroker::apply_retention`]).
+//! the feature `zstd`. **Logs are in memory**, and with [`Builder::data_dir`] in a folder as well, so that they survive the process. They grow until their
+//! records are deleted (DeleteRecords); a topic is compacted, and its retention applied, only on command ([`EmbeddedBroker::compact`],
+//! [`EmbeddedBroker::apply_retention`]).
 //!
 //! # Replication
 //! A partition has one log, whichever node leads it. So every replica is always up to date, and a new leader has the same log and the
@@ -58,6 +59,7 @@ mod builder;
 mod compact;
 mod config;
 mod control;
+mod data;
 mod epochs;
 mod faults;
 mod groups;
@@ -77,6 +79,7 @@ mod tests;
 #[cfg(feature = "broker-tls")]
 mod tls;
 mod topic;
+mod touched;
 mod validate;
 
 use std::{

@@ -47,6 +47,18 @@ impl Epochs {
         self.0.first().map(|first| first.epoch)
     }
 
+    /// All epochs, each with the offset at which it began.
+    pub(super) fn all(&self) -> impl ExactSizeIterator<Item = (i32, i64)> {
+        self.0.iter().map(|known| (known.epoch, known.offset))
+    }
+
+    /// Epochs as they were.
+    pub(super) fn restored(all: Vec<(i32, i64)>) -> Self {
+        let mut epochs = Self::default();
+        all.into_iter().for_each(|(epoch, offset)| epochs.begin(epoch, offset));
+        epochs
+    }
+
     /// The newest epoch.
     pub(super) fn latest(&self) -> Option<i32> {
         self.0.last().map(|last| last.epoch)

@@ -163,6 +163,18 @@ impl Groups {
         Ok(())
     }
 
+    /// What a group has committed is this, and nothing else.
+    pub(super) fn restore(&mut self, id: &str, commits: Vec<Commit>) {
+        if commits.is_empty() && !self.groups.contains_key(id) {
+            return;
+        }
+        self.make(id);
+        self.change(id, |group, _| {
+            group.offsets = Offsets::default();
+            commits.into_iter().for_each(|commit| group.offsets.commit(commit));
+        });
+    }
+
     /// What a group has committed.
     pub(super) fn offsets(&self, id: &str) -> Option<&Offsets> {
         Some(&self.groups.get(id)?.offsets)

@@ -245,15 +245,42 @@ impl Log {
         self.segments.drain(..begun.saturating_sub(1));
     }
 
+    /// The segment that is appended to, as its batches tell.
+    fn last_segment(&self) -> Segment {
+        let base_offset = self.segments.last().copied().unwrap_or(0);
+        let batches = self.from(base_offset);
+        let bytes = batches.iter().map(|batch| batch.bytes().len()).fold(0, usize::saturating_add);
+        Segment { base_offset, bytes, since: batches.first().map_or(0, |batch| batch.header().max_timestamp) }
+    }
+
+    /// A log as it was: where it begins and ends, where its segments begin, and its batches. `None` if these contradict each other.
+    pub(super) fn restored((start, end): (i64, i64), segments: Vec<i64>, batches: Vec<Batch>) -> Option<Self> {
+        let follows = |one: &Batch, next: &Batch| one.header().last_offset() < next.header().base_offset;
+        let ends = batches.last().is_none_or(|last| last.header().last_offset() < end);
+        let is_right = 0 <= start && start <= end && ends && segments.is_sorted() && batches.is_sorted_by(follows);
+        let begins = batches.first().is_none_or(|first| first.header().base_offset >= 0);
+        let mut log = Self { batches, start, end, active: Segment::default(), segments };
+        log.active = log.last_segment();
+        (is_right && begins).then_some(log)
+    }
+
+    /// Its batches. The first of them may begin before the log does.
+    pub(super) fn batches(&self) -> &[Batch] {
+        &self.batches
+    }
+
+    /// Where its segments begin.
+    pub(super) fn segments(&self) -> &[i64] {
+        &self.segments
+    }
+
     /// Removes every batch that holds `offset` or a later one, as an unclean leader election may.
     pub(super) fn truncate(&mut self, offset: i64) {
-        if offset < self.active.base_offset {
-            self.active = Segment::default();
-        }
         self.batches.retain(|batch| batch.header().last_offset() < offset);
-        self.segments.retain(|base| *base < offset);
         self.start = self.start.min(offset.max(0));
         self.end = self.batches.last().map_or(self.start, |batch| batch.header().last_offset().saturating_add(1));
+        self.segments.retain(|base| *base < self.end);
+        self.active = self.last_segment();
     }
 
     /// The record at an offset.

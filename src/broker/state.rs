@@ -14,6 +14,7 @@ use super::{
     kind::Api,
     security::Security,
     topic::{PartitionLog, TopicLog},
+    touched::Touched,
     validate::Refusal,
 };
 use crate::{cluster::TopicId, error::ErrorCode, record::topic::check_topic_name};
@@ -52,6 +53,7 @@ pub(crate) struct State {
     pub(super) security: Security,
     pub(super) acls: Acls,
     pub(super) groups: Groups,
+    pub(super) touched: Touched,
     requests: BTreeMap<Api, u64>,
     next_producer_id: i64,
     tickets: u64,
@@ -76,6 +78,7 @@ impl State {
             security,
             acls,
             groups,
+            touched: Touched::default(),
             requests: BTreeMap::new(),
             next_producer_id: 0,
             tickets: 0,
@@ -98,7 +101,35 @@ impl State {
     pub(super) fn take_producer_id(&mut self) -> i64 {
         let id = self.next_producer_id;
         self.next_producer_id = id.saturating_add(1);
+        self.touched.counters();
         id
+    }
+
+    /// The next producer id, and how many topics were created until now.
+    pub(super) fn counters(&self) -> (i64, u128) {
+        (self.next_producer_id, self.topics_created)
+    }
+
+    pub(super) fn set_counters(&mut self, next_producer_id: i64, topics_created: u128) {
+        (self.next_producer_id, self.topics_created) = (next_producer_id, topics_created);
+    }
+
+    /// Every partition gets its preferred leader, in a new epoch, as when all nodes are started again.
+    pub(super) fn begin_again(&mut self) {
+        for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+            let first = partition.replicas.first().copied();
+            partition.elect(first);
+        }
+    }
+
+    /// Whether the cluster has all nodes that partitions are at.
+    pub(super) fn check_replicas_of(&self, topic: &str, replicas: &[Vec<i32>]) -> Result<(), String> {
+        match replicas.iter().flatten().find(|node| !self.nodes.contains_key(node)) {
+            None => Ok(()),
+            Some(node) => {
+                Err(format!("topic {topic} is at node {node}, which is not there: start the cluster with more nodes"))
+            }
+        }
     }
 
     /// A number for a request that has arrived, which no other one has.
@@ -158,6 +189,8 @@ impl State {
         self.topics_created = self.topics_created.wrapping_add(1);
         let id = TopicId::from_u128(u128::from_be_bytes(*b"milena topic\0\0\0\0").wrapping_add(self.topics_created));
         let partitions = self.partitions_at(replicas);
+        self.touched.counters();
+        self.touched.topic(name);
         Ok(self.topics.entry(name.to_owned()).or_insert(TopicLog { id, config, partitions }))
     }
 
@@ -171,6 +204,7 @@ impl State {
     pub(super) fn extend_topic(&mut self, name: &str, replicas: Vec<Vec<i32>>) {
         let more = self.partitions_at(replicas);
         if let Some(topic) = self.topics.get_mut(name) {
+            self.touched.topic(name);
             topic.partitions.extend(more);
         }
     }

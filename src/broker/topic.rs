@@ -142,9 +142,14 @@ impl PartitionLog {
         }
         let stored = batch.with_header(self.stamp(batch.header(), max_timestamp, config, now_ms));
         let base_offset = stored.header().base_offset;
-        self.producers.remember(stored.header());
-        self.log.append(stored, config);
+        self.keep(stored, config);
         Ok(AppendedBatch { base_offset, log_append_time_ms: if config.log_append_time { now_ms } else { -1 } })
+    }
+
+    /// Adds a batch that the leader has stamped.
+    pub(super) fn keep(&mut self, batch: Batch, config: &TopicConfig) {
+        self.producers.remember(batch.header());
+        self.log.append(batch, config);
     }
 
     /// The header with the fields that the leader sets.

@@ -145,6 +145,7 @@ fn alter_topic(
     let topic = state.topics.get_mut(name).ok_or_else(unknown)?;
     if !validate_only {
         topic.config = config;
+        state.touched.topic(name);
     }
     Ok(())
 }

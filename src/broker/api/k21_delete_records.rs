@@ -74,7 +74,8 @@ fn delete(state: &mut State, call: &Call<'_>, topic: &str, wanted: &DeleteRecord
     if !call.may(state, Operation::Delete, topic) {
         return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     }
-    let topic = state.topics.get_mut(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let name = topic;
+    let topic = state.topics.get_mut(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let is_only_compacted = topic.config.compact && !topic.config.delete;
     let partition = topic.partition_mut(wanted.partition_index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     partition.check_leader(call.node, -1)?;
@@ -87,7 +88,9 @@ fn delete(state: &mut State, call: &Call<'_>, topic: &str, wanted: &DeleteRecord
         return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
     }
     partition.start_at(offset);
-    Ok(partition.log.start_offset())
+    let start = partition.log.start_offset();
+    state.touched.log(name, wanted.partition_index);
+    Ok(start)
 }
 
 #[cfg(test)]
