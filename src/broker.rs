@@ -27,9 +27,9 @@
 //! As Apache Kafka does, the broker ignores bytes that follow a request and tagged fields that it does not know. A request that it
 //! cannot handle closes the connection. A warning names client, request and reason, once for each client.
 //!
-//! Java's tools of Kafka 4.2 work with it: the console producer, `kafka-topics`, `kafka-get-offsets`,
-//! `kafka-configs --describe`, `kafka-consumer-groups` and the console consumer, with a group or with a partition and an offset.
-//! So do librdkafka, kafka-python, aiokafka, franz-go, sarama and kafka-go, which `tests/clients` runs.
+//! Java's tools of Kafka 4.2 work with it: the console producer, `kafka-topics`, `kafka-get-offsets`, `kafka-delete-records`,
+//! `kafka-configs` for topics, `kafka-consumer-groups` and the console consumer, with a group or with a partition and an offset.
+//! So do librdkafka, kafka-python, aiokafka, franz-go, sarama, kafka-go and kafkajs, which `tests/clients` runs.
 //!
 //! Consumer groups are Apache Kafka's of the classic protocol, with static members. Committed offsets do not expire. The protocol of
 //! KIP-848 (`group.protocol=consumer`) is not among the APIs that it serves, so clients that can fall back do so, and others say that the cluster

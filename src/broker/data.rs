@@ -39,8 +39,9 @@ pub(super) fn snapshot<E>(state: &State, put: &mut impl FnMut(&[u8]) -> Result<(
             put(&log_entry(topic.id, partition, log))?;
         }
     }
-    let groups: Vec<_> = state.groups.all().map(|(id, _)| id.clone()).collect();
-    groups.iter().try_for_each(|id| put(&group_entry(state, id)))
+    let has_offsets = |id: &String| state.groups.offsets(id).is_some_and(|offsets| offsets.topics().next().is_some());
+    let groups = state.groups.all().map(|(id, _)| id).filter(|id| has_offsets(id));
+    groups.into_iter().try_for_each(|id| put(&group_entry(state, id)))
 }
 
 /// What has changed.

@@ -163,14 +163,16 @@ impl Groups {
         Ok(())
     }
 
-    /// What a group has committed is this, and nothing else.
+    /// A group has no members, and has committed this and nothing else. Without offsets there is no group.
     pub(super) fn restore(&mut self, id: &str, commits: Vec<Commit>) {
-        if commits.is_empty() && !self.groups.contains_key(id) {
+        if let Some(group) = self.groups.remove(id) {
+            self.bytes = self.bytes.saturating_sub(size_of_group(id, &group));
+        }
+        if commits.is_empty() {
             return;
         }
         self.make(id);
         self.change(id, |group, _| {
-            group.offsets = Offsets::default();
             commits.into_iter().for_each(|commit| group.offsets.commit(commit));
         });
     }
