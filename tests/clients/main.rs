@@ -56,9 +56,9 @@ fn go(program: &str) -> Command {
     Command::new(fetched("go").join(program))
 }
 
-fn node(what: &str) -> Command {
+fn node(script: &str) -> Command {
     let mut command = Command::new("node");
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/node/kafkajs.js")).arg(what);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/node").join(script));
     command.env("NODE_PATH", fetched("node/node_modules")).env("KAFKAJS_NO_PARTITIONER_WARNING", "1");
     command
 }
@@ -192,7 +192,9 @@ async fn kafka_go_works() {
 
 #[tokio::test]
 async fn kafkajs_works() {
-    works_with(node("client"), &["none", "gzip"], MODES).await;
+    let mut client = node("kafkajs.js");
+    client.arg("client");
+    works_with(client, &["none", "gzip"], MODES).await;
 }
 
 /// A broker with users.

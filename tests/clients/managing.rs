@@ -81,7 +81,9 @@ async fn kafka_go_manages() {
 
 #[tokio::test]
 async fn kafkajs_manages() {
-    manages(node("manage"), "kafkajs", RECORDS).await;
+    let mut client = node("kafkajs.js");
+    client.arg("manage");
+    manages(client, "kafkajs", RECORDS).await;
 }
 
 /// `kafka-topics --alter`, `kafka-configs --alter`, `kafka-cluster` and `kafka-delete-records`.
