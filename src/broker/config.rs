@@ -90,6 +90,8 @@ pub(super) struct ConfigEntry {
     pub(super) value: String,
     pub(super) source: Source,
     pub(super) kind: Kind,
+    /// Where its value could come from, the one that counts first.
+    pub(super) synonyms: Vec<(&'static str, String, Source)>,
 }
 
 /// One change of a topic's settings (KIP-339).
@@ -194,7 +196,17 @@ impl TopicConfig {
                 (None, Some(value)) => (value.as_str(), Source::Broker),
                 (None, None) => (setting.default, Source::Default),
             };
-            ConfigEntry { name: setting.name, value: value.to_owned(), source, kind: setting.kind() }
+            let own = self.set.get(setting.name).map(|value| (setting.name, value.clone(), Source::Topic));
+            let server = |value: &str, source| setting.server.map(|server| (server, value.to_owned(), source));
+            let inherited = self.inherited.get(setting.name).and_then(|value| server(value, Source::Broker));
+            let synonyms = own.into_iter().chain(inherited).chain(server(setting.default, Source::Default));
+            ConfigEntry {
+                name: setting.name,
+                value: value.to_owned(),
+                source,
+                kind: setting.kind(),
+                synonyms: synonyms.collect(),
+            }
         };
         SETTINGS.iter().map(told).collect()
     }

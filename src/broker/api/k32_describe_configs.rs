@@ -8,7 +8,7 @@
 //! * A client that may not DESCRIBE_CONFIGS of the topic or, for a broker, of the cluster: `TOPIC_AUTHORIZATION_FAILED`,
 //!   `CLUSTER_AUTHORIZATION_FAILED`.
 //! * Anything else: `INVALID_REQUEST`.
-//! * Synonyms and documentation are left empty.
+//! * Synonyms of a topic's settings, if the client asks: its own value, the broker's, the default. Documentation is left empty.
 //!
 //! Version notes:
 //! * v3: types and documentation; v4: flexible
@@ -17,7 +17,7 @@ use kafka_protocol::{
     messages::{
         DescribeConfigsRequest, DescribeConfigsResponse,
         describe_configs_request::DescribeConfigsResource,
-        describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult},
+        describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym},
     },
     protocol::StrBytes,
 };
@@ -51,7 +51,9 @@ impl Handler for DescribeConfigsRequest {
     fn handle(&self, state: &mut State, call: &mut Call<'_>) -> Response<DescribeConfigsResponse> {
         let results = self.resources.iter().map(|resource| {
             let result = match describe(state, call, resource) {
-                Ok(settings) => DescribeConfigsResult::default().with_configs(configs_of(resource, call, settings)),
+                Ok(settings) => {
+                    DescribeConfigsResult::default().with_configs(configs_of(self, resource, call, settings))
+                }
                 Err(refusal) => DescribeConfigsResult::default()
                     .with_error_code(refusal.code.0)
                     .with_error_message(Some(StrBytes::from_string(refusal.message))),
@@ -95,7 +97,7 @@ fn describe_topic(state: &State, name: &str) -> Result<Vec<ConfigEntry>, Refusal
 }
 
 fn broker_settings(settings: &Settings) -> Vec<ConfigEntry> {
-    let set = |name, value, kind| ConfigEntry { name, value, kind, source: Source::Broker };
+    let set = |name, value, kind| ConfigEntry { name, value, kind, source: Source::Broker, synonyms: Vec::new() };
     vec![
         set("auto.create.topics.enable", settings.auto_create.to_string(), Kind::Boolean),
         set("default.replication.factor", settings.default_replication_factor.to_string(), Kind::Int),
@@ -105,6 +107,7 @@ fn broker_settings(settings: &Settings) -> Vec<ConfigEntry> {
 
 /// Those that were asked for; all of them if none is named.
 fn configs_of(
+    request: &DescribeConfigsRequest,
     resource: &DescribeConfigsResource,
     call: &Call<'_>,
     settings: Vec<ConfigEntry>,
@@ -112,10 +115,18 @@ fn configs_of(
     let keys = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty());
     let wanted = |setting: &ConfigEntry| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == setting.name));
     let result = |setting: ConfigEntry| {
+        let synonyms =
+            setting.synonyms.into_iter().filter(|_| request.include_synonyms).map(|(name, value, source)| {
+                DescribeConfigsSynonym::default()
+                    .with_name(StrBytes::from_static_str(name))
+                    .with_value(Some(StrBytes::from_string(value)))
+                    .with_source(source as i8)
+            });
         DescribeConfigsResourceResult::default()
             .with_name(StrBytes::from_static_str(setting.name))
             .with_value(Some(StrBytes::from_string(setting.value)))
             .with_config_source(setting.source as i8)
+            .with_synonyms(synonyms.collect())
             .with_config_type(if call.version >= 3 { setting.kind as i8 } else { 0 })
     };
     settings.into_iter().filter(wanted).map(result).collect()
@@ -154,6 +165,27 @@ mod tests {
             let kinds: Vec<_> = result.configs.iter().map(|config| config.config_type).take(3).collect();
             assert_eq!(kinds, if version < 3 { [0, 0, 0] } else { [7, 3, 3] }, "a list and two numbers");
         }
+    }
+
+    #[test]
+    fn synonyms_are_told_to_those_who_ask_the_one_that_counts_first() {
+        let builder = EmbeddedBroker::builder().topic_default("max.message.bytes", "77");
+        let mut cluster = TestCluster::new(builder.topic_with("orders", 1, [("max.message.bytes", "99")]), 1);
+        let keys = ["max.message.bytes", "retention.ms"].map(StrBytes::from_static_str);
+        let resource = DescribeConfigsResource::default().with_resource_type(TOPIC).with_resource_name("orders".into());
+        let resource = resource.with_configuration_keys(Some(keys.into()));
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        let mut synonyms = |request: DescribeConfigsRequest| {
+            let configs = cluster.ask(1, 4, &request).results.remove(0).configs;
+            let told = |one: &DescribeConfigsSynonym| {
+                format!("{}={} {}", one.name.as_str(), one.value.as_deref().unwrap(), one.source)
+            };
+            configs.iter().map(|config| config.synonyms.iter().map(told).collect::<Vec<_>>()).collect::<Vec<_>>()
+        };
+        assert_eq!(synonyms(request.clone()), [vec![String::new(); 0], vec![]]);
+        let size =
+            ["max.message.bytes=99 1", "message.max.bytes=77 4", "message.max.bytes=1048588 5"].map(str::to_owned);
+        assert_eq!(synonyms(request.with_include_synonyms(true)), [size.to_vec(), vec![]]);
     }
 
     #[test]

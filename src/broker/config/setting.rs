@@ -7,6 +7,8 @@
 pub(in crate::broker) struct Setting {
     pub(in crate::broker) name: &'static str,
     pub(in crate::broker) default: &'static str,
+    /// The broker's setting that new topics have it from (`ServerTopicConfigSynonyms`), if it has a value of its own.
+    pub(in crate::broker) server: Option<&'static str>,
     takes: Takes,
 }
 
@@ -47,7 +49,7 @@ pub(in crate::broker) enum Kind {
 }
 
 const fn setting(name: &'static str, default: &'static str, takes: Takes) -> Setting {
-    Setting { name, default, takes }
+    Setting { name, default, server: None, takes }
 }
 
 const fn int(least: i64) -> Takes {
@@ -62,43 +64,46 @@ const MOST: &str = "9223372036854775807";
 
 /// Every setting, by name.
 pub(in crate::broker) const SETTINGS: &[Setting] = &[
-    setting("cleanup.policy", "delete", Takes::SomeOf(&["compact", "delete"])),
-    setting("compression.gzip.level", "-1", Takes::NumberOr { least: 1, most: 9, other: -1 }),
-    setting("compression.lz4.level", "9", Takes::Number { least: 1, most: 17 }),
+    setting("cleanup.policy", "delete", Takes::SomeOf(&["compact", "delete"])).of("log.cleanup.policy"),
+    setting("compression.gzip.level", "-1", Takes::NumberOr { least: 1, most: 9, other: -1 })
+        .of("compression.gzip.level"),
+    setting("compression.lz4.level", "9", Takes::Number { least: 1, most: 17 }).of("compression.lz4.level"),
     setting(
         "compression.type",
         "producer",
         Takes::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
-    ),
-    setting("compression.zstd.level", "3", Takes::Number { least: -131_072, most: 22 }),
-    setting("delete.retention.ms", "86400000", long(0)),
-    setting("file.delete.delay.ms", "60000", long(0)),
-    setting("flush.messages", MOST, long(1)),
+    )
+    .of("compression.type"),
+    setting("compression.zstd.level", "3", Takes::Number { least: -131_072, most: 22 }).of("compression.zstd.level"),
+    setting("delete.retention.ms", "86400000", long(0)).of("log.cleaner.delete.retention.ms"),
+    setting("file.delete.delay.ms", "60000", long(0)).of("log.segment.delete.delay.ms"),
+    setting("flush.messages", MOST, long(1)).of("log.flush.interval.messages"),
     setting("flush.ms", MOST, long(0)),
     setting("follower.replication.throttled.replicas", "", Takes::Replicas),
-    setting("index.interval.bytes", "4096", int(0)),
+    setting("index.interval.bytes", "4096", int(0)).of("log.index.interval.bytes"),
     setting("leader.replication.throttled.replicas", "", Takes::Replicas),
-    setting("local.retention.bytes", "-2", long(-2)),
-    setting("local.retention.ms", "-2", long(-2)),
-    setting("max.compaction.lag.ms", MOST, long(1)),
-    setting("max.message.bytes", "1048588", int(0)),
-    setting("message.timestamp.after.max.ms", "3600000", long(0)),
-    setting("message.timestamp.before.max.ms", MOST, long(0)),
-    setting("message.timestamp.type", "CreateTime", Takes::OneOf(&["CreateTime", "LogAppendTime"])),
-    setting("min.cleanable.dirty.ratio", "0.5", Takes::Ratio),
-    setting("min.compaction.lag.ms", "0", long(0)),
-    setting("min.insync.replicas", "1", int(1)),
-    setting("preallocate", "false", Takes::Flag),
+    setting("local.retention.bytes", "-2", long(-2)).of("log.local.retention.bytes"),
+    setting("local.retention.ms", "-2", long(-2)).of("log.local.retention.ms"),
+    setting("max.compaction.lag.ms", MOST, long(1)).of("log.cleaner.max.compaction.lag.ms"),
+    setting("max.message.bytes", "1048588", int(0)).of("message.max.bytes"),
+    setting("message.timestamp.after.max.ms", "3600000", long(0)).of("log.message.timestamp.after.max.ms"),
+    setting("message.timestamp.before.max.ms", MOST, long(0)).of("log.message.timestamp.before.max.ms"),
+    setting("message.timestamp.type", "CreateTime", Takes::OneOf(&["CreateTime", "LogAppendTime"]))
+        .of("log.message.timestamp.type"),
+    setting("min.cleanable.dirty.ratio", "0.5", Takes::Ratio).of("log.cleaner.min.cleanable.ratio"),
+    setting("min.compaction.lag.ms", "0", long(0)).of("log.cleaner.min.compaction.lag.ms"),
+    setting("min.insync.replicas", "1", int(1)).of("min.insync.replicas"),
+    setting("preallocate", "false", Takes::Flag).of("log.preallocate"),
     setting("remote.log.copy.disable", "false", Takes::Flag),
     setting("remote.log.delete.on.disable", "false", Takes::Flag),
     setting("remote.storage.enable", "false", Takes::Flag),
-    setting("retention.bytes", "-1", long(i64::MIN)),
+    setting("retention.bytes", "-1", long(i64::MIN)).of("log.retention.bytes"),
     setting("retention.ms", "604800000", long(-1)),
-    setting("segment.bytes", "1073741824", int(1_048_576)),
-    setting("segment.index.bytes", "10485760", int(4)),
+    setting("segment.bytes", "1073741824", int(1_048_576)).of("log.segment.bytes"),
+    setting("segment.index.bytes", "10485760", int(4)).of("log.index.size.max.bytes"),
     setting("segment.jitter.ms", "0", long(0)),
     setting("segment.ms", "604800000", long(1)),
-    setting("unclean.leader.election.enable", "false", Takes::Flag),
+    setting("unclean.leader.election.enable", "false", Takes::Flag).of("unclean.leader.election.enable"),
 ];
 
 /// The setting of that name.
@@ -107,6 +112,10 @@ pub(in crate::broker) fn find(name: &str) -> Option<&'static Setting> {
 }
 
 impl Setting {
+    const fn of(self, server: &'static str) -> Self {
+        Self { server: Some(server), ..self }
+    }
+
     /// The value as it is shown, or why it is refused.
     pub(in crate::broker) fn check(&self, value: &str) -> Result<String, String> {
         let value = value.trim();
