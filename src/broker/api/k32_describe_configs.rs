@@ -182,7 +182,7 @@ mod tests {
             };
             configs.iter().map(|config| config.synonyms.iter().map(told).collect::<Vec<_>>()).collect::<Vec<_>>()
         };
-        assert_eq!(synonyms(request.clone()), [vec![String::new(); 0], vec![]]);
+        assert_eq!(synonyms(request.clone()), [const { Vec::<String>::new() }; 2]);
         let size =
             ["max.message.bytes=99 1", "message.max.bytes=77 4", "message.max.bytes=1048588 5"].map(str::to_owned);
         assert_eq!(synonyms(request.with_include_synonyms(true)), [size.to_vec(), vec![]]);
