@@ -43,6 +43,7 @@ pub(super) struct TopicConfig {
     /// `compression.type`: how batches are kept. `None` is `producer`: as they come.
     codec: Option<Codec>,
     gzip_level: i32,
+    lz4_level: i32,
     zstd_level: i32,
     /// The settings that the topic has of its own, by name.
     set: BTreeMap<String, String>,
@@ -67,6 +68,7 @@ impl Default for TopicConfig {
             delete: true,
             codec: None,
             gzip_level: GZIP_LEVEL,
+            lz4_level: 9,
             zstd_level: 3,
             set: BTreeMap::new(),
             inherited: BTreeMap::new(),
@@ -130,6 +132,7 @@ impl TopicConfig {
             "message.timestamp.type" => self.log_append_time = value == "LogAppendTime",
             "compression.type" => self.codec = codec(value),
             "compression.gzip.level" => put(&mut self.gzip_level, if value == "-1" { "6" } else { value }),
+            "compression.lz4.level" => put(&mut self.lz4_level, value),
             "compression.zstd.level" => put(&mut self.zstd_level, value),
             "cleanup.policy" => {
                 self.compact = elements(value).contains(&"compact");
@@ -143,8 +146,9 @@ impl TopicConfig {
     pub(super) fn method(&self) -> Option<Method> {
         let level = match self.codec? {
             Codec::Gzip => self.gzip_level,
+            Codec::Lz4 => self.lz4_level,
             Codec::Zstd => self.zstd_level,
-            Codec::None | Codec::Snappy | Codec::Lz4 => 0,
+            Codec::None | Codec::Snappy => 0,
         };
         self.codec.map(|codec| Method { codec, level })
     }
@@ -302,6 +306,8 @@ mod tests {
         assert_eq!(method(&[("compression.type", "uncompressed")]), Some((Codec::None, 0)));
         assert_eq!(method(&[("compression.type", "gzip")]), Some((Codec::Gzip, 6)));
         assert_eq!(method(&[("compression.gzip.level", "9"), ("compression.type", "gzip")]), Some((Codec::Gzip, 9)));
+        assert_eq!(method(&[("compression.type", "lz4")]), Some((Codec::Lz4, 9)));
+        assert_eq!(method(&[("compression.lz4.level", "12"), ("compression.type", "lz4")]), Some((Codec::Lz4, 12)));
         assert_eq!(method(&[("compression.type", "zstd"), ("compression.zstd.level", "7")]), Some((Codec::Zstd, 7)));
         for (policy, compact, delete) in
             [("delete", false, true), ("compact", true, false), ("compact,delete", true, true), ("", false, false)]
