@@ -14,6 +14,7 @@ mod leaders;
 pub(crate) mod metadata;
 #[cfg(all(test, feature = "broker"))]
 mod tests;
+mod topics;
 
 use std::{
     collections::BTreeMap,
@@ -42,6 +43,7 @@ use describe::AskDescription;
 pub use describe::{BrokerAddress, ClusterDescription, ConnectionDescription, TopicDescription};
 pub use error::AdminError;
 use metadata::{AskMetadata, AskTopics};
+pub use topics::{ConfigSource, PartitionLayout, TopicLayout, TopicSetting};
 
 #[cfg(feature = "tls")]
 pub use crate::dial::TlsHandshake;
@@ -64,6 +66,12 @@ pub enum OffsetSpec {
     Latest,
     /// The first record whose timestamp is at least this, in milliseconds since the Unix epoch (KIP-79). -1 if there is none.
     AtTime(i64),
+    /// The first record with the largest timestamp (KIP-734). -1 if there is none, and before Kafka 3.0.
+    MaxTimestamp,
+    /// The first offset that is on the broker's own disk (KIP-405). -1 before Kafka 3.6.
+    EarliestLocal,
+    /// The last offset that is in tiered storage (KIP-1005). -1 if there is none, and before Kafka 3.9.
+    LatestTiered,
 }
 
 /// A client for requests beside producing.
@@ -218,6 +226,9 @@ impl Admin {
             OffsetSpec::Earliest => -2,
             // Negative numbers have other meanings.
             OffsetSpec::AtTime(timestamp) => timestamp.max(0),
+            OffsetSpec::MaxTimestamp => -3,
+            OffsetSpec::EarliestLocal => -4,
+            OffsetSpec::LatestTiered => -5,
         };
         self.ask_leader(topic, partition, &AskOffset { topic, partition, timestamp, committed: self.committed }).await
     }

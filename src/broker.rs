@@ -20,17 +20,18 @@
 //! # What it does
 //! Produce 3–13, Fetch 4–12, ListOffsets 1–10, Metadata 0–13, OffsetCommit 2–9, OffsetFetch 1–9, FindCoordinator 0–6, JoinGroup 0–9,
 //! Heartbeat 0–4, LeaveGroup 0–5, SyncGroup 0–5, DescribeGroups 0–6, ListGroups 0–5, SaslHandshake 1, ApiVersions 0–4, CreateTopics 2–7, DeleteTopics
-//! 1–6, InitProducerId 0–5, DescribeConfigs 1–4, SaslAuthenticate 0–2, DeleteGroups 0–2 and OffsetDelete 0. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
+//! 1–6, DeleteRecords 0–2, InitProducerId 0–5, OffsetForLeaderEpoch 2–4, DescribeConfigs 1–4, AlterConfigs 0–2, SaslAuthenticate 0–2,
+//! CreatePartitions 0–3, DeleteGroups 0–2, IncrementalAlterConfigs 0–1, OffsetDelete 0, DescribeCluster 0–2 and DescribeTopicPartitions 0. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
 //! have Apache Kafka's window of five batches and its epoch rules.
 //!
 //! As Apache Kafka does, the broker ignores bytes that follow a request and tagged fields that it does not know. A request that it
 //! cannot handle closes the connection. A warning names client, request and reason, once for each client.
 //!
-//! Java's tools of Kafka 4.2 work with it: the console producer, `kafka-topics`, `kafka-get-offsets`,
-//! `kafka-configs --describe`, `kafka-consumer-groups` and the console consumer, with a group or with a partition and an offset.
-//! So do librdkafka, kafka-python, aiokafka, franz-go, sarama and kafka-go, which `tests/clients` runs.
+//! Java's tools of Kafka 4.2 work with it: the console producer, `kafka-topics`, `kafka-get-offsets`, `kafka-delete-records`,
+//! `kafka-configs` for topics, `kafka-consumer-groups` and the console consumer, with a group or with a partition and an offset.
+//! So do librdkafka, kafka-python, aiokafka, franz-go, sarama, kafka-go and kafkajs, which `tests/clients` runs.
 //!
-//! Consumer groups are Apache Kafka's of the classic protocol, with static members. Offsets are kept in memory, and do not expire. The protocol of
+//! Consumer groups are Apache Kafka's of the classic protocol, with static members. Committed offsets do not expire. The protocol of
 //! KIP-848 (`group.protocol=consumer`) is not among the APIs that it serves, so clients that can fall back do so, and others say that the cluster
 //! does not support it. Coordinators of all nodes share the groups, so those of a node that stops are not lost.
 //!
@@ -43,9 +44,10 @@
 //! from one host. Rules can change while it runs.
 //!
 //! # What it does not do
-//! Transactions, retention. zstd without
-//! the feature `zstd`. **Logs are in memory** and grow until the broker is dropped; a topic with `cleanup.policy=compact` is compacted only on
-//! command ([`EmbeddedBroker::compact`]).
+//! Transactions. zstd without
+//! the feature `zstd`. **Logs are in memory**, and with [`Builder::data_dir`] in a folder as well, so that they survive the process. They grow until their
+//! records are deleted (DeleteRecords); a topic is compacted, and its retention applied, only on command ([`EmbeddedBroker::compact`],
+//! [`EmbeddedBroker::apply_retention`]).
 //!
 //! # Replication
 //! A partition has one log, whichever node leads it. So every replica is always up to date, and a new leader has the same log and the
@@ -57,6 +59,8 @@ mod builder;
 mod compact;
 mod config;
 mod control;
+mod data;
+mod epochs;
 mod faults;
 mod groups;
 mod kind;
@@ -75,6 +79,7 @@ mod tests;
 #[cfg(feature = "broker-tls")]
 mod tls;
 mod topic;
+mod touched;
 mod validate;
 
 use std::{
@@ -312,6 +317,15 @@ impl EmbeddedBroker {
     /// the first batch that is later than `segment.ms`, or does not fit into `segment.bytes`.
     pub fn compact(&self, topic: &str) -> Result<u64, BrokerError> {
         self.shared.change(|state| state.compact(topic, listener::now_ms()))
+    }
+
+    /// Removes from a topic now what its `retention.ms` and `retention.bytes` do not keep: whole segments, the oldest first, if its `cleanup.policy` says
+    /// `delete`. The logs begin later then. Returns how many records are gone.
+    ///
+    /// As in Apache Kafka a segment is as old as its newest record, and the active one goes as well. Another segment begins with the first batch that
+    /// is later than `segment.ms`, or does not fit into `segment.bytes`.
+    pub fn apply_retention(&self, topic: &str) -> Result<u64, BrokerError> {
+        self.shared.change(|state| state.apply_retention(topic, listener::now_ms()))
     }
 
     /// Pauses a node, as SIGSTOP does. It accepts connections and requests, and sends no responses. When it is resumed it handles

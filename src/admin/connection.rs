@@ -376,7 +376,7 @@ mod tests {
         let request = AskOffset { topic: "t", partition: 0, timestamp: -1, committed: false };
         let error = connection.call(&request, "t-0").await.unwrap_err().to_string();
         let expected =
-            format!("broker 127.0.0.1:{port} speaks ListOffsets in no version, milena speaks versions 1 to 7");
+            format!("broker 127.0.0.1:{port} speaks ListOffsets in no version, milena speaks versions 1 to 10");
         assert!(error.starts_with(&expected), "{error}");
     }
 

@@ -46,10 +46,10 @@ fn next(error: &AdminError, past: Past) -> Next {
     }
 }
 
-/// Whether the failed attempt may have created the topic.
-fn may_have_created(error: &AdminError) -> bool {
+/// Whether the failed attempt may have been carried out all the same.
+pub(super) fn may_be_done(error: &AdminError, asked: Api) -> bool {
     match error {
-        AdminError::Connection { api, .. } => *api == Api::CreateTopics.name(),
+        AdminError::Connection { api, .. } => *api == asked.name(),
         _ => error.code() == Some(ErrorCode::REQUEST_TIMED_OUT),
     }
 }
@@ -74,8 +74,19 @@ impl Admin {
         replication: i16,
         configs: &[(&str, &str)],
     ) -> Result<(), AdminError> {
+        self.create_with(topic, (partitions, replication), None, configs).await
+    }
+
+    /// As [`Self::create_topic`], or at these brokers.
+    pub(super) async fn create_with(
+        &mut self,
+        topic: &str,
+        (partitions, replication): (i32, i16),
+        replicas: Option<&[Vec<i32>]>,
+        configs: &[(&str, &str)],
+    ) -> Result<(), AdminError> {
         let timeout_ms = i32::try_from(ATTEMPT_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
-        let request = CreateTopic { topic, partitions, replication, brokers: 0, configs, timeout_ms };
+        let request = CreateTopic { topic, partitions, replication, replicas, brokers: 0, configs, timeout_ms };
         if self.create(request).await? {
             return self.await_leaders(topic, usize::try_from(partitions).unwrap_or(1)).await;
         }
@@ -98,7 +109,7 @@ impl Admin {
                 }
                 _ => return Err(error),
             }
-            past.unsure |= may_have_created(&error);
+            past.unsure |= may_be_done(&error, Api::CreateTopics);
             self.forget();
             sleep(backoff(attempt)).await;
         }
@@ -180,7 +191,7 @@ mod tests {
             (refused(41), false),
             (AdminError::Unreachable { tried: vec![] }, false),
         ] {
-            assert_eq!(may_have_created(&error), expected, "{error}");
+            assert_eq!(may_be_done(&error, Api::CreateTopics), expected, "{error}");
         }
     }
 }

@@ -269,3 +269,83 @@ async fn a_range_that_the_log_never_reaches_is_given_up() {
     assert_eq!(error, Err(AdminError::Stalled { topic: "orders".into(), partition: 0, offset: 3, end: 4 }));
     assert_eq!(values(&taken), ["1", "2"]);
 }
+
+#[tokio::test]
+async fn topics_are_told_with_replicas_and_ids_in_pages_or_by_metadata() {
+    let (broker, mut admin) = cluster(3).await;
+    admin.create_topic_at("placed", &[vec![3, 1], vec![2, 3]], &[]).await.unwrap();
+    admin.create_topic("wide", 2_100, 1, &[]).await.unwrap();
+    broker.stop_node(1).await;
+    let placed = admin.layouts(Some(&["placed", "nothing"])).await.unwrap();
+    assert_eq!((placed[0].name.as_str(), placed[0].error), ("nothing", ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+    let told: Vec<_> = placed[1].partitions.iter().map(|p| (p.leader, p.replicas.clone(), p.in_sync.clone())).collect();
+    assert_eq!(told, [(Some(3), vec![3, 1], vec![3]), (Some(2), vec![2, 3], vec![2, 3])]);
+    assert_eq!(placed[1].partitions[0].eligible_leaders, Some(vec![]));
+    let all = admin.layouts(None).await.unwrap();
+    assert_eq!(all.iter().map(|topic| topic.name.as_str()).collect::<Vec<_>>(), ["placed", "wide"]);
+    assert_eq!((&all[0].id, all[0].partitions[0].eligible_leaders.as_ref()), (&placed[1].id, None));
+    let wide = admin.layouts(Some(&["wide"])).await.unwrap();
+    let numbers: Vec<_> = wide[0].partitions.iter().map(|partition| partition.partition).collect();
+    assert_eq!(numbers, (0..2_100).collect::<Vec<_>>());
+    assert_eq!((broker.requests(Api::DescribeTopicPartitions), admin.layouts(Some(&[])).await), (3, Ok(vec![])));
+}
+
+#[tokio::test]
+async fn partitions_are_added_and_topics_deleted_by_the_controller() {
+    let (broker, mut admin) = cluster(2).await;
+    admin.create_topic("orders", 1, 1, &[]).await.unwrap();
+    admin.add_partitions("orders", 2, Some(&[vec![1]])).await.unwrap();
+    admin.add_partitions("orders", 3, None).await.unwrap();
+    assert_eq!((admin.partitions("orders").await, broker.leader("orders", 1)), (Ok(3), Some(1)));
+    let code = |done: Result<(), AdminError>| done.unwrap_err().code().unwrap();
+    assert_eq!(code(admin.add_partitions("orders", 3, None).await), ErrorCode::INVALID_PARTITIONS);
+    broker.inject(Fault::error(ErrorCode(41)).on(Api::DeleteTopics));
+    admin.delete_topic("orders").await.unwrap();
+    assert_eq!(code(admin.delete_topic("orders").await), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+}
+
+#[tokio::test]
+async fn a_change_whose_response_is_lost_is_not_asked_for_again() {
+    let (broker, mut admin) = cluster(1).await;
+    admin.create_topic("orders", 1, 1, &[]).await.unwrap();
+    broker.inject(Fault::drop_response().on(Api::CreatePartitions));
+    let lost = admin.add_partitions("orders", 2, None).await;
+    assert!(matches!(lost, Err(AdminError::Connection { api: "CreatePartitions", .. })), "{lost:?}");
+    assert_eq!((broker.requests(Api::CreatePartitions), admin.partitions("orders").await), (1, Ok(2)));
+}
+
+#[tokio::test]
+async fn settings_are_told_and_changed() {
+    let (_broker, mut admin) = cluster(1).await;
+    admin.create_topic("orders", 1, 1, &[("retention.ms", "1000")]).await.unwrap();
+    admin.alter_topic("orders", &[("retention.ms", None), ("segment.ms", Some("5"))]).await.unwrap();
+    let settings = admin.topic_settings("orders").await.unwrap();
+    let own: Vec<_> = settings.iter().filter(|setting| setting.source == ConfigSource::Topic).collect();
+    assert_eq!(
+        own.iter().map(|one| (&*one.name, one.value.as_deref())).collect::<Vec<_>>(),
+        [("segment.ms", Some("5"))]
+    );
+    let wrong = admin.alter_topic("orders", &[("no.such", Some("5"))]).await.unwrap_err();
+    assert_eq!(wrong.code(), Some(ErrorCode::INVALID_CONFIG));
+    assert_eq!(admin.topic_settings("nothing").await.unwrap_err().code(), Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+}
+
+#[tokio::test]
+async fn records_are_deleted_from_the_beginning_and_offsets_tell_so() {
+    let (broker, mut admin) = cluster(2).await;
+    admin.create_topic("orders", 1, 1, &[]).await.unwrap();
+    write(&broker, "orders", 5).await;
+    assert_eq!(admin.delete_records("orders", 0, Some(2)).await, Ok(2));
+    assert_eq!(admin.offsets("orders", 0, OffsetSpec::Earliest).await, Ok(2));
+    assert_eq!(admin.offsets("orders", 0, OffsetSpec::EarliestLocal).await, Ok(2));
+    assert_eq!(values(&admin.read_all("orders").await.unwrap()), ["2", "3", "4"]);
+    let gone = admin.read("orders", 0, 1, NO_WAIT).await.unwrap_err();
+    assert_eq!(gone.code(), Some(ErrorCode::OFFSET_OUT_OF_RANGE));
+    for before in [6, -1, i64::MIN] {
+        let refused = admin.delete_records("orders", 0, Some(before)).await.unwrap_err();
+        assert_eq!(refused.code(), Some(ErrorCode::OFFSET_OUT_OF_RANGE), "{before}");
+    }
+    assert_eq!(admin.delete_records("orders", 0, None).await, Ok(5));
+    assert_eq!(admin.offsets("orders", 0, OffsetSpec::MaxTimestamp).await, Ok(-1));
+    assert_eq!(admin.offsets("orders", 0, OffsetSpec::LatestTiered).await, Ok(-1));
+}

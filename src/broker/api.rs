@@ -5,6 +5,7 @@
 //! that cannot be read, an unknown API and a version that is not advertised close the connection. Only ApiVersions has a response in
 //! every version (KIP-511). As in Apache Kafka, bytes that follow a request are ignored; librdkafka sends some.
 
+mod altering;
 mod handler;
 mod k00_produce;
 mod k01_fetch;
@@ -23,11 +24,18 @@ mod k17_sasl_handshake;
 mod k18_api_versions;
 mod k19_create_topics;
 mod k20_delete_topics;
+mod k21_delete_records;
 mod k22_init_producer_id;
+mod k23_offset_for_leader_epoch;
 mod k32_describe_configs;
+mod k33_alter_configs;
 mod k36_sasl_authenticate;
+mod k37_create_partitions;
 mod k42_delete_groups;
+mod k44_incremental_alter_configs;
 mod k47_offset_delete;
+mod k60_describe_cluster;
+mod k75_describe_topic_partitions;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 //! In: settings, under Apache Kafka's names where it has them. Out: a broker whose ports are open, or an error. Pure; the listener
 //! does the I/O.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, path::PathBuf, time::Duration};
 
 use kafka_protocol::protocol::StrBytes;
 
@@ -15,7 +15,7 @@ use super::{
     config::TopicConfig,
     faults::millis,
     groups::GroupSettings,
-    listener::{self, Shared},
+    listener::{self, Shared, store::Folder},
     security::Security,
     state::{Settings, State, partition_count},
 };
@@ -49,6 +49,7 @@ pub struct Builder {
     allows_unruled: bool,
     acls: Vec<Acl>,
     groups: GroupSettings,
+    data_dir: Option<PathBuf>,
     #[cfg(feature = "broker-tls")]
     tls: Option<Tls>,
 }
@@ -97,6 +98,7 @@ impl Default for Builder {
             allows_unruled: false,
             acls: Vec::new(),
             groups: GroupSettings::default(),
+            data_dir: None,
             #[cfg(feature = "broker-tls")]
             tls: None,
         }
@@ -255,10 +257,22 @@ impl Builder {
         self
     }
 
+    /// A folder that keeps topics, settings, records, producers and committed offsets, also when the process is killed. It is made if need be, and used by
+    /// one broker at a time. Users and rules are not kept. A topic of [`topic`](Self::topic) that is there already stays as it is. By default all is in
+    /// memory, and gone with the broker.
+    ///
+    /// What is in the folder is in memory as well. Each change is written before it is answered, without waiting for the disk, as Apache Kafka does by
+    /// default.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(path.into());
+        self
+    }
+
     /// Opens the ports and serves them on the current tokio runtime.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] for settings that are invalid; the system's error for a port that cannot be opened.
+    /// [`io::ErrorKind::InvalidInput`] for settings that are invalid; the system's error for a port that cannot be opened; [`io::ErrorKind::InvalidData`]
+    /// for a data folder that is damaged, with the place.
     ///
     /// # Cancel safety
     /// If the future is dropped, no port stays open.
@@ -270,9 +284,12 @@ impl Builder {
         let certificates = self.tls.clone().map(Certificates::open).transpose().map_err(invalid)?;
         let listeners = listener::bind(HOST, &self.ports()?).await?;
         let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().map(|a| a.port())).collect::<io::Result<_>>()?;
-        let state = self.state(&ports).map_err(invalid)?;
+        let folder = self.data_dir.as_deref().map(Folder::open).transpose()?;
+        let restore = |state: &mut State| folder.as_ref().map_or(Ok(false), |folder| folder.load(state));
+        let mut state = self.restored(&ports, restore)?;
+        let store = folder.map(|folder| folder.keep(&mut state)).transpose()?;
         #[cfg_attr(not(feature = "broker-tls"), expect(unused_mut, reason = "certificates are for TLS"))]
-        let mut shared = Shared::new(state);
+        let mut shared = Shared::new(state, store);
         #[cfg(feature = "broker-tls")]
         {
             shared.certificates = certificates;
@@ -288,10 +305,34 @@ impl Builder {
         ports.ok_or_else(|| invalid(format!("port {} leaves no ports for all nodes", self.port)))
     }
 
-    /// The cluster's state at its start.
+    /// The cluster's state at its start, with nothing kept from before.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn state(self, ports: &[u16]) -> Result<State, String> {
+        self.restored(ports, |_| Ok(false)).map_err(|error| error.to_string())
+    }
+
+    /// The cluster's state at its start. `restore` makes it as it was, and tells whether it was anything.
+    fn restored(self, ports: &[u16], restore: impl FnOnce(&mut State) -> io::Result<bool>) -> io::Result<State> {
+        let topics = self.topics.clone();
+        let mut state = self.empty(ports).map_err(invalid)?;
+        if restore(&mut state)? {
+            state.begin_again();
+        }
+        for topic in topics.iter().filter(|topic| !state.topics.contains_key(&topic.name)).collect::<Vec<_>>() {
+            let settings = topic.settings.iter().map(|(name, value)| (&**name, &**value));
+            let config = state.settings.topic_defaults.for_topic_with(settings).map_err(invalid)?;
+            state
+                .create_topic(&topic.name, partition_count(topic.partitions), -1, config)
+                .map_err(|refusal| invalid(refusal.message))?;
+        }
+        Ok(state)
+    }
+
+    /// A cluster without topics.
+    fn empty(self, ports: &[u16]) -> Result<State, String> {
         let mut topic_defaults = TopicConfig::default();
-        configure(&mut topic_defaults, &self.defaults)?;
+        self.defaults.iter().try_for_each(|(name, value)| topic_defaults.set(name, value))?;
+        topic_defaults.check()?;
         let most = i16::try_from(ports.len().min(3)).unwrap_or(3);
         let settings = Settings {
             cluster_id: self.cluster_id,
@@ -306,21 +347,10 @@ impl Builder {
         let acls = Acls::new(self.authorizes, &self.super_users, self.allows_unruled, &self.acls)?;
         #[cfg(feature = "oauth")]
         let security = security.with_tokens(&self.tokens, self.mechanisms.is_none());
-        let mut state = State::new(settings, security, acls, ports.iter().map(|port| (HOST.to_owned(), *port)));
+        let state = State::new(settings, security, acls, ports.iter().map(|port| (HOST.to_owned(), *port)));
         state.place(-1, -1).map_err(|refusal| refusal.message)?;
-        for topic in self.topics {
-            let mut config = state.settings.topic_defaults.clone();
-            configure(&mut config, &topic.settings)?;
-            state
-                .create_topic(&topic.name, partition_count(topic.partitions), -1, config)
-                .map_err(|refusal| refusal.message)?;
-        }
         Ok(state)
     }
-}
-
-fn configure(config: &mut TopicConfig, settings: &[(String, String)]) -> Result<(), String> {
-    settings.iter().try_for_each(|(name, value)| config.set(name, value))
 }
 
 fn invalid(message: String) -> io::Error {

@@ -6,7 +6,7 @@ use super::{
     acls::Acl,
     faults::{Fault, FaultId},
     log::StoredRecord,
-    state::{State, rotate},
+    state::State,
     topic::{PartitionLog, TopicLog},
 };
 use crate::error::ErrorCode;
@@ -91,7 +91,7 @@ impl State {
 
     /// Creates a topic with default settings and the default replication factor.
     pub(crate) fn add_topic(&mut self, name: &str, partitions: i32) -> Result<(), BrokerError> {
-        let config = self.settings.topic_defaults.clone();
+        let config = self.settings.topic_defaults.for_topic();
         match self.create_topic(name, partitions, -1, config) {
             Ok(_) => Ok(()),
             Err(refusal) => Err(BrokerError::Refused { code: refusal.code, message: refusal.message }),
@@ -100,23 +100,18 @@ impl State {
 
     /// Gives a topic more partitions, up to `count`, led by the next nodes.
     pub(crate) fn add_partitions(&mut self, topic: &str, count: usize) -> Result<(), BrokerError> {
-        let (nodes, up): (Vec<_>, Vec<_>) =
-            (self.nodes.keys().copied().collect(), self.nodes_up().map(|(id, _)| id).collect());
-        let Some(known) = self.topics.get_mut(topic) else {
-            return Err(BrokerError::UnknownPartition { topic: topic.to_owned(), partition: 0 });
-        };
-        let factor = known.partitions.first().map_or(1, |partition| partition.replicas.len());
-        for index in known.partitions.len()..count {
-            let replicas = rotate(&nodes, index, factor);
-            let leader = replicas.iter().copied().find(|node| up.contains(node));
-            known.partitions.push(PartitionLog::new(replicas, leader));
-        }
+        let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition: 0 };
+        let known = self.topics.get(topic).ok_or_else(unknown)?;
+        let replicas = self.replicas_up_to(known, count);
+        self.extend_topic(topic, replicas);
         Ok(())
     }
 
     /// Deletes a topic. Returns whether it was there.
     pub(crate) fn remove_topic(&mut self, name: &str) -> bool {
         self.groups.forget_topic(name);
+        self.touched.topic(name);
+        self.groups.all().for_each(|(id, _)| self.touched.group(id));
         self.topics.remove(name).is_some()
     }
 
@@ -147,9 +142,10 @@ impl State {
         if !self.is_up(node) {
             return Err(BrokerError::UnknownNode { node });
         }
-        let partition = self.existing(topic, partition)?;
-        partition.hints = hints;
-        partition.elect(Some(node));
+        let known = self.existing(topic, partition)?;
+        known.hints = hints;
+        known.elect(Some(node));
+        self.touched.log(topic, partition);
         Ok(())
     }
 
@@ -162,7 +158,17 @@ impl State {
     /// Removes every batch that holds `offset` or a later one.
     pub(crate) fn truncate_log(&mut self, topic: &str, partition: i32, offset: i64) -> Result<(), BrokerError> {
         self.existing(topic, partition)?.truncate(offset);
+        self.touched.log(topic, partition);
         Ok(())
+    }
+
+    /// Removes from a topic what its retention does not keep. Returns how many records are gone.
+    pub(crate) fn apply_retention(&mut self, topic: &str, now_ms: i64) -> Result<u64, BrokerError> {
+        let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition: 0 };
+        let TopicLog { config, partitions, .. } = self.topics.get_mut(topic).ok_or_else(unknown)?;
+        let gone = partitions.iter_mut().map(|partition| partition.expire(config, now_ms)).sum();
+        self.touch_logs(topic);
+        Ok(gone)
     }
 
     /// Compacts the partitions of a topic whose `cleanup.policy` says so. Returns how many records are gone.
@@ -172,7 +178,15 @@ impl State {
         if !config.compact {
             return Ok(0);
         }
-        Ok(partitions.iter_mut().map(|partition| partition.log.compact(config, now_ms)).sum())
+        let gone = partitions.iter_mut().map(|partition| partition.log.compact(config, now_ms)).sum();
+        self.touch_logs(topic);
+        Ok(gone)
+    }
+
+    /// All logs of a topic have changed.
+    fn touch_logs(&mut self, topic: &str) {
+        let count = self.topics.get(topic).map_or(0, |topic| topic.partitions.len());
+        (0..).zip(0..count).for_each(|(partition, _)| self.touched.log(topic, partition));
     }
 
     /// Pauses a node, which then holds every request, or resumes it.
@@ -217,21 +231,29 @@ impl State {
 
     /// Makes the partitions that a node holds forget their producers, as after `producer.id.expiration.ms`.
     pub(crate) fn forget_producers(&mut self, node: i32) {
-        let held = self.partitions_mut().filter(|partition| partition.replicas.contains(&node));
-        held.for_each(|partition| partition.producers.forget());
+        for (name, topic) in &mut self.topics {
+            let held = (0..).zip(&mut topic.partitions).filter(|(_, partition)| partition.replicas.contains(&node));
+            for (index, partition) in held {
+                partition.producers.forget();
+                self.touched.log(name, index);
+            }
+        }
     }
 
     fn set_up(&mut self, id: i32, up: bool) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         (node.up, node.paused) = (up, false);
         let nodes = &self.nodes;
-        for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
-            let lost = !up && partition.leader == Some(id);
-            let gained = up && partition.leader.is_none() && partition.replicas.contains(&id);
-            if lost || gained {
-                let is_up = |id: &&i32| nodes.get(id).is_some_and(|node| node.up);
-                let leader = partition.replicas.iter().find(is_up).copied();
-                partition.elect(leader);
+        for (name, topic) in &mut self.topics {
+            for (index, partition) in (0..).zip(&mut topic.partitions) {
+                let lost = !up && partition.leader == Some(id);
+                let gained = up && partition.leader.is_none() && partition.replicas.contains(&id);
+                if lost || gained {
+                    let is_up = |id: &&i32| nodes.get(id).is_some_and(|node| node.up);
+                    let leader = partition.replicas.iter().find(is_up).copied();
+                    partition.elect(leader);
+                    self.touched.log(name, index);
+                }
             }
         }
     }

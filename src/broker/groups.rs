@@ -163,6 +163,20 @@ impl Groups {
         Ok(())
     }
 
+    /// A group has no members, and has committed this and nothing else. Without offsets there is no group.
+    pub(super) fn restore(&mut self, id: &str, commits: Vec<Commit>) {
+        if let Some(group) = self.groups.remove(id) {
+            self.bytes = self.bytes.saturating_sub(size_of_group(id, &group));
+        }
+        if commits.is_empty() {
+            return;
+        }
+        self.make(id);
+        self.change(id, |group, _| {
+            commits.into_iter().for_each(|commit| group.offsets.commit(commit));
+        });
+    }
+
     /// What a group has committed.
     pub(super) fn offsets(&self, id: &str) -> Option<&Offsets> {
         Some(&self.groups.get(id)?.offsets)

@@ -38,14 +38,28 @@ pub enum Api {
     CreateTopics,
     /// Deletes topics (key 20).
     DeleteTopics,
+    /// Deletes records from the beginning of a log (key 21).
+    DeleteRecords,
     /// Allocates producer ids (key 22).
     InitProducerId,
+    /// Tells where a leader's records end (key 23).
+    OffsetForLeaderEpoch,
     /// Lists settings (key 32).
     DescribeConfigs,
+    /// Replaces settings (key 33).
+    AlterConfigs,
     /// Carries a message by which a client proves who it is (key 36).
     SaslAuthenticate,
+    /// Gives topics more partitions (key 37).
+    CreatePartitions,
     /// Deletes consumer groups (key 42).
     DeleteGroups,
+    /// Changes settings (key 44).
+    IncrementalAlterConfigs,
     /// Deletes a consumer group's offsets (key 47).
     OffsetDelete,
+    /// Lists the nodes of the cluster (key 60).
+    DescribeCluster,
+    /// Lists topics and partitions in pages (key 75).
+    DescribeTopicPartitions,
 }

@@ -3,6 +3,8 @@
 //! In: connections. Out: [`State`]'s replies, in the order of the requests. Does I/O. As in Apache Kafka, a connection's next request
 //! is read after the response to the one before it was sent. Deliberately absent: any decision.
 
+pub(super) mod store;
+
 use std::{
     fmt, io,
     net::IpAddr,
@@ -18,6 +20,7 @@ use tokio::{
     task::JoinSet,
 };
 
+use self::store::Store;
 #[cfg(feature = "broker-tls")]
 use super::tls::Certificates;
 use super::{
@@ -34,17 +37,20 @@ pub(super) struct Shared {
     state: Mutex<State>,
     changed: watch::Sender<()>,
     refusals: Mutex<Refusals>,
+    /// What keeps the state on disk, if anything does. It is locked after the state.
+    store: Mutex<Option<Store>>,
     /// `None` if listeners speak no TLS.
     #[cfg(feature = "broker-tls")]
     pub(super) certificates: Option<Certificates>,
 }
 
 impl Shared {
-    pub(super) fn new(state: State) -> Self {
+    pub(super) fn new(state: State, store: Option<Store>) -> Self {
         Self {
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
             refusals: Mutex::default(),
+            store: Mutex::new(store),
             #[cfg(feature = "broker-tls")]
             certificates: None,
         }
@@ -61,7 +67,12 @@ impl Shared {
 
     /// Changes the state and wakes every held request.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let result = change(&mut self.lock());
+        let result = {
+            let mut state = self.lock();
+            let result = change(&mut state);
+            self.keep(&mut state);
+            result
+        };
         self.changed.send_replace(());
         result
     }
@@ -79,10 +90,20 @@ impl Shared {
         }
     }
 
+    /// Writes what has changed to disk. Returns whether it is there.
+    fn keep(&self, state: &mut State) -> bool {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = store.as_mut().map_or(Ok(()), |store| store.write(state));
+        kept.inspect_err(|error| tracing::error!(%error, "the data folder cannot be written")).is_ok()
+    }
+
     fn poll(&self, session: &mut Session, pending: &Pending) -> Polled {
         let (outcome, has_news) = {
             let mut state = self.lock();
-            (state.poll(now_ms(), session, pending), state.groups.take_news())
+            let polled = state.poll(now_ms(), session, pending);
+            // Nothing is said to be done that would be gone after a restart.
+            let polled = if self.keep(&mut state) { polled } else { Polled::Done(Reply::close(now_ms())) };
+            (polled, state.groups.take_news())
         };
         if has_news || matches!(outcome, Polled::Done(_)) {
             self.changed.send_replace(());

@@ -25,8 +25,8 @@ struct ProducerStateEntry {
 /// A batch that was appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KnownBatch {
-    first_sequence: i32,
-    last_sequence: i32,
+    pub(super) first_sequence: i32,
+    pub(super) last_sequence: i32,
     /// The offset of its first record.
     pub(super) base_offset: i64,
     /// Its largest timestamp.
@@ -65,6 +65,17 @@ impl Producers {
             .entry(batch.producer_id)
             .or_insert_with(|| ProducerStateEntry { epoch, batches: VecDeque::with_capacity(WINDOW) });
         entry.push(batch);
+    }
+
+    /// All producers: id, epoch, and their last batches.
+    pub(super) fn all(&self) -> impl Iterator<Item = (i64, i16, &VecDeque<KnownBatch>)> {
+        self.0.iter().map(|(id, entry)| (*id, entry.epoch, &entry.batches))
+    }
+
+    /// Producers as they were. One without batches is not known.
+    pub(super) fn restored(all: Vec<(i64, i16, Vec<KnownBatch>)>) -> Self {
+        let known = all.into_iter().filter(|(.., batches)| !batches.is_empty());
+        Self(known.map(|(id, epoch, batches)| (id, ProducerStateEntry { epoch, batches: batches.into() })).collect())
     }
 
     /// Forgets all producers, as after `producer.id.expiration.ms`, or when every batch of a producer has been deleted.

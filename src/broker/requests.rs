@@ -91,7 +91,7 @@ impl State {
 }
 
 impl Reply {
-    fn close(now_ms: i64) -> Self {
+    pub(super) fn close(now_ms: i64) -> Self {
         Self { bytes: Bytes::new(), at_ms: now_ms, close: true }
     }
 }

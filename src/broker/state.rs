@@ -4,7 +4,7 @@
 //! socket, no clock, no randomness, so the same steps always give the same bytes. Requests are handled in [`super::requests`], a
 //! test's commands in [`super::control`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::protocol::StrBytes;
 
@@ -16,6 +16,7 @@ use super::{
     kind::Api,
     security::Security,
     topic::{PartitionLog, TopicLog},
+    touched::Touched,
     validate::Refusal,
 };
 use crate::{cluster::TopicId, error::ErrorCode, record::topic::check_topic_name};
@@ -56,6 +57,7 @@ pub(crate) struct State {
     pub(super) security: Security,
     pub(super) acls: Acls,
     pub(super) groups: Groups,
+    pub(super) touched: Touched,
     requests: BTreeMap<Api, u64>,
     next_producer_id: i64,
     tickets: u64,
@@ -88,6 +90,7 @@ impl State {
             security,
             acls,
             groups,
+            touched: Touched::default(),
             requests: BTreeMap::new(),
             next_producer_id: 0,
             tickets: 0,
@@ -110,7 +113,35 @@ impl State {
     pub(super) fn take_producer_id(&mut self) -> i64 {
         let id = self.next_producer_id;
         self.next_producer_id = id.saturating_add(1);
+        self.touched.counters();
         id
+    }
+
+    /// The next producer id, and how many topics were created until now.
+    pub(super) fn counters(&self) -> (i64, u128) {
+        (self.next_producer_id, self.topics_created)
+    }
+
+    pub(super) fn set_counters(&mut self, next_producer_id: i64, topics_created: u128) {
+        (self.next_producer_id, self.topics_created) = (next_producer_id, topics_created);
+    }
+
+    /// Every partition gets its preferred leader, in a new epoch, as when all nodes are started again.
+    pub(super) fn begin_again(&mut self) {
+        for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+            let first = partition.replicas.first().copied();
+            partition.elect(first);
+        }
+    }
+
+    /// Whether the cluster has all nodes that partitions are at.
+    pub(super) fn check_replicas_of(&self, topic: &str, replicas: &[Vec<i32>]) -> Result<(), String> {
+        match replicas.iter().flatten().find(|node| !self.nodes.contains_key(node)) {
+            None => Ok(()),
+            Some(node) => {
+                Err(format!("topic {topic} is at node {node}, which is not there: start the cluster with more nodes"))
+            }
+        }
     }
 
     /// A number for a request that has arrived, which no other one has.
@@ -132,6 +163,11 @@ impl State {
     /// The nodes that are up, by rising id.
     pub(super) fn nodes_up(&self) -> impl Iterator<Item = (i32, &BrokerNode)> {
         self.nodes.iter().filter(|(_, node)| node.up).map(|(id, node)| (*id, node))
+    }
+
+    /// The node that Metadata and DescribeCluster call the controller; -1 while none is up.
+    pub(super) fn controller(&self) -> i32 {
+        self.nodes_up().next().map_or(-1, |(id, _)| id)
     }
 
     pub(super) fn topic_by_id(&self, id: TopicId) -> Option<(&String, &TopicLog)> {
@@ -164,10 +200,25 @@ impl State {
         self.check_new_name(name)?;
         self.topics_created = self.topics_created.wrapping_add(1);
         let id = TopicId::from_u128(u128::from_be_bytes(*b"milena topic\0\0\0\0").wrapping_add(self.topics_created));
-        let up = |replicas: &[i32]| replicas.iter().copied().find(|node| self.is_up(*node));
-        let partitions =
-            replicas.into_iter().map(|replicas| PartitionLog::new(replicas.clone(), up(&replicas))).collect();
+        let partitions = self.partitions_at(replicas);
+        self.touched.counters();
+        self.touched.topic(name);
         Ok(self.topics.entry(name.to_owned()).or_insert(TopicLog { id, config, partitions }))
+    }
+
+    /// New partitions at these replicas, each led by the first of them that is up.
+    fn partitions_at(&self, replicas: Vec<Vec<i32>>) -> Vec<PartitionLog> {
+        let up = |replicas: &[i32]| replicas.iter().copied().find(|node| self.is_up(*node));
+        replicas.into_iter().map(|replicas| PartitionLog::new(replicas.clone(), up(&replicas))).collect()
+    }
+
+    /// Gives a topic more partitions, with these replicas for each.
+    pub(super) fn extend_topic(&mut self, name: &str, replicas: Vec<Vec<i32>>) {
+        let more = self.partitions_at(replicas);
+        if let Some(topic) = self.topics.get_mut(name) {
+            self.touched.topic(name);
+            topic.partitions.extend(more);
+        }
     }
 
     pub(super) fn check_new_name(&self, name: &str) -> Result<(), Refusal> {
@@ -185,6 +236,44 @@ impl State {
                 Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message))
             }
         }
+    }
+
+    /// The replicas of the partitions that are added until a topic has `count`.
+    pub(super) fn place_more(&self, name: &str, count: i32) -> Result<Vec<Vec<i32>>, Refusal> {
+        let unknown = || Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("no topic is called {name}"));
+        let topic = self.topics.get(name).ok_or_else(unknown)?;
+        let before = topic.partitions.len();
+        match usize::try_from(count) {
+            Ok(count) if (before.saturating_add(1)..=MAX_PARTITIONS).contains(&count) => {
+                Ok(self.replicas_up_to(topic, count))
+            }
+            _ => {
+                let message =
+                    format!("topic {name} has {before} partitions, {count} is no increase within {MAX_PARTITIONS}");
+                Err(Refusal::new(ErrorCode::INVALID_PARTITIONS, message))
+            }
+        }
+    }
+
+    /// As [`Self::place_more`]. None for a topic that has as many or more.
+    pub(super) fn replicas_up_to(&self, topic: &TopicLog, count: usize) -> Vec<Vec<i32>> {
+        let nodes: Vec<i32> = self.nodes.keys().copied().collect();
+        (topic.partitions.len()..count).map(|index| rotate(&nodes, index, topic.replication_factor())).collect()
+    }
+
+    /// Whether a partition can be assigned to these replicas: nodes of the cluster, each once, one of them up, and as many as others have.
+    pub(super) fn check_replicas(&self, replicas: &[i32], factor: Option<usize>) -> Result<(), Refusal> {
+        let distinct: BTreeSet<_> = replicas.iter().collect();
+        let are_known = replicas.iter().all(|id| self.nodes.contains_key(id));
+        let one_is_up = replicas.iter().any(|id| self.is_up(*id));
+        let are_as_many = factor.is_none_or(|factor| factor == replicas.len());
+        if are_known && one_is_up && are_as_many && distinct.len() == replicas.len() {
+            return Ok(());
+        }
+        let wanted = factor.map_or_else(String::new, |factor| format!("{factor} "));
+        let message =
+            format!("a partition is assigned to {replicas:?}, expected {wanted}different nodes, one of them up");
+        Err(Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message))
     }
 
     /// The replicas of each partition of a new topic.

@@ -5,6 +5,7 @@
 
 use super::{
     config::TopicConfig,
+    epochs::Epochs,
     log::Log,
     producers::{Producers, SequenceCheck},
     validate::{self, Refusal},
@@ -12,7 +13,10 @@ use super::{
 use crate::{
     cluster::TopicId,
     error::ErrorCode,
-    wire::record_batch::reader::{Batch, BatchHeader},
+    wire::record_batch::{
+        reader::{Batch, BatchHeader},
+        rewrite::recompress,
+    },
 };
 
 /// One topic.
@@ -28,6 +32,11 @@ impl TopicLog {
         self.partitions.get(usize::try_from(index).ok()?)
     }
 
+    /// How many replicas each partition has.
+    pub(super) fn replication_factor(&self) -> usize {
+        self.partitions.first().map_or(0, |partition| partition.replicas.len())
+    }
+
     pub(super) fn partition_mut(&mut self, index: i32) -> Option<&mut PartitionLog> {
         self.partitions.get_mut(usize::try_from(index).ok()?)
     }
@@ -41,6 +50,7 @@ pub(super) struct PartitionLog {
     /// `None` while no replica is up.
     pub(super) leader: Option<i32>,
     pub(super) leader_epoch: i32,
+    pub(super) epochs: Epochs,
     /// Whether a node that does not lead the partition tells which one does (KIP-951).
     pub(super) hints: bool,
     /// At most so many replicas count as in sync.
@@ -59,10 +69,15 @@ pub(super) struct AppendedBatch {
 
 impl PartitionLog {
     pub(super) fn new(replicas: Vec<i32>, leader: Option<i32>) -> Self {
+        let mut epochs = Epochs::default();
+        if leader.is_some() {
+            epochs.begin(0, 0);
+        }
         Self {
             replicas,
             leader,
             leader_epoch: 0,
+            epochs,
             hints: true,
             in_sync_limit: None,
             log: Log::default(),
@@ -74,6 +89,13 @@ impl PartitionLog {
     pub(super) fn elect(&mut self, leader: Option<i32>) {
         self.leader = leader;
         self.leader_epoch = self.leader_epoch.saturating_add(1);
+        self.begin_epoch();
+    }
+
+    fn begin_epoch(&mut self) {
+        if self.leader.is_some() {
+            self.epochs.begin(self.leader_epoch, self.log.end_offset());
+        }
     }
 
     /// The replicas that count as in sync: those that are up, the leader first.
@@ -111,15 +133,23 @@ impl PartitionLog {
         now_ms: i64,
     ) -> Result<AppendedBatch, Refusal> {
         let max_timestamp = validate::check(batch, config, now_ms)?;
+        let recompressed = config.method().map(|method| recompress(batch, method)).transpose()?;
+        let batch = recompressed.as_ref().unwrap_or(batch);
+        validate::check_batch_size(batch, config)?;
         let verdict = self.producers.check(batch.header());
         if let SequenceCheck::Duplicate(known) = verdict.map_err(|(code, message)| Refusal::new(code, message))? {
             return Ok(AppendedBatch { base_offset: known.base_offset, log_append_time_ms: known.timestamp });
         }
         let stored = batch.with_header(self.stamp(batch.header(), max_timestamp, config, now_ms));
         let base_offset = stored.header().base_offset;
-        self.producers.remember(stored.header());
-        self.log.append(stored, config);
+        self.keep(stored, config);
         Ok(AppendedBatch { base_offset, log_append_time_ms: if config.log_append_time { now_ms } else { -1 } })
+    }
+
+    /// Adds a batch that the leader has stamped.
+    pub(super) fn keep(&mut self, batch: Batch, config: &TopicConfig) {
+        self.producers.remember(batch.header());
+        self.log.append(batch, config);
     }
 
     /// The header with the fields that the leader sets.
@@ -135,9 +165,24 @@ impl PartitionLog {
         }
     }
 
+    /// Lets the log begin at an offset of its own, or changes nothing if it begins later. Producers are known all the same (KIP-360).
+    pub(super) fn start_at(&mut self, offset: i64) {
+        self.log.start_at(offset);
+        self.epochs.start_at(self.log.start_offset());
+    }
+
+    /// Removes the segments that the topic's retention does not keep. Returns how many records are gone.
+    pub(super) fn expire(&mut self, config: &TopicConfig, now_ms: i64) -> u64 {
+        let gone = self.log.expire(config, now_ms);
+        self.epochs.start_at(self.log.start_offset());
+        gone
+    }
+
     /// Removes every batch that holds `offset` or a later one, and rebuilds the producer state from the rest.
     pub(super) fn truncate(&mut self, offset: i64) {
         self.log.truncate(offset);
+        self.epochs.truncate_to(self.log.end_offset());
+        self.begin_epoch();
         self.producers = Producers::default();
         self.log.headers().for_each(|header| self.producers.remember(header));
     }

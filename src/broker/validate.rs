@@ -69,12 +69,17 @@ pub(super) fn check(batch: &Batch, config: &TopicConfig, now_ms: i64) -> Result<
     if header.base_offset != 0 {
         return Err(Refusal::invalid(format!("base offset is {}, expected 0", header.base_offset)));
     }
-    check_size(batch, config.max_message_bytes, "max.message.bytes", ErrorCode::MESSAGE_TOO_LARGE)?;
+    check_batch_size(batch, config)?;
     batch.check_crc()?;
     check_header(header)?;
     let max_timestamp = check_records(batch, config, now_ms)?;
     check_size(batch, config.segment_bytes, "segment.bytes", ErrorCode::RECORD_LIST_TOO_LARGE)?;
     Ok(max_timestamp)
+}
+
+/// Checks `max.message.bytes`, also of a batch that was compressed anew.
+pub(super) fn check_batch_size(batch: &Batch, config: &TopicConfig) -> Result<(), Refusal> {
+    check_size(batch, config.max_message_bytes, "max.message.bytes", ErrorCode::MESSAGE_TOO_LARGE)
 }
 
 fn check_size(batch: &Batch, max: i32, setting: &str, code: ErrorCode) -> Result<(), Refusal> {

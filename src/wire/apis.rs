@@ -7,15 +7,29 @@
 mod api;
 pub(crate) mod api_versions;
 #[cfg(feature = "admin")]
+pub(crate) mod create_partitions;
+#[cfg(feature = "admin")]
 pub(crate) mod create_topics;
+#[cfg(feature = "admin")]
+pub(crate) mod delete_records;
+#[cfg(feature = "admin")]
+pub(crate) mod delete_topics;
+#[cfg(feature = "admin")]
+pub(crate) mod describe_configs;
+#[cfg(feature = "admin")]
+pub(crate) mod describe_topic_partitions;
 mod envelope;
 #[cfg(feature = "admin")]
 pub(crate) mod fetch;
+#[cfg(feature = "admin")]
+pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 #[cfg(feature = "admin")]
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod produce;
+#[cfg(feature = "admin")]
+pub(crate) mod replicas;
 #[cfg(feature = "admin")]
 pub(crate) mod request;
 pub(crate) mod sasl_authenticate;

@@ -219,6 +219,7 @@ impl Walk<'_> {
     fn kind(&mut self, kind: &FieldKind, nullable: bool) -> Result<(), ShapeError> {
         match kind {
             FieldKind::Fixed(size) => self.skip(*size),
+            FieldKind::Row(fields) if nullable => self.optional_row(fields),
             FieldKind::Row(fields) => self.fields(fields),
             FieldKind::Text if self.flexible => self.blob(nullable),
             FieldKind::Text | FieldKind::OldText => self.old_text(nullable),
@@ -226,6 +227,19 @@ impl Walk<'_> {
             FieldKind::List(element) => self.list(nullable, |walk| walk.kind(element, false)),
             FieldKind::Rows(fields) => self.list(nullable, |walk| walk.fields(fields)),
         }
+    }
+
+    /// A byte, negative for null, and the struct. As in Apache Kafka, any such byte will do; the decoder knows only -1 and 1.
+    #[cold]
+    fn optional_row(&mut self, fields: &[Field]) -> Result<(), ShapeError> {
+        let [flag] = self.take_array()?.map(u8::cast_signed);
+        let plain: i8 = if flag < 0 { -1 } else { 1 };
+        if flag != plain {
+            self.keep_up_to(self.at().saturating_sub(1));
+            self.kept.push(plain.cast_unsigned());
+            self.seen = self.at();
+        }
+        if flag < 0 { Ok(()) } else { self.fields(fields) }
     }
 
     fn old_text(&mut self, nullable: bool) -> Result<(), ShapeError> {

@@ -14,6 +14,12 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().take(MAX_CHARS).map(|c| if is_unsafe(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
+/// As [`printable`], however long it is: a value that is shown must be whole.
+#[cfg(feature = "admin")]
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if is_unsafe(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// Whether a peer's text can be a host: a name or an address.
 pub(crate) fn is_host(text: &str) -> bool {
     let may_stand = |c: char| c.is_alphanumeric() || "-._:%[]".contains(c);

@@ -10,7 +10,7 @@ use milena_test_support::{console, java};
 use tokio::task::spawn_blocking;
 use tracing::Level;
 
-use super::{go, logs::Logs, python, run, tool};
+use super::{go, logs::Logs, node, python, run, tool};
 
 const TOPIC: &str = "grouped";
 const STEPS: &str = "\
@@ -77,6 +77,11 @@ async fn members_with_sarama_share() {
 #[tokio::test]
 async fn members_with_kafka_go_share() {
     share(program("kafka-go"), "kafka-go").await;
+}
+
+#[tokio::test]
+async fn members_with_kafkajs_share() {
+    share(node("grouped.js"), "kafkajs").await;
 }
 
 #[tokio::test]

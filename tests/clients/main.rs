@@ -1,5 +1,5 @@
-//! The embedded broker with clients of other projects: librdkafka, kafka-python, aiokafka, franz-go, sarama, kafka-go
-//! and Apache's own.
+//! The embedded broker with clients of other projects: librdkafka, kafka-python, aiokafka, franz-go, sarama, kafka-go, kafkajs
+//! and Apache's own. Who passes what is in `TABLE.md`, which `table` makes.
 //!
 //! In: one program for each client, which `tests/clients/setup` has fetched and built. Each gets servers, a topic and
 //! codecs. It lists all topics; creates its topic; sends three records for each codec, with and without idempotence;
@@ -7,7 +7,7 @@
 //! topic's settings. Out: one line for each step. The lines are the same for all clients, so one expected text is
 //! enough. The records are compared with the broker's log, and the broker may not have refused any request.
 //!
-//! Consumer groups are in [`groups`]. The broker has no transactions, so these do not work with any client. kafka-go has no
+//! Consumer groups are in [`groups`], what operators do in [`managing`]. kafkajs has the codec gzip only, and reads in a group. The broker has no transactions, so these do not work with any client. kafka-go has no
 //! idempotent producer. Deliberately absent: any way to skip a client that is missing.
 
 use std::{
@@ -32,6 +32,7 @@ use tracing::Level;
 mod logs;
 
 mod groups;
+mod managing;
 
 use logs::Logs;
 
@@ -55,6 +56,13 @@ fn go(program: &str) -> Command {
     Command::new(fetched("go").join(program))
 }
 
+fn node(script: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/node").join(script));
+    command.env("NODE_PATH", fetched("node/node_modules")).env("KAFKAJS_NO_PARTITIONER_WARNING", "1");
+    command
+}
+
 fn fetched(path: &str) -> PathBuf {
     let clients = java::cache().join("clients");
     let here = clients.display();
@@ -68,41 +76,46 @@ async fn run(mut client: Command) -> Output {
 }
 
 /// Runs a client against a new broker, and checks its output and the broker's log.
-async fn works(mut client: Command, modes: &[&str]) {
+async fn works(client: Command, modes: &[&str]) {
+    works_with(client, CODECS, modes).await;
+}
+
+async fn works_with(mut client: Command, codecs: &[&str], modes: &[&str]) {
     let logs = Logs::default();
     // The broker's tasks run in the thread of their test, and it warns of each request that it refuses.
     let _listening = tracing::subscriber::set_default(logs.listener(Level::WARN));
     let broker = EmbeddedBroker::builder().topic("orders", 3).start().await.expect("the embedded broker starts");
-    client.args([&broker.bootstrap_servers(), TOPIC, &CODECS.join(",")]);
+    client.args([&broker.bootstrap_servers(), TOPIC, &codecs.join(",")]);
     let output = run(client).await;
     let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let refused = logs.take();
-    assert_eq!(printed, expected(modes), "{}, the broker refused {refused:#?}\n{errors}", output.status);
+    assert_eq!(printed, expected(codecs, modes), "{}, the broker refused {refused:#?}\n{errors}", output.status);
     assert!(output.status.success(), "{}\n{errors}", output.status);
     let written: Vec<_> = broker.log(TOPIC, 0).iter().map(describe).collect();
-    assert_eq!(written, batches(modes).map(|(codec, mode, number)| line(codec, mode, number)).collect::<Vec<_>>());
+    let sent = batches(codecs, modes).map(|(codec, mode, number)| line(codec, mode, number));
+    assert_eq!(written, sent.collect::<Vec<_>>());
     assert_eq!(refused, Vec::<String>::new());
 }
 
-fn batches<'a>(modes: &'a [&str]) -> impl Iterator<Item = (&'static str, &'a str, usize)> {
-    let pairs = CODECS.iter().flat_map(|codec| modes.iter().map(|mode| (*codec, *mode)));
+fn batches<'a>(codecs: &'a [&str], modes: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str, usize)> {
+    let pairs = codecs.iter().flat_map(|codec| modes.iter().map(|mode| (*codec, *mode)));
     pairs.flat_map(|(codec, mode)| (0..RECORDS).map(move |number| (codec, mode, number)))
 }
 
 /// The expected output of a client.
-fn expected(modes: &[&str]) -> String {
+fn expected(codecs: &[&str], modes: &[&str]) -> String {
     let mut text = String::from("listed orders\ncreated 2\n");
-    for (offset, (codec, mode, number)) in batches(modes).enumerate() {
+    for (offset, (codec, mode, number)) in batches(codecs, modes).enumerate() {
         match number {
             0 => write!(text, "acked {codec} {mode} {offset}").unwrap(),
             number if number + 1 < RECORDS => write!(text, " {offset}").unwrap(),
             _ => writeln!(text, " {offset}").unwrap(),
         }
     }
-    for (offset, (codec, mode, number)) in batches(modes).enumerate() {
+    for (offset, (codec, mode, number)) in batches(codecs, modes).enumerate() {
         writeln!(text, "read {offset} key header value {codec} {mode} {number}").unwrap();
     }
-    writeln!(text, "offsets 0 {}\nconfig 123456", batches(modes).count()).unwrap();
+    writeln!(text, "offsets 0 {}\nconfig 123456", batches(codecs, modes).count()).unwrap();
     text
 }
 
@@ -175,6 +188,13 @@ async fn sarama_works() {
 #[tokio::test]
 async fn kafka_go_works() {
     works(go("kafka-go"), &["plain"]).await;
+}
+
+#[tokio::test]
+async fn kafkajs_works() {
+    let mut client = node("kafkajs.js");
+    client.arg("client");
+    works_with(client, &["none", "gzip"], MODES).await;
 }
 
 /// A broker with users.

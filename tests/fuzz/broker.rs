@@ -153,6 +153,7 @@ impl Bench {
                 topic: name,
                 partitions: number,
                 replication: -1,
+                replicas: None,
                 brokers: 1,
                 configs: &[],
                 timeout_ms: 1,

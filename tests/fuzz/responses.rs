@@ -11,11 +11,13 @@ use crate::{
     cluster::Broker,
     wire::{
         apis::{
-            self, Api, api_versions, create_topics::CreateTopic, fetch::Fetch, init_producer_id,
-            list_offsets::AskOffset, metadata, produce, request::Request,
+            self, Api, api_versions, create_partitions::CreatePartitions, create_topics::CreateTopic,
+            delete_records::DeleteRecords, delete_topics::DeleteTopic, describe_configs::AskConfigs,
+            describe_topic_partitions::AskPartitions, fetch::Fetch, incremental_alter_configs::AlterConfigs,
+            init_producer_id, list_offsets::AskOffset, metadata, produce, replicas::AskReplicas, request::Request,
         },
         opening,
-        text::{is_host, printable},
+        text::{harmless, is_host, printable},
     },
 };
 
@@ -41,9 +43,17 @@ pub fn responses(data: &[u8]) {
             assert!(found.is_none_or(|found| found.node.is_none_or(|node| found.brokers.contains_key(&node))));
         }
         6 => {
-            let create =
-                CreateTopic { topic: TOPIC, partitions: 1, replication: 1, brokers: 1, configs: &[], timeout_ms: 1 };
+            let create = CreateTopic {
+                topic: TOPIC,
+                partitions: 1,
+                replication: 1,
+                replicas: None,
+                brokers: 1,
+                configs: &[],
+                timeout_ms: 1,
+            };
             admin(&create, &frame, version);
+            managed(&frame, version);
         }
         7 => drop(admin(&AskOffset { topic: TOPIC, partition: 0, timestamp: -1, committed: false }, &frame, version)),
         _ => {
@@ -51,6 +61,22 @@ pub fn responses(data: &[u8]) {
                 Fetch { topic: TOPIC, partition: 0, offset: 0, max_wait_ms: 1, max_bytes: 1_000, committed: true };
             admin(&fetch, &frame, version).into_iter().for_each(|fetched| read_all(&fetched.records));
         }
+    }
+}
+
+/// What describes and changes topics.
+fn managed(frame: &Bytes, version: i16) {
+    admin(&DeleteTopic { topic: TOPIC, timeout_ms: 1 }, frame, version);
+    admin(&CreatePartitions { topic: TOPIC, count: 2, replicas: None, timeout_ms: 1 }, frame, version);
+    admin(&DeleteRecords { topic: TOPIC, partition: 0, before: 1, timeout_ms: 1 }, frame, version);
+    admin(&AlterConfigs { topic: TOPIC, changes: &[] }, frame, version);
+    for setting in admin(&AskConfigs { topic: TOPIC }, frame, version).into_iter().flatten() {
+        assert!(harmless(&setting.name) == setting.name && setting.value.is_none_or(|value| harmless(&value) == value));
+    }
+    let page = admin(&AskPartitions { topics: &[TOPIC], limit: 1, cursor: None }, frame, version);
+    let topics = page.map(|page| page.topics).into_iter().flatten();
+    for topic in topics.chain(admin(&AskReplicas { topics: None }, frame, version).into_iter().flatten()) {
+        assert!(printable(&topic.name) == topic.name && topic.partitions.len() <= frame.len());
     }
 }
 

@@ -1,11 +1,14 @@
 //! `milena broker`: the embedded broker in the foreground.
 //!
 //! In: the number of nodes, topics, and who may do what. Out: the address to connect to. Does I/O. Deliberately absent: anything beyond a broker
-//! for experiments, which keeps its log in memory.
+//! for experiments.
 
 mod security;
 
-use std::io::{self, ErrorKind};
+use std::{
+    io::{self, ErrorKind},
+    path::PathBuf,
+};
 
 use milena::broker::EmbeddedBroker;
 
@@ -19,7 +22,7 @@ use crate::{
 /// Run the embedded broker, for experiments
 ///
 /// The broker speaks Kafka's protocol, so any client can connect. It listens on 127.0.0.1 only. It keeps its records in memory:
-/// they are gone when it stops. The first line on stdout is the address to connect to.
+/// they are gone when it stops, unless --data names a folder. The first line on stdout is the address to connect to.
 ///
 /// Clients may be asked to authenticate, connections to be encrypted, and users to have rights, to try how a program does with that. It is no
 /// protection for anything of value.
@@ -30,6 +33,8 @@ Examples:
     milena broker --topic orders:3
   Three nodes on ports that the system chooses, no topic unless it is created:
     milena broker --port 0 --nodes 3 --no-auto-create
+  The same topics, records and committed offsets after a restart, also after a crash:
+    milena broker --data kafka-data
   Clients use TLS and authenticate, and alice may write to one topic and to no other:
     milena broker --users-file users.txt --tls ca.pem --topic orders:3 --acl 'User:alice WRITE topic orders'
     milena doctor -X security.protocol=SASL_SSL -X ssl.truststore.type=PEM -X ssl.truststore.location=ca.pem \\
@@ -64,6 +69,11 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u16).range(1..=10_000))]
     default_partitions: u16,
 
+    /// Folder that keeps topics, settings, records, producers and committed offsets across restarts; it is made if need be. What is in it is in memory
+    /// as well. Users and rules are not kept
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
     #[command(flatten)]
     security: Security,
 }
@@ -86,6 +96,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     for (name, partitions) in &args.topics {
         builder = builder.topic(name, *partitions);
     }
+    if let Some(path) = &args.data {
+        builder = builder.data_dir(path);
+    }
     let broker = args.security.apply(builder)?.start().await.map_err(|e| CliError::Failed(cannot_start(&e)))?;
     args.security.write_files(&broker)?;
     to_stdout(&broker.bootstrap_servers());
@@ -93,7 +106,11 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         broker.shutdown().await;
         return Ok(Exit::Failed);
     }
-    to_stderr("embedded broker is listening; its records are in memory only; Ctrl-C stops it");
+    let kept = match &args.data {
+        Some(path) => format!("kept in {}", path.display()),
+        None => "in memory only".to_owned(),
+    };
+    to_stderr(&format!("embedded broker is listening; its records are {kept}; Ctrl-C stops it"));
     interrupt.next().await;
     broker.shutdown().await;
     Ok(Exit::Good)

@@ -29,6 +29,7 @@ mod rate;
 mod serve;
 mod settings;
 mod store;
+mod topics;
 #[cfg(feature = "gateway")]
 mod trouble;
 mod verifiable_producer;
@@ -93,6 +94,7 @@ enum Command {
     Consume(consume::Args),
     ConsoleProducer(console_producer::Args),
     ConsoleConsumer(console_consumer::Args),
+    Topics(topics::Args),
     Perf(perf::Args),
     VerifiableProducer(verifiable_producer::Args),
     Lab(lab::Args),
@@ -157,6 +159,7 @@ async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit,
         Command::Consume(args) => consume::run(args).await,
         Command::ConsoleProducer(args) => console_producer::run(args).await,
         Command::ConsoleConsumer(args) => console_consumer::run(args).await,
+        Command::Topics(args) => topics::run(args).await,
         Command::Perf(args) => perf::run(args).await,
         Command::VerifiableProducer(args) => verifiable_producer::run(args).await,
         Command::Lab(args) => lab::run(args, started, warned).await,

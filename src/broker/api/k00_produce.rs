@@ -45,6 +45,7 @@ use crate::{
         topic::{AppendedBatch, PartitionLog, TopicLog},
         validate::{self, Refusal},
     },
+    cluster::TopicId,
     error::ErrorCode,
     wire::record_batch::reader::Batch,
 };
@@ -121,8 +122,9 @@ fn answer_partition(
         return failure(data.index, &Refusal::new(ErrorCode::TOPIC_AUTHORIZATION_FAILED, ""));
     }
     let denial = call.plan.denial(topic, Some(data.index));
-    let State { nodes, topics, .. } = state;
+    let State { nodes, topics, touched, .. } = state;
     let is_up = |node: i32| nodes.get(&node).is_some_and(|node| node.up);
+    let id = topics.get(topic).map_or_else(TopicId::nil, |topic| topic.id);
     let (config, partition, batch) = match admit(request, topics, topic, data) {
         Ok(admitted) => admitted,
         Err(refusal) => return failure(data.index, &refusal),
@@ -134,8 +136,14 @@ fn answer_partition(
             call,
         );
     }
+    let end = partition.log.end_offset();
     let enough = if request.acks == -1 { partition.check_in_sync(config, is_up) } else { Ok(()) };
-    match (enough.and_then(|()| partition.append(&batch, config, call.now_ms)), denial) {
+    let appended = enough.and_then(|()| partition.append(&batch, config, call.now_ms));
+    // A batch that was there already is not appended.
+    if let Some(last) = partition.log.batches().last().filter(|_| partition.log.end_offset() > end) {
+        touched.batch(id, data.index, last.bytes());
+    }
+    match (appended, denial) {
         (Ok(_), Some(code)) => failure(data.index, &Refusal::new(code, "injected fault, after the append")),
         (appended, _) => response_of(data.index, appended, partition.log.start_offset()),
     }
@@ -288,7 +296,7 @@ mod tests {
         assert_eq!(code(&mut cluster, 12, &produce("nothing", 0, batch())), unknown);
         assert_eq!(code(&mut cluster, 12, &produce("orders", 2, batch())), unknown);
         assert_eq!(code(&mut cluster, 12, &produce("orders", -1, batch())), unknown);
-        let id = crate::cluster::TopicId::from_u128(1);
+        let id = TopicId::from_u128(1);
         let mut request = produce("", 0, batch());
         request.topic_data[0].topic_id = id;
         let response = cluster.ask(1, 13, &request);

@@ -3,7 +3,8 @@
 //! Behaviour:
 //! * Whole batches from the one that holds the offset on, within `partition_max_bytes` and `max_bytes`; the first batch
 //!   of a response comes even if it is larger (KIP-74).
-//! * Waits until `min_bytes` are there or `max_wait_ms` are over; an error ends the wait.
+//! * A partition has batches of one segment at a time.
+//! * Waits until `min_bytes` are there or `max_wait_ms` are over; an error ends the wait, and so does an offset before the active segment.
 //! * `OFFSET_OUT_OF_RANGE` before the start and behind the end; `FENCED_LEADER_EPOCH`, `UNKNOWN_LEADER_EPOCH`.
 //! * A client that may not READ a topic: `TOPIC_AUTHORIZATION_FAILED`.
 //! * Never opens a session (KIP-227): it answers session 0, so that a client names all partitions every time.
@@ -44,10 +45,12 @@ impl Handler for FetchRequest {
         if self.session_id != 0 {
             return Response::Reply(response.with_error_code(ErrorCode::FETCH_SESSION_ID_NOT_FOUND.0));
         }
-        let mut reader = Reader { left: usize::try_from(self.max_bytes).unwrap_or(0), bytes: 0, failed: false };
+        let mut reader =
+            Reader { left: usize::try_from(self.max_bytes).unwrap_or(0), bytes: 0, failed: false, is_behind: false };
         let topics: Vec<_> = self.topics.iter().map(|topic| reader.topic(state, call, topic)).collect();
         let until_ms = call.arrived_ms.saturating_add(self.max_wait_ms.max(0).into());
-        let enough = reader.failed || i64::try_from(reader.bytes).is_ok_and(|bytes| bytes >= self.min_bytes.into());
+        let is_over = reader.failed || reader.is_behind;
+        let enough = is_over || i64::try_from(reader.bytes).is_ok_and(|bytes| bytes >= self.min_bytes.into());
         if enough || self.topics.is_empty() || call.now_ms >= until_ms {
             return Response::Reply(response.with_responses(topics));
         }
@@ -60,6 +63,8 @@ struct Reader {
     left: usize,
     bytes: usize,
     failed: bool,
+    /// There is more than one segment to be read.
+    is_behind: bool,
 }
 
 impl Reader {
@@ -99,6 +104,7 @@ impl Reader {
         let limit = usize::try_from(wanted.partition_max_bytes).unwrap_or(0).min(self.left);
         let records = partition.log.read(wanted.fetch_offset, limit, self.bytes == 0);
         let records = records.map_err(|_| ErrorCode::OFFSET_OUT_OF_RANGE)?;
+        self.is_behind |= partition.log.is_before_active(wanted.fetch_offset);
         self.bytes = self.bytes.saturating_add(records.len());
         self.left = self.left.saturating_sub(records.len());
         let end = partition.log.end_offset();
@@ -226,6 +232,21 @@ mod tests {
         assert!(matches!(cluster.poll(&held), Polled::Hold { .. }));
         let held = cluster.arrive(1, 11, &fetch(partition(77)).with_max_wait_ms(500));
         assert!(matches!(cluster.poll(&held), Polled::Done(_)));
+    }
+
+    #[test]
+    fn whoever_is_behind_the_active_segment_gets_another_one_without_waiting() {
+        let builder = EmbeddedBroker::builder().topic_with("orders", 1, [("segment.ms", "1")]);
+        let mut cluster = TestCluster::new(builder, 1);
+        for at in [0, 1000] {
+            let batch = BatchOf { base_timestamp: NOW + at, ..BatchOf::values(&["a"]) };
+            assert_eq!(cluster.produce(batch.encode()).error_code, 0);
+        }
+        let waiting = |offset| fetch(partition(offset)).with_max_wait_ms(500).with_min_bytes(100_000);
+        let behind = cluster.ask(1, 11, &waiting(0)).responses.remove(0).partitions.remove(0);
+        assert_eq!(behind.records.unwrap().len(), BatchOf::values(&["a"]).encode().len());
+        let held = cluster.arrive(1, 11, &waiting(1));
+        assert!(matches!(cluster.poll(&held), Polled::Hold { .. }));
     }
 
     #[test]

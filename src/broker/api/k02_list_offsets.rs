@@ -86,11 +86,10 @@ fn look_up(
 }
 
 fn find(partition: &PartitionLog, timestamp: i64) -> Option<Found> {
-    let leader_epoch = partition.leader_epoch;
-    let edge = |offset| Some(Found { offset, timestamp: -1, leader_epoch });
+    let edge = |offset, leader_epoch| Some(Found { offset, timestamp: -1, leader_epoch });
     match timestamp {
-        LATEST => edge(partition.log.end_offset()),
-        EARLIEST | EARLIEST_LOCAL => edge(partition.log.start_offset()),
+        LATEST => edge(partition.log.end_offset(), partition.leader_epoch),
+        EARLIEST | EARLIEST_LOCAL => edge(partition.log.start_offset(), partition.epochs.earliest().unwrap_or(-1)),
         MAX_TIMESTAMP => partition.log.at_max_timestamp(),
         0.. => partition.log.at_or_after(timestamp),
         _ => None,
@@ -173,5 +172,7 @@ mod tests {
         cluster.state.move_leader("orders", 0, 1, true).unwrap();
         let mut epoch = |version| cluster.ask(1, version, &request(0, LATEST, -1)).topics[0].partitions[0].leader_epoch;
         assert_eq!([epoch(3), epoch(4)], [-1, 1]);
+        let first = cluster.ask(1, 4, &request(0, EARLIEST, -1)).topics[0].partitions[0].leader_epoch;
+        assert_eq!(first, 0, "the log begins with a record of the first leader");
     }
 }

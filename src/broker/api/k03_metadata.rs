@@ -78,7 +78,7 @@ impl Handler for MetadataRequest {
             .with_throttle_time_ms(call.plan.throttle_ms())
             .with_brokers(nodes.collect())
             .with_cluster_id(Some(StrBytes::from_string(state.settings.cluster_id.clone())))
-            .with_controller_id(state.nodes_up().next().map_or(-1, |(id, _)| id).into())
+            .with_controller_id(state.controller().into())
             .with_topics(topics);
         Response::Reply(response)
     }
@@ -148,7 +148,7 @@ fn missing(state: &mut State, call: &Call<'_>, name: &str, may_create: bool) -> 
         return ErrorCode::INVALID_TOPIC_EXCEPTION;
     }
     if creates {
-        let config = state.settings.topic_defaults.clone();
+        let config = state.settings.topic_defaults.for_topic();
         if let Err(refusal) = state.create_topic(name, -1, -1, config) {
             return refusal.code;
         }

@@ -111,6 +111,7 @@ fn take(
     };
     let unknown = if call.version >= 9 { ErrorCode::GROUP_ID_NOT_FOUND } else { ErrorCode::ILLEGAL_GENERATION };
     let generation = request.generation_id_or_member_epoch;
+    state.touched.group(&request.group_id);
     state.groups.commit(call.now_ms, &request.group_id, &who, generation, commits).map_err(|code| match code {
         ErrorCode::GROUP_ID_NOT_FOUND => unknown,
         code => code,

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use kafka_protocol::{
     messages::{
         CreateTopicsRequest, CreateTopicsResponse,
-        create_topics_request::{CreatableReplicaAssignment, CreatableTopic},
+        create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig},
         create_topics_response::{CreatableTopicConfigs, CreatableTopicResult},
     },
     protocol::StrBytes,
@@ -99,33 +99,29 @@ fn create<'a>(state: &'a mut State, topic: &CreatableTopic) -> Result<&'a TopicL
 }
 
 fn configure(state: &State, topic: &CreatableTopic) -> Result<TopicConfig, Refusal> {
-    let mut config = state.settings.topic_defaults.clone();
-    for setting in &topic.configs {
-        let missing = || format!("{} has no value", setting.name.as_str());
-        let set = setting.value.as_ref().ok_or_else(missing).and_then(|value| config.set(&setting.name, value));
-        set.map_err(|message| Refusal::new(ErrorCode::INVALID_CONFIG, message))?;
-    }
-    Ok(config)
+    let invalid = |message| Refusal::new(ErrorCode::INVALID_CONFIG, message);
+    let given = |setting: &CreatableTopicConfig| -> Result<_, Refusal> {
+        let missing = || invalid(format!("{} has no value", setting.name.as_str()));
+        let value = setting.value.as_ref().ok_or_else(missing)?;
+        Ok((setting.name.to_string(), value.to_string()))
+    };
+    let settings: Vec<(String, String)> = topic.configs.iter().map(given).collect::<Result<_, _>>()?;
+    let settings = settings.iter().map(|(name, value)| (&**name, &**value));
+    state.settings.topic_defaults.for_topic_with(settings).map_err(invalid)
 }
 
 fn assign(state: &State, assignments: &[CreatableReplicaAssignment]) -> Result<Vec<Vec<i32>>, Refusal> {
     let refuse = |message: String| Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
     let mut sorted: Vec<_> = assignments.iter().collect();
     sorted.sort_by_key(|assignment| assignment.partition_index);
-    let mut all = Vec::new();
+    let mut all: Vec<Vec<i32>> = Vec::new();
     for (expected, assignment) in (0..).zip(sorted) {
         let index = assignment.partition_index;
         let replicas: Vec<i32> = assignment.broker_ids.iter().map(|id| id.0).collect();
-        let distinct: BTreeSet<_> = replicas.iter().copied().collect();
         if index != expected {
             return Err(refuse(format!("partition {index} is assigned, expected {expected}: no gaps, none twice")));
         }
-        if replicas.is_empty() || distinct.len() != replicas.len() || !distinct.iter().all(|id| state.is_up(*id)) {
-            return Err(refuse(format!("partition {index} is assigned to {replicas:?}, expected nodes that are up")));
-        }
-        if all.first().is_some_and(|first: &Vec<i32>| first.len() != replicas.len()) {
-            return Err(refuse(format!("partition {index} has another number of replicas than partition 0")));
-        }
+        state.check_replicas(&replicas, all.first().map(Vec::len))?;
         all.push(replicas);
     }
     Ok(all)
@@ -147,12 +143,11 @@ fn success(topic: &TopicLog, call: &Call<'_>, may_see: bool) -> CreatableTopicRe
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_static_str(setting.name))
             .with_value(Some(StrBytes::from_string(setting.value)))
-            .with_config_source(if setting.is_default { 5 } else { 1 })
+            .with_config_source(setting.source as i8)
     });
-    let replicas = topic.partitions.first().map_or(0, |partition| partition.replicas.len());
     result
         .with_num_partitions(i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX))
-        .with_replication_factor(i16::try_from(replicas).unwrap_or(i16::MAX))
+        .with_replication_factor(i16::try_from(topic.replication_factor()).unwrap_or(i16::MAX))
         .with_configs(Some(settings.collect()))
 }
 

@@ -39,6 +39,7 @@ impl Handler for DeleteGroupsRequest {
 fn delete(state: &mut State, call: &Call<'_>, name: &str) -> Result<(), ErrorCode> {
     call.plan.top_error().map_or(Ok(()), Err)?;
     call.check_coordinator(state, name)?;
+    state.touched.group(name);
     state.groups.delete(call.now_ms, name)
 }
 

@@ -41,5 +41,6 @@ impl Handler for OffsetDeleteRequest {
 
 fn delete(state: &mut State, call: &Call<'_>, group: &str, topic: &str, partition: i32) -> Result<(), ErrorCode> {
     call.check_offset(state, topic, partition)?;
+    state.touched.group(group);
     state.groups.delete_offset(group, topic, partition)
 }

@@ -5,11 +5,13 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-        DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest,
-        JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
-        OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest, ResponseHeader,
-        SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
+        AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+        DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+        DescribeGroupsRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+        IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+        ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+        OffsetForLeaderEpochRequest, ProduceRequest, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
+        SyncGroupRequest,
     },
     protocol::{Encodable, HeaderVersion},
 };
@@ -97,11 +99,18 @@ pub(super) const ENTRIES: &[ApiEntry] = &[
     ApiEntry::of::<ApiVersionsRequest>(),
     ApiEntry::of::<CreateTopicsRequest>(),
     ApiEntry::of::<DeleteTopicsRequest>(),
+    ApiEntry::of::<DeleteRecordsRequest>(),
     ApiEntry::of::<InitProducerIdRequest>(),
+    ApiEntry::of::<OffsetForLeaderEpochRequest>(),
     ApiEntry::of::<DescribeConfigsRequest>(),
+    ApiEntry::of::<AlterConfigsRequest>(),
     ApiEntry::of::<SaslAuthenticateRequest>(),
+    ApiEntry::of::<CreatePartitionsRequest>(),
     ApiEntry::of::<DeleteGroupsRequest>(),
+    ApiEntry::of::<IncrementalAlterConfigsRequest>(),
     ApiEntry::of::<OffsetDeleteRequest>(),
+    ApiEntry::of::<DescribeClusterRequest>(),
+    ApiEntry::of::<DescribeTopicPartitionsRequest>(),
 ];
 
 /// A response with its header and its length.

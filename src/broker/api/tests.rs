@@ -3,11 +3,13 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-        DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest,
-        JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
-        OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest, RequestHeader,
-        SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
+        AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+        DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+        DescribeGroupsRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+        IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+        ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+        OffsetForLeaderEpochRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
+        SyncGroupRequest,
     },
     protocol::Encodable,
 };
@@ -93,6 +95,13 @@ fn bytes_behind_a_request_and_unknown_tagged_fields_change_nothing() {
     tolerates::<DeleteGroupsRequest>();
     tolerates::<DeleteTopicsRequest>();
     tolerates::<OffsetDeleteRequest>();
+    tolerates::<DescribeClusterRequest>();
+    tolerates::<CreatePartitionsRequest>();
+    tolerates::<DeleteRecordsRequest>();
+    tolerates::<OffsetForLeaderEpochRequest>();
+    tolerates::<AlterConfigsRequest>();
+    tolerates::<IncrementalAlterConfigsRequest>();
+    tolerates::<DescribeTopicPartitionsRequest>();
 }
 
 #[test]

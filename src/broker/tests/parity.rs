@@ -3,9 +3,12 @@
 //! What is compared are error codes, offsets, timestamps and the records to blame, never wording. Where the two differ on
 //! purpose, a test says so by name.
 
+mod altering;
 mod authenticating;
 mod authorizing;
+mod changing;
 mod committing;
+mod expiring;
 mod grouping;
 mod managing;
 mod reading;

@@ -24,10 +24,22 @@ pub(crate) enum Api {
     ApiVersions = 18,
     /// Creates a topic.
     CreateTopics = 19,
+    /// Deletes a topic.
+    DeleteTopics = 20,
+    /// Deletes records from the beginning of a log.
+    DeleteRecords = 21,
     /// A producer id for idempotence.
     InitProducerId = 22,
+    /// The settings of a topic.
+    DescribeConfigs = 32,
     /// Carries a message of the mechanism.
     SaslAuthenticate = 36,
+    /// Adds partitions to a topic.
+    CreatePartitions = 37,
+    /// Changes settings of a topic.
+    IncrementalAlterConfigs = 44,
+    /// Topics with their partitions and replicas, in pages.
+    DescribeTopicPartitions = 75,
 }
 
 impl Api {
@@ -39,7 +51,7 @@ impl Api {
             Self::Produce => ("Produce", (3, 13)),
             // Version 13 and later name topics by id.
             Self::Fetch => ("Fetch", (4, 12)),
-            Self::ListOffsets => ("ListOffsets", (1, 7)),
+            Self::ListOffsets => ("ListOffsets", (1, 10)),
             // Below version 4 a broker creates every missing topic that is named, and the request cannot forbid it. Every
             // broker that supports Produce 3 supports version 4.
             Self::Metadata => ("Metadata", (4, 13)),
@@ -49,6 +61,13 @@ impl Api {
             Self::CreateTopics => ("CreateTopics", (2, 7)),
             Self::InitProducerId => ("InitProducerId", (0, 5)),
             Self::SaslAuthenticate => ("SaslAuthenticate", (0, 2)),
+            // Version 6 names topics by id as well.
+            Self::DeleteTopics => ("DeleteTopics", (1, 5)),
+            Self::DeleteRecords => ("DeleteRecords", (0, 2)),
+            Self::DescribeConfigs => ("DescribeConfigs", (1, 4)),
+            Self::CreatePartitions => ("CreatePartitions", (0, 3)),
+            Self::IncrementalAlterConfigs => ("IncrementalAlterConfigs", (0, 1)),
+            Self::DescribeTopicPartitions => ("DescribeTopicPartitions", (0, 0)),
         }
     }
 

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use kafka_protocol::messages::{
     CreateTopicsRequest, CreateTopicsResponse,
-    create_topics_request::{CreatableTopic, CreatableTopicConfig},
+    create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig},
 };
 
 use super::{
@@ -25,6 +25,8 @@ pub(crate) struct CreateTopic<'a> {
     pub(crate) partitions: i32,
     /// -1: the broker's default.
     pub(crate) replication: i16,
+    /// In place of both, the brokers of each partition.
+    pub(crate) replicas: Option<&'a [Vec<i32>]>,
     /// How many brokers the cluster has.
     pub(crate) brokers: usize,
     pub(crate) configs: &'a [(&'a str, &'a str)],
@@ -53,17 +55,22 @@ impl CreateTopic<'_> {
         let config = |&(name, value): &(&str, &str)| {
             CreatableTopicConfig::default().with_name(str_bytes(name)).with_value(Some(str_bytes(value)))
         };
+        let assignment = |(partition, replicas): (i32, &Vec<i32>)| {
+            let ids = replicas.iter().map(|id| (*id).into()).collect();
+            CreatableReplicaAssignment::default().with_partition_index(partition).with_broker_ids(ids)
+        };
         let topic = CreatableTopic::default()
             .with_name(topic_name(self.topic))
             .with_num_partitions(partitions)
             .with_replication_factor(replication)
+            .with_assignments((0..).zip(self.replicas.into_iter().flatten()).map(assignment).collect())
             .with_configs(self.configs.iter().map(config).collect());
         CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(self.timeout_ms)
     }
 
     /// The counts to send. Brokers before Kafka 2.4 do not accept -1 for their defaults (KIP-464).
     fn counts(&self, version: i16) -> (i32, i16) {
-        if version >= DEFAULTS_SINCE {
+        if version >= DEFAULTS_SINCE || self.replicas.is_some() {
             return (self.partitions, self.replication);
         }
         let replicas = i16::try_from(self.brokers.clamp(1, 3)).unwrap_or(1);
@@ -86,7 +93,15 @@ mod tests {
     use crate::error::ErrorCode;
 
     fn create(partitions: i32, replication: i16, brokers: usize) -> CreateTopic<'static> {
-        CreateTopic { topic: TOPIC, partitions, replication, brokers, configs: &[("a", "b")], timeout_ms: 1 }
+        CreateTopic {
+            topic: TOPIC,
+            partitions,
+            replication,
+            replicas: None,
+            brokers,
+            configs: &[("a", "b")],
+            timeout_ms: 1,
+        }
     }
 
     #[test]
@@ -95,6 +110,18 @@ mod tests {
             let frame = create(3, 1, 1).encode(CALLER, version);
             let request: CreateTopicsRequest = decoded(frame, Api::CreateTopics, version);
             assert_eq!((request.topics[0].name.as_str(), request.timeout_ms), (TOPIC, 1));
+        }
+    }
+
+    #[test]
+    fn in_place_of_counts_there_can_be_brokers() {
+        let ask = CreateTopic { replicas: Some(&[vec![3, 1], vec![2, 3]]), ..create(-1, -1, 3) };
+        for version in 2..=Api::CreateTopics.latest() {
+            let request: CreateTopicsRequest = decoded(ask.encode(CALLER, version), Api::CreateTopics, version);
+            let topic = &request.topics[0];
+            let told: Vec<_> =
+                topic.assignments.iter().map(|one| (one.partition_index, one.broker_ids.len())).collect();
+            assert_eq!((told, topic.num_partitions, topic.replication_factor), (vec![(0, 2), (1, 2)], -1, -1));
         }
     }
 

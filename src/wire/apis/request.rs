@@ -14,6 +14,8 @@ use super::{
 };
 use crate::{error::ErrorCode, wire::text::printable};
 
+/// A topic, as `ConfigResource.Type`.
+pub(super) const TOPIC_RESOURCE: i8 = 2;
 /// The replica id of a consumer.
 pub(super) const NO_REPLICA: BrokerId = BrokerId(-1);
 

@@ -208,6 +208,7 @@ shapes! {
 
 #[cfg(any(test, feature = "broker"))]
 mod groups;
+mod managing;
 
 /// The messages that only the embedded broker reads.
 #[cfg(any(test, feature = "broker"))]

@@ -4,16 +4,19 @@
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest,
-        DeleteGroupsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest,
-        DescribeConfigsResponse, DescribeGroupsRequest, DescribeGroupsResponse, FetchRequest, FetchResponse,
-        FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest,
-        InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
-        ListGroupsRequest, ListGroupsResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
-        MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
-        OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader,
-        SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
-        SyncGroupRequest, SyncGroupResponse,
+        AlterConfigsRequest, AlterConfigsResponse, ApiVersionsRequest, ApiVersionsResponse, CreatePartitionsRequest,
+        CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest, DeleteGroupsResponse,
+        DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeClusterRequest,
+        DescribeClusterResponse, DescribeConfigsRequest, DescribeConfigsResponse, DescribeGroupsRequest,
+        DescribeGroupsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, FetchRequest,
+        FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
+        IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, InitProducerIdRequest, InitProducerIdResponse,
+        JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
+        ListGroupsResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+        OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
+        OffsetFetchResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest,
+        ProduceResponse, RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse,
+        SaslHandshakeRequest, SaslHandshakeResponse, SyncGroupRequest, SyncGroupResponse,
         produce_response::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse},
     },
     protocol::{Encodable, StrBytes},
@@ -113,7 +116,13 @@ impl Generator {
         let empty = self.fill == Fill::Bare;
         match kind {
             FieldKind::Fixed(size) => self.out.put_bytes(1, *size),
-            FieldKind::Row(fields) => self.fields(fields),
+            FieldKind::Row(_) if empty && nullable => self.out.put_i8(-1),
+            FieldKind::Row(fields) => {
+                if nullable {
+                    self.out.put_i8(1);
+                }
+                self.fields(fields);
+            }
             _ if empty && nullable => self.length(kind, None),
             _ if empty => self.length(kind, Some(0)),
             FieldKind::Text | FieldKind::OldText | FieldKind::Blob => {
@@ -215,7 +224,11 @@ macro_rules! for_every_message {
             LeaveGroupRequest LeaveGroupResponse OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest
             OffsetFetchResponse OffsetDeleteRequest OffsetDeleteResponse ListGroupsRequest ListGroupsResponse
             DescribeGroupsRequest DescribeGroupsResponse DeleteGroupsRequest DeleteGroupsResponse
-            DeleteTopicsRequest DeleteTopicsResponse)
+            DeleteTopicsRequest DeleteTopicsResponse DescribeClusterRequest DescribeClusterResponse
+            CreatePartitionsRequest CreatePartitionsResponse DeleteRecordsRequest DeleteRecordsResponse
+            OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse AlterConfigsRequest AlterConfigsResponse
+            IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse DescribeTopicPartitionsRequest
+            DescribeTopicPartitionsResponse)
     };
     ($check:ident: $($message:ident)*) => { $(every_version::<$message>($check::<$message>);)* };
 }

@@ -174,3 +174,57 @@ fn users_and_rules_that_are_none_are_refused_without_a_password() {
         assert!(ran.stderr.contains(expected) && !ran.stderr.contains("hunter2"), "{args:?}: {}", ran.stderr);
     }
 }
+
+/// Starts `milena broker --data data` in a folder, on a port that the system chooses.
+fn start_keeping(folder: &Scratch) -> (Process, String) {
+    start_in(folder, &["--data", "data"])
+}
+
+fn read(bootstrap: &str, topic: &str) -> Vec<String> {
+    let ran = milena(&["consume", "-b", bootstrap, "-t", topic, "--output", "json"]).expect(0);
+    ran.json().iter().map(|record| record["value"].as_str().unwrap().to_owned()).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_kept_in_a_folder_survives_the_end_and_a_kill_at_any_moment() {
+    let folder = Scratch::new();
+    let (process, bootstrap) = start_keeping(&folder);
+    let topics = |bootstrap: &str, more: &[&str]| {
+        milena(&[&["topics", "--bootstrap-server", bootstrap], more].concat()).expect(0).lines().join("\n")
+    };
+    topics(&bootstrap, &["--create", "--topic", "orders", "--partitions", "1", "--config", "max.message.bytes=77777"]);
+    run_in(&folder, &["produce", "-b", &bootstrap, "-t", "orders"], b"one\ntwo\n").expect(0);
+    process.signal("TERM");
+    process.wait().expect(0);
+
+    let mut kept = vec!["one".to_owned(), "two".to_owned()];
+    for round in 0..3 {
+        let (process, bootstrap) = start_keeping(&folder);
+        assert_eq!(read(&bootstrap, "orders"), kept, "{round}");
+        assert!(topics(&bootstrap, &["--describe", "--topic", "orders"]).contains("max.message.bytes=77777"));
+        let line = format!("round {round}");
+        run_in(&folder, &["produce", "-b", &bootstrap, "-t", "orders"], format!("{line}\n").as_bytes()).expect(0);
+        kept.push(line);
+        // More is on its way when it is killed; of that anything may be there.
+        let mut busy = Process::start(&folder, &["produce", "-b", &bootstrap, "-t", "busy"]);
+        (0..200).for_each(|number| busy.write(format!("{number}\n").as_bytes()));
+        process.signal("KILL");
+        drop(process);
+        drop(busy);
+    }
+    let (_process, bootstrap) = start_keeping(&folder);
+    assert_eq!(read(&bootstrap, "orders"), kept);
+}
+
+#[test]
+fn a_folder_that_is_in_use_or_damaged_is_told() {
+    let folder = Scratch::new();
+    let (process, _) = start_keeping(&folder);
+    let ran = run_in(&folder, &["broker", "--port", "0", "--data", "data"], b"").expect(1);
+    assert!(ran.stderr.contains("used by another broker"), "{}", ran.stderr);
+    drop(process);
+    folder.write("data/data", b"something else");
+    let ran = run_in(&folder, &["broker", "--port", "0", "--data", "data"], b"").expect(1);
+    assert!(ran.stderr.contains("at byte 0") && ran.stderr.contains("move it away"), "{}", ran.stderr);
+}

@@ -9,6 +9,8 @@ mod consumer;
 mod producer;
 #[cfg(feature = "kafka-tests")]
 mod real;
+#[cfg(feature = "kafka-tests")]
+mod topics;
 
 use milena::admin::Admin;
 

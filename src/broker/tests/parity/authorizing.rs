@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use kafka_protocol::{
     messages::{
-        CreateAclsRequest, CreateAclsResponse, CreateTopicsRequest, DescribeConfigsRequest, FindCoordinatorRequest,
-        HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-        ListOffsetsRequest, MetadataRequest, ResponseHeader, SyncGroupRequest,
+        CreateAclsRequest, CreateAclsResponse, CreateTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+        FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+        ListGroupsRequest, ListOffsetsRequest, MetadataRequest, ResponseHeader, SyncGroupRequest,
         create_acls_request::AclCreation,
         describe_configs_request::DescribeConfigsResource,
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
@@ -15,7 +15,7 @@ use kafka_protocol::{
     protocol::Decodable,
 };
 
-use super::{authenticating::log_in, committing::commit, grouping::text, *};
+use super::{altering::five_for, authenticating::log_in, changing::growing, committing::commit, grouping::text, *};
 use crate::{
     SaslMechanism,
     broker::acls::{Acl, Kind},
@@ -264,6 +264,38 @@ fn rights_to_groups() {
             format!("listed {:?}", listed.iter().map(|one| one.group_id.to_string()).collect::<Vec<_>>()),
             client.deletes_offsets("shop", "orders", &[0]),
             client.deletes(&["shop"]),
+        ]
+    });
+}
+
+#[test]
+fn rights_to_change_topics_and_to_see_the_cluster() {
+    same_for_each_user(|client, _| {
+        let request = DescribeClusterRequest::default().with_endpoint_type(1);
+        let cluster = client.ask(1, &request.with_include_cluster_authorized_operations(true));
+        let (code, rights) = (ErrorCode(cluster.error_code), cluster.cluster_authorized_operations);
+        vec![
+            format!("DescribeCluster {code}, {} nodes, rights {rights}", cluster.brokers.len()),
+            client.grows(growing("orders", 2), true),
+            client.grows(growing("nothing", 2), true),
+            client.cuts("orders", 0, 0),
+            client.cuts("nothing", 0, 0),
+            client.epoch_ends("orders", 0, 7, -1),
+            client.epoch_ends("nothing", 0, 7, -1),
+        ]
+    });
+}
+
+#[test]
+fn rights_to_change_settings_and_to_see_partitions() {
+    same_for_each_user(|client, _| {
+        vec![
+            client.alters(vec![five_for(2, "orders")], true),
+            client.alters(vec![five_for(2, "nothing")], true),
+            client.alters(vec![five_for(4, "1")], true),
+            client.replaces(2, "nothing", &[("segment.ms", Some("5"))]),
+            client.replaces(4, "2", &[]),
+            client.pages(&["orders", "nothing"], 9, None),
         ]
     });
 }

@@ -6,7 +6,7 @@ use kafka_protocol::{
     messages::{
         ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, InitProducerIdRequest,
         MetadataRequest, create_topics_request::CreatableReplicaAssignment, delete_topics_request::DeleteTopicState,
-        describe_configs_request::DescribeConfigsResource,
+        describe_configs_request::DescribeConfigsResource, describe_configs_response::DescribeConfigsResourceResult,
     },
     protocol::StrBytes,
 };
@@ -106,14 +106,29 @@ fn what_settings_a_topic_has() {
                 .with_resource_type(kind)
                 .with_resource_name(StrBytes::from_string(name.to_owned()))
                 .with_configuration_keys(Some(keys.iter().map(|key| StrBytes::from_static_str(key.name)).collect()));
-            client.ask(4, &DescribeConfigsRequest::default().with_resources(vec![resource])).results.remove(0)
+            let request = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
+            client.ask(4, &request).results.remove(0)
         };
         let mut seen: Seen = [(2, "nothing"), (2, "a b"), (4, "9"), (99, "1")]
             .map(|(kind, name)| ErrorCode(ask(client, kind, name).error_code).to_string())
             .into();
         let mut configs = ask(client, 2, &topic).configs;
         configs.sort_by(|a, b| a.name.cmp(&b.name));
-        seen.extend(configs.iter().map(|c| format!("{}={:?} set here {}", c.name, c.value, c.config_source == 1)));
+        let told = |c: &DescribeConfigsResourceResult| {
+            let synonyms = c.synonyms.iter().map(|one| format!("{}={:?} from {}", one.name, one.value, one.source));
+            let synonyms: Vec<_> = synonyms.collect();
+            // Apache Kafka sets it for all brokers while it runs (KIP-966).
+            let synonyms = if c.name.as_str() == "min.insync.replicas" { vec![] } else { synonyms };
+            let is_own = c.config_source == 1;
+            format!("{}={:?} type {} set here {is_own}, {synonyms:?}", c.name, c.value, c.config_type)
+        };
+        seen.extend(configs.iter().map(told));
+        let resource = DescribeConfigsResource::default().with_resource_type(2).with_configuration_keys(None);
+        let all = resource.with_resource_name(StrBytes::from_string(topic));
+        let all = client.ask(4, &DescribeConfigsRequest::default().with_resources(vec![all])).results.remove(0);
+        let mut names: Vec<_> = all.configs.iter().map(|c| c.name.to_string()).collect();
+        names.sort();
+        seen.extend(names);
         seen
     });
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Seen, by, same, values};
+use super::{Seen, by, fetch, same, values};
 use crate::{
     broker::{
         EmbeddedBroker,
@@ -10,6 +10,10 @@ use crate::{
     },
     cluster::TopicId,
     error::ErrorCode,
+    wire::{
+        compression::{Codec, Compressor, Method},
+        record_batch::reader::{Batch, BatchHeader, Batches},
+    },
 };
 
 #[test]
@@ -227,4 +231,39 @@ fn this_broker_is_stricter_about_offsets_within_a_batch() {
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     let mut cluster = TestCluster::new(EmbeddedBroker::builder().topic("orders", 1), 1);
     assert_eq!(ErrorCode(cluster.produce(bytes.into()).error_code), ErrorCode::INVALID_RECORD);
+}
+
+#[test]
+fn codecs_of_topics() {
+    let long: &'static str = "x".repeat(900).leak();
+    let types: &[&str] = if cfg!(feature = "zstd") {
+        &["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]
+    } else {
+        &["producer", "uncompressed", "gzip", "snappy", "lz4"]
+    };
+    same(|client| {
+        let mut seen = Seen::new();
+        for codec in types {
+            let topic = client.topic(&[("compression.type", codec), ("max.message.bytes", "3000")]);
+            let plain = BatchOf { records: vec![(Some("key"), long, 5), (None, long, 0)], ..values(0) };
+            seen.push(client.write(&topic, -1, Some(plain.clone().by_producer(77, 0, 0).encode())));
+            let method = Method { codec: Codec::Gzip, level: 6 };
+            let small = Compressor::new(method).compress(&plain.encode()).unwrap();
+            let small = Batch::parse(small.into()).unwrap();
+            seen.push(client.write(&topic, -1, Some(small.with_header(*small.header()).bytes().clone())));
+            let large = BatchOf { records: vec![(None, long, 0); 4], ..values(0) };
+            let large = Compressor::new(method).compress(&large.encode()).unwrap();
+            let large = Batch::parse(large.into()).unwrap();
+            seen.push(client.write(&topic, -1, Some(large.with_header(*large.header()).bytes().clone())));
+            let fetched = client.ask(11, &fetch(&topic, 0)).responses.remove(0).partitions.remove(0);
+            for batch in Batches::new(fetched.records.unwrap()) {
+                let batch = batch.unwrap();
+                let records: Vec<_> = batch.records().unwrap().map(|one| one.unwrap().value.map(|v| v.len())).collect();
+                let BatchHeader { max_timestamp, producer_id, base_sequence, .. } = *batch.header();
+                let codec = batch.header().codec().unwrap().name();
+                seen.push(format!("{codec} {records:?} {max_timestamp} {producer_id} {base_sequence}"));
+            }
+        }
+        seen
+    });
 }

@@ -1,13 +1,13 @@
-//! The tables of what the embedded broker and clients say to each other of groups, and of topics that go.
+//! The tables of what the embedded broker and clients say to each other of groups.
 //!
 //! In: nothing. Out: tables. Pure. Only tests read the responses. OffsetCommit and OffsetFetch end at v9: v10 replaces names by topic ids.
 
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, DeleteGroupsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeGroupsRequest,
-    DescribeGroupsResponse, FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
-    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
-    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
-    OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, FindCoordinatorRequest,
+    FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
+    LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
+    SyncGroupRequest, SyncGroupResponse,
 };
 
 use super::*;
@@ -213,22 +213,6 @@ shapes! {
                 records("member_assignment"),
             ]),
             int32("authorized_operations").since(3),
-        ]),
-    ]
-
-    DeleteTopicsRequest 1..=6 flexible 4 [
-        rows("topics", &[text("name").nullable(), uuid("topic_id")]).since(6),
-        texts("topic_names").until(5),
-        int32("timeout_ms"),
-    ]
-
-    DeleteTopicsResponse 1..=6 flexible 4 [
-        int32("throttle_time_ms"),
-        rows("responses", &[
-            text("name").nullable_since(6),
-            uuid("topic_id").since(6),
-            int16("error_code"),
-            text("error_message").since(5).nullable(),
         ]),
     ]
 

@@ -26,6 +26,10 @@ func main() {
 		group(os.Args[2], os.Args[3])
 		return
 	}
+	if os.Args[1] == "operate" {
+		operate(os.Args[2], os.Args[3])
+		return
+	}
 	servers, topic, named := kgo.SeedBrokers(os.Args[1]), os.Args[2], strings.Split(os.Args[3], ",")
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

@@ -24,6 +24,10 @@ func main() {
 		group(os.Args[2], os.Args[3])
 		return
 	}
+	if os.Args[1] == "operate" {
+		operate(os.Args[2], os.Args[3])
+		return
+	}
 	servers, topic, named := strings.Split(os.Args[1], ","), os.Args[2], strings.Split(os.Args[3], ",")
 	client, err := sarama.NewClient(servers, config())
 	check(err)

@@ -13,7 +13,7 @@ import org.apache.kafka.common.utils.Exit;
  * class in Base64. Each line of the output is what came of it: the exit code, and what it printed on stdout and on stderr, both in Base64.
  */
 public final class ConsoleTools {
-    /** Takes the place of the end of the process. No tool catches it. */
+    /** Takes the place of the end of the process. A tool that catches it ends again, with another code: the first one counts. */
     private static final class Ended extends Error {
         private final int code;
 
@@ -22,12 +22,18 @@ public final class ConsoleTools {
         }
     }
 
+    /** With which code the tool ended first. */
+    private static Integer ended;
+
     public static void main(String[] arguments) throws Exception {
         BufferedReader runs = new BufferedReader(new InputStreamReader(System.in));
         PrintStream answers = System.out;
         PrintStream errors = System.err;
         List<Runnable> hooks = new ArrayList<>();
         Exit.setExitProcedure((code, message) -> {
+            if (ended == null) {
+                ended = code;
+            }
             throw new Ended(code);
         });
         Exit.setShutdownHookAdder((name, hook) -> hooks.add(hook));
@@ -42,7 +48,9 @@ public final class ConsoleTools {
             System.setIn(new ByteArrayInputStream(Base64.getDecoder().decode(words[1])));
             System.setOut(new PrintStream(out, true));
             System.setErr(new PrintStream(err, true));
+            ended = null;
             int code = exitCode(words[0], given);
+            code = ended == null ? code : ended;
             hooks.forEach(Runnable::run);
             hooks.clear();
             System.setErr(errors);
