@@ -8,6 +8,7 @@
 mod apache;
 mod broker;
 mod cluster;
+mod completions;
 mod connection;
 mod console;
 mod console_consumer;
@@ -15,14 +16,18 @@ mod console_producer;
 mod consume;
 mod dlq;
 mod doctor;
+mod encoding;
 mod exit;
 mod interrupt;
 mod lab;
+mod man;
 mod outbox;
 mod output;
 mod pace;
 mod perf;
 mod produce;
+mod profile;
+mod profiles;
 mod properties;
 mod rate;
 #[cfg(feature = "gateway")]
@@ -40,7 +45,7 @@ use std::{
     time::Instant,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::{
     Layer,
     filter::{LevelFilter, Targets},
@@ -100,6 +105,9 @@ enum Command {
     Outbox(outbox::Args),
     Dlq(dlq::Args),
     Doctor(doctor::Args),
+    Profile(profile::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     #[cfg(feature = "gateway")]
     Serve(serve::Args),
 }
@@ -164,6 +172,9 @@ async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit,
         Command::Outbox(args) => outbox::run(args).await,
         Command::Dlq(args) => dlq::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
+        Command::Profile(args) => profile::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
         #[cfg(feature = "gateway")]
         Command::Serve(args) => serve::run(args).await,
     }
@@ -193,8 +204,6 @@ fn report(result: Result<Exit, CliError>) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
