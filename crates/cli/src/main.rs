@@ -94,7 +94,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Produce(produce::Args),
+    Produce(Box<produce::Args>),
     Consume(consume::Args),
     ConsoleProducer(console_producer::Args),
     ConsoleConsumer(console_consumer::Args),
@@ -161,7 +161,7 @@ fn log_from_environment() -> Targets {
 
 async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit, CliError> {
     match command {
-        Command::Produce(args) => produce::run(args).await,
+        Command::Produce(args) => produce::run(*args).await,
         Command::Consume(args) => consume::run(args).await,
         Command::ConsoleProducer(args) => console_producer::run(args).await,
         Command::ConsoleConsumer(args) => console_consumer::run(args).await,

@@ -270,11 +270,12 @@ pub(crate) fn unsent(format: Format, line: u64, record: &Record<'_>, partition: 
         );
         return out;
     }
-    let bytes = |bytes: Option<&[u8]>| bytes.map_or("null".to_owned(), |bytes| count(bytes.len() as u64, "byte"));
-    let partition = partition.map_or("any".to_owned(), |partition| partition.to_string());
+    let bytes =
+        |bytes: Option<&[u8]>| bytes.map_or_else(|| "null".to_owned(), |bytes| count(bytes.len() as u64, "byte"));
+    let partition = partition.map_or_else(|| "any".to_owned(), |partition| partition.to_string());
     let (topic, headers) = (printable(record.topic().as_bytes()), record.headers().len());
     let (key, value) = (bytes(record.key_bytes()), bytes(record.value_bytes()));
-    let timestamp = record.explicit_timestamp().map_or("now".to_owned(), date);
+    let timestamp = record.explicit_timestamp().map_or_else(|| "now".to_owned(), date);
     format!("line {line}: topic={topic} partition={partition} timestamp={timestamp} key={key} value={value} headers={headers}")
         .into_bytes()
 }

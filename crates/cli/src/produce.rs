@@ -4,6 +4,7 @@
 //! I/O. Every line that was read ends in the log, in that file, or in both if its record may have been written. [`args`] has the options,
 //! [`ends`] and [`lines`] split the input, [`parser`] makes records, [`session`] sends them, [`dry`] only tells.
 
+mod ahead;
 mod args;
 mod columns;
 mod csv;
@@ -36,6 +37,7 @@ use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
 };
+use ahead::Ahead;
 pub(crate) use args::Args;
 use args::Output;
 use dry::DryRun;
@@ -48,7 +50,7 @@ pub(crate) use session::{LAST_CALLBACKS, close};
 use session::{Session, Stop};
 
 /// An input that is open: a file, or stdin.
-type Source = Lines<Box<dyn AsyncRead + Unpin>>;
+type Source = Lines<Box<dyn AsyncRead + Send + Unpin>>;
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
@@ -79,6 +81,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     // Unsent lines of stdin would be lost; those of a file are still in the file.
     let keeps_rest = args.file.is_none() && args.files.is_empty();
     let session = Session::new(builder.build().await?, parser, ledger, keeps_rest);
+    let mut lines = Ahead::new(lines);
     let stop = match &args.files[..] {
         [] => session.pump(&mut lines, &mut number, &mut interrupt).await,
         files => session.send_files(files, lines.max_len(), &mut number, &mut interrupt).await,
@@ -112,7 +115,7 @@ fn is_undisturbed(typed: bool, output: Output, on_screen: bool) -> bool {
 
 /// Opens what lines are read from; nothing if files are sent whole.
 async fn open(args: &Args) -> Result<Source, CliError> {
-    let input: Box<dyn AsyncRead + Unpin> = match &args.file {
+    let input: Box<dyn AsyncRead + Send + Unpin> = match &args.file {
         _ if !args.files.is_empty() => Box::new(tokio::io::empty()),
         Some(path) => Box::new(tokio::fs::File::open(path).await.map_err(|error| unreadable(path, &error))?),
         None => {

@@ -301,12 +301,13 @@ impl Args {
     /// How records are made. `heading` is the first row of an input of rows.
     pub(super) fn parser(&self, heading: &[u8]) -> Result<Parser, CliError> {
         let syntax = match (self.format, self.field_delimiter()) {
-            _ if !self.files.is_empty() => Syntax::Whole,
+            _ if !self.files.is_empty() => Syntax::Value,
             (_, Some(delimiter)) => {
                 let columns = Columns::new(delimiter, heading, &self.named(), self.texts());
                 Syntax::Rows(columns.map_err(CliError::Usage)?)
             }
             (InputFormat::Json, None) => Syntax::Json(Json { places_anew: self.partitioner.is_some() }),
+            (InputFormat::Lines, None) if self.layout() == Layout::default() => Syntax::Value,
             (_, None) => Syntax::Lines(self.layout()),
         };
         let template = Template {

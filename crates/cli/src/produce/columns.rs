@@ -145,8 +145,8 @@ mod tests {
         let template = Template { topic: "t".into(), ..Template::default() };
         let columns = Columns::new(b',', names.as_bytes(), named, texts.clone())?;
         let record = columns.record(&template, row).map_err(|wrong| wrong.to_string())?;
-        let text = |bytes: Option<&[u8]>| bytes.map_or("-".into(), |bytes| bytes.escape_ascii().to_string());
-        let number = |number: Option<i64>| number.map_or("-".into(), |number| number.to_string());
+        let text = |bytes: Option<&[u8]>| bytes.map_or_else(|| "-".into(), |bytes| bytes.escape_ascii().to_string());
+        let number = |number: Option<i64>| number.map_or_else(|| "-".into(), |number| number.to_string());
         let headers = record.headers().iter().map(|h| format!("{}={} ", h.key, text(h.value.as_deref())));
         let (partition, timestamp) = (record.explicit_partition().map(i64::from), record.explicit_timestamp());
         let (headers, key, value) = (headers.collect::<String>(), text(record.key_bytes()), text(record.value_bytes()));

@@ -158,8 +158,8 @@ mod tests {
     /// A record as text: `topic|partition|timestamp|headers|key|value`; `-` is null or none.
     fn told(json: Json, template: &Template, line: &str) -> Result<String, String> {
         let record = json.record(template, line.as_bytes()).map_err(|wrong| wrong.to_string())?;
-        let text = |bytes: Option<&[u8]>| bytes.map_or("-".into(), |bytes| bytes.escape_ascii().to_string());
-        let number = |number: Option<i64>| number.map_or("-".into(), |number| number.to_string());
+        let text = |bytes: Option<&[u8]>| bytes.map_or_else(|| "-".into(), |bytes| bytes.escape_ascii().to_string());
+        let number = |number: Option<i64>| number.map_or_else(|| "-".into(), |number| number.to_string());
         let headers = record.headers().iter().map(|h| format!("{}={} ", h.key, text(h.value.as_deref())));
         Ok(format!(
             "{}|{}|{}|{}|{}|{}",

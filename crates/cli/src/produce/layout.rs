@@ -141,9 +141,9 @@ mod tests {
     fn told(layout: &Layout, line: &[u8]) -> Result<String, String> {
         let template = Template { topic: "t".into(), ..Template::default() };
         let record = layout.record(&template, line).map_err(|wrong| wrong.to_string())?;
-        let text = |bytes: Option<&[u8]>| bytes.map_or("-".into(), |bytes| bytes.escape_ascii().to_string());
+        let text = |bytes: Option<&[u8]>| bytes.map_or_else(|| "-".into(), |bytes| bytes.escape_ascii().to_string());
         let headers = record.headers().iter().map(|h| format!("{}={} ", h.key, text(h.value.as_deref())));
-        let timestamp = record.explicit_timestamp().map_or("-".into(), |ms| ms.to_string());
+        let timestamp = record.explicit_timestamp().map_or_else(|| "-".into(), |ms| ms.to_string());
         Ok(format!(
             "{timestamp}|{}|{}|{}",
             headers.collect::<String>(),

@@ -20,8 +20,8 @@ pub(crate) enum Syntax {
     Lines(Layout),
     Json(Json),
     Rows(Columns),
-    /// The whole input is one value.
-    Whole,
+    /// All that is there is the value.
+    Value,
 }
 
 impl Parser {
@@ -32,7 +32,7 @@ impl Parser {
             Syntax::Lines(layout) => layout.record(&self.template, content),
             Syntax::Json(json) => json.record(&self.template, content),
             Syntax::Rows(columns) => columns.record(&self.template, content),
-            Syntax::Whole => Ok(self.template.record().value(content)),
+            Syntax::Value => Ok(self.template.record().value(content)),
         }
     }
 
@@ -40,7 +40,7 @@ impl Parser {
     #[inline]
     pub(crate) fn skips(&self, content: &[u8]) -> bool {
         match &self.syntax {
-            Syntax::Lines(_) | Syntax::Whole => false,
+            Syntax::Lines(_) | Syntax::Value => false,
             Syntax::Json(_) | Syntax::Rows(_) => content.iter().all(u8::is_ascii_whitespace),
         }
     }
@@ -81,7 +81,7 @@ mod tests {
         let rows = Columns::new(b',', b"a\n", &Named::default(), Texts::default()).unwrap();
         for (syntax, expected) in [
             (Syntax::Lines(Layout::default()), [false, false]),
-            (Syntax::Whole, [false, false]),
+            (Syntax::Value, [false, false]),
             (Syntax::Json(Json::default()), [true, true]),
             (Syntax::Rows(rows), [true, true]),
         ] {
@@ -101,8 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_input_is_one_value() {
-        let parser = parser(Syntax::Whole);
+    fn what_has_no_parts_is_the_value() {
+        let parser = parser(Syntax::Value);
         assert_eq!(parser.record(b"a\n\xff\r\n").unwrap().value_bytes(), Some(&b"a\n\xff\r\n"[..]));
     }
 }

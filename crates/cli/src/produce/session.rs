@@ -18,16 +18,11 @@ use std::{
 use bytes::Bytes;
 use milena::{Ack, DeliveryError, Producer, SendError, WaitedFor};
 use tokio::{
-    io::AsyncRead,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use super::{
-    ledger::Ledger,
-    lines::{Input, Lines},
-    parser::Parser,
-};
+use super::{ahead::Ahead, ledger::Ledger, lines::Input, parser::Parser};
 use crate::{interrupt::Interrupt, output::Failure};
 
 /// How many KiB of lines may be in flight. `buffer.memory` bounds their records; this bounds the lines that are kept for them.
@@ -126,12 +121,7 @@ impl Session {
     }
 
     /// Sends line after line until the input ends, a signal arrives or sending fails. `number` counts the lines.
-    pub(crate) async fn pump(
-        &self,
-        lines: &mut Lines<impl AsyncRead + Unpin>,
-        number: &mut u64,
-        interrupt: &mut Interrupt,
-    ) -> Stop {
+    pub(crate) async fn pump(&self, lines: &mut Ahead, number: &mut u64, interrupt: &mut Interrupt) -> Stop {
         loop {
             let read = tokio::select! {
                 biased;
@@ -150,8 +140,8 @@ impl Session {
     }
 
     /// Reads the next lines. Those that are too long are kept at once, and nothing is returned for them.
-    async fn read(&self, lines: &mut Lines<impl AsyncRead + Unpin>, number: &mut u64) -> Result<Option<Bytes>, Stop> {
-        match lines.next_block().await {
+    async fn read(&self, lines: &mut Ahead, number: &mut u64) -> Result<Option<Bytes>, Stop> {
+        match lines.next().await {
             Err(error) => return Err(Stop::GivenUp(format!("cannot read the input: {error}"))),
             Ok(None) => return Err(Stop::End),
             Ok(Some(Input::Line(bytes))) => return Ok(Some(bytes)),
@@ -171,10 +161,10 @@ impl Session {
         Ok(None)
     }
 
-    async fn send_lines<R: AsyncRead + Unpin>(
+    async fn send_lines(
         &self,
         bytes: &Bytes,
-        lines: &Lines<R>,
+        lines: &Ahead,
         number: &mut u64,
         interrupt: &mut Interrupt,
     ) -> Option<Stop> {
@@ -191,13 +181,7 @@ impl Session {
     }
 
     /// Sends lines that were read together. `sent` is how many of their bytes need not be kept as unsent.
-    async fn send_block<R: AsyncRead + Unpin>(
-        &self,
-        bytes: &Bytes,
-        lines: &Lines<R>,
-        sent: &mut usize,
-        number: &mut u64,
-    ) -> Option<Stop> {
+    async fn send_block(&self, bytes: &Bytes, lines: &Ahead, sent: &mut usize, number: &mut u64) -> Option<Stop> {
         let (block, ends) = (self.block(bytes.clone(), None).await, lines.ends());
         while *sent < bytes.len() {
             let rest = &bytes[*sent..];
