@@ -54,7 +54,7 @@ Examples:
     milena produce --topic orders -X linger.ms=50 -X batch.size=262144 --output none < big.txt
 
 If a setting is given more than once, --acks, --compression-type and --bootstrap-server override --property, and \
---property overrides --config, and that overrides --profile.
+--property overrides --config, and that overrides --profile. Unless it is set, batch.size is 65536.
 
 Exit codes: 0 all delivered, 1 a line failed, 2 arguments or configuration are wrong, 130 interrupted. Ctrl-C \
 stops reading, waits for records in flight and reports; a second Ctrl-C stops waiting.")]
@@ -211,6 +211,9 @@ pub(crate) struct Args {
 
 type Escaped = Vec<u8>;
 
+/// `batch.size` unless it is set. Files are large, and with Java's 16 KiB a quarter of the work for a line would be its batch's.
+const BATCH_SIZE: &str = "65536";
+
 /// What an input consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum InputFormat {
@@ -281,7 +284,9 @@ impl Args {
             ("compression.type", &self.compression_type),
             ("acks", &self.acks),
         ];
-        merged(&self.profile, self.config.as_deref(), &self.properties, &flags)
+        let mut settings = vec![("batch.size".to_owned(), BATCH_SIZE.to_owned())];
+        settings.extend(merged(&self.profile, self.config.as_deref(), &self.properties, &flags)?);
+        Ok(settings)
     }
 
     /// What ends a record.
