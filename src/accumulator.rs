@@ -79,6 +79,8 @@ pub(crate) struct Limits {
     pub(crate) buffer_memory: usize,
     /// `compression.type` and its level.
     pub(crate) method: Method,
+    /// The shortest time that a rate in the metrics covers.
+    pub(crate) rate_window: Duration,
 }
 
 impl Limits {
@@ -86,7 +88,9 @@ impl Limits {
     pub(crate) fn of(config: &Config) -> Self {
         let (batch_size, buffer_memory) = (config.batch_size, config.buffer_memory);
         let linger = config.linger.saturating_sub(TIMER_LATENESS.min(config.linger / 3));
-        Self { batch_size, linger, buffer_memory, method: compressing::method(config) }
+        // As long as Java's with its default of two samples.
+        let rate_window = config.metrics_sample_window.saturating_mul(config.metrics_num_samples) / 2;
+        Self { batch_size, linger, buffer_memory, method: compressing::method(config), rate_window }
     }
 }
 
@@ -184,7 +188,7 @@ impl Accumulator {
             outstanding: Arc::default(),
             topics: Topics::new(Arc::clone(&compressing)),
             compressing,
-            recorder: Recorder::default(),
+            recorder: Recorder::new(limits.rate_window),
             ready: Mutex::default(),
             flushing: AtomicUsize::new(0),
             closed: AtomicBool::new(false),

@@ -6,6 +6,9 @@
 
 mod connection;
 mod consumed;
+mod consumer;
+#[cfg(all(test, feature = "broker"))]
+mod consumer_tests;
 mod create;
 mod describe;
 mod error;
@@ -25,7 +28,7 @@ use tokio::time::sleep;
 use crate::{
     cluster::{Broker, Cluster},
     config::{ProducerBuilder, servers},
-    dial::Security,
+    dial::{Security, bootstrap},
     error::{ConfigError, ErrorCode},
     oauth::Tokens,
     wire::apis::{
@@ -36,6 +39,7 @@ use crate::{
 };
 use connection::{Access, Connection};
 pub use consumed::{ConsumedRecord, Fetched, TimestampType};
+pub use consumer::{Consumer, ConsumerBuilder, Start};
 use describe::AskDescription;
 pub use describe::{BrokerAddress, ClusterDescription, ConnectionDescription, TopicDescription};
 pub use error::AdminError;
@@ -126,9 +130,10 @@ impl Admin {
         match (Security::open(&config).await, Tokens::open(&config).await) {
             (Ok(security), Ok(tokens)) if violations.is_empty() => {
                 let principal = config.principal().map(Into::into);
+                let servers = bootstrap(&config).await;
                 let needs = (config.idempotence, config.compression);
                 let access = Access { security, credentials: config.credentials, tokens, principal, needs };
-                Self::open(config.bootstrap_servers, access).await
+                Self::open(servers, access).await
             }
             (security, tokens) => {
                 violations.extend(security.err().into_iter().chain(tokens.err()).flatten());

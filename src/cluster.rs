@@ -14,6 +14,8 @@ pub(crate) struct Broker {
     pub(crate) id: i32,
     pub(crate) host: Arc<str>,
     pub(crate) port: u16,
+    /// `broker.rack`, if it has one.
+    pub(crate) rack: Option<Arc<str>>,
 }
 
 /// One partition's leader.

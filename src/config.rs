@@ -20,6 +20,7 @@ mod kinds;
 mod listing;
 #[cfg(feature = "oauth")]
 mod oauth;
+mod plugins;
 mod preset;
 mod principal;
 mod rules;
@@ -79,7 +80,9 @@ impl ProducerBuilder {
             self.token_source.as_ref(),
         );
         unsupported::refuse(&mut draft);
-        let config = Config { partitioner: self.partitioner, interceptors: self.interceptors, ..config };
+        let partitioner = self.plugins.partitioner(self.partitioner, &config.partitioner_class, &mut draft);
+        let interceptors = self.plugins.interceptors(self.interceptors, &config.interceptor_classes, &mut draft);
+        let config = Config { partitioner, interceptors, ..config };
         (config, draft.violations)
     }
 }
@@ -129,10 +132,18 @@ mod tests {
             ("partitioner.ignore.keys", "false"),
             ("partitioner.adaptive.partitioning.enable", "true"),
             ("partitioner.availability.timeout.ms", "0"),
+            ("partitioner.rack.aware", "false"),
+            ("client.dns.lookup", "use_all_dns_ips"),
+            ("client.rack", ""),
+            ("partitioner.class", ""),
+            ("interceptor.classes", ""),
+            ("metrics.sample.window.ms", "30000"),
+            ("metrics.num.samples", "2"),
             ("send.buffer.bytes", "131072"),
             ("receive.buffer.bytes", "32768"),
             ("compression.type", "none"),
             ("compression.gzip.level", "-1"),
+            ("compression.lz4.level", "9"),
             ("compression.zstd.level", "3"),
             ("security.protocol", "PLAINTEXT"),
             ("ssl.enabled.protocols", "TLSv1.2,TLSv1.3"),
@@ -286,25 +297,50 @@ mod tests {
                 ("compression.type", "brotli"),
                 ("compression.gzip.level", "0"),
                 ("compression.zstd.level", "23"),
-                ("compression.lz4.level", "12"),
+                ("compression.lz4.level", "18"),
             ]),
             [
                 r#"compression.type: expected none or gzip or snappy or lz4 or zstd, got "brotli""#,
                 r#"compression.gzip.level: expected an integer from 1 to 9, or -1 for the usual one, got "0""#,
+                r#"compression.lz4.level: expected an integer from 1 to 17, got "18""#,
                 r#"compression.zstd.level: expected an integer from -131072 to 22, got "23""#,
-                "compression.lz4.level: milena has the fast compressor of lz4 only, which has no levels: leave it out, or 9",
             ]
         );
     }
 
-    #[cfg(not(feature = "zstd"))]
+    #[cfg(not(any(feature = "zstd", feature = "zstd-rust")))]
     #[test]
     fn zstd_without_its_feature_fails_when_the_producer_is_built() {
         let [violation] = &violations(&[("compression.type", "zstd")])[..] else { panic!("one violation") };
         assert_eq!(
             violation,
-            "compression.type: this build has no zstd: build milena with the feature `zstd`, or choose gzip, snappy or lz4"
+            "compression.type: this build has no zstd: build milena with the feature `zstd-rust` or `zstd`, or choose gzip, snappy or lz4"
         );
+    }
+
+    #[cfg(all(feature = "zstd-rust", not(feature = "zstd")))]
+    #[test]
+    fn levels_of_zstd_that_only_the_library_in_c_has_are_refused() {
+        let zstd = |level| [("compression.type", "zstd"), ("compression.zstd.level", level)];
+        assert!(["-7", "0", "4"].into_iter().all(|level| given(&zstd(level)).is_ok()));
+        for level in ["-8", "5", "22"] {
+            let expected = format!(
+                "compression.zstd.level: expected from -7 to 4, which zstd in Rust has, got {level}: the feature `zstd`, which compiles C, has all"
+            );
+            assert_eq!(violations(&zstd(level)), [expected]);
+        }
+        assert!(given(&[("compression.zstd.level", "22")]).is_ok(), "not used");
+    }
+
+    #[test]
+    fn canonical_names_need_their_feature() {
+        let of = given(&[("client.dns.lookup", "resolve_canonical_bootstrap_servers_only")]);
+        match of {
+            Ok(config) => assert!(cfg!(feature = "canonical-names") && config.canonical_names),
+            Err(error) => {
+                assert!(!cfg!(feature = "canonical-names") && error.to_string().contains("`canonical-names`"))
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! 8305](https://www.rfc-editor.org/rfc/rfc8305#section-5)). Deliberately absent: the time limit, which the caller
 //! keeps; SASL.
 
+#[cfg(feature = "canonical-names")]
+mod names;
 mod transport;
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
@@ -17,6 +19,7 @@ use tokio::{
 };
 
 pub(crate) use self::transport::{DialError, Security, Transport};
+use crate::config::Config;
 #[cfg(all(feature = "admin", feature = "tls"))]
 pub use crate::tls::TlsHandshake;
 #[cfg(all(feature = "admin", feature = "tls"))]
@@ -135,6 +138,15 @@ fn share(within: Duration, addresses: usize) -> Duration {
 async fn within<T>(limit: Duration, connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let silent = || io::Error::new(io::ErrorKind::TimedOut, format!("no response within {} ms", limit.as_millis()));
     timeout(limit, connecting).await.unwrap_or_else(|_| Err(silent()))
+}
+
+/// The servers to ask first: those of `bootstrap.servers`, or the canonical names of their addresses (`client.dns.lookup`).
+pub(crate) async fn bootstrap(config: &Config) -> Vec<(String, u16)> {
+    #[cfg(feature = "canonical-names")]
+    if config.canonical_names {
+        return names::canonical(config.bootstrap_servers.clone()).await;
+    }
+    config.bootstrap_servers.clone()
 }
 
 /// Fails if no host can be resolved, with the reasons.

@@ -48,6 +48,8 @@
 //! | a broker inside the process, with scripted faults | `broker`, with the feature `broker`, and `broker-tls` for TLS |
 //! | HTTPS and the like in a program that serves | `TlsAcceptor`, with the feature `tls-server` |
 //! | creating topics, listing offsets, reading records back | `admin`, with the feature `admin` |
+//! | reading a topic on and on, without a group | `admin::Consumer`, with the feature `admin` |
+//! | the order of an entity, a request and its reply | [`patterns`] |
 //!
 //! TLS (`security.protocol=SSL`) needs the feature `tls`, which builds no C: its cryptography is graviola's, for x86-64 and AArch64 processors
 //! of the last ten years. With `tls-ring` it is ring's in its place, and with `tls-aws-lc` AWS-LC's, also where both are on; these
@@ -56,7 +58,8 @@
 //! Authentication by `sasl.mechanism` PLAIN is always there; SCRAM needs the feature `scram`, and OAUTHBEARER `oauth`, or `oidc` for tokens from a
 //! provider: see `oauth`.
 //!
-//! Compression with gzip, snappy and lz4 is always there; zstd needs the feature `zstd`, which compiles C.
+//! Compression with gzip, snappy and lz4 is always there. zstd comes with the feature `zstd-rust`, which is on by default and has the quick
+//! levels, or with `zstd`, which compiles C and has all.
 //!
 //! # Examples
 //!
@@ -111,6 +114,7 @@ mod net;
 mod oauth;
 #[cfg(feature = "oauth")]
 pub mod oauth;
+pub mod patterns;
 mod producer;
 mod record;
 mod sasl;
@@ -136,6 +140,7 @@ pub use record::{
     intercept::Interceptor,
     owned::OwnedRecord,
     partition::{Partitioner, Partitions},
+    round_robin::RoundRobinPartitioner,
     serialize::{SerializeError, Serializer, Standard},
 };
 #[cfg(feature = "tls-server")]

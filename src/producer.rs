@@ -35,7 +35,7 @@ use self::{
 use crate::{
     config::ProducerBuilder,
     delivery::{Ack, Completion, Delivery},
-    dial::{Security, check_resolvable},
+    dial::{Security, bootstrap, check_resolvable},
     error::{ConfigError, DeliveryError, FlushError, SendError},
     metrics::{Gauges, Metrics},
     oauth::Tokens,
@@ -73,7 +73,7 @@ impl ProducerBuilder {
     /// The configuration is invalid, or a file that it names (the error lists every violation), no host in `bootstrap.servers` can be resolved,
     /// or there is no tokio runtime.
     pub async fn build(self) -> Result<Producer, ConfigError> {
-        let (config, mut violations) = self.read();
+        let (mut config, mut violations) = self.read();
         let Ok(runtime) = Handle::try_current() else {
             violations.push("a producer must be built within a tokio runtime".into());
             return Err(ConfigError::new(violations));
@@ -85,6 +85,7 @@ impl ProducerBuilder {
                 return Err(ConfigError::new(violations));
             }
         };
+        config.bootstrap_servers = bootstrap(&config).await;
         if let Err(why) = check_resolvable(&config.bootstrap_servers).await {
             return Err(ConfigError::new(vec![format!("bootstrap.servers: no host can be resolved: {why}")]));
         }

@@ -11,6 +11,7 @@ pub(crate) mod intercept;
 pub(crate) mod murmur2;
 pub(crate) mod owned;
 pub(crate) mod partition;
+pub(crate) mod round_robin;
 pub(crate) mod serialize;
 pub(crate) mod topic;
 

@@ -42,7 +42,7 @@ pub(crate) fn method(config: &Config) -> Method {
         Compression::None => Method::NONE,
         Compression::Gzip => Method { codec: Codec::Gzip, level: config.compression_gzip_level },
         Compression::Snappy => Method { codec: Codec::Snappy, level: 0 },
-        Compression::Lz4 => Method { codec: Codec::Lz4, level: 0 },
+        Compression::Lz4 => Method { codec: Codec::Lz4, level: config.compression_lz4_level },
         Compression::Zstd => Method { codec: Codec::Zstd, level: config.compression_zstd_level },
     }
 }
@@ -88,7 +88,8 @@ mod tests {
         assert_eq!(method(&[("compression.type", "gzip")]), of(Codec::Gzip, -1));
         assert_eq!(method(&[("compression.type", "GZIP"), ("compression.gzip.level", "9")]), of(Codec::Gzip, 9));
         assert_eq!(method(&[("compression.type", "snappy")]), of(Codec::Snappy, 0));
-        assert_eq!(method(&[("compression.type", "lz4"), ("compression.lz4.level", "9")]), of(Codec::Lz4, 0));
+        assert_eq!(method(&[("compression.type", "lz4")]), of(Codec::Lz4, 9));
+        assert_eq!(method(&[("compression.type", "lz4"), ("compression.lz4.level", "12")]), of(Codec::Lz4, 12));
         if Codec::Zstd.is_built_in() {
             assert_eq!(method(&[("compression.type", "zstd")]), of(Codec::Zstd, 3));
         }

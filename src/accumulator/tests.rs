@@ -23,10 +23,14 @@ use crate::{
     },
 };
 
+const RATE_WINDOW: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_millis(5);
 
 fn accumulator(batch_size: usize, linger: Duration, buffer_memory: usize) -> Arc<Accumulator> {
-    Accumulator::new(Limits { batch_size, linger, buffer_memory, method: Method::NONE }, Callbacks::inline(Vec::new()))
+    Accumulator::new(
+        Limits { batch_size, linger, buffer_memory, method: Method::NONE, rate_window: RATE_WINDOW },
+        Callbacks::inline(Vec::new()),
+    )
 }
 
 fn partition(accumulator: &Accumulator, number: usize) -> Arc<PartitionQueue> {
@@ -356,7 +360,13 @@ fn callbacks_of_one_type_share_a_list_which_is_charged_once() {
 fn with_interceptors_every_record_is_charged_for_its_place_in_the_list_of_callbacks() {
     struct Nothing;
     impl crate::Interceptor for Nothing {}
-    let limits = Limits { batch_size: 1_000, linger: LINGER, buffer_memory: 100_000, method: Method::NONE };
+    let limits = Limits {
+        batch_size: 1_000,
+        linger: LINGER,
+        buffer_memory: 100_000,
+        method: Method::NONE,
+        rate_window: RATE_WINDOW,
+    };
     let accumulator = Accumulator::new(limits, Callbacks::inline(vec![Arc::new(Nothing)]));
     append(&accumulator, &partition(&accumulator, 0), 10, Instant::now()).unwrap();
     assert_eq!(charged(&accumulator), 512 + Some(nothing).cost(None));
@@ -614,8 +624,8 @@ fn a_thread_that_sends_to_two_producers_and_to_changing_topics_finds_the_current
 
 /// An accumulator that compresses, and its partition 0.
 fn compressing(batch_size: usize, linger: Duration) -> (Arc<Accumulator>, Arc<PartitionQueue>, Compressor) {
-    let method = Method { codec: Codec::Lz4, level: 0 };
-    let limits = Limits { batch_size, linger, buffer_memory: 100_000, method };
+    let method = Method { codec: Codec::Lz4, level: 9 };
+    let limits = Limits { batch_size, linger, buffer_memory: 100_000, method, rate_window: RATE_WINDOW };
     let accumulator = Accumulator::new(limits, Callbacks::inline(Vec::new()));
     let partition = partition(&accumulator, 0);
     (accumulator, partition, Compressor::new(method))

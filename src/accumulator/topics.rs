@@ -49,6 +49,8 @@ pub(crate) struct KnownTopics {
     states: HashMap<Arc<str>, TopicState, foldhash::fast::RandomState>,
     /// Why metadata cannot be had from any broker, if that is so.
     pub(crate) metadata_failure: Option<MetadataFailure>,
+    /// The ids of the brokers in the client's rack, if racks count.
+    near: Arc<BTreeSet<i32>>,
 }
 
 /// Why metadata cannot be had.
@@ -96,6 +98,15 @@ impl Topics {
     /// The topics that the producer knows. The sender cannot change them while the caller holds the guard.
     pub(crate) fn known(&self) -> RwLockReadGuard<'_, KnownTopics> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The ids of the brokers in the client's rack; none if racks do not count.
+    pub(crate) fn near(&self) -> Arc<BTreeSet<i32>> {
+        Arc::clone(&self.known().near)
+    }
+
+    pub(crate) fn set_near(&self, near: BTreeSet<i32>) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).near = Arc::new(near);
     }
 
     /// A copy of the state of a topic.

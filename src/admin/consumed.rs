@@ -164,7 +164,7 @@ mod tests {
             let mut writer = Writer::new(Vec::new());
             writer.append(1, &Payload::new(None, Some(&vec![0; LONGEST / 2]), &[]));
             let mut bytes =
-                Compressor::new(Method { codec: Codec::Lz4, level: 0 }).compress(&writer.finish().unwrap()).unwrap();
+                Compressor::new(Method { codec: Codec::Lz4, level: 9 }).compress(&writer.finish().unwrap()).unwrap();
             bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
             stamp(&mut bytes, Stamp::NONE);
             bytes

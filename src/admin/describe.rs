@@ -137,7 +137,7 @@ mod tests {
         let partitions = vec![(0, 1, 3), (1, -1, 3)];
         let topic =
             TopicView { error: ErrorCode::NONE, name: "orders".into(), id: uuid::Uuid::nil(), partitions, rights };
-        let brokers = vec![Broker { id: 1, host: "h".into(), port: 9092 }];
+        let brokers = vec![Broker { id: 1, host: "h".into(), port: 9092, rack: None }];
         ClusterView { brokers, topics: vec![topic], controller: Some(1), ..ClusterView::default() }
     }
 

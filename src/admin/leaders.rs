@@ -52,7 +52,7 @@ mod tests {
     fn a_missing_leader_is_an_error_that_says_why() {
         let mut cluster = Cluster::default();
         cluster.topics.insert("orders".into(), topic(&[Some(1), None, Some(7)]));
-        cluster.brokers.insert(1, Broker { id: 1, host: "localhost".into(), port: 9092 });
+        cluster.brokers.insert(1, Broker { id: 1, host: "localhost".into(), port: 9092, rack: None });
         let no_leader = |partition| Err(AdminError::NoLeader { topic: "orders".into(), partition });
         let unknown = |partition| Err(AdminError::UnknownPartition { topic: "orders".into(), partition, count: 3 });
         assert_eq!(of(&cluster, "orders", 0), Ok(&cluster.brokers[&1]));

@@ -147,7 +147,7 @@ mod tests {
         let partitions = partitions.iter().map(|&number| (number, number - 1, 7)).collect();
         let topic =
             TopicView { error: ErrorCode(code), name: TOPIC.into(), id: uuid::Uuid::nil(), partitions, rights: None };
-        let brokers = vec![Broker { id: 1, host: "h".into(), port: 9092 }];
+        let brokers = vec![Broker { id: 1, host: "h".into(), port: 9092, rack: None }];
         ClusterView { brokers, topics: vec![topic], cluster_id: Some("cluster".into()), ..ClusterView::default() }
     }
 
@@ -159,7 +159,7 @@ mod tests {
     fn metadata_has_brokers_and_leaders_in_the_order_of_partitions() {
         let cluster = cluster(response(0, &[1, 0, 2]), TOPIC).unwrap();
         assert_eq!(cluster.cluster_id.as_deref(), Some("cluster"));
-        assert_eq!(cluster.brokers[&1], Broker { id: 1, host: "h".into(), port: 9092 });
+        assert_eq!(cluster.brokers[&1], Broker { id: 1, host: "h".into(), port: 9092, rack: None });
         let leaders: Vec<_> = cluster.topics[TOPIC].partitions.iter().map(|p| p.leader).collect();
         assert_eq!(leaders, [None, Some(0), Some(1)]);
     }

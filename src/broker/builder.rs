@@ -5,6 +5,8 @@
 
 use std::{fmt, io, time::Duration};
 
+use kafka_protocol::protocol::StrBytes;
+
 #[cfg(feature = "broker-tls")]
 use super::tls::{Certificates, Tls};
 use super::{
@@ -31,6 +33,7 @@ pub struct Builder {
     nodes: usize,
     port: u16,
     cluster_id: String,
+    racks: Vec<String>,
     auto_create: bool,
     default_partitions: usize,
     replication_factor: Option<i16>,
@@ -78,6 +81,7 @@ impl Default for Builder {
             nodes: 1,
             port: 0,
             cluster_id: "milena-embedded-broker".to_owned(),
+            racks: Vec::new(),
             auto_create: true,
             default_partitions: 1,
             replication_factor: None,
@@ -110,6 +114,12 @@ impl Builder {
     /// The number of nodes, 1 to 100. Their ids are 1, 2, 3, … Defaults to 1.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
+        self
+    }
+
+    /// The racks of the nodes, `broker.rack`, in turn. Defaults to none.
+    pub fn racks<R: Into<String>>(mut self, racks: impl IntoIterator<Item = R>) -> Self {
+        self.racks = racks.into_iter().map(Into::into).collect();
         self
     }
 
@@ -285,6 +295,7 @@ impl Builder {
         let most = i16::try_from(ports.len().min(3)).unwrap_or(3);
         let settings = Settings {
             cluster_id: self.cluster_id,
+            racks: self.racks.into_iter().map(StrBytes::from_string).collect(),
             auto_create: self.auto_create,
             default_partitions: partition_count(self.default_partitions),
             default_replication_factor: self.replication_factor.unwrap_or(most),

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use kafka_protocol::protocol::StrBytes;
+
 use super::{
     acls::Acls,
     config::TopicConfig,
@@ -22,6 +24,8 @@ use crate::{cluster::TopicId, error::ErrorCode, record::topic::check_topic_name}
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(super) cluster_id: String,
+    /// `broker.rack` of the nodes, in turn.
+    pub(super) racks: Vec<StrBytes>,
     /// `auto.create.topics.enable`
     pub(super) auto_create: bool,
     /// `num.partitions`
@@ -56,6 +60,14 @@ pub(crate) struct State {
     next_producer_id: i64,
     tickets: u64,
     topics_created: u128,
+}
+
+impl Settings {
+    /// The rack of a node, if nodes have racks.
+    pub(super) fn rack(&self, node: i32) -> Option<StrBytes> {
+        let index = usize::try_from(node - 1).ok()?.checked_rem(self.racks.len())?;
+        self.racks.get(index).cloned()
+    }
 }
 
 impl State {

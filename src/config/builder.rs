@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{kinds::show_millis, preset::Preset, values::SaslMechanism};
+use super::{kinds::show_millis, plugins::Plugins, preset::Preset, values::SaslMechanism};
 use crate::record::{intercept::Interceptor, partition::Partitioner};
 #[cfg(feature = "oauth")]
 use crate::sasl::token::TokenSource;
@@ -31,6 +31,7 @@ pub struct ProducerBuilder {
     pub(super) preset: Option<Preset>,
     pub(super) partitioner: Option<Arc<dyn Partitioner>>,
     pub(super) interceptors: Vec<Arc<dyn Interceptor>>,
+    pub(super) plugins: Plugins,
     #[cfg(feature = "oauth")]
     pub(super) token_source: Option<Arc<dyn TokenSource>>,
 }
@@ -114,7 +115,7 @@ impl ProducerBuilder {
     }
 
     /// Sets a partitioner for records without a partition of their own. It replaces the built-in partitioner, and corresponds to
-    /// Java's `partitioner.class`. By default there is none.
+    /// Java's `partitioner.class`, which must not be set as well. By default there is none.
     pub fn partitioner(mut self, partitioner: impl Partitioner + 'static) -> Self {
         self.partitioner = Some(Arc::new(partitioner));
         self
@@ -124,6 +125,27 @@ impl ProducerBuilder {
     /// `interceptor.classes`. By default there is none.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
+    /// Lets `partitioner.class` name this partitioner, so that a file of settings can choose it. A later one of the same name replaces it.
+    ///
+    /// ```
+    /// use milena::{Partitions, ProducerBuilder, Record};
+    ///
+    /// let by_length = |record: &Record<'_>, partitions: &Partitions<'_>| (record.topic().len() % partitions.count()) as i32;
+    /// let builder = ProducerBuilder::from_properties([("bootstrap.servers", "localhost:9092"), ("partitioner.class", "by-length")]);
+    /// assert!(builder.register_partitioner("by-length", by_length).effective_properties().is_ok());
+    /// ```
+    pub fn register_partitioner(mut self, name: &str, partitioner: impl Partitioner + 'static) -> Self {
+        self.plugins.partitioners.insert(name.to_owned(), Arc::new(partitioner));
+        self
+    }
+
+    /// Lets `interceptor.classes` name this interceptor, so that a file of settings can choose it. A later one of the same name replaces it.
+    /// Those that are named are called behind those of [`ProducerBuilder::interceptor`].
+    pub fn register_interceptor(mut self, name: &str, interceptor: impl Interceptor) -> Self {
+        self.plugins.interceptors.insert(name.to_owned(), Arc::new(interceptor));
         self
     }
 

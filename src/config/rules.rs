@@ -5,7 +5,7 @@
 //! Deliberately absent: comparisons of `batch.size` or `max.request.size` with `buffer.memory`. Java does not make them either; a record
 //! that does not fit is refused when it is sent.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
     draft::Draft,
@@ -14,6 +14,8 @@ use super::{
     values::{Acks, Compression},
 };
 
+/// The levels of zstd without the library in C.
+const IN_RUST: RangeInclusive<i32> = -7..=4;
 /// How many batches of a producer a broker remembers for each partition, so no more may be in flight (KAFKA-5494).
 const MAX_IN_FLIGHT_IDEMPOTENT: usize = 5;
 
@@ -23,6 +25,7 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     idempotence(config, draft);
     delivery_timeout(config, draft);
     compression(config, draft);
+    names(config, draft);
     config.batch_size = config.batch_size.max(1);
     config.rebootstrap_after = config.rebootstrap.then_some(config.rebootstrap_trigger);
     cap("retry.backoff.ms", &mut config.retry_backoff, config.retry_backoff_max);
@@ -31,10 +34,27 @@ pub(super) fn apply(config: &mut Config, draft: &mut Draft<'_>) {
     cap("socket.connection.setup.timeout.ms", setup.0, setup.1);
 }
 
+fn names(config: &Config, draft: &mut Draft<'_>) {
+    if config.canonical_names && !cfg!(feature = "canonical-names") {
+        let missing = "this build cannot ask for the name of an address: build milena with the feature `canonical-names`, or leave it out";
+        draft.violations.push(format!("client.dns.lookup: {missing}"));
+    }
+}
+
 fn compression(config: &Config, draft: &mut Draft<'_>) {
-    if config.compression == Compression::Zstd && !cfg!(feature = "zstd") {
-        let missing = "this build has no zstd: build milena with the feature `zstd`, or choose gzip, snappy or lz4";
+    if config.compression != Compression::Zstd {
+        return;
+    }
+    if !cfg!(any(feature = "zstd", feature = "zstd-rust")) {
+        let missing = "this build has no zstd: build milena with the feature `zstd-rust` or `zstd`, or choose gzip, snappy or lz4";
         draft.violations.push(format!("compression.type: {missing}"));
+    }
+    let level = config.compression_zstd_level;
+    if !cfg!(feature = "zstd") && !IN_RUST.contains(&level) {
+        let (least, most) = IN_RUST.into_inner();
+        draft.violations.push(format!(
+            "compression.zstd.level: expected from {least} to {most}, which zstd in Rust has, got {level}: the feature `zstd`, which compiles C, has all"
+        ));
     }
 }
 

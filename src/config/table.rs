@@ -110,6 +110,8 @@ const COMPRESSION: Words<Compression> = Words(&[
     ("lz4", Compression::Lz4),
     ("zstd", Compression::Zstd),
 ]);
+const DNS_LOOKUP: Words<bool> =
+    Words(&[("use_all_dns_ips", false), ("resolve_canonical_bootstrap_servers_only", true)]);
 const PROTOCOL: Words<SecurityProtocol> = Words(&[
     ("PLAINTEXT", SecurityProtocol::Plaintext),
     ("SSL", SecurityProtocol::Ssl),
@@ -189,6 +191,20 @@ settings! {
         "Whether records without a key go less often to partitions whose queues are long.";
     availability_timeout: Duration = "0", Millis(0, LONG), "partitioner.availability.timeout.ms", fn availability_timeout,
         "How long a broker may leave its batches waiting before records without a key avoid its partitions; 0 is off.";
+    partitioner_rack_aware: bool = "false", FLAG, "partitioner.rack.aware", fn partitioner_rack_aware,
+        "Whether records without a key go to partitions whose leaders are in the rack `client.rack`, while there are any (KIP-1123).";
+    canonical_names: bool = "use_all_dns_ips", DNS_LOOKUP, "client.dns.lookup",
+        "`use_all_dns_ips`: every address of a name is tried. `resolve_canonical_bootstrap_servers_only` besides puts the canonical names of the addresses of `bootstrap.servers` in their place, once, when the producer is built; it needs the feature `canonical-names`.";
+    client_rack: Arc<str> = "", Text(32767), "client.rack",
+        "The rack of this client, as brokers have one in `broker.rack`. It counts with `partitioner.rack.aware`.";
+    partitioner_class: Arc<str> = "", Text(32767), "partitioner.class",
+        "What chooses partitions in place of the built-in partitioner: Java's `org.apache.kafka.clients.producer.RoundRobinPartitioner`, or a name that the program gave to `ProducerBuilder::register_partitioner`.";
+    interceptor_classes: Vec<String> = "", Names, "interceptor.classes",
+        "Names that the program gave to `ProducerBuilder::register_interceptor`, with commas between them, in the order in which they are called.";
+    metrics_sample_window: Duration = "30000", Millis(1, LONG), "metrics.sample.window.ms",
+        "The length of a sample: a rate in the metrics covers the last `metrics.num.samples` of them, or half as much. At least 1 (Java: any).";
+    metrics_num_samples: u32 = "2", Number(1, INT), "metrics.num.samples",
+        "How many samples a rate in the metrics covers.";
     send_buffer_bytes: Option<usize> = "131072", SocketBuffer, "send.buffer.bytes", fn send_buffer_bytes,
         "The size of a socket's send buffer in bytes; `None`, -1 in Java, leaves it to the operating system.";
     receive_buffer_bytes: Option<usize> = "32768", SocketBuffer, "receive.buffer.bytes", fn receive_buffer_bytes,
@@ -197,8 +213,10 @@ settings! {
         "How batches are compressed. One that would not become smaller goes as it is.";
     compression_gzip_level: i32 = "-1", GzipLevel, "compression.gzip.level", fn compression_gzip_level,
         "How hard gzip tries, from 1 to 9; -1 is the usual, 6.";
+    compression_lz4_level: i32 = "9", Number(1, 17), "compression.lz4.level", fn compression_lz4_level,
+        "How hard lz4 tries: 9 is the fast compressor, and the others, from 1 to 17, are the high one, which takes more time for smaller batches.";
     compression_zstd_level: i32 = "3", Number(-131_072, 22), "compression.zstd.level", fn compression_zstd_level,
-        "How hard zstd tries, from -131072, the quickest, to 22.";
+        "How hard zstd tries, from -131072, the quickest, to 22; from -7 to 4 without the feature `zstd`.";
     security_protocol: SecurityProtocol = "PLAINTEXT", PROTOCOL, "security.protocol", fn security_protocol,
         "How connections are secured: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`. `SSL` and `SASL_SSL` need the feature `tls`.";
     ssl_enabled_protocols: TlsVersions = "TLSv1.2,TLSv1.3", Versions, "ssl.enabled.protocols",
@@ -272,6 +290,11 @@ settings! {
 }
 
 impl Config {
+    /// The rack whose partitions records without a key prefer, if they do.
+    pub(crate) fn rack(&self) -> Option<&str> {
+        Some(&*self.client_rack).filter(|rack| self.partitioner_rack_aware && !rack.is_empty())
+    }
+
     /// Whether the producer says who it is.
     pub(crate) fn has_login(&self) -> bool {
         self.credentials.is_some() || self.has_tokens()

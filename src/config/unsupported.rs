@@ -21,20 +21,13 @@ const SERIALIZERS: &[&str] = &[
 const SERIALIZER: &str = "expected ByteArraySerializer, BytesSerializer, ByteBufferSerializer or StringSerializer of \
      org.apache.kafka.common.serialization, which mean bytes and text as they are: another class cannot run here, so leave it out \
      and serialize before you send";
-const PARTITIONER: &str = "a Java class cannot run here: leave it out to have partitions chosen as Java does by default; a Rust \
-     program can give the producer a partitioner of its own";
-const INTERCEPTORS: &str =
-    "a Java class cannot run here: leave it out; a Rust program can give the producer interceptors of its own";
 const REPORTERS: &str = "a Java class cannot run here: read the producer's own metrics";
-const LZ4_LEVEL: &str = "milena has the fast compressor of lz4 only, which has no levels: leave it out, or 9";
-const DNS: &str = "milena always tries every address of a name: leave it out, or use_all_dns_ips";
 const PUSH: &str = "milena does not push its metrics to the broker (KIP-714): leave it out, or false";
 const TRANSACTIONS: &str = "milena has no transactions yet: leave it out";
-const METRICS: &str = "milena keeps metrics in its own way: leave it out";
+const METRICS: &str = "milena always records all of its metrics: leave it out, or INFO, DEBUG or TRACE";
 const JSSE: &str = "the name of a part of Java, which has no effect here: leave it out";
 const RANDOM: &[&str] =
     &["", "SHA1PRNG", "DRBG", "NativePRNG", "NativePRNGBlocking", "NativePRNGNonBlocking", "Windows-PRNG"];
-const RACK: &str = "milena does not choose partitions by rack yet: leave it out";
 
 /// What milena does with `sasl.oauthbearer.token.endpoint.url` anyway; the second is the name before Apache Kafka 3.4.
 const LOGIN_HANDLERS: &[&str] = &[
@@ -55,8 +48,6 @@ const RETRIEVERS: &[&str] = &[
 static MISSING: &[(&str, &[&str], &str)] = &[
     ("key.serializer", SERIALIZERS, SERIALIZER),
     ("value.serializer", SERIALIZERS, SERIALIZER),
-    ("partitioner.class", &[""], PARTITIONER),
-    ("interceptor.classes", &[""], INTERCEPTORS),
     ("metric.reporters", &["org.apache.kafka.common.metrics.JmxReporter", ""], REPORTERS),
     ("config.providers", &[""], "a Java class cannot run here: resolve the values before you pass them"),
     ("security.providers", &[""], "a Java class cannot run here: leave it out"),
@@ -84,14 +75,8 @@ static MISSING: &[(&str, &[&str], &str)] = &[
     ("transactional.id", &[], "milena has no transactions yet: enable.idempotence keeps a session free of duplicates"),
     ("transaction.timeout.ms", &["60000"], TRANSACTIONS),
     ("transaction.two.phase.commit.enable", &["false"], TRANSACTIONS),
-    ("compression.lz4.level", &["9"], LZ4_LEVEL),
-    ("client.dns.lookup", &["use_all_dns_ips"], DNS),
-    ("client.rack", &[""], RACK),
-    ("partitioner.rack.aware", &["false"], RACK),
     ("enable.metrics.push", &["true", "false"], PUSH),
-    ("metrics.num.samples", &["2"], METRICS),
-    ("metrics.recording.level", &["INFO"], METRICS),
-    ("metrics.sample.window.ms", &["30000"], METRICS),
+    ("metrics.recording.level", &["INFO", "DEBUG", "TRACE"], METRICS),
 ];
 
 /// The names that are no families.
@@ -200,7 +185,6 @@ mod tests {
         assert_eq!(refusal("ssl.trustmanager.algorithm", "PKIX"), None);
         assert_eq!(refusal("enable.metrics.push", "FALSE"), None);
         assert_eq!(refusal("enable.metrics.push", "true"), None, "Java's default");
-        assert_eq!(refusal("interceptor.classes", ""), None);
         for class in ["ByteArray", "Bytes", "ByteBuffer", "String"] {
             let class = format!("org.apache.kafka.common.serialization.{class}Serializer");
             assert_eq!(refusal("key.serializer", &class), None);

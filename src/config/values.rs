@@ -25,10 +25,10 @@ pub enum Compression {
     Gzip,
     /// `snappy`: fast, in the framing that Java's client uses.
     Snappy,
-    /// `lz4`: the fastest, and mostly a little smaller than `snappy`. It has no levels here.
+    /// `lz4`: the fastest, and mostly a little smaller than `snappy`. Its levels are set by [`crate::ProducerBuilder::compression_lz4_level`].
     Lz4,
-    /// `zstd`: small for its speed. It needs the feature `zstd`, which compiles C; without it, building the producer fails. Its
-    /// levels are set by [`crate::ProducerBuilder::compression_zstd_level`].
+    /// `zstd`: small for its speed. It needs the feature `zstd-rust`, which is on by default and has levels from -7 to 4, or `zstd`,
+    /// which compiles C and has all; without both, building the producer fails. Its levels are set by [`crate::ProducerBuilder::compression_zstd_level`].
     Zstd,
 }
 

@@ -10,8 +10,6 @@ use hdrhistogram::Histogram;
 
 use crate::error::{ErrorCode, Persisted};
 
-/// The shortest time that a rate covers. If events are frequent enough, it covers twice as long at most.
-const WINDOW: Duration = Duration::from_secs(30);
 /// How many error codes are counted apart, which is more than Kafka has. Codes beyond that, which a broker invents, count as unknown.
 const MOST_CODES: usize = 200;
 /// How many decimal digits a histogram keeps of a value, which is then exact within 1 %.
@@ -22,8 +20,15 @@ const MICROS: f64 = 1e-6;
 const THOUSANDTHS: f64 = 1e-3;
 
 /// Counts events. The sender and the callers who take snapshots share it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Recorder(Mutex<Counts>);
+
+/// A moment, and the shortest time that a rate covers then. If events are frequent enough, it covers twice as long at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    pub(super) now: Instant,
+    window: Duration,
+}
 
 /// A total and its rate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,23 +39,23 @@ pub(super) struct Rated {
 }
 
 impl Rated {
-    fn add(&mut self, more: u64, now: Instant) {
-        self.mark(now);
+    fn add(&mut self, more: u64, at: At) {
+        self.mark(at);
         self.total = self.total.saturating_add(more);
     }
 
-    fn mark(&mut self, now: Instant) {
+    fn mark(&mut self, At { now, window }: At) {
         let [_, last] = *self.marks.get_or_insert([(now, self.total); 2]);
-        if now.saturating_duration_since(last.0) >= WINDOW {
+        if now.saturating_duration_since(last.0) >= window {
             self.marks = Some([last, (now, self.total)]);
         }
     }
 
     /// The rate per second since the mark before the last.
-    pub(super) fn rate(mut self, now: Instant) -> f64 {
-        self.mark(now);
+    pub(super) fn rate(mut self, at: At) -> f64 {
+        self.mark(at);
         let Some([(since, before), _]) = self.marks else { return 0.0 };
-        let elapsed = now.saturating_duration_since(since).as_secs_f64();
+        let elapsed = at.now.saturating_duration_since(since).as_secs_f64();
         if elapsed > 0.0 { (self.total - before) as f64 / elapsed } else { 0.0 }
     }
 }
@@ -133,6 +138,8 @@ pub(super) struct Tally {
 /// All counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
+    /// The shortest time that a rate covers.
+    window: Duration,
     /// The sum over all topics, including those that were forgotten.
     pub(super) all: Tally,
     pub(super) topics: BTreeMap<Arc<str>, Tally>,
@@ -183,6 +190,11 @@ pub(crate) enum Ended {
 }
 
 impl Recorder {
+    /// A recorder whose rates cover this time, or twice as long.
+    pub(crate) fn new(window: Duration) -> Self {
+        Self(Mutex::new(Counts { window, ..Counts::default() }))
+    }
+
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -190,13 +202,14 @@ impl Recorder {
     /// A batch was put into a request.
     pub(crate) fn batch_sent(&self, topic: &Arc<str>, batch: SentBatch, now: Instant) {
         let mut counts = self.counts();
+        let at = counts.at(now);
         let (records, bytes, uncompressed) = (u64::from(batch.records), batch.bytes as u64, batch.uncompressed as u64);
         counts.batch_size.add(bytes, ONES, 1);
         counts.queue_time.add(micros(batch.queued), MICROS, 1);
         counts.compression.add(1_000 * bytes / uncompressed.max(1), THOUSANDTHS, 1);
         counts.tally(topic, |tally| {
-            tally.records.add(records, now);
-            tally.bytes.add(bytes, now);
+            tally.records.add(records, at);
+            tally.bytes.add(bytes, at);
             tally.uncompressed += uncompressed;
         });
     }
@@ -204,8 +217,9 @@ impl Recorder {
     /// A request was passed to its connection. `records` is how many it carries.
     pub(crate) fn request_sent(&self, bytes: usize, records: Option<u64>, now: Instant) {
         let mut counts = self.counts();
-        counts.requests.add(1, now);
-        counts.outgoing.add(bytes as u64, now);
+        let at = counts.at(now);
+        counts.requests.add(1, at);
+        counts.outgoing.add(bytes as u64, at);
         counts.request_size.add(bytes as u64, ONES, 1);
         records.into_iter().for_each(|records| counts.records_per_request.add(records, ONES, 1));
     }
@@ -213,8 +227,9 @@ impl Recorder {
     /// A response arrived, this long after its request.
     pub(crate) fn answered(&self, bytes: usize, latency: Duration, now: Instant) {
         let mut counts = self.counts();
-        counts.responses.add(1, now);
-        counts.incoming.add(bytes as u64, now);
+        let at = counts.at(now);
+        counts.responses.add(1, at);
+        counts.incoming.add(bytes as u64, at);
         counts.request_latency.add(micros(latency), MICROS, 1);
     }
 
@@ -230,12 +245,16 @@ impl Recorder {
 
     /// A batch is sent again.
     pub(crate) fn retried(&self, topic: &Arc<str>, records: u32, now: Instant) {
-        self.counts().tally(topic, |tally| tally.retries.add(records.into(), now));
+        let mut counts = self.counts();
+        let at = counts.at(now);
+        counts.tally(topic, |tally| tally.retries.add(records.into(), at));
     }
 
     /// A batch was too large and was split.
     pub(crate) fn split(&self, now: Instant) {
-        self.counts().splits.add(1, now);
+        let mut counts = self.counts();
+        let at = counts.at(now);
+        counts.splits.add(1, at);
     }
 
     /// An attempt failed with this error.
@@ -248,6 +267,7 @@ impl Recorder {
     /// A batch was completed, this long after it was opened.
     pub(crate) fn ended(&self, topic: &Arc<str>, records: u32, ended: Ended, age: Duration, now: Instant) {
         let mut counts = self.counts();
+        let at = counts.at(now);
         let records = u64::from(records);
         counts.delivery_latency.add(micros(age), MICROS, records);
         counts.tally(topic, |tally| {
@@ -257,7 +277,7 @@ impl Recorder {
                 Ended::Failed(Persisted::Unknown) => tally.unknown += records,
             }
             if ended != Ended::Acked {
-                tally.errors.add(records, now);
+                tally.errors.add(records, at);
             }
         });
     }
@@ -273,11 +293,15 @@ impl Recorder {
     }
 
     pub(crate) fn connected(&self, now: Instant) {
-        self.counts().connections.add(1, now);
+        let mut counts = self.counts();
+        let at = counts.at(now);
+        counts.connections.add(1, at);
     }
 
     pub(crate) fn disconnected(&self, now: Instant) {
-        self.counts().disconnections.add(1, now);
+        let mut counts = self.counts();
+        let at = counts.at(now);
+        counts.disconnections.add(1, at);
     }
 
     /// Usable metadata arrived.
@@ -293,8 +317,9 @@ impl Recorder {
     /// A caller waited for memory. If `exhausted`, it got none.
     pub(crate) fn waited_for_memory(&self, time: Duration, exhausted: bool, now: Instant) {
         let mut counts = self.counts();
-        counts.memory_wait.add(nanos(time), now);
-        counts.exhausted.add(exhausted.into(), now);
+        let at = counts.at(now);
+        counts.memory_wait.add(nanos(time), at);
+        counts.exhausted.add(exhausted.into(), at);
     }
 
     /// A caller waited for metadata.
@@ -309,6 +334,10 @@ impl Recorder {
 }
 
 impl Counts {
+    pub(super) const fn at(&self, now: Instant) -> At {
+        At { now, window: self.window }
+    }
+
     /// Counts for one topic, and for all together.
     fn tally(&mut self, topic: &Arc<str>, count: impl Fn(&mut Tally)) {
         count(&mut self.all);

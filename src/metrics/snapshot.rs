@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::recorder::{Counts, Distribution, Rated, Recorder, Tally};
+use super::recorder::{At, Counts, Distribution, Rated, Recorder, Tally};
 
 /// Java's group of metrics of the whole producer.
 pub(super) const PRODUCER: &str = "producer-metrics";
@@ -43,8 +43,8 @@ pub struct Metric {
 
 /// A snapshot of a producer's metrics, from [`Producer::metrics`](crate::Producer::metrics).
 ///
-/// Averages and maxima cover the producer's life. A rate is per second and covers the last 30 to 60 seconds, more if events are rare,
-/// or less if the producer is younger. Times are in milliseconds if Java's are. In Prometheus' text they are in seconds.
+/// Averages and maxima cover the producer's life. A rate is per second and covers `metrics.num.samples` times `metrics.sample.window.ms`, a
+/// minute, or half of it; more if events are rare, or less if the producer is younger. Times are in milliseconds if Java's are. In Prometheus' text they are in seconds.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub(super) list: Vec<Metric>,
@@ -110,7 +110,7 @@ impl Metrics {
     pub(crate) fn take(recorder: &Recorder, gauges: Gauges, client_id: &Arc<str>, now: Instant) -> Self {
         let counts = recorder.counts().clone();
         let client = ("client-id", Arc::clone(client_id));
-        let mut rows = Rows { group: PRODUCER, tags: vec![client.clone()], now, list: Vec::new() };
+        let mut rows = Rows { group: PRODUCER, tags: vec![client.clone()], at: counts.at(now), list: Vec::new() };
         rows.records(&counts.all);
         rows.batches(&counts);
         rows.requests(&counts);
@@ -135,7 +135,7 @@ impl Metrics {
 struct Rows {
     group: &'static str,
     tags: Vec<(&'static str, Arc<str>)>,
-    now: Instant,
+    at: At,
     list: Vec<Metric>,
 }
 
@@ -147,7 +147,7 @@ impl Rows {
     /// Adds a total and its rate.
     fn rated(&mut self, [total, rate]: [&'static str; 2], of: Rated, description: &'static str) {
         self.add(total, of.total as f64, description);
-        self.add(rate, of.rate(self.now), "The same, a second.");
+        self.add(rate, of.rate(self.at), "The same, a second.");
     }
 
     /// Adds the mean of a distribution and its greatest value, both times `factor`.
@@ -213,7 +213,7 @@ impl Rows {
         self.rated(made, counts.connections, "Connections that were made.");
         let ended = ["connection-close-total", "connection-close-rate"];
         self.rated(ended, counts.disconnections, "Connections that ended.");
-        let age = counts.metadata_at.map_or(f64::NAN, |at| self.now.saturating_duration_since(at).as_secs_f64());
+        let age = counts.metadata_at.map_or(f64::NAN, |at| self.at.now.saturating_duration_since(at).as_secs_f64());
         self.add("metadata-age", age, "Seconds since metadata came that were of use; not a number before the first.");
     }
 
@@ -225,7 +225,7 @@ impl Rows {
         let memory = counts.memory_wait;
         self.add("bufferpool-wait-time-ns-total", memory.total as f64, "Nanoseconds that callers waited for memory.");
         let part = "The part of the time that callers waited for memory; more than 1 where several did at once.";
-        self.add("bufferpool-wait-ratio", memory.rate(self.now) / 1e9, part);
+        self.add("bufferpool-wait-ratio", memory.rate(self.at) / 1e9, part);
         self.add("waiting-threads", gauges.waiting as f64, "Callers that wait for memory at the moment.");
         self.add("undelivered-batches", gauges.undelivered as f64, "Batches whose callbacks have not all run.");
         let (metadata, flush) = (counts.metadata_wait as f64, counts.flush as f64);

@@ -21,7 +21,7 @@ fn take(recorder: &Recorder, now: Instant) -> Metrics {
 
 /// One of everything.
 fn used(now: Instant) -> Recorder {
-    let (recorder, topic) = (Recorder::default(), Arc::from("or\"d\\er\ns"));
+    let (recorder, topic) = (Recorder::new(Duration::from_secs(30)), Arc::from("or\"d\\er\ns"));
     recorder.batch_sent(&topic, batch(3, 50, 100), now);
     recorder.request_sent(80, Some(3), now);
     recorder.answered(40, Duration::from_millis(7), now);
@@ -96,7 +96,7 @@ fn what_happened_stands_under_java_s_names() {
 
 #[test]
 fn distributions_tell_quantiles_within_a_percent() {
-    let (recorder, topic, now) = (Recorder::default(), Arc::from("orders"), Instant::now());
+    let (recorder, topic, now) = (Recorder::new(Duration::from_secs(30)), Arc::from("orders"), Instant::now());
     for ms in 1..=100 {
         recorder.ended(&topic, 10, Ended::Acked, Duration::from_millis(ms), now);
     }
@@ -117,8 +117,8 @@ fn distributions_tell_quantiles_within_a_percent() {
 }
 
 #[test]
-fn a_rate_covers_the_last_thirty_to_sixty_seconds() {
-    let (recorder, topic, start) = (Recorder::default(), Arc::from("orders"), Instant::now());
+fn a_rate_covers_its_window_or_twice_as_long() {
+    let (recorder, topic, start) = (Recorder::new(Duration::from_secs(30)), Arc::from("orders"), Instant::now());
     let at = |second: u64| start + Duration::from_secs(second);
     let rate = |now| take(&recorder, now).get("producer-metrics", "record-send-rate").unwrap();
     assert_eq!(rate(start), 0.0);
@@ -127,11 +127,16 @@ fn a_rate_covers_the_last_thirty_to_sixty_seconds() {
     (100..200).for_each(|second| recorder.batch_sent(&topic, batch(70, 1, 1), at(second)));
     assert!((rate(at(200)) - 70.0).abs() < 3.0, "{}", rate(at(200)));
     assert!(rate(at(3_000)) < 3.0, "nothing since");
+    let short = Recorder::new(Duration::from_secs(1));
+    (0..100).for_each(|second| short.split(at(second)));
+    (0..1_000).for_each(|_| short.split(at(100)));
+    let rate = |now| take(&short, now).get("producer-metrics", "batch-split-rate").unwrap();
+    assert!(rate(at(100)) > 400.0, "{}: only the last two seconds count", rate(at(100)));
 }
 
 #[test]
 fn a_topic_that_is_forgotten_counts_in_the_sums() {
-    let (recorder, topic, now) = (Recorder::default(), Arc::from("orders"), Instant::now());
+    let (recorder, topic, now) = (Recorder::new(Duration::from_secs(30)), Arc::from("orders"), Instant::now());
     recorder.ended(&topic, 5, Ended::Acked, Duration::ZERO, now);
     recorder.forget("orders");
     recorder.forget("orders");
@@ -232,13 +237,13 @@ fn the_buckets_of_every_histogram_rise_up_to_its_count() {
 
 #[test]
 fn a_producer_that_has_done_nothing_has_a_page_too() {
-    let page = take(&Recorder::default(), Instant::now()).to_prometheus();
+    let page = take(&Recorder::new(Duration::from_secs(30)), Instant::now()).to_prometheus();
     assert!(!parsed(&page).is_empty() && page.contains("kafka_producer_metadata_age_seconds{client_id=\"shop\"} NaN"));
 }
 
 #[test]
 fn errors_that_a_broker_invents_take_no_more_rows_than_there_are_errors() {
-    let recorder = Recorder::default();
+    let recorder = Recorder::new(Duration::from_secs(30));
     (i16::MIN..=i16::MAX).for_each(|code| recorder.error(ErrorCode(code)));
     let metrics = take(&recorder, Instant::now());
     assert!(metrics.iter().filter(|metric| metric.group == "producer-error-metrics").count() <= 201);

@@ -228,15 +228,18 @@ impl Inner {
         fixed.map_err(|error| self.ask_for(&route.name).err().unwrap_or(error).into())
     }
 
-    /// Chooses the partition for records without a key (KIP-794).
+    /// Chooses the partition for records without a key (KIP-794, and KIP-1123 for racks).
     fn choose(&self, route: &Route, random: u64) -> i32 {
         let Ok(topic) = self.known(&route.name) else { return 0 };
         let patience = self.config.availability_timeout;
+        let near = self.accumulator.topics().near();
         let slow_since = (!patience.is_zero()).then(|| self.now().checked_sub(self.config.linger + patience)).flatten();
         let candidates = (0..).zip(topic.partitions.iter().zip(&topic.leaders)).map(|(partition, (queue, leader))| {
             let is_slow = slow_since.is_some_and(|since| queue.oldest().is_some_and(|oldest| oldest < since));
             let queue = if self.config.adaptive_partitioning { queue.backlog() } else { 0 };
-            Candidate { partition, queue, available: leader.leader.is_some() && !is_slow }
+            let (available, near) =
+                (leader.leader.is_some() && !is_slow, leader.leader.is_some_and(|id| near.contains(&id)));
+            Candidate { partition, queue, available, near }
         });
         choose(random, candidates)
     }

@@ -114,15 +114,19 @@ pub(crate) struct Candidate {
     pub(crate) queue: u32,
     /// Whether it has a leader, and the leader accepts batches.
     pub(crate) available: bool,
+    /// Whether its leader is in the client's rack, if racks count.
+    pub(crate) near: bool,
 }
 
-/// Chooses among the available candidates, or among all if none is available. A candidate with a longer queue is less likely: its weight
+/// Chooses among the available candidates, or among all if none is available; of the available ones among those in the client's rack, if
+/// there are any (KIP-1123). A candidate with a longer queue is less likely: its weight
 /// is `longest + 1 - queue`. Equal queues have equal weights. Without candidates the result is 0. Each candidate is read once, because
 /// its queue changes all the time.
 pub(crate) fn choose(random: u64, candidates: impl Iterator<Item = Candidate>) -> i32 {
     let mut candidates: Vec<_> = candidates.collect();
     if candidates.iter().any(|candidate| candidate.available) {
-        candidates.retain(|candidate| candidate.available);
+        let prefers_near = candidates.iter().any(|candidate| candidate.available && candidate.near);
+        candidates.retain(|candidate| candidate.available && (candidate.near || !prefers_near));
     }
     let longest = candidates.iter().map(|candidate| candidate.queue).max().unwrap_or(0);
     let weight = |candidate: &Candidate| u64::from(longest - candidate.queue) + 1;
@@ -227,7 +231,7 @@ mod tests {
     }
 
     fn candidates(queues: &[(u32, bool)]) -> impl Iterator<Item = Candidate> {
-        (0..).zip(queues).map(|(partition, &(queue, available))| Candidate { partition, queue, available })
+        (0..).zip(queues).map(|(partition, &(queue, available))| Candidate { partition, queue, available, near: false })
     }
 
     /// How often each partition is chosen when every random number below `draws` is drawn once.
@@ -304,12 +308,26 @@ mod tests {
     }
 
     #[test]
+    fn of_the_available_partitions_those_in_the_clients_rack_are_chosen_if_there_are_any() {
+        let chosen = |candidates: [(bool, bool); 3]| {
+            let of = |(partition, (available, near))| Candidate { partition, queue: 0, available, near };
+            let from = |random| choose(random, (0..).zip(candidates).map(of));
+            (0..12).map(from).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(chosen([(true, false), (true, true), (true, true)]), [1, 2]);
+        assert_eq!(chosen([(true, false), (false, true), (true, true)]), [2]);
+        assert_eq!(chosen([(true, false), (false, true), (true, false)]), [0, 2], "none in the rack is available");
+        assert_eq!(chosen([(false, false), (false, true), (false, false)]), [0, 1, 2], "none is available");
+        assert_eq!(chosen([(true, false), (true, false), (true, false)]), [0, 1, 2], "racks do not count");
+    }
+
+    #[test]
     fn queues_that_change_meanwhile_are_read_once_for_a_choice() {
         let reads = std::cell::Cell::new(0);
         let changing = (0..3).map(|partition| {
             reads.set(reads.get() + 1);
             // Longer at each reading: a second one would find a queue that is longer than the longest of the first.
-            Candidate { partition, queue: reads.get(), available: true }
+            Candidate { partition, queue: reads.get(), available: true, near: false }
         });
         // Queues of 1, 2 and 3 weigh 3, 2 and 1.
         assert_eq!((choose(3, changing), reads.get()), (1, 3));

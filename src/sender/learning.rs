@@ -30,11 +30,21 @@ impl Sender {
             common.recorder().learned(now);
             topics.set_metadata_failure(None);
             self.sync_brokers();
+            self.find_near();
             self.publish_changes(&changes);
         } else if names_no_broker {
             let why = "metadata named no broker that can be connected to".into();
             let failure = MetadataFailure { code: ErrorCode::NETWORK_EXCEPTION, why, is_final: false };
             topics.set_metadata_failure(Some(failure));
+        }
+    }
+
+    /// Tells the partitioner which brokers are in the client's rack (KIP-1123).
+    fn find_near(&self) {
+        if let Some(rack) = self.common.config.rack() {
+            let brokers = self.metadata.cluster.brokers.values();
+            let near = brokers.filter(|broker| broker.rack.as_deref() == Some(rack)).map(|broker| broker.id);
+            self.common.accumulator.topics().set_near(near.collect());
         }
     }
 

@@ -103,7 +103,7 @@ impl Links {
 
     /// Takes note of a broker. Where it was known at another address, the connection to that one ends.
     pub(super) fn add(&mut self, broker: &Broker, common: &mut Common) -> Option<Lost> {
-        let Broker { id, host, port } = broker;
+        let Broker { id, host, port, .. } = broker;
         let node = self.nodes.entry(*id).or_insert_with(|| Node::new(*id, Arc::clone(host), *port, common.now));
         if node.host == *host && node.port == *port {
             return None;

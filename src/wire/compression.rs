@@ -8,9 +8,12 @@
 mod bounded;
 mod gzip;
 mod lz4;
+mod lz4_high;
 mod snappy;
 #[cfg(feature = "zstd")]
 mod zstd;
+#[cfg(all(feature = "zstd-rust", any(test, not(feature = "zstd"))))]
+mod zstd_rust;
 
 pub(crate) use self::bounded::LONGEST;
 use self::bounded::{Encode, Problem};
@@ -54,7 +57,7 @@ impl Codec {
     /// Whether this build has the codec.
     #[cfg(test)]
     pub(crate) const fn is_built_in(self) -> bool {
-        cfg!(feature = "zstd") || !matches!(self, Self::Zstd)
+        cfg!(any(feature = "zstd", feature = "zstd-rust")) || !matches!(self, Self::Zstd)
     }
 }
 
@@ -85,9 +88,11 @@ impl Compressor {
         let encoder: Option<Box<dyn Encode>> = match method.codec {
             Codec::Gzip => Some(Box::new(gzip::Encoder::new(method.level))),
             Codec::Snappy => Some(Box::<snappy::Encoder>::default()),
-            Codec::Lz4 => Some(Box::<lz4::Encoder>::default()),
+            Codec::Lz4 => Some(Box::new(lz4::Encoder::new(method.level))),
             #[cfg(feature = "zstd")]
             Codec::Zstd => zstd::Encoder::new(method.level).map(|encoder| Box::new(encoder) as _),
+            #[cfg(all(feature = "zstd-rust", not(feature = "zstd")))]
+            Codec::Zstd => zstd_rust::Encoder::new(method.level).map(|encoder| Box::new(encoder) as _),
             // No codec, or one that this build does not have.
             _ => None,
         };
@@ -119,8 +124,8 @@ impl Compressor {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecompressError {
     /// This build does not have the codec.
-    #[cfg_attr(feature = "zstd", expect(dead_code, reason = "it has all"))]
-    #[error("records are compressed with {}, which this build does not read: build with the feature `{}`", .0.name(), .0.name())]
+    #[cfg_attr(any(feature = "zstd", feature = "zstd-rust"), expect(dead_code, reason = "it has all"))]
+    #[error("records are compressed with {}, which this build does not read: build with the feature `zstd-rust` or `zstd`", .0.name())]
     NotBuiltIn(Codec),
     /// The bytes are not in the codec's format.
     #[error("records are not in the format of {}: {reason}", codec.name())]
@@ -139,7 +144,9 @@ pub(crate) fn decompress(codec: Codec, compressed: &[u8]) -> Result<Vec<u8>, Dec
         Codec::Lz4 => lz4::decode(compressed),
         #[cfg(feature = "zstd")]
         Codec::Zstd => zstd::decode(compressed),
-        #[cfg(not(feature = "zstd"))]
+        #[cfg(all(feature = "zstd-rust", not(feature = "zstd")))]
+        Codec::Zstd => zstd_rust::decode(compressed),
+        #[cfg(not(any(feature = "zstd", feature = "zstd-rust")))]
         Codec::Zstd => return Err(DecompressError::NotBuiltIn(codec)),
     };
     opened.map_err(|problem| match problem {

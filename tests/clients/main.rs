@@ -36,7 +36,7 @@ mod groups;
 use logs::Logs;
 
 const TOPIC: &str = "clients";
-const CODECS: &[&str] = if cfg!(feature = "zstd") {
+const CODECS: &[&str] = if cfg!(any(feature = "zstd", feature = "zstd-rust")) {
     &["none", "gzip", "snappy", "lz4", "zstd"]
 } else {
     &["none", "gzip", "snappy", "lz4"]

@@ -73,6 +73,7 @@ pub fn accumulator(data: &[u8]) {
         linger: input.one_of(&[Duration::ZERO, LINGER]),
         buffer_memory: input.one_of(&[200, 2_000, 100_000]),
         method: Method::NONE,
+        rate_window: Duration::from_secs(30),
     };
     let abandons = input.yes();
     let mut bench = Bench::new(limits);

@@ -101,7 +101,7 @@ fn a_peer_of_another_kind_is_recognised_by_its_first_bytes() {
     });
 }
 
-#[cfg(feature = "zstd")]
+#[cfg(any(feature = "zstd", feature = "zstd-rust"))]
 mod zstd {
     use milena::{
         Compression,

@@ -14,7 +14,8 @@ const CODECS: &[&[(&str, &str)]] = &[
     &[("compression.type", "gzip"), ("compression.gzip.level", "9")],
     &[("compression.type", "snappy")],
     &[("compression.type", "lz4")],
-    #[cfg(feature = "zstd")]
+    &[("compression.type", "lz4"), ("compression.lz4.level", "12")],
+    #[cfg(any(feature = "zstd", feature = "zstd-rust"))]
     &[("compression.type", "zstd")],
     #[cfg(feature = "zstd")]
     &[("compression.type", "zstd"), ("compression.zstd.level", "-131072")],

@@ -1,6 +1,7 @@
 //! Custom partitioners. They are called once for each record, and cannot harm the producer.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -8,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use milena::{Partitions, Producer, Record, SendError, broker::EmbeddedBroker};
+use milena::{Ack, DeliveryError, Interceptor, Partitions, Producer, Record, SendError, broker::EmbeddedBroker};
 
 use crate::{HANG, broker, never_respond_to_produce, order, run};
 
@@ -90,5 +91,75 @@ fn a_partitioner_that_panics_fails_its_record_only() {
         producer.send(order("good")).await.unwrap().await.unwrap();
         producer.close().await.unwrap();
         assert_eq!(broker.log("orders", 1).len(), 1);
+    });
+}
+
+/// Sends records without a key, one batch each, and returns the partitions that they went to.
+async fn spread(producer: &Producer, topic: &str, records: usize) -> BTreeSet<i32> {
+    let mut partitions = BTreeSet::new();
+    for _ in 0..records {
+        let ack = producer.send(Record::to(topic).value("v")).await.unwrap().await.unwrap();
+        partitions.insert(ack.partition());
+    }
+    partitions
+}
+
+#[test]
+fn records_without_a_key_stay_in_the_clients_rack_while_it_has_a_leader() {
+    run(async {
+        let broker = EmbeddedBroker::builder().nodes(3).racks(["north", "south", "east"]).topic("t", 6);
+        let broker = broker.start().await.unwrap();
+        let builder = |aware: bool| {
+            Producer::builder(&broker.bootstrap_servers())
+                .property("batch.size", "1")
+                .property("linger.ms", "0")
+                .property("client.rack", "south")
+                .partitioner_rack_aware(aware)
+        };
+        let unaware = builder(false).build().await.unwrap();
+        assert_eq!(spread(&unaware, "t", 200).await.len(), 6, "the rack does not count");
+        let producer = builder(true).build().await.unwrap();
+        assert_eq!(spread(&producer, "t", 200).await, BTreeSet::from([1, 4]), "those that node 2 leads");
+        for partition in [1, 4] {
+            broker.move_leader("t", partition, 3).unwrap();
+        }
+        let elsewhere = loop {
+            let partitions = spread(&producer, "t", 50).await;
+            if partitions.iter().any(|partition| ![1, 4].contains(partition)) {
+                break partitions;
+            }
+        };
+        assert!(elsewhere.len() > 1, "{elsewhere:?}: no leader is in the rack, so all count");
+    });
+}
+
+#[test]
+fn settings_choose_a_partitioner_and_interceptors_by_name() {
+    struct Counts(Arc<AtomicUsize>);
+    impl Interceptor for Counts {
+        fn on_acknowledgement(&self, outcome: Result<&Ack, &DeliveryError>) {
+            assert!(outcome.is_ok());
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    run(async {
+        let (broker, calls, acks) = (broker().await, Arc::default(), Arc::<AtomicUsize>::default());
+        let build = |class: &'static str| {
+            Producer::builder(&broker.bootstrap_servers())
+                .register_partitioner("two", counting(&calls))
+                .register_interceptor("counts", Counts(Arc::clone(&acks)))
+                .property("interceptor.classes", "counts")
+                .property("partitioner.class", class)
+                .build()
+        };
+        let registered = build("two").await.unwrap();
+        assert_eq!(spread(&registered, "orders", 4).await, BTreeSet::from([2]));
+        registered.close().await.unwrap();
+        assert_eq!((calls.load(SeqCst), acks.load(SeqCst)), (4, 4));
+        let java = build("org.apache.kafka.clients.producer.RoundRobinPartitioner").await.unwrap();
+        let count = java.partitions_for("orders").await.unwrap();
+        assert_eq!(spread(&java, "orders", count).await.len(), count);
+        let error = build("com.example.Regions").await.unwrap_err().to_string();
+        assert!(error.contains("RoundRobinPartitioner or two, got \"com.example.Regions\""), "{error}");
     });
 }

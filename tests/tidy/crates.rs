@@ -32,6 +32,13 @@ fn a_build_without_features_has_only_the_crates_of_the_list() {
 }
 
 #[test]
+fn the_default_features_add_zstd_in_rust_only() {
+    let (plain, found) = (crates(""), crates("default"));
+    let more = found.difference(&plain).map(String::as_str).collect::<Vec<_>>().join(" ");
+    assert_eq!(more, "zrip zrip-core zrip-decode zrip-encode");
+}
+
+#[test]
 fn tls_and_the_admin_client_and_the_broker_come_without_c() {
     let found = crates("admin,broker,oidc,scram,tls");
     assert!(found.contains("rustls") && found.contains("graviola") && found.contains("hyper"), "{found:?}");

@@ -13,6 +13,7 @@ mod gateway;
 mod latch;
 mod latency;
 mod orders;
+mod patterns;
 mod pause;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod resilient;
@@ -40,6 +41,7 @@ enum Lab {
     AsyncOrders(async_orders::Args),
     Retry(retry::Args),
     DeadLetter(dead_letter::Args),
+    Patterns(patterns::Args),
     Pause(pause::Args),
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     Resilient(resilient::Args),
@@ -54,6 +56,7 @@ pub(crate) async fn run(args: Args, started: Instant, warned: Warned) -> Result<
         Lab::AsyncOrders(args) => async_orders::run(args, started).await,
         Lab::Retry(args) => retry::run(args).await,
         Lab::DeadLetter(args) => dead_letter::run(args).await,
+        Lab::Patterns(args) => patterns::run(args).await,
         Lab::Pause(args) => pause::run(args, started, warned).await,
         #[cfg(any(feature = "postgres", feature = "sqlite"))]
         Lab::Resilient(args) => resilient::run(args).await,

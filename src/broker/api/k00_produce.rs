@@ -214,7 +214,11 @@ fn endpoints(state: &State, topics: &[TopicProduceResponse]) -> Vec<NodeEndpoint
     let nodes: BTreeMap<_, _> = named.filter_map(|id| Some((id, state.nodes.get(&id)?))).collect();
     let endpoint = |(id, node): (i32, &crate::broker::state::BrokerNode)| {
         let host = StrBytes::from_string(node.host.clone());
-        NodeEndpoint::default().with_node_id(id.into()).with_host(host).with_port(node.port.into())
+        NodeEndpoint::default()
+            .with_node_id(id.into())
+            .with_host(host)
+            .with_port(node.port.into())
+            .with_rack(state.settings.rack(id))
     };
     nodes.into_iter().map(endpoint).collect()
 }

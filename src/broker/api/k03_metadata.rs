@@ -68,7 +68,11 @@ impl Handler for MetadataRequest {
         }
         let nodes = state.nodes_up().map(|(id, node)| {
             let host = StrBytes::from_string(node.host.clone());
-            MetadataResponseBroker::default().with_node_id(id.into()).with_host(host).with_port(node.port.into())
+            MetadataResponseBroker::default()
+                .with_node_id(id.into())
+                .with_host(host)
+                .with_port(node.port.into())
+                .with_rack(state.settings.rack(id))
         });
         let response = MetadataResponse::default()
             .with_throttle_time_ms(call.plan.throttle_ms())

@@ -80,7 +80,7 @@ impl Rig {
 }
 
 fn broker(id: i32) -> Broker {
-    Broker { id, host: "127.0.0.1".into(), port: 9000 + u16::try_from(id).unwrap() }
+    Broker { id, host: "127.0.0.1".into(), port: 9000 + u16::try_from(id).unwrap(), rack: None }
 }
 
 fn topic(name: &str, id: u128, partitions: &[(i32, i32, i32)]) -> TopicView {

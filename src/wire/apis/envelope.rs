@@ -83,12 +83,12 @@ fn body(frame: &Bytes, header_version: i16) -> Option<Bytes> {
 }
 
 /// A broker that a response names, or why it cannot be dialled.
-pub(super) fn broker(id: i32, host: &str, port: i32) -> Result<Broker, String> {
+pub(super) fn broker(id: i32, host: &str, port: i32, rack: Option<&str>) -> Result<Broker, String> {
     let dialled = u16::try_from(port).ok().filter(|port| *port != 0);
     match dialled {
         _ if id < 0 => Err(format!("broker {id} cannot be")),
         _ if !is_host(host) => Err(format!("broker {id} has {:?} for a host", printable(host))),
         None => Err(format!("broker {id} has port {port}")),
-        Some(port) => Ok(Broker { id, host: Arc::from(host), port }),
+        Some(port) => Ok(Broker { id, host: Arc::from(host), port, rack: rack.map(Arc::from) }),
     }
 }

@@ -97,7 +97,8 @@ pub(crate) fn encode_all(caller: Caller<'_>, version: i16) -> Bytes {
 pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ClusterView, BadResponse> {
     let response: MetadataResponse = read(Api::Metadata, version, frame)?;
     contradiction(&response).map_or(Ok(()), |reason| Err(BadResponse { api: Api::Metadata, version, reason }))?;
-    let brokers: Vec<_> = response.brokers.iter().map(|b| broker(b.node_id.0, b.host.as_str(), b.port)).collect();
+    let brokers: Vec<_> =
+        response.brokers.iter().map(|b| broker(b.node_id.0, b.host.as_str(), b.port, b.rack.as_deref())).collect();
     let has_epochs = version >= RELIABLE_EPOCHS_FROM;
     Ok(ClusterView {
         error: response.error_code,

@@ -200,8 +200,11 @@ pub(crate) fn decode(frame: &Bytes, version: i16) -> Result<ProduceResults, BadR
             }
         }));
     }
-    let brokers =
-        response.node_endpoints.iter().filter_map(|n| broker(n.node_id.0, n.host.as_str(), n.port).ok()).collect();
+    let brokers = response
+        .node_endpoints
+        .iter()
+        .filter_map(|n| broker(n.node_id.0, n.host.as_str(), n.port, n.rack.as_deref()).ok())
+        .collect();
     Ok(ProduceResults { throttle_ms: response.throttle_time_ms, partitions, brokers })
 }
 

@@ -1,12 +1,15 @@
 //! lz4 frames, as Java's producer writes them: independent blocks of 64 KiB, no checksums, no content length.
 //!
-//! The encoder uses lz4's fast compressor, which has no levels. The decoder reads every frame that Java reads: block
+//! At level 9, which is Java's default, the encoder uses lz4's fast compressor, as Java does, and at others the high one. The decoder reads every frame that Java reads: block
 //! sizes from 64 KiB to 4 MiB. It refuses blocks that depend on each other. It skips checksums, because the batch has
 //! one over everything.
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into};
 
-use super::bounded::{Encode, LONGEST, Problem, put};
+use super::{
+    bounded::{Encode, LONGEST, Problem, put},
+    lz4_high::High,
+};
 
 /// Magic, flags (version 1, independent blocks), the block size (64 KiB), and the checksum of those two.
 const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];
@@ -18,15 +21,35 @@ const UNCOMPRESSED: u32 = 1 << 31;
 /// The most bytes that one compressed byte can stand for.
 const MAX_EXPANSION: usize = 255;
 
-/// Two tables. The smaller one is for shorter blocks, because a table is cleared for each block.
-pub(super) struct Encoder {
-    small: CompressTable,
-    large: CompressTable,
+/// The level that is lz4's fast compressor (Java's `Lz4BlockOutputStream`).
+const FAST: i32 = 9;
+
+/// What compresses a block.
+pub(super) enum Encoder {
+    /// Two tables. The smaller one is for shorter blocks, because a table is cleared for each block.
+    Fast {
+        small: CompressTable,
+        large: CompressTable,
+    },
+    High(High),
 }
 
-impl Default for Encoder {
-    fn default() -> Self {
-        Self { small: CompressTable::small(), large: CompressTable::large() }
+impl Encoder {
+    pub(super) fn new(level: i32) -> Self {
+        match level {
+            FAST => Self::Fast { small: CompressTable::small(), large: CompressTable::large() },
+            level => Self::High(High::new(level)),
+        }
+    }
+
+    /// The length of `block` in `out`, if it fits.
+    fn block(&mut self, block: &[u8], out: &mut [u8]) -> Option<usize> {
+        let (small, large) = match self {
+            Self::High(high) => return high.compress(block, out),
+            Self::Fast { small, large } => (small, large),
+        };
+        let table = if block.len() < usize::from(u16::MAX) { small } else { large };
+        compress_into_with_table(block, out, table).ok()
     }
 }
 
@@ -34,9 +57,8 @@ impl Encode for Encoder {
     fn encode(&mut self, records: &[u8], out: &mut [u8]) -> Option<usize> {
         let mut len = put(out, 0, &HEADER)?;
         for block in records.chunks(BLOCK) {
-            let table = if block.len() < usize::from(u16::MAX) { &mut self.small } else { &mut self.large };
             let (size, room) = out.get_mut(len..)?.split_first_chunk_mut::<4>()?;
-            let compressed = compress_into_with_table(block, room, table).ok().filter(|took| *took < block.len());
+            let compressed = self.block(block, room).filter(|took| *took < block.len());
             let (took, flag) = match compressed {
                 Some(took) => (took, 0),
                 None => (put(room, 0, block)?, UNCOMPRESSED),

@@ -1,4 +1,4 @@
-//! zstd (RFC 8878), by the library in C. No encoder in Rust has its levels yet.
+//! zstd (RFC 8878), by the library in C, which has all levels.
 
 use zstd::{bulk::Compressor, stream::read::Decoder};
 

@@ -326,3 +326,16 @@ fn the_first_step_of_the_gateway_lab_that_fails_ends_it() {
     let ran = milena(&args).expect(1);
     assert!(ran.lines().last().unwrap().starts_with("check failed: a request that names a partition"), "{ran:?}");
 }
+
+#[test]
+fn the_patterns_hold_without_any_set_up_and_on_another_cluster() {
+    let ran = milena(&["lab", "patterns"]).expect(0);
+    assert_eq!((ran.lines().last(), checks(&ran).len()), (Some(&"OK"), 6));
+    assert!(ran.lines().contains(&"50 requests at once: 45 have their reply, 5 have none"));
+    let broker = Broker::start(&[]);
+    for _ in 0..2 {
+        let ran = milena(&["lab", "patterns", "-b", &broker.bootstrap, "--topics", "mine"]).expect(0);
+        assert_eq!(ran.lines().last(), Some(&"OK"));
+    }
+    assert_eq!(broker.read("mine-batch").len(), 2 * 1_002);
+}
