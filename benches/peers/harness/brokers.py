@@ -46,6 +46,7 @@ class Sink(Broker):
     """A sink for each run, so that it starts with nothing and what it took can be told."""
 
     title = "sink: checks headers and acknowledges at once"
+    program = peers.TARGET / "release/bench-sink"
 
     def __enter__(self):
         return self
@@ -54,7 +55,7 @@ class Sink(Broker):
         pass
 
     def open(self, work):
-        command = [f"{peers.TARGET}/release/bench-sink", str(work.partitions)]
+        command = [self.program, str(work.partitions)]
         if self.certificates:
             folder = self.certificates.folder
             command += ["0", str(folder / "broker.crt"), str(folder / "broker.key")]

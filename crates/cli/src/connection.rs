@@ -4,14 +4,19 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{console, exit::CliError, properties, settings};
+use crate::{
+    console,
+    exit::CliError,
+    profiles::{self, Profiles},
+    properties, settings,
+};
 
 const DEFAULT_BOOTSTRAP: &str = "localhost:9092";
 
 /// How to connect.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Connection {
-    /// Brokers to connect to first, as host:port,host:port [default: those of --config, or localhost:9092]
+    /// Brokers to connect to first, as host:port,host:port [default: those of --config or --profile, or localhost:9092]
     #[arg(long, short, value_name = "HOST:PORT", value_parser = settings::servers)]
     bootstrap_server: Option<String>,
 
@@ -22,22 +27,63 @@ pub(crate) struct Connection {
     /// File of settings in the form of Java's .properties, in UTF-8; those of a producer will do
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
+
+    #[command(flatten)]
+    profile: ProfileArgs,
+}
+
+/// Which profile is used.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct ProfileArgs {
+    /// Named set of settings, as `milena profile list` tells them; all other arguments count before it [default: MILENA_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
+    /// File of profiles [default: milena/config.toml where the user's configurations are]
+    #[arg(long, value_name = "PATH")]
+    profiles: Option<PathBuf>,
+}
+
+impl ProfileArgs {
+    /// The settings of the profile; none if none was named.
+    pub(crate) fn settings(&self) -> Result<Vec<(String, String)>, CliError> {
+        let named = self.profile.clone().or_else(|| std::env::var("MILENA_PROFILE").ok());
+        let Some(name) = named.filter(|name| !name.is_empty()) else { return Ok(Vec::new()) };
+        let profiles = profiles(self.profiles.as_deref()).map_err(CliError::Usage)?;
+        Ok(profiles.settings(&name).map_err(CliError::Usage)?.clone().into_iter().collect())
+    }
+}
+
+/// The profiles of a file, or of the user's.
+pub(crate) fn profiles(path: Option<&Path>) -> Result<Profiles, String> {
+    match path {
+        Some(path) => Profiles::load(path),
+        None => Profiles::load(&profiles::place()?),
+    }
 }
 
 impl Connection {
     /// All settings; a later one overrides an earlier one.
     pub(crate) fn settings(&self) -> Result<Vec<(String, String)>, CliError> {
-        merged(self.config.as_deref(), &self.properties, &[("bootstrap.servers", &self.bootstrap_server)])
+        merged(
+            &self.profile,
+            self.config.as_deref(),
+            &self.properties,
+            &[("bootstrap.servers", &self.bootstrap_server)],
+        )
     }
 }
 
-/// The default server, then the settings of the file, those given by name, and those of flags; a later one overrides an earlier one.
+/// The default server, then the settings of the profile, of the file, those given by name, and those of flags; a later one overrides an
+/// earlier one.
 pub(crate) fn merged(
+    profile: &ProfileArgs,
     config: Option<&Path>,
     named: &[(String, String)],
     flags: &[(&str, &Option<String>)],
 ) -> Result<Vec<(String, String)>, CliError> {
     let mut settings = vec![("bootstrap.servers".to_owned(), DEFAULT_BOOTSTRAP.to_owned())];
+    settings.extend(profile.settings()?);
     settings.extend(gathered(("--config", config), named, flags)?);
     Ok(settings)
 }
@@ -72,7 +118,7 @@ pub(crate) fn warn_of_deprecated(options: &[(&str, &str, bool)]) {
 }
 
 /// Whether a setting is a password, a key, or what contains one.
-fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.trim();
     ["password", "secret", "jaas.config", "keystore.key"].iter().any(|end| name.ends_with(end))
 }

@@ -25,7 +25,7 @@ use crate::{
     exit::{CliError, Exit},
     interrupt::Interrupt,
     output::{self, Failure, failure},
-    produce::{Input, LAST_CALLBACKS, Lines, close},
+    produce::{Ends, Input, LAST_CALLBACKS, Lines, close},
 };
 
 /// The longest line in bytes. A longer one is no text.
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
     let settings = args.settings()?;
     let mut interrupt = Interrupt::listen()?;
     let run = Run::new(Producer::from_properties(settings).await?, reader, args.sync);
-    let mut lines = Lines::new(tokio::io::stdin(), MAX_LINE);
+    let mut lines = Lines::new(tokio::io::stdin(), Ends::Line, MAX_LINE);
     let stopped = tokio::select! {
         biased;
         () = interrupt.next() => Ok(Exit::Interrupted),

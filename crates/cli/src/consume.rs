@@ -5,17 +5,25 @@
 
 mod follow;
 mod outage;
+mod pattern;
 mod position;
 mod printer;
 
-use std::str::FromStr;
+use std::{
+    io::{self, IsTerminal},
+    str::FromStr,
+};
 
+use clap::ValueEnum;
 use milena::admin::{Admin, OffsetSpec};
 
-use self::printer::Printer;
 pub(crate) use self::{
     follow::{Added, Followed, Sink, follow},
     position::Position,
+};
+use self::{
+    pattern::Pattern,
+    printer::{Printer, Style},
 };
 use crate::{
     connection::Connection,
@@ -35,7 +43,7 @@ use crate::{
 ///
 /// Text has, tab after tab: topic-partition@offset, timestamp, key, value, headers as name=value; null is (null). On a
 /// terminal, control characters are shown as escapes; elsewhere bytes come out as they are. JSON has one object for each
-/// record; a key or value that is not UTF-8 comes as base64 under key_base64 or value_base64.
+/// record; a key or value that is not UTF-8 comes as base64 under key_base64 or value_base64. `milena produce --format json` takes it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -47,6 +55,15 @@ Examples:
     milena consume --topic orders --config producer.properties
   One record by its offset:
     milena consume --topic orders --partition 0 --from 42 --max-messages 1
+  Keys and sizes in kcat's verbs, or keys as hexadecimal in rpk's:
+    milena consume --topic orders -f '%T %p@%o %k: %S bytes\\n'
+    milena consume --topic orders -f '%k{hex} %v\\n'
+
+Verbs of --format-string, as in kcat: %t topic, %p partition, %o offset, %k key, %K its length (-1 for null), %s value, \
+%S its length, %R its length as 4 bytes, %h headers as name=value,name=value, %T timestamp in milliseconds, %% a percent \
+sign. As in rpk: %v value, %V its length, %H number of headers, %d timestamp, %i number of records before, %{ and %} braces, \
+and modifiers behind a verb: %k{hex}, %v{base64}, %v{json}, %T{date}. Of rpk's verbs these mean something else here: %T (kcat's), \
+%K and %S (-1 for null), %h. Escapes are \\n, \\r, \\t, \\0, \\xNN and \\\\; nothing ends a record by itself.
 
 Exit codes: 0 read to the end or to --max-messages, 1 a broker could not do it, 2 arguments are wrong (also: there is no \
 such partition or offset), 130 interrupted.")]
@@ -77,7 +94,42 @@ pub(crate) struct Args {
 
     /// How to print records
     #[arg(long, short, value_enum, default_value = "text")]
-    output: Format,
+    output: Output,
+
+    /// How to print records, in the verbs of kcat and rpk; see below
+    #[arg(long, short, value_name = "STRING", allow_hyphen_values = true, value_parser = Pattern::parse, conflicts_with = "output")]
+    format_string: Option<Pattern>,
+
+    /// Print NULL for null with --format-string
+    #[arg(short = 'Z', requires = "format_string", conflicts_with = "null_marker")]
+    null: bool,
+
+    /// Text for null with --format-string [default: nothing]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, requires = "format_string")]
+    null_marker: Option<String>,
+}
+
+/// How records are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A line for a person
+    Text,
+    /// An object for each line
+    Json,
+    /// Nothing
+    None,
+}
+
+impl Args {
+    fn style(&self) -> Style {
+        let null = self.null_marker.as_deref().unwrap_or(if self.null { "NULL" } else { "" });
+        match (&self.format_string, self.output) {
+            (Some(pattern), _) => Style::Pattern(pattern.clone().with(null, io::stdout().is_terminal())),
+            (None, Output::Text) => Style::Lines(Format::Text),
+            (None, Output::Json) => Style::Lines(Format::Json),
+            (None, Output::None) => Style::Silent,
+        }
+    }
 }
 
 /// Where to begin.
@@ -116,7 +168,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
 async fn read(args: Args) -> Result<(), CliError> {
     let mut admin = Admin::from_properties(args.connection.settings()?).await?;
     let positions = positions(&mut admin, &args).await?;
-    let mut printer = Printer::new(args.output, args.max_messages);
+    let mut printer = Printer::new(args.style(), args.max_messages);
     if args.follow || args.from == From::End {
         let report = |message: &str| console::to_stderr(&output::printable_lines(message));
         let added = if args.partitions.is_empty() { Added::Of(args.topic) } else { Added::None };

@@ -8,6 +8,7 @@
 mod apache;
 mod broker;
 mod cluster;
+mod completions;
 mod connection;
 mod console;
 mod console_consumer;
@@ -15,14 +16,18 @@ mod console_producer;
 mod consume;
 mod dlq;
 mod doctor;
+mod encoding;
 mod exit;
 mod interrupt;
 mod lab;
+mod man;
 mod outbox;
 mod output;
 mod pace;
 mod perf;
 mod produce;
+mod profile;
+mod profiles;
 mod properties;
 mod rate;
 #[cfg(feature = "gateway")]
@@ -41,7 +46,7 @@ use std::{
     time::Instant,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::{
     Layer,
     filter::{LevelFilter, Targets},
@@ -90,7 +95,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Produce(produce::Args),
+    Produce(Box<produce::Args>),
     Consume(consume::Args),
     ConsoleProducer(console_producer::Args),
     ConsoleConsumer(console_consumer::Args),
@@ -102,6 +107,9 @@ enum Command {
     Outbox(outbox::Args),
     Dlq(dlq::Args),
     Doctor(doctor::Args),
+    Profile(profile::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     #[cfg(feature = "gateway")]
     Serve(serve::Args),
 }
@@ -155,7 +163,7 @@ fn log_from_environment() -> Targets {
 
 async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit, CliError> {
     match command {
-        Command::Produce(args) => produce::run(args).await,
+        Command::Produce(args) => produce::run(*args).await,
         Command::Consume(args) => consume::run(args).await,
         Command::ConsoleProducer(args) => console_producer::run(args).await,
         Command::ConsoleConsumer(args) => console_consumer::run(args).await,
@@ -167,6 +175,9 @@ async fn run(command: Command, started: Instant, warned: Warned) -> Result<Exit,
         Command::Outbox(args) => outbox::run(args).await,
         Command::Dlq(args) => dlq::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
+        Command::Profile(args) => profile::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
         #[cfg(feature = "gateway")]
         Command::Serve(args) => serve::run(args).await,
     }
@@ -196,8 +207,6 @@ fn report(result: Result<Exit, CliError>) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use milena::{
-    Ack, DeliveryError, ErrorCode, FailureKind, Persisted, SendError,
+    Ack, DeliveryError, ErrorCode, FailureKind, Header, Persisted, Record, SendError,
     admin::{ConsumedRecord, TimestampType},
 };
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub(crate) struct Dates {
 
 impl Dates {
     /// Writes the same text as [`date`].
-    fn put(&mut self, out: &mut Vec<u8>, unix_ms: i64) {
+    pub(crate) fn put(&mut self, out: &mut Vec<u8>, unix_ms: i64) {
         let second = unix_ms.div_euclid(1_000);
         if second != self.second || self.text.is_empty() {
             let date = date(second.saturating_mul(1_000));
@@ -56,7 +56,8 @@ impl Dates {
     }
 }
 
-fn put_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
+/// Writes a number.
+pub(crate) fn put_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
@@ -252,32 +253,79 @@ struct FailureLine<'a> {
     message: &'a str,
 }
 
-/// Formats a record of the log; it has as many lines as its value. With `safe`, for terminals, control characters are escaped.
-/// Without, keys, values and header values are written byte for byte.
-pub(crate) fn record(format: Format, topic: &str, record: &ConsumedRecord, safe: bool) -> Vec<u8> {
+/// Formats a record that is not sent. As JSON it is as one of the log, without an offset.
+pub(crate) fn unsent(format: Format, line: u64, record: &Record<'_>, partition: Option<i32>) -> Vec<u8> {
+    if format == Format::Json {
+        let mut out = Vec::new();
+        put_json(
+            &mut out,
+            &UnsentLine {
+                topic: record.topic(),
+                partition,
+                timestamp: record.explicit_timestamp(),
+                key: Key::new(record.key_bytes()),
+                value: Value::new(record.value_bytes()),
+                headers: record.headers().iter().map(HeaderLine::of).collect(),
+            },
+        );
+        return out;
+    }
+    let bytes =
+        |bytes: Option<&[u8]>| bytes.map_or_else(|| "null".to_owned(), |bytes| count(bytes.len() as u64, "byte"));
+    let partition = partition.map_or_else(|| "any".to_owned(), |partition| partition.to_string());
+    let (topic, headers) = (printable(record.topic().as_bytes()), record.headers().len());
+    let (key, value) = (bytes(record.key_bytes()), bytes(record.value_bytes()));
+    let timestamp = record.explicit_timestamp().map_or_else(|| "now".to_owned(), date);
+    format!("line {line}: topic={topic} partition={partition} timestamp={timestamp} key={key} value={value} headers={headers}")
+        .into_bytes()
+}
+
+#[derive(Serialize)]
+struct UnsentLine<'a> {
+    topic: &'a str,
+    partition: Option<i32>,
+    timestamp: Option<i64>,
+    #[serde(flatten)]
+    key: Key<'a>,
+    #[serde(flatten)]
+    value: Value<'a>,
+    headers: Vec<HeaderLine<'a>>,
+}
+
+/// Writes a record of the log; it has as many lines as its value. With `safe`, for terminals, control characters are escaped.
+/// Without, keys, values and header values are written byte for byte. There may be millions of them, so text allocates nothing.
+pub(crate) fn put_record(
+    out: &mut Vec<u8>,
+    dates: &mut Dates,
+    format: Format,
+    topic: &str,
+    record: &ConsumedRecord,
+    safe: bool,
+) {
     match format {
-        Format::Json => {
-            let mut out = Vec::new();
-            put_json(&mut out, &RecordLine::new(topic, record));
-            out
-        }
-        Format::Text => record_text(topic, record, safe),
+        Format::Json => put_json(out, &RecordLine::new(topic, record)),
+        Format::Text => put_record_text(out, dates, topic, record, safe),
     }
 }
 
-fn record_text(topic: &str, record: &ConsumedRecord, safe: bool) -> Vec<u8> {
-    let ConsumedRecord { partition, offset, timestamp, .. } = record;
-    let mut out = format!("{topic}-{partition}@{offset}\t{}\t", date(*timestamp)).into_bytes();
-    put_text(&mut out, record.key.as_deref(), safe);
+fn put_record_text(out: &mut Vec<u8>, dates: &mut Dates, topic: &str, record: &ConsumedRecord, safe: bool) {
+    out.extend_from_slice(topic.as_bytes());
+    out.push(b'-');
+    put_number(out, record.partition);
+    out.push(b'@');
+    put_number(out, record.offset);
     out.push(b'\t');
-    put_text(&mut out, record.value.as_deref(), safe);
+    dates.put(out, record.timestamp);
+    out.push(b'\t');
+    put_text(out, record.key.as_deref(), safe);
+    out.push(b'\t');
+    put_text(out, record.value.as_deref(), safe);
     for (name, value) in &record.headers {
         out.push(b'\t');
-        put_text(&mut out, Some(name.as_bytes()), safe);
+        put_text(out, Some(name.as_bytes()), safe);
         out.push(b'=');
-        put_text(&mut out, value.as_deref(), safe);
+        put_text(out, value.as_deref(), safe);
     }
-    out
 }
 
 fn put_text(out: &mut Vec<u8>, bytes: Option<&[u8]>, safe: bool) {
@@ -330,6 +378,12 @@ pub(crate) struct HeaderLine<'a> {
     pub(crate) value: Value<'a>,
 }
 
+impl<'a> HeaderLine<'a> {
+    fn of(header: &'a Header<'_>) -> Self {
+        Self { name: &header.key, value: Value::new(header.value.as_deref()) }
+    }
+}
+
 /// A key, as JSON: text, or base64 under another name.
 #[derive(Serialize)]
 pub(crate) enum Key<'a> {
@@ -372,7 +426,8 @@ pub(crate) fn json(line: &impl Serialize) -> String {
     serde_json::to_string(line).unwrap_or_default()
 }
 
-fn put_json(out: &mut Vec<u8>, line: &impl Serialize) {
+/// Writes what has a form in JSON.
+pub(crate) fn put_json(out: &mut Vec<u8>, line: &(impl Serialize + ?Sized)) {
     // These types cannot fail to serialize, and a write to a vector cannot fail.
     let _ = serde_json::to_writer(out, line);
 }
@@ -456,6 +511,12 @@ mod tests {
         assert_eq!(printable_lines("a\x1b\nb"), "a\\u{1b}\nb");
     }
 
+    fn record(format: Format, topic: &str, record: &ConsumedRecord, safe: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_record(&mut out, &mut Dates::default(), format, topic, record, safe);
+        out
+    }
+
     #[test]
     fn a_record_as_text_has_place_date_key_value_and_headers() {
         let line = record(Format::Text, "orders", &consumed(None, Some(b"a\x1b")), true);
@@ -476,6 +537,19 @@ mod tests {
         assert_eq!(String::from_utf8(line).unwrap(), expected);
         let null = record(Format::Json, "orders", &consumed(None, None), true);
         assert!(String::from_utf8(null).unwrap().contains(r#""key":null,"value":null"#));
+    }
+
+    #[test]
+    fn a_record_that_is_not_sent_is_told_with_what_is_known() {
+        let told =
+            |format, record: &Record<'_>, partition| String::from_utf8(unsent(format, 3, record, partition)).unwrap();
+        let record = Record::to("t").key("k").value(b"\xff").header("a", "1").timestamp(0);
+        let text = "line 3: topic=t partition=2 timestamp=1970-01-01T00:00:00.000Z key=1 byte value=1 byte headers=1";
+        assert_eq!(told(Format::Text, &record, Some(2)), text);
+        let json = r#"{"topic":"t","partition":2,"timestamp":0,"key":"k","value_base64":"/w==","headers":[{"key":"a","value":"1"}]}"#;
+        assert_eq!(told(Format::Json, &record, Some(2)), json);
+        let text = "line 3: topic=t partition=any timestamp=now key=null value=null headers=0";
+        assert_eq!(told(Format::Text, &Record::to("t"), None), text);
     }
 
     #[test]

@@ -67,6 +67,7 @@ fn describe(request: &DescribeClusterRequest, state: &State, call: &Call<'_>) ->
             .with_broker_id((*id).into())
             .with_host(StrBytes::from_string(node.host.clone()))
             .with_port(node.port.into())
+            .with_rack(state.settings.rack(*id))
             .with_is_fenced(call.version >= 2 && !node.up)
     });
     let operations = if !request.include_cluster_authorized_operations {

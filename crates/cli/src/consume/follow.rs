@@ -177,12 +177,15 @@ async fn read_on(
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, BufWriter, Write};
+    use std::io::{self, Write};
 
     use milena::{Producer, Record, broker::EmbeddedBroker};
     use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-    use super::{super::printer::Printer, *};
+    use super::{
+        super::printer::{Printer, Style},
+        *,
+    };
     use crate::output::Format;
 
     /// A test that waits longer than this has failed.
@@ -222,8 +225,7 @@ mod tests {
             let (out, lines) = channel(100);
             let (reported, reports) = channel(100);
             let ended = tokio::spawn(async move {
-                let (format, left, out) = (Format::Text, Some(max_messages), BufWriter::new(Out(out)));
-                let mut printer = Printer { format, safe: false, left, out };
+                let mut printer = Printer::to(Out(out), Style::Lines(Format::Text), Some(max_messages), false);
                 let pace = Pace { refresh: Duration::from_millis(20), grace: Duration::ZERO };
                 let report = |message: &str| reported.try_send(message.to_owned()).unwrap();
                 follow_at(pace, &mut admin, followed, &mut printer, report).await

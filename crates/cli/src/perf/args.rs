@@ -7,7 +7,7 @@ use milena::Preset;
 
 use super::payload::{KeyDistribution, Payload};
 use crate::{
-    connection::{warn_of_deprecated, warn_of_secrets},
+    connection::{ProfileArgs, warn_of_deprecated, warn_of_secrets},
     exit::CliError,
     properties, settings,
 };
@@ -121,6 +121,9 @@ pub(crate) struct Args {
     /// How to print
     #[arg(long, short, value_enum, default_value = "text")]
     pub(super) output: Output,
+
+    #[command(flatten)]
+    profile: ProfileArgs,
 }
 
 /// The format of the output.
@@ -163,6 +166,7 @@ impl Args {
             ("--producer.config", "--command-config", self.producer_config.is_some()),
         ]);
         let mut settings = vec![("client.id".to_owned(), "perf-producer-client".to_owned())];
+        settings.extend(self.profile.settings()?);
         for path in self.producer_config.iter().chain(&self.command_config) {
             settings.extend(properties::load(path).map_err(CliError::Usage)?);
         }

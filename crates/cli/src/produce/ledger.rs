@@ -64,6 +64,19 @@ impl Ledger {
         }
     }
 
+    /// Counts lines that were delivered, without a word about each.
+    pub(crate) fn delivered_silently(&mut self, lines: u64) {
+        self.counts.delivered += lines;
+        if let Some(progress) = &self.progress {
+            progress.inc(lines);
+        }
+    }
+
+    /// Whether each line that is delivered is told.
+    pub(crate) fn tells(&self) -> bool {
+        self.outcomes.is_some()
+    }
+
     /// Keeps a failed line, counts it and prints why it failed.
     pub(crate) fn failed(&mut self, line: u64, bytes: &[u8], failure: &Failure) {
         self.failed.keep(bytes);
@@ -156,7 +169,7 @@ fn progress_line() -> Option<ProgressBar> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::ends::Ends, *};
 
     fn failure(code: ErrorCode, persisted: Persisted) -> Failure {
         Failure { code, persisted, ..Failure::refused("no".into()) }
@@ -164,7 +177,7 @@ mod tests {
 
     #[test]
     fn failures_are_counted_and_those_beyond_the_first_ten_by_reason() {
-        let mut ledger = Ledger::new(None, FailedLines::at("/nowhere/at/all".into()), false);
+        let mut ledger = Ledger::new(None, FailedLines::at("/nowhere/at/all".into(), Ends::Line), false);
         for line in 0..12 {
             ledger.count_failure(line, &failure(ErrorCode::REQUEST_TIMED_OUT, Persisted::Unknown));
         }
@@ -176,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_failed_line_that_cannot_be_kept_is_counted() {
-        let mut ledger = Ledger::new(None, FailedLines::at("/nowhere/at/all".into()), false);
+        let mut ledger = Ledger::new(None, FailedLines::at("/nowhere/at/all".into(), Ends::Line), false);
         ledger.failed(1, b"line\n", &failure(ErrorCode::NONE, Persisted::No));
         assert_eq!(ledger.counts().failed, 1);
         assert!(ledger.failed_lines().lost().is_some());

@@ -1,7 +1,7 @@
-//! Splits an input into lines of bytes.
+//! Splits an input into records of bytes.
 //!
-//! In: a reader. Out: lines with the bytes that ended them. Awaits only. The buffer is bounded by the limit for a line: a longer
-//! line is returned in pieces. Deliberately absent: any check for UTF-8.
+//! In: a reader. Out: lines, or other records, with the bytes that ended them; one at a time or as many as are there. Awaits only. The
+//! buffer is bounded by the limit for a line: a longer line is returned in pieces. Deliberately absent: any check for UTF-8.
 
 use std::{io, time::Duration};
 
@@ -11,15 +11,19 @@ use tokio::{
     time::timeout,
 };
 
-/// The size of one read.
-const CHUNK: usize = 64 * 1024;
+use super::ends::Ends;
+
+/// The size of a buffer. Large, so that many lines share one, and a file is read in few steps.
+const CHUNK: usize = 256 * 1024;
+/// A buffer with less room than this is not read into any more.
+const ROOM: usize = 16 * 1024;
 /// How long the thread that reads stdin may take to pass on what it has read.
 const HANDING_OVER: Duration = Duration::from_millis(20);
 
 /// A part of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// A line, with its `\n` unless the input ended without one.
+    /// A line with its end, unless the input ended without one; or several lines, if several were asked for.
     Line(Bytes),
     /// The beginning of a line over the limit; its pieces follow.
     LongLine,
@@ -27,12 +31,21 @@ pub(crate) enum Input {
     Piece { bytes: Bytes, ends: bool },
 }
 
+/// How many lines are wanted at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    One,
+    /// All that have arrived. One that is over the limit, and has arrived whole, is among them.
+    All,
+}
+
 /// Reads lines from an input.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
     reader: R,
+    ends: Ends,
     buffer: BytesMut,
-    /// How many bytes at the front of the buffer are known to hold no `\n`.
+    /// How many bytes at the front of the buffer are known to hold no end.
     searched: usize,
     max_len: usize,
     in_long_line: bool,
@@ -41,22 +54,43 @@ pub(crate) struct Lines<R> {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     /// Lines of at most `max_len` bytes, their end included.
-    pub(crate) fn new(reader: R, max_len: usize) -> Self {
-        Self { reader, buffer: BytesMut::new(), searched: 0, max_len, in_long_line: false, ended: false }
+    pub(crate) fn new(reader: R, ends: Ends, max_len: usize) -> Self {
+        Self { reader, ends, buffer: BytesMut::new(), searched: 0, max_len, in_long_line: false, ended: false }
     }
 
-    /// The next part of the input; `None` at its end. Dropping the future loses nothing.
+    /// The next line; `None` at the end of the input. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Input>> {
+        self.next_of(Wanted::One).await
+    }
+
+    /// The next lines, as many as are there, at least one; `None` at the end of the input. Dropping the future loses nothing.
+    pub(crate) async fn next_block(&mut self) -> io::Result<Option<Input>> {
+        self.next_of(Wanted::All).await
+    }
+
+    async fn next_of(&mut self, wanted: Wanted) -> io::Result<Option<Input>> {
         loop {
-            if let Some(input) = self.take() {
+            if let Some(input) = self.take(wanted) {
                 return Ok(Some(input));
             }
             if self.ended {
                 return Ok(None);
             }
-            self.buffer.reserve(CHUNK);
-            self.ended = self.reader.read_buf(&mut self.buffer).await? == 0;
+            self.read().await?;
         }
+    }
+
+    async fn read(&mut self) -> io::Result<()> {
+        if self.buffer.capacity() - self.buffer.len() < ROOM {
+            self.buffer.reserve(CHUNK);
+        }
+        self.ended = self.reader.read_buf(&mut self.buffer).await? == 0;
+        Ok(())
+    }
+
+    /// What ends a line.
+    pub(crate) fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     /// The limit for a line, in bytes.
@@ -68,17 +102,18 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// thread, so a read that has just completed there is waited for, but no further input.
     pub(crate) async fn into_rest(mut self) -> Bytes {
         if !self.ended {
-            self.buffer.reserve(CHUNK);
-            let _ = timeout(HANDING_OVER, self.reader.read_buf(&mut self.buffer)).await;
+            let _ = timeout(HANDING_OVER, self.read()).await;
         }
         self.buffer.freeze()
     }
 
-    fn take(&mut self) -> Option<Input> {
-        let window = self.buffer.len().min(self.max_len);
-        let newline = self.buffer[self.searched..window].iter().position(|&b| b == b'\n');
-        let len = match newline {
-            Some(position) => self.searched + position + 1,
+    fn take(&mut self, wanted: Wanted) -> Option<Input> {
+        let many = wanted == Wanted::All && !self.in_long_line;
+        let window = if many { self.buffer.len() } else { self.buffer.len().min(self.max_len) };
+        let bytes = &self.buffer[..window];
+        let found = if many { self.ends.last(bytes, self.searched) } else { self.ends.first(bytes, self.searched) };
+        let len = match found {
+            Some(len) => len,
             None if self.buffer.len() > self.max_len => return Some(self.long_line()),
             None if self.ended && (window > 0 || self.in_long_line) => window,
             None => {
@@ -110,15 +145,6 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 }
 
-/// A line without its end: `\n` or `\r\n`, as for Java's console producer. A `\r` without a `\n` after it is a part of the line, as
-/// in kcat; Java's console producer would end the line there.
-pub(crate) fn content(line: &[u8]) -> &[u8] {
-    match line.strip_suffix(b"\n") {
-        Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
-        None => line,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
@@ -129,7 +155,7 @@ mod tests {
     async fn lines(text: &'static [u8], step: usize) -> Vec<Input> {
         let (mut writer, reader) = tokio::io::duplex(step);
         tokio::spawn(async move { writer.write_all(text).await.unwrap() });
-        let mut lines = Lines::new(reader, 8);
+        let mut lines = Lines::new(reader, Ends::Line, 8);
         let mut out = Vec::new();
         while let Some(input) = lines.next().await.unwrap() {
             out.push(input);
@@ -191,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_that_were_read_but_not_returned_are_in_the_rest() {
-        let mut lines = Lines::new(&b"a\nb\nc"[..], 8);
+        let mut lines = Lines::new(&b"a\nb\nc"[..], Ends::Line, 8);
         assert_eq!(lines.next().await.unwrap(), Some(line(b"a\n")));
         assert_eq!(lines.into_rest().await, &b"b\nc"[..]);
     }
@@ -199,22 +225,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_rest_does_not_wait_for_input_that_never_arrives() {
         let (_writer, reader) = tokio::io::duplex(8);
-        assert_eq!(Lines::new(reader, 8).into_rest().await, Bytes::new());
+        assert_eq!(Lines::new(reader, Ends::Line, 8).into_rest().await, Bytes::new());
     }
 
-    #[test]
-    fn the_end_of_a_line_is_no_part_of_its_content() {
-        for (line, expected) in [
-            (&b"a\n"[..], &b"a"[..]),
-            (b"a\r\n", b"a"),
-            (b"a", b"a"),
-            (b"\n", b""),
-            (b"a\r\r\n", b"a\r"),
-            (b"", b""),
-            (b"a\r", b"a\r"),
-            (b"\r", b"\r"),
-        ] {
-            assert_eq!(content(line), expected);
+    #[tokio::test]
+    async fn all_lines_that_are_there_come_at_once() {
+        let mut lines = Lines::new(&b"a\nb\n123456789\nc"[..], Ends::Line, 8);
+        assert_eq!(lines.next().await.unwrap(), Some(line(b"a\n")));
+        assert_eq!(lines.next_block().await.unwrap(), Some(line(b"b\n123456789\n")));
+        assert_eq!(lines.next_block().await.unwrap(), Some(line(b"c")));
+        assert_eq!(lines.next_block().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_line_over_the_limit_that_has_not_arrived_whole_comes_in_pieces_also_among_others() {
+        let mut lines = Lines::new(&b"a\n123456789"[..], Ends::Line, 8);
+        let expected = [line(b"a\n"), Input::LongLine, piece(b"12345678", false), piece(b"9", true)];
+        for expected in expected {
+            assert_eq!(lines.next_block().await.unwrap(), Some(expected));
         }
+        assert_eq!(lines.next_block().await.unwrap(), None);
     }
 }

@@ -1,30 +1,32 @@
 //! One run: from lines to records to outcomes.
 //!
 //! In: a producer and lines. Out: every line in the log, in the file of failed lines, or in both if its record may have been
-//! written. Does I/O. A line's bytes are kept until its record is completed; a future that is dropped early keeps its line.
+//! written. Does I/O. Lines that were read together are kept together until all their records are completed; a future that is dropped
+//! early keeps what it has not sent. A line costs no lock, and nothing is allocated for it.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fs::File,
+    io::Read,
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use milena::{Ack, DeliveryError, Producer, SendError, WaitedFor};
 use tokio::{
-    io::AsyncRead,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use super::{
-    ledger::Ledger,
-    lines::{self, Input, Lines},
-    template::Template,
-};
+use super::{ahead::Ahead, ledger::Ledger, lines::Input, parser::Parser};
 use crate::{interrupt::Interrupt, output::Failure};
 
-/// How many lines may be in flight. `buffer.memory` bounds their records; this bounds the lines that are kept for them.
-const MAX_IN_FLIGHT: u32 = 65_536;
+/// How many KiB of lines may be in flight. `buffer.memory` bounds their records; this bounds the lines that are kept for them.
+const MAX_IN_FLIGHT: u32 = 8 * 1024;
 /// How long callbacks may take to run once the producer is closed.
 pub(crate) const LAST_CALLBACKS: Duration = Duration::from_secs(30);
 
@@ -42,31 +44,94 @@ pub(crate) enum Stop {
 /// A run of the command.
 pub(crate) struct Session {
     producer: Producer,
-    template: Template,
+    parser: Parser,
     ledger: Arc<Mutex<Ledger>>,
-    /// A permit is taken for each line in flight.
+    /// A permit is taken for each KiB in flight.
     in_flight: Arc<Semaphore>,
+    /// Whether lines that were read and not sent would be lost.
+    keeps_rest: bool,
+}
+
+/// Lines that were read together. They are kept until each has its outcome.
+struct Block {
+    bytes: Bytes,
+    ledger: Arc<Mutex<Ledger>>,
+    /// Whether each line that was delivered is told. Otherwise they are only counted.
+    tells: bool,
+    /// How many were delivered that are not told.
+    delivered: AtomicU64,
+    /// The file that this is, which is kept nowhere else.
+    file: Option<String>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Where a line is in its block, and which one it is in the input.
+#[derive(Clone, Copy)]
+struct Place {
+    start: u32,
+    end: u32,
+    number: u64,
+}
+
+impl Place {
+    fn new(start: usize, len: usize, number: u64) -> Self {
+        // A block is at most as long as the longest line that is allowed, or a buffer.
+        let short = |place| u32::try_from(place).unwrap_or(u32::MAX);
+        Self { start: short(start), end: short(start + len), number }
+    }
+}
+
+impl Block {
+    fn line(&self, place: Place) -> &[u8] {
+        &self.bytes[place.start as usize..place.end as usize]
+    }
+
+    fn complete(&self, place: Place, outcome: Result<Ack, DeliveryError>) {
+        match outcome {
+            Ok(_) if !self.tells => {
+                self.delivered.fetch_add(1, Relaxed);
+            }
+            Ok(ack) => locked(&self.ledger).delivered(place.number, &ack),
+            Err(error) => self.failed(place, &Failure::from(&error)),
+        }
+    }
+
+    fn failed(&self, place: Place, why: &Failure) {
+        match &self.file {
+            None => locked(&self.ledger).failed(place.number, self.line(place), why),
+            Some(path) => {
+                let why = Failure { message: format!("{path}: {}", why.message), ..why.clone() };
+                locked(&self.ledger).count_failure(place.number, &why);
+            }
+        }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        locked(&self.ledger).delivered_silently(*self.delivered.get_mut());
+    }
 }
 
 impl Session {
     /// A run without lines yet.
-    pub(crate) fn new(producer: Producer, template: Template, ledger: Ledger) -> Self {
+    pub(crate) fn new(producer: Producer, parser: Parser, ledger: Ledger, keeps_rest: bool) -> Self {
         let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize));
-        Self { producer, template, ledger: Arc::new(Mutex::new(ledger)), in_flight }
+        Self { producer, parser, ledger: Arc::new(Mutex::new(ledger)), in_flight, keeps_rest }
     }
 
     /// Sends line after line until the input ends, a signal arrives or sending fails. `number` counts the lines.
-    pub(crate) async fn pump(
-        &self,
-        lines: &mut Lines<impl AsyncRead + Unpin>,
-        number: &mut u64,
-        interrupt: &mut Interrupt,
-    ) -> Stop {
+    pub(crate) async fn pump(&self, lines: &mut Ahead, number: &mut u64, interrupt: &mut Interrupt) -> Stop {
         loop {
-            let stop = tokio::select! {
+            let read = tokio::select! {
                 biased;
-                () = interrupt.next() => Some(Stop::Interrupted),
-                stop = self.step(lines, number) => stop,
+                () = interrupt.next() => return Stop::Interrupted,
+                read = self.read(lines, number) => read,
+            };
+            let stop = match read {
+                Err(stop) => Some(stop),
+                Ok(None) => self.cannot_keep(),
+                Ok(Some(bytes)) => self.send_lines(&bytes, lines, number, interrupt).await,
             };
             if let Some(stop) = stop {
                 return stop;
@@ -74,75 +139,135 @@ impl Session {
         }
     }
 
-    /// Handles the next part of the input. Dropping the future keeps the line that it was sending.
-    async fn step(&self, lines: &mut Lines<impl AsyncRead + Unpin>, number: &mut u64) -> Option<Stop> {
+    /// Reads the next lines. Those that are too long are kept at once, and nothing is returned for them.
+    async fn read(&self, lines: &mut Ahead, number: &mut u64) -> Result<Option<Bytes>, Stop> {
         match lines.next().await {
-            Err(error) => return Some(Stop::GivenUp(format!("cannot read the input: {error}"))),
-            Ok(None) => return Some(Stop::End),
-            Ok(Some(Input::Line(line))) => {
-                *number += 1;
-                return self.send(*number, line).await;
-            }
+            Err(error) => return Err(Stop::GivenUp(format!("cannot read the input: {error}"))),
+            Ok(None) => return Err(Stop::End),
+            Ok(Some(Input::Line(bytes))) => return Ok(Some(bytes)),
             // A line that fails meanwhile would be written into the middle of this one, so none may be in flight.
             Ok(Some(Input::LongLine)) => {
                 *number += 1;
                 self.idle().await;
             }
-            Ok(Some(Input::Piece { bytes, ends })) => self.keep_piece(*number, &bytes, ends, lines.max_len()),
+            Ok(Some(Input::Piece { bytes, ends })) => {
+                let mut ledger = self.ledger();
+                ledger.keep_part(&bytes);
+                if ends {
+                    ledger.count_failure(*number, &too_long(lines.max_len()));
+                }
+            }
         }
-        self.cannot_keep()
+        Ok(None)
     }
 
-    fn keep_piece(&self, number: u64, bytes: &[u8], ends: bool, max_len: usize) {
-        let mut ledger = self.ledger();
-        ledger.keep_part(bytes);
-        if ends {
-            let message = format!("line is over --max-line-bytes, which is {max_len}; raise it, and max.request.size");
-            ledger.count_failure(number, &Failure::refused(message));
+    async fn send_lines(
+        &self,
+        bytes: &Bytes,
+        lines: &Ahead,
+        number: &mut u64,
+        interrupt: &mut Interrupt,
+    ) -> Option<Stop> {
+        let mut sent = 0;
+        let stop = tokio::select! {
+            biased;
+            () = interrupt.next() => Some(Stop::Interrupted),
+            stop = self.send_block(bytes, lines, &mut sent, number) => stop,
+        };
+        if self.keeps_rest {
+            self.ledger().keep_unsent(&bytes[sent..]);
+        }
+        stop.or_else(|| self.cannot_keep())
+    }
+
+    /// Sends lines that were read together. `sent` is how many of their bytes need not be kept as unsent.
+    async fn send_block(&self, bytes: &Bytes, lines: &Ahead, sent: &mut usize, number: &mut u64) -> Option<Stop> {
+        let (block, ends) = (self.block(bytes.clone(), None).await, lines.ends());
+        while *sent < bytes.len() {
+            let rest = &bytes[*sent..];
+            let line = &rest[..ends.first(rest, 0).unwrap_or(rest.len())];
+            let place = Place::new(*sent, line.len(), *number + 1);
+            let content = ends.content(line);
+            let stop = if line.len() > lines.max_len() {
+                block.failed(place, &too_long(lines.max_len()));
+                self.cannot_keep()
+            } else if self.parser.skips(content) {
+                None
+            } else {
+                self.send(&block, place, content).await
+            };
+            *number += self.parser.lines(line);
+            *sent += line.len();
+            if stop.is_some() {
+                return stop;
+            }
+        }
+        None
+    }
+
+    /// Sends files, each as a record. One that cannot be read fails, and the others are sent.
+    pub(crate) async fn send_files(
+        &self,
+        files: &[impl AsRef<Path>],
+        max_len: usize,
+        number: &mut u64,
+        interrupt: &mut Interrupt,
+    ) -> Stop {
+        for path in files.iter().map(AsRef::as_ref) {
+            let stop = tokio::select! {
+                biased;
+                () = interrupt.next() => Some(Stop::Interrupted),
+                stop = self.send_file(path, max_len, *number + 1) => stop,
+            };
+            *number += 1;
+            if let Some(stop) = stop {
+                return stop;
+            }
+        }
+        Stop::End
+    }
+
+    async fn send_file(&self, path: &Path, max_len: usize, number: u64) -> Option<Stop> {
+        let name = path.display().to_string();
+        match whole(path, max_len) {
+            Err(why) => {
+                self.ledger().count_failure(number, &Failure::refused(format!("{name}: {why}")));
+                None
+            }
+            Ok(bytes) => {
+                let bytes = Bytes::from(bytes);
+                let block = self.block(bytes.clone(), Some(name)).await;
+                self.send(&block, Place::new(0, bytes.len(), number), &bytes).await
+            }
         }
     }
 
-    async fn send(&self, number: u64, line: Bytes) -> Option<Stop> {
-        let unsent = Unsent { ledger: &self.ledger, line: &line };
+    async fn block(&self, bytes: Bytes, file: Option<String>) -> Arc<Block> {
+        let kib = u32::try_from(bytes.len() / 1024 + 1).unwrap_or(u32::MAX).min(MAX_IN_FLIGHT);
+        let permit = Arc::clone(&self.in_flight).acquire_many_owned(kib).await;
+        let (ledger, tells) = (Arc::clone(&self.ledger), self.ledger().tells());
+        Arc::new(Block { bytes, ledger, tells, delivered: AtomicU64::new(0), file, _permit: permit.ok() })
+    }
+
+    async fn send(&self, block: &Arc<Block>, place: Place, content: &[u8]) -> Option<Stop> {
         loop {
-            let record = match self.template.record(lines::content(&line)) {
+            let record = match self.parser.record(content) {
                 Ok(record) => record,
-                Err(reason) => {
-                    unsent.release();
-                    self.ledger().failed(number, &line, &Failure::refused(reason));
+                Err(wrong) => {
+                    block.failed(place, &Failure::refused(wrong.to_string()));
                     return self.cannot_keep();
                 }
             };
-            let permit = Arc::clone(&self.in_flight).acquire_owned().await;
-            match self.producer.send_with(record, self.callback(number, line.clone(), permit.ok())).await {
-                Ok(()) => {
-                    unsent.release();
-                    return self.cannot_keep();
-                }
+            let of = Arc::clone(block);
+            match self.producer.send_with(record, move |outcome| of.complete(place, outcome)).await {
+                Ok(()) => return None,
                 // Records in `buffer.memory` are delivered or expire within delivery.timeout.ms, so memory becomes free: retry.
                 Err(SendError::Timeout { waited_for: WaitedFor::Memory, .. }) => {}
                 Err(error) => {
-                    unsent.release();
-                    self.ledger().failed(number, &line, &Failure::from(&error));
-                    return given_up(&error).or_else(|| self.cannot_keep());
+                    block.failed(place, &Failure::from(&error));
+                    return given_up(&error, self.parser.places_each()).or_else(|| self.cannot_keep());
                 }
             }
-        }
-    }
-
-    fn callback(
-        &self,
-        number: u64,
-        line: Bytes,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static {
-        let ledger = Arc::clone(&self.ledger);
-        move |outcome| {
-            match outcome {
-                Ok(ack) => locked(&ledger).delivered(number, &ack),
-                Err(error) => locked(&ledger).failed(number, &line, &Failure::from(&error)),
-            }
-            drop(permit);
         }
     }
 
@@ -184,24 +309,17 @@ pub(crate) async fn close(producer: &Producer, interrupt: &mut Interrupt) {
     }
 }
 
-/// A guard of a line that is being sent. Dropping it before `release` keeps the line as unsent.
-struct Unsent<'a> {
-    ledger: &'a Mutex<Ledger>,
-    line: &'a [u8],
+/// The bytes of a file.
+pub(super) fn whole(path: &Path, max_len: usize) -> Result<Vec<u8>, String> {
+    let (mut bytes, limit) = (Vec::new(), max_len as u64 + 1);
+    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    read.map_err(|error| error.to_string())?;
+    if bytes.len() > max_len { Err(too_long(max_len).message) } else { Ok(bytes) }
 }
 
-impl Unsent<'_> {
-    fn release(mut self) {
-        self.line = &[];
-    }
-}
-
-impl Drop for Unsent<'_> {
-    fn drop(&mut self) {
-        if !self.line.is_empty() {
-            locked(self.ledger).keep_unsent(self.line);
-        }
-    }
+/// Why a line is not sent that is over the limit.
+pub(super) fn too_long(max_len: usize) -> Failure {
+    Failure::refused(format!("line is over --max-line-bytes, which is {max_len}; raise it, and max.request.size"))
 }
 
 /// Locks the ledger. A poisoned lock is used as well: no panic leaves the ledger inconsistent.
@@ -210,9 +328,14 @@ fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
 }
 
 /// The reason to stop if the error concerns every line, not only this one.
-fn given_up(error: &SendError) -> Option<Stop> {
+fn given_up(error: &SendError, places_each: bool) -> Option<Stop> {
     match error {
         SendError::TooLarge { .. } | SendError::Serialization { .. } | SendError::InvalidRecord { .. } => None,
+        SendError::InvalidTopic { .. } | SendError::InvalidPartition { .. } | SendError::TopicRefused { .. }
+            if places_each =>
+        {
+            None
+        }
         _ => Some(Stop::GivenUp("every line would fail like this one".into())),
     }
 }

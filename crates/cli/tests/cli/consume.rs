@@ -68,3 +68,19 @@ fn reading_stops_after_as_many_records_as_were_asked_for() {
     let values: Vec<_> = milena(&args).expect(0).json().iter().map(|r| r["value"].clone()).collect();
     assert_eq!(values, ["b", "c"]);
 }
+
+#[test]
+fn records_are_printed_as_a_format_string_says() {
+    let broker = Broker::start(&["--topic", "orders:1"]);
+    let args = ["--parse-key", "-H", "a=1", "--timestamp", "17", "--null-marker", "NULL"];
+    broker.produce(&Scratch::new(), "orders", &args, b"k\tv\nl\tNULL\n").expect(0);
+    for (args, expected) in [
+        (&["-f", "%t/%p@%o %k=%s [%h] %T %S\\n"][..], "orders/0@0 k=v [a=1] 17 1\norders/0@1 l= [a=1] 17 -1\n"),
+        (&["-f", "%k{hex}:%v{base64};", "-Z"], "6b:dg==;6c:NULL;"),
+        (&["-f", "%i %v\\0", "--null-marker", "-"], "0 v\x001 -\0"),
+        (&["-o", "none"], ""),
+    ] {
+        let ran = milena(&[&["consume", "-b", &broker.bootstrap, "-t", "orders"], args].concat()).expect(0);
+        assert_eq!(String::from_utf8(ran.stdout).unwrap(), expected, "{args:?}");
+    }
+}

@@ -74,7 +74,7 @@ fn lines_that_fail_are_kept_byte_for_byte_in_a_file_that_is_named() {
     let files = folder.files();
     assert_eq!(files.len(), 1);
     assert!(ran.stderr.contains(&format!("2 lines kept in {}", files[0])), "{}", ran.stderr);
-    assert!(ran.stderr.contains("line 2: failed: no key"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("line 2: failed: column 1: no key"), "{}", ran.stderr);
     assert_eq!(folder.read(&files[0]), b"no key \xff\r\nneither\n");
     assert_eq!(pairs(&broker, "t"), [("a".into(), "1".into()), ("b".into(), "2".into())]);
 }

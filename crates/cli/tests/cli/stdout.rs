@@ -26,7 +26,15 @@ fn run(args: &[&str], stdin: &[u8], stdout: Stdio, stderr: Stdio) -> Ran {
 
 /// Every command in each of its formats, against a broker where it needs one, with what it reads.
 fn commands(bootstrap: &str) -> Vec<(Vec<String>, &'static [u8])> {
-    let help: &[&[&str]] = &[&["--help"], &["-h"], &["--version"], &["produce", "--help"], &["lab", "help", "retry"]];
+    let help: &[&[&str]] = &[
+        &["--help"],
+        &["-h"],
+        &["--version"],
+        &["produce", "--help"],
+        &["lab", "help", "retry"],
+        &["completions", "bash"],
+        &["man"],
+    ];
     let labs: &[&[&str]] = &[
         &["lab", "async-orders"],
         &["lab", "retry", "--backoff", "1ms", "--max-attempts", "1"],

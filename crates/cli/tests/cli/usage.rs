@@ -31,6 +31,9 @@ fn the_help_of_every_command_has_examples_and_exit_codes() {
         &["outbox", "stats"],
         &["dlq", "list"],
         &["dlq", "replay"],
+        &["profile"],
+        &["completions"],
+        &["man"],
     ] {
         let ran = milena(&[command, &["--help"]].concat()).expect(0);
         let help = String::from_utf8(ran.stdout).unwrap();
@@ -52,8 +55,22 @@ fn arguments_that_make_no_sense_are_refused_with_what_was_expected() {
         (&["produce", "-t", "t", "--output", "xml"], "text, json, none"),
         (&["produce", "-t", "t", "--max-line-bytes", "0"], "--max-line-bytes"),
         (&["produce", "-t", "t", "--file", "not-there"], "not-there"),
+        (&["produce", "-t", "t", "--format", "xml"], "lines, json, csv, tsv"),
+        (&["produce", "-t", "t", "--delimiter", "\\q"], "where a backslash stands"),
+        (&["produce", "-t", "t", "--parse-key", "--key-separator", "\\n"], "cannot hold what ends the line"),
+        (&["produce", "-t", "t", "--format", "csv", "--parse-key"], "--format lines"),
+        (&["produce", "-t", "t", "--format", "csv", "--delimiter", "|"], "--delimiter"),
+        (&["produce", "-t", "t", "--key-column", "id"], "--format csv and tsv"),
+        (&["produce", "-t", "t", "--format", "json", "-Z"], "which has null and base64"),
+        (&["produce", "-t", "t", "one", "--file", "two"], "--file"),
+        (&["produce", "-t", "t", "one", "--value-encoding", "hex"], "whole files"),
+        (&["produce", "-t", "t", "--timestamp", "noon"], "expected milliseconds since 1970"),
+        (&["produce", "-t", "t", "--partitioner", "mine"], "round-robin"),
+        (&["produce", "-t", "t", "--partitioner", "random", "--partition", "1"], "--partition"),
         (&["consume", "-t", "t", "--from", "middle"], "expected beginning, end or an offset"),
         (&["consume", "-t", "t", "-b", "localhost"], "the port is missing"),
+        (&["consume", "-t", "t", "-f", "%q"], "expected one of %t topic"),
+        (&["consume", "-t", "t", "-Z"], "--format-string"),
         (&["console-producer", "--topic", "t"], "--bootstrap-server"),
         (
             &["console-producer", "--bootstrap-server", "a:1", "--topic", "t", "--line-reader", "Mine"],
