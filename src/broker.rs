@@ -328,6 +328,12 @@ impl EmbeddedBroker {
         self.shared.change(|state| state.apply_retention(topic, listener::now_ms()))
     }
 
+    /// Applies retention to every topic, and compacts those whose `cleanup.policy` says so, as Apache Kafka does by itself every few minutes. Returns
+    /// how many records are gone. The embedded broker never does it unasked, so that a test knows what there is.
+    pub fn clean(&self) -> u64 {
+        self.shared.change(|state| state.clean_all(listener::now_ms()))
+    }
+
     /// Pauses a node, as SIGSTOP does. It accepts connections and requests, and sends no responses. When it is resumed it handles
     /// the requests that arrived meanwhile, even if the client has closed the connection.
     pub fn pause(&self, node: i32) -> Result<(), BrokerError> {

@@ -4,6 +4,7 @@
 
 use super::{
     acls::Acl,
+    config::TopicConfig,
     faults::{Fault, FaultId},
     log::StoredRecord,
     state::State,
@@ -164,29 +165,39 @@ impl State {
 
     /// Removes from a topic what its retention does not keep. Returns how many records are gone.
     pub(crate) fn apply_retention(&mut self, topic: &str, now_ms: i64) -> Result<u64, BrokerError> {
-        let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition: 0 };
-        let TopicLog { config, partitions, .. } = self.topics.get_mut(topic).ok_or_else(unknown)?;
-        let gone = partitions.iter_mut().map(|partition| partition.expire(config, now_ms)).sum();
-        self.touch_logs(topic);
-        Ok(gone)
+        self.clean(topic, |partition, config| Some(partition.expire(config, now_ms)).filter(|gone| *gone > 0))
     }
 
     /// Compacts the partitions of a topic whose `cleanup.policy` says so. Returns how many records are gone.
     pub(crate) fn compact(&mut self, topic: &str, now_ms: i64) -> Result<u64, BrokerError> {
-        let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition: 0 };
-        let TopicLog { config, partitions, .. } = self.topics.get_mut(topic).ok_or_else(unknown)?;
-        if !config.compact {
-            return Ok(0);
-        }
-        let gone = partitions.iter_mut().map(|partition| partition.log.compact(config, now_ms)).sum();
-        self.touch_logs(topic);
-        Ok(gone)
+        self.clean(topic, |partition, config| if config.compact { partition.log.compact(config, now_ms) } else { None })
     }
 
-    /// All logs of a topic have changed.
-    fn touch_logs(&mut self, topic: &str) {
-        let count = self.topics.get(topic).map_or(0, |topic| topic.partitions.len());
-        (0..).zip(0..count).for_each(|(partition, _)| self.touched.log(topic, partition));
+    /// Applies retention to every topic, and compacts those that say so. Returns how many records are gone.
+    pub(crate) fn clean_all(&mut self, now_ms: i64) -> u64 {
+        let topics: Vec<_> = self.topics.keys().cloned().collect();
+        let clean = |topic: String| {
+            self.apply_retention(&topic, now_ms).unwrap_or(0) + self.compact(&topic, now_ms).unwrap_or(0)
+        };
+        topics.into_iter().map(clean).sum()
+    }
+
+    /// Cleans each partition of a topic; `None` from one says that its log is what it was. Returns how many records are gone.
+    fn clean(
+        &mut self,
+        topic: &str,
+        mut clean: impl FnMut(&mut PartitionLog, &TopicConfig) -> Option<u64>,
+    ) -> Result<u64, BrokerError> {
+        let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition: 0 };
+        let TopicLog { config, partitions, .. } = self.topics.get_mut(topic).ok_or_else(unknown)?;
+        let mut gone = 0;
+        for (number, partition) in (0..).zip(partitions) {
+            if let Some(of_it) = clean(partition, config) {
+                gone += of_it;
+                self.touched.log(topic, number);
+            }
+        }
+        Ok(gone)
     }
 
     /// Pauses a node, which then holds every request, or resumes it.

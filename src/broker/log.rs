@@ -181,11 +181,13 @@ impl Log {
         self.at_or_after(visible.max()?)
     }
 
-    /// Removes the records that a later one of the same key supersedes. Returns how many.
-    pub(super) fn compact(&mut self, config: &TopicConfig, now_ms: i64) -> u64 {
+    /// Removes the records that a later one of the same key supersedes. Returns how many; `None` if the log is what it was.
+    pub(super) fn compact(&mut self, config: &TopicConfig, now_ms: i64) -> Option<u64> {
         let before = self.count();
-        self.batches = compact(&self.batches, self.active.base_offset, config, now_ms);
-        before.saturating_sub(self.count())
+        let compacted = compact(&self.batches, self.active.base_offset, config, now_ms);
+        let is_same = compacted.iter().map(Batch::header).eq(self.batches.iter().map(Batch::header));
+        self.batches = compacted;
+        (!is_same).then(|| before.saturating_sub(self.count()))
     }
 
     /// Removes the segments that are too old, or too many, also the active one. Returns how many records are gone.

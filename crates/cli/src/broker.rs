@@ -6,8 +6,10 @@
 mod security;
 
 use std::{
+    convert::Infallible,
     io::{self, ErrorKind},
     path::PathBuf,
+    time::Duration,
 };
 
 use milena::broker::EmbeddedBroker;
@@ -74,6 +76,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
+    /// How often retention is applied and compacted topics are compacted, in milliseconds (log.cleaner.backoff.ms)
+    #[arg(long, value_name = "MS", default_value_t = 15_000, value_parser = clap::value_parser!(u64).range(1..))]
+    log_cleaner_backoff_ms: u64,
+
     #[command(flatten)]
     security: Security,
 }
@@ -111,9 +117,20 @@ pub(crate) async fn run(args: Args) -> Result<Exit, CliError> {
         None => "in memory only".to_owned(),
     };
     to_stderr(&format!("embedded broker is listening; its records are {kept}; Ctrl-C stops it"));
-    interrupt.next().await;
+    tokio::select! {
+        () = interrupt.next() => {}
+        never = clean(&broker, Duration::from_millis(args.log_cleaner_backoff_ms)) => match never {},
+    }
     broker.shutdown().await;
     Ok(Exit::Good)
+}
+
+/// Applies retention and compacts, again and again.
+async fn clean(broker: &EmbeddedBroker, every: Duration) -> Infallible {
+    loop {
+        tokio::time::sleep(every).await;
+        broker.clean();
+    }
 }
 
 /// The error names the address that could not be bound.

@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::support::{Broker, Process, Scratch, milena, run_in};
+use crate::support::{Broker, Process, Ran, Scratch, milena, run_in};
 
 #[test]
 #[cfg(unix)]
@@ -227,4 +227,22 @@ fn a_folder_that_is_in_use_or_damaged_is_told() {
     folder.write("data/data", b"something else");
     let ran = run_in(&folder, &["broker", "--port", "0", "--data", "data"], b"").expect(1);
     assert!(ran.stderr.contains("at byte 0") && ran.stderr.contains("move it away"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_too_old_goes_by_itself_and_compacted_topics_are_compacted() {
+    let broker = Broker::start(&["--log-cleaner-backoff-ms", "50"]);
+    let topics =
+        |args: &[&str]| milena(&[&["topics", "--bootstrap-server", &broker.bootstrap], args].concat()).expect(0);
+    topics(&["--create", "--topic", "short", "--config", "retention.ms=1"]);
+    topics(&["--create", "--topic", "long"]);
+    for topic in ["short", "long"] {
+        run_in(&Scratch::new(), &["produce", "-b", &broker.bootstrap, "-t", topic], b"one\ntwo\n").expect(0);
+    }
+    // What is read may go just then, which is an error.
+    let is_empty = |ran: Ran| ran.code == Some(0) && ran.stdout.is_empty();
+    while !is_empty(milena(&["consume", "-b", &broker.bootstrap, "-t", "short", "-o", "json"])) {}
+    assert_eq!(broker.read("long").len(), 2);
+    let ran = milena(&["lab", "gateway", "--step", "02.5", "-b", &broker.bootstrap]).expect(0);
+    assert_eq!(ran.lines().last(), Some(&"OK"));
 }

@@ -1,7 +1,7 @@
 //! Step 02.5: of a compacted topic the last value of a key remains.
 //!
 //! In: the site. Out: verdicts. Does I/O. Kafka compacts all but the active segment, and only when its cleaner comes by. So a record that is later
-//! than `segment.ms` begins another segment; then a real Kafka is waited for, and the embedded broker is told.
+//! than `segment.ms` begins another segment; then a cluster is waited for, and the embedded broker of the lab is told.
 
 use std::{
     ops::ControlFlow,
@@ -82,7 +82,7 @@ async fn compacted(site: &mut Site<'_>, partition: i32, begin: i64) -> Result<Ve
     if let Some(broker) = site.cluster.embedded() {
         broker.compact(TOPIC).map_err(|error| CliError::Failed(error.to_string()))?;
     } else {
-        to_stdout("waiting for Kafka's cleaner, which comes by every 15 s (log.cleaner.backoff.ms)");
+        to_stdout("waiting for the cleaner, which comes by every 15 s (log.cleaner.backoff.ms)");
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
