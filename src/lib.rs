@@ -69,6 +69,7 @@
 //! - `quick_start`: sends records and tells where each was written
 //! - `callbacks`: outcomes by callback, in place of futures
 //! - `partitioner_and_interceptor`: code of yours around every record
+//! - `request_reply`: a request to one topic, and its reply from another
 //! - `graceful_shutdown`: a service that is told to stop, and what it then reports
 //! - `testing_with_mock`: tests of code that sends, without a broker
 //! - `testing_with_broker`: such tests against the embedded broker, with faults

@@ -57,6 +57,14 @@ fn quick_start_uses_the_cluster_that_bootstrap_servers_names() {
 }
 
 #[test]
+fn request_reply_prints_the_replies_and_the_request_that_has_none() {
+    assert_eq!(
+        run("request_reply"),
+        "customer-7 has 3 orders\ncustomer-42 has 3 orders\ncustomer-13: no reply, written: true\n"
+    );
+}
+
+#[test]
 fn callbacks_count_every_outcome_once() {
     let printed = run("callbacks");
     assert!(printed.contains("not accepted: "), "{printed}");
