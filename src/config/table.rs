@@ -192,7 +192,7 @@ settings! {
     availability_timeout: Duration = "0", Millis(0, LONG), "partitioner.availability.timeout.ms", fn availability_timeout,
         "How long a broker may leave its batches waiting before records without a key avoid its partitions; 0 is off.";
     partitioner_rack_aware: bool = "false", FLAG, "partitioner.rack.aware", fn partitioner_rack_aware,
-        "Whether records without a key go to partitions whose leaders are in the rack `client.rack`, while there are any (KIP-1123).";
+        "Whether records without a key go to partitions whose leaders are in the rack `client.rack`, while there are any (KIP-1123, which Java has after 4.2).";
     canonical_names: bool = "use_all_dns_ips", DNS_LOOKUP, "client.dns.lookup",
         "`use_all_dns_ips`: every address of a name is tried. `resolve_canonical_bootstrap_servers_only` besides puts the canonical names of the addresses of `bootstrap.servers` in their place, once, when the producer is built; it needs the feature `canonical-names`.";
     client_rack: Arc<str> = "", Text(32767), "client.rack",

@@ -9,8 +9,8 @@ use crate::ProducerBuilder;
 const DIFFERENCES: [(&str, &str, &str); 1] =
     [("client.id", "milena-producer", "Java makes one up per process; a fixed name groups quotas and logs by program")];
 
-/// Settings that Java does not have.
-const OWN: [&str; 2] = ["sasl.username", "sasl.password"];
+/// Settings that Java does not have, the last two not in this version (KIP-1123).
+const OWN: [&str; 4] = ["sasl.username", "sasl.password", "client.rack", "partitioner.rack.aware"];
 
 /// Settings without a default, which Java refuses to have empty.
 const NEVER_EMPTY: [&str; 4] = ["bootstrap.servers", "key.serializer", "value.serializer", "transactional.id"];
