@@ -46,10 +46,10 @@ pub(super) struct High {
 }
 
 impl High {
-    /// `level` from 1 (quickest) to 17 (smallest), as Java has them. Beyond 12 nothing changes, as in lz4 itself.
+    /// `level` from 1 (quickest) to 17 (smallest), as Java has them. Beyond 10 nothing changes: longer searches find next to nothing.
     pub(super) fn new(level: i32) -> Self {
         Self {
-            attempts: 1 << (3 + level.clamp(1, 12)),
+            attempts: 1 << (3 + level.clamp(1, 10)),
             last: vec![0; 1 << HASH_BITS],
             back: vec![0; LONGEST],
             matches: Vec::new(),
