@@ -262,7 +262,7 @@ impl Consumer {
             };
             match asked {
                 Ok(()) => (self.failures, self.trouble) = (0, None),
-                Err(error) if is_transient(&error) => {
+                Err(error) if error.may_pass() => {
                     self.failures += 1;
                     self.trouble = Some(error);
                 }
@@ -299,10 +299,4 @@ impl Consumer {
         }
         Ok(())
     }
-}
-
-/// Whether it may be over with the next try. A broker that has just started may not know a topic yet.
-fn is_transient(error: &AdminError) -> bool {
-    let unknown = matches!(error, AdminError::UnknownTopic { .. } | AdminError::UnknownPartition { .. });
-    error.retriable() || unknown
 }

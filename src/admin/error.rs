@@ -169,6 +169,13 @@ impl AdminError {
             _ => false,
         }
     }
+
+    /// Whether somebody who reads on and on may go on after it: the same request may succeed later, or the broker, which may have just
+    /// started, does not know the topic or partition yet.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.retriable() || matches!(self, Self::UnknownTopic { .. } | Self::UnknownPartition { .. })
+    }
 }
 
 /// The name of a code. A code that the table does not know has none, so the error shows its number alone.
@@ -225,5 +232,8 @@ mod tests {
         }
         assert!(AdminError::NoLeader { topic: "t".into(), partition: 0 }.retriable());
         assert!(!AdminError::TopicExists { topic: "t".into() }.retriable());
+        assert!(!AdminError::TopicExists { topic: "t".into() }.may_pass());
+        let unknown = AdminError::UnknownTopic { topic: "t".into() };
+        assert_eq!((unknown.retriable(), unknown.may_pass()), (false, true));
     }
 }

@@ -116,19 +116,13 @@ impl Round {
     fn note(&mut self, done: Result<bool, AdminError>) -> Result<(), AdminError> {
         match done {
             Ok(moved) => (self.responded, self.moved) = (true, self.moved | moved),
-            Err(error) if is_transient(&error) => {
+            Err(error) if error.may_pass() => {
                 self.error.get_or_insert_with(|| error.to_string());
             }
             Err(error) => return Err(error),
         }
         Ok(())
     }
-}
-
-/// Whether a retry may succeed. A broker that has just started may not know a topic yet.
-fn is_transient(error: &AdminError) -> bool {
-    let unknown = matches!(error, AdminError::UnknownTopic { .. } | AdminError::UnknownPartition { .. });
-    error.retriable() || unknown
 }
 
 impl Added {

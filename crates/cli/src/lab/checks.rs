@@ -49,6 +49,11 @@ pub(crate) struct Verdict {
     pub(crate) result: Result<(), String>,
 }
 
+/// A claim that holds if `holds`, and otherwise the reason why it does not.
+pub(crate) fn claim(claim: impl Into<String>, holds: bool, got: impl std::fmt::Display) -> Verdict {
+    Verdict { claim: claim.into(), result: if holds { Ok(()) } else { Err(format!("got {got}")) } }
+}
+
 /// Checks every claim.
 pub(crate) fn check(history: &History) -> Vec<Verdict> {
     let count = history.sent.len();

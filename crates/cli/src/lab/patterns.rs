@@ -15,7 +15,12 @@ use milena::{
 };
 use tokio::task::JoinSet;
 
-use super::{checks::Verdict, conclude, orders::prepare, to_stdout};
+use super::{
+    checks::{Verdict, claim},
+    conclude,
+    orders::prepare,
+    to_stdout,
+};
 use crate::{
     cluster::Cluster,
     exit::{CliError, Exit},
@@ -96,14 +101,6 @@ fn failed(error: impl ToString) -> CliError {
     CliError::Failed(error.to_string())
 }
 
-fn verdict(claim: &str, result: Result<(), String>) -> Verdict {
-    Verdict { claim: claim.to_owned(), result }
-}
-
-fn holds(condition: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
-    if condition { Ok(()) } else { Err(otherwise()) }
-}
-
 /// Where an event is.
 struct Seen {
     partition: i32,
@@ -150,13 +147,15 @@ async fn entities(producer: &Producer, events: &Place<'_>) -> Result<Vec<Verdict
     let ordered = keyed.values().filter(in_order).count();
     let spread = keyless.values().filter(|places| partitions(places) > 1).count();
     Ok(vec![
-        verdict(
+        claim(
             "with its id as the key, each customer's events are in one partition and in order",
-            holds(ordered == CUSTOMERS, || format!("{ordered} of {CUSTOMERS} customers")),
+            ordered == CUSTOMERS,
+            format!("{ordered} of {CUSTOMERS} customers"),
         ),
-        verdict(
+        claim(
             "without a key they are spread over partitions, which have no order among them",
-            holds(spread > 0, || "all of each customer's are in one partition".to_owned()),
+            spread > 0,
+            "all of each customer's are in one partition",
         ),
     ])
 }
@@ -177,13 +176,14 @@ async fn batch(producer: &Producer, topic: &str) -> Vec<Verdict> {
     let written =
         part.as_ref().map_or_else(|error| error.outcomes().iter().filter(|outcome| outcome.is_ok()).count(), Vec::len);
     vec![
-        verdict(
-            "a thousand records have one result, which says that all are written",
-            whole.map(drop).map_err(|error| error.to_string()),
-        ),
-        verdict(
+        Verdict {
+            claim: "a thousand records have one result, which says that all are written".to_owned(),
+            result: whole.map(drop).map_err(|error| error.to_string()),
+        },
+        claim(
             "one that cannot be written is named, and keeps no other from being written",
-            holds(failed == Some(vec![1]) && written == 2, || format!("{written} are written, failed are {failed:?}")),
+            failed == Some(vec![1]) && written == 2,
+            format!("{written} are written, failed are {failed:?}"),
         ),
     ]
 }
@@ -228,13 +228,15 @@ async fn requests(producer: &Producer, requests: &Place<'_>, responses: &Place<'
     });
     let told = told.count();
     Ok(vec![
-        verdict(
+        claim(
             "each request that is answered gets its own reply, by its correlation-id",
-            holds(own == REQUESTS - UNANSWERED, || format!("{own} of {}", REQUESTS - UNANSWERED)),
+            own == REQUESTS - UNANSWERED,
+            format!("{own} of {}", REQUESTS - UNANSWERED),
         ),
-        verdict(
+        claim(
             "one that is not ends in time, and says that it is written",
-            holds(told == UNANSWERED && unanswered.len() == UNANSWERED, || format!("{told} of {UNANSWERED}")),
+            told == UNANSWERED && unanswered.len() == UNANSWERED,
+            format!("{told} of {UNANSWERED}"),
         ),
     ])
 }

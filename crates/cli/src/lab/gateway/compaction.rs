@@ -12,14 +12,14 @@ use milena::admin::{AdminError, ConsumedRecord};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{
-    http,
-    judge::{claim, place},
-    site::Site,
-};
+use super::{http, judge::place, site::Site};
 use crate::{
     exit::CliError,
-    lab::{checks::Verdict, orders::header, to_stdout},
+    lab::{
+        checks::{Verdict, claim},
+        orders::header,
+        to_stdout,
+    },
 };
 
 const TOPIC: &str = "bhf-compact-demo";

@@ -8,14 +8,12 @@ use milena::admin::ConsumedRecord;
 use serde_json::Value;
 
 use super::http::Reply;
-use crate::lab::{checks::Verdict, orders::header};
+use crate::lab::{
+    checks::{Verdict, claim},
+    orders::header,
+};
 
 const EVENT_ID: &str = "eventId";
-
-/// A claim that holds if `holds`, and otherwise the reason why it does not.
-pub(super) fn claim(claim: impl Into<String>, holds: bool, got: impl std::fmt::Display) -> Verdict {
-    Verdict { claim: claim.into(), result: if holds { Ok(()) } else { Err(format!("got {got}")) } }
-}
 
 /// Partition and offset of an answer, if it is one to a request that waited for its record.
 pub(super) fn place(reply: &Reply) -> Option<(i32, i64)> {

@@ -2,11 +2,11 @@
 //!
 //! In: the site. Out: verdicts. Does I/O.
 
-use super::{
-    judge::{claim, place},
-    site::Site,
+use super::{judge::place, site::Site};
+use crate::{
+    exit::CliError,
+    lab::checks::{Verdict, claim},
 };
-use crate::{exit::CliError, lab::checks::Verdict};
 
 const KEY: &str = "account-123";
 

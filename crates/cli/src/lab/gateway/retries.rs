@@ -9,12 +9,15 @@ use tokio::time::sleep;
 
 use super::{
     http,
-    judge::{accepted, claim, copies, retried},
+    judge::{accepted, copies, retried},
     site::Site,
 };
 use crate::{
     exit::CliError,
-    lab::{checks::Verdict, to_stdout},
+    lab::{
+        checks::{Verdict, claim},
+        to_stdout,
+    },
 };
 
 const EVENTS: usize = 20;

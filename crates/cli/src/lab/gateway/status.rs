@@ -3,12 +3,15 @@
 //! In: the site. Out: verdicts. Does I/O.
 
 use super::{
-    judge::{accepted, claim, place, stands, told_as_error},
+    judge::{accepted, place, stands, told_as_error},
     site::Site,
 };
 use crate::{
     exit::CliError,
-    lab::{checks::Verdict, to_stdout},
+    lab::{
+        checks::{Verdict, claim},
+        to_stdout,
+    },
     trouble,
 };
 

@@ -4,12 +4,15 @@
 
 use super::{
     http,
-    judge::{claim, place, stands},
+    judge::{place, stands},
     site::{Site, TOPIC},
 };
 use crate::{
     exit::CliError,
-    lab::{checks::Verdict, to_stdout},
+    lab::{
+        checks::{Verdict, claim},
+        to_stdout,
+    },
 };
 
 /// Step 02.0.
