@@ -47,7 +47,7 @@ pub(crate) use self::{
 use crate::{
     cluster::PartitionMetadata,
     config::Config,
-    delivery::{Accepted, Callbacks, Completer, Listener, listener, nothing},
+    delivery::{Accepted, Callbacks, Completer, Listener, Receipt, listener, nothing},
     error::ErrorCode,
     metrics::Recorder,
     wire::{
@@ -131,8 +131,8 @@ struct Lingering {
 
 /// A record that was appended.
 #[derive(Debug)]
-pub(crate) struct Appended {
-    pub(crate) accepted: Accepted,
+pub(crate) struct Appended<R = Accepted> {
+    pub(crate) receipt: R,
     /// How many bytes the record took.
     pub(crate) bytes: usize,
     /// Whether the batch counts as full: another record of this size would not fit.
@@ -215,7 +215,7 @@ impl Accumulator {
     /// Appends a record. A record without a timestamp gets the time of `clock`. The callback is taken only if the
     /// record is accepted.
     #[inline]
-    pub(crate) fn append(
+    pub(crate) fn append<R: Receipt>(
         &self,
         partition: &PartitionQueue,
         timestamp: Option<i64>,
@@ -223,7 +223,7 @@ impl Accumulator {
         callback: Option<&mut dyn Listener>,
         mode: impl Into<AppendMode>,
         clock: &impl Clock,
-    ) -> Result<Appended, Refused> {
+    ) -> Result<Appended<R>, Refused> {
         let max_len = payload.max_len();
         let mut no_callback = self.callbacks.has_interceptors().then_some(nothing);
         let callback = match callback {
@@ -248,10 +248,10 @@ impl Accumulator {
         };
         let Some(open) = &mut queue.open else { return Err(Refused::Closed) };
         let before = open.len();
-        let accepted = open.append(timestamp, payload, callback, callback_bytes);
+        let receipt = open.append(timestamp, payload, callback, callback_bytes);
         let bytes = open.len() - before;
         let filled = open.len() + bytes > limit;
-        Ok(Appended { accepted, bytes, filled })
+        Ok(Appended { receipt, bytes, filled })
     }
 
     /// Seals the open batch and opens another, with room for a record of `len` bytes and `callback_bytes` of its
@@ -371,6 +371,11 @@ impl Accumulator {
                 into.push(slot);
             }
         }
+    }
+
+    /// Whether batches wait for further records (`linger.ms`).
+    pub(crate) fn lingers(&self) -> bool {
+        !self.limits.linger.is_zero()
     }
 
     /// When the sender has to call `take_ready` again, if nothing wakes it before.

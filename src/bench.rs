@@ -15,7 +15,7 @@ use crate::{
     Header, ProducerBuilder,
     accumulator::{Accumulator, Limits, PartitionQueue, ReadyTopic, TopicState},
     cluster::TopicId,
-    delivery::Callbacks,
+    delivery::{Accepted, Callbacks},
     error::ErrorCode,
     sender::{self, Action, ConnectionId, Event, Facts, Sender},
     wire::{
@@ -239,7 +239,7 @@ impl Step {
     fn append(&self, partition: &PartitionQueue, records: usize, value: &[u8]) {
         let payload = Payload::new(None, Some(value), &[]);
         for _ in 0..records {
-            let appended = self.accumulator.append(partition, Some(1_000), &payload, None, None, &self.now);
+            let appended = self.accumulator.append::<Accepted>(partition, Some(1_000), &payload, None, None, &self.now);
             drop(appended.expect("memory"));
         }
     }

@@ -59,6 +59,24 @@ impl Accepted {
     }
 }
 
+/// What a caller gets for a record that was accepted. Who has a callback needs nothing, and no reference is counted for him.
+pub(crate) trait Receipt {
+    /// For the record at `index`.
+    fn of(cell: &Arc<cell::Cell>, index: u32, timestamp: i64) -> Self;
+}
+
+impl Receipt for Accepted {
+    #[inline]
+    fn of(cell: &Arc<cell::Cell>, index: u32, timestamp: i64) -> Self {
+        Self::new(Arc::clone(cell), index, timestamp)
+    }
+}
+
+impl Receipt for () {
+    #[inline]
+    fn of(_: &Arc<cell::Cell>, _: u32, _: i64) -> Self {}
+}
+
 impl From<Accepted> for Delivery {
     #[inline]
     fn from(Accepted { cell, place }: Accepted) -> Self {

@@ -34,7 +34,7 @@ use self::{
 };
 use crate::{
     config::ProducerBuilder,
-    delivery::{Ack, Completion, Delivery},
+    delivery::{Accepted, Ack, Completion, Delivery},
     dial::{Security, bootstrap, check_resolvable},
     error::{ConfigError, DeliveryError, FlushError, SendError},
     metrics::{Gauges, Metrics},
@@ -141,7 +141,7 @@ impl Producer {
         record: Record<'a>,
         callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static,
     ) -> impl Future<Output = Result<(), SendError>> + Send + 'a {
-        self.inner.attempt(record, Some(callback)).untracked()
+        self.inner.attempt_with(record, callback)
     }
 
     /// As [`send`](Self::send), but never waits.
@@ -151,7 +151,7 @@ impl Producer {
     /// (the producer requests it), and as [`send`](Self::send).
     #[inline]
     pub fn try_send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
-        self.inner.try_send(record, None::<fn(Completion)>)
+        self.inner.try_send::<Accepted>(record, None::<fn(Completion)>).map(Delivery::from)
     }
 
     /// As [`send_with`](Self::send_with), but never waits.
@@ -164,7 +164,7 @@ impl Producer {
         record: Record<'_>,
         callback: impl FnOnce(Result<Ack, DeliveryError>) + Send + 'static,
     ) -> Result<(), SendError> {
-        self.inner.try_send(record, Some(callback)).map(drop)
+        self.inner.try_send::<()>(record, Some(callback))
     }
 
     /// How many partitions a topic has. Waits for its metadata for at most `max.block.ms`.

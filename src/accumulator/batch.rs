@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{memory::Charge, outstanding::Token};
 use crate::{
-    delivery::{Accepted, Completer, Listener, Notices},
+    delivery::{Completer, Listener, Notices, Receipt},
     wire::record_batch::writer::{Payload, Writer},
 };
 
@@ -110,19 +110,19 @@ impl OpenBatch {
 
     /// Adds a record. There must be room for it.
     #[inline]
-    pub(super) fn append(
+    pub(super) fn append<R: Receipt>(
         &mut self,
         timestamp: i64,
         payload: &Payload<'_>,
         callback: Option<&mut dyn Listener>,
         callback_bytes: usize,
-    ) -> Accepted {
+    ) -> R {
         let index = self.writer.append(timestamp, payload);
         if let Some(callback) = callback {
             self.callback_bytes += callback_bytes;
             self.completer.notify(index, timestamp, callback);
         }
-        Accepted::new(Arc::clone(self.completer.cell()), index, timestamp)
+        R::of(self.completer.cell(), index, timestamp)
     }
 
     /// Seals the batch. `None` if it has no records.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     ProducerBuilder, cluster,
-    delivery::{Callback, Callbacks, Completion, Delivery, Listener, Outcome, nothing},
+    delivery::{Accepted, Callback, Callbacks, Completion, Delivery, Listener, Outcome, nothing},
     error::ErrorCode,
     wire::{
         compression::{Codec, Compressor, Method},
@@ -183,7 +183,7 @@ fn when_memory_is_short_open_batches_are_sent_early_and_nothing_is_lost() {
     let Poll::Ready(Ok(charge)) = poll() else { panic!("all memory is free") };
     let value = vec![7; 700];
     let payload = Payload::new(None, Some(&value), &[]);
-    accumulator.append(&wanting, Some(0), &payload, None, Some(charge), &now).unwrap();
+    accumulator.append::<Accepted>(&wanting, Some(0), &payload, None, Some(charge), &now).unwrap();
 }
 
 #[test]
@@ -395,7 +395,7 @@ fn memory_that_was_waited_for_goes_to_the_batch_if_it_is_enough_and_is_free_agai
         let charge = accumulator.memory().try_charge(waited_for);
         let value = vec![7; len];
         let payload = Payload::new(None, Some(&value), &[]);
-        accumulator.append(&partition(&accumulator, 0), Some(1_000), &payload, None, charge, &now).unwrap();
+        accumulator.append::<Accepted>(&partition(&accumulator, 0), Some(1_000), &payload, None, charge, &now).unwrap();
         assert_eq!(charged(&accumulator), expected, "{waited_for} bytes for a record of {len}");
     }
 }
@@ -499,7 +499,14 @@ fn a_batch_that_can_wait_gets_the_usual_memory_and_one_that_cannot_gets_what_is_
         let partition = partition(&accumulator, 0);
         let append = |turn| {
             let value = [7; 600];
-            accumulator.append(&partition, Some(0), &Payload::new(None, Some(&value), &[]), None, turn, &now)
+            accumulator.append::<Accepted>(
+                &partition,
+                Some(0),
+                &Payload::new(None, Some(&value), &[]),
+                None,
+                turn,
+                &now,
+            )
         };
         while !append(AppendMode::NoWait).unwrap().filled {}
         assert_eq!(charged(&accumulator), 10_000);
@@ -559,7 +566,8 @@ fn a_record_whose_timestamp_is_too_far_from_its_batch_opens_the_next_one() {
     let payload = Payload::new(None, Some(b"a"), &[]);
     let far = i64::from(i32::MAX);
     let times = [0, far, far + 1, 0, i64::MIN, i64::MAX];
-    let send = |time| accumulator.append(&partition, Some(time), &payload, None, None, &now).unwrap().accepted;
+    let send =
+        |time| accumulator.append::<Accepted>(&partition, Some(time), &payload, None, None, &now).unwrap().receipt;
     let deliveries: Vec<Delivery> = times.map(|time| send(time).into()).into();
     let batches: Vec<_> = accumulator.abandon().into_iter().map(|(_, batch)| batch).collect();
     assert_eq!(
@@ -594,8 +602,9 @@ fn the_wall_clock_is_read_once_a_tick() {
     let accumulator = accumulator(16_384, LINGER, 100_000);
     let (partition, clock) = (partition(&accumulator, 0), Ticks(Cell::new(7), Cell::new(100)));
     let payload = Payload::new(None, Some(b"a"), &[]);
-    let send =
-        |own| Delivery::from(accumulator.append(&partition, own, &payload, None, None, &clock).unwrap().accepted);
+    let send = |own| {
+        Delivery::from(accumulator.append::<Accepted>(&partition, own, &payload, None, None, &clock).unwrap().receipt)
+    };
     let mut deliveries = vec![send(None), send(None), send(Some(5))];
     clock.0.set(8);
     deliveries.push(send(None));
@@ -684,7 +693,7 @@ fn batches_are_taken_in_their_order_whichever_was_compressed_first() {
             .unwrap()
             .completer
             .complete(Outcome::Acked { base_offset: None, append_time: None, confirmed: true }, Box::new(()));
-        assert!(Delivery::from(appended.accepted).outcome().is_some());
+        assert!(Delivery::from(appended.receipt).outcome().is_some());
     }
     assert!(partition.take().is_none());
 }
@@ -713,7 +722,7 @@ fn a_batch_that_expires_while_it_is_compressed_leaves_nothing_behind() {
     accumulator.end_compressing(work, &mut compressor);
     assert!(!accumulator.compress_one(&mut compressor), "what waits is gone as well");
     assert!(partition.take().is_none());
-    assert!(sent.into_iter().all(|appended| Delivery::from(appended.accepted).outcome().is_some()));
+    assert!(sent.into_iter().all(|appended| Delivery::from(appended.receipt).outcome().is_some()));
     assert_eq!(charged(&accumulator), 0);
 }
 
@@ -722,7 +731,8 @@ fn a_yielding_caller_opens_no_batch_while_the_sender_is_behind_but_fills_open_on
     let (accumulator, now) = (accumulator(16_384, LINGER, 8 << 20), Instant::now());
     let [full, other] = [0, 1].map(|number| partition(&accumulator, number));
     let payload = Payload::new(None, Some(&[7; 8_000]), &[]);
-    let politely = |partition| accumulator.append(partition, Some(1), &payload, None, AppendMode::Yielding, &now);
+    let politely =
+        |partition| accumulator.append::<Accepted>(partition, Some(1), &payload, None, AppendMode::Yielding, &now);
     while charged(&accumulator) <= BEHIND_BYTES {
         politely(&full).unwrap();
     }
@@ -742,7 +752,8 @@ fn the_sender_is_behind_above_a_limit_and_not_at_it() {
     let (accumulator, now) = (accumulator(16_384, LINGER, 8 << 20), Instant::now());
     let [first, second] = [0, 1].map(|number| partition(&accumulator, number));
     let payload = Payload::new(None, Some(&[7; 10]), &[]);
-    let politely = |partition| accumulator.append(partition, Some(1), &payload, None, AppendMode::Yielding, &now);
+    let politely =
+        |partition| accumulator.append::<Accepted>(partition, Some(1), &payload, None, AppendMode::Yielding, &now);
     let charge = accumulator.memory().try_charge(BEHIND_BYTES).unwrap();
     politely(&first).unwrap();
     assert_eq!(politely(&second).unwrap_err(), Refused::Behind);

@@ -14,7 +14,7 @@ use crate::{
     error::ErrorCode,
     wire::{
         compression::DecompressError,
-        record_batch::reader::{Batch, BatchError, BatchHeader, BatchRecord, Batches},
+        record_batch::reader::{Batch, BatchError, BatchHeader, Batches},
     },
 };
 
@@ -105,32 +105,34 @@ fn check_header(header: &BatchHeader) -> Result<(), Refusal> {
 
 fn check_records(batch: &Batch, config: &TopicConfig, now_ms: i64) -> Result<i64, Refusal> {
     let header = batch.header();
-    let mut max_timestamp = -1;
+    let (mut max_timestamp, mut index) = (-1, 0_i32);
     let mut refused = Vec::new();
-    for (index, record) in (0_i32..).zip(batch.records()?) {
-        let record = record?;
+    batch.records()?.view_each(|record| {
         if record.offset_delta != index {
             return Err(Refusal::invalid(format!("record {index} has offset delta {}", record.offset_delta)));
         }
-        max_timestamp = max_timestamp.max(header.timestamp_of(&record));
-        if let Err((code, message)) = check_record(header, &record, config, now_ms) {
+        let timestamp = header.timestamp_at(record.timestamp_delta);
+        max_timestamp = max_timestamp.max(timestamp);
+        if let Err((code, message)) = check_record(header, record.key, timestamp, config, now_ms) {
             refused.push((code, index, message));
         }
-    }
+        index = index.saturating_add(1);
+        Ok(())
+    })?;
     if refused.is_empty() { Ok(max_timestamp) } else { Err(refuse_records(refused)) }
 }
 
 fn check_record(
     header: &BatchHeader,
-    record: &BatchRecord,
+    key: Option<&[u8]>,
+    timestamp: i64,
     config: &TopicConfig,
     now_ms: i64,
 ) -> Result<(), (ErrorCode, String)> {
-    if config.compact && record.key.is_none() {
+    if config.compact && key.is_none() {
         return Err((ErrorCode::INVALID_RECORD, "a compacted topic takes no record without key".to_owned()));
     }
-    check_timestamp(header, header.timestamp_of(record), config, now_ms)
-        .map_err(|message| (ErrorCode::INVALID_TIMESTAMP, message))
+    check_timestamp(header, timestamp, config, now_ms).map_err(|message| (ErrorCode::INVALID_TIMESTAMP, message))
 }
 
 fn check_timestamp(header: &BatchHeader, timestamp: i64, config: &TopicConfig, now_ms: i64) -> Result<(), String> {

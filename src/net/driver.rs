@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
+    task::yield_now,
     time::sleep_until,
 };
 
@@ -108,7 +109,13 @@ impl Driver {
                 () = self.accumulator.to_compress(), if self.compressors.is_free() => {
                     self.compressors.begin(&self.accumulator);
                 }
-                () = self.accumulator.woken() => self.sender.handle_event(Instant::now(), Event::Woken),
+                () = self.accumulator.woken() => {
+                    // The tasks that are ready may have records for batches that do not linger.
+                    if !self.accumulator.lingers() {
+                        yield_now().await;
+                    }
+                    self.sender.handle_event(Instant::now(), Event::Woken);
+                }
                 () = sleep_until(wake_at.into()) => self.sender.handle_timeout(Instant::now()),
             }
         }

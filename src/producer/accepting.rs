@@ -28,10 +28,11 @@ pub(super) enum SendState<'a> {
     /// The record was accepted by the call itself.
     Accepted(Accepted),
     /// `None` once the future has resolved.
-    Waiting(Option<Box<PendingSend<'a>>>),
+    Waiting(Option<Box<Pending<'a, Delivery>>>),
 }
 
-pub(super) type PendingSend<'a> = Pin<Box<dyn Future<Output = Result<Delivery, SendError>> + Send + 'a>>;
+/// A record that waits to be accepted.
+pub(super) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, SendError>> + Send + 'a>>;
 
 impl Future for Accepting<'_> {
     type Output = Result<Delivery, SendError>;
@@ -58,20 +59,11 @@ impl<'a> Accepting<'a> {
     pub fn new(future: impl Future<Output = Result<Delivery, SendError>> + Send + 'a) -> Self {
         Self(SendState::Waiting(Some(Box::new(Box::pin(future)))))
     }
-
-    /// The same future without the [`Delivery`].
-    #[inline]
-    pub(super) fn untracked(self) -> Untracked<'a> {
-        match self.0 {
-            SendState::Accepted(_) => Untracked(None),
-            SendState::Waiting(pending) => Untracked(pending),
-        }
-    }
 }
 
 /// Waits until a record is accepted. One word: passing two words through a future costs as much as choosing a
 /// partition.
-pub(super) struct Untracked<'a>(Option<Box<PendingSend<'a>>>);
+pub(super) struct Untracked<'a>(pub(super) Option<Box<Pending<'a, ()>>>);
 
 impl Future for Untracked<'_> {
     type Output = Result<(), SendError>;
@@ -80,7 +72,7 @@ impl Future for Untracked<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
             None => Poll::Ready(Ok(())),
-            Some(pending) => pending.as_mut().as_mut().poll(cx).map_ok(drop),
+            Some(pending) => pending.as_mut().as_mut().poll(cx),
         }
     }
 }

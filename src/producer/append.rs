@@ -12,12 +12,12 @@ use std::{
 use tokio::{sync::futures::Notified, task::yield_now};
 
 use super::{
-    accepting::{Accepting, SendState},
+    accepting::{Accepting, Pending, SendState, Untracked},
     inner::Inner,
 };
 use crate::{
     accumulator::{AppendMode, Charge, MetadataFailure, ReadyTopic, Refused, Route, TopicState},
-    delivery::{Accepted, Callback, Delivery, Listener, listener},
+    delivery::{Accepted, Callback, Listener, Receipt, listener},
     error::{ErrorCode, SendError, WaitedFor, rights},
     record::{
         Record, intercept,
@@ -64,56 +64,104 @@ impl Waiting {
     }
 }
 
+/// [`Inner::append`] for one kind of receipt, compiled here. Generic code is compiled in the caller's crate, where less of it is inlined.
+pub(super) trait Append: Receipt + Sized {
+    /// As [`Inner::append`].
+    fn append(
+        inner: &Inner,
+        record: &Record<'_>,
+        callback: Option<&mut dyn Listener>,
+        mode: AppendMode,
+    ) -> Result<Self, Box<Stop>>;
+}
+
+impl Append for Accepted {
+    fn append(
+        inner: &Inner,
+        record: &Record<'_>,
+        callback: Option<&mut dyn Listener>,
+        mode: AppendMode,
+    ) -> Result<Self, Box<Stop>> {
+        inner.append(record, callback, mode)
+    }
+}
+
+impl Append for () {
+    fn append(
+        inner: &Inner,
+        record: &Record<'_>,
+        callback: Option<&mut dyn Listener>,
+        mode: AppendMode,
+    ) -> Result<Self, Box<Stop>> {
+        inner.append(record, callback, mode)
+    }
+}
+
 impl Inner {
     #[inline]
     pub(super) fn attempt<'a, F: Callback>(&'a self, mut record: Record<'a>, mut callback: Option<F>) -> Accepting<'a> {
         match self.append_first(&mut record, listener(&mut callback), AppendMode::Yielding) {
             Ok(accepted) => Accepting(SendState::Accepted(accepted)),
-            Err(stop) => self.later(record, callback, *stop),
+            Err(stop) => Accepting(SendState::Waiting(Some(self.later::<_, Accepted, _>(record, callback, *stop)))),
+        }
+    }
+
+    /// As [`attempt`](Self::attempt), for a caller who wants no delivery.
+    #[inline]
+    pub(super) fn attempt_with<'a>(&'a self, mut record: Record<'a>, callback: impl Callback) -> Untracked<'a> {
+        let mut callback = Some(callback);
+        match self.append_first::<()>(&mut record, listener(&mut callback), AppendMode::Yielding) {
+            Ok(()) => Untracked(None),
+            Err(stop) => Untracked(Some(self.later::<_, (), _>(record, callback, *stop))),
         }
     }
 
     /// Appends the record in a future, after the first attempt ended with `stop`.
     #[cold]
-    fn later<'a, F: Callback>(&'a self, record: Record<'a>, mut callback: Option<F>, stop: Stop) -> Accepting<'a> {
-        Accepting::new(async move { Ok(self.wait_and_append(record, listener(&mut callback), stop).await?.into()) })
+    fn later<'a, F: Callback, R: Append + Into<T> + 'a, T>(
+        &'a self,
+        record: Record<'a>,
+        mut callback: Option<F>,
+        stop: Stop,
+    ) -> Box<Pending<'a, T>> {
+        Box::new(Box::pin(
+            async move { Ok(self.wait_and_append::<R>(record, listener(&mut callback), stop).await?.into()) },
+        ))
     }
 
     #[inline]
-    pub(super) fn try_send<F: Callback>(
+    pub(super) fn try_send<R: Append>(
         &self,
         mut record: Record<'_>,
-        mut callback: Option<F>,
-    ) -> Result<Delivery, SendError> {
-        match self.append_first(&mut record, listener(&mut callback), AppendMode::NoWait) {
-            Ok(accepted) => Ok(accepted.into()),
-            Err(stop) => Err(self.not_now(&record, *stop)),
-        }
+        mut callback: Option<impl Callback>,
+    ) -> Result<R, SendError> {
+        self.append_first(&mut record, listener(&mut callback), AppendMode::NoWait)
+            .map_err(|stop| self.not_now(&record, *stop))
     }
 
     /// Appends a record at once if possible. Without user code the record is not moved: a move would take as long as
     /// encoding it.
     #[inline]
-    fn append_first(
+    fn append_first<R: Append>(
         &self,
         record: &mut Record<'_>,
         callback: Option<&mut dyn Listener>,
         mode: AppendMode,
-    ) -> Result<Accepted, Box<Stop>> {
+    ) -> Result<R, Box<Stop>> {
         if self.has_user_code {
             return self.intercept_and_append(record, callback, mode);
         }
-        self.append(record, callback, mode)
+        R::append(self, record, callback, mode)
     }
 
     /// As [`append`](Self::append), after the user's interceptors and partitioner.
     #[cold]
-    fn intercept_and_append(
+    fn intercept_and_append<R: Append>(
         &self,
         record: &mut Record<'_>,
         callback: Option<&mut dyn Listener>,
         mode: AppendMode,
-    ) -> Result<Accepted, Box<Stop>> {
+    ) -> Result<R, Box<Stop>> {
         intercept::on_send(&self.config.interceptors, record);
         self.place_and_append(record, callback, mode)
     }
@@ -136,12 +184,12 @@ impl Inner {
         }
     }
 
-    async fn wait_and_append(
+    async fn wait_and_append<R: Append>(
         &self,
         mut record: Record<'_>,
         mut callback: Option<&mut dyn Listener>,
         mut stop: Stop,
-    ) -> Result<Accepted, SendError> {
+    ) -> Result<R, SendError> {
         let mut waiting = Waiting::new(self);
         loop {
             let mode = match stop {
@@ -166,12 +214,12 @@ impl Inner {
     }
 
     /// As [`append`](Self::append), but calls the user's partitioner first.
-    fn place_and_append(
+    fn place_and_append<R: Append>(
         &self,
         record: &mut Record<'_>,
         callback: Option<&mut dyn Listener>,
         mode: AppendMode,
-    ) -> Result<Accepted, Box<Stop>> {
+    ) -> Result<R, Box<Stop>> {
         if let Some(partitioner) = self.config.partitioner.as_deref()
             && record.explicit_partition().is_none()
         {
@@ -179,16 +227,16 @@ impl Inner {
             // The record keeps this partition. So the partitioner is called once, however often the record has to wait.
             record.place(ask(partitioner, record, &Partitions::new(&topic.leaders))?);
         }
-        self.append(record, callback, mode)
+        R::append(self, record, callback, mode)
     }
 
     /// Appends a record to its partition's open batch: the hot path.
-    pub(super) fn append(
+    fn append<R: Receipt>(
         &self,
         record: &Record<'_>,
         callback: Option<&mut dyn Listener>,
         mode: AppendMode,
-    ) -> Result<Accepted, Box<Stop>> {
+    ) -> Result<R, Box<Stop>> {
         let payload = Payload::new(record.key_bytes(), record.value_bytes(), record.headers());
         let alone = HEADER_LEN + payload.max_len();
         if alone > self.max_len {
@@ -211,7 +259,7 @@ impl Inner {
                     let (bytes, filled) = (appended.bytes, appended.filled);
                     route.sticky.appended(number, bytes, filled, self.config.batch_size, choose);
                 }
-                Ok(appended.accepted)
+                Ok(appended.receipt)
             }
             Err(Refused::NeedsMemory(bytes)) => Err(Stop::Memory(bytes).into()),
             Err(Refused::Behind) => Err(Stop::Behind.into()),

@@ -19,7 +19,7 @@ use super::{Accepting, Producer, TimeLimits, clocks::Clocks, inner::Inner};
 use crate::{
     accumulator::Accumulator,
     config::Config,
-    delivery::{Callback, Delivery},
+    delivery::{Accepted, Callback, Delivery},
     error::SendError,
     net::Shutdown,
     record::Record,
@@ -115,6 +115,6 @@ impl Producer {
         record: Record<'_>,
         callback: Option<impl Callback>,
     ) -> Result<Delivery, SendError> {
-        self.inner.try_send(record, callback)
+        self.inner.try_send::<Accepted>(record, callback).map(Delivery::from)
     }
 }

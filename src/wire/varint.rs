@@ -32,21 +32,37 @@ pub(crate) fn put_signed(out: &mut impl BufMut, value: i64) {
 }
 
 /// Reads an unsigned integer of at most 32 bits from the front of `bytes`; `None` when it is cut short or too long.
+#[inline]
 pub(crate) fn take_u32(bytes: &mut impl Buf) -> Option<u32> {
     u32::try_from(take(bytes, 5 * 7)?).ok()
 }
 
 /// Reads a zigzagged integer of at most 32 bits.
+#[inline]
 pub(crate) fn take_i32(bytes: &mut impl Buf) -> Option<i32> {
     i32::try_from(unzigzag(take(bytes, 5 * 7)?)).ok()
 }
 
 /// Reads a zigzagged integer of at most 64 bits.
+#[inline]
 pub(crate) fn take_i64(bytes: &mut impl Buf) -> Option<i64> {
     take(bytes, 10 * 7).map(unzigzag)
 }
 
+/// Most integers of a record take one byte.
+#[inline]
 fn take(bytes: &mut impl Buf, max_bits: u32) -> Option<u64> {
+    match bytes.chunk().first() {
+        Some(byte @ ..0x80) => {
+            let value = u64::from(*byte);
+            bytes.advance(1);
+            Some(value)
+        }
+        _ => take_long(bytes, max_bits),
+    }
+}
+
+fn take_long(bytes: &mut impl Buf, max_bits: u32) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..max_bits).step_by(7) {
         let byte = bytes.try_get_u8().ok()?;

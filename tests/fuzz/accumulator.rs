@@ -21,7 +21,7 @@ use crate::{
     Delivery,
     accumulator::{Accumulator, Charge, Closed, Held, Limits, PartitionQueue, Refused, SealedBatch},
     cluster,
-    delivery::{Callbacks, Outcome, listener},
+    delivery::{Accepted, Callbacks, Outcome, listener},
     wire::compression::Method,
     wire::record_batch::{
         HEADER_LEN,
@@ -141,10 +141,10 @@ impl Bench {
         let call = move |_| called.lock().unwrap().push(number);
         let mut callback = draft.callbacks.then_some(call);
         let (now, partition) = (self.now, &self.partitions[draft.partition]);
-        match self.accumulator.append(partition, Some(7), &payload, listener(&mut callback), charge, &now) {
+        match self.accumulator.append::<Accepted>(partition, Some(7), &payload, listener(&mut callback), charge, &now) {
             Ok(appended) => {
                 assert!(appended.bytes <= max_len && callback.is_none());
-                self.deliveries.push(appended.accepted.into());
+                self.deliveries.push(appended.receipt.into());
                 self.callbacks.push(usize::from(draft.callbacks));
                 self.queued[draft.partition].push_back(number);
             }

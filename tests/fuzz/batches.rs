@@ -12,7 +12,7 @@ use crate::{
         compression::{Codec, Compressor, Method},
         record_batch::{
             CRC_AT, CRC_FROM, HEADER_LEN,
-            reader::{Batch, BatchRecord, Batches},
+            reader::{Batch, BatchError, BatchHeader, BatchRecord, Batches},
             split::split,
             writer::{Payload, Stamp, Writer, stamp},
         },
@@ -46,7 +46,9 @@ pub(super) fn read_all(bytes: &Bytes) {
         at = end;
         read(&batch);
         let stored = batch.with_header(*batch.header());
-        assert!(stored.check_crc().is_ok() && stored.bytes()[CRC_FROM..] == batch.bytes()[CRC_FROM..]);
+        assert_eq!((stored.check_crc(), stored.bytes()), (batch.check_crc(), batch.bytes()));
+        let timed = batch.with_header(BatchHeader { max_timestamp: !batch.header().max_timestamp, ..*batch.header() });
+        assert!(timed.check_crc().is_ok() && timed.bytes()[HEADER_LEN..] == batch.bytes()[HEADER_LEN..]);
     }
     if let Ok(batch) = Batch::parse(bytes.clone()) {
         assert_eq!(batch.bytes(), bytes);
@@ -58,6 +60,14 @@ fn read(batch: &Batch) {
     let header = batch.header();
     let _ = (batch.check_crc(), header.check_gapless(), header.is_transactional(), header.is_control());
     let Ok(records) = batch.records() else { return };
+    let mut viewed = Vec::new();
+    let views = records.clone().view_each(|record| {
+        viewed.push((record.offset_delta, record.timestamp_delta, record.key.map(Bytes::copy_from_slice)));
+        Ok::<_, BatchError>(())
+    });
+    let read: Vec<_> = records.clone().map_while(Result::ok).collect();
+    assert_eq!(views.err(), records.clone().find_map(Result::err));
+    assert!(viewed.into_iter().eq(read.iter().map(|it| (it.offset_delta, it.timestamp_delta, it.key.clone()))));
     let (mut count, mut before) = (0, -1);
     for record in records {
         let Ok(record) = record else { return };

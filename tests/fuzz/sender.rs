@@ -20,7 +20,7 @@ use crate::{
     ProducerBuilder,
     accumulator::{Accumulator, Limits, TopicState},
     broker::{Api, EmbeddedBroker, Fault, State},
-    delivery::{Callbacks, Completion},
+    delivery::{Accepted, Callbacks, Completion},
     error::ErrorCode,
     sender::{ConnectionId, Event, Sender},
     wire::{
@@ -194,9 +194,10 @@ impl Harness {
         if HEADER_LEN + payload.max_len() > self.buffer_memory {
             return;
         }
-        if let Ok(appended) = self.accumulator.append(queue, Some(timestamp), &payload, Some(&mut callback), None, &now)
+        if let Ok(appended) =
+            self.accumulator.append::<Accepted>(queue, Some(timestamp), &payload, Some(&mut callback), None, &now)
         {
-            self.records.push(Record { partition, delivery: appended.accepted.into() });
+            self.records.push(Record { partition, delivery: appended.receipt.into() });
         }
     }
 

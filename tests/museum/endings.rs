@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Delivery, FailureKind, Persisted,
     accumulator::{Refused, TopicState},
+    delivery::Accepted,
     wire::record_batch::writer::Payload,
 };
 
@@ -62,7 +63,7 @@ fn a_record_that_is_sent_after_close_began_is_refused() {
     let Some(TopicState::Ready(topic)) = rig.accumulator.topics().state(TOPIC) else { panic!("topic is not known") };
     rig.accumulator.close();
     let payload = Payload::new(None, None, &[]);
-    let late = rig.accumulator.append(&topic.partitions[0], Some(0), &payload, None, None, &rig.now);
+    let late = rig.accumulator.append::<Accepted>(&topic.partitions[0], Some(0), &payload, None, None, &rig.now);
     assert_eq!(late.map(drop), Err(Refused::Closed));
     rig.ack(0);
     assert_eq!(offset(&accepted), Some(0));
@@ -101,8 +102,9 @@ fn a_record_appended_while_its_topic_is_forgotten_is_delivered() {
     assert!(rig.accumulator.topics().state(TOPIC).is_none());
     let payload = Payload::new(None, Some(b"a"), &[]);
     let now = rig.now;
-    let appended = rig.accumulator.append(&topic.partitions[0], Some(0), &payload, None, None, &now).unwrap();
-    let delivery = Delivery::from(appended.accepted);
+    let appended =
+        rig.accumulator.append::<Accepted>(&topic.partitions[0], Some(0), &payload, None, None, &now).unwrap();
+    let delivery = Delivery::from(appended.receipt);
     rig.pass_ms(2_000);
     assert!(is_pending(&delivery));
     rig.ack(0);

@@ -54,3 +54,28 @@ fn metrics_have_the_free_memory_and_count_sends_that_wait_for_it_in_vain() {
         assert!(total(&metrics, "bufferpool-wait-time-ns-total") >= 50e6);
     });
 }
+
+/// A task that sends wakes the sender, which would run before the other tasks. It lets them send first; else there are six batches.
+#[test]
+fn without_linger_the_records_of_tasks_that_are_ready_share_a_batch() {
+    const TASKS: u32 = 50;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let broker = broker().await;
+        let producer = Producer::builder(&broker.bootstrap_servers()).linger(Duration::ZERO).build().await.unwrap();
+        // From then on it has an id and a connection.
+        producer.send(order("first").partition(0)).await.unwrap().await.unwrap();
+        let sending = producer.clone();
+        let sent = tokio::spawn(async move {
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..TASKS {
+                let producer = sending.clone();
+                tasks.spawn(async move { producer.send(order("v").partition(0)).await.unwrap().await.unwrap() });
+            }
+            tasks.join_all().await
+        });
+        assert_eq!(sent.await.unwrap().len(), TASKS as usize);
+        let batches = producer.metrics().batch_size().count() - 1;
+        assert!(batches <= 2, "{TASKS} records in {batches} batches");
+    });
+}

@@ -59,6 +59,10 @@ use tracing_subscriber::{
 use exit::{CliError, Exit};
 use warned::Warned;
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A Kafka producer written from the wire protocol up, on the command line.
 #[derive(Debug, Parser)]
 #[command(

@@ -13,7 +13,7 @@ use crate::{
     Ack, DeliveryError, ProducerBuilder,
     accumulator::{Accumulator, Limits, MetadataFailure, TopicState},
     cluster::TopicId,
-    delivery::{Callbacks, Delivery},
+    delivery::{Accepted, Callbacks, Delivery},
     metrics::{Gauges, Metrics},
     sender::{Action, ConnectionId, Event, Sender},
     wire::{
@@ -334,7 +334,7 @@ impl Rig {
         };
         let payload = Payload::new(None, Some(value.as_bytes()), &[]);
         let (queue, timestamp) = (&topic.partitions[partition], Some(timestamp));
-        self.accumulator.append(queue, timestamp, &payload, None, None, &self.now).unwrap().accepted.into()
+        self.accumulator.append::<Accepted>(queue, timestamp, &payload, None, None, &self.now).unwrap().receipt.into()
     }
 
     /// Takes the oldest request that is not answered.

@@ -13,7 +13,7 @@ use crate::{
     ErrorCode, FailureKind, Persisted,
     accumulator::TopicState,
     cluster::TopicId,
-    delivery::{Callback, Completion, Delivery},
+    delivery::{Accepted, Callback, Completion, Delivery},
     wire::{errors::TABLE, record_batch::writer::Payload},
 };
 
@@ -339,7 +339,9 @@ fn append_with(rig: &Rig, number: u32, callback: impl Callback) {
     let Some(TopicState::Ready(topic)) = rig.accumulator.topics().state(TOPIC) else { panic!("topic is not known") };
     let value = number.to_string();
     let payload = Payload::new(None, Some(value.as_bytes()), &[]);
-    rig.accumulator.append(&topic.partitions[0], Some(0), &payload, Some(&mut Some(callback)), None, &rig.now).unwrap();
+    rig.accumulator
+        .append::<Accepted>(&topic.partitions[0], Some(0), &payload, Some(&mut Some(callback)), None, &rig.now)
+        .unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::rig::{Rig, Says, offset};
 use crate::{
     accumulator::TopicState,
-    delivery::{Completion, listener},
+    delivery::{Accepted, Completion, listener},
     sender::lanes::entry::Entry,
     wire::record_batch::{split::split, writer::Payload},
 };
@@ -129,7 +129,7 @@ fn the_parts_of_a_split_batch_keep_the_memory_of_their_callbacks() {
         let payload = Payload::new(None, Some(b"some value"), &[]);
         let turn = crate::accumulator::AppendMode::NoWait;
         rig.accumulator
-            .append(&topic.partitions[0], Some(1), &payload, listener(&mut callback), turn, &rig.now)
+            .append::<Accepted>(&topic.partitions[0], Some(1), &payload, listener(&mut callback), turn, &rig.now)
             .unwrap();
     }
     let batch = topic.partitions[0].take_older(rig.now, std::time::Duration::ZERO).remove(0);

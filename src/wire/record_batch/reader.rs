@@ -102,6 +102,15 @@ impl BatchHeader {
         })
     }
 
+    /// These records behind the header.
+    #[cfg(feature = "broker")]
+    fn before(&self, records: &[u8]) -> bytes::BytesMut {
+        let mut bytes = bytes::BytesMut::with_capacity(HEADER_LEN.saturating_add(records.len()));
+        self.put(&mut bytes);
+        bytes.extend_from_slice(records);
+        bytes
+    }
+
     #[cfg(feature = "broker")]
     fn put(&self, out: &mut bytes::BytesMut) {
         use bytes::BufMut;
@@ -153,7 +162,12 @@ impl BatchHeader {
 
     /// The offset of one of the batch's records.
     pub(crate) fn offset_of(&self, record: &BatchRecord) -> i64 {
-        self.base_offset.saturating_add(i64::from(record.offset_delta))
+        self.offset_at(record.offset_delta)
+    }
+
+    /// The offset of the record with this offset delta.
+    pub(crate) fn offset_at(&self, offset_delta: i32) -> i64 {
+        self.base_offset.saturating_add(i64::from(offset_delta))
     }
 
     /// The sequence number of one of the batch's records. It wraps to 0 after 2^31 - 1.
@@ -165,11 +179,12 @@ impl BatchHeader {
     /// The timestamp of one of the batch's records, in milliseconds since the Unix epoch. The sum wraps, as the
     /// difference did when the record was written, and as Java's sum does.
     pub(crate) fn timestamp_of(&self, record: &BatchRecord) -> i64 {
-        if self.is_log_append_time() {
-            self.max_timestamp
-        } else {
-            self.base_timestamp.wrapping_add(record.timestamp_delta)
-        }
+        self.timestamp_at(record.timestamp_delta)
+    }
+
+    /// The timestamp of a record with this timestamp delta.
+    pub(crate) fn timestamp_at(&self, timestamp_delta: i64) -> i64 {
+        if self.is_log_append_time() { self.max_timestamp } else { self.base_timestamp.wrapping_add(timestamp_delta) }
     }
 
     /// Checks that the offsets have no gaps. A producer writes no gaps; compaction makes some.
@@ -200,16 +215,22 @@ impl Batch {
     fn take(bytes: &mut Bytes, size: usize) -> Result<Self, BatchError> {
         let got = bytes.len();
         let truncated = || BatchError::Truncated { expected: size, got };
-        let bytes = take(bytes, size).ok_or_else(truncated)?;
+        let bytes = if size <= got { bytes.split_to(size) } else { return Err(truncated()) };
         let header = BatchHeader::read(&bytes).map_err(|_| truncated())?;
         if header.magic == MAGIC { Ok(Self { header, bytes }) } else { Err(BatchError::Magic { got: header.magic }) }
     }
 
-    /// The same records under another header with a valid checksum, as a broker stores them. Copies the records, so
-    /// that the memory of the request can be freed.
+    /// The same records under another header with a valid checksum, as a broker stores them. The checksum of this batch has to be
+    /// valid. Copies the records, so that the memory of the request can be freed.
     #[cfg(feature = "broker")]
     pub(crate) fn with_header(&self, header: BatchHeader) -> Self {
-        Self::of(header, self.bytes.get(HEADER_LEN..).unwrap_or_default())
+        let records = self.bytes.get(HEADER_LEN..).unwrap_or_default();
+        let BatchHeader { base_offset, partition_leader_epoch, .. } = header;
+        // The checksum does not cover these two.
+        if header == (BatchHeader { base_offset, partition_leader_epoch, ..self.header }) {
+            return Self { header, bytes: header.before(records).freeze() };
+        }
+        Self::of(header, records)
     }
 
     /// These encoded records under a header, whose length and checksum become theirs.
@@ -217,9 +238,7 @@ impl Batch {
     pub(crate) fn of(mut header: BatchHeader, records: &[u8]) -> Self {
         let size = HEADER_LEN.saturating_add(records.len());
         header.batch_length = i32::try_from(size.saturating_sub(LENGTH_END)).unwrap_or(i32::MAX);
-        let mut bytes = bytes::BytesMut::with_capacity(size);
-        header.put(&mut bytes);
-        bytes.extend_from_slice(records);
+        let mut bytes = header.before(records);
         header.crc = crc32c::crc32c(bytes.get(CRC_FROM..).unwrap_or_default());
         if let Some(crc) = bytes.get_mut(CRC_AT..CRC_FROM) {
             crc.copy_from_slice(&header.crc.to_be_bytes());
@@ -247,10 +266,11 @@ impl Batch {
     pub(crate) fn records(&self) -> Result<Records, BatchError> {
         let mut records = self.bytes.clone();
         records.advance(HEADER_LEN.min(records.len()));
-        match self.header.codec()? {
-            Codec::None => Records::new(&self.header, records),
-            codec => Records::new(&self.header, decompress(codec, &records)?.into()),
-        }
+        let bytes = match self.header.codec()? {
+            Codec::None => records,
+            codec => decompress(codec, &records)?.into(),
+        };
+        Ok(Records { progress: Progress::new(&self.header, &bytes)?, bytes })
     }
 }
 
@@ -307,32 +327,69 @@ pub(crate) struct BatchRecord {
     pub(crate) headers: Vec<(Bytes, Option<Bytes>)>,
 }
 
-/// The records of one batch. It ends after an error.
+/// A record as it lies in the bytes of its batch. Nothing is copied or counted for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordView<'a> {
+    pub(crate) offset_delta: i32,
+    pub(crate) timestamp_delta: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    /// They have been read once, so they are whole.
+    headers: &'a [u8],
+    header_count: usize,
+}
+
+impl<'a> RecordView<'a> {
+    /// The same record as slices of `bytes`, which it was read from.
+    fn of(self, bytes: &Bytes) -> BatchRecord {
+        let slice = |part: &'a [u8]| bytes.slice_ref(part);
+        let mut rest = self.headers;
+        let headers = (0..self.header_count).map_while(|_| take_header(&mut rest));
+        BatchRecord {
+            offset_delta: self.offset_delta,
+            timestamp_delta: self.timestamp_delta,
+            key: self.key.map(slice),
+            value: self.value.map(slice),
+            headers: headers.map(|(key, value)| (slice(key), value.map(slice))).collect(),
+        }
+    }
+}
+
+/// How far the records of one batch have been read.
 #[derive(Clone, Debug)]
-pub(crate) struct Records {
-    bytes: Bytes,
+struct Progress {
     count: i32,
     index: i32,
     next_delta: i32,
     last_delta: i32,
 }
 
-impl Records {
-    fn new(header: &BatchHeader, bytes: Bytes) -> Result<Self, BatchError> {
+impl Progress {
+    fn new(header: &BatchHeader, bytes: &[u8]) -> Result<Self, BatchError> {
         if !usize::try_from(header.count).is_ok_and(|count| count <= bytes.len() / MIN_RECORD_LEN) {
             return Err(BatchError::Count { got: header.count, bytes: bytes.len() });
         }
-        let last_delta = header.last_offset_delta;
-        Ok(Self { bytes, count: header.count, index: 0, next_delta: 0, last_delta })
+        Ok(Self { count: header.count, index: 0, next_delta: 0, last_delta: header.last_offset_delta })
     }
 
-    /// Bytes of the records that are still to come.
-    pub(crate) fn bytes_left(&self) -> usize {
-        self.bytes.len()
+    /// Reads the next record from the front of `bytes`. After an error there is none.
+    #[inline]
+    fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<Result<RecordView<'a>, BatchError>> {
+        let next = match bytes.len() {
+            _ if self.index < self.count => self.advance(bytes),
+            0 => return None,
+            got => Err(BatchError::TrailingBytes { got }),
+        };
+        if next.is_err() {
+            self.index = self.count;
+            *bytes = &[];
+        }
+        Some(next)
     }
 
-    fn advance(&mut self) -> Result<BatchRecord, BatchError> {
-        let record = read_record(&mut self.bytes).map_err(|reason| BatchError::Record { index: self.index, reason })?;
+    #[inline]
+    fn advance<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<RecordView<'a>, BatchError> {
+        let record = read_record(bytes).map_err(|reason| BatchError::Record { index: self.index, reason })?;
         let (min, max, got) = (self.next_delta, self.last_delta, record.offset_delta);
         if got < min || got > max {
             return Err(BatchError::OffsetDelta { index: self.index, got, min, max });
@@ -343,61 +400,93 @@ impl Records {
     }
 }
 
+/// The records of one batch. It ends after an error.
+#[derive(Clone, Debug)]
+pub(crate) struct Records {
+    bytes: Bytes,
+    progress: Progress,
+}
+
+impl Records {
+    /// Bytes of the records that are still to come.
+    pub(crate) fn bytes_left(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Calls `each` with the records that are still to come, without a slice of the batch for each of their parts.
+    ///
+    /// # Errors
+    /// The bytes are no records, or the first error of `each`.
+    #[cfg(feature = "broker")]
+    pub(crate) fn view_each<E: From<BatchError>>(
+        mut self,
+        mut each: impl FnMut(RecordView<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut rest = &self.bytes[..];
+        while let Some(record) = self.progress.next(&mut rest) {
+            each(record?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Iterator for Records {
     type Item = Result<BatchRecord, BatchError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = match self.bytes.len() {
-            _ if self.index < self.count => self.advance(),
-            0 => return None,
-            got => Err(BatchError::TrailingBytes { got }),
-        };
-        if next.is_err() {
-            self.index = self.count;
-            self.bytes.clear();
-        }
+        let mut rest = &self.bytes[..];
+        let next = self.progress.next(&mut rest)?.map(|record| record.of(&self.bytes));
+        let read = self.bytes.len() - rest.len();
+        self.bytes.advance(read);
         Some(next)
     }
 }
 
-fn read_record(bytes: &mut Bytes) -> Result<BatchRecord, &'static str> {
+#[inline]
+fn read_record<'a>(bytes: &mut &'a [u8]) -> Result<RecordView<'a>, &'static str> {
     const SHORT: &str = "it ends in the middle of a field";
     let len = take_i32(bytes).and_then(|len| usize::try_from(len).ok()).ok_or("its length is not one")?;
     let mut body = take(bytes, len).ok_or("it is longer than what is left of the batch")?;
     take(&mut body, 1).ok_or(SHORT)?;
-    let record = BatchRecord {
-        timestamp_delta: take_i64(&mut body).ok_or(SHORT)?,
-        offset_delta: take_i32(&mut body).ok_or(SHORT)?,
-        key: take_nullable(&mut body).ok_or("its key does not fit")?,
-        value: take_nullable(&mut body).ok_or("its value does not fit")?,
-        headers: take_headers(&mut body)?,
-    };
-    if body.is_empty() { Ok(record) } else { Err("it is longer than its fields") }
-}
-
-fn take_headers(body: &mut Bytes) -> Result<Vec<(Bytes, Option<Bytes>)>, &'static str> {
-    let count = take_i32(body).and_then(|count| usize::try_from(count).ok()).ok_or("its header count is not one")?;
-    if count > body.len() / MIN_HEADER_LEN {
-        return Err("it has more headers than bytes for them");
+    let timestamp_delta = take_i64(&mut body).ok_or(SHORT)?;
+    let offset_delta = take_i32(&mut body).ok_or(SHORT)?;
+    let key = take_nullable(&mut body).ok_or("its key does not fit")?;
+    let value = take_nullable(&mut body).ok_or("its value does not fit")?;
+    let header_count = take_header_count(&mut body)?;
+    let headers = body;
+    for _ in 0..header_count {
+        take_header(&mut body).ok_or("a header does not fit")?;
     }
-    (0..count).map(|_| take_header(body).ok_or("a header does not fit")).collect()
+    if !body.is_empty() {
+        return Err("it is longer than its fields");
+    }
+    Ok(RecordView { offset_delta, timestamp_delta, key, value, headers, header_count })
 }
 
-fn take_header(body: &mut Bytes) -> Option<(Bytes, Option<Bytes>)> {
+fn take_header_count(body: &mut &[u8]) -> Result<usize, &'static str> {
+    let count = take_i32(body).and_then(|count| usize::try_from(count).ok()).ok_or("its header count is not one")?;
+    if count > body.len() / MIN_HEADER_LEN { Err("it has more headers than bytes for them") } else { Ok(count) }
+}
+
+fn take_header<'a>(body: &mut &'a [u8]) -> Option<(&'a [u8], Option<&'a [u8]>)> {
     let key = take_nullable(body)??;
     Some((key, take_nullable(body)?))
 }
 
 /// The outer `None` is a malformed field, the inner one a null.
-fn take_nullable(bytes: &mut Bytes) -> Option<Option<Bytes>> {
+#[inline]
+fn take_nullable<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     match take_i32(bytes)? {
         -1 => Some(None),
         len => take(bytes, usize::try_from(len).ok()?).map(Some),
     }
 }
 
-fn take(bytes: &mut Bytes, len: usize) -> Option<Bytes> {
-    (len <= bytes.len()).then(|| bytes.split_to(len))
+#[inline]
+fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = bytes.split_at_checked(len)?;
+    *bytes = rest;
+    Some(taken)
 }
 
 #[cfg(test)]
@@ -722,6 +811,17 @@ mod tests {
         assert_eq!(*stored.header(), BatchHeader { crc: stored.header().crc, ..header });
         let records = |batch: &Batch| batch.records().unwrap().collect::<Result<Vec<_>, _>>();
         assert_eq!(records(&stored), records(&original));
+    }
+
+    #[cfg(feature = "broker")]
+    #[test]
+    fn a_batch_at_another_offset_and_epoch_keeps_its_checksum() {
+        let original = Batch::parse(two_records()).unwrap();
+        let header = BatchHeader { base_offset: 7, partition_leader_epoch: 3, ..*original.header() };
+        let stored = original.with_header(header);
+        assert_eq!(*stored.header(), header);
+        assert_eq!(Batch::parse(stored.bytes().clone()), Ok(stored.clone()));
+        assert_eq!(stored.check_crc(), Ok(()));
     }
 
     #[test]

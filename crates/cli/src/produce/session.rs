@@ -2,23 +2,22 @@
 //!
 //! In: a producer and lines. Out: every line in the log, in the file of failed lines, or in both if its record may have been
 //! written. Does I/O. Lines that were read together are kept together until all their records are completed; a future that is dropped
-//! early keeps what it has not sent. A line costs no lock, and nothing is allocated for it.
+//! early keeps what it has not sent. A line costs no lock, nothing is allocated for it, and it has a handle in place of a callback: that takes
+//! less, and a task for some thousand lines waits for them in order.
 
 use std::{
     fs::File,
     io::Read,
+    mem,
     path::Path,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use milena::{Ack, DeliveryError, Producer, SendError, WaitedFor};
+use milena::{Delivery, Producer, SendError, WaitedFor};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
 };
 
@@ -27,6 +26,10 @@ use crate::{interrupt::Interrupt, output::Failure};
 
 /// How many KiB of lines may be in flight. `buffer.memory` bounds their records; this bounds the lines that are kept for them.
 const MAX_IN_FLIGHT: u32 = 8 * 1024;
+/// How many lines wait for their outcomes together.
+const LINES: usize = 4 * 1024;
+/// How many KiB their handles take.
+const HANDLES: u32 = (LINES * size_of::<(Delivery, Place)>() / 1024) as u32;
 /// How long callbacks may take to run once the producer is closed.
 pub(crate) const LAST_CALLBACKS: Duration = Duration::from_secs(30);
 
@@ -48,6 +51,8 @@ pub(crate) struct Session {
     ledger: Arc<Mutex<Ledger>>,
     /// A permit is taken for each KiB in flight.
     in_flight: Arc<Semaphore>,
+    /// For the next lines: resolves when all those before have their outcomes.
+    settled: Mutex<Option<oneshot::Receiver<()>>>,
     /// Whether lines that were read and not sent would be lost.
     keeps_rest: bool,
 }
@@ -58,11 +63,35 @@ struct Block {
     ledger: Arc<Mutex<Ledger>>,
     /// Whether each line that was delivered is told. Otherwise they are only counted.
     tells: bool,
-    /// How many were delivered that are not told.
-    delivered: AtomicU64,
     /// The file that this is, which is kept nowhere else.
     file: Option<String>,
     _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Lines that were accepted, in order. When it is dropped, a task waits for their outcomes.
+struct Accepted {
+    block: Arc<Block>,
+    lines: Vec<(Delivery, Place)>,
+    permit: Option<OwnedSemaphorePermit>,
+    turn: Turn,
+}
+
+/// The turn of lines among others, by which those that fail are kept in the order of the input.
+#[derive(Default)]
+struct Turn {
+    /// Resolves when all lines before have their outcomes.
+    before: Option<oneshot::Receiver<()>>,
+    /// Dropped when these have theirs, too.
+    settled: Option<oneshot::Sender<()>>,
+}
+
+impl Turn {
+    async fn come(&mut self) {
+        if let Some(before) = self.before.take() {
+            // It is dropped, and never sent.
+            let _ = before.await;
+        }
+    }
 }
 
 /// Where a line is in its block, and which one it is in the input.
@@ -86,14 +115,20 @@ impl Block {
         &self.bytes[place.start as usize..place.end as usize]
     }
 
-    fn complete(&self, place: Place, outcome: Result<Ack, DeliveryError>) {
-        match outcome {
-            Ok(_) if !self.tells => {
-                self.delivered.fetch_add(1, Relaxed);
+    /// Waits for the outcomes of lines, and tells or counts them.
+    async fn complete(&self, lines: Vec<(Delivery, Place)>, turn: &mut Turn) {
+        let mut delivered = 0;
+        for (delivery, place) in lines {
+            match delivery.await {
+                Ok(_) if !self.tells => delivered += 1,
+                Ok(ack) => locked(&self.ledger).delivered(place.number, &ack),
+                Err(error) => {
+                    turn.come().await;
+                    self.failed(place, &Failure::from(&error));
+                }
             }
-            Ok(ack) => locked(&self.ledger).delivered(place.number, &ack),
-            Err(error) => self.failed(place, &Failure::from(&error)),
         }
+        locked(&self.ledger).delivered_silently(delivered);
     }
 
     fn failed(&self, place: Place, why: &Failure) {
@@ -107,9 +142,16 @@ impl Block {
     }
 }
 
-impl Drop for Block {
+impl Drop for Accepted {
     fn drop(&mut self) {
-        locked(&self.ledger).delivered_silently(*self.delivered.get_mut());
+        let (block, lines, permit) = (Arc::clone(&self.block), mem::take(&mut self.lines), self.permit.take());
+        let mut turn = mem::take(&mut self.turn);
+        tokio::spawn(async move {
+            block.complete(lines, &mut turn).await;
+            drop((block, permit));
+            turn.come().await;
+            drop(turn.settled);
+        });
     }
 }
 
@@ -117,7 +159,8 @@ impl Session {
     /// A run without lines yet.
     pub(crate) fn new(producer: Producer, parser: Parser, ledger: Ledger, keeps_rest: bool) -> Self {
         let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize));
-        Self { producer, parser, ledger: Arc::new(Mutex::new(ledger)), in_flight, keeps_rest }
+        let ledger = Arc::new(Mutex::new(ledger));
+        Self { producer, parser, ledger, in_flight, settled: Mutex::default(), keeps_rest }
     }
 
     /// Sends line after line until the input ends, a signal arrives or sending fails. `number` counts the lines.
@@ -182,19 +225,24 @@ impl Session {
 
     /// Sends lines that were read together. `sent` is how many of their bytes need not be kept as unsent.
     async fn send_block(&self, bytes: &Bytes, lines: &Ahead, sent: &mut usize, number: &mut u64) -> Option<Stop> {
-        let (block, ends) = (self.block(bytes.clone(), None).await, lines.ends());
+        let (mut accepted, ends) = (self.block(bytes.clone(), None).await, lines.ends());
         while *sent < bytes.len() {
             let rest = &bytes[*sent..];
             let line = &rest[..ends.first(rest, 0).unwrap_or(rest.len())];
             let place = Place::new(*sent, line.len(), *number + 1);
             let content = ends.content(line);
+            if accepted.lines.len() == LINES {
+                let block = Arc::clone(&accepted.block);
+                // What these take is free once they have their outcomes.
+                drop(accepted);
+                accepted = self.others_of(block).await;
+            }
             let stop = if line.len() > lines.max_len() {
-                block.failed(place, &too_long(lines.max_len()));
-                self.cannot_keep()
+                self.refused(&accepted, place, &too_long(lines.max_len()))
             } else if self.parser.skips(content) {
                 None
             } else {
-                self.send(&block, place, content).await
+                self.send(&mut accepted, place, content).await
             };
             *number += self.parser.lines(line);
             *sent += line.len();
@@ -236,39 +284,60 @@ impl Session {
             }
             Ok(bytes) => {
                 let bytes = Bytes::from(bytes);
-                let block = self.block(bytes.clone(), Some(name)).await;
-                self.send(&block, Place::new(0, bytes.len(), number), &bytes).await
+                let mut accepted = self.block(bytes.clone(), Some(name)).await;
+                self.send(&mut accepted, Place::new(0, bytes.len(), number), &bytes).await
             }
         }
     }
 
-    async fn block(&self, bytes: Bytes, file: Option<String>) -> Arc<Block> {
-        let kib = u32::try_from(bytes.len() / 1024 + 1).unwrap_or(u32::MAX).min(MAX_IN_FLIGHT);
+    async fn block(&self, bytes: Bytes, file: Option<String>) -> Accepted {
+        // Even the largest block leaves room for handles.
+        let kib = u32::try_from(bytes.len() / 1024 + 1).unwrap_or(u32::MAX).min(MAX_IN_FLIGHT - HANDLES);
         let permit = Arc::clone(&self.in_flight).acquire_many_owned(kib).await;
         let (ledger, tells) = (Arc::clone(&self.ledger), self.ledger().tells());
-        Arc::new(Block { bytes, ledger, tells, delivered: AtomicU64::new(0), file, _permit: permit.ok() })
+        let block = Block { bytes, ledger, tells, file, _permit: permit.ok() };
+        Accepted { block: Arc::new(block), lines: Vec::new(), permit: None, turn: self.turn() }
     }
 
-    async fn send(&self, block: &Arc<Block>, place: Place, content: &[u8]) -> Option<Stop> {
+    /// A place for more lines of a block. What its first lines take besides their bytes is part of what is read at once.
+    async fn others_of(&self, block: Arc<Block>) -> Accepted {
+        let permit = Arc::clone(&self.in_flight).acquire_many_owned(HANDLES).await;
+        Accepted { block, lines: Vec::with_capacity(LINES), permit: permit.ok(), turn: self.turn() }
+    }
+
+    fn turn(&self) -> Turn {
+        let (sender, receiver) = oneshot::channel();
+        Turn { before: locked(&self.settled).replace(receiver), settled: Some(sender) }
+    }
+
+    /// Sends a line. Records in `buffer.memory` are delivered or expire within `delivery.timeout.ms`, so memory becomes free: a line
+    /// that has waited for it in vain waits again.
+    #[inline]
+    async fn send(&self, accepted: &mut Accepted, place: Place, content: &[u8]) -> Option<Stop> {
         loop {
             let record = match self.parser.record(content) {
                 Ok(record) => record,
-                Err(wrong) => {
-                    block.failed(place, &Failure::refused(wrong.to_string()));
-                    return self.cannot_keep();
-                }
+                Err(wrong) => return self.refused(accepted, place, &Failure::refused(wrong.to_string())),
             };
-            let of = Arc::clone(block);
-            match self.producer.send_with(record, move |outcome| of.complete(place, outcome)).await {
-                Ok(()) => return None,
-                // Records in `buffer.memory` are delivered or expire within delivery.timeout.ms, so memory becomes free: retry.
+            match self.producer.send(record).await {
+                Ok(delivery) => {
+                    accepted.lines.push((delivery, place));
+                    return None;
+                }
                 Err(SendError::Timeout { waited_for: WaitedFor::Memory, .. }) => {}
                 Err(error) => {
-                    block.failed(place, &Failure::from(&error));
-                    return given_up(&error, self.parser.places_each()).or_else(|| self.cannot_keep());
+                    let refused = self.refused(accepted, place, &Failure::from(&error));
+                    return given_up(&error, self.parser.places_each()).or(refused);
                 }
             }
         }
+    }
+
+    /// Keeps a line that was not accepted.
+    #[cold]
+    fn refused(&self, accepted: &Accepted, place: Place, why: &Failure) -> Option<Stop> {
+        accepted.block.failed(place, why);
+        self.cannot_keep()
     }
 
     /// Waits until no line is in flight.
@@ -323,7 +392,7 @@ pub(super) fn too_long(max_len: usize) -> Failure {
 }
 
 /// Locks the ledger. A poisoned lock is used as well: no panic leaves the ledger inconsistent.
-fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+fn locked<T>(ledger: &Mutex<T>) -> MutexGuard<'_, T> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
