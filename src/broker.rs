@@ -21,7 +21,8 @@
 //! Produce 3–13, Fetch 4–12, ListOffsets 1–10, Metadata 0–13, OffsetCommit 2–9, OffsetFetch 1–9, FindCoordinator 0–6, JoinGroup 0–9,
 //! Heartbeat 0–4, LeaveGroup 0–5, SyncGroup 0–5, DescribeGroups 0–6, ListGroups 0–5, SaslHandshake 1, ApiVersions 0–4, CreateTopics 2–7, DeleteTopics
 //! 1–6, DeleteRecords 0–2, InitProducerId 0–5, OffsetForLeaderEpoch 2–4, DescribeConfigs 1–4, AlterConfigs 0–2, SaslAuthenticate 0–2,
-//! CreatePartitions 0–3, DeleteGroups 0–2, IncrementalAlterConfigs 0–1, OffsetDelete 0, DescribeCluster 0–2 and DescribeTopicPartitions 0. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
+//! CreatePartitions 0–3, DeleteGroups 0–2, IncrementalAlterConfigs 0–1, OffsetDelete 0, DescribeCluster 0–2, ConsumerGroupHeartbeat 0–1 (refused:
+//! groups are classic) and DescribeTopicPartitions 0. The broker validates batches in Apache Kafka's order and refuses them with its codes. Idempotent producers
 //! have Apache Kafka's window of five batches and its epoch rules.
 //!
 //! As Apache Kafka does, the broker ignores bytes that follow a request and tagged fields that it does not know. A request that it

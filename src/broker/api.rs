@@ -35,6 +35,7 @@ mod k42_delete_groups;
 mod k44_incremental_alter_configs;
 mod k47_offset_delete;
 mod k60_describe_cluster;
+mod k68_consumer_group_heartbeat;
 mod k75_describe_topic_partitions;
 mod table;
 #[cfg(test)]

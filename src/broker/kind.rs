@@ -60,6 +60,8 @@ pub enum Api {
     OffsetDelete,
     /// Lists the nodes of the cluster (key 60).
     DescribeCluster,
+    /// Joins a consumer group of KIP-848, of which there are none here (key 68).
+    ConsumerGroupHeartbeat,
     /// Lists topics and partitions in pages (key 75).
     DescribeTopicPartitions,
 }

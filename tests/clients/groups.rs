@@ -119,3 +119,14 @@ async fn javas_tools_of_groups_work() {
     assert_eq!((left.trim(), topics.trim()), ("", ""));
     assert_eq!(logs.take(), Vec::<String>::new());
 }
+
+/// A broker that did not answer their heartbeats would leave librdkafka without a word.
+#[tokio::test]
+async fn consumers_that_ask_for_a_group_of_kip_848_are_told_that_there_is_none() {
+    let broker = EmbeddedBroker::builder().topic(TOPIC, 1).start().await.expect("the embedded broker starts");
+    let servers = broker.bootstrap_servers();
+    let mut script = python("modern.py");
+    script.args([&servers, TOPIC]);
+    let output = run(script).await;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "_FATAL\n", "{output:?}");
+}

@@ -5,13 +5,13 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
-        DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-        DescribeGroupsRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-        IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-        ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-        OffsetForLeaderEpochRequest, ProduceRequest, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
-        SyncGroupRequest,
+        AlterConfigsRequest, ApiVersionsRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
+        CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+        DescribeConfigsRequest, DescribeGroupsRequest, DescribeTopicPartitionsRequest, FetchRequest,
+        FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+        JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
+        OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+        ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
     },
     protocol::{Encodable, HeaderVersion},
 };
@@ -110,6 +110,7 @@ pub(super) const ENTRIES: &[ApiEntry] = &[
     ApiEntry::of::<IncrementalAlterConfigsRequest>(),
     ApiEntry::of::<OffsetDeleteRequest>(),
     ApiEntry::of::<DescribeClusterRequest>(),
+    ApiEntry::of::<ConsumerGroupHeartbeatRequest>(),
     ApiEntry::of::<DescribeTopicPartitionsRequest>(),
 ];
 

@@ -3,13 +3,13 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
-        DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-        DescribeGroupsRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-        IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-        ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-        OffsetForLeaderEpochRequest, ProduceRequest, RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
-        SyncGroupRequest,
+        AlterConfigsRequest, ApiVersionsRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
+        CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+        DescribeConfigsRequest, DescribeGroupsRequest, DescribeTopicPartitionsRequest, FetchRequest,
+        FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+        JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
+        OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+        RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
     },
     protocol::Encodable,
 };
@@ -96,6 +96,7 @@ fn bytes_behind_a_request_and_unknown_tagged_fields_change_nothing() {
     tolerates::<DeleteTopicsRequest>();
     tolerates::<OffsetDeleteRequest>();
     tolerates::<DescribeClusterRequest>();
+    tolerates::<ConsumerGroupHeartbeatRequest>();
     tolerates::<CreatePartitionsRequest>();
     tolerates::<DeleteRecordsRequest>();
     tolerates::<OffsetForLeaderEpochRequest>();

@@ -53,7 +53,15 @@ fn same(scenario: impl Fn(&mut Client) -> Seen) {
     static REAL: OnceLock<RealKafka> = OnceLock::new();
     // The records are years old, and half a minute after its start the broker would begin to remove such.
     let settings = [("auto.create.topics.enable", "false"), ("log.initial.task.delay.ms", "3600000")];
-    let real = REAL.get_or_init(|| RealKafka::start(1, &settings));
+    compare(REAL.get_or_init(|| RealKafka::start(1, &settings)), scenario);
+}
+
+/// Runs a scenario against both brokers, of which Apache Kafka has these settings.
+fn same_with(settings: &[(&str, &str)], scenario: impl Fn(&mut Client) -> Seen) {
+    compare(&RealKafka::start(1, settings), scenario);
+}
+
+fn compare(real: &RealKafka, scenario: impl Fn(&mut Client) -> Seen) {
     let real = scenario(&mut Client::connect(&real.bootstrap_servers()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let broker = runtime.block_on(EmbeddedBroker::builder().auto_create(false).start()).unwrap();

@@ -4,7 +4,8 @@
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::{
     messages::{
-        AlterConfigsRequest, AlterConfigsResponse, ApiVersionsRequest, ApiVersionsResponse, CreatePartitionsRequest,
+        AlterConfigsRequest, AlterConfigsResponse, ApiVersionsRequest, ApiVersionsResponse,
+        ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, CreatePartitionsRequest,
         CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest, DeleteGroupsResponse,
         DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeClusterRequest,
         DescribeClusterResponse, DescribeConfigsRequest, DescribeConfigsResponse, DescribeGroupsRequest,
@@ -222,6 +223,7 @@ macro_rules! for_every_message {
             SaslAuthenticateRequest SaslAuthenticateResponse FindCoordinatorRequest FindCoordinatorResponse
             JoinGroupRequest JoinGroupResponse SyncGroupRequest SyncGroupResponse HeartbeatRequest HeartbeatResponse
             LeaveGroupRequest LeaveGroupResponse OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest
+            ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse
             OffsetFetchResponse OffsetDeleteRequest OffsetDeleteResponse ListGroupsRequest ListGroupsResponse
             DescribeGroupsRequest DescribeGroupsResponse DeleteGroupsRequest DeleteGroupsResponse
             DeleteTopicsRequest DeleteTopicsResponse DescribeClusterRequest DescribeClusterResponse

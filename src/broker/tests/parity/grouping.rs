@@ -2,14 +2,14 @@
 
 use kafka_protocol::{
     messages::{
-        FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-        SyncGroupRequest, join_group_request::JoinGroupRequestProtocol, leave_group_request::MemberIdentity,
-        sync_group_request::SyncGroupRequestAssignment,
+        ConsumerGroupHeartbeatRequest, FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
+        LeaveGroupRequest, SyncGroupRequest, join_group_request::JoinGroupRequestProtocol,
+        leave_group_request::MemberIdentity, sync_group_request::SyncGroupRequestAssignment,
     },
     protocol::StrBytes,
 };
 
-use super::{Client, Seen, same, *};
+use super::{Client, Seen, same, same_with, *};
 
 pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
@@ -286,4 +286,29 @@ fn two_members() {
         seen.push(other.joins(9, &join(&group, &second)).1);
         seen
     });
+}
+
+/// Apache Kafka's default has the groups of KIP-848 as well, so this is compared with one that has classic groups only.
+#[test]
+fn groups_of_kip_848_are_refused_by_a_broker_that_has_classic_ones_only() {
+    let heartbeats = |client: &mut Client| {
+        let answers = (0..=1).map(|version| {
+            let heartbeat = ConsumerGroupHeartbeatRequest::default()
+                .with_group_id(text("modern").into())
+                .with_member_id(text("M5yaSdJ6QsOx7FBfP5pkMQ"))
+                .with_rebalance_timeout_ms(30_000)
+                .with_subscribed_topic_names(Some(vec![name("orders")]))
+                .with_topic_partitions(Some(Vec::new()));
+            let answer = client.ask(version, &heartbeat);
+            format!(
+                "{} {:?} {:?} {}",
+                ErrorCode(answer.error_code),
+                answer.error_message,
+                answer.member_id,
+                answer.member_epoch
+            )
+        });
+        answers.collect()
+    };
+    same_with(&[("group.coordinator.rebalance.protocols", "classic")], heartbeats);
 }

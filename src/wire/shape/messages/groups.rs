@@ -3,11 +3,11 @@
 //! In: nothing. Out: tables. Pure. Only tests read the responses. OffsetCommit and OffsetFetch end at v9: v10 replaces names by topic ids.
 
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, FindCoordinatorRequest,
-    FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
-    OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
-    SyncGroupRequest, SyncGroupResponse,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, DeleteGroupsRequest, DeleteGroupsResponse,
+    DescribeGroupsRequest, DescribeGroupsResponse, FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest,
+    HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
+    ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+    OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
 };
 
 use super::*;
@@ -19,6 +19,7 @@ const COMMITTED: &[Field] = &[
     text("metadata").nullable(),
     int16("error_code"),
 ];
+const OWNED: &[Field] = &[uuid("topic_id"), int32s("partitions")];
 const PARTITION_CODES: &[Field] = &[int32("partition_index"), int16("error_code")];
 
 shapes! {
@@ -172,6 +173,29 @@ shapes! {
         int16("error_code"),
         int32("throttle_time_ms"),
         rows("topics", &[text("name"), rows("partitions", PARTITION_CODES)]),
+    ]
+
+    ConsumerGroupHeartbeatRequest 0..=1 flexible 0 [
+        text("group_id"),
+        text("member_id"),
+        int32("member_epoch"),
+        text("instance_id").nullable(),
+        text("rack_id").nullable(),
+        int32("rebalance_timeout_ms"),
+        texts("subscribed_topic_names").nullable(),
+        text("subscribed_topic_regex").since(1).nullable(),
+        text("server_assignor").nullable(),
+        rows("topic_partitions", OWNED).nullable(),
+    ]
+
+    ConsumerGroupHeartbeatResponse 0..=1 flexible 0 [
+        int32("throttle_time_ms"),
+        int16("error_code"),
+        text("error_message").nullable(),
+        text("member_id").nullable(),
+        int32("member_epoch"),
+        int32("heartbeat_interval_ms"),
+        row("assignment", &[rows("topic_partitions", OWNED)]).nullable(),
     ]
 
     ListGroupsRequest 0..=5 flexible 3 [
