@@ -24,7 +24,8 @@ use tokio::{
 use super::{ahead::Ahead, ledger::Ledger, lines::Input, parser::Parser};
 use crate::{interrupt::Interrupt, output::Failure};
 
-/// How many KiB of lines may be in flight. `buffer.memory` bounds their records; this bounds the lines that are kept for them.
+/// How many KiB of lines may be in flight, with the handles of the lines beyond the first of a block. `buffer.memory` bounds their records;
+/// this bounds what is kept for them.
 const MAX_IN_FLIGHT: u32 = 8 * 1024;
 /// How many lines wait for their outcomes together.
 const LINES: usize = 4 * 1024;
@@ -391,9 +392,9 @@ pub(super) fn too_long(max_len: usize) -> Failure {
     Failure::refused(format!("line is over --max-line-bytes, which is {max_len}; raise it, and max.request.size"))
 }
 
-/// Locks the ledger. A poisoned lock is used as well: no panic leaves the ledger inconsistent.
-fn locked<T>(ledger: &Mutex<T>) -> MutexGuard<'_, T> {
-    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks what the tasks of a run share. A poisoned lock is used as well: no panic leaves it inconsistent.
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The reason to stop if the error concerns every line, not only this one.
