@@ -29,6 +29,10 @@ impl Parser {
     #[inline]
     pub(crate) fn record<'a>(&'a self, content: &'a [u8]) -> Result<Record<'a>, Wrong> {
         match &self.syntax {
+            // Most inputs are such, and a record that is made at once is not moved.
+            Syntax::Lines(layout) if layout.is_plain() && self.template.is_bare() => {
+                Ok(Record::to(&self.template.topic).value(content))
+            }
             Syntax::Lines(layout) => layout.record(&self.template, content),
             Syntax::Json(json) => json.record(&self.template, content),
             Syntax::Rows(columns) => columns.record(&self.template, content),
@@ -104,5 +108,16 @@ mod tests {
     fn what_has_no_parts_is_the_value() {
         let parser = parser(Syntax::Value);
         assert_eq!(parser.record(b"a\n\xff\r\n").unwrap().value_bytes(), Some(&b"a\n\xff\r\n"[..]));
+    }
+
+    #[test]
+    fn a_line_without_parts_makes_the_record_that_its_layout_makes() {
+        let texts = Texts { null_marker: Some(b"NULL".to_vec()), ..Texts::default() };
+        for layout in [Layout::default(), Layout { texts, ..Layout::default() }] {
+            let parser = parser(Syntax::Lines(layout.clone()));
+            for line in [&b""[..], b"a", b"NULL", b"\xff\0"] {
+                assert_eq!(parser.record(line).unwrap(), layout.record(&parser.template, line).unwrap());
+            }
+        }
     }
 }

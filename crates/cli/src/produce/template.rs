@@ -22,12 +22,18 @@ pub(crate) struct Template {
 }
 
 impl Template {
+    /// Whether records have nothing in common but their topic.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.partition.is_none() && self.timestamp.is_none() && self.key.is_none() && self.headers.is_empty()
+    }
+
     /// A record without a value yet.
     #[inline]
     pub(crate) fn record(&self) -> Record<'_> {
         let record = Record::to(&self.topic);
         // A record is moved by each step, which would take longer than all else for a line.
-        if self.partition.is_none() && self.timestamp.is_none() && self.key.is_none() && self.headers.is_empty() {
+        if self.is_bare() {
             return record;
         }
         let record = self.key.iter().fold(record, Record::key);
@@ -62,6 +68,12 @@ impl Texts {
     /// A header whose value is a text.
     pub(crate) fn header<'a>(&self, name: &'a str, text: &'a [u8]) -> Header<'a> {
         if self.is_marker(text) { Header::null(name) } else { Header::new(name, text) }
+    }
+
+    /// Whether every text is a value as it stands.
+    #[inline]
+    pub(crate) fn is_plain_value(&self) -> bool {
+        self.value == Encoding::default() && self.null_marker.is_none() && !self.empty_is_null
     }
 
     /// Whether a text is null as a whole.
