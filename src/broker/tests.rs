@@ -92,7 +92,7 @@ async fn a_client_finds_its_topic_writes_to_it_and_reads_back_what_it_wrote() {
                 .with_client_software_version("1".into()),
         )
         .await;
-    assert_eq!((versions.error_code, versions.api_keys.len()), (0, 29));
+    assert_eq!((versions.error_code, versions.api_keys.len()), (0, 30));
 
     let topic = MetadataRequestTopic::default().with_name(Some(name("orders")));
     let metadata = client.ask(12, &MetadataRequest::default().with_topics(Some(vec![topic]))).await;

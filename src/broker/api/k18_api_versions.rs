@@ -110,7 +110,7 @@ mod tests {
                 keys,
                 [
                     0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 36, 37, 42, 44,
-                    47, 60, 75
+                    47, 60, 68, 75
                 ]
             );
             assert_eq!((response.api_keys[0].min_version, response.api_keys[0].max_version), (3, 13));

@@ -109,8 +109,9 @@ impl Client {
     }
 
     fn send(&mut self, frame: &[u8]) {
-        self.socket.write_all(&u32::try_from(frame.len()).unwrap().to_be_bytes()).unwrap();
-        self.socket.write_all(frame).unwrap();
+        // In one write: the second of two would wait for 40 ms until the first one is acknowledged.
+        let length = u32::try_from(frame.len()).unwrap().to_be_bytes();
+        self.socket.write_all(&[&length[..], frame].concat()).unwrap();
     }
 
     fn receive(&mut self) -> Option<Bytes> {

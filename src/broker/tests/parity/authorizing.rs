@@ -86,6 +86,8 @@ fn start_real() -> RealKafka {
         ("listener.name.sasl_plaintext.plain.sasl.jaas.config", &*plain),
         ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
         ("super.users", "User:ANONYMOUS"),
+        // The records are years old, and half a minute after its start the broker would begin to remove such.
+        ("log.initial.task.delay.ms", "3600000"),
     ];
     let kafka = RealKafka::start_secured(&[LISTENER], &[], &settings);
     let mut admin = Client::connect(&kafka.bootstrap_servers());
