@@ -75,27 +75,22 @@ pub(super) trait Append: Receipt + Sized {
     ) -> Result<Self, Box<Stop>>;
 }
 
-impl Append for Accepted {
-    fn append(
-        inner: &Inner,
-        record: &Record<'_>,
-        callback: Option<&mut dyn Listener>,
-        mode: AppendMode,
-    ) -> Result<Self, Box<Stop>> {
-        inner.append(record, callback, mode)
-    }
+macro_rules! compiled_for {
+    ($($receipt:ty),*) => {$(
+        impl Append for $receipt {
+            fn append(
+                inner: &Inner,
+                record: &Record<'_>,
+                callback: Option<&mut dyn Listener>,
+                mode: AppendMode,
+            ) -> Result<Self, Box<Stop>> {
+                inner.append(record, callback, mode)
+            }
+        }
+    )*};
 }
 
-impl Append for () {
-    fn append(
-        inner: &Inner,
-        record: &Record<'_>,
-        callback: Option<&mut dyn Listener>,
-        mode: AppendMode,
-    ) -> Result<Self, Box<Stop>> {
-        inner.append(record, callback, mode)
-    }
-}
+compiled_for!(Accepted, ());
 
 impl Inner {
     #[inline]
