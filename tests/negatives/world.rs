@@ -146,8 +146,8 @@ fn carry_frames(
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
         broker.read_exact(&mut frame)?;
         let frame = change(number, frame);
-        client.write_all(&u32::try_from(frame.len()).expect("a short frame").to_be_bytes())?;
-        client.write_all(&frame)?;
+        let length = u32::try_from(frame.len()).expect("a short frame").to_be_bytes();
+        client.write_all(&[&length[..], &frame].concat())?;
     }
     Ok(())
 }
