@@ -162,12 +162,7 @@ impl BatchHeader {
 
     /// The offset of one of the batch's records.
     pub(crate) fn offset_of(&self, record: &BatchRecord) -> i64 {
-        self.offset_at(record.offset_delta)
-    }
-
-    /// The offset of the record with this offset delta.
-    pub(crate) fn offset_at(&self, offset_delta: i32) -> i64 {
-        self.base_offset.saturating_add(i64::from(offset_delta))
+        self.base_offset.saturating_add(i64::from(record.offset_delta))
     }
 
     /// The sequence number of one of the batch's records. It wraps to 0 after 2^31 - 1.
