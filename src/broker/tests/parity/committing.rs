@@ -1,6 +1,10 @@
 //! Offsets that groups commit, and what is told of groups. The order of partitions in an answer is not compared: clients find them by number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+    time::Duration,
+};
 
 use kafka_protocol::messages::{
     DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest, OffsetCommitRequest, OffsetDeleteRequest,
@@ -246,7 +250,16 @@ fn what_is_told_of_groups() {
                     .collect();
                 format!("{} {own:?}", ErrorCode(listed.error_code))
             });
-        seen.push(client.describes(5, &group));
+        // Apache Kafka answers the first JoinGroup before it has written that there is such a group.
+        let described = (0..1000).find_map(|_| {
+            let described = client.describes(5, &group);
+            let exists = !described.contains("Dead");
+            if !exists {
+                thread::sleep(Duration::from_millis(10));
+            }
+            exists.then_some(described)
+        });
+        seen.push(described.expect("a group"));
         let joined = client.ask(9, &join(&group, &told.member_id));
         seen.push(client.describes(5, &group));
         client.ask::<SyncGroupRequest>(5, &sync(&group, &joined.member_id, 1, Some("all")));
