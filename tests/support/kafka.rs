@@ -238,8 +238,8 @@ impl Node {
         fs::write(&properties, server_properties(id, ports, &folder, settings)).expect("the folder is writable");
         let properties = properties.to_str().expect("a UTF-8 path");
         let users = users.iter().flat_map(|user| ["--add-scram", user]);
-        let arguments = ["format", "-t", "milenaTestCluster0000w", "-c", properties].into_iter().chain(users);
-        java::run_class("kafka.tools.StorageTool", &arguments.collect::<Vec<_>>(), "");
+        let arguments = ["-t", "milenaTestCluster0000w", "-c", properties].into_iter().chain(users);
+        java::format_storage(&arguments.collect::<Vec<_>>());
         folder
     }
 
@@ -284,7 +284,7 @@ fn tail(log: &str) -> String {
 
 impl Keeper {
     fn new(folder: &Path, properties: &Path) -> Self {
-        let broker = java::java("INFO");
+        let broker = java::java_of_brokers("INFO");
         let mut command = Command::new("sh");
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/node.sh")).arg(folder);
         command.arg(broker.get_program()).args(broker.get_args()).args(allowed(properties));
