@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::RequestId,
     live::Live,
+    object::{self, Object},
     problem::{self, Kind, Outcome, Problem},
     rate::{Permit, Rate},
     request::Mode,
@@ -31,52 +32,36 @@ pub(crate) const JSON: &str = "application/json";
 /// The media type of JSON line by line.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 
-/// What a vector of JSON starts with, so that the answer to one record is written into one piece of memory.
-const USUAL_SIZE: usize = 256;
-
-/// A record that Kafka has acknowledged.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Sent<'a> {
-    request_id: RequestId,
-    event_id: &'a str,
-    mode: Mode,
-    topic: &'a str,
-    partition: i32,
-    offset: Option<i64>,
-    timestamp: i64,
-    outcome: Outcome,
-}
-
 /// The answer to a request that waited for its record.
 pub(crate) fn sent(request_id: RequestId, event_id: &str, mode: Mode, ack: &Ack) -> Answer {
-    let (topic, partition, offset) = (ack.topic(), ack.partition(), ack.offset());
-    let (timestamp, outcome) = (ack.timestamp(), ack.into());
-    json(StatusCode::OK, JSON, &Sent { request_id, event_id, mode, topic, partition, offset, timestamp, outcome })
-}
-
-/// A record that was accepted.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Accepted<'a> {
-    request_id: RequestId,
-    state: &'static str,
-    event_id: &'a str,
-    mode: Mode,
-    topic: &'a str,
+    let sent = Object::new()
+        .text("requestId", request_id.as_str())
+        .text("eventId", event_id)
+        .text("mode", mode.name())
+        .text("topic", ack.topic())
+        .value("partition", &ack.partition())
+        .value("offset", &ack.offset())
+        .value("timestamp", &ack.timestamp())
+        .text("outcome", Outcome::from(ack).name());
+    with_type(StatusCode::OK, JSON, whole(sent.end().into()))
 }
 
 /// The answer to a request whose record has no outcome yet: it is on its way, or in the store.
 pub(crate) fn accepted(request_id: RequestId, is_stored: bool, event_id: &str, mode: Mode, topic: &str) -> Answer {
     let state = if is_stored { STORED } else { PENDING };
-    let accepted = Accepted { request_id, state, event_id, mode, topic };
-    located(json(StatusCode::ACCEPTED, JSON, &accepted), request_id)
+    let accepted = Object::new()
+        .text("requestId", request_id.as_str())
+        .text("state", state)
+        .text("eventId", event_id)
+        .text("mode", mode.name())
+        .text("topic", topic);
+    located(with_type(StatusCode::ACCEPTED, JSON, whole(accepted.end().into())), request_id)
 }
 
 /// The answer with the place where the state of its request is.
 fn located(mut response: Answer, request_id: RequestId) -> Answer {
     // It is ASCII.
-    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/status?requestId={request_id}")) {
+    if let Ok(location) = HeaderValue::try_from(["/api/v1/status?requestId=", request_id.as_str()].concat()) {
         response.headers_mut().insert(LOCATION, location);
     }
     response
@@ -357,7 +342,7 @@ pub(crate) fn stream(body: Body) -> Answer {
 }
 
 fn json(status: StatusCode, media_type: &'static str, value: &impl Serialize) -> Answer {
-    let mut text = Vec::with_capacity(USUAL_SIZE);
+    let mut text = Vec::with_capacity(object::USUAL_SIZE);
     // None of the structs here has a map or anything else that could fail.
     let _ = serde_json::to_writer(&mut text, value);
     with_type(status, media_type, whole(text.into()))

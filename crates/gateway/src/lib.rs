@@ -31,6 +31,7 @@ mod idempotency;
 mod ids;
 mod live;
 mod metrics;
+mod object;
 mod once;
 mod openapi;
 mod order;

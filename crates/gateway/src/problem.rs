@@ -16,8 +16,7 @@ pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 const MAX_DETAIL: usize = 2_000;
 
 /// What became of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// It is certainly not in the log.
     NotPersisted,
@@ -25,6 +24,23 @@ pub(crate) enum Outcome {
     Unknown,
     /// It is in the log.
     Persisted,
+}
+
+impl Outcome {
+    /// As it is written in an answer.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NotPersisted => "not_persisted",
+            Self::Unknown => "unknown",
+            Self::Persisted => "persisted",
+        }
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 impl From<&Ack> for Outcome {

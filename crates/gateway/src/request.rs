@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
 
 use crate::problem::{Kind, Problem};
 
@@ -21,14 +20,23 @@ pub(crate) const SEND_PARAMETERS: [&str; 6] = ["mode", "sendMode", "eventId", "k
 const MAX_TOPIC: usize = 249;
 
 /// Which producer sends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// `enable.idempotence=false`: a retry may write a record twice.
     Plain,
     /// `enable.idempotence=true`: a retry writes a record once.
     #[default]
     Idempotent,
+}
+
+impl Mode {
+    /// As it is written in a query, and in an answer.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Idempotent => "idempotent",
+        }
+    }
 }
 
 /// When a request is answered.
@@ -133,11 +141,8 @@ pub(crate) fn check_topic(name: &str) -> Result<(), Problem> {
 }
 
 fn read_mode(text: &str) -> Result<Mode, Problem> {
-    match text {
-        "plain" => Ok(Mode::Plain),
-        "idempotent" => Ok(Mode::Idempotent),
-        _ => Err(unexpected("mode", "plain or idempotent", text)),
-    }
+    let mode = [Mode::Plain, Mode::Idempotent].into_iter().find(|mode| mode.name() == text);
+    mode.ok_or_else(|| unexpected("mode", "plain or idempotent", text))
 }
 
 fn read_send_mode(text: &str) -> Result<SendMode, Problem> {
@@ -159,7 +164,9 @@ fn check_event_id(id: Cow<'_, str>) -> Result<Cow<'_, str>, Problem> {
     if len > MAX_EVENT_ID {
         return Err(bad("eventId", &format!("expected at most {MAX_EVENT_ID} characters, got {len}")));
     }
-    if id.chars().any(char::is_control) {
+    // Of ASCII a byte is a character, and sooner looked at.
+    let is_plain = id.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control());
+    if !is_plain && id.chars().any(char::is_control) {
         return Err(bad("eventId", "expected text without control characters"));
     }
     Ok(id)
@@ -183,6 +190,10 @@ fn parameters<'a, const N: usize>(query: &'a str, names: [&str; N]) -> Result<[O
 
 /// The text of a form's value. `None` if it is no UTF-8.
 fn decode(value: &str) -> Option<Cow<'_, str>> {
+    // Most values have nothing to decode.
+    if !value.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Some(Cow::Borrowed(value));
+    }
     if !value.contains('+') {
         return percent_decode_str(value).decode_utf8().ok();
     }
@@ -194,7 +205,7 @@ fn text<'a>(name: &str, text: Option<Cow<'a, str>>) -> Result<Cow<'a, str>, Prob
     match text {
         None => Err(bad(name, "expected UTF-8, each byte as itself or as % and two hexadecimal digits")),
         Some(text) if text.is_empty() => Err(bad(name, "expected text, got nothing; leave it out if there is none")),
-        Some(text) if text.contains('\0') => Err(bad(name, "expected text, got a NUL in it")),
+        Some(text) if text.as_bytes().contains(&0) => Err(bad(name, "expected text, got a NUL in it")),
         Some(text) => Ok(text),
     }
 }

@@ -11,7 +11,7 @@ use axum::{
     Router,
     body::{Body, HttpBody},
     extract::{Request, State},
-    http::{HeaderMap, Uri, header::CONTENT_TYPE, request::Parts},
+    http::{HeaderMap, HeaderName, Uri, header::CONTENT_TYPE, request::Parts},
     routing::{get, post},
 };
 use bytes::Bytes;
@@ -40,7 +40,9 @@ use crate::{
 /// The header of a record with the id of its event.
 const EVENT_ID: &str = "eventId";
 /// The header by which a request is carried out once.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header of [W3C's trace context](https://www.w3.org/TR/trace-context/). As a name it is found sooner than as text.
+static TRACEPARENT_HEADER: HeaderName = HeaderName::from_static(TRACEPARENT);
 /// The media type of Prometheus' text.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -182,7 +184,7 @@ async fn carry_out(asked: Asked, gateway: Arc<Gateway>, request: Request) -> Ans
     let id = gateway.new_id();
     let (parts, body) = request.into_parts();
     // What few requests need is in boxes, so that the future of most is small: it is moved several times.
-    let answer = if parts.headers.contains_key(IDEMPOTENCY_KEY) {
+    let answer = if parts.headers.contains_key(&IDEMPOTENCY_KEY) {
         Box::pin(keyed::once(asked, gateway, parts, body, id)).await
     } else {
         answer_to(asked, &gateway, &parts, body, id, None).await
@@ -362,7 +364,7 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
 }
 
 fn trace(headers: &HeaderMap) -> Option<&[u8]> {
-    headers.get(TRACEPARENT).map(|value| value.as_bytes()).filter(|value| is_traceparent(value))
+    headers.get(&TRACEPARENT_HEADER).map(|value| value.as_bytes()).filter(|value| is_traceparent(value))
 }
 
 /// The whole body, if it is not too long and comes in time.

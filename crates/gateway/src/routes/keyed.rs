@@ -31,7 +31,7 @@ pub(super) async fn once(
     body: Body,
     id: RequestId,
 ) -> Result<Answer, Problem> {
-    let keys = parts.headers.get_all(IDEMPOTENCY_KEY).iter().map(|value| value.as_bytes());
+    let keys = parts.headers.get_all(&IDEMPOTENCY_KEY).iter().map(|value| value.as_bytes());
     let key = request::idempotency_key(keys)?.unwrap_or_default().to_owned();
     let body = whole(&gateway, body).await?;
     let (path, media_type) = (parts.uri.path(), media_type(&parts.headers));
