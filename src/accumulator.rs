@@ -16,6 +16,7 @@ mod memory;
 mod outstanding;
 mod partition;
 mod routes;
+mod several;
 #[cfg(test)]
 mod tests;
 mod topics;

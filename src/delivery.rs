@@ -11,11 +11,13 @@ mod ack;
 mod callbacks;
 mod cell;
 mod completer;
+mod several;
 
 pub use ack::Ack;
 pub(crate) use callbacks::{Callback, Callbacks, Completion, Listener, Notices, listener, nothing};
 pub(crate) use cell::{Origin, Outcome};
 pub(crate) use completer::Completer;
+pub use several::Deliveries;
 
 use std::{
     future::Future,

@@ -37,6 +37,7 @@
 //! | settings, by setters or by Java's names, and presets of them | [`ProducerBuilder`], [`Preset`] |
 //! | sending, flushing, closing | [`Producer`], or the trait [`Produce`] |
 //! | many records with one result | [`Producer::send_all`] |
+//! | many small records of one topic, such as lines, with one handle for many | [`Producer::send_values`] |
 //! | the same in a program without tokio | [`blocking::Producer`] |
 //! | keys, values, headers, partitions, timestamps | [`Record`], and [`Serializer`] for numbers and others; [`OwnedRecord`] if it has to be kept |
 //! | keys and values of one type each | [`TypedProducer`] |
@@ -130,7 +131,7 @@ mod tls;
 mod wire;
 
 pub use config::{Acks, Compression, Preset, ProducerBuilder, SaslMechanism, SecurityProtocol};
-pub use delivery::{Ack, Delivery};
+pub use delivery::{Ack, Deliveries, Delivery};
 pub use error::{
     ConfigError, DeliveryError, ErrorCode, FailureKind, FlushError, Persisted, SendError, WaitedFor, any::Error,
 };

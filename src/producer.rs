@@ -11,6 +11,7 @@ mod inner;
 mod limits;
 mod many;
 mod produce;
+mod several;
 #[cfg(test)]
 mod simulated;
 mod typed;

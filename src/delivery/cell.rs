@@ -62,6 +62,12 @@ impl Place {
         ((self.0.get() & u64::from(u32::MAX)) as u32).cast_signed()
     }
 
+    /// The place of the record that stands `count` records behind, with the same timestamp.
+    #[inline]
+    pub(super) fn behind(self, count: u32) -> Self {
+        Self::new(self.index().saturating_add(count), self.later())
+    }
+
     /// The record's place in a part of the batch that begins with the record `first`.
     pub(super) fn counted_from(self, first: u32) -> Self {
         Self::new(self.index().saturating_sub(first), self.later())

@@ -272,7 +272,7 @@ impl Inner {
     }
 
     /// Chooses the partition for records without a key (KIP-794, and KIP-1123 for racks).
-    fn choose(&self, route: &Route, random: u64) -> i32 {
+    pub(super) fn choose(&self, route: &Route, random: u64) -> i32 {
         let Ok(topic) = self.known(&route.name) else { return 0 };
         let patience = self.config.availability_timeout;
         let near = self.accumulator.topics().near();

@@ -2,6 +2,7 @@
 //!
 //! - [`names`]: impossible topics and partitions
 //! - [`sizes`]: records that are too large, and full memory
+//! - [`several`]: values that are sent together
 //! - [`bootstrap`]: addresses without Kafka
 //! - [`configuration`]: settings that contradict each other
 //! - [`endings`]: a producer that is closed, is dropped, or loses its runtime
@@ -25,6 +26,7 @@ mod names;
 mod outside;
 mod partitioners;
 mod refresh;
+mod several;
 mod sizes;
 
 use std::time::Duration;

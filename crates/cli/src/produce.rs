@@ -2,10 +2,12 @@
 //!
 //! In: lines, objects of JSON, rows of CSV, or files. Out: the offset or the error of each, and a file with the lines that failed. Does
 //! I/O. Every line that was read ends in the log, in that file, or in both if its record may have been written. [`args`] has the options,
-//! [`ends`] and [`lines`] split the input, [`parser`] makes records, [`session`] sends them, [`dry`] only tells.
+//! [`ends`] and [`lines`] split the input, [`parser`] makes records, [`session`] sends them, [`block`] waits for
+//! their outcomes, [`dry`] only tells.
 
 mod ahead;
 mod args;
+mod block;
 mod columns;
 mod csv;
 mod dry;

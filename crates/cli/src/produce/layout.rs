@@ -37,12 +37,6 @@ impl Layout {
         self.timestamp.iter().chain(headers).chain(&self.key).map(Vec::as_slice).collect()
     }
 
-    /// Whether a line has no parts: all of it is the value.
-    #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.timestamp.is_none() && self.headers.is_none() && self.key.is_none() && self.texts.is_plain_value()
-    }
-
     /// The record of a line.
     pub(crate) fn record<'a>(&self, template: &'a Template, line: &'a [u8]) -> Result<Record<'a>, Wrong> {
         let (mut record, mut rest) = (template.record(), line);

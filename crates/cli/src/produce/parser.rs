@@ -29,15 +29,16 @@ impl Parser {
     #[inline]
     pub(crate) fn record<'a>(&'a self, content: &'a [u8]) -> Result<Record<'a>, Wrong> {
         match &self.syntax {
-            // Most inputs are such, and a record that is made at once is not moved.
-            Syntax::Lines(layout) if layout.is_plain() && self.template.is_bare() => {
-                Ok(Record::to(&self.template.topic).value(content))
-            }
             Syntax::Lines(layout) => layout.record(&self.template, content),
             Syntax::Json(json) => json.record(&self.template, content),
             Syntax::Rows(columns) => columns.record(&self.template, content),
             Syntax::Value => Ok(self.template.record().value(content)),
         }
+    }
+
+    /// The topic, if each line is the value of a record that has nothing else.
+    pub(crate) fn topic_of_values(&self) -> Option<&str> {
+        (matches!(self.syntax, Syntax::Value) && self.template.is_bare()).then_some(&self.template.topic)
     }
 
     /// Whether this is no record and no error: an empty line between others.
@@ -111,13 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_parts_makes_the_record_that_its_layout_makes() {
-        let texts = Texts { null_marker: Some(b"NULL".to_vec()), ..Texts::default() };
-        for layout in [Layout::default(), Layout { texts, ..Layout::default() }] {
-            let parser = parser(Syntax::Lines(layout.clone()));
-            for line in [&b""[..], b"a", b"NULL", b"\xff\0"] {
-                assert_eq!(parser.record(line).unwrap(), layout.record(&parser.template, line).unwrap());
-            }
+    fn lines_are_values_if_they_have_no_parts_and_nothing_in_common() {
+        let values = parser(Syntax::Value);
+        assert_eq!(values.topic_of_values(), Some("t"));
+        for line in [&b""[..], b"a", b"\xff\0"] {
+            assert_eq!(values.record(line).unwrap(), Record::to("t").value(line));
         }
+        assert_eq!(parser(Syntax::Lines(Layout::default())).topic_of_values(), None);
+        let template = Template { key: Some(b"k".to_vec()), ..values.template };
+        assert_eq!(Parser { template, ..values }.topic_of_values(), None);
     }
 }

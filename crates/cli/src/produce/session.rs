@@ -1,36 +1,43 @@
 //! One run: from lines to records to outcomes.
 //!
 //! In: a producer and lines. Out: every line in the log, in the file of failed lines, or in both if its record may have been
-//! written. Does I/O. Lines that were read together are kept together until all their records are completed; a future that is dropped
-//! early keeps what it has not sent. A line costs no lock, nothing is allocated for it, and it has a handle in place of a callback: that takes
-//! less, and a task for some thousand lines waits for them in order.
+//! written. Does I/O. A future that is dropped early keeps what it has not sent. Nothing is allocated for a line. Where lines are values and
+//! nothing else, those that go into one batch are sent together, and have one handle; others have a handle each.
 
 use std::{
     fs::File,
     io::Read,
-    mem,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use bytes::Bytes;
-use milena::{Delivery, Producer, SendError, WaitedFor};
+use milena::{Producer, SendError, WaitedFor};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{Semaphore, oneshot},
     time::timeout,
 };
 
-use super::{ahead::Ahead, ledger::Ledger, lines::Input, parser::Parser};
+use super::{
+    ahead::Ahead,
+    block::{Accepted, Block, Place, Sent, Turn, locked},
+    ends::Ends,
+    ledger::Ledger,
+    lines::Input,
+    parser::Parser,
+};
 use crate::{interrupt::Interrupt, output::Failure};
 
 /// How many KiB of lines may be in flight, with the handles of the lines beyond the first of a block. `buffer.memory` bounds their records;
 /// this bounds what is kept for them.
 const MAX_IN_FLIGHT: u32 = 8 * 1024;
-/// How many lines wait for their outcomes together.
+/// How many handles are waited for together.
 const LINES: usize = 4 * 1024;
-/// How many KiB their handles take.
-const HANDLES: u32 = (LINES * size_of::<(Delivery, Place)>() / 1024) as u32;
+/// How many lines are split before they are sent together.
+const TOGETHER: usize = 1024;
+/// How many KiB the handles take.
+const HANDLES: u32 = (LINES * size_of::<(Sent, Place)>() / 1024) as u32;
 /// How long callbacks may take to run once the producer is closed.
 pub(crate) const LAST_CALLBACKS: Duration = Duration::from_secs(30);
 
@@ -56,104 +63,6 @@ pub(crate) struct Session {
     settled: Mutex<Option<oneshot::Receiver<()>>>,
     /// Whether lines that were read and not sent would be lost.
     keeps_rest: bool,
-}
-
-/// Lines that were read together. They are kept until each has its outcome.
-struct Block {
-    bytes: Bytes,
-    ledger: Arc<Mutex<Ledger>>,
-    /// Whether each line that was delivered is told. Otherwise they are only counted.
-    tells: bool,
-    /// The file that this is, which is kept nowhere else.
-    file: Option<String>,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-/// Lines that were accepted, in order. When it is dropped, a task waits for their outcomes.
-struct Accepted {
-    block: Arc<Block>,
-    lines: Vec<(Delivery, Place)>,
-    permit: Option<OwnedSemaphorePermit>,
-    turn: Turn,
-}
-
-/// The turn of lines among others, by which those that fail are kept in the order of the input.
-#[derive(Default)]
-struct Turn {
-    /// Resolves when all lines before have their outcomes.
-    before: Option<oneshot::Receiver<()>>,
-    /// Dropped when these have theirs, too.
-    settled: Option<oneshot::Sender<()>>,
-}
-
-impl Turn {
-    async fn come(&mut self) {
-        if let Some(before) = self.before.take() {
-            // It is dropped, and never sent.
-            let _ = before.await;
-        }
-    }
-}
-
-/// Where a line is in its block, and which one it is in the input.
-#[derive(Clone, Copy)]
-struct Place {
-    start: u32,
-    end: u32,
-    number: u64,
-}
-
-impl Place {
-    fn new(start: usize, len: usize, number: u64) -> Self {
-        // A block is at most as long as the longest line that is allowed, or a buffer.
-        let short = |place| u32::try_from(place).unwrap_or(u32::MAX);
-        Self { start: short(start), end: short(start + len), number }
-    }
-}
-
-impl Block {
-    fn line(&self, place: Place) -> &[u8] {
-        &self.bytes[place.start as usize..place.end as usize]
-    }
-
-    /// Waits for the outcomes of lines, and tells or counts them.
-    async fn complete(&self, lines: Vec<(Delivery, Place)>, turn: &mut Turn) {
-        let mut delivered = 0;
-        for (delivery, place) in lines {
-            match delivery.await {
-                Ok(_) if !self.tells => delivered += 1,
-                Ok(ack) => locked(&self.ledger).delivered(place.number, &ack),
-                Err(error) => {
-                    turn.come().await;
-                    self.failed(place, &Failure::from(&error));
-                }
-            }
-        }
-        locked(&self.ledger).delivered_silently(delivered);
-    }
-
-    fn failed(&self, place: Place, why: &Failure) {
-        match &self.file {
-            None => locked(&self.ledger).failed(place.number, self.line(place), why),
-            Some(path) => {
-                let why = Failure { message: format!("{path}: {}", why.message), ..why.clone() };
-                locked(&self.ledger).count_failure(place.number, &why);
-            }
-        }
-    }
-}
-
-impl Drop for Accepted {
-    fn drop(&mut self) {
-        let (block, lines, permit) = (Arc::clone(&self.block), mem::take(&mut self.lines), self.permit.take());
-        let mut turn = mem::take(&mut self.turn);
-        tokio::spawn(async move {
-            block.complete(lines, &mut turn).await;
-            drop((block, permit));
-            turn.come().await;
-            drop(turn.settled);
-        });
-    }
 }
 
 impl Session {
@@ -226,29 +135,85 @@ impl Session {
 
     /// Sends lines that were read together. `sent` is how many of their bytes need not be kept as unsent.
     async fn send_block(&self, bytes: &Bytes, lines: &Ahead, sent: &mut usize, number: &mut u64) -> Option<Stop> {
-        let (mut accepted, ends) = (self.block(bytes.clone(), None).await, lines.ends());
+        let mut accepted = self.block(bytes.clone(), lines.ends().clone(), None).await;
         while *sent < bytes.len() {
-            let rest = &bytes[*sent..];
-            let line = &rest[..ends.first(rest, 0).unwrap_or(rest.len())];
-            let place = Place::new(*sent, line.len(), *number + 1);
-            let content = ends.content(line);
             if accepted.lines.len() == LINES {
                 let block = Arc::clone(&accepted.block);
                 // What these take is free once they have their outcomes.
                 drop(accepted);
                 accepted = self.others_of(block).await;
             }
-            let stop = if line.len() > lines.max_len() {
-                self.refused(&accepted, place, &too_long(lines.max_len()))
-            } else if self.parser.skips(content) {
-                None
-            } else {
-                self.send(&mut accepted, place, content).await
+            let stop = match self.parser.topic_of_values() {
+                Some(topic) => self.send_values(topic, &mut accepted, lines.max_len(), sent, number).await,
+                None => self.send_line(&mut accepted, lines.max_len(), sent, number).await,
             };
-            *number += self.parser.lines(line);
-            *sent += line.len();
             if stop.is_some() {
                 return stop;
+            }
+        }
+        None
+    }
+
+    async fn send_line(
+        &self,
+        accepted: &mut Accepted,
+        max_len: usize,
+        sent: &mut usize,
+        number: &mut u64,
+    ) -> Option<Stop> {
+        let block = Arc::clone(&accepted.block);
+        let (line, content) = block.first(&block.bytes[*sent..]);
+        let place = Place::new(*sent, line.len(), *number + 1);
+        let stop = if line.len() > max_len {
+            self.refused(accepted, place, &too_long(max_len))
+        } else if self.parser.skips(content) {
+            None
+        } else {
+            self.send(accepted, place, content).await
+        };
+        *number += self.parser.lines(line);
+        *sent += line.len();
+        stop
+    }
+
+    /// Sends the next lines, which are values of `topic`, up to one that is not accepted. Those that go into one batch are sent together. Memory is
+    /// waited for as in [`send`](Self::send).
+    async fn send_values(
+        &self,
+        topic: &str,
+        accepted: &mut Accepted,
+        max_len: usize,
+        sent: &mut usize,
+        number: &mut u64,
+    ) -> Option<Stop> {
+        let block = Arc::clone(&accepted.block);
+        let (mut ends, mut values, mut at) = (Vec::with_capacity(TOGETHER), Vec::with_capacity(TOGETHER), *sent);
+        while at < block.bytes.len() && values.len() < TOGETHER.min(LINES - accepted.lines.len()) {
+            let (line, content) = block.first(&block.bytes[at..]);
+            if line.len() > max_len {
+                break;
+            }
+            at += line.len();
+            ends.push(at);
+            values.push(content);
+        }
+        if values.is_empty() {
+            return self.send_line(accepted, max_len, sent, number).await;
+        }
+        let mut done = 0;
+        while done < values.len() {
+            let accepting = self.producer.send_values(topic, &values[done..]).await;
+            let count = match &accepting {
+                Ok(lines) => lines.len(),
+                Err(SendError::Timeout { waited_for: WaitedFor::Memory, .. }) => continue,
+                Err(_) => 1,
+            };
+            done += count;
+            let place = Place::new(*sent, ends[done - 1] - *sent, *number + 1);
+            (*sent, *number) = (ends[done - 1], *number + count as u64);
+            match accepting {
+                Ok(lines) => accepted.lines.push((Sent::Lines(lines), place)),
+                Err(error) => return self.not_accepted(accepted, place, &error),
             }
         }
         None
@@ -285,18 +250,18 @@ impl Session {
             }
             Ok(bytes) => {
                 let bytes = Bytes::from(bytes);
-                let mut accepted = self.block(bytes.clone(), Some(name)).await;
+                let mut accepted = self.block(bytes.clone(), Ends::default(), Some(name)).await;
                 self.send(&mut accepted, Place::new(0, bytes.len(), number), &bytes).await
             }
         }
     }
 
-    async fn block(&self, bytes: Bytes, file: Option<String>) -> Accepted {
+    async fn block(&self, bytes: Bytes, ends: Ends, file: Option<String>) -> Accepted {
         // Even the largest block leaves room for handles.
         let kib = u32::try_from(bytes.len() / 1024 + 1).unwrap_or(u32::MAX).min(MAX_IN_FLIGHT - HANDLES);
         let permit = Arc::clone(&self.in_flight).acquire_many_owned(kib).await;
         let (ledger, tells) = (Arc::clone(&self.ledger), self.ledger().tells());
-        let block = Block { bytes, ledger, tells, file, _permit: permit.ok() };
+        let block = Block { bytes, ends, ledger, tells, file, _permit: permit.ok() };
         Accepted { block: Arc::new(block), lines: Vec::new(), permit: None, turn: self.turn() }
     }
 
@@ -322,16 +287,19 @@ impl Session {
             };
             match self.producer.send(record).await {
                 Ok(delivery) => {
-                    accepted.lines.push((delivery, place));
+                    accepted.lines.push((Sent::Line(delivery), place));
                     return None;
                 }
                 Err(SendError::Timeout { waited_for: WaitedFor::Memory, .. }) => {}
-                Err(error) => {
-                    let refused = self.refused(accepted, place, &Failure::from(&error));
-                    return given_up(&error, self.parser.places_each()).or(refused);
-                }
+                Err(error) => return self.not_accepted(accepted, place, &error),
             }
         }
+    }
+
+    #[cold]
+    fn not_accepted(&self, accepted: &Accepted, place: Place, error: &SendError) -> Option<Stop> {
+        let refused = self.refused(accepted, place, &Failure::from(error));
+        given_up(error, self.parser.places_each()).or(refused)
     }
 
     /// Keeps a line that was not accepted.
@@ -390,11 +358,6 @@ pub(super) fn whole(path: &Path, max_len: usize) -> Result<Vec<u8>, String> {
 /// Why a line is not sent that is over the limit.
 pub(super) fn too_long(max_len: usize) -> Failure {
     Failure::refused(format!("line is over --max-line-bytes, which is {max_len}; raise it, and max.request.size"))
-}
-
-/// Locks what the tasks of a run share. A poisoned lock is used as well: no panic leaves it inconsistent.
-fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The reason to stop if the error concerns every line, not only this one.

@@ -70,12 +70,6 @@ impl Texts {
         if self.is_marker(text) { Header::null(name) } else { Header::new(name, text) }
     }
 
-    /// Whether every text is a value as it stands.
-    #[inline]
-    pub(crate) fn is_plain_value(&self) -> bool {
-        self.value == Encoding::default() && self.null_marker.is_none() && !self.empty_is_null
-    }
-
     /// Whether a text is null as a whole.
     pub(crate) fn is_null(&self, text: &[u8]) -> bool {
         (self.empty_is_null && text.is_empty()) || self.is_marker(text)
