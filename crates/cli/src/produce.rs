@@ -21,6 +21,7 @@ mod outcomes;
 mod parser;
 mod partitioner;
 mod report;
+mod room;
 mod session;
 mod template;
 

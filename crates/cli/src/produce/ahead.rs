@@ -20,7 +20,7 @@ use super::{
 };
 
 /// How many blocks may wait.
-const BLOCKS: usize = 4;
+const BLOCKS: usize = 2;
 
 /// An input that is read ahead.
 pub(super) struct Ahead {

@@ -14,10 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use milena::{Producer, SendError, WaitedFor};
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
-};
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     ahead::Ahead,
@@ -26,12 +23,10 @@ use super::{
     ledger::Ledger,
     lines::Input,
     parser::Parser,
+    room::{self, Room},
 };
 use crate::{interrupt::Interrupt, output::Failure};
 
-/// How many KiB of lines may be in flight, with the handles of the lines beyond the first of a block. `buffer.memory` bounds their records;
-/// this bounds what is kept for them.
-const MAX_IN_FLIGHT: u32 = 8 * 1024;
 /// How many handles are waited for together.
 const LINES: usize = 4 * 1024;
 /// How many lines are split before they are sent together.
@@ -57,8 +52,9 @@ pub(crate) struct Session {
     producer: Producer,
     parser: Parser,
     ledger: Arc<Mutex<Ledger>>,
-    /// A permit is taken for each KiB in flight.
-    in_flight: Arc<Semaphore>,
+    /// For lines in flight, and for their handles beyond the first of a block. `buffer.memory` bounds their records; this bounds what is kept for
+    /// them.
+    room: Room,
     /// For the next lines: resolves when all those before have their outcomes.
     settled: Mutex<Option<oneshot::Receiver<()>>>,
     /// Whether lines that were read and not sent would be lost.
@@ -68,9 +64,8 @@ pub(crate) struct Session {
 impl Session {
     /// A run without lines yet.
     pub(crate) fn new(producer: Producer, parser: Parser, ledger: Ledger, keeps_rest: bool) -> Self {
-        let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize));
         let ledger = Arc::new(Mutex::new(ledger));
-        Self { producer, parser, ledger, in_flight, settled: Mutex::default(), keeps_rest }
+        Self { producer, parser, ledger, room: Room::default(), settled: Mutex::default(), keeps_rest }
     }
 
     /// Sends line after line until the input ends, a signal arrives or sending fails. `number` counts the lines.
@@ -101,7 +96,7 @@ impl Session {
             // A line that fails meanwhile would be written into the middle of this one, so none may be in flight.
             Ok(Some(Input::LongLine)) => {
                 *number += 1;
-                self.idle().await;
+                self.room.empty().await;
             }
             Ok(Some(Input::Piece { bytes, ends })) => {
                 let mut ledger = self.ledger();
@@ -258,17 +253,17 @@ impl Session {
 
     async fn block(&self, bytes: Bytes, ends: Ends, file: Option<String>) -> Accepted {
         // Even the largest block leaves room for handles.
-        let kib = u32::try_from(bytes.len() / 1024 + 1).unwrap_or(u32::MAX).min(MAX_IN_FLIGHT - HANDLES);
-        let permit = Arc::clone(&self.in_flight).acquire_many_owned(kib).await;
+        let kib = u32::try_from(bytes.len() / 1024 + 1).unwrap_or(u32::MAX).min(room::FIRST - HANDLES);
+        let permit = self.room.of(kib).await;
         let (ledger, tells) = (Arc::clone(&self.ledger), self.ledger().tells());
-        let block = Block { bytes, ends, ledger, tells, file, _permit: permit.ok() };
+        let block = Block { bytes, ends, ledger, tells, file, _permit: permit };
         Accepted { block: Arc::new(block), lines: Vec::new(), permit: None, turn: self.turn() }
     }
 
     /// A place for more lines of a block. What its first lines take besides their bytes is part of what is read at once.
     async fn others_of(&self, block: Arc<Block>) -> Accepted {
-        let permit = Arc::clone(&self.in_flight).acquire_many_owned(HANDLES).await;
-        Accepted { block, lines: Vec::with_capacity(LINES), permit: permit.ok(), turn: self.turn() }
+        let permit = self.room.of(HANDLES).await;
+        Accepted { block, lines: Vec::with_capacity(LINES), permit, turn: self.turn() }
     }
 
     fn turn(&self) -> Turn {
@@ -309,11 +304,6 @@ impl Session {
         self.cannot_keep()
     }
 
-    /// Waits until no line is in flight.
-    async fn idle(&self) {
-        drop(self.in_flight.acquire_many(MAX_IN_FLIGHT).await);
-    }
-
     fn cannot_keep(&self) -> Option<Stop> {
         let ledger = self.ledger();
         let error = ledger.failed_lines().lost()?;
@@ -329,7 +319,7 @@ impl Session {
     /// Closes the producer and waits for lines in flight. A signal ends the wait.
     pub(crate) async fn close(&self, interrupt: &mut Interrupt) {
         close(&self.producer, interrupt).await;
-        if timeout(LAST_CALLBACKS, self.idle()).await.is_err() {
+        if timeout(LAST_CALLBACKS, self.room.empty()).await.is_err() {
             tracing::error!("some lines have no outcome {} s after closing", LAST_CALLBACKS.as_secs());
         }
     }
