@@ -44,6 +44,12 @@ pub(super) fn snapshot<E>(state: &State, put: &mut impl FnMut(&[u8]) -> Result<(
     groups.into_iter().try_for_each(|id| put(&group_entry(state, id)))
 }
 
+/// How many bytes the batches of all logs have.
+pub(super) fn log_bytes(state: &State) -> u64 {
+    let logs = state.topics.values().flat_map(|topic| &topic.partitions);
+    logs.flat_map(|partition| partition.log.batches()).map(|batch| batch.bytes().len() as u64).sum()
+}
+
 /// What has changed.
 pub(super) fn changes<E>(
     state: &State,

@@ -3,8 +3,8 @@
 //! In: a folder, and a state that changes. Out: the state as it was kept. Does I/O. What an entry says is [`super::super::data`]'s.
 //!
 //! The folder has two files: `lock`, which one process may hold, and `data`: 8 bytes that say what it is, then entries, each behind its length and its
-//! CRC-32C (of length and entry), both in 32 bits. It grows while the broker runs, and is written anew at each start, beside the old one, which it then
-//! replaces. A write is in the file when the response goes out, so a process that is killed loses nothing; a machine that fails may lose what its system
+//! CRC-32C (of length and entry), both in 32 bits. It grows while the broker runs. It is written anew at each start, and when most of it is of records
+//! that are gone or of logs that were written again, beside the old one, which it then replaces. A write is in the file when the response goes out, so a process that is killed loses nothing; a machine that fails may lose what its system
 //! had not written yet, as with Apache Kafka's defaults. An entry that is not whole at the end of the file was being written when the process was
 //! killed, and is cut off. Deliberately absent: syncing each write.
 
@@ -20,6 +20,8 @@ use super::super::{data, state::State};
 const MAGIC: [u8; 8] = *b"milena\0\x01";
 /// Length and checksum.
 const FRAME: usize = 8;
+/// How much longer than twice what the logs hold the file may be before it is written anew.
+const SPARE: u64 = 64 << 20;
 
 /// The folder, of which this process is the only user.
 #[derive(Debug)]
@@ -76,15 +78,31 @@ impl Folder {
 
     /// Writes the whole state, and keeps what changes from then on.
     pub(in crate::broker) fn keep(self, state: &mut State) -> io::Result<Store> {
+        let (file, length) = self.write(state)?;
+        state.touched.is_on = true;
+        let (spare, look_at) = (SPARE, length.saturating_add(SPARE));
+        Ok(Store { file, length, look_at, spare, is_broken: false, folder: self })
+    }
+
+    /// Writes the whole state into a file that replaces the old one. Returns it with its length.
+    fn write(&self, state: &State) -> io::Result<(File, u64)> {
         let new = self.path.join("data.new");
-        let mut out = BufWriter::new(File::create(&new)?);
+        let written = Self::write_to(&new, state).and_then(|file| {
+            fs::rename(&new, self.data())?;
+            let length = file.metadata()?.len();
+            Ok((file, length))
+        });
+        // It would take the room that may be what is missing.
+        written.inspect_err(|_| drop(fs::remove_file(&new)))
+    }
+
+    fn write_to(new: &Path, state: &State) -> io::Result<File> {
+        let mut out = BufWriter::new(File::create(new)?);
         out.write_all(&MAGIC)?;
         data::snapshot(state, &mut |entry| out.write_all(&framed(entry)?))?;
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
-        fs::rename(&new, self.data())?;
-        state.touched.is_on = true;
-        Ok(Store { file, is_broken: false, _folder: self })
+        Ok(file)
     }
 }
 
@@ -154,9 +172,15 @@ impl<R: Read> Reader<R> {
 #[derive(Debug)]
 pub(in crate::broker) struct Store {
     file: File,
+    /// How long it is.
+    length: u64,
+    /// How long it is when it is looked at next.
+    look_at: u64,
+    /// [`SPARE`], but in tests.
+    spare: u64,
     /// A write failed, so the end of the file is unknown.
     is_broken: bool,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Store {
@@ -174,7 +198,25 @@ impl Store {
         if self.is_broken {
             return Err(io::Error::other("an earlier write failed"));
         }
-        self.file.write_all(&out).inspect_err(|_| self.is_broken = true)
+        self.file.write_all(&out).inspect_err(|_| self.is_broken = true)?;
+        self.length = self.length.saturating_add(out.len() as u64);
+        if self.length >= self.look_at {
+            self.shorten(state);
+        }
+        Ok(())
+    }
+
+    /// Writes the file anew if most of it speaks of what is not so any more. If that fails, the old one goes on.
+    fn shorten(&mut self, state: &State) {
+        if self.length > data::log_bytes(state).saturating_mul(2).saturating_add(self.spare) {
+            match self.folder.write(state) {
+                Ok((file, length)) => (self.file, self.length) = (file, length),
+                Err(error) => {
+                    tracing::warn!(%error, length = self.length, "the data file cannot be written anew and grows on")
+                }
+            }
+        }
+        self.look_at = self.length.saturating_add(self.spare);
     }
 }
 
@@ -239,6 +281,49 @@ mod tests {
     fn what_was_written_is_there_again() {
         assert_eq!(folder(&["a", "b"]).0.values(), Ok(vec!["a".into(), "b".into()]));
         assert_eq!(Scratch::new().values(), Ok(vec![]));
+    }
+
+    /// Writes a thousand values, of which only the newest stays, and returns the longest that the file was.
+    fn longest(spare: u64) -> (Scratch, usize) {
+        let scratch = Scratch::new();
+        let mut cluster = TestCluster::new(EmbeddedBroker::builder().topic("orders", 1), 1);
+        let mut store = Folder::open(&scratch.0).unwrap().keep(&mut cluster.state).unwrap();
+        (store.spare, store.look_at) = (spare, spare);
+        let mut longest = 0;
+        for offset in 0..1_000 {
+            let value = ["old", "new"][usize::from(offset == 999)];
+            assert_eq!(cluster.produce(BatchOf::values(&[value]).encode()).error_code, 0);
+            cluster.state.partition_mut("orders", 0).unwrap().log.start_at(offset);
+            cluster.state.touched.log("orders", 0);
+            store.write(&mut cluster.state).unwrap();
+            longest = longest.max(scratch.bytes().len());
+        }
+        (scratch, longest)
+    }
+
+    #[test]
+    fn a_file_that_is_mostly_of_what_is_gone_is_written_anew_while_the_broker_runs() {
+        let (scratch, length) = longest(2_000);
+        assert!(length < 6_000, "{length}");
+        assert_eq!(scratch.values(), Ok(vec!["new".into()]));
+        let (scratch, grown) = longest(SPARE);
+        assert!(grown > 100_000, "{grown}: without that it grows");
+        assert_eq!(scratch.values(), Ok(vec!["new".into()]));
+    }
+
+    #[test]
+    fn a_file_of_what_is_there_is_left_alone() {
+        let scratch = Scratch::new();
+        let mut cluster = TestCluster::new(EmbeddedBroker::builder().topic("orders", 1), 1);
+        let mut store = Folder::open(&scratch.0).unwrap().keep(&mut cluster.state).unwrap();
+        (store.spare, store.look_at) = (100, 100);
+        let mut lengths = Vec::new();
+        for _ in 0..200 {
+            assert_eq!(cluster.produce(BatchOf::values(&["value"]).encode()).error_code, 0);
+            store.write(&mut cluster.state).unwrap();
+            lengths.push(scratch.bytes().len());
+        }
+        assert!(lengths.is_sorted(), "{lengths:?}");
     }
 
     #[test]
