@@ -61,6 +61,21 @@ pub(crate) struct Session {
     keeps_rest: bool,
 }
 
+/// How far the lines of a block have come, for whoever goes on when their future is dropped.
+struct Cursor<'a> {
+    /// How many bytes need not be kept as unsent.
+    sent: &'a mut usize,
+    /// How many lines of the input there were.
+    number: &'a mut u64,
+}
+
+impl Cursor<'_> {
+    fn advance(&mut self, len: usize, lines: u64) {
+        *self.sent += len;
+        *self.number += lines;
+    }
+}
+
 impl Session {
     /// A run without lines yet.
     pub(crate) fn new(producer: Producer, parser: Parser, ledger: Ledger, keeps_rest: bool) -> Self {
@@ -120,7 +135,7 @@ impl Session {
         let stop = tokio::select! {
             biased;
             () = interrupt.next() => Some(Stop::Interrupted),
-            stop = self.send_block(bytes, lines, &mut sent, number) => stop,
+            stop = self.send_block(bytes, lines, Cursor { sent: &mut sent, number }) => stop,
         };
         if self.keeps_rest {
             self.ledger().keep_unsent(&bytes[sent..]);
@@ -128,10 +143,10 @@ impl Session {
         stop.or_else(|| self.cannot_keep())
     }
 
-    /// Sends lines that were read together. `sent` is how many of their bytes need not be kept as unsent.
-    async fn send_block(&self, bytes: &Bytes, lines: &Ahead, sent: &mut usize, number: &mut u64) -> Option<Stop> {
+    /// Sends lines that were read together.
+    async fn send_block(&self, bytes: &Bytes, lines: &Ahead, mut at: Cursor<'_>) -> Option<Stop> {
         let mut accepted = self.block(bytes.clone(), lines.ends().clone(), None).await;
-        while *sent < bytes.len() {
+        while *at.sent < bytes.len() {
             if accepted.lines.len() == LINES {
                 let block = Arc::clone(&accepted.block);
                 // What these take is free once they have their outcomes.
@@ -139,8 +154,8 @@ impl Session {
                 accepted = self.others_of(block).await;
             }
             let stop = match self.parser.topic_of_values() {
-                Some(topic) => self.send_values(topic, &mut accepted, lines.max_len(), sent, number).await,
-                None => self.send_line(&mut accepted, lines.max_len(), sent, number).await,
+                Some(topic) => self.send_values(topic, &mut accepted, lines.max_len(), &mut at).await,
+                None => self.send_line(&mut accepted, lines.max_len(), &mut at).await,
             };
             if stop.is_some() {
                 return stop;
@@ -149,16 +164,10 @@ impl Session {
         None
     }
 
-    async fn send_line(
-        &self,
-        accepted: &mut Accepted,
-        max_len: usize,
-        sent: &mut usize,
-        number: &mut u64,
-    ) -> Option<Stop> {
+    async fn send_line(&self, accepted: &mut Accepted, max_len: usize, at: &mut Cursor<'_>) -> Option<Stop> {
         let block = Arc::clone(&accepted.block);
-        let (line, content) = block.first(&block.bytes[*sent..]);
-        let place = Place::new(*sent, line.len(), *number + 1);
+        let (line, content) = block.first(&block.bytes[*at.sent..]);
+        let place = Place::new(*at.sent, line.len(), *at.number + 1);
         let stop = if line.len() > max_len {
             self.refused(accepted, place, &too_long(max_len))
         } else if self.parser.skips(content) {
@@ -166,8 +175,7 @@ impl Session {
         } else {
             self.send(accepted, place, content).await
         };
-        *number += self.parser.lines(line);
-        *sent += line.len();
+        at.advance(line.len(), self.parser.lines(line));
         stop
     }
 
@@ -178,22 +186,21 @@ impl Session {
         topic: &str,
         accepted: &mut Accepted,
         max_len: usize,
-        sent: &mut usize,
-        number: &mut u64,
+        at: &mut Cursor<'_>,
     ) -> Option<Stop> {
         let block = Arc::clone(&accepted.block);
-        let (mut ends, mut values, mut at) = (Vec::with_capacity(TOGETHER), Vec::with_capacity(TOGETHER), *sent);
-        while at < block.bytes.len() && values.len() < TOGETHER.min(LINES - accepted.lines.len()) {
-            let (line, content) = block.first(&block.bytes[at..]);
+        let (mut ends, mut values, mut end) = (Vec::with_capacity(TOGETHER), Vec::with_capacity(TOGETHER), *at.sent);
+        while end < block.bytes.len() && values.len() < TOGETHER.min(LINES - accepted.lines.len()) {
+            let (line, content) = block.first(&block.bytes[end..]);
             if line.len() > max_len {
                 break;
             }
-            at += line.len();
-            ends.push(at);
+            end += line.len();
+            ends.push(end);
             values.push(content);
         }
         if values.is_empty() {
-            return self.send_line(accepted, max_len, sent, number).await;
+            return self.send_line(accepted, max_len, at).await;
         }
         let mut done = 0;
         while done < values.len() {
@@ -204,8 +211,9 @@ impl Session {
                 Err(_) => 1,
             };
             done += count;
-            let place = Place::new(*sent, ends[done - 1] - *sent, *number + 1);
-            (*sent, *number) = (ends[done - 1], *number + count as u64);
+            let len = ends[done - 1] - *at.sent;
+            let place = Place::new(*at.sent, len, *at.number + 1);
+            at.advance(len, count as u64);
             match accepting {
                 Ok(lines) => accepted.lines.push((Sent::Lines(lines), place)),
                 Err(error) => return self.not_accepted(accepted, place, &error),
