@@ -3,7 +3,11 @@
 //! In: the number of topics and partitions. Out: a producer with their metadata, on a runtime that runs only to deliver. It
 //! uses only the public API, so that it does not depend on internals.
 
-use std::hint::black_box;
+use std::{
+    hint::black_box,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 use bench_sink::Sink;
 use milena::{Ack, Delivery, Producer, Record};
@@ -68,6 +72,26 @@ impl Still {
             let callback = move |outcome: Result<Ack, _>| callback(outcome.is_ok());
             self.producer.try_send_with(black_box(record), callback).expect("memory and metadata are available");
         }
+    }
+
+    /// Appends `count` records to the first topic, those together that go into one batch. Returns how many handles they have.
+    #[allow(dead_code, reason = "not every benchmark has these")]
+    pub(crate) fn append_together(&self, count: usize, value: &[u8]) -> usize {
+        let values = vec![value; count.min(1_000)];
+        let (mut appended, mut handles) = (0, 0);
+        while appended < count {
+            let next = &values[..values.len().min(count - appended)];
+            let mut sending = pin!(self.producer.send_values(&self.topics[0], black_box(next)));
+            let accepted = loop {
+                // It yields to the sender, which does not run now.
+                if let Poll::Ready(accepted) = sending.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    break accepted.expect("memory and metadata are available");
+                }
+            };
+            appended += accepted.len();
+            handles += 1;
+        }
+        handles
     }
 
     /// Delivers all records.

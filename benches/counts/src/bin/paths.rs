@@ -27,6 +27,7 @@ fn main() {
         "append-callback" => append_with_callback(records),
         "append-sticky" => append(6, false, records),
         "append-keyed-1000" => append(1000, true, records),
+        "append-values" => append_together(records),
         "sender-drain" => step(6, records, counted_drain, Step::judge),
         "sender-judge" => step(6, records, Step::drain, counted_judge),
         "sender-1000" => step(1000, records, counted_drain, counted_judge),
@@ -67,6 +68,20 @@ fn counted_append_callback(still: &Still, records: usize) {
 
 fn count(acknowledged: bool) {
     ACKNOWLEDGED.fetch_add(usize::from(acknowledged), Relaxed);
+}
+
+/// Appends those records together that go into one batch.
+fn append_together(records: usize) {
+    let still = Still::new(1, 6, 16_384);
+    still.append_together(records, &VALUE);
+    still.deliver(&mut []);
+    counted_append_together(&still, records);
+    still.deliver(&mut []);
+}
+
+#[inline(never)]
+fn counted_append_together(still: &Still, records: usize) {
+    assert!(still.append_together(records, &VALUE) < records / 50, "they share handles");
 }
 
 /// Sends full batches to each partition, until `records` records are sent.
