@@ -80,16 +80,18 @@ mod tests {
     /// A log of these batches, each with its time.
     fn log(batches: &[(i64, &[Pair<'_>])]) -> Log {
         let mut log = Log::default();
-        for (at, records) in batches {
-            let mut writer = Writer::new(Vec::new());
-            for (key, value) in *records {
-                writer.append(*at, &Payload::new(Some(key.as_bytes()), value.map(str::as_bytes), &[]));
-            }
-            let batch = Batch::parse(writer.finish().unwrap().into()).unwrap();
-            let header = BatchHeader { base_offset: log.end_offset(), producer_id: -1, ..*batch.header() };
-            log.append(batch.with_header(header), &config());
-        }
+        batches.iter().for_each(|(at, records)| append(&mut log, *at, records));
         log
+    }
+
+    fn append(log: &mut Log, at: i64, records: &[Pair<'_>]) {
+        let mut writer = Writer::new(Vec::new());
+        for (key, value) in records {
+            writer.append(at, &Payload::new(Some(key.as_bytes()), value.map(str::as_bytes), &[]));
+        }
+        let batch = Batch::parse(writer.finish().unwrap().into()).unwrap();
+        let header = BatchHeader { base_offset: log.end_offset(), producer_id: -1, ..*batch.header() };
+        log.append(batch.with_header(header), &config());
     }
 
     /// Its records as text, by offset.
@@ -138,6 +140,35 @@ mod tests {
             assert_eq!(left(&mut log, now), ["1 b=1", "2 a=-", "3 c=1", "4 roll=x"], "{now}");
         }
         assert_eq!(left(&mut log, NOW + RETENTION), ["1 b=1", "3 c=1", "4 roll=x"]);
+    }
+
+    #[test]
+    fn a_log_that_is_compacted_again_and_again_is_what_compacting_it_whole_leaves() {
+        let mut seed = 7_u32;
+        let mut random = |below: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) % below
+        };
+        let (mut log, mut now, mut left_alone) = (Log::default(), NOW, 0);
+        for step in 0..6_000 {
+            now += i64::from(random(900));
+            match random(20) {
+                0..14 => {
+                    let key = ["a", "b", "c", "d"][random(4) as usize];
+                    append(&mut log, now, &[(key, [Some("x"), None][random(2) as usize]), ("e", Some("y"))]);
+                }
+                14..16 => log.truncate(log.end_offset() - i64::from(random(12))),
+                _ => {
+                    let active = log.segments().last().copied().unwrap_or(0);
+                    let expected = compact(log.batches(), active, &config(), now);
+                    left_alone += u32::from(log.compact(&config(), now).is_none());
+                    let bytes =
+                        |batches: &[Batch]| batches.iter().map(|batch| batch.bytes().clone()).collect::<Vec<_>>();
+                    assert_eq!(bytes(log.batches()), bytes(&expected), "step {step}");
+                }
+            }
+        }
+        assert!((50..500).contains(&left_alone), "{left_alone}");
     }
 
     #[test]

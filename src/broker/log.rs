@@ -55,6 +55,8 @@ pub(super) struct Log {
     active: Segment,
     /// Where each segment begins, the active one last.
     segments: Vec<i64>,
+    /// Where the active segment began when the log was compacted last.
+    compacted: Option<i64>,
 }
 
 /// The segment that batches are appended to.
@@ -183,6 +185,12 @@ impl Log {
 
     /// Removes the records that a later one of the same key supersedes. Returns how many; `None` if the log is what it was.
     pub(super) fn compact(&mut self, config: &TopicConfig, now_ms: i64) -> Option<u64> {
+        // What was compacted stays as it is until a segment is closed or a tombstone has had its time. It is all read for nothing then.
+        let is_over = |header: &BatchHeader| header.delete_horizon().is_some_and(|horizon| horizon <= now_ms);
+        let closed = self.active.base_offset;
+        if self.compacted.replace(closed) == Some(closed) && !self.headers().any(is_over) {
+            return None;
+        }
         let before = self.count();
         let compacted = compact(&self.batches, self.active.base_offset, config, now_ms);
         let is_same = compacted.iter().map(Batch::header).eq(self.batches.iter().map(Batch::header));
@@ -261,7 +269,7 @@ impl Log {
         let ends = batches.last().is_none_or(|last| last.header().last_offset() < end);
         let is_right = 0 <= start && start <= end && ends && segments.is_sorted() && batches.is_sorted_by(follows);
         let begins = batches.first().is_none_or(|first| first.header().base_offset >= 0);
-        let mut log = Self { batches, start, end, active: Segment::default(), segments };
+        let mut log = Self { batches, start, end, active: Segment::default(), segments, compacted: None };
         log.active = log.last_segment();
         (is_right && begins).then_some(log)
     }
@@ -282,7 +290,7 @@ impl Log {
         self.start = self.start.min(offset.max(0));
         self.end = self.batches.last().map_or(self.start, |batch| batch.header().last_offset().saturating_add(1));
         self.segments.retain(|base| *base < self.end);
-        self.active = self.last_segment();
+        (self.active, self.compacted) = (self.last_segment(), None);
     }
 
     /// The record at an offset.

@@ -46,8 +46,12 @@ fn a_producer_and_its_deliveries_can_be_sent_and_shared() {
     fn sent<T: Send>(_: &T) {}
     shared::<Producer>();
     shared::<milena::Delivery>();
+    shared::<milena::Deliveries>();
     shared::<milena::DeliveryError>();
-    let send = async |producer: Producer| drop(producer.send(Record::to("orders")).await);
+    let send = async |producer: Producer| {
+        drop(producer.send(Record::to("orders")).await);
+        drop(producer.send_values("orders", &[b"value"]).await);
+    };
     run(async move {
         let broker = broker().await;
         let producer = Producer::builder(&broker.bootstrap_servers()).build().await.expect("the defaults are valid");
