@@ -47,8 +47,8 @@ struct Call {
 enum Waits {
     /// For the number of partitions.
     Asks(Pin<Box<dyn Future<Output = Result<usize, SendError>>>>),
-    /// For the record to be accepted. With the record's size in a batch without other records, in bytes.
-    Sends(Pin<Box<dyn Future<Output = Result<Delivery, SendError>>>>, usize),
+    /// For the record, and some of those behind it, to be accepted. With a record's size in a batch without other records, in bytes.
+    Sends(Pin<Box<dyn Future<Output = Result<Vec<Delivery>, SendError>>>>, usize),
 }
 
 /// The properties of a task's next record.
@@ -87,6 +87,12 @@ impl Draft {
             dated: chance.below(2) == 0,
             hastily: chance.below(4) == 0,
         }
+    }
+
+    /// How many records the task sends together with `send_values`, which have nothing but values. One may go by `send`.
+    fn together(&self, plan: &Plan) -> u32 {
+        let has_only_a_value = matches!(self.aim, Aim::Any) && !self.dated && !self.hastily && !plan.callbacks;
+        if has_only_a_value { self.padding as u32 % 6 } else { 0 }
     }
 }
 
@@ -163,6 +169,7 @@ impl Simulation {
         }
         match draft.aim {
             Aim::Partition => self.ask(number, draft),
+            Aim::Any if draft.together(&self.plan) > 0 => self.send_values(number, draft),
             Aim::Key(_) | Aim::Any => self.send_record(number, draft, None),
         }
     }
@@ -209,7 +216,24 @@ impl Simulation {
             if draft.dated {
                 record = record.timestamp(now_ms);
             }
-            send(&producer, record, callback, draft.hastily).await
+            Ok(vec![send(&producer, record, callback, draft.hastily).await?])
+        });
+        self.tasks[number as usize].call = Some(Call { draft, since: self.now, waits: Waits::Sends(sends, alone) });
+        self.poll_call(number);
+    }
+
+    /// A task sends its next records together, as far as they go into one batch.
+    fn send_values(&mut self, number: u32, draft: Draft) {
+        let Some(producer) = self.producer.clone() else { return self.retire(number) };
+        let next = self.tasks[number as usize].next;
+        let end = self.plan.records_per_task.min(next + draft.together(&self.plan));
+        let id = |record| Id { task: number, number: record };
+        let values: Vec<_> = (next..end).map(|record| value(id(record), draft.topic, None, draft.padding)).collect();
+        let lens = values.iter().map(|value| Payload::new(None, Some(value), &[]).max_len());
+        let alone = HEADER_LEN + lens.max().unwrap_or(0);
+        let sends = Box::pin(async move {
+            let values: Vec<_> = values.iter().map(Vec::as_slice).collect();
+            Ok(producer.send_values(TOPICS[draft.topic], &values).await?.each().collect())
         });
         self.tasks[number as usize].call = Some(Call { draft, since: self.now, waits: Waits::Sends(sends, alone) });
         self.poll_call(number);
@@ -230,7 +254,7 @@ impl Simulation {
                 Poll::Pending => Waits::Asks(asks),
             },
             Waits::Sends(mut sends, alone) => match sends.as_mut().poll(context) {
-                Poll::Ready(Ok(delivery)) => return self.accepted(number, draft.topic, delivery, alone),
+                Poll::Ready(Ok(deliveries)) => return self.accepted(number, draft.topic, deliveries, alone),
                 Poll::Ready(Err(error)) => return self.refused(number, draft.topic, since, &error),
                 Poll::Pending => Waits::Sends(sends, alone),
             },
@@ -238,19 +262,22 @@ impl Simulation {
         self.tasks[number as usize].call = Some(Call { draft, since, waits });
     }
 
-    /// A task's record was accepted.
-    fn accepted(&mut self, number: u32, topic: usize, delivery: Delivery, alone: usize) {
-        let place = Place { topic, partition: delivery.partition() as usize };
-        let (since, incomplete, called) = (self.now, self.open.len(), self.plan.callbacks.then_some(0));
-        let task = &mut self.tasks[number as usize];
-        let id = Id { task: number, number: task.next };
-        let pause = Duration::from_micros(task.chance.below(self.plan.pause_us as usize) as u64);
-        task.next += 1;
-        self.open.push(self.history.len());
-        self.sent.insert(id, self.history.len());
-        self.history.push(Waiting { id, place, delivery, since, alone, incomplete, called });
-        self.note(|| format!("{id} sent to {place}"));
-        self.later(pause, Scheduled::Sends(number));
+    /// A task's records were accepted.
+    fn accepted(&mut self, number: u32, topic: usize, deliveries: Vec<Delivery>, alone: usize) {
+        let (since, called) = (self.now, self.plan.callbacks.then_some(0));
+        for delivery in deliveries {
+            let place = Place { topic, partition: delivery.partition() as usize };
+            let incomplete = self.open.len();
+            let task = &mut self.tasks[number as usize];
+            let id = Id { task: number, number: task.next };
+            task.next += 1;
+            self.open.push(self.history.len());
+            self.sent.insert(id, self.history.len());
+            self.history.push(Waiting { id, place, delivery, since, alone, incomplete, called });
+            self.note(|| format!("{id} sent to {place}"));
+        }
+        let pause = self.tasks[number as usize].chance.below(self.plan.pause_us as usize) as u64;
+        self.later(Duration::from_micros(pause), Scheduled::Sends(number));
     }
 
     /// A call failed. The task continues with its next record, or with the same one if only the number of partitions
