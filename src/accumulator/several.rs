@@ -52,7 +52,9 @@ mod tests {
     };
 
     use super::*;
-    use crate::{accumulator::Limits, cluster::PartitionMetadata, delivery::Callbacks, wire::compression::Method};
+    use crate::{
+        accumulator::Limits, cluster::PartitionMetadata, delivery::Callbacks, sender::Chance, wire::compression::Method,
+    };
 
     fn payload(value: &[u8]) -> Payload<'_> {
         Payload::new(None, Some(value), &[])
@@ -85,14 +87,10 @@ mod tests {
     #[test]
     fn several_records_fill_the_same_batches_as_one_after_the_other() {
         let now = Instant::now();
-        let mut seed = 1_u32;
-        let mut random = |below: u32| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) % below
-        };
+        let mut chance = Chance::new(1);
         for batch_size in [1, 100, 512, 4_000, 16_384] {
             let values: Vec<_> =
-                (0..2_000).map(|number| vec![number as u8; [0, 1, 63, 64, 200, 3_000][random(6) as usize]]).collect();
+                (0..2_000).map(|number| vec![number as u8; [0, 1, 63, 64, 200, 3_000][chance.below(6)]]).collect();
             let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
             let limits = Limits {
                 batch_size,

@@ -60,9 +60,12 @@ mod tests {
         super::{log::Log, testing::NOW},
         *,
     };
-    use crate::wire::record_batch::{
-        reader::BatchHeader,
-        writer::{Payload, Writer},
+    use crate::{
+        sender::Chance,
+        wire::record_batch::{
+            reader::BatchHeader,
+            writer::{Payload, Writer},
+        },
     };
 
     const RETENTION: i64 = 1_000;
@@ -144,20 +147,16 @@ mod tests {
 
     #[test]
     fn a_log_that_is_compacted_again_and_again_is_what_compacting_it_whole_leaves() {
-        let mut seed = 7_u32;
-        let mut random = |below: u32| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) % below
-        };
+        let mut chance = Chance::new(7);
         let (mut log, mut now, mut left_alone) = (Log::default(), NOW, 0);
         for step in 0..6_000 {
-            now += i64::from(random(900));
-            match random(20) {
+            now += chance.below(900) as i64;
+            match chance.below(20) {
                 0..14 => {
-                    let key = ["a", "b", "c", "d"][random(4) as usize];
-                    append(&mut log, now, &[(key, [Some("x"), None][random(2) as usize]), ("e", Some("y"))]);
+                    let key = ["a", "b", "c", "d"][chance.below(4)];
+                    append(&mut log, now, &[(key, [Some("x"), None][chance.below(2)]), ("e", Some("y"))]);
                 }
-                14..16 => log.truncate(log.end_offset() - i64::from(random(12))),
+                14..16 => log.truncate(log.end_offset() - chance.below(12) as i64),
                 _ => {
                     let active = log.segments().last().copied().unwrap_or(0);
                     let expected = compact(log.batches(), active, &config(), now);

@@ -4,9 +4,9 @@
 //!
 //! The folder has two files: `lock`, which one process may hold, and `data`: 8 bytes that say what it is, then entries, each behind its length and its
 //! CRC-32C (of length and entry), both in 32 bits. It grows while the broker runs. It is written anew at each start, and when most of it is of records
-//! that are gone or of logs that were written again, beside the old one, which it then replaces. A write is in the file when the response goes out, so a process that is killed loses nothing; a machine that fails may lose what its system
-//! had not written yet, as with Apache Kafka's defaults. An entry that is not whole at the end of the file was being written when the process was
-//! killed, and is cut off. Deliberately absent: syncing each write.
+//! that are gone or of logs that were written again, beside the old one, which it then replaces. A write is in the file when the response goes out, so a
+//! process that is killed loses nothing; a machine that fails may lose what its system had not written yet, as with Apache Kafka's defaults. An entry
+//! that is not whole at the end of the file was being written when the process was killed, and is cut off. Deliberately absent: syncing each write.
 
 use std::{
     fs::{self, File, TryLockError},

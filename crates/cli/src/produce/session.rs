@@ -146,16 +146,16 @@ impl Session {
     /// Sends lines that were read together.
     async fn send_block(&self, bytes: &Bytes, lines: &Ahead, mut at: Cursor<'_>) -> Option<Stop> {
         let mut accepted = self.block(bytes.clone(), lines.ends().clone(), None).await;
+        let block = Arc::clone(&accepted.block);
         while *at.sent < bytes.len() {
             if accepted.lines.len() == LINES {
-                let block = Arc::clone(&accepted.block);
                 // What these take is free once they have their outcomes.
                 drop(accepted);
-                accepted = self.others_of(block).await;
+                accepted = self.others_of(Arc::clone(&block)).await;
             }
             let stop = match self.parser.topic_of_values() {
-                Some(topic) => self.send_values(topic, &mut accepted, lines.max_len(), &mut at).await,
-                None => self.send_line(&mut accepted, lines.max_len(), &mut at).await,
+                Some(topic) => self.send_values(topic, &block, &mut accepted, lines.max_len(), &mut at).await,
+                None => self.send_line(&block, &mut accepted, lines.max_len(), &mut at).await,
             };
             if stop.is_some() {
                 return stop;
@@ -164,8 +164,14 @@ impl Session {
         None
     }
 
-    async fn send_line(&self, accepted: &mut Accepted, max_len: usize, at: &mut Cursor<'_>) -> Option<Stop> {
-        let block = Arc::clone(&accepted.block);
+    /// Sends the next line of a block.
+    async fn send_line(
+        &self,
+        block: &Block,
+        accepted: &mut Accepted,
+        max_len: usize,
+        at: &mut Cursor<'_>,
+    ) -> Option<Stop> {
         let (line, content) = block.first(&block.bytes[*at.sent..]);
         let place = Place::new(*at.sent, line.len(), *at.number + 1);
         let stop = if line.len() > max_len {
@@ -184,11 +190,11 @@ impl Session {
     async fn send_values(
         &self,
         topic: &str,
+        block: &Block,
         accepted: &mut Accepted,
         max_len: usize,
         at: &mut Cursor<'_>,
     ) -> Option<Stop> {
-        let block = Arc::clone(&accepted.block);
         let (mut ends, mut values, mut end) = (Vec::with_capacity(TOGETHER), Vec::with_capacity(TOGETHER), *at.sent);
         while end < block.bytes.len() && values.len() < TOGETHER.min(LINES - accepted.lines.len()) {
             let (line, content) = block.first(&block.bytes[end..]);
@@ -200,7 +206,7 @@ impl Session {
             values.push(content);
         }
         if values.is_empty() {
-            return self.send_line(accepted, max_len, at).await;
+            return self.send_line(block, accepted, max_len, at).await;
         }
         let mut done = 0;
         while done < values.len() {
